@@ -1,0 +1,135 @@
+package stats
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Bounds of what the admin server's clients may cost.
+const (
+	maxAdminConns     = 64
+	maxAdminHeader    = 16 << 10 // bytes
+	maxScrapes        = 4        // at once; others are told 503
+	adminReadTimeout  = 10 * time.Second
+	adminWriteTimeout = time.Minute // a CPU profile takes 30 s by default
+	adminIdleTimeout  = 30 * time.Second
+)
+
+// AdminOptions tune an AdminServer. The zero value serves /stats, /metrics and /healthz.
+type AdminOptions struct {
+	// Health tells whether the node wants traffic. /healthz answers 200 while it
+	// returns nil, else 503 with the error's text ("draining"). nil = always healthy.
+	// Called from many goroutines.
+	Health func() error
+
+	// Pprof adds /debug/pprof/. Profiles show memory and cost CPU time: only
+	// for who may see and do everything here anyway.
+	Pprof bool
+
+	// Handlers adds more, by patterns of http.ServeMux, such as "POST /drain".
+	// Requests that a browser sends on behalf of another site never reach
+	// one that changes something.
+	Handlers map[string]http.Handler
+}
+
+// AdminServer is the HTTP server for operators and their monitoring. It has neither
+// TLS nor passwords: it belongs on loopback, a unix socket or a private network.
+type AdminServer struct {
+	http     http.Server
+	listener net.Listener
+	served   chan struct{} // closed when the accepting goroutine has ended
+}
+
+// ListenAdmin starts a server on address, which is written and treated as in
+// ListenJSON. Errors are lines for an operator. Shutdown ends it.
+func ListenAdmin(address string, r *Registry, o AdminOptions) (*AdminServer, error) {
+	l, err := listen("admin", address, maxAdminConns)
+	if err != nil {
+		return nil, err
+	}
+	s := &AdminServer{
+		http: http.Server{
+			Handler:           http.NewCrossOriginProtection().Handler(adminMux(r, o)),
+			ReadHeaderTimeout: adminReadTimeout,
+			ReadTimeout:       adminReadTimeout,
+			WriteTimeout:      adminWriteTimeout,
+			IdleTimeout:       adminIdleTimeout,
+			MaxHeaderBytes:    maxAdminHeader,
+		},
+		listener: l,
+		served:   make(chan struct{}),
+	}
+	go func() {
+		defer close(s.served)
+		s.http.Serve(l) // ends by Shutdown only: it retries what can be retried
+	}()
+	return s, nil
+}
+
+// Addr returns the address that the server listens on, with the port it got for port 0.
+func (s *AdminServer) Addr() net.Addr { return s.listener.Addr() }
+
+// Shutdown accepts no more and waits for the requests being served, until ctx
+// ends: then it closes their connections and returns ctx's error.
+func (s *AdminServer) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
+	}
+	<-s.served
+	return err
+}
+
+func adminMux(r *Registry, o AdminOptions) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(r.document())
+	})
+	mux.Handle("GET /metrics", metricsHandler(r))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if o.Health != nil {
+			if err := o.Health(); err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
+		}
+		w.Write([]byte("ok\n"))
+	})
+	if o.Pprof {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	for pattern, handler := range o.Handlers {
+		mux.Handle(pattern, handler)
+	}
+	return mux
+}
+
+// metricsHandler serves the registry's metrics and those of the Go runtime and the
+// process, from a registry of their own rather than Prometheus' global one, which
+// any imported package may write to.
+func metricsHandler(r *Registry) http.Handler {
+	p := prometheus.NewRegistry()
+	p.MustRegister(
+		collector{r},
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return promhttp.HandlerFor(p, promhttp.HandlerOpts{
+		ErrorHandling:       promhttp.ContinueOnError, // one bad object must not blind the operator,
+		Registry:            p,                        // but counts in promhttp_metric_handler_errors_total
+		MaxRequestsInFlight: maxScrapes,
+	})
+}

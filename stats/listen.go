@@ -1,0 +1,117 @@
+package stats
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// listen opens a listener of at most maxConns connections on address: host:port,
+// :port, [v6]:port, or the path of a unix socket. what names the
+// option in errors, which say what an operator can do.
+func listen(what, address string, maxConns int) (net.Listener, error) {
+	network := "tcp"
+	if strings.Contains(address, "/") {
+		network = "unix"
+		removeStale(address)
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		advice, cause := explain(err)
+		return nil, fmt.Errorf("%s: cannot listen on %s: %w: %s", what, address, cause, advice)
+	}
+	return &boundedListener{
+		Listener: l,
+		slots:    make(chan struct{}, maxConns),
+		closed:   make(chan struct{}),
+	}, nil
+}
+
+// removeStale removes the socket that a killed process left at path, which
+// would be "in use" for ever. One that somebody listens on stays, and so does any other file.
+func removeStale(path string) {
+	c, err := net.Dial("unix", path)
+	if err == nil {
+		c.Close()
+		return
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
+			os.Remove(path) // if that fails, listening does too, and says why
+		}
+	}
+}
+
+// explain returns what would be right, and the part of a listening error that an operator needs.
+func explain(err error) (advice string, cause error) {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err
+		}
+		return "write host:port, :port, [v6]:port or the path of a unix socket", err
+	}
+	switch errno {
+	case syscall.EADDRINUSE:
+		advice = "choose another address or stop what uses it"
+	case syscall.EADDRNOTAVAIL:
+		advice = "choose an address of this machine"
+	case syscall.EACCES, syscall.EPERM:
+		advice = "choose a port above 1023, or a directory that this user may write to"
+	case syscall.ENOENT, syscall.ENOTDIR:
+		advice = "create the directory first"
+	case syscall.EINVAL:
+		advice = "choose a shorter path (at most 107 bytes)"
+	default:
+		advice = "choose another address"
+	}
+	return advice, errno
+}
+
+// boundedListener accepts no further connection while maxConns are open: they
+// wait in the kernel's backlog, which is bounded itself.
+type boundedListener struct {
+	net.Listener
+	slots  chan struct{} // one element per open connection
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *boundedListener) Accept() (net.Conn, error) {
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return &boundedConn{Conn: c, release: sync.OnceFunc(func() { <-l.slots })}, nil
+}
+
+func (l *boundedListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+type boundedConn struct {
+	net.Conn
+	release func()
+}
+
+func (c *boundedConn) Close() error {
+	defer c.release()
+	return c.Conn.Close()
+}
+
+// CloseWrite ends the output only; both TCP and unix connections can.
+func (c *boundedConn) CloseWrite() error {
+	return c.Conn.(interface{ CloseWrite() error }).CloseWrite()
+}
