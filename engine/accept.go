@@ -1,0 +1,116 @@
+package engine
+
+import "golang.org/x/sys/unix"
+
+// accept takes waiting connections, as many as the budget allows so that a
+// burst does not keep established flows waiting.
+func (l *loop) accept(ln *listener) {
+	for range l.o.AcceptBudget {
+		if l.count.open.Load() >= int64(l.o.maxConnections()) {
+			// They wait in the kernel's backlog, the client's patience
+			// decides.
+			ln.paused = true
+			l.count.paused.Inc()
+			return
+		}
+		fd, _, err := unix.Accept4(ln.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch err {
+		case nil:
+			if l.handshakes.len >= l.o.maxHandshakes() {
+				// Under attack the oldest is the likeliest to be a
+				// client that will never go on.
+				l.handshakes.first.close(causeHandshakeEvicted)
+			}
+			l.start(ln, fd)
+		case unix.EAGAIN:
+			return
+		case unix.EINTR, unix.ECONNABORTED:
+		case unix.EMFILE, unix.ENFILE:
+			l.shed(ln)
+			return
+		default:
+			l.count.acceptErrors.Inc()
+			return
+		}
+	}
+	l.poller.post(acceptAgain, &pendingAccept{l, ln})
+}
+
+type pendingAccept struct {
+	loop     *loop
+	listener *listener
+}
+
+func acceptAgain(arg any) error {
+	p := arg.(*pendingAccept)
+	p.loop.enter()
+	defer p.loop.leave(nil)
+	if p.listener.fd >= 0 {
+		p.loop.accept(p.listener)
+	}
+	return nil
+}
+
+// shed refuses a connection when the process has no descriptor left: with an
+// edge-triggered listener it would otherwise wait unseen until the next one.
+func (l *loop) shed(ln *listener) {
+	l.count.noDescriptor.Inc()
+	if l.reserve < 0 {
+		ln.paused = true // the next close resumes
+		return
+	}
+	unix.Close(l.reserve)
+	if fd, _, err := unix.Accept4(ln.fd, unix.SOCK_CLOEXEC); err == nil {
+		unix.Close(fd)
+	}
+	l.reserve, _ = openReserve()
+	l.poller.post(acceptAgain, &pendingAccept{l, ln})
+}
+
+// resumeAccept accepts again after a flow has ended.
+func (l *loop) resumeAccept() {
+	if l.reserve < 0 {
+		l.reserve, _ = openReserve()
+	}
+	for _, ln := range l.listeners {
+		if ln.paused && ln.fd >= 0 {
+			ln.paused = false
+			l.poller.post(acceptAgain, &pendingAccept{l, ln})
+		}
+	}
+	if l.draining {
+		l.endIfDrained()
+	}
+}
+
+// drain stops accepting. What already waits in the backlog is still served:
+// closing the listener would reset it.
+func drainLoop(arg any) error {
+	l := arg.(*loop)
+	l.enter()
+	defer l.leave(nil)
+	for _, ln := range l.listeners {
+		if ln.fd < 0 {
+			continue
+		}
+		for before := uint64(0); before != l.count.accepted.Load(); {
+			before = l.count.accepted.Load()
+			l.accept(ln)
+		}
+		unix.Close(ln.fd)
+		ln.fd = -1
+	}
+	l.draining = true
+	l.endIfDrained()
+	return nil
+}
+
+func (l *loop) endIfDrained() {
+	if l.count.open.Load() == 0 {
+		select {
+		case <-l.drained:
+		default:
+			close(l.drained)
+		}
+	}
+}

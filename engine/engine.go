@@ -1,0 +1,201 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reprise/backend"
+	"reprise/tlsconn"
+)
+
+// Options tune an engine. There are no defaults here: who fills them in knows
+// them (package config).
+type Options struct {
+	Loops         int // reactor goroutines
+	ReadSize      int // bytes read from a socket at once, per loop and not per flow
+	HighWatermark int // unsent bytes in one direction at which its source is not read any more
+	LowWatermark  int // and below which it is read again
+	TurnBudget    int // bytes a flow may move before the others have their turn
+	AcceptBudget  int // connections taken per wake-up
+	Backlog       int // of each listening socket
+
+	MaxConnections int // of all loops together
+	MaxHandshakes  int // at the same time, of all loops together; above, the oldest is closed
+	MaxRetries     int // further backends tried when one cannot be reached
+
+	HandshakeTimeout time.Duration // from accept to the end of the handshake
+	LookupTimeout    time.Duration // a handshake waits this long for a session from elsewhere
+	ConnectTimeout   time.Duration // for each backend tried
+	IdleTimeout      time.Duration // without a byte either way
+	LingerTimeout    time.Duration // for the client's goodbye once all is sent
+
+	NoDelay     bool          // TCP_NODELAY to clients and backends
+	FastOpen    int           // TCP_FASTOPEN queue of listeners, 0 is off
+	DeferAccept time.Duration // TCP_DEFER_ACCEPT, whole seconds, 0 is off
+	Affinity    bool          // bind each loop's thread to a CPU
+}
+
+// Per loop, rounded up.
+func (o *Options) maxConnections() int { return (o.MaxConnections + o.Loops - 1) / o.Loops }
+func (o *Options) maxHandshakes() int  { return (o.MaxHandshakes + o.Loops - 1) / o.Loops }
+
+// A Listener is an address that takes TLS connections and where they go.
+type Listener struct {
+	Network, Address string // "tcp" with a numeric host, or "unix" with a path
+	// TLS makes the server of one loop, whose clock it is given.
+	TLS      func(now func() time.Time) (*tlsconn.Server, error)
+	Backends *backend.Pool
+}
+
+// An Engine is the loops and their listeners.
+type Engine struct {
+	loops     []*loop
+	addresses []string // of the listeners, in order
+	sockets   []string // paths to remove
+	running   sync.WaitGroup
+}
+
+// New binds all addresses, so that what is wrong with them is known before
+// anything is served. Connections wait in the backlog until Start.
+func New(o Options, listeners []Listener) (*Engine, error) {
+	e := new(Engine)
+	for id := range o.Loops {
+		l, err := newLoop(id, o)
+		if l != nil {
+			e.loops = append(e.loops, l)
+		}
+		if err != nil {
+			e.free()
+			return nil, fmt.Errorf("loop %d: %w", id, err)
+		}
+	}
+	for _, ln := range listeners {
+		if err := e.listen(&o, ln); err != nil {
+			e.free()
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+// listen gives each loop its share of an address.
+func (e *Engine) listen(o *Options, ln Listener) error {
+	sockaddrs := make(map[*backend.Node]unix.Sockaddr)
+	for _, n := range ln.Backends.Nodes() {
+		sa, _, err := sockaddr(n.Network, n.Address)
+		if err != nil {
+			return fmt.Errorf("backend %s: %w", n.Address, err)
+		}
+		sockaddrs[n] = sa
+	}
+	if err := inUse(ln.Network, ln.Address); err != nil {
+		return listenError(ln.Address, err)
+	}
+	shared := -1
+	for _, l := range e.loops {
+		tls, err := ln.TLS(l.clock)
+		if err != nil {
+			return err
+		}
+		var fd int
+		if ln.Network == "unix" && shared >= 0 {
+			// A path cannot be bound twice: the loops share one queue.
+			fd, err = unix.FcntlInt(uintptr(shared), unix.F_DUPFD_CLOEXEC, 0)
+		} else {
+			if ln.Network == "unix" {
+				if err := removeStale(ln.Address); err != nil {
+					return listenError(ln.Address, err)
+				}
+				e.sockets = append(e.sockets, ln.Address)
+			}
+			fd, err = listen(o, ln.Network, ln.Address)
+			shared = fd
+		}
+		if err != nil {
+			return listenError(ln.Address, err)
+		}
+		ln.Address = boundAddress(fd, ln.Address) // the other loops get the same port
+		l.listeners = append(l.listeners, &listener{Listener: ln, fd: fd, tls: tls, sockaddrs: sockaddrs})
+		if err := l.poller.addListener(fd); err != nil {
+			return listenError(ln.Address, err)
+		}
+	}
+	e.addresses = append(e.addresses, ln.Address)
+	return nil
+}
+
+// Addresses returns where the listeners listen, in order, with the port that
+// the kernel chose where 0 was asked for.
+func (e *Engine) Addresses() []string { return e.addresses }
+
+// listenError says what would be right.
+func listenError(address string, err error) error {
+	advice := ""
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		advice = ": choose another address or stop what listens there"
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		advice = ": no interface has this address; :PORT listens on all"
+	case errors.Is(err, unix.EACCES):
+		advice = ": ports below 1024 need CAP_NET_BIND_SERVICE"
+	}
+	return fmt.Errorf("cannot listen on %s: %w%s", address, err, advice)
+}
+
+// Start runs the loops.
+func (e *Engine) Start() {
+	for _, l := range e.loops {
+		e.running.Add(1)
+		go func() {
+			defer e.running.Done()
+			l.run()
+		}()
+	}
+}
+
+// Drain stops accepting and returns when the last flow has ended or ctx is done.
+func (e *Engine) Drain(ctx context.Context) error {
+	for _, l := range e.loops {
+		l.poller.post(drainLoop, l)
+	}
+	for _, l := range e.loops {
+		select {
+		case <-l.drained:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Close ends all flows at once and frees everything. Start must have been
+// called. The Engine must not be used afterwards, but for Stats.
+func (e *Engine) Close() error {
+	for _, l := range e.loops {
+		l.poller.stop()
+	}
+	e.running.Wait()
+	var errs []error
+	for _, l := range e.loops {
+		if l.failed != nil {
+			errs = append(errs, fmt.Errorf("loop %d: %w", l.id, l.failed))
+		}
+	}
+	e.free()
+	return errors.Join(errs...)
+}
+
+func (e *Engine) free() {
+	for _, l := range e.loops {
+		l.free()
+	}
+	for _, path := range e.sockets {
+		_ = os.Remove(path)
+	}
+}

@@ -1,0 +1,288 @@
+package engine
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reprise/backend"
+	"reprise/tlsconn"
+)
+
+type duration = time.Duration
+
+// tick is the resolution of timers.
+const tick = time.Millisecond
+
+func ticks(d duration) uint64 { return uint64((d + tick - 1) / tick) }
+
+// maxRecord is the most plaintext a TLS record holds (RFC 8446, Section 5.1).
+const maxRecord = 16 << 10
+
+// A loop is one reactor goroutine with everything it touches: nothing here is
+// shared with another loop. Fields are read and written by its goroutine only,
+// but for count and what is said to be safe.
+type loop struct {
+	o      Options
+	id     int
+	poller *poller
+
+	now   time.Time // the clock, read once per event
+	tick  uint64    // the same in ticks since epoch
+	epoch time.Time
+
+	wheel   wheel
+	timerfd int
+	armed   uint64 // tick the timerfd is set to, 0 if none
+
+	listeners  []*listener
+	flows      []*flow // by descriptor
+	handshakes handshakeList
+	again      []*flow // used up their budget, go on in the next turn
+	spare      []*flow // the other buffer of again
+	reserve    int     // a descriptor to give up when there are no more
+
+	// Buffers that are empty between events.
+	in    []byte // read from a socket
+	plain []byte // decrypted
+	out   []byte // encrypted
+
+	draining bool
+	drained  chan struct{} // closed when draining and no flow is left
+	failed   error         // why run returned
+
+	count counts
+}
+
+// A listener is a loop's share of a listening address.
+type listener struct {
+	Listener
+	fd        int
+	tls       *tlsconn.Server
+	cursor    backend.Cursor
+	sockaddrs map[*backend.Node]unix.Sockaddr
+	paused    bool // connections wait in the backlog
+}
+
+func newLoop(id int, o Options) (*loop, error) {
+	l := &loop{
+		o: o, id: id, timerfd: -1, reserve: -1,
+		in:      make([]byte, o.ReadSize),
+		plain:   make([]byte, o.ReadSize+maxRecord),
+		out:     make([]byte, 0, o.ReadSize+o.ReadSize/8),
+		drained: make(chan struct{}),
+	}
+	l.epoch = time.Now()
+	l.now = l.epoch
+	var err error
+	if l.poller, err = openPoller(); err != nil {
+		return nil, err
+	}
+	if l.timerfd, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("timerfd_create", err)
+	}
+	if l.reserve, err = openReserve(); err != nil {
+		return nil, err
+	}
+	return l, l.poller.addListener(l.timerfd)
+}
+
+func openReserve() (int, error) {
+	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	return fd, os.NewSyscallError("open", err)
+}
+
+// clock is the time as connections see it.
+func (l *loop) clock() time.Time { return l.now }
+
+func (l *loop) timeOf(tick uint64) time.Time {
+	return l.epoch.Add(time.Duration(tick) * time.Millisecond)
+}
+
+// run serves until the poller is stopped.
+func (l *loop) run() {
+	if l.o.Affinity {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		var cpus unix.CPUSet
+		cpus.Set(l.id % runtime.NumCPU())
+		if err := unix.SchedSetaffinity(0, &cpus); err != nil {
+			slog.Warn("cannot bind a loop to its CPU", "loop", l.id, "error", err)
+		}
+	}
+	l.failed = l.poller.run(l.onEvent)
+}
+
+// free closes what the loop holds, after run has returned.
+func (l *loop) free() {
+	for _, f := range l.flows {
+		if f != nil {
+			f.close(causeShutdown)
+		}
+	}
+	for _, ln := range l.listeners {
+		if ln.fd >= 0 {
+			unix.Close(ln.fd)
+		}
+		if ln.tls != nil {
+			ln.tls.Close()
+		}
+	}
+	for _, fd := range []int{l.timerfd, l.reserve} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+	_ = l.poller.close()
+}
+
+// enter begins a turn: what one event or task leads to.
+func (l *loop) enter() {
+	l.now = time.Now()
+	l.tick = uint64(l.now.Sub(l.epoch) / tick)
+}
+
+// leave ends a turn. A panic costs the flow it happened in, not the node: what
+// comes from a socket is hostile, and this is the last line.
+func (l *loop) leave(f *flow) {
+	if p := recover(); p != nil {
+		l.count.panics.Inc()
+		slog.Error("panic in a connection, which is closed", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		if f != nil {
+			f.close(causePanic)
+		}
+	}
+	l.armTimer()
+	l.count.turn.Observe(time.Since(l.now))
+}
+
+func (l *loop) onEvent(fd int, e events) {
+	l.enter()
+	var f *flow
+	if fd < len(l.flows) {
+		f = l.flows[fd]
+	}
+	defer l.leave(f)
+	switch {
+	case f != nil:
+		f.onEvent(fd, e)
+	case fd == l.timerfd:
+		l.armed = 0
+		l.wheel.advance(l.tick, func(t *timer) { t.flow.onTimer() })
+	default:
+		for _, ln := range l.listeners {
+			if ln.fd == fd {
+				l.accept(ln)
+			}
+		}
+	}
+}
+
+// armTimer sets the timerfd if the next timer comes before it.
+func (l *loop) armTimer() {
+	next, ok := l.wheel.next()
+	if !ok || l.armed != 0 && l.armed <= next {
+		return
+	}
+	wait := tick
+	if next > l.tick {
+		wait = time.Duration(next-l.tick) * tick
+	}
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(wait))}
+	if err := unix.TimerfdSettime(l.timerfd, 0, &spec, nil); err != nil {
+		panic(os.NewSyscallError("timerfd_settime", err)) // its arguments are ours
+	}
+	l.armed = next
+}
+
+// watch registers a descriptor of f.
+func (l *loop) watch(fd int, f *flow) error {
+	if err := l.poller.add(fd); err != nil {
+		return err
+	}
+	for fd >= len(l.flows) {
+		l.flows = append(l.flows, make([]*flow, 1024)...)
+	}
+	l.flows[fd] = f
+	return nil
+}
+
+// unwatch closes a socket; epoll forgets it by itself.
+func (l *loop) unwatch(s *side) {
+	if s.open() {
+		if s.fd < len(l.flows) {
+			l.flows[s.fd] = nil
+		}
+		unix.Close(s.fd)
+		s.fd, s.readable, s.writable = -1, false, false
+	}
+}
+
+// goOnLater lets the other flows have their turn first.
+func (l *loop) goOnLater(f *flow) {
+	if f.queued {
+		return
+	}
+	f.queued = true
+	if l.again = append(l.again, f); len(l.again) == 1 {
+		l.poller.post(runAgain, l)
+	}
+}
+
+func runAgain(arg any) error {
+	l := arg.(*loop)
+	list := l.again
+	l.again = l.spare[:0]
+	for i, f := range list {
+		list[i] = nil
+		f.queued = false
+		l.goOn(f)
+	}
+	l.spare = list
+	return nil
+}
+
+func (l *loop) goOn(f *flow) {
+	l.enter()
+	defer l.leave(f)
+	f.progress()
+}
+
+// handshakeList holds the flows that are in their handshake, oldest first.
+type handshakeList struct {
+	first, last *flow
+	len         int
+}
+
+func (h *handshakeList) push(f *flow) {
+	if f.prev = h.last; f.prev != nil {
+		f.prev.next = f
+	} else {
+		h.first = f
+	}
+	h.last = f
+	h.len++
+}
+
+func (h *handshakeList) remove(f *flow) {
+	if f.prev == nil && h.first != f {
+		return // not in the list
+	}
+	if f.prev != nil {
+		f.prev.next = f.next
+	} else {
+		h.first = f.next
+	}
+	if f.next != nil {
+		f.next.prev = f.prev
+	} else {
+		h.last = f.prev
+	}
+	f.prev, f.next = nil, nil
+	h.len--
+}

@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"reprise/internal/metric"
+	"reprise/tlsconn"
+)
+
+// cause is why a flow ended.
+type cause uint8
+
+const (
+	causeDone             cause = iota // both ends finished
+	causeClientGone                    // the client reset the connection
+	causeTruncated                     // the client ended its stream without close_notify
+	causeRecord                        // a record that does not authenticate or parse
+	causeHandshake                     // the handshake failed; tls.failures says why
+	causeHandshakeTimeout              // the handshake took too long
+	causeHandshakeEvicted              // too many handshakes at once, this was the oldest
+	causeNoBackend                     // no backend could be reached
+	causeBackendReset                  // the backend broke off
+	causeIdle                          // nothing moved for too long
+	causeSystem                        // the kernel refused a descriptor or its registration
+	causeShutdown                      // the node stops
+	causePanic                         // our bug
+	causeNone                          // the cause was counted before, or there is nothing to say
+	causes
+)
+
+var causeNames = [causes]string{
+	"done", "client_gone", "truncated", "bad_record", "handshake_failed", "handshake_timeout", "handshake_evicted",
+	"no_backend", "backend_reset", "idle", "system", "shutdown", "panic", "",
+}
+
+// cuts reports whether data may be missing when a flow ends this way, so that
+// no end must take what it has got for complete.
+func (c cause) cuts() bool {
+	switch c {
+	case causeDone, causeNone, causeHandshakeTimeout:
+		return false
+	}
+	return true
+}
+
+// counts are written by the loop and read by anybody.
+type counts struct {
+	accepted, paused, acceptErrors, noDescriptor, panics metric.Counter
+	open                                                 metric.Gauge
+	closed                                               [causes]metric.Counter
+	cipherIn, plainIn, plainOut, cipherOut               metric.Counter
+	turn, handshake, connect                             metric.Histogram
+}
+
+// Stats is what the engine has done, summed over its loops.
+type Stats struct {
+	Flows FlowStats     `json:"flows"`
+	TLS   tlsconn.Stats `json:"tls"`
+	Loops []LoopStats   `json:"loops"`
+}
+
+// FlowStats counts client connections and their bytes.
+type FlowStats struct {
+	Open          int64             `json:"open" metric:"gauge" help:"Client connections open now."`
+	Accepted      uint64            `json:"accepted" metric:"counter" help:"Client connections accepted."`
+	Closed        map[string]uint64 `json:"closed" metric:"counter" label:"cause" help:"Client connections ended, by cause."`
+	CipherInBytes uint64            `json:"ciphertext_in_bytes" metric:"counter" help:"Bytes read from clients."`
+	PlainInBytes  uint64            `json:"plaintext_in_bytes" metric:"counter" help:"Decrypted bytes for backends."`
+	PlainOutBytes uint64            `json:"plaintext_out_bytes" metric:"counter" help:"Bytes read from backends."`
+	CipherOutByte uint64            `json:"ciphertext_out_bytes" metric:"counter" help:"Encrypted bytes for clients."`
+	Paused        uint64            `json:"accept_paused" metric:"counter" help:"Times accepting stopped at the limit of connections."`
+	AcceptErrors  uint64            `json:"accept_errors" metric:"counter" help:"Errors of accept(2) other than those of a single connection."`
+	NoDescriptor  uint64            `json:"no_descriptor" metric:"counter" help:"Connections refused because the process had no descriptor left."`
+	Panics        uint64            `json:"panics" metric:"counter" help:"Connections closed because of a bug; the log has the stack."`
+
+	Handshake metric.HistogramSnapshot `json:"handshake" metric:"histogram" help:"Time from accept to the end of a successful handshake."`
+	Connect   metric.HistogramSnapshot `json:"connect" metric:"histogram" help:"Time to connect to a backend."`
+	Turn      metric.HistogramSnapshot `json:"turn" metric:"histogram" help:"Time one event kept a loop from the next."`
+}
+
+// LoopStats tells loops apart, to see whether load is spread.
+type LoopStats struct {
+	Loop     int    `json:"loop" label:"loop"`
+	Open     int64  `json:"open" metric:"gauge" help:"Client connections open on the loop now."`
+	Accepted uint64 `json:"accepted" metric:"counter" help:"Client connections the loop accepted."`
+	TurnP99  string `json:"turn_p99"`
+	TurnMax  string `json:"turn_max"`
+}
+
+// Stats may be called from any goroutine.
+func (e *Engine) Stats() Stats {
+	var s Stats
+	f := &s.Flows
+	f.Closed = make(map[string]uint64, causes)
+	for _, l := range e.loops {
+		c := &l.count
+		f.Open += c.open.Load()
+		f.Accepted += c.accepted.Load()
+		for why := range causeNone {
+			f.Closed[causeNames[why]] += c.closed[why].Load()
+		}
+		f.CipherInBytes += c.cipherIn.Load()
+		f.PlainInBytes += c.plainIn.Load()
+		f.PlainOutBytes += c.plainOut.Load()
+		f.CipherOutByte += c.cipherOut.Load()
+		f.Paused += c.paused.Load()
+		f.AcceptErrors += c.acceptErrors.Load()
+		f.NoDescriptor += c.noDescriptor.Load()
+		f.Panics += c.panics.Load()
+		turn := c.turn.Snapshot()
+		f.Turn.Merge(turn)
+		f.Handshake.Merge(c.handshake.Snapshot())
+		f.Connect.Merge(c.connect.Snapshot())
+		s.Loops = append(s.Loops, LoopStats{
+			Loop: l.id, Open: c.open.Load(), Accepted: c.accepted.Load(),
+			TurnP99: turn.Quantile(0.99).String(), TurnMax: turn.Max.String(),
+		})
+		for _, ln := range l.listeners {
+			s.TLS.Add(ln.tls)
+		}
+	}
+	return s
+}

@@ -1,0 +1,135 @@
+package engine
+
+import "math/bits"
+
+// A wheel keeps timers in levels of 64 slots: level 0 has slots of one tick,
+// each further level of 64 times as many. A timer sits in the level of the
+// highest digit, to the base of 64, in which its deadline differs from now, and
+// moves down as that time comes near. Setting and stopping are O(1) whatever
+// the number of timers. (Varghese and Lauck, "Hashed and hierarchical timing
+// wheels", 1987.) It belongs to its loop; a tick is a millisecond.
+type wheel struct {
+	now    uint64
+	levels [wheelLevels]wheelLevel
+}
+
+type wheelLevel struct {
+	used  uint64 // bit i: slot i has a timer
+	slots [wheelSlots]*timer
+}
+
+const (
+	wheelBits   = 6
+	wheelSlots  = 1 << wheelBits
+	wheelLevels = 6 // 2^36 ms are two years
+	wheelSpan   = 1<<(wheelBits*wheelLevels) - 1
+)
+
+// A timer is embedded in what it wakes. The zero value is stopped.
+type timer struct {
+	deadline   uint64
+	next, prev *timer // prev is nil for the first of a slot
+	level      uint8
+	slot       uint8
+	set        bool
+	flow       *flow
+}
+
+// set arms t for the tick deadline, or the next one if that has passed.
+func (w *wheel) set(t *timer, deadline uint64) {
+	w.stop(t)
+	t.deadline = min(max(deadline, w.now+1), w.now+wheelSpan/2)
+	w.insert(t)
+}
+
+func (w *wheel) insert(t *timer) {
+	differ := (w.now ^ t.deadline) | (wheelSlots - 1)
+	level := (bits.Len64(differ) - 1) / wheelBits
+	slot := t.deadline >> (level * wheelBits) % wheelSlots
+	t.level, t.slot, t.set = uint8(level), uint8(slot), true
+
+	l := &w.levels[level]
+	t.prev, t.next = nil, l.slots[slot]
+	if t.next != nil {
+		t.next.prev = t
+	}
+	l.slots[slot] = t
+	l.used |= 1 << slot
+}
+
+// stop disarms t.
+func (w *wheel) stop(t *timer) {
+	if !t.set {
+		return
+	}
+	l := &w.levels[t.level]
+	if t.next != nil {
+		t.next.prev = t.prev
+	}
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else if l.slots[t.slot] = t.next; t.next == nil {
+		l.used &^= 1 << t.slot
+	}
+	t.next, t.prev, t.set = nil, nil, false
+}
+
+// next returns the tick at which advance must be called again, at the latest;
+// false if no timer is set. It may be before the first deadline, when timers
+// have to move to a lower level.
+func (w *wheel) next() (tick uint64, ok bool) {
+	level, slot, ok := w.first()
+	if !ok {
+		return 0, false
+	}
+	return w.start(level, slot), true
+}
+
+// first finds the slot that comes up first. A lower level always comes before a
+// higher one, because a timer's level is that of the first digit that differs.
+func (w *wheel) first() (level int, slot uint64, ok bool) {
+	for level := range w.levels {
+		if used := w.levels[level].used; used != 0 {
+			at := w.now >> (level * wheelBits) % wheelSlots
+			ahead := bits.TrailingZeros64(bits.RotateLeft64(used, -int(at)))
+			return level, (at + uint64(ahead)) % wheelSlots, true
+		}
+	}
+	return 0, 0, false
+}
+
+// start is the tick at which a slot begins.
+func (w *wheel) start(level int, slot uint64) uint64 {
+	width := uint64(1) << (level * wheelBits)
+	turn := width << wheelBits
+	tick := w.now&^(turn-1) + slot*width
+	if tick <= w.now && slot != w.now/width%wheelSlots {
+		tick += turn // the top level goes round
+	}
+	return tick
+}
+
+// advance moves to the tick now and calls fire for each timer whose deadline
+// has come. fire may set and stop timers.
+func (w *wheel) advance(now uint64, fire func(*timer)) {
+	for {
+		level, slot, ok := w.first()
+		if !ok {
+			break
+		}
+		tick := w.start(level, slot)
+		if tick > now {
+			break
+		}
+		w.now = max(w.now, tick)
+		for t := w.levels[level].slots[slot]; t != nil; t = w.levels[level].slots[slot] {
+			w.stop(t)
+			if t.deadline <= w.now {
+				fire(t)
+			} else {
+				w.insert(t)
+			}
+		}
+	}
+	w.now = max(w.now, now)
+}

@@ -1,0 +1,148 @@
+package tlsconn
+
+import "iter"
+
+// A coroutine runs handshakes, one connection's after the other's. Keeping it
+// saves the start of a goroutine and the growth of its stack (a handshake needs
+// about 16 KiB of it) for each connection.
+type coroutine struct {
+	next  func() (State, bool)
+	stop  func()
+	yield func(State) bool
+
+	// What follows belongs to the handshake under way.
+	conn    *Conn
+	err     error // what Handshake returned
+	aborted bool  // park must not wait any more
+
+	attempt attempt // the session the client offered, if any
+	fresh   fresh   // the session to save once the handshake is complete
+	lookup  *Lookup // the look-up a parked handshake waits for
+}
+
+// maxIdleCoroutines bounds what a burst of simultaneous handshakes leaves
+// behind on each server.
+const maxIdleCoroutines = 64
+
+// finished is what the coroutine yields between two handshakes.
+const finished = Connected
+
+func newCoroutine() *coroutine {
+	co := new(coroutine)
+	co.next, co.stop = iter.Pull(func(yield func(State) bool) {
+		co.yield = yield
+		for {
+			co.err = co.conn.tls.Handshake()
+			if !yield(finished) {
+				return
+			}
+		}
+	})
+	return co
+}
+
+// takeCoroutine lends an idle coroutine, or a new one, to c.
+func (s *Server) takeCoroutine(c *Conn) *coroutine {
+	var co *coroutine
+	if n := len(s.idle); n > 0 {
+		co, s.idle = s.idle[n-1], s.idle[:n-1]
+	} else {
+		co = newCoroutine()
+	}
+	co.conn = c
+	return co
+}
+
+func (s *Server) returnCoroutine(co *coroutine) {
+	co.conn, co.err, co.aborted = nil, nil, false
+	co.attempt, co.fresh, co.lookup = attempt{}, fresh{}, nil
+	if s.closed || len(s.idle) >= maxIdleCoroutines {
+		co.stop()
+		return
+	}
+	s.idle = append(s.idle, co)
+}
+
+// handshake goes on with the handshake until it waits or is over.
+func (c *Conn) handshake(out []byte) []byte {
+	c.out = out
+	s := c.server
+	if c.co == nil {
+		c.co = s.takeCoroutine(c)
+	}
+	c.borrowBuffers()
+	s.current = c
+	state, ok := c.co.next()
+	s.current = nil
+	switch {
+	case !ok: // the coroutine died of a panic that the caller recovered
+		c.co = nil
+		c.fail(errAborted)
+	case state == finished:
+		co := c.co
+		c.co = nil // from here on wire.Read does not park
+		c.handshakeDone(co, len(out))
+		s.returnCoroutine(co)
+	default:
+		c.state = state
+		c.retain()
+		c.releaseBuffers()
+	}
+	return c.takeOut()
+}
+
+// handshakeDone settles everything that waited for the handshake to succeed.
+// outLen is the length of the output before the step that ended it.
+func (c *Conn) handshakeDone(co *coroutine, outLen int) {
+	if co.err != nil {
+		c.server.settleFailed(co)
+		c.fail(co.err)
+		if !co.aborted {
+			c.alertIfSilent(outLen)
+		}
+		c.server.counts.failed[c.err.Reason].Inc()
+		return
+	}
+	c.state = Connected
+	state := c.tls.ConnectionState()
+	c.info = Info{
+		Version:     state.Version,
+		CipherSuite: state.CipherSuite,
+		ServerName:  state.ServerName,
+		ALPN:        state.NegotiatedProtocol,
+		Outcome:     c.server.settle(co, state.DidResume),
+	}
+	c.server.counts.done(&c.info)
+}
+
+// park suspends the handshake until the loop resumes it. The reason becomes the
+// connection's State meanwhile.
+func (c *Conn) park(reason State) error {
+	if c.co.aborted || !c.co.yield(reason) || c.co.aborted {
+		return errAborted
+	}
+	return nil
+}
+
+// alertIfSilent adds the fatal alert where crypto/tls ends a handshake without
+// a word: when what arrived is not TLS at all, or ends in mid-message. Such a
+// client has sent no usable ClientHello, so the alert goes in clear.
+func (c *Conn) alertIfSilent(outLen int) {
+	var description byte
+	switch c.err.Reason {
+	case ReasonNotTLS:
+		description = 10 // unexpected_message (RFC 8446, Section 6.2)
+	case ReasonTruncated:
+		description = 50 // decode_error
+	default:
+		return
+	}
+	if len(c.out) == outLen && !c.sentServerHello() {
+		const alert, fatal = 21, 2
+		c.out = append(c.out, alert, 3, 1, 0, 2, fatal, description)
+	}
+}
+
+// sentServerHello reports whether a version has been agreed on, after which
+// records may be encrypted.
+func (c *Conn) sentServerHello() bool { return c.tls.ConnectionState().Version != 0 }
