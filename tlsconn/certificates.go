@@ -65,8 +65,10 @@ func (c *Certificates) bind(s *Server) *boundCertificates {
 func (b *boundCertificates) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	candidates := b.forName(hello.ServerName)
 	if len(candidates) > 1 {
+		abilities := *hello
+		abilities.ServerName = "" // it has chosen already, and need not be in the certificate
 		for _, cert := range candidates {
-			if hello.SupportsCertificate(cert) == nil {
+			if abilities.SupportsCertificate(cert) == nil {
 				return cert, nil
 			}
 		}

@@ -207,6 +207,18 @@ func clientConfig() *tls.Config {
 	}
 }
 
+// A firstSession is a client's cache that offers the first session it got again
+// and again, where crypto/tls's own forgets a TLS 1.3 session once offered.
+type firstSession struct{ session *tls.ClientSessionState }
+
+func (f *firstSession) Get(string) (*tls.ClientSessionState, bool) { return f.session, f.session != nil }
+
+func (f *firstSession) Put(_ string, session *tls.ClientSessionState) {
+	if f.session == nil {
+		f.session = session
+	}
+}
+
 // testServer makes a server for tests, changed by edit, and closes it at the end.
 func testServer(t testing.TB, edit ...func(*Config)) *Server {
 	t.Helper()

@@ -5,10 +5,10 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
+	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
 
@@ -129,10 +129,7 @@ func TestCRL(t *testing.T) {
 // TestOpenSSLAgrees holds the certificates against the library that most
 // clients verify them with.
 func TestOpenSSLAgrees(t *testing.T) {
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("openssl is not installed")
-	}
+	nettest.Need(t, "openssl")
 	pki := testpki.New(t)
 	good, bad := pki.Client("good"), pki.Client("bad")
 	crl := pki.CRLFile(bad)
@@ -148,9 +145,9 @@ func TestOpenSSLAgrees(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			args := append([]string{"verify", "-x509_strict", "-CAfile", pki.CAFile}, tc.args...)
-			out, err := exec.Command(openssl, args...).CombinedOutput()
-			if (err == nil) != tc.want {
-				t.Errorf("got %v, want accepted %t\n%s", err, tc.want, out)
+			got := nettest.Run(t, nettest.Command{Path: "openssl", Args: args})
+			if (got.ExitCode == 0) != tc.want {
+				t.Errorf("got %+v, want accepted %t", got, tc.want)
 			}
 		})
 	}

@@ -1,0 +1,89 @@
+# Reprise: build, test, measure.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+PKG      ?= ./...
+BENCH    ?= .
+FUZZTIME ?= 10s
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.12.0
+
+# The version is linked in, so the go command need not ask git, which refuses
+# to answer in a checkout that belongs to someone else.
+BUILD := $(GO) build -trimpath -buildvcs=false -ldflags "-X main.version=$(VERSION)"
+
+# This module and those that keep their dependencies out of it.
+MODULES := . $(patsubst %/go.mod,%,$(wildcard benchmarks/*/go.mod))
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## start the demo; it prints what to try
+	$(GO) run ./cmd/reprise demo
+
+.PHONY: build
+build: ## build bin/reprise, one static binary
+	CGO_ENABLED=0 $(BUILD) -o bin/reprise ./cmd/reprise
+
+.PHONY: build-boring
+build-boring: ## build bin/reprise-boring, with BoringCrypto: faster RSA, needs gcc and glibc
+	CGO_ENABLED=1 GOEXPERIMENT=boringcrypto $(BUILD) -o bin/reprise-boring ./cmd/reprise
+
+.PHONY: test
+test: peers ## run all tests, PKG=./engine for those of one package
+	$(GO) test -count=1 -timeout 8m $(PKG)
+
+.PHONY: race
+race: peers ## run all tests with the race detector
+	$(GO) test -race -count=1 -timeout 12m $(PKG)
+
+.PHONY: peers
+peers: ## install the programs that tests run, if apt is there and allowed
+	@scripts/install-peers
+
+.PHONY: vet
+vet: ## go vet, every module
+	@for dir in $(MODULES); do (set -x; cd $$dir && $(GO) vet ./...); done
+
+.PHONY: staticcheck
+staticcheck: ## staticcheck, every module
+	@for dir in $(MODULES); do (set -x; cd $$dir && $(STATICCHECK) ./...); done
+
+.PHONY: fmt
+fmt: ## format all Go files
+	$(GOFUMPT) -w .
+
+.PHONY: fmt-check
+fmt-check: ## fail if fmt would change a file
+	@files=$$($(GOFUMPT) -l .); [[ -z $$files ]] || { echo "not formatted, run make fmt:"; echo "$$files"; exit 1; } >&2
+
+.PHONY: lint
+lint: fmt-check vet staticcheck ## all that looks at the source only
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME=10s
+	@$(GO) test -list '^Fuzz' $(PKG) \
+	| awk '/^Fuzz/ { target[++n] = $$1 } $$1 == "ok" { for (i = 1; i <= n; i++) print $$2, target[i]; n = 0 }' \
+	| while read -r pkg target; do \
+		echo "== $$pkg $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null || exit 1; \
+	done
+
+.PHONY: bench
+bench: ## run the unit benchmarks, BENCH=regexp for some
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+
+.PHONY: check
+check: ## what CI runs: lint, build, test, race; a skipped test is a failure
+	.ci/run
+
+.PHONY: clean
+clean: ## remove what the targets above made here
+	rm -rf bin

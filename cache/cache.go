@@ -1,0 +1,253 @@
+package cache
+
+import (
+	"fmt"
+	"hash/maphash"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+)
+
+// Cache is a bounded map from keys to values with an expiry each. Make one with [New]. All its methods may be called by
+// any goroutine; after [Cache.Close] they find nothing and store nothing.
+type Cache struct {
+	opts       Options
+	seed       maphash.Seed // keeps a peer that chooses keys from choosing a stripe or a slot
+	shift      int          // a hash shifted right by this is a stripe's number
+	stripes    []stripe
+	mem        []byte // the mapping every stripe has a part of
+	segmentLen int    // of the entries' arenas
+	closing    sync.Once
+
+	_         [stripePad]byte
+	items     atomic.Int64 // live entries of all stripes; written where one is added or removed, never by a look-up
+	_         [stripePad]byte
+	nextSweep atomic.Uint32 // the stripe where Sweep goes on
+}
+
+// Entry is what the cache knows about an entry besides its value.
+type Entry struct {
+	Tag     uint8 // as given to [Cache.Put]; the cache attaches no meaning to it
+	Expires int64 // the first instant at which the entry is no longer served
+}
+
+// Outcome is how a look-up ended.
+type Outcome uint8
+
+const (
+	Hit     Outcome = iota // the value was there
+	Unknown                // never stored here, or evicted, or expired and swept
+	Expired                // still there, but too old; it is removed
+	Held                   // reserved by an earlier Hold
+	Spent                  // deleted, and its tombstone still stands
+)
+
+// String returns a lower-case word.
+func (o Outcome) String() string { return word(o, "hit", "unknown", "expired", "held", "spent") }
+
+// PutOutcome is how a Put ended. Only the first two stored the entry.
+type PutOutcome uint8
+
+const (
+	Stored         PutOutcome = iota
+	StoredFull                // stored, and live entries were evicted to make room
+	TooLarge                  // the key is longer than KeyLen or the value longer than BlockLen
+	AlreadySpent              // refused by a tombstone
+	AlreadyExpired            // expires was not after now
+	NoRoom                    // nothing was left to evict: the cache is closed
+)
+
+// String returns a few lower-case words.
+func (o PutOutcome) String() string {
+	return word(o, "stored", "stored when full", "too large", "already spent", "already expired", "no room")
+}
+
+func word[T ~uint8](i T, words ...string) string {
+	if int(i) < len(words) {
+		return words[i]
+	}
+	return "invalid"
+}
+
+// New returns an empty cache. It reserves address space for the worst case, every record as long as allowed, but the
+// kernel provides memory only for what is stored. An error names the option at fault and its right values.
+func New(o Options) (*Cache, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	n := o.stripes()
+	entries := sizeFifo(o.stripeRecords(n), recordLen(o.KeyLen, o.BlockLen))
+	spent := sizeFifo(o.stripeRecords(n), recordLen(o.KeyLen, 0))
+	mem, err := mapMemory(n * (entries.memLen() + spent.memLen()))
+	if err != nil {
+		return nil, fmt.Errorf("cache %q: cannot reserve %d MB of address space for items=%d of keysize=%d and blocksize=%d: %w; "+
+			"lower them, or allow it (vm.overcommit_memory, ulimit -v)",
+			o.Name, n*(entries.memLen()+spent.memLen())>>20, o.Items, o.KeyLen, o.BlockLen, err)
+	}
+	c := &Cache{
+		opts:       o,
+		seed:       maphash.MakeSeed(),
+		shift:      64 - bits.Len(uint(n-1)),
+		stripes:    make([]stripe, n),
+		mem:        mem,
+		segmentLen: entries.segmentLen,
+	}
+	for i := range c.stripes {
+		s := &c.stripes[i]
+		s.items = &c.items
+		s.entries = newFifo(entries, mem[:entries.memLen()], c.seed)
+		mem = mem[entries.memLen():]
+		s.spent = newFifo(spent, mem[:spent.memLen()], c.seed)
+		mem = mem[spent.memLen():]
+	}
+	return c, nil
+}
+
+// Put stores a copy of value under a copy of key until expires. It replaces an entry of the same key, whose reservation
+// if any carries over. A full cache makes room by evicting the oldest. tag is handed back by look-ups.
+func (c *Cache) Put(key, value []byte, tag uint8, now, expires int64) PutOutcome {
+	hash, s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case len(key) > c.opts.KeyLen || len(value) > c.opts.BlockLen:
+		s.counts.TooLarge++
+		return TooLarge
+	case expires <= now:
+		s.counts.Late++
+		return AlreadyExpired
+	case s.isSpent(hash, key, now):
+		s.counts.Refused++
+		return AlreadySpent
+	}
+	heldUntil := s.replace(hash, key, now)
+	s.sweep(now, sweepPerPut)
+	outcome := Stored
+	for !s.entries.hasRoom(recordLen(len(key), len(value))) || !c.admit() {
+		evicted, ok := s.evict(now)
+		if !ok {
+			outcome = NoRoom
+			break
+		}
+		if evicted {
+			outcome = StoredFull
+		}
+	}
+	if outcome != Stored {
+		s.counts.Full++
+	}
+	if outcome != NoRoom {
+		s.entries.push(hash, key, value, tag, expires).holdUntil(heldUntil)
+	}
+	return outcome
+}
+
+// AppendGet looks key up and, on a Hit, appends its value to dst. Otherwise it returns dst as it was and a zero Entry. It
+// allocates only if dst lacks room.
+func (c *Cache) AppendGet(dst, key []byte, now int64) ([]byte, Entry, Outcome) {
+	return c.lookUp(dst, key, now, notHeld)
+}
+
+// Hold is AppendGet that on a Hit also reserves the entry until the given instant: until then, a Release or a Delete,
+// other look-ups answer Held. A session that may be used once is held while its use is uncertain.
+func (c *Cache) Hold(dst, key []byte, now, until int64) ([]byte, Entry, Outcome) {
+	return c.lookUp(dst, key, now, until)
+}
+
+// Release ends the reservation that Hold made with the same until. One that has run out and been succeeded by another's
+// is left alone.
+func (c *Cache) Release(key []byte, until int64) {
+	hash, s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, r, ok := s.entries.find(hash, key); ok && r.heldUntil() == until {
+		r.holdUntil(notHeld)
+	}
+}
+
+// Delete wipes the entry of key and leaves a tombstone until expires, also for a key it does not know: a Put that
+// arrives late, or again, is refused. With expires not after now there is no tombstone. The outcome says what was there:
+// Hit for a live entry, held or not; Spent if someone was faster. There is room for as many tombstones as for entries; beyond that
+// the oldest makes room.
+func (c *Cache) Delete(key []byte, now, expires int64) Outcome {
+	hash, s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	outcome := Unknown
+	if i, r, ok := s.entries.find(hash, key); ok {
+		if r.expires() > now {
+			outcome = Hit
+			s.counts.Deleted++
+		} else {
+			outcome = Expired
+			s.counts.Swept++
+		}
+		s.remove(i)
+	} else if s.isSpent(hash, key, now) {
+		outcome = Spent
+	}
+	if expires > now && len(key) <= c.opts.KeyLen {
+		s.bury(hash, key, now, expires)
+	}
+	return outcome
+}
+
+// Close wipes all that is stored and gives the memory back. Call it when nobody uses the cache any more; who still does
+// gets Unknown and NoRoom.
+func (c *Cache) Close() error {
+	var err error
+	c.closing.Do(func() {
+		for i := range c.stripes {
+			c.stripes[i].close()
+		}
+		err = unmapMemory(c.mem)
+	})
+	return err
+}
+
+// stripe returns key's hash and the stripe it belongs to. The stripe's number is in the hash's high bits, the fifos use
+// the low ones.
+func (c *Cache) stripe(key []byte) (hash uint64, s *stripe) {
+	hash = maphash.Bytes(c.seed, key)
+	return hash, &c.stripes[hash>>c.shift]
+}
+
+// admit takes one of the cache's items if one is free.
+func (c *Cache) admit() bool {
+	for {
+		n := c.items.Load()
+		if n >= int64(c.opts.Items) {
+			return false
+		}
+		if c.items.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// lookUp serves AppendGet and Hold: it reserves what it finds if until is after notHeld.
+func (c *Cache) lookUp(dst, key []byte, now, until int64) ([]byte, Entry, Outcome) {
+	hash, s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, r, ok := s.entries.find(hash, key)
+	switch {
+	case !ok && s.isSpent(hash, key, now):
+		s.counts.Spent++
+		return dst, Entry{}, s.miss(Spent)
+	case !ok:
+		return dst, Entry{}, s.miss(Unknown)
+	case r.expires() <= now:
+		s.remove(i)
+		s.counts.Expired++
+		return dst, Entry{}, s.miss(Expired)
+	case r.heldUntil() > now:
+		s.counts.Held++
+		return dst, Entry{}, s.miss(Held)
+	}
+	if until != notHeld {
+		r.holdUntil(until)
+	}
+	s.counts.Hits++
+	return append(dst, r.value()...), r.entry(), Hit
+}

@@ -1,0 +1,293 @@
+package cache
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// model is the cache as simple as can be: a list in order of arrival, searched from end to end.
+type model struct {
+	opts    Options
+	entries []modelEntry
+	spent   []modelEntry
+	counts  Counts
+}
+
+type modelEntry struct {
+	key, value       string
+	tag              uint8
+	expires, holding int64
+}
+
+func at(list []modelEntry, key []byte) int {
+	return slices.IndexFunc(list, func(e modelEntry) bool { return e.key == string(key) })
+}
+
+func (m *model) isSpent(key []byte, now int64) bool {
+	i := at(m.spent, key)
+	return i >= 0 && m.spent[i].expires > now
+}
+
+func (m *model) sweep(now int64, n int) int {
+	swept := 0
+	for ; swept < n && len(m.entries) > 0 && m.entries[0].expires <= now; swept++ {
+		m.entries = m.entries[1:]
+		m.counts.Swept++
+	}
+	for ; swept < n && len(m.spent) > 0 && m.spent[0].expires <= now; swept++ {
+		m.spent = m.spent[1:]
+	}
+	return swept
+}
+
+// put drops the oldest until the bound on items is kept and as many are dropped as done says: an arena full of holes may
+// have to give up more than the bound asks for.
+func (m *model) put(key, value []byte, tag uint8, now, expires int64, done Counts) PutOutcome {
+	switch {
+	case len(key) > m.opts.KeyLen || len(value) > m.opts.BlockLen:
+		m.counts.TooLarge++
+		return TooLarge
+	case expires <= now:
+		m.counts.Late++
+		return AlreadyExpired
+	case m.isSpent(key, now):
+		m.counts.Refused++
+		return AlreadySpent
+	}
+	e := modelEntry{string(key), string(value), tag, expires, notHeld}
+	if i := at(m.entries, key); i >= 0 {
+		e.holding = m.entries[i].holding
+		if m.entries[i].expires > now {
+			m.counts.Replaced++
+		} else {
+			m.counts.Swept++
+		}
+		m.entries = slices.Delete(m.entries, i, i+1)
+	}
+	m.sweep(now, sweepPerPut)
+	outcome := Stored
+	for len(m.entries) >= m.opts.Items || len(m.entries) > 0 && m.counts.Evicted+m.counts.Swept < done.Evicted+done.Swept {
+		if m.entries[0].expires > now {
+			m.counts.Evicted++
+			outcome = StoredFull
+		} else {
+			m.counts.Swept++
+		}
+		m.entries = m.entries[1:]
+	}
+	if outcome == StoredFull {
+		m.counts.Full++
+	}
+	m.entries = append(m.entries, e)
+	return outcome
+}
+
+func (m *model) lookUp(key []byte, now, until int64) (string, Entry, Outcome) {
+	i := at(m.entries, key)
+	outcome := Hit
+	switch {
+	case i < 0 && m.isSpent(key, now):
+		outcome = Spent
+		m.counts.Spent++
+	case i < 0:
+		outcome = Unknown
+	case m.entries[i].expires <= now:
+		outcome = Expired
+		m.counts.Expired++
+		m.entries = slices.Delete(m.entries, i, i+1)
+	case m.entries[i].holding > now:
+		outcome = Held
+		m.counts.Held++
+	}
+	if outcome != Hit {
+		m.counts.Miss++
+		return "", Entry{}, outcome
+	}
+	m.counts.Hits++
+	e := &m.entries[i]
+	if until != notHeld {
+		e.holding = until
+	}
+	return e.value, Entry{e.tag, e.expires}, Hit
+}
+
+func (m *model) release(key []byte, until int64) {
+	if i := at(m.entries, key); i >= 0 && m.entries[i].holding == until {
+		m.entries[i].holding = notHeld
+	}
+}
+
+func (m *model) delete(key []byte, now, expires int64) Outcome {
+	outcome := Unknown
+	if i := at(m.entries, key); i >= 0 {
+		if m.entries[i].expires > now {
+			outcome = Hit
+			m.counts.Deleted++
+		} else {
+			outcome = Expired
+			m.counts.Swept++
+		}
+		m.entries = slices.Delete(m.entries, i, i+1)
+	} else if m.isSpent(key, now) {
+		outcome = Spent
+	}
+	if expires <= now || len(key) > m.opts.KeyLen {
+		return outcome
+	}
+	if i := at(m.spent, key); i >= 0 {
+		m.spent[i].expires = max(m.spent[i].expires, expires)
+		return outcome
+	}
+	if len(m.spent) == m.opts.Items {
+		if m.spent[0].expires > now {
+			m.counts.TombstonesEvicted++
+		}
+		m.spent = m.spent[1:]
+	}
+	m.spent = append(m.spent, modelEntry{key: string(key), expires: expires})
+	return outcome
+}
+
+func (m *model) deleteTag(tag uint8) (deleted int) {
+	before := len(m.entries)
+	m.entries = slices.DeleteFunc(m.entries, func(e modelEntry) bool { return e.tag == tag })
+	deleted = before - len(m.entries)
+	m.counts.Deleted += uint64(deleted)
+	return deleted
+}
+
+func (m *model) scan(now int64) map[string]string {
+	all := make(map[string]string)
+	for _, e := range m.entries {
+		if e.expires > now {
+			all[e.key] = fmt.Sprintf("%s/%d/%d", e.value, e.tag, e.expires)
+		}
+	}
+	return all
+}
+
+// opLen is how many bytes of a program make one operation.
+const opLen = 6
+
+// runProgram does to a cache of one stripe and to the model what program says, and compares all that can be seen.
+func runProgram(t *testing.T, o Options, program []byte) {
+	c := newCache(t, o)
+	m := &model{opts: o}
+	held := make(map[string]int64) // the last until by key, for Release
+	now := int64(1)
+	value := make([]byte, o.BlockLen+1)
+	for n := 0; len(program) >= opLen; n++ {
+		op, k, size, fill, life, tick := program[0], program[1], program[2], program[3], program[4], program[5]
+		program = program[opLen:]
+		now += int64(tick % 4)
+		key := bytes.Repeat([]byte{k % 48}, 1+int(k%48)*(o.KeyLen+1)/48) // lengths 1 to KeyLen+1
+		expires := now + int64(life%64) - 2
+		switch op % 16 {
+		default: // put is what moves things
+			v := value[:int(size)*len(value)/255]
+			for i := range v {
+				v[i] = fill
+			}
+			got := c.Put(key, v, fill%4, now, expires)
+			st, a := c.Stats(), &c.stripes[0].entries.arena
+			if got == StoredFull && st.Items < o.Items && int(a.touched) < len(a.segments) {
+				t.Fatalf("op %d: evicted at %d of %d items with segments untouched", n, st.Items, o.Items)
+			}
+			if want := m.put(key, v, fill%4, now, expires, st.Counts); got != want {
+				t.Fatalf("op %d: put: got %v, want %v", n, got, want)
+			}
+		case 0, 1, 2:
+			until := int64(notHeld)
+			if op%16 == 0 {
+				until = now + int64(size%8)
+				held[string(key)] = until
+			}
+			got, gotEntry, gotOutcome := c.lookUp(nil, key, now, until)
+			want, wantEntry, wantOutcome := m.lookUp(key, now, until)
+			if string(got) != want || gotEntry != wantEntry || gotOutcome != wantOutcome {
+				t.Fatalf("op %d: look-up: got %d bytes %+v %v, want %d bytes %+v %v",
+					n, len(got), gotEntry, gotOutcome, len(want), wantEntry, wantOutcome)
+			}
+		case 3:
+			c.Release(key, held[string(key)])
+			m.release(key, held[string(key)])
+		case 4, 5:
+			if got, want := c.Delete(key, now, expires), m.delete(key, now, expires); got != want {
+				t.Fatalf("op %d: delete: got %v, want %v", n, got, want)
+			}
+		case 6:
+			if got, want := c.Sweep(now, int(size%8)), m.sweep(now, int(size%8)); got != want {
+				t.Fatalf("op %d: swept %d, want %d", n, got, want)
+			}
+		case 7:
+			if size%4 != 0 {
+				break
+			}
+			got := 0
+			for cursor := Cursor(0); ; {
+				var deleted int
+				deleted, cursor = c.DeleteFunc(cursor, func(_, _ []byte, tag uint8) bool { return tag == fill%4 })
+				got += deleted
+				if cursor == 0 {
+					break
+				}
+			}
+			if want := m.deleteTag(fill % 4); got != want {
+				t.Fatalf("op %d: deleted %d, want %d", n, got, want)
+			}
+		case 8:
+			if got, want := scanAll(c, now), m.scan(now); !maps.Equal(got, want) {
+				t.Fatalf("op %d: scan of %d entries, want %d", n, len(got), len(want))
+			}
+		}
+		st := c.Stats()
+		if st.Counts != m.counts || st.Items != len(m.entries) || st.Tombstones != len(m.spent) {
+			t.Fatalf("op %d (%d): got %d items, %d tombstones, %+v\nwant %d, %d, %+v",
+				n, op%16, st.Items, st.Tombstones, st.Counts, len(m.entries), len(m.spent), m.counts)
+		}
+		if n%16 == 0 {
+			checkInvariants(t, c)
+		}
+	}
+	if got, want := scanAll(c, now), m.scan(now); !maps.Equal(got, want) {
+		t.Fatalf("scan of %d entries at the end, want %d", len(got), len(want))
+	}
+	checkInvariants(t, c)
+}
+
+// programs are caches of different shapes for the model: from one item to more than there are keys, and values from small
+// to so large that a few fill a segment.
+var programs = []Options{
+	{Name: "one", Items: 1, KeyLen: 4, BlockLen: 10},
+	{Name: "few", Items: 7, KeyLen: 20, BlockLen: 5000},
+	{Name: "some", Items: 20, KeyLen: 16, BlockLen: 30_000},
+	{Name: "all", Items: 100, KeyLen: 40, BlockLen: 8000},
+}
+
+func TestAgainstModel(t *testing.T) {
+	for _, o := range programs {
+		for seed := range uint64(8) {
+			t.Run(fmt.Sprintf("%s/seed=%d", o.Name, seed), func(t *testing.T) {
+				var key [32]byte
+				key[0] = byte(seed)
+				program := make([]byte, opLen*3000)
+				rand.NewChaCha8(key).Read(program)
+				runProgram(t, o, program)
+			})
+		}
+	}
+}
+
+func FuzzAgainstModel(f *testing.F) {
+	f.Add(uint8(0), []byte("\x0f\x01\xff\x00\x20\x00"+"\x00\x01\x07\x00\x00\x00"+"\x03\x01\x00\x00\x00\x00"+"\x04\x01\x00\x00\x20\x00"+"\x0f\x01\x00\x00\x20\x00"))
+	f.Add(uint8(1), bytes.Repeat([]byte("\x0f\x01\xfe\x61\x3f\x01"+"\x0f\x12\xfe\x61\x05\x01"+"\x06\x00\x07\x00\x00\x01"), 40))
+	f.Add(uint8(2), bytes.Repeat([]byte("\x0f\x01\xfe\x61\x3f\x00"+"\x0f\x02\xfe\x62\x3f\x00"+"\x07\x00\x00\x01\x00\x00"), 40))
+	f.Add(uint8(3), bytes.Repeat([]byte("\x0f\x01\xfe\x61\x3f\x00"+"\x04\x01\x00\x61\x3f\x01"+"\x08\x00\x00\x00\x00\x00"), 40))
+	f.Fuzz(func(t *testing.T, shape uint8, program []byte) {
+		runProgram(t, programs[int(shape)%len(programs)], program[:min(len(program), opLen*2000)])
+	})
+}

@@ -1,0 +1,112 @@
+package cache
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	// stripePad keeps what different cores write in different cache lines, and in different pairs of lines, as x86
+	// fetches the neighbour of a line along with it.
+	stripePad = 128
+	// sweepPerPut is how many expired records a put reclaims: more than it adds, so that a cache in use cleans itself.
+	sweepPerPut = 2
+)
+
+// stripe is a part of the cache that one goroutine at a time may use. A key is at most in one of the two fifos, unless its
+// tombstone has expired.
+type stripe struct {
+	mu      sync.Mutex // guards all below but the target of items
+	counts  Counts     // in the mutex's cache line begins with what look-ups count, so that a hit writes one line
+	entries fifo
+	spent   fifo          // tombstones: records without a value
+	items   *atomic.Int64 // the cache's, which admit raises
+	_       [stripePad]byte
+}
+
+// isSpent reports whether a tombstone stands for key.
+func (s *stripe) isSpent(hash uint64, key []byte, now int64) bool {
+	_, t, ok := s.spent.find(hash, key)
+	return ok && t.expires() > now
+}
+
+// miss counts a look-up that found nothing to serve.
+func (s *stripe) miss(o Outcome) Outcome {
+	s.counts.Miss++
+	return o
+}
+
+// remove wipes the entry in slot i.
+func (s *stripe) remove(i int) {
+	s.entries.remove(i)
+	s.items.Add(-1)
+}
+
+// replace removes the entry of key, if there is one, and returns until when it was held.
+func (s *stripe) replace(hash uint64, key []byte, now int64) (heldUntil int64) {
+	i, r, ok := s.entries.find(hash, key)
+	if !ok {
+		return notHeld
+	}
+	if heldUntil = r.heldUntil(); r.expires() <= now {
+		s.counts.Swept++
+	} else {
+		s.counts.Replaced++
+	}
+	s.remove(i)
+	return heldUntil
+}
+
+// evict removes the oldest entry, whether it has expired (it is swept, then) or not (evicted). ok is false if there is none.
+func (s *stripe) evict(now int64) (evicted, ok bool) {
+	i, r, ok := s.entries.first()
+	if !ok {
+		return false, false
+	}
+	if evicted = r.expires() > now; evicted {
+		s.counts.Evicted++
+	} else {
+		s.counts.Swept++
+	}
+	s.remove(i)
+	return evicted, true
+}
+
+// sweep reclaims up to n expired entries and tombstones, oldest first, and returns how many.
+func (s *stripe) sweep(now int64, n int) (reclaimed int) {
+	entries := s.entries.dropExpired(now, n)
+	if entries > 0 {
+		s.items.Add(-int64(entries))
+		s.counts.Swept += uint64(entries)
+	}
+	return entries + s.spent.dropExpired(now, n-entries)
+}
+
+// bury puts up a tombstone for key until expires, or lets one that is there stand as long.
+func (s *stripe) bury(hash uint64, key []byte, now, expires int64) {
+	if _, t, ok := s.spent.find(hash, key); ok {
+		t.setExpires(max(t.expires(), expires))
+		return
+	}
+	for !s.spent.hasRoom(recordLen(len(key), 0)) {
+		i, t, ok := s.spent.first()
+		if !ok {
+			return // closed
+		}
+		if t.expires() > now {
+			s.counts.TombstonesEvicted++
+		}
+		s.spent.remove(i)
+	}
+	s.spent.push(hash, key, nil, 0, expires)
+}
+
+// close wipes the stripe and leaves it empty and without room.
+func (s *stripe) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries.arena.wipe()
+	s.spent.arena.wipe()
+	s.items.Add(-int64(s.entries.len))
+	s.entries, s.spent = fifo{}, fifo{}
+}

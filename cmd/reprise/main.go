@@ -1,0 +1,123 @@
+// Command reprise terminates TLS and shares its sessions with its peers.
+//
+//	reprise [FILE.ini] [--OPTION VALUE]...   serve
+//	reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
+//	reprise demo                             serve a self-signed demonstration
+//	reprise version
+//	reprise --help
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+
+	"reprise/config"
+)
+
+// version is set by the build (-ldflags -X main.version=...).
+var version = "development"
+
+const usage = `Reprise terminates TLS and lets clients resume their sessions.
+
+  reprise [FILE.ini] [--OPTION VALUE]...   serve
+  reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
+  reprise demo                             serve a self-signed demonstration
+  reprise version
+
+For example:
+  reprise --sslrouter 127.0.0.1:8443,cert.pem,key.pem --sslrouter-to 127.0.0.1:9000 --stats 127.0.0.1:5001
+
+`
+
+// Exit statuses: what an operator can mend is told from what went wrong later.
+const (
+	exitOK      = 0
+	exitFailure = 1 // failed at run time
+	exitConfig  = 2 // the configuration is wrong
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, stdout, stderr io.Writer) int {
+	command := "serve"
+	if len(args) > 0 {
+		switch args[0] {
+		case "check", "demo", "version":
+			command, args = args[0], args[1:]
+		}
+	}
+	var err error
+	switch command {
+	case "version":
+		fmt.Fprintln(stdout, versionLine())
+	case "check":
+		err = check(args, stdout, stderr)
+	case "demo":
+		err = demo(args, stdout, stderr)
+	default:
+		err = serve(args, stderr)
+	}
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, config.ErrHelp):
+		fmt.Fprint(stdout, usage)
+		if err := config.WriteHelp(stdout); err != nil {
+			return exitFailure
+		}
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "reprise: %v\n", err)
+	if _, ok := errors.AsType[runtimeError](err); ok {
+		return exitFailure
+	}
+	return exitConfig
+}
+
+// A runtimeError is none of the configuration's fault.
+type runtimeError struct{ error }
+
+func (e runtimeError) Unwrap() error { return e.error }
+
+func versionLine() string {
+	line := fmt.Sprintf("reprise %s %s %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "GOEXPERIMENT" {
+				line += " " + s.Value
+			}
+		}
+	}
+	return line
+}
+
+// check prints what a configuration means, as a configuration file.
+func check(args []string, stdout, stderr io.Writer) error {
+	c, err := config.Parse(args)
+	if err != nil {
+		return err
+	}
+	for _, w := range c.Warnings {
+		fmt.Fprintf(stderr, "reprise: warning: %s\n", w)
+	}
+	if err := c.Print(stdout); err != nil {
+		return runtimeError{err}
+	}
+	return nil
+}
+
+// serve runs a node until a signal ends it.
+func serve(args []string, stderr io.Writer) error {
+	c, err := config.Parse(args)
+	if err != nil {
+		return err
+	}
+	for _, w := range c.Warnings {
+		fmt.Fprintf(stderr, "reprise: warning: %s\n", w)
+	}
+	return runNode(c, stderr, nil)
+}

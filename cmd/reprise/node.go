@@ -1,0 +1,303 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reprise/backend"
+	"reprise/cache"
+	"reprise/config"
+	"reprise/engine"
+	"reprise/internal/asynclog"
+	"reprise/internal/workpool"
+	"reprise/stats"
+	"reprise/tlsconn"
+)
+
+// A node is everything one process runs, wired from its configuration.
+type node struct {
+	config   *config.Config
+	caches   []*cache.Cache
+	sessions *sessionCache // nil if no session is ever resumed
+	workers  *workpool.Pool
+	engine   *engine.Engine
+	pools    []*backend.Pool // by listener
+	log      *asynclog.Writer
+
+	stats *stats.JSONServer
+	admin *stats.AdminServer
+
+	draining chan struct{} // closed when the node has stopped accepting
+	stop     chan struct{} // ends the sweeper
+	stopped  chan struct{}
+}
+
+// logLines is how many lines may wait for a slow log.
+const logLines = 1024
+
+// runNode runs a node until a signal ends it. ready, if not nil, is called once
+// it serves.
+func runNode(c *config.Config, logTo io.Writer, ready func(*node)) error {
+	log := asynclog.New(logTo, logLines)
+	defer log.Close()
+	slog.SetDefault(slog.New(logHandler(c, log)))
+	tuneRuntime(&c.Tuning)
+
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+
+	n, err := newNode(c)
+	if err != nil {
+		return err
+	}
+	n.log = log
+	n.engine.Start()
+	slog.Info("serving", "version", version, "listen", n.engine.Addresses(), "loops", c.Tuning.Loops)
+	if ready != nil {
+		ready(n)
+	}
+
+	slog.Info("draining", "signal", <-signals, "at_most", c.Tuning.DrainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.Tuning.DrainTimeout)
+	defer cancel()
+	go func() {
+		<-signals
+		slog.Warn("second signal: leaving at once")
+		cancel()
+	}()
+	open := n.drain(ctx)
+	if err := n.close(); err != nil {
+		return runtimeError{err}
+	}
+	slog.Info("stopped", "connections_cut", open)
+	return nil
+}
+
+func logHandler(c *config.Config, w io.Writer) slog.Handler {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	var h slog.Handler = slog.NewTextHandler(w, options)
+	if c.LogFormat == "json" {
+		h = slog.NewJSONHandler(w, options)
+	}
+	if c.Name != "" {
+		h = h.WithAttrs([]slog.Attr{slog.String("node", c.Name)})
+	}
+	return h
+}
+
+// tuneRuntime sets up Go's scheduler and collector, unless the environment has.
+func tuneRuntime(t *config.Tuning) {
+	if os.Getenv("GOMAXPROCS") == "" {
+		// A loop that finds no P waits for Go's 10 ms time slice. With one
+		// for each goroutine that works all the time, the kernel shares the
+		// cores instead, and preempts fairly.
+		runtime.GOMAXPROCS(t.Loops + t.KeyWorkers + 1)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(t.GCPercent)
+	}
+	if t.MemoryLimit > 0 {
+		debug.SetMemoryLimit(t.MemoryLimit)
+	}
+}
+
+// newNode makes and binds everything; nothing is served yet.
+func newNode(c *config.Config) (n *node, err error) {
+	n = &node{config: c, draining: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			n.release()
+		}
+	}()
+	for _, cc := range c.Caches {
+		made, err := cache.New(cache.Options{Name: cc.Name, Items: cc.Items, KeyLen: cc.KeySize, BlockLen: cc.BlockSize})
+		if err != nil {
+			return n, err
+		}
+		n.caches = append(n.caches, made)
+		if cc.Name == c.SessionCache {
+			n.sessions = newSessionCache(made, c.SessionTimeout, c.Tuning.HandshakeTimeout)
+		}
+	}
+	if c.Tuning.KeyWorkers > 0 {
+		n.workers = workpool.New(c.Tuning.KeyWorkers, c.Tuning.MaxHandshakes)
+	}
+	listeners, err := n.listeners()
+	if err != nil {
+		return n, err
+	}
+	if n.engine, err = engine.New(n.engineOptions(), listeners); err != nil {
+		return n, err
+	}
+	if err := n.observe(); err != nil {
+		return n, err
+	}
+	go n.sweep()
+	return n, nil
+}
+
+// drain stops accepting, waits for flows to end and returns how many have not.
+func (n *node) drain(ctx context.Context) int64 {
+	close(n.draining)
+	_ = n.engine.Drain(ctx) // an error means that there are some left
+	return n.engine.Stats().Flows.Open
+}
+
+// close ends all flows and frees everything.
+func (n *node) close() error {
+	close(n.stop)
+	<-n.stopped
+	err := n.engine.Close()
+	n.release()
+	return err
+}
+
+// release frees what serves no flow any more.
+func (n *node) release() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if n.stats != nil {
+		_ = n.stats.Shutdown(ctx)
+	}
+	if n.admin != nil {
+		_ = n.admin.Shutdown(ctx)
+	}
+	if n.workers != nil {
+		n.workers.Close()
+	}
+	for _, c := range n.caches {
+		_ = c.Close()
+	}
+}
+
+// sweepEvery is uWSGI's cache-expire-freq.
+const sweepEvery = 3 * time.Second
+
+// sweep reclaims expired entries in small steps, so that no loop waits long for
+// a stripe.
+func (n *node) sweep() {
+	defer close(n.stopped)
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-ticker.C:
+			const step = 1024
+			for _, c := range n.caches {
+				for c.Sweep(monotonic(time.Now()), step) == step {
+					runtime.Gosched()
+				}
+			}
+		}
+	}
+}
+
+func (n *node) engineOptions() engine.Options {
+	t := &n.config.Tuning
+	return engine.Options{
+		Loops: t.Loops, ReadSize: t.ReadSize, HighWatermark: t.HighWatermark, LowWatermark: t.LowWatermark,
+		TurnBudget: t.TurnBudget, AcceptBudget: t.AcceptBudget, Backlog: t.Backlog,
+		MaxConnections: maxConnections(t), MaxHandshakes: t.MaxHandshakes, MaxRetries: t.BackendRetries,
+		HandshakeTimeout: t.HandshakeTimeout, LookupTimeout: t.LookupTimeout, ConnectTimeout: t.ConnectTimeout,
+		IdleTimeout: t.IdleTimeout, LingerTimeout: t.LingerTimeout,
+		NoDelay: t.NoDelay, FastOpen: t.FastOpen, DeferAccept: t.DeferAccept, Affinity: t.CPUAffinity,
+	}
+}
+
+// maxConnections is what was asked for, or what the descriptors allow: two for
+// each flow, and some for everything else.
+func maxConnections(t *config.Tuning) int {
+	const elsewhere = 128
+	if t.MaxConnections > 0 {
+		return t.MaxConnections
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 1 << 20
+	}
+	return max(1, (int(min(limit.Cur, 1<<31))-elsewhere-8*t.Loops)/2)
+}
+
+// listeners prepares each configured listener for the engine.
+func (n *node) listeners() ([]engine.Listener, error) {
+	keys, err := n.handleKeys()
+	if err != nil {
+		return nil, err
+	}
+	var list []engine.Listener
+	for i := range n.config.TLS {
+		l := &n.config.TLS[i]
+		pool, err := newPool(l, n.config.Tuning.BackendGrace)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", l.Source, err)
+		}
+		n.pools = append(n.pools, pool)
+		network, address, err := resolve(l.Addr)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", l.Source, err)
+		}
+		base, err := n.tlsConfig(l)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", l.Source, err)
+		}
+		base.Handles = keys
+		list = append(list, engine.Listener{
+			Network: network, Address: address, Backends: pool,
+			TLS: func(now func() time.Time) (*tlsconn.Server, error) {
+				c := *base
+				c.Now = now
+				return tlsconn.NewServer(c)
+			},
+		})
+	}
+	return list, nil
+}
+
+func newPool(l *config.TLSListener, grace time.Duration) (*backend.Pool, error) {
+	var nodes []*backend.Node
+	for _, b := range l.Backends {
+		network, address, err := resolve(b.Addr)
+		if err != nil {
+			return nil, fmt.Errorf("sslrouter-to %s: %w", b.Addr, err)
+		}
+		nodes = append(nodes, &backend.Node{Network: network, Address: address})
+	}
+	return backend.NewPool(nodes, grace)
+}
+
+// resolve makes an address numeric.
+func resolve(a config.Address) (network, address string, err error) {
+	if a.Network == "unix" || a.Host == "" {
+		return a.Network, a.String(), nil
+	}
+	tcp, err := net.ResolveTCPAddr("tcp", a.String())
+	if err != nil {
+		if dns, ok := errors.AsType[*net.DNSError](err); ok {
+			return "", "", fmt.Errorf("cannot resolve %q: %s: write a name that resolves or a numeric address", dns.Name, strings.TrimSpace(dns.Err))
+		}
+		return "", "", err
+	}
+	return "tcp", tcp.String(), nil
+}
+
+// samePolicy reports whether two names may share one policy.
+func samePolicy(a, b config.Policy) bool {
+	return slices.Equal(a.Ciphers, b.Ciphers) && a.ClientCA == b.ClientCA && a.ClientCARequired == b.ClientCARequired
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+
+	"reprise/backend"
+	"reprise/cache"
+	"reprise/stats"
+)
+
+// observe starts the stats and admin servers that are configured.
+func (n *node) observe() (err error) {
+	r := n.registry()
+	if a := n.config.Stats; !a.IsZero() {
+		if n.stats, err = stats.ListenJSON(a.String(), r, stats.JSONOptions{}); err != nil {
+			return err
+		}
+	}
+	if a := n.config.Admin; !a.IsZero() {
+		n.admin, err = stats.ListenAdmin(a.String(), r, stats.AdminOptions{Health: n.health, Pprof: n.config.Pprof})
+	}
+	return err
+}
+
+// health tells a balancer in front not to send any more.
+func (n *node) health() error {
+	select {
+	case <-n.draining:
+		return errors.New("draining")
+	default:
+		return nil
+	}
+}
+
+// registry names everything there is to see.
+func (n *node) registry() *stats.Registry {
+	r := stats.NewRegistry(version)
+	r.RegisterCaches(n.cacheRows)
+	r.Register("engine", func() any { return n.engine.Stats() })
+	r.Register("backends", func() any { return n.backendRows() })
+	r.Register("log", func() any {
+		var s logStats
+		if n.log != nil {
+			s.Dropped = n.log.Dropped()
+		}
+		return s
+	})
+	return r
+}
+
+type logStats struct {
+	Dropped uint64 `json:"dropped" metric:"counter" help:"Log lines lost because the log was not read."`
+}
+
+// A cacheRow is uWSGI's row of a cache and what ours can tell besides.
+type cacheRow struct {
+	stats.Cache
+	Tombstones    int    `json:"tombstones" metric:"gauge" help:"Deleted keys that are remembered, so that no late copy brings them back."`
+	Expired       uint64 `json:"expired" metric:"counter" help:"Look-ups that found an entry too old."`
+	Held          uint64 `json:"held" metric:"counter" help:"Look-ups that found an entry reserved by another handshake."`
+	Spent         uint64 `json:"spent" metric:"counter" help:"Look-ups of a deleted entry."`
+	Replaced      uint64 `json:"replaced" metric:"counter" help:"Entries replaced by one of the same key."`
+	TooLarge      uint64 `json:"too_large" metric:"counter" help:"Entries refused because key or value exceeds its bound."`
+	Refused       uint64 `json:"refused" metric:"counter" help:"Entries refused because their key had been deleted."`
+	Evicted       uint64 `json:"evicted" metric:"counter" help:"Live entries dropped to make room."`
+	Swept         uint64 `json:"swept" metric:"counter" help:"Expired entries reclaimed."`
+	Deleted       uint64 `json:"deleted" metric:"counter" help:"Entries deleted on demand."`
+	LiveBytes     int    `json:"live_bytes" metric:"gauge" help:"Bytes of the entries, with their overhead."`
+	ResidentBytes int    `json:"resident_bytes" metric:"gauge" help:"Upper bound of the memory in use."`
+	ReservedBytes int    `json:"reserved_bytes" metric:"gauge" help:"Address space reserved, which costs nothing until it is used."`
+	Stripes       int    `json:"stripes"`
+}
+
+func (n *node) cacheRows() []stats.CacheRow {
+	rows := make([]stats.CacheRow, 0, len(n.caches))
+	for _, c := range n.caches {
+		rows = append(rows, newCacheRow(c.Stats()))
+	}
+	return rows
+}
+
+func newCacheRow(s cache.Stats) cacheRow {
+	return cacheRow{
+		Cache: stats.Cache{
+			Name: s.Name, Hash: "maphash", KeySize: s.KeyLen, MaxItems: s.MaxItems, Blocks: s.MaxItems,
+			BlockSize: s.BlockLen, Items: s.Items, Hits: s.Hits, Miss: s.Miss, Full: s.Full,
+		},
+		Tombstones: s.Tombstones, Expired: s.Expired, Held: s.Held, Spent: s.Spent, Replaced: s.Replaced,
+		TooLarge: s.TooLarge, Refused: s.Refused, Evicted: s.Evicted, Swept: s.Swept, Deleted: s.Deleted,
+		LiveBytes: s.BytesLive, ResidentBytes: s.BytesResident, ReservedBytes: s.BytesReserved, Stripes: s.Stripes,
+	}
+}
+
+type backendRow struct {
+	Listener string `json:"listener" label:"listener"`
+	backend.NodeStats
+}
+
+type backendRows struct {
+	Nodes []backendRow `json:"nodes"`
+}
+
+func (n *node) backendRows() backendRows {
+	rows := backendRows{Nodes: []backendRow{}}
+	for i, p := range n.pools {
+		for _, s := range p.Stats() {
+			rows.Nodes = append(rows.Nodes, backendRow{Listener: n.config.TLS[i].Addr.String(), NodeStats: s})
+		}
+	}
+	return rows
+}

@@ -1,0 +1,101 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Address is a TCP or unix-domain socket address. The zero Address means "none". Addresses that mean the same text compare
+// equal with ==.
+type Address struct {
+	// Network is "tcp" or "unix".
+	Network string
+	// Host is an IP address without brackets, a DNS name, or empty for every address of the machine; tcp only.
+	Host string
+	// Port is 0 to 65535; tcp only.
+	Port int
+	// Path is the socket's absolute path; unix only.
+	Path string
+}
+
+// maxUnixPath is what sockaddr_un.sun_path holds on Linux beside its terminating zero.
+const maxUnixPath = 107
+
+const addressForms = "write host:port, :port, [v6]:port or /unix/path"
+
+// ParseAddress reads host:port, :port, [v6]:port or /unix/path. Names are not resolved.
+func ParseAddress(s string) (Address, error) {
+	switch {
+	case s == "":
+		return Address{}, errors.New("no address: " + addressForms)
+	case strings.HasPrefix(s, "/"):
+		if len(s) > maxUnixPath {
+			return Address{}, fmt.Errorf("path of %d bytes: a unix socket's path has at most %d", len(s), maxUnixPath)
+		}
+		return Address{Network: "unix", Path: s}, nil
+	case strings.HasPrefix(s, "=") || strings.HasPrefix(s, "fd://"):
+		return Address{}, errors.New("inherited sockets are not supported: " + addressForms)
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return Address{}, splitError(s)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return Address{}, fmt.Errorf("bad port %q: write a number from 0 to 65535", port)
+	}
+	if host, err = canonicalHost(host); err != nil {
+		return Address{}, err
+	}
+	return Address{Network: "tcp", Host: host, Port: int(n)}, nil
+}
+
+// String returns the address in the form that ParseAddress reads and net.Dial takes; empty for the zero Address.
+func (a Address) String() string {
+	switch a.Network {
+	case "tcp":
+		return net.JoinHostPort(a.Host, strconv.Itoa(a.Port))
+	case "unix":
+		return a.Path
+	default:
+		return ""
+	}
+}
+
+// IsZero reports whether a is "none".
+func (a Address) IsZero() bool { return a == Address{} }
+
+// splitError says in the operator's words why net.SplitHostPort refused s.
+func splitError(s string) error {
+	switch _, err := netip.ParseAddr(s); {
+	case err == nil && strings.Contains(s, ":"):
+		return fmt.Errorf("no port: write [%s]:port", s)
+	case !strings.Contains(s, ":") || strings.HasSuffix(s, "]"):
+		return errors.New("no port: " + addressForms)
+	default:
+		return errors.New("not an address: " + addressForms)
+	}
+}
+
+// canonicalHost checks host and gives names and addresses one spelling.
+func canonicalHost(host string) (string, error) {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.String(), nil
+	}
+	host = strings.ToLower(host)
+	for _, c := range host {
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '.', c == '_':
+		default:
+			return "", fmt.Errorf("bad host %q: write an IP address or a DNS name", host)
+		}
+	}
+	if strings.Trim(host, "0123456789.") == "" && host != "" {
+		return "", fmt.Errorf("bad IPv4 address %q: write four numbers from 0 to 255", host)
+	}
+	return host, nil
+}

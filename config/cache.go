@@ -1,0 +1,126 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+const (
+	// minSessionBlock is the least block size that uWSGI took for a cache of TLS sessions.
+	minSessionBlock = 4096
+	// legacyKeySize is the key size of the cache that `cache = N` makes, and of others that state none: uWSGI's.
+	legacyKeySize = 2048
+	// defaultCache keeps the sessions of those who configure no cache at all.
+	defaultCache = "name=default,items=20000,keysize=128,blocksize=4096"
+
+	maxCacheItems = 1 << 30
+	maxKeySize    = 1<<16 - 1
+	maxBlockSize  = 1 << 30
+)
+
+// cacheKeys are the keys of cache2 that mean something, by every spelling that uWSGI takes.
+var cacheKeys = map[string]string{
+	"name":  "name",
+	"items": "items", "max_items": "items", "maxitems": "items",
+	"keysize": "keysize", "key_size": "keysize",
+	"blocksize": "blocksize",
+}
+
+// uwsgiCacheKeys are further keys that uWSGI's cache2 takes.
+var uwsgiCacheKeys = []string{
+	"bitmap", "blocks", "clear_on_full", "hash", "hash_size", "hashsize", "ignore_full", "lastmod", "lazy", "lazy_expire", "lru",
+	"math_initial", "no_expire", "node", "nodes", "purge_lru", "store", "store_delete", "store_sync", "storedelete", "storesync",
+	"sweep_on_full", "sync", "udp", "udp_server", "udp_servers", "udpserver", "udpservers",
+}
+
+// addCache sets cache2.
+func addCache(b *builder, value string) error {
+	pairs, err := parsePairs(value)
+	if err != nil {
+		return err
+	}
+	c := Cache{KeySize: legacyKeySize, BlockSize: 64 << 10}
+	seen := make(map[string]bool)
+	for _, p := range pairs {
+		key := cacheKeys[p.key]
+		switch {
+		case key == "" && slices.Contains(uwsgiCacheKeys, p.key):
+			return fmt.Errorf("key %q is not supported yet: remove it", p.key)
+		case key == "":
+			return unknownKey(p.key, []string{"blocksize", "items", "keysize", "name"})
+		case seen[key]:
+			return fmt.Errorf("key %q stands twice", p.key)
+		}
+		seen[key] = true
+		switch key {
+		case "name":
+			c.Name = p.value
+		case "items":
+			c.Items, err = parseInt(p.value, 1, maxCacheItems)
+		case "keysize":
+			c.KeySize, err = parseSize(p.value, 1, maxKeySize)
+		case "blocksize":
+			c.BlockSize, err = parseSize(p.value, 1, maxBlockSize)
+		}
+		if err != nil {
+			return fmt.Errorf("%s %q: %w", p.key, p.value, err)
+		}
+	}
+	if c.Name == "" || c.Items == 0 {
+		return errors.New("incomplete: name and items are needed")
+	}
+	if first, taken := b.cacheFrom[c.Name]; taken {
+		return fmt.Errorf("cache %q exists since %s: choose another name", c.Name, first.source)
+	}
+	b.cacheFrom[c.Name] = b.now
+	b.config.Caches = append(b.config.Caches, c)
+	return nil
+}
+
+// resolveCaches makes the caches that no cache2 asked for, and finds the one that keeps the sessions.
+func (b *builder) resolveCaches() {
+	b.resolveLegacyCache()
+	use := b.written("ssl-sessions-use-cache")
+	wanted, notBoolean := parseBool(use.value)
+	i := slices.IndexFunc(b.config.Caches, func(c Cache) bool { return c.Name == use.value })
+	switch {
+	case i >= 0:
+	case b.failed["cache"] || b.failed["cache2"]: // it may be one of those
+		return
+	case notBoolean != nil:
+		b.fail(use.errorf("no cache has this name: add cache2 = name=%s,items=20000", use.value))
+		return
+	case !wanted:
+		return
+	default:
+		i = 0
+		if len(b.config.Caches) == 0 {
+			b.set(setting{optionsByName["cache2"], "cache2", defaultCache, byDefault})
+		}
+	}
+	sessions := b.config.Caches[i]
+	b.config.SessionCache = sessions.Name
+	if sessions.BlockSize < minSessionBlock {
+		b.fail(b.cacheFrom[sessions.Name].errorf("blocksize %d is too small for TLS sessions: write at least %d",
+			sessions.BlockSize, minSessionBlock))
+	}
+}
+
+// resolveLegacyCache makes the cache that cache and cache-blocksize describe. uWSGI counts it as the first.
+func (b *builder) resolveLegacyCache() {
+	size := b.written("cache-blocksize")
+	if b.legacyCache == 0 {
+		if size.value != size.option.byDefault {
+			b.warnf(size, "no effect without cache = ITEMS")
+		}
+		return
+	}
+	c := Cache{Name: "default", Items: b.legacyCache, KeySize: legacyKeySize, BlockSize: b.legacyBlockSize}
+	if other, taken := b.cacheFrom[c.Name]; taken {
+		b.fail(other.errorf("cache %q is also what %s makes: choose another name", c.Name, b.written("cache").source))
+		return
+	}
+	b.cacheFrom[c.Name] = b.blame("cache-blocksize", "cache")
+	b.config.Caches = slices.Insert(b.config.Caches, 0, c)
+}

@@ -1,0 +1,161 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config is the whole configuration of one node: defaults, files and flags merged, checked and resolved, so that a reader
+// of it need look nowhere else. It is plain data, read by any number of goroutines once Parse has returned it.
+type Config struct {
+	// Name is what the node calls itself in statistics and logs; empty if the operator gave none.
+	Name string
+	// TLS holds every listener that terminates TLS, in the order written: at least one.
+	TLS []TLSListener
+	// MinVersion is the oldest TLS version offered: tls.VersionTLS12 or tls.VersionTLS13.
+	MinVersion uint16
+	// Caches holds every named cache, in the order written; a legacy `cache = N` comes first.
+	Caches []Cache
+	// SessionCache names the member of Caches that keeps TLS sessions; empty means that no session is ever resumed.
+	SessionCache string
+	// SessionTimeout is how long after its full handshake a session may be resumed.
+	SessionTimeout time.Duration
+	// SingleUse lets each session be resumed at most once.
+	SingleUse bool
+	// Stats is where the JSON statistics server listens; the zero Address means nowhere.
+	Stats Address
+	// Admin is where the admin HTTP server listens; the zero Address means nowhere.
+	Admin Address
+	// Pprof serves /debug/pprof on Admin.
+	Pprof bool
+	// LogLevel is the least severe level that is written.
+	LogLevel slog.Level
+	// LogFormat is "text" or "json".
+	LogFormat string
+	// Tuning holds the sizes, budgets, limits and timers.
+	Tuning Tuning
+	// Warnings are lines for the operator about things that work but are probably not meant.
+	Warnings []string
+
+	settings []setting // everything that was set, defaults first: what Print prints
+}
+
+// TLSListener is one address that terminates TLS and relays the plaintext to Backends.
+type TLSListener struct {
+	// Source says where the listener was written, such as "edge.ini:3" or "--sslrouter".
+	Source string
+	// Addr is where it listens. Port 0 lets the kernel choose.
+	Addr Address
+	// Policy is what a client must meet that sends no server name, or one that no certificate was given for.
+	Policy
+	// Certs holds every certificate of the listener: its own, whose Name is empty, then those given with sni for all
+	// listeners. Several may share a name (RSA and ECDSA): the client's abilities decide. The first is the fallback.
+	Certs []Certificate
+	// ALPN lists the application protocols to negotiate, most wanted first; nil negotiates none.
+	ALPN []string
+	// SessionContext separates this listener's sessions from those of listeners with another context.
+	SessionContext string
+	// Backends are where connections go: at least one.
+	Backends []Backend
+}
+
+// Policy is what the terminator demands of a client under one server name. A session made under one policy must not be
+// resumed under another.
+type Policy struct {
+	// Ciphers are the TLS 1.2 suites offered, as crypto/tls ids; nil means crypto/tls's own secure list. TLS 1.3 suites are
+	// always offered.
+	Ciphers []uint16
+	// ClientCA is the PEM file of authorities whose client certificates are accepted; empty means none is asked for.
+	ClientCA string
+	// ClientCARequired refuses clients that send no certificate; else a certificate is optional, but verified if sent.
+	ClientCARequired bool
+}
+
+// Certificate is a certificate chain with its private key, both of which were read and found to match.
+type Certificate struct {
+	// Name is the server name (SNI) it is for, in lower case: "www.example.com" or "*.example.com"; empty means every name
+	// that has no certificate of its own.
+	Name string
+	// CertFile is the PEM file of the chain, leaf first.
+	CertFile string
+	// KeyFile is the PEM file of the leaf's private key.
+	KeyFile string
+	// Policy holds for handshakes under Name: the listener's unless sni stated its own. All certificates that share a name
+	// share the policy.
+	Policy
+}
+
+// Backend is a server that connections are relayed to.
+type Backend struct {
+	// Addr is where it listens; its port is never 0, its host may be a DNS name.
+	Addr Address
+}
+
+// Cache is a named cache.
+type Cache struct {
+	// Name is unique among the caches.
+	Name string
+	// Items bounds how many entries it holds.
+	Items int
+	// KeySize bounds the length of a key, in bytes.
+	KeySize int
+	// BlockSize bounds the length of a value, in bytes.
+	BlockSize int
+}
+
+// Tuning holds what changes speed, memory and patience, but not meaning. Sizes are bytes.
+type Tuning struct {
+	// Loops is the number of event loops, each with its own listeners and connections.
+	Loops int
+	// ReadSize is the most that one read from a socket takes.
+	ReadSize int
+	// HighWatermark is how much one direction of a flow may hold before its sender is no longer read.
+	HighWatermark int
+	// LowWatermark is how far it must drain before its sender is read again; less than HighWatermark.
+	LowWatermark int
+	// TurnBudget is how many bytes one flow may move before the loop turns to the next.
+	TurnBudget int
+	// AcceptBudget is how many connections one wake-up accepts.
+	AcceptBudget int
+	// Backlog is the listen(2) backlog.
+	Backlog int
+
+	// HandshakeTimeout bounds a TLS handshake, from accept to Finished.
+	HandshakeTimeout time.Duration
+	// ConnectTimeout bounds one attempt to connect to a backend.
+	ConnectTimeout time.Duration
+	// IdleTimeout closes a flow on which no byte moved in either direction for so long.
+	IdleTimeout time.Duration
+	// LingerTimeout bounds how long a closing connection may take to send what is left.
+	LingerTimeout time.Duration
+	// DrainTimeout bounds how long flows may go on after the first SIGTERM.
+	DrainTimeout time.Duration
+	// LookupTimeout bounds how long a handshake waits for a session that another node may have.
+	LookupTimeout time.Duration
+
+	// MaxConnections bounds the connections of all loops together; 0 derives it from RLIMIT_NOFILE.
+	MaxConnections int
+	// MaxHandshakes bounds the handshakes in flight of all loops together.
+	MaxHandshakes int
+	// KeyWorkers is the number of goroutines that make RSA signatures; 0 signs on the loop.
+	KeyWorkers int
+
+	// BackendGrace is how long a backend that failed is left alone.
+	BackendGrace time.Duration
+	// BackendRetries is how many further backends are tried when one cannot be connected to.
+	BackendRetries int
+
+	// GCPercent is Go's GOGC; -1 turns the collector off until MemoryLimit.
+	GCPercent int
+	// MemoryLimit is Go's GOMEMLIMIT; 0 means none.
+	MemoryLimit int64
+
+	// NoDelay sets TCP_NODELAY.
+	NoDelay bool
+	// FastOpen is the queue length of TCP_FASTOPEN; 0 leaves it off.
+	FastOpen int
+	// DeferAccept is TCP_DEFER_ACCEPT, in whole seconds; 0 leaves it off.
+	DeferAccept time.Duration
+	// CPUAffinity ties each loop to a core.
+	CPUAffinity bool
+}

@@ -1,0 +1,26 @@
+// Package config turns the command line and INI files into one checked Config, and prints a Config as an INI file again.
+//
+// # Options
+//
+// There is one table of options, in options.go. A row gives an option its name, aliases, default, help and meaning;
+// INI keys, command-line flags, the help text and the printed configuration all come from it. To add an option, add a row, and a
+// field of Config for it to set. Names are uWSGI's wherever uWSGI has the option.
+//
+// The order of options never matters. What a flag says wins over what a file says, and the last file wins over those before it;
+// options that may be repeated add up instead.
+//
+// # INI files
+//
+// The rules are uWSGI's. Options stand under [uwsgi] or [reprise]; both are read, and sections of the same name add up. FILE:SECTION
+// reads another section. The first "=" of a line ends the key, and a key without one stands for true. A line whose first character
+// is ";" or "#" is a comment; inside a value they mean nothing. A value between """ and """, or between backticks, is taken
+// as it stands, with its surrounding spaces.
+//
+// Yes and no are written true, yes, on, 1 and false, no, off, 0. A duration is a number of seconds or what time.ParseDuration reads:
+// 300, 5m, 250ms. A size is a number of bytes, or of 1024, 1024² or 1024³ bytes if followed by k, m or g.
+//
+// # Errors
+//
+// Everything that is wrong is reported, one line each, that says where, what, and what would be right. An option that does not exist
+// is an error. Files that the configuration names are read and checked, but nothing is listened on and no name is resolved.
+package config

@@ -1,0 +1,170 @@
+package config
+
+import (
+	"crypto/tls"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestListeners(t *testing.T) {
+	inPKI(t)
+	c := mustParse(t, `[reprise]
+sslrouter = 127.0.0.1:1 , cert.pem , key.pem , ECDHE-ECDSA-AES128-GCM-SHA256 , !ca.pem
+sslrouter2 = addr=[0::1]:2,cert=cert.pem,key=key.pem,crt=rsa.pem,key=rsa-key.pem,client-ca=ca.pem,alpn=h2;http/1.1,context=shared
+sslrouter-alpn = http/1.1
+sni = *.A.example cert.pem,key.pem,ECDHE-RSA-AES256-GCM-SHA384
+sni = *.a.example,rsa.pem,rsa-key.pem
+sni = www.a.example	cert.pem,key.pem,,!ca.pem
+sslrouter-to = /run/backend
+`)
+	ecdsa, rsa := []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, []uint16{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384}
+	required, optional := Policy{ClientCA: "ca.pem", ClientCARequired: true}, Policy{ClientCA: "ca.pem"}
+	with := func(p Policy, ciphers []uint16) Policy { p.Ciphers = ciphers; return p }
+	backends := []Backend{{Addr: Address{Network: "unix", Path: "/run/backend"}}}
+	want := []TLSListener{
+		{
+			Source: "edge.ini:2",
+			Addr:   Address{Network: "tcp", Host: "127.0.0.1", Port: 1},
+			Policy: with(required, ecdsa),
+			Certs: []Certificate{
+				{Name: "", CertFile: "cert.pem", KeyFile: "key.pem", Policy: with(required, ecdsa)},
+				{Name: "*.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: with(required, rsa)},
+				{Name: "*.a.example", CertFile: "rsa.pem", KeyFile: "rsa-key.pem", Policy: with(required, rsa)},
+				{Name: "www.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: with(required, ecdsa)},
+			},
+			ALPN:           []string{"http/1.1"},
+			SessionContext: "sslrouter-127.0.0.1:1",
+			Backends:       backends,
+		},
+		{
+			Source: "edge.ini:3",
+			Addr:   Address{Network: "tcp", Host: "::1", Port: 2},
+			Policy: optional,
+			Certs: []Certificate{
+				{Name: "", CertFile: "cert.pem", KeyFile: "key.pem", Policy: optional},
+				{Name: "", CertFile: "rsa.pem", KeyFile: "rsa-key.pem", Policy: optional},
+				{Name: "*.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: with(optional, rsa)},
+				{Name: "*.a.example", CertFile: "rsa.pem", KeyFile: "rsa-key.pem", Policy: with(optional, rsa)},
+				{Name: "www.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: required},
+			},
+			ALPN:           []string{"h2", "http/1.1"},
+			SessionContext: "shared",
+			Backends:       backends,
+		},
+	}
+	if !reflect.DeepEqual(c.TLS, want) {
+		t.Errorf("got  %+v\nwant %+v", c.TLS, want)
+	}
+	if len(c.Warnings) > 0 {
+		t.Errorf("unexpected warnings %q", c.Warnings)
+	}
+}
+
+func TestEscapedComma(t *testing.T) {
+	got, err := parsePairs(`a=1\,2\\,b-c`)
+	if want := []pair{{"a", `1,2\`}, {"b_c", ""}}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	inPKI(t)
+	tests := []struct {
+		name, ini string
+		want      string // after the place and value; several joined by newlines
+	}{
+		{"expired", "sni = a.example expired.pem,expired-key.pem", "expired.pem expired on "},
+		{"another name", "sni = b.example cert.pem,key.pem", "cert.pem is not a certificate for b.example"},
+		{"another wildcard", "sni = *.b.example cert.pem,key.pem", "cert.pem is not a certificate for *.b.example"},
+		{
+			"keywords", "sslrouter = :1,cert.pem,key.pem,EECDH+AESGCM:HIGH:!aNULL",
+			"cipher EECDH+AESGCM:HIGH:!aNULL means crypto/tls's own list of secure suites",
+		},
+		{
+			"a list that browsers' vendors publish",
+			"sslrouter = :1,cert.pem,key.pem,ECDHE-ECDSA-AES128-GCM-SHA256:DHE-RSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256:!RC4",
+			"cipher !RC4 has no effect: only suites that are named are offered\n" +
+				"cipher TLS_AES_128_GCM_SHA256 has no effect: the suites of TLS 1.3 are always offered\n" +
+				"cipher DHE-RSA-AES128-GCM-SHA256 is left out: crypto/tls has it not or holds it insecure",
+		},
+		{"blocksize of no cache", "cache-blocksize = 4096", "no effect without cache = ITEMS"},
+		{"nothing", "sni = any.a.example cert.pem,key.pem", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := mustParse(t, good+test.ini)
+			wants := strings.FieldsFunc(test.want, func(r rune) bool { return r == '\n' })
+			if len(c.Warnings) != len(wants) {
+				t.Fatalf("got %d warnings %q, want %d", len(c.Warnings), c.Warnings, len(wants))
+			}
+			for i, want := range wants {
+				if !strings.HasPrefix(c.Warnings[i], "edge.ini:4: ") || !strings.Contains(c.Warnings[i], `": `+want) {
+					t.Errorf("got %s, want %s", c.Warnings[i], want)
+				}
+			}
+		})
+	}
+}
+
+func TestWarningAboutLinesOutsideSections(t *testing.T) {
+	inPKI(t)
+	c := mustParse(t, "name = a\n"+good)
+	want := []string{`edge.ini:1: "name" stands before the first section: ignored`}
+	if !slices.Equal(c.Warnings, want) || c.Name != "" {
+		t.Errorf("got %q and name %q, want %q and none", c.Warnings, c.Name, want)
+	}
+}
+
+func TestWarningAboutCertificateOfTomorrow(t *testing.T) {
+	inPKI(t)
+	b := newBuilder()
+	from := setting{optionsByName["sni"], "sni", "a.example cert.pem,key.pem", "edge.ini:1"}
+	b.checkCertificate(from, Certificate{CertFile: "cert.pem", KeyFile: "key.pem"}, time.Now().Add(-48*time.Hour))
+	if w := b.config.Warnings; len(w) != 1 || !strings.Contains(w[0], "cert.pem is not valid before ") || len(b.errs) > 0 {
+		t.Errorf("got warnings %q and errors %v, want one warning", w, b.errs)
+	}
+}
+
+func TestWarningAboutReadableKey(t *testing.T) {
+	inPKI(t)
+	if err := os.Chmod("key.pem", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := mustParse(t, good)
+	want := []string{`edge.ini:2: sslrouter = ":8443,cert.pem,key.pem": every user of this machine can read key.pem: chmod 600 it`}
+	if !slices.Equal(c.Warnings, want) {
+		t.Errorf("got %q, want %q", c.Warnings, want)
+	}
+}
+
+func TestParseCiphers(t *testing.T) {
+	tests := []struct {
+		name, list string
+		want       []uint16
+	}{
+		{"empty", "", nil},
+		{"OpenSSL", "ECDHE-ECDSA-AES128-GCM-SHA256", []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}},
+		{"IANA", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", []uint16{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384}},
+		{"ChaCha20", "ECDHE-RSA-CHACHA20-POLY1305", []uint16{tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256}},
+		{"CBC", "ECDHE-RSA-AES256-SHA", []uint16{tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA}},
+		{
+			"both spellings of one suite, and another",
+			"ECDHE-RSA-AES128-GCM-SHA256:TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256:ECDHE-ECDSA-AES256-GCM-SHA384",
+			[]uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384},
+		},
+		{"a keyword opens the list", "ECDHE-RSA-AES128-GCM-SHA256:HIGH", nil},
+		{"insecure beside secure", "DES-CBC3-SHA:ECDHE-RSA-RC4-SHA:ECDHE-RSA-AES128-GCM-SHA256", []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, _, err := parseCiphers(test.list)
+			if err != nil || !slices.Equal(got, test.want) || (got == nil) != (test.want == nil) {
+				t.Errorf("got %v, %v, want %v", got, err, test.want)
+			}
+		})
+	}
+}

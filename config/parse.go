@@ -1,0 +1,202 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/pflag"
+)
+
+// ErrHelp is returned by Parse when the arguments ask for help, which WriteHelp prints.
+var ErrHelp = pflag.ErrHelp
+
+// Parse reads a command line without the program's name: flags and INI files in any order, such as
+// `edge.ini --loops 2`. Its error joins everything that is wrong, one line each.
+func Parse(args []string) (*Config, error) {
+	files, flags, err := parseFlags(args)
+	if err != nil {
+		return nil, err
+	}
+	b := newBuilder()
+	var settings []setting
+	for _, file := range files {
+		settings = append(settings, b.readFile(file)...)
+	}
+	b.apply(append(settings, flags...))
+	b.resolve()
+	b.checkFiles()
+	return b.result()
+}
+
+// setting is one option as somebody wrote it.
+type setting struct {
+	option *option
+	key    string // the option's name or the alias that was written
+	value  string
+	source string // "edge.ini:12", "--loops" or byDefault
+}
+
+// byDefault is the source of settings that nobody wrote.
+const byDefault = "default"
+
+// String says where the setting stands and what it says, as the beginning of a line about it.
+func (s setting) String() string {
+	if strings.HasPrefix(s.source, "--") {
+		return fmt.Sprintf("%s %q", s.source, s.value)
+	}
+	return fmt.Sprintf("%s: %s = %q", s.source, s.key, s.value)
+}
+
+// errorf returns an error about the setting.
+func (s setting) errorf(format string, args ...any) error {
+	return fmt.Errorf("%v: %w", s, fmt.Errorf(format, args...))
+}
+
+// builder collects settings until all are known and can be made into a Config: that is why their order does not matter.
+type builder struct {
+	config Config
+	errs   []error
+	failed map[string]bool // the names of options with a bad value
+
+	now       setting // the one being applied
+	listeners []pendingListener
+	names     []pendingCertificate // from sni
+	backends  []Backend
+	alpn      []string
+	context   string // for all listeners; empty: each has its own
+
+	legacyCache     int // items; 0: none
+	legacyBlockSize int
+	cacheFrom       map[string]setting // by the name of the cache
+}
+
+func newBuilder() *builder {
+	return &builder{failed: make(map[string]bool), cacheFrom: make(map[string]setting)}
+}
+
+// apply sets defaults first and then settings, whose later scalars thus win.
+func (b *builder) apply(settings []setting) {
+	for i := range options {
+		if o := &options[i]; o.byDefault != "" {
+			b.set(setting{o, o.name, o.byDefault, byDefault})
+		}
+	}
+	for _, s := range settings {
+		b.set(s)
+	}
+}
+
+func (b *builder) set(s setting) {
+	if s.value == "" && s.option.optional {
+		s.value = "true"
+	}
+	b.now = s
+	b.config.settings = append(b.config.settings, s)
+	if strings.ContainsFunc(s.value, isControl) {
+		b.reject(s, errors.New("control character: remove it"))
+	} else if s.value == "" {
+		b.reject(s, fmt.Errorf("no value: write %s", s.option.form))
+	} else if err := s.option.set(b, s.value); err != nil {
+		b.reject(s, err)
+	}
+}
+
+// isControl finds what would break a line of a file, a log or a terminal.
+func isControl(r rune) bool { return unicode.IsControl(r) && r != '\t' }
+
+// reject fails because of the value of s.
+func (b *builder) reject(s setting, err error) {
+	b.failed[s.option.name] = true
+	b.fail(s.errorf("%w", err))
+}
+
+func (b *builder) fail(err error) { b.errs = append(b.errs, err) }
+
+// warnf warns about s.
+func (b *builder) warnf(s setting, format string, args ...any) {
+	b.config.Warnings = append(b.config.Warnings, s.String()+": "+fmt.Sprintf(format, args...))
+}
+
+// written returns the last setting of an option, which is the one that counts unless it is repeated. Its option is nil if there
+// is neither a setting nor a default.
+func (b *builder) written(name string) (last setting) {
+	for _, s := range b.config.settings {
+		if s.option.name == name {
+			last = s
+		}
+	}
+	return last
+}
+
+func (b *builder) result() (*Config, error) {
+	if err := errors.Join(b.errs...); err != nil {
+		return nil, err
+	}
+	return &b.config, nil
+}
+
+// parseFlags splits args into files and settings, in order. Values are not looked at yet.
+func parseFlags(args []string) (files []string, settings []setting, err error) {
+	fs := newFlagSet()
+	for i := range options {
+		o := &options[i]
+		for _, name := range append([]string{o.name}, o.aliases...) {
+			addFlag(fs, o, name, &settings)
+		}
+	}
+	err = fs.Parse(args)
+	var unknown *pflag.NotExistError
+	var incomplete *pflag.ValueRequiredError
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
+		return nil, nil, unknownOption("", "--"+unknown.GetSpecifiedName())
+	case errors.As(err, &unknown):
+		return nil, nil, fmt.Errorf("unknown option %q: options start with --", "-"+unknown.GetSpecifiedShortnames())
+	case errors.As(err, &incomplete):
+		name := incomplete.GetSpecifiedName()
+		return nil, nil, fmt.Errorf("--%s: no value: write --%s %s", name, name, optionsByName[name].form)
+	}
+	return fs.Args(), settings, err
+}
+
+// newFlagSet returns an empty set that prints nothing by itself.
+func newFlagSet() *pflag.FlagSet {
+	fs := pflag.NewFlagSet("reprise", pflag.ContinueOnError)
+	fs.SortFlags = false
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	return fs
+}
+
+// addFlag makes a flag that appends to settings.
+func addFlag(fs *pflag.FlagSet, o *option, name string, settings *[]setting) {
+	f := fs.VarPF(&flagValue{o, name, settings}, name, "", o.help)
+	f.DefValue = o.byDefault
+	if o.optional {
+		f.NoOptDefVal = "true"
+	}
+}
+
+// flagValue implements pflag.Value. It only records, so that bad values are reported all together and as those of files are.
+type flagValue struct {
+	option   *option
+	name     string
+	settings *[]setting
+}
+
+func (v *flagValue) Set(value string) error {
+	*v.settings = append(*v.settings, setting{v.option, v.name, value, "--" + v.name})
+	return nil
+}
+
+func (v *flagValue) String() string { return "" }
+
+func (v *flagValue) Type() string {
+	if v.option.form == boolForm {
+		return "bool" // which pflag's help leaves out
+	}
+	return v.option.form
+}

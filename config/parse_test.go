@@ -1,0 +1,321 @@
+package config
+
+import (
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// mustParse parses args, and text as edge.ini if there is any.
+func mustParse(t *testing.T, text string, args ...string) *Config {
+	t.Helper()
+	if text != "" {
+		writeFile(t, "edge.ini", []byte(text))
+		args = append([]string{"edge.ini"}, args...)
+	}
+	c, err := Parse(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestDefaults(t *testing.T) {
+	inPKI(t)
+	c := mustParse(t, "", "--sslrouter", "127.0.0.1:8443,cert.pem,key.pem", "--sslrouter-to", "127.0.0.1:9000")
+	c.settings = nil
+	want := &Config{
+		TLS: []TLSListener{{
+			Source:         "--sslrouter",
+			Addr:           Address{Network: "tcp", Host: "127.0.0.1", Port: 8443},
+			Certs:          []Certificate{{CertFile: "cert.pem", KeyFile: "key.pem"}},
+			SessionContext: "sslrouter-127.0.0.1:8443",
+			Backends:       []Backend{{Addr: Address{Network: "tcp", Host: "127.0.0.1", Port: 9000}}},
+		}},
+		MinVersion:     tls.VersionTLS12,
+		Caches:         []Cache{{Name: "default", Items: 20000, KeySize: 128, BlockSize: 4096}},
+		SessionCache:   "default",
+		SessionTimeout: 5 * time.Minute,
+		LogLevel:       slog.LevelInfo,
+		LogFormat:      "text",
+		Tuning: Tuning{
+			Loops:            runtime.GOMAXPROCS(0),
+			ReadSize:         64 << 10,
+			HighWatermark:    256 << 10,
+			LowWatermark:     64 << 10,
+			TurnBudget:       256 << 10,
+			AcceptBudget:     64,
+			Backlog:          1024,
+			HandshakeTimeout: 10 * time.Second,
+			ConnectTimeout:   5 * time.Second,
+			IdleTimeout:      time.Minute,
+			LingerTimeout:    5 * time.Second,
+			DrainTimeout:     30 * time.Second,
+			LookupTimeout:    5 * time.Millisecond,
+			MaxHandshakes:    10000,
+			KeyWorkers:       runtime.GOMAXPROCS(0),
+			BackendGrace:     30 * time.Second,
+			BackendRetries:   3,
+			GCPercent:        400,
+			NoDelay:          true,
+		},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+func TestEveryScalar(t *testing.T) {
+	inPKI(t)
+	c := mustParse(t, good+`
+name = edge-1
+tls-min-version = 1.3
+ssl-sessions-timeout = 2h
+ssl-sessions-single-use = yes
+stats = [::1]:5001
+admin = /run/reprise/admin
+pprof = on
+log-level = debug
+log-format = json
+loops = 8
+read-size = 16k
+high-watermark = 1m
+low-watermark = 0
+turn-budget = 65536
+accept-budget = 16
+backlog = 512
+handshake-timeout = 3
+connect-timeout = 250ms
+sslrouter-timeout = 1h30m
+linger-timeout = 1
+drain-timeout = 0
+cache-lookup-timeout = 2ms
+max-connections = 9000
+max-handshakes = 100
+key-workers = 0
+sslrouter-gracetime = 1m
+sslrouter-max-retries = 0
+gc-percent = -1
+memory-limit = 2G
+tcp-nodelay = 0
+tcp-fastopen = 256
+tcp-defer-accept = 4
+cpu-affinity = 1
+`)
+	if got, want := c.Tuning, (Tuning{
+		Loops:            8,
+		ReadSize:         16 << 10,
+		HighWatermark:    1 << 20,
+		LowWatermark:     0,
+		TurnBudget:       64 << 10,
+		AcceptBudget:     16,
+		Backlog:          512,
+		HandshakeTimeout: 3 * time.Second,
+		ConnectTimeout:   250 * time.Millisecond,
+		IdleTimeout:      90 * time.Minute,
+		LingerTimeout:    time.Second,
+		DrainTimeout:     0,
+		LookupTimeout:    2 * time.Millisecond,
+		MaxConnections:   9000,
+		MaxHandshakes:    100,
+		KeyWorkers:       0,
+		BackendGrace:     time.Minute,
+		BackendRetries:   0,
+		GCPercent:        -1,
+		MemoryLimit:      2 << 30,
+		NoDelay:          false,
+		FastOpen:         256,
+		DeferAccept:      4 * time.Second,
+		CPUAffinity:      true,
+	}); got != want {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if c.Name != "edge-1" || c.MinVersion != tls.VersionTLS13 || c.SessionTimeout != 2*time.Hour || !c.SingleUse || !c.Pprof ||
+		c.LogLevel != slog.LevelDebug || c.LogFormat != "json" ||
+		c.Stats != (Address{Network: "tcp", Host: "::1", Port: 5001}) || c.Admin != (Address{Network: "unix", Path: "/run/reprise/admin"}) {
+		t.Errorf("got %+v", c)
+	}
+}
+
+// Flags win over files and later files over earlier ones, wherever they stand; what may be repeated adds up.
+func TestPrecedence(t *testing.T) {
+	inPKI(t)
+	writeFile(t, "more.ini", []byte("[uwsgi]\nidle-timeout = 2\nconnect-timeout = 2\nsslrouter-to = :9002\n"))
+	c := mustParse(t, good+"idle-timeout = 1\nconnect-timeout = 1\nlinger-timeout = 1\n",
+		"--idle-timeout=3", "more.ini", "--sslrouter-to", ":9003")
+	if got, want := c.Tuning.IdleTimeout, 3*time.Second; got != want {
+		t.Errorf("idle-timeout: got %v, want %v from the flag", got, want)
+	}
+	if got, want := c.Tuning.ConnectTimeout, 2*time.Second; got != want {
+		t.Errorf("connect-timeout: got %v, want %v from the second file", got, want)
+	}
+	if got, want := c.Tuning.LingerTimeout, time.Second; got != want {
+		t.Errorf("linger-timeout: got %v, want %v from the first file", got, want)
+	}
+	var backends []string
+	for _, b := range c.TLS[0].Backends {
+		backends = append(backends, b.Addr.String())
+	}
+	if got, want := strings.Join(backends, " "), "127.0.0.1:9000 :9002 :9003"; got != want {
+		t.Errorf("got backends %s, want %s", got, want)
+	}
+}
+
+// The first setup of uWSGI's document depends on the order of its options; ours never does.
+func TestOrderOfOptions(t *testing.T) {
+	inPKI(t)
+	lines := strings.Split(`master = true
+cache = 20000
+cache-blocksize = 4096
+ssl-sessions-use-cache = true
+ssl-sessions-timeout = 200
+https-session-context = foobar
+sslrouter = 127.0.0.1:8443,cert.pem,key.pem
+http-processes = 8
+sslrouter-to = 127.0.0.1:3031
+stats = 127.0.0.1:5001
+sni = a.example rsa.pem,rsa-key.pem`, "\n")
+	var first *Config
+	for turn := range lines {
+		turned := append(append([]string{}, lines[turn:]...), lines[:turn]...)
+		c := mustParse(t, "[uwsgi]\n"+strings.Join(turned, "\n"))
+		if normalize(c); first == nil {
+			first = c
+		}
+		if !reflect.DeepEqual(c, first) {
+			t.Fatalf("turned by %d: got  %+v\nwant %+v", turn, c, first)
+		}
+	}
+	if got, want := first.Caches, []Cache{{Name: "default", Items: 20000, KeySize: 2048, BlockSize: 4096}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got caches %+v, want %+v", got, want)
+	}
+	if got := first.TLS[0].SessionContext; got != "foobar" || first.SessionTimeout != 200*time.Second || first.Tuning.Loops != 8 {
+		t.Errorf("got %+v", first)
+	}
+}
+
+// normalize removes what only says where settings stood.
+func normalize(c *Config) {
+	c.settings = nil
+	for i := range c.TLS {
+		c.TLS[i].Source = ""
+	}
+	for i, w := range c.Warnings {
+		if _, after, ok := strings.Cut(w, ": "); ok {
+			c.Warnings[i] = after
+		}
+	}
+}
+
+func TestINI(t *testing.T) {
+	inPKI(t)
+	tests := []struct {
+		name, ini, args, want string // want: the session context, or the backends
+	}{
+		{name: "spaces", ini: "  sslrouter-session-context=\t a b  ", want: "a b"},
+		{name: "comment characters in a value", ini: "sslrouter-session-context = a;b # c", want: "a;b # c"},
+		{name: "equals sign in a value", ini: "sslrouter-session-context = a=b", want: "a=b"},
+		{name: "colon in a value", ini: "sslrouter-session-context = a:b", want: "a:b"},
+		{name: "quotes stay", ini: `sslrouter-session-context = "a"`, want: `"a"`},
+		{name: "magic stays", ini: `sslrouter-session-context = %(name)s`, want: `%(name)s`},
+		{name: "a backslash does not continue", ini: "sslrouter-session-context = a\\\nidle-timeout = 1", want: `a\`},
+		{name: "triple quotes", ini: `sslrouter-session-context = """ a """`, want: " a "},
+		{name: "comments", ini: "; sslrouter-session-context = a\n   # x\n\nsslrouter-session-context = b", want: "b"},
+		{name: "the last scalar wins", ini: "sslrouter-session-context = a\nhttps-session-context = b", want: "b"},
+		{name: "CRLF", ini: "sslrouter-session-context = a\r\nidle-timeout = 1\r\n", want: "a"},
+		{name: "no newline at the end", ini: "sslrouter-session-context = a", want: "a"},
+		{name: "two sections of one name", ini: "[other]\nbogus = 1\n[reprise]\nsslrouter-session-context = a", want: "a"},
+		{name: "both of our sections", ini: "[uwsgi]\nsslrouter-session-context = a", want: "a"},
+		{name: "a comment after a section", ini: "[uwsgi] ; ours\nsslrouter-session-context = a", want: "a"},
+		{name: "the section asked for", ini: "[blue]\nsslrouter-session-context = a\n[green]\nbogus=1", args: "edge.ini:blue", want: "a"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := mustParse(t, good+test.ini, strings.Fields(test.args)...)
+			if got := c.TLS[0].SessionContext; got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestFileWithColonInItsName(t *testing.T) {
+	inPKI(t)
+	writeFile(t, "edge.ini:1", []byte("[uwsgi]\nname = colon\n"))
+	if got := mustParse(t, good, "edge.ini:1").Name; got != "colon" {
+		t.Errorf("got name %q, want that of the file edge.ini:1", got)
+	}
+}
+
+func TestByteOrderMark(t *testing.T) {
+	inPKI(t)
+	if c := mustParse(t, "\ufeff"+good); len(c.TLS) != 1 {
+		t.Errorf("got %d listeners, want 1", len(c.TLS))
+	}
+}
+
+func TestBooleans(t *testing.T) {
+	inPKI(t)
+	for line, want := range map[string]bool{
+		"cpu-affinity": true, "cpu-affinity =": true, "cpu-affinity = true": true, "cpu-affinity = YES": true,
+		"cpu-affinity = on": true, "cpu-affinity = 1": true,
+		"cpu-affinity = false": false, "cpu-affinity = No": false, "cpu-affinity = off": false, "cpu-affinity = 0": false,
+	} {
+		if got := mustParse(t, good+line).Tuning.CPUAffinity; got != want {
+			t.Errorf("%s: got %v, want %v", line, got, want)
+		}
+	}
+	if !mustParse(t, good, "--cpu-affinity").Tuning.CPUAffinity {
+		t.Error("--cpu-affinity alone does not turn it on")
+	}
+	if mustParse(t, good, "--tcp-nodelay=false").Tuning.NoDelay {
+		t.Error("--tcp-nodelay=false does not turn it off")
+	}
+}
+
+func TestSessionCache(t *testing.T) {
+	inPKI(t)
+	const two = "cache2 = name=a,items=10\ncache2 = name=b,max-items=20,key_size=64,blocksize=8k\n"
+	tests := []struct {
+		name, ini, session, caches string
+	}{
+		{"nothing said", "", "default", "default"},
+		{"key alone", "ssl-sessions-use-cache", "default", "default"},
+		{"first cache", two, "a", "a b"},
+		{"first cache by true", two + "ssl-session-use-cache = true", "a", "a b"},
+		{"by name", two + "ssl-sessions-use-cache = b", "b", "a b"},
+		{"the legacy cache is the first", two + "cache = 5", "default", "default a b"},
+		{"a cache named true", two + "cache2 = name=true,items=1\nssl-sessions-use-cache = true", "true", "a b true"},
+		{"off", two + "ssl-sessions-use-cache = false", "", "a b"},
+		{"off and none", "ssl-sessions-use-cache = 0", "", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := mustParse(t, good+test.ini)
+			var names []string
+			for _, cache := range c.Caches {
+				names = append(names, cache.Name)
+			}
+			if got := strings.Join(names, " "); got != test.caches || c.SessionCache != test.session {
+				t.Errorf("got caches %q and sessions in %q, want %q and %q", got, c.SessionCache, test.caches, test.session)
+			}
+		})
+	}
+	c := mustParse(t, good+two)
+	if got, want := c.Caches[1], (Cache{Name: "b", Items: 20, KeySize: 64, BlockSize: 8192}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestHelpIsAnError(t *testing.T) {
+	for _, arg := range []string{"--help", "-h"} {
+		if _, err := Parse([]string{arg}); !errors.Is(err, ErrHelp) {
+			t.Errorf("%s: got %v, want ErrHelp", arg, err)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// parseBool reads yes and no.
+func parseBool(s string) (bool, error) {
+	switch strings.ToLower(s) {
+	case "true", "yes", "on", "1":
+		return true, nil
+	case "false", "no", "off", "0":
+		return false, nil
+	}
+	return false, errors.New("not a boolean: write true or false")
+}
+
+// parseInt reads a whole number from low to high.
+func parseInt(s string, low, high int) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < low || n > high {
+		return 0, fmt.Errorf("bad number: write a whole number from %d to %d", low, high)
+	}
+	return n, nil
+}
+
+// parseSize reads a number of bytes from low to high, with an optional suffix k, m or g.
+func parseSize(s string, low, high int) (int, error) {
+	digits, shift := strings.ToLower(s), 0
+	for i, unit := range []string{"k", "m", "g"} {
+		if d, ok := strings.CutSuffix(digits, unit); ok {
+			digits, shift = d, 10*(i+1)
+			break
+		}
+	}
+	n, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil || n > math.MaxInt>>shift || int(n<<shift) < low || int(n<<shift) > high {
+		return 0, fmt.Errorf("bad size: write bytes from %s to %s, such as 65536 or 64k", formatSize(low), formatSize(high))
+	}
+	return int(n << shift), nil
+}
+
+// formatSize writes n as parseSize reads it, as short as it goes.
+func formatSize(n int) string {
+	suffix := ""
+	for _, unit := range []string{"k", "m", "g"} {
+		if n == 0 || n%1024 != 0 {
+			break
+		}
+		n, suffix = n/1024, unit
+	}
+	return strconv.Itoa(n) + suffix
+}
+
+// parseDuration reads a duration from low to high: whole seconds, or what time.ParseDuration reads.
+func parseDuration(s string, low, high time.Duration) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if seconds, notSeconds := strconv.ParseInt(s, 10, 32); notSeconds == nil {
+		d, err = time.Duration(seconds)*time.Second, nil
+	}
+	if err != nil || d < low || d > high {
+		return 0, fmt.Errorf("bad duration: write %s to %s, such as 10 (seconds), 250ms or 2m", formatDuration(low), formatDuration(high))
+	}
+	return d, nil
+}
+
+// formatDuration writes d without the units that are zero.
+func formatDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// pair is one key=value of a list.
+type pair struct{ key, value string }
+
+// parsePairs reads key=value,key=value. A backslash takes the meaning from the character after it; keys may be spelt with - for _.
+func parsePairs(s string) ([]pair, error) {
+	var pairs []pair
+	for _, item := range splitEscaped(s) {
+		key, value, _ := strings.Cut(item, "=")
+		if key = strings.TrimSpace(key); key == "" {
+			return nil, fmt.Errorf("no key in %q: write key=value,key=value", item)
+		}
+		pairs = append(pairs, pair{strings.ReplaceAll(key, "-", "_"), strings.TrimSpace(value)})
+	}
+	return pairs, nil
+}
+
+// splitEscaped splits s at commas without a backslash before them.
+func splitEscaped(s string) []string {
+	var items []string
+	var item []byte
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && i+1 < len(s):
+			i++
+			item = append(item, s[i])
+		case s[i] == ',':
+			items, item = append(items, string(item)), nil
+		default:
+			item = append(item, s[i])
+		}
+	}
+	return append(items, string(item))
+}

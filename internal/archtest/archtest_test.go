@@ -1,0 +1,222 @@
+package archtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "reprise"
+
+// layers says for each directory at the top which others the packages in it may
+// import. All may import internal/metric, and what is in their own directory;
+// "internal" here means every leaf in it.
+var layers = map[string][]string{
+	"cmd":        {"config", "engine", "tlsconn", "cache", "replicate", "backend", "stats", "internal"},
+	"config":     {},
+	"engine":     {"tlsconn", "backend"},
+	"tlsconn":    {},
+	"cache":      {},
+	"replicate":  {},
+	"backend":    {},
+	"stats":      {},
+	"benchmarks": {"config", "engine", "tlsconn", "cache", "replicate", "backend", "stats", "internal"},
+	"internal":   {},
+}
+
+// testLeaves are for tests, and for the demo, which is a test to look at.
+var testLeaves = []string{"internal/testpki", "internal/nettest"}
+
+// gnetFiles are the only files that know gnet, so that its traps are met, and
+// its replacement would be written, in one place each.
+var gnetFiles = []string{"engine/poller.go", "replicate/poller.go"}
+
+// cacheModules are the only modules beyond the standard library that package
+// cache needs.
+var cacheModules = []string{"golang.org/x/sys", "github.com/klauspost/cpuid"}
+
+// emptyNames say nothing about a package's subject.
+var emptyNames = []string{"util", "utils", "helper", "helpers", "common", "misc"}
+
+// source is what the rules look at: one file, of any operating system and build
+// tag.
+type source struct {
+	path    string   // from the module's root: "engine/poller.go"
+	imports []string // as written: "reprise/tlsconn"
+}
+
+func (s source) pkg() string   { return path.Dir(s.path) }
+func (s source) isTest() bool  { return strings.HasSuffix(s.path, "_test.go") }
+func (s source) layer() string { return layerOf(s.path) }
+
+func layerOf(p string) string {
+	top, _, _ := strings.Cut(p, "/")
+	return top
+}
+
+// violations returns a line for each rule that s breaks.
+func violations(s source) []string {
+	var broken []string
+	report := func(format string, args ...any) {
+		broken = append(broken, s.path+" "+fmt.Sprintf(format, args...))
+	}
+	if _, ok := layers[s.layer()]; !ok {
+		report("is in no known directory: add %q to the table in internal/archtest", s.layer())
+	}
+	for _, element := range strings.Split(s.pkg(), "/") {
+		if slices.Contains(emptyNames, element) {
+			report("is in a package whose name, %q, says nothing about its subject", element)
+		}
+	}
+	for _, imported := range s.imports {
+		switch ours, isOurs := strings.CutPrefix(imported, module+"/"); {
+		case imported == "C":
+			report("uses cgo: one static binary for every system is a promise")
+		case isOurs && !mayImport(s, ours):
+			report("must not import %s", imported)
+		case within(imported, "github.com/panjf2000/gnet") && !slices.Contains(gnetFiles, s.path):
+			report("must not import gnet: only %s may", strings.Join(gnetFiles, " and "))
+		case !isOurs && s.layer() == "cache" && !s.isTest() && !isStandard(imported) &&
+			!slices.ContainsFunc(cacheModules, func(m string) bool { return within(imported, m) }):
+			report("must not import %s: package cache needs the standard library, %s only", imported, strings.Join(cacheModules, ", "))
+		}
+	}
+	return broken
+}
+
+// mayImport reports whether s may import one of our packages.
+func mayImport(s source, ours string) bool {
+	switch {
+	case ours == s.pkg(), ours == "internal/metric":
+		return true
+	case slices.Contains(testLeaves, ours):
+		return s.isTest() || strings.HasPrefix(s.path, "cmd/reprise/demo") || s.layer() == "benchmarks"
+	case layerOf(ours) == s.layer():
+		return s.layer() != "internal" // these are leaves to each other as well
+	default:
+		return slices.Contains(layers[s.layer()], layerOf(ours))
+	}
+}
+
+// within reports whether an import path is that of a module or of a package in
+// it, be it of a later major version.
+func within(imported, mod string) bool {
+	return imported == mod || strings.HasPrefix(imported, mod+"/")
+}
+
+// isStandard reports whether an import path is of the standard library: those of
+// modules start with a host name.
+func isStandard(imported string) bool { return !strings.Contains(layerOf(imported), ".") }
+
+// TestImports holds every file of the module against the rules.
+func TestImports(t *testing.T) {
+	sources := load(t)
+	for _, s := range sources {
+		for _, line := range violations(s) {
+			t.Error(line)
+		}
+	}
+	// Only a look at this file proves that the module was looked at.
+	if !slices.ContainsFunc(sources, func(s source) bool { return s.path == "internal/archtest/archtest_test.go" }) {
+		t.Errorf("this file is not among the %d files found", len(sources))
+	}
+}
+
+// load lists the module's packages and reads the imports of their files. What
+// does not compile at the moment has imports all the same.
+func load(t *testing.T) []source {
+	t.Helper()
+	list := exec.Command("go", "list", "-e", "-find", "-json", module+"/...")
+	list.Stderr = t.Output()
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var sources []source
+	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
+		var pkg struct {
+			ImportPath, Dir                                              string
+			GoFiles, CgoFiles, IgnoredGoFiles, TestGoFiles, XTestGoFiles []string
+		}
+		if err := decoder.Decode(&pkg); err == io.EOF {
+			return sources
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		dir := strings.TrimPrefix(pkg.ImportPath, module+"/")
+		for _, name := range slices.Concat(pkg.GoFiles, pkg.CgoFiles, pkg.IgnoredGoFiles, pkg.TestGoFiles, pkg.XTestGoFiles) {
+			file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(pkg.Dir, name), nil, parser.ImportsOnly)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			s := source{path: path.Join(dir, name)}
+			for _, spec := range file.Imports {
+				imported, _ := strconv.Unquote(spec.Path.Value)
+				s.imports = append(s.imports, imported)
+			}
+			sources = append(sources, s)
+		}
+	}
+}
+
+// TestRules holds the rules themselves against files that keep or break them.
+func TestRules(t *testing.T) {
+	for _, tc := range []struct {
+		file     string
+		imported string
+		want     string // part of the one violation; empty if there is to be none
+	}{
+		{"engine/loop.go", "reprise/tlsconn", ""},
+		{"engine/loop.go", "reprise/internal/metric", ""},
+		{"engine/loop.go", "reprise/cache", "must not import reprise/cache"},
+		{"engine/loop.go", "reprise/cmd/reprise", "must not import"},
+		{"engine/poller.go", "github.com/panjf2000/gnet/v2/pkg/netpoll", ""},
+		{"replicate/poller.go", "github.com/panjf2000/gnet/v2/pkg/netpoll", ""},
+		{"engine/loop.go", "github.com/panjf2000/gnet/v2", "must not import gnet"},
+		{"engine/poller_test.go", "github.com/panjf2000/gnet/v2", "must not import gnet"},
+		{"cache/poller.go", "github.com/panjf2000/gnet/v2", "must not import gnet"},
+		{"tlsconn/conn.go", "reprise/engine", "must not import"},
+		{"tlsconn/conn.go", "reprise/cache", "must not import"},
+		{"tlsconn/conn_test.go", "reprise/tlsconn", ""},
+		{"tlsconn/conn_test.go", "reprise/cache", "must not import"},
+		{"tlsconn/conn_test.go", "reprise/internal/testpki", ""},
+		{"tlsconn/conn.go", "reprise/internal/testpki", "must not import"},
+		{"cache/cache.go", "golang.org/x/sys/cpu", ""},
+		{"cache/cache.go", "github.com/klauspost/cpuid/v2", ""},
+		{"cache/cache.go", "crypto/subtle", ""},
+		{"cache/cache.go", "github.com/maypok86/otter/v2", "package cache needs"},
+		{"cache/cache.go", "golang.org/x/sync/singleflight", "package cache needs"},
+		{"cache/bench_test.go", "github.com/maypok86/otter/v2", ""},
+		{"backend/uwsgi/packet.go", "reprise/backend", ""},
+		{"backend/pick.go", "reprise/backend/uwsgi", ""},
+		{"backend/pick.go", "reprise/replicate", "must not import"},
+		{"internal/metric/counter.go", "reprise/cache", "must not import"},
+		{"internal/metric/counter.go", "reprise/internal/archtest", "must not import"},
+		{"internal/testpki/pki_test.go", "reprise/internal/nettest", ""},
+		{"cmd/reprise/main.go", "reprise/replicate", ""},
+		{"cmd/reprise/main.go", "reprise/internal/testpki", "must not import"},
+		{"cmd/reprise/main.go", "reprise/internal/workpool", ""},
+		{"engine/loop.go", "reprise/internal/workpool", "must not import"},
+		{"cmd/reprise/demo.go", "reprise/internal/testpki", ""},
+		{"engine/socket.go", "C", "uses cgo"},
+		{"engine/socket_test.go", "C", "uses cgo"},
+		{"engine/helper/x.go", "io", `"helper", says nothing`},
+		{"misfit/x.go", "io", "no known directory"},
+	} {
+		got := violations(source{path: tc.file, imports: []string{tc.imported}})
+		if tc.want == "" && len(got) > 0 || tc.want != "" && (len(got) != 1 || !strings.Contains(got[0], tc.want)) {
+			t.Errorf("%s importing %s: got %q, want %q", tc.file, tc.imported, got, tc.want)
+		}
+	}
+}

@@ -1,0 +1,6 @@
+// Program hello is what TestBuild builds.
+package main
+
+import "fmt"
+
+func main() { fmt.Println("hello") }
