@@ -6,7 +6,7 @@ const (
 	// segmentRecords is the least number of the longest records in a segment. A segment is left when the next record does
 	// not fit, so up to one in segmentRecords is unused; that is address space, mostly never touched.
 	segmentRecords = 4
-	// maxArenaLen is what a slot's 32-bit reference can address, see slot.
+	// maxArenaLen is what a slot's 32-bit reference can address, 32 GB; it takes a 64-bit int.
 	maxArenaLen = 1<<32*recordAlign - 1
 )
 

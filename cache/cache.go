@@ -106,6 +106,7 @@ func New(o Options) (*Cache, error) {
 // Put stores a copy of value under a copy of key until expires. It replaces an entry of the same key, whose reservation
 // if any carries over. A full cache makes room by evicting the oldest. tag is handed back by look-ups.
 func (c *Cache) Put(key, value []byte, tag uint8, now, expires int64) PutOutcome {
+	length := recordLen(len(key), len(value))
 	hash, s := c.stripe(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +124,7 @@ func (c *Cache) Put(key, value []byte, tag uint8, now, expires int64) PutOutcome
 	heldUntil := s.replace(hash, key, now)
 	s.sweep(now, sweepPerPut)
 	outcome := Stored
-	for !s.entries.hasRoom(recordLen(len(key), len(value))) || !c.admit() {
+	for !s.entries.hasRoom(length) || !c.admit() {
 		evicted, ok := s.evict(now)
 		if !ok {
 			outcome = NoRoom

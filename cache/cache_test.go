@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"testing"
@@ -284,6 +285,7 @@ func TestNewRefuses(t *testing.T) {
 		{"large blocksize", func(o *Options) { o.BlockLen = 1<<20 + 1 }, "blocksize=1048577"},
 		{"odd stripes", func(o *Options) { o.Stripes = 3 }, "stripes=3: must be a power of two up to 16 for items=20000"},
 		{"negative stripes", func(o *Options) { o.Stripes = -2 }, "stripes=-2"},
+		{"most negative stripes", func(o *Options) { o.Stripes = math.MinInt }, "stripes=-9223372036854775808"},
 		{"many stripes", func(o *Options) { o.Stripes = 32 }, "stripes=32"},
 		{"stripes for few items", func(o *Options) { o.Items, o.Stripes = 10, 2 }, "up to 1 for items=10"},
 	} {

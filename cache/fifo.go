@@ -81,31 +81,31 @@ func (f *fifo) remove(i int) {
 	f.len--
 }
 
-// first returns the oldest record and its slot.
-func (f *fifo) first() (slot int, r record, ok bool) {
+// first returns the oldest record and its offset.
+func (f *fifo) first() (offset int, r record, ok bool) {
 	if f.len == 0 {
 		return 0, nil, false
 	}
-	offset := f.arena.first()
-	return f.slotOf(offset), f.arena.at(offset), true
+	offset = f.arena.first()
+	return offset, f.arena.at(offset), true
+}
+
+// removeAt is remove for the live record at offset.
+func (f *fifo) removeAt(offset int) {
+	hash := maphash.Bytes(f.seed, f.arena.at(offset).key())
+	f.remove(f.index.find(newSlot(uint32(hash), offset)))
 }
 
 // dropExpired removes up to n records from the old end while they have expired, and returns how many.
 func (f *fifo) dropExpired(now int64, n int) (dropped int) {
 	for ; dropped < n; dropped++ {
-		i, r, ok := f.first()
+		offset, r, ok := f.first()
 		if !ok || r.expires() > now {
 			break
 		}
-		f.remove(i)
+		f.removeAt(offset)
 	}
 	return dropped
-}
-
-// slotOf returns the slot of the live record at offset.
-func (f *fifo) slotOf(offset int) int {
-	hash := maphash.Bytes(f.seed, f.arena.at(offset).key())
-	return f.index.find(newSlot(uint32(hash), offset))
 }
 
 // residentLen bounds the memory touched so far.

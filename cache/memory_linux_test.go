@@ -54,7 +54,20 @@ func TestMappingIsPrivate(t *testing.T) {
 	}
 }
 
-// The largest configuration costs address space only, and what the kernel counts stays below what Stats says.
+func TestNewSaysThatMemoryIsShort(t *testing.T) {
+	c, err := New(Options{Name: "ssl", Items: maxItems, KeyLen: maxKeyLen, BlockLen: maxBlockLen})
+	if err == nil {
+		c.Close()
+		t.Fatal("reserved petabytes")
+	}
+	for _, want := range []string{`cache "ssl": cannot reserve`, "items=1073741824", "cannot allocate memory", "overcommit"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("got %q, want %q in it", err, want)
+		}
+	}
+}
+
+// A large configuration costs address space only, and what the kernel counts stays below what Stats says.
 func TestResidentMemory(t *testing.T) {
 	c := newCache(t, Options{Name: "t", Items: 5_000_000, KeyLen: 128, BlockLen: 65_536, Stripes: 16})
 	if rss, _ := mapping(t, c.mem); rss > 0 {

@@ -47,7 +47,7 @@ func (o Options) check() error {
 			return fmt.Errorf("cache %q: %s=%d: must be between 1 and %d", o.Name, b.name, b.value, b.max)
 		}
 	}
-	if most := mostStripes(o.Items); o.Stripes != 0 && (bits.OnesCount(uint(o.Stripes)) != 1 || o.Stripes > most) {
+	if most := mostStripes(o.Items); o.Stripes < 0 || o.Stripes > most || o.Stripes&(o.Stripes-1) != 0 {
 		return fmt.Errorf("cache %q: stripes=%d: must be a power of two up to %d for items=%d, or 0 to choose",
 			o.Name, o.Stripes, most, o.Items)
 	}

@@ -59,7 +59,7 @@ func (s *stripe) replace(hash uint64, key []byte, now int64) (heldUntil int64) {
 
 // evict removes the oldest entry, whether it has expired (it is swept, then) or not (evicted). ok is false if there is none.
 func (s *stripe) evict(now int64) (evicted, ok bool) {
-	i, r, ok := s.entries.first()
+	offset, r, ok := s.entries.first()
 	if !ok {
 		return false, false
 	}
@@ -68,7 +68,8 @@ func (s *stripe) evict(now int64) (evicted, ok bool) {
 	} else {
 		s.counts.Swept++
 	}
-	s.remove(i)
+	s.entries.removeAt(offset)
+	s.items.Add(-1)
 	return evicted, true
 }
 
@@ -89,14 +90,14 @@ func (s *stripe) bury(hash uint64, key []byte, now, expires int64) {
 		return
 	}
 	for !s.spent.hasRoom(recordLen(len(key), 0)) {
-		i, t, ok := s.spent.first()
+		offset, t, ok := s.spent.first()
 		if !ok {
 			return // closed
 		}
 		if t.expires() > now {
 			s.counts.TombstonesEvicted++
 		}
-		s.spent.remove(i)
+		s.spent.removeAt(offset)
 	}
 	s.spent.push(hash, key, nil, 0, expires)
 }

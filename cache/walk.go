@@ -60,11 +60,12 @@ func (c *Cache) DeleteFunc(cursor Cursor, match func(key, value []byte, tag uint
 		for offset := begin; offset < end; {
 			r := s.entries.arena.at(offset)
 			if r.alive() && match(r.key(), r.value(), r.tag()) {
-				s.remove(s.entries.slotOf(offset))
+				s.entries.removeAt(offset)
 				deleted++
 			}
 			offset += r.len() // a dead record keeps its header
 		}
+		s.items.Add(-int64(deleted))
 		s.counts.Deleted += uint64(deleted)
 	})
 	return deleted, next
