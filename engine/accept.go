@@ -33,22 +33,13 @@ func (l *loop) accept(ln *listener) {
 			return
 		}
 	}
-	l.poller.post(acceptAgain, &pendingAccept{l, ln})
+	l.acceptLater(ln)
 }
 
-type pendingAccept struct {
-	loop     *loop
-	listener *listener
-}
-
-func acceptAgain(arg any) error {
-	p := arg.(*pendingAccept)
-	p.loop.enter()
-	defer p.loop.leave(nil)
-	if p.listener.fd >= 0 {
-		p.loop.accept(p.listener)
-	}
-	return nil
+// acceptLater looks at ln again after the events that are waiting.
+func (l *loop) acceptLater(ln *listener) {
+	ln.more, l.acceptMore = true, true
+	l.wakeLater()
 }
 
 // shed refuses a connection when the process has no descriptor left: with an
@@ -64,7 +55,7 @@ func (l *loop) shed(ln *listener) {
 		unix.Close(fd)
 	}
 	l.reserve, _ = openReserve()
-	l.poller.post(acceptAgain, &pendingAccept{l, ln})
+	l.acceptLater(ln)
 }
 
 // resumeAccept accepts again after a flow has ended.
@@ -75,7 +66,7 @@ func (l *loop) resumeAccept() {
 	for _, ln := range l.listeners {
 		if ln.paused && ln.fd >= 0 {
 			ln.paused = false
-			l.poller.post(acceptAgain, &pendingAccept{l, ln})
+			l.acceptLater(ln)
 		}
 	}
 	if l.draining {

@@ -86,20 +86,16 @@ func New(o Options, listeners []Listener) (*Engine, error) {
 
 // listen gives each loop its share of an address.
 func (e *Engine) listen(o *Options, ln Listener) error {
-	sockaddrs := make(map[*backend.Node]unix.Sockaddr)
-	for _, n := range ln.Backends.Nodes() {
-		sa, _, err := sockaddr(n.Network, n.Address)
-		if err != nil {
-			return fmt.Errorf("backend %s: %w", n.Address, err)
-		}
-		sockaddrs[n] = sa
-	}
 	if err := inUse(ln.Network, ln.Address); err != nil {
 		return listenError(ln.Address, err)
 	}
 	shared := -1
 	for _, l := range e.loops {
 		tls, err := ln.TLS(l.clock)
+		if err != nil {
+			return err
+		}
+		sockaddrs, err := backendSockaddrs(ln.Backends)
 		if err != nil {
 			return err
 		}
@@ -128,6 +124,20 @@ func (e *Engine) listen(o *Options, ln Listener) error {
 	}
 	e.addresses = append(e.addresses, ln.Address)
 	return nil
+}
+
+// backendSockaddrs translates the addresses of a pool for one loop: each needs
+// its own, because unix.Connect writes into what it is given.
+func backendSockaddrs(pool *backend.Pool) (map[*backend.Node]unix.Sockaddr, error) {
+	sockaddrs := make(map[*backend.Node]unix.Sockaddr)
+	for _, n := range pool.Nodes() {
+		sa, _, err := sockaddr(n.Network, n.Address)
+		if err != nil {
+			return nil, fmt.Errorf("backend %s: %w", n.Address, err)
+		}
+		sockaddrs[n] = sa
+	}
+	return sockaddrs, nil
 }
 
 // Addresses returns where the listeners listen, in order, with the port that
@@ -174,8 +184,8 @@ func (e *Engine) Drain(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all flows at once and frees everything. Start must have been
-// called. The Engine must not be used afterwards, but for Stats.
+// Close ends all flows at once and frees everything, also before Start. The
+// Engine must not be used afterwards, but for Stats.
 func (e *Engine) Close() error {
 	for _, l := range e.loops {
 		l.poller.stop()

@@ -312,9 +312,11 @@ func (f *flow) close(why cause) {
 	l.wheel.stop(&f.timer)
 	if why.cuts() {
 		// What came in may be incomplete, and so may what went out: neither
-		// end must take it for whole.
+		// end must take it for whole. One that has been sent its FIN has it
+		// all, or will: a reset would take back what the kernel still holds
+		// for a slow reader.
 		for _, s := range []*side{&f.client, &f.backend} {
-			if s.open() {
+			if s.open() && !s.shut {
 				resetOnClose(s.fd)
 			}
 		}

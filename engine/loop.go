@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -39,12 +41,14 @@ type loop struct {
 	wheel   wheel
 	timerfd int
 	armed   uint64 // tick the timerfd is set to, 0 if none
+	laterfd int    // eventfd: what is left over from this round of epoll comes after the next
 
 	listeners  []*listener
 	flows      []*flow // by descriptor
 	handshakes handshakeList
-	again      []*flow // used up their budget, go on in the next turn
+	again      []*flow // used up their budget, go on in the next round
 	spare      []*flow // the other buffer of again
+	acceptMore bool    // some listener is to be looked at again in the next round
 	reserve    int     // a descriptor to give up when there are no more
 
 	// Buffers that are empty between events.
@@ -66,12 +70,13 @@ type listener struct {
 	tls       *tlsconn.Server
 	cursor    backend.Cursor
 	sockaddrs map[*backend.Node]unix.Sockaddr
-	paused    bool // connections wait in the backlog
+	paused    bool // connections wait in the backlog until others end
+	more      bool // there may be more to accept in the next round
 }
 
 func newLoop(id int, o Options) (*loop, error) {
 	l := &loop{
-		o: o, id: id, timerfd: -1, reserve: -1,
+		o: o, id: id, timerfd: -1, laterfd: -1, reserve: -1,
 		in:      make([]byte, o.ReadSize),
 		plain:   make([]byte, o.ReadSize+maxRecord),
 		out:     make([]byte, 0, o.ReadSize+o.ReadSize/8),
@@ -84,12 +89,15 @@ func newLoop(id int, o Options) (*loop, error) {
 		return nil, err
 	}
 	if l.timerfd, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
-		return nil, os.NewSyscallError("timerfd_create", err)
+		return l, os.NewSyscallError("timerfd_create", err)
+	}
+	if l.laterfd, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+		return l, os.NewSyscallError("eventfd", err)
 	}
 	if l.reserve, err = openReserve(); err != nil {
-		return nil, err
+		return l, err
 	}
-	return l, l.poller.addListener(l.timerfd)
+	return l, errors.Join(l.poller.addListener(l.timerfd), l.poller.addListener(l.laterfd))
 }
 
 func openReserve() (int, error) {
@@ -133,7 +141,7 @@ func (l *loop) free() {
 			ln.tls.Close()
 		}
 	}
-	for _, fd := range []int{l.timerfd, l.reserve} {
+	for _, fd := range []int{l.timerfd, l.laterfd, l.reserve} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
@@ -147,18 +155,22 @@ func (l *loop) enter() {
 	l.tick = uint64(l.now.Sub(l.epoch) / tick)
 }
 
-// leave ends a turn. A panic costs the flow it happened in, not the node: what
-// comes from a socket is hostile, and this is the last line.
+// leave ends a turn; it must be deferred. A panic costs the flow it happened in,
+// not the node: what comes from a socket is hostile, and this is the last line.
 func (l *loop) leave(f *flow) {
 	if p := recover(); p != nil {
-		l.count.panics.Inc()
-		slog.Error("panic in a connection, which is closed", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		if f != nil {
-			f.close(causePanic)
-		}
+		l.panicked(f, p)
 	}
 	l.armTimer()
 	l.count.turn.Observe(time.Since(l.now))
+}
+
+func (l *loop) panicked(f *flow, p any) {
+	l.count.panics.Inc()
+	slog.Error("panic in a connection, which is closed", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	if f != nil {
+		f.close(causePanic)
+	}
 }
 
 func (l *loop) onEvent(fd int, e events) {
@@ -173,7 +185,9 @@ func (l *loop) onEvent(fd int, e events) {
 		f.onEvent(fd, e)
 	case fd == l.timerfd:
 		l.armed = 0
-		l.wheel.advance(l.tick, func(t *timer) { t.flow.onTimer() })
+		l.wheel.advance(l.tick, l.fire)
+	case fd == l.laterfd:
+		l.goOn()
 	default:
 		for _, ln := range l.listeners {
 			if ln.fd == fd {
@@ -181,6 +195,16 @@ func (l *loop) onEvent(fd int, e events) {
 			}
 		}
 	}
+}
+
+// fire runs a timer of one flow.
+func (l *loop) fire(t *timer) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.panicked(t.flow, p)
+		}
+	}()
+	t.flow.onTimer()
 }
 
 // armTimer sets the timerfd if the next timer comes before it.
@@ -225,29 +249,44 @@ func (l *loop) unwatch(s *side) {
 
 // goOnLater lets the other flows have their turn first.
 func (l *loop) goOnLater(f *flow) {
-	if f.queued {
-		return
-	}
-	f.queued = true
-	if l.again = append(l.again, f); len(l.again) == 1 {
-		l.poller.post(runAgain, l)
+	if !f.queued {
+		f.queued = true
+		l.again = append(l.again, f)
+		l.wakeLater()
 	}
 }
 
-func runAgain(arg any) error {
-	l := arg.(*loop)
+// wakeLater makes goOn run after the next round of epoll. A task posted to the
+// poller would not do: it runs tasks until there are none, and one that posts its
+// successor would keep all events waiting.
+func (l *loop) wakeLater() {
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	// Each write makes an edge, so nobody has to read; 2^64 of them fit.
+	_, _ = unix.Write(l.laterfd, one[:])
+}
+
+// goOn continues what was left over.
+func (l *loop) goOn() {
 	list := l.again
 	l.again = l.spare[:0]
 	for i, f := range list {
-		list[i] = nil
-		f.queued = false
-		l.goOn(f)
+		list[i], f.queued = nil, false
+		l.goOnWith(f)
 	}
 	l.spare = list
-	return nil
+	if l.acceptMore {
+		l.acceptMore = false
+		for _, ln := range l.listeners {
+			if ln.more && ln.fd >= 0 {
+				ln.more = false
+				l.accept(ln)
+			}
+		}
+	}
 }
 
-func (l *loop) goOn(f *flow) {
+func (l *loop) goOnWith(f *flow) {
 	l.enter()
 	defer l.leave(f)
 	f.progress()

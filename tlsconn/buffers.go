@@ -11,22 +11,25 @@ import (
 // crypto/tls keeps buffers for the life of a connection: rawInput, where
 // ciphertext is collected and decrypted in place (20 KiB and more after a full
 // record), input, the plaintext in there that has not been read, and hand, for
-// handshake messages. An idle flow should hold none of them, so a server lends
-// its connections an array for rawInput while they have input, and takes it
-// back when they have used it up.
+// handshake messages. An idle flow should hold none of them, so once the
+// handshake is over a server lends a connection an array for rawInput while it
+// has input, and takes it back when that is used up.
 //
-// Once connected, records go into rawInput directly and crypto/tls is called
-// when one is complete. Fetched through its net.Conn each would cost two
-// allocations, and the second fetch, which only finds that there is no more, a
-// tenth of the time of a small request.
+// Records go into rawInput directly, and crypto/tls is called when one is
+// complete. Fetched through its net.Conn each would cost two allocations, and
+// the second fetch, which only finds that there is no more, a tenth of the time
+// of a small request.
+//
+// None of this may happen during the handshake: a parked one stands inside
+// rawInput.ReadFrom, which goes on with the array it began with.
 const (
 	// spareLen holds the largest record seen in practice (5 bytes of header,
 	// 16,384 of plaintext, 17 of type and tag in TLS 1.3) with the 512 bytes
 	// of room that crypto/tls asks for when it fetches.
 	spareLen = 18 << 10
-	// maxSpareLen is the largest array worth keeping: crypto/tls may have
-	// made rawInput grow during the handshake.
-	maxSpareLen = 64 << 10
+	// maxSpareLen is the largest array worth keeping; rawInput grows beyond
+	// spareLen for the records of TLS 1.2 that hold up to 2 KiB of padding.
+	maxSpareLen = 2 * spareLen
 	// maxSpares bounds how many arrays a server keeps. One would do if
 	// connections did not keep theirs while a record is incomplete.
 	maxSpares = 16
@@ -67,7 +70,7 @@ func findOffsets(conn reflect.Type) (o bufferOffsets) {
 }
 
 // rawInput returns c.tls.rawInput, input and hand its siblings. They may only
-// be touched between calls into crypto/tls. The conversions are safe because
+// be touched while no call into crypto/tls is under way or parked. The conversions are safe because
 // findOffsets has checked that a value of that type lies at that offset of the
 // structure c.tls points to, and because each sum is made from that pointer in
 // one expression, so that the garbage collector sees it stay in the object.
@@ -81,16 +84,6 @@ func (c *Conn) input() *bytes.Reader {
 
 func (c *Conn) hand() *bytes.Buffer {
 	return (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(c.tls), offsets.hand))
-}
-
-// borrowBuffers lends c an array for its input, before crypto/tls needs one.
-func (c *Conn) borrowBuffers() {
-	if !offsets.known {
-		return
-	}
-	if raw := c.rawInput(); raw.Cap() == 0 {
-		*raw = *bytes.NewBuffer(c.server.takeSpare())
-	}
 }
 
 // stage moves the next record to where crypto/tls decrypts it, and reports
@@ -112,7 +105,12 @@ func (c *Conn) stage() bool {
 		if len(c.in) == 0 {
 			return false
 		}
-		c.borrowBuffers()
+		switch {
+		case raw.Cap() == 0:
+			*raw = *bytes.NewBuffer(c.server.takeSpare())
+		case raw.Len() == 0:
+			raw.Reset() // start over in front, else the next record makes it grow
+		}
 		n := min(missing, len(c.in))
 		raw.Write(c.in[:n])
 		c.in = c.in[n:]

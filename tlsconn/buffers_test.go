@@ -20,6 +20,7 @@ func TestOffsetsAreKnown(t *testing.T) {
 }
 
 func TestOffsetsOfAnotherCryptoTLS(t *testing.T) {
+	//lint:ignore U1000 only looked at through reflect
 	type promoted struct {
 		rawInput, hand bytes.Buffer
 		input          bytes.Reader

@@ -36,6 +36,11 @@ func NewCertificates(list []Certificate) (*Certificates, error) {
 			return nil, fmt.Errorf("tlsconn: certificate for %q: leaf or key is missing", cert.Name)
 		}
 		cert.Name = strings.ToLower(strings.TrimSuffix(cert.Name, "."))
+		for _, other := range c.list {
+			if other.Name == cert.Name && other.Policy != cert.Policy {
+				return nil, fmt.Errorf("tlsconn: certificates for %q have different policies", cert.Name)
+			}
+		}
 		c.list = append(c.list, cert)
 	}
 	return c, nil

@@ -67,8 +67,8 @@ type Info struct {
 // Resumed reports whether a session was resumed.
 func (i *Info) Resumed() bool { return i.Outcome.Resumed() }
 
-// NewConn starts a connection that waits for a ClientHello. The waker is only
-// called while the handshake is parked.
+// NewConn starts a connection that waits for a ClientHello. The waker is called
+// for a parked handshake, and may be once more after an Abort.
 func (s *Server) NewConn(waker Waker) *Conn {
 	c := &Conn{server: s, waker: waker}
 	c.tls = tls.Server((*wire)(c), s.tls)

@@ -51,5 +51,6 @@
 //
 // It does not resume by TLS 1.2 session ID (only by ticket), serves no early
 // data and refuses a ClientHello that offers it, and issues one ticket per
-// connection whose lifetime hint is always seven days, whatever the store keeps.
+// connection. The lifetime hint is seven days in TLS 1.3 and absent in TLS 1.2,
+// whatever the store keeps.
 package tlsconn

@@ -71,6 +71,7 @@ var texts = []struct {
 	{"bad record MAC", ReasonBadRecord},
 	{"record overflow", ReasonOversized},
 	{"no renegotiation", ReasonRenegotiation},
+	{"clientHelloMsg when waiting for *tls.helloRequestMsg", ReasonRenegotiation},
 	{"unexpected", ReasonUnexpected},
 	{"too many", ReasonUnexpected},
 }

@@ -18,6 +18,7 @@ type coroutine struct {
 	attempt attempt // the session the client offered, if any
 	fresh   fresh   // the session to save once the handshake is complete
 	lookup  *Lookup // the look-up a parked handshake waits for
+	asked   bool    // there has been one
 }
 
 // maxIdleCoroutines bounds what a burst of simultaneous handshakes leaves
@@ -55,7 +56,7 @@ func (s *Server) takeCoroutine(c *Conn) *coroutine {
 
 func (s *Server) returnCoroutine(co *coroutine) {
 	co.conn, co.err, co.aborted = nil, nil, false
-	co.attempt, co.fresh, co.lookup = attempt{}, fresh{}, nil
+	co.attempt, co.fresh, co.lookup, co.asked = attempt{}, fresh{}, nil, false
 	if s.closed || len(s.idle) >= maxIdleCoroutines {
 		co.stop()
 		return
@@ -70,7 +71,6 @@ func (c *Conn) handshake(out []byte) []byte {
 	if c.co == nil {
 		c.co = s.takeCoroutine(c)
 	}
-	c.borrowBuffers()
 	s.current = c
 	state, ok := c.co.next()
 	s.current = nil
@@ -86,7 +86,6 @@ func (c *Conn) handshake(out []byte) []byte {
 	default:
 		c.state = state
 		c.retain()
-		c.releaseBuffers()
 	}
 	return c.takeOut()
 }
@@ -96,8 +95,10 @@ func (c *Conn) handshake(out []byte) []byte {
 func (c *Conn) handshakeDone(co *coroutine, outLen int) {
 	if co.err != nil {
 		c.server.settleFailed(co)
-		c.fail(co.err)
-		if !co.aborted {
+		if co.aborted { // of which crypto/tls keeps only the text
+			c.fail(errAborted)
+		} else {
+			c.fail(co.err)
 			c.alertIfSilent(outLen)
 		}
 		c.server.counts.failed[c.err.Reason].Inc()
@@ -110,7 +111,7 @@ func (c *Conn) handshakeDone(co *coroutine, outLen int) {
 		CipherSuite: state.CipherSuite,
 		ServerName:  state.ServerName,
 		ALPN:        state.NegotiatedProtocol,
-		Outcome:     c.server.settle(co, state.DidResume),
+		Outcome:     c.server.settle(co, &state),
 	}
 	c.server.counts.done(&c.info)
 }

@@ -86,6 +86,7 @@ type link struct {
 	parked             func(State)     // called when the handshake parks, instead of waiting for the Waker
 	states             []State         // each state the server was in, without repetition
 	eof                bool            // the client has closed its side
+	firstFlight        []byte          // what the server said first
 }
 
 // A waker remembers that it was woken.
@@ -104,8 +105,6 @@ var (
 )
 
 func whole(n int) int { return n }
-
-func oneByOne(int) int { return 1 }
 
 // drive feeds the server what the client has sent.
 func (l *link) drive() {
@@ -178,6 +177,9 @@ func (l *link) Read(p []byte) (int, error) {
 		}
 		return 0, errNoAnswer
 	}
+	if l.firstFlight == nil {
+		l.firstFlight = slices.Clone(l.toClient)
+	}
 	n := copy(p, l.toClient)
 	l.toClient = l.toClient[n:]
 	return n, nil
@@ -211,7 +213,9 @@ func clientConfig() *tls.Config {
 // and again, where crypto/tls's own forgets a TLS 1.3 session once offered.
 type firstSession struct{ session *tls.ClientSessionState }
 
-func (f *firstSession) Get(string) (*tls.ClientSessionState, bool) { return f.session, f.session != nil }
+func (f *firstSession) Get(string) (*tls.ClientSessionState, bool) {
+	return f.session, f.session != nil
+}
 
 func (f *firstSession) Put(_ string, session *tls.ClientSessionState) {
 	if f.session == nil {

@@ -66,8 +66,7 @@ func serverScope(c *Config, p *Policy) (parts [scopeParts][]byte) {
 
 // scopeFor completes a host's parts with the name a client asked for.
 func scopeFor(parts [scopeParts][]byte, serverName string) (s scope) {
-	// Host names compare without regard to case (RFC 6066, Section 3).
-	parts[scopeName] = hashStrings(strings.ToLower(serverName))
+	parts[scopeName] = hashName(serverName)
 	h := sha256.New()
 	for i, part := range parts {
 		h.Write(part)
@@ -77,6 +76,10 @@ func scopeFor(parts [scopeParts][]byte, serverName string) (s scope) {
 	copy(s.all[:], h.Sum(sum[:0]))
 	return s
 }
+
+// hashName hashes a server name. Host names compare without regard to case
+// (RFC 6066, Section 3).
+func hashName(serverName string) []byte { return hashStrings(strings.ToLower(serverName)) }
 
 // hashStrings hashes a list so that no two different lists hash alike by
 // moving a boundary.

@@ -154,6 +154,13 @@ func TestPolicyOfAName(t *testing.T) {
 	}
 }
 
+func TestOneNameHasOnePolicy(t *testing.T) {
+	cert := certificate(t, testpki.ECDSA, "www.example.test")
+	if _, err := NewCertificates([]Certificate{{Name: "a.test", TLS: cert}, {Name: "A.test", TLS: cert, Policy: new(Policy)}}); err == nil {
+		t.Error("two policies for one name: accepted")
+	}
+}
+
 func TestScopeRoundTrip(t *testing.T) {
 	c := testConfig(t)
 	made := scopeFor(serverScope(&c, &c.Policy), "www.example.test")

@@ -119,7 +119,8 @@ func NewServer(c Config) (*Server, error) {
 	}
 	s.host = *own
 	for _, cert := range c.Certificates.list {
-		if cert.Policy == nil {
+		if cert.Policy == nil { // a wildcard's is not for this name
+			s.hosts[cert.Name] = &s.host
 			continue
 		}
 		if s.hosts[cert.Name], err = newHost(base, &c, cert.Policy); err != nil {
@@ -158,6 +159,9 @@ func (s *Server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 // hostFor returns the host of a name, the server's own if it has no other.
 func (s *Server) hostFor(serverName string) *host {
 	if h, ok := forName(s.hosts, serverName); ok {
+		return h
+	}
+	if h, ok := s.hosts[""]; ok {
 		return h
 	}
 	return &s.host

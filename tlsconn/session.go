@@ -2,6 +2,7 @@ package tlsconn
 
 import (
 	"crypto/tls"
+	"encoding/binary"
 	"sync/atomic"
 	"time"
 )
@@ -31,11 +32,22 @@ type Sessions interface {
 
 // A Session is a resumable session as it is stored.
 type Session struct {
-	State    []byte        // crypto/tls's encoding; holds secrets
+	// State holds secrets. It begins with the NameHash of the server name and
+	// the ContextHash of the session context it was made under, 8 bytes each,
+	// big endian, by which a store finds what it is told to forget.
+	State    []byte
 	Lifetime time.Duration // what remains, counted from the original full handshake
 	Source   Source
 	Hold     int64 // the reservation that Find made, for Release
 }
+
+const statePrefixLen = 16
+
+// NameHash is what a session state says of the server name it was made under.
+func NameHash(serverName string) uint64 { return binary.BigEndian.Uint64(hashName(serverName)) }
+
+// ContextHash is what a session state says of its session context.
+func ContextHash(context string) uint64 { return binary.BigEndian.Uint64(hashStrings(context)) }
 
 // Source is where this node got a session from.
 type Source uint8
@@ -120,6 +132,9 @@ var outcomeNames = [outcomes]string{
 
 func (o Outcome) String() string { return outcomeNames[o] }
 
+// resumedFrom returns the outcome of a resumption of a session from source.
+func resumedFrom(source Source) Outcome { return ResumedLocal + Outcome(min(source, sources-1)) }
+
 // Resumed reports whether the session was resumed.
 func (o Outcome) Resumed() bool { return o >= ResumedLocal && o <= ResumedStore }
 
@@ -141,8 +156,8 @@ type fresh struct {
 }
 
 // unwrap is crypto/tls's UnwrapSession: it finds the session behind a handle.
-// It never returns an error, which would abort the handshake. In TLS 1.3 it is
-// called for up to five handles of one ClientHello.
+// It returns an error, which ends the handshake, only if the caller ends it. In
+// TLS 1.3 it is called for up to five handles of one ClientHello.
 func (s *Server) unwrap(identity []byte, state tls.ConnectionState) (*tls.SessionState, error) {
 	if len(identity) == 0 { // TLS 1.2: the ticket extension without a ticket
 		return nil, nil
@@ -150,10 +165,17 @@ func (s *Server) unwrap(identity []byte, state tls.ConnectionState) (*tls.Sessio
 	co := s.current.co
 	s.dropAttempt(co) // crypto/tls declined the handle before this one
 	co.attempt.outcome = s.find(co, identity)
+	if co.aborted {
+		return nil, errAborted // a full handshake would still cost a signature
+	}
 	if !co.attempt.outcome.Resumed() {
 		return nil, nil
 	}
-	session, err := tls.ParseSessionState(co.attempt.session.State)
+	if len(co.attempt.session.State) < statePrefixLen {
+		co.attempt.outcome = MissCorrupt
+		return nil, nil
+	}
+	session, err := tls.ParseSessionState(co.attempt.session.State[statePrefixLen:])
 	if err != nil {
 		co.attempt.outcome = MissCorrupt
 		return nil, nil
@@ -202,17 +224,21 @@ func (s *Server) find(co *coroutine, identity []byte) Outcome {
 		return MissSpent
 	}
 	co.attempt.session = session
-	return ResumedLocal + Outcome(session.Source)
+	return resumedFrom(session.Source)
 }
 
 // ask parks the handshake until another place has answered or the caller has
 // given up.
 func (s *Server) ask(co *coroutine, handle Handle) (Session, Outcome) {
 	c := s.current
+	if co.asked { // a ClientHello may name five sessions, but wait only once
+		return Session{}, MissUnknown
+	}
 	l := &Lookup{Key: handle.Key, Owner: handle.Owner, waker: c.waker}
 	if !s.config.Sessions.Ask(l) {
 		return Session{}, MissUnknown
 	}
+	co.asked = true
 	co.lookup = l
 	for l.answer.Load() == nil {
 		if c.park(AwaitSession) != nil {
@@ -230,7 +256,7 @@ func (s *Server) ask(co *coroutine, handle Handle) (Session, Outcome) {
 		if a.Lifetime <= 0 {
 			return Session{}, MissExpired
 		}
-		return *a, ResumedLocal + Outcome(min(a.Source, sources-1))
+		return *a, resumedFrom(a.Source)
 	}
 }
 
@@ -254,16 +280,28 @@ func (s *Server) wrap(conn tls.ConnectionState, state *tls.SessionState) ([]byte
 	if err != nil {
 		return nil, err
 	}
+	host := s.hostFor(conn.ServerName)
+	stored := make([]byte, 0, statePrefixLen+len(encoded))
+	stored = binary.BigEndian.AppendUint64(stored, NameHash(conn.ServerName))
+	stored = append(stored, host.scope[scopeContext][:8]...)
+	stored = append(stored, encoded...)
+	clear(encoded)
 	key := newKey()
-	co.fresh = fresh{key: key, session: Session{State: encoded, Lifetime: lifetime}}
+	co.fresh = fresh{key: key, session: Session{State: stored, Lifetime: lifetime}}
 	handle := Handle{Owner: s.config.Owner, Expires: s.config.Now().Add(lifetime), Key: key}
 	return s.sealer.append(make([]byte, 0, handleLen), handle), nil
 }
 
 // settle does what the end of a successful handshake decides, and returns how
 // the offered session fared.
-func (s *Server) settle(co *coroutine, resumed bool) Outcome {
+func (s *Server) settle(co *coroutine, conn *tls.ConnectionState) Outcome {
 	a := &co.attempt
+	resumed := conn.DidResume
+	if resumed && len(conn.PeerCertificates) == 0 {
+		// Certificates parsed from the state point into it, and crypto/tls
+		// shares them between connections.
+		defer clear(a.session.State)
+	}
 	if a.given && !resumed {
 		a.outcome = MissDeclined
 	}

@@ -344,9 +344,10 @@ func TestStoreMisses(t *testing.T) {
 		}, MissCorrupt},
 		"without our scope": {func(s *store) {
 			key, found := s.only()
-			state, _ := tls.ParseSessionState(found.session.State)
+			state, _ := tls.ParseSessionState(found.session.State[statePrefixLen:])
 			state.Extra = nil
-			found.session.State, _ = state.Bytes()
+			encoded, _ := state.Bytes()
+			found.session.State = append(found.session.State[:statePrefixLen:statePrefixLen], encoded...)
 			s.sessions[key] = found
 		}, MissCorrupt},
 		"expired by the store": {func(s *store) {

@@ -1,0 +1,113 @@
+package tlsconn
+
+import (
+	"bytes"
+	"crypto/tls"
+	"testing"
+)
+
+// FuzzFeed gives a connection arbitrary bytes, cut where the input says, at
+// first or once a handshake is complete. It must never panic, never go back to
+// an earlier state, say nothing after a failure and give its coroutine back.
+func FuzzFeed(f *testing.F) {
+	client := clientConfig()
+	hello := clientHello(f, client)
+	client.MaxVersion = tls.VersionTLS12
+	hello12 := clientHello(f, client)
+	for _, seed := range [][]byte{
+		hello, hello12, withExtension(hello, 42, nil), append(bytes.Clone(hello), hello...),
+		[]byte("GET / HTTP/1.1\r\n\r\n"),
+		{0x80, 0x2e, 1, 0, 2},
+		{22, 3, 1, 0xff, 0xff},
+		{21, 3, 3, 0, 2, 2, 40},
+		{20, 3, 3, 0, 1, 1},
+		{23, 3, 3, 0, 0},
+		{23, 3, 3, 0x41, 0x01, 0},
+	} {
+		f.Add(seed, byte(7), false)
+		f.Add(seed, byte(0), true)
+	}
+	s := testServer(f, func(c *Config) { c.ALPN = []string{"h2"} })
+	f.Fuzz(func(t *testing.T, in []byte, cut byte, connected bool) {
+		p := newPair(t, s, nil)
+		if connected {
+			p.doHandshake()
+		}
+		c, p2 := p.conn, make([]byte, 512)
+		before, out := c.State(), []byte(nil)
+		for len(in) > 0 {
+			n := min(len(in), 1+int(cut))
+			chunk := bytes.Clone(in[:n])
+			in = in[n:]
+			failed, outLen := c.State() == Failed, len(out)
+			out = c.Feed(out, chunk)
+			for {
+				var n int
+				if n, out = c.Read(out, p2); n == 0 {
+					break
+				}
+				t.Fatal("plaintext from a client without a key")
+			}
+			clear(chunk)
+			if failed && len(out) > outLen {
+				t.Fatalf("output after a failure: % x", out[outLen:])
+			}
+			if c.State() < before || (c.State() == Failed) != (c.Err() != nil) {
+				t.Fatalf("state %v after %v, error %v", c.State(), before, c.Err())
+			}
+			before = c.State()
+		}
+		idle := len(s.idle)
+		held := c.co != nil
+		c.Abort()
+		if c.State() != Failed || c.co != nil || (held && len(s.idle) != idle+1) {
+			t.Fatalf("after Abort: state %v, coroutine %v, %d idle, %d before", c.State(), c.co, len(s.idle), idle)
+		}
+		if offsets.known && c.heldLen() != 0 {
+			t.Fatalf("%d bytes of buffers held after the end", c.heldLen())
+		}
+	})
+}
+
+// FuzzHandleOpen: whatever is accepted is exactly what this fleet would make.
+func FuzzHandleOpen(f *testing.F) {
+	sealer := handleKeys(f, "secret of the test cluster").sealer()
+	wire := sealer.append(nil, testHandle)
+	for _, seed := range [][]byte{wire, wire[:handleLen-1], append(bytes.Clone(wire), 0), flip(wire, 0), nil} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, ok := sealer.open(b)
+		if !ok {
+			if h != (Handle{}) {
+				t.Fatalf("refused, yet half valid: %+v", h)
+			}
+			return
+		}
+		if again := sealer.append(nil, h); !bytes.Equal(again, b) {
+			t.Fatalf("accepted % x, which would be made as % x", b, again)
+		}
+	})
+}
+
+// FuzzScope: whatever is accepted round-trips, and equals only itself.
+func FuzzScope(f *testing.F) {
+	c := testConfig(f)
+	made := scopeFor(serverScope(&c, &c.Policy), "www.example.test")
+	wire := made.append(nil)
+	for _, seed := range [][]byte{wire, wire[:scopeLen-1], flip(wire, 8*4), flip(wire, 8*20), []byte("RPS\x01"), nil} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, ok := parseScope([][]byte{nil, b})
+		if !ok {
+			return
+		}
+		if again := got.append(nil); !bytes.Equal(again, b) {
+			t.Fatalf("accepted % x, which would be made as % x", b, again)
+		}
+		if outcome, differs := got.differs(&made); differs == (got.all == made.all) || outcome.Resumed() {
+			t.Fatalf("differs: got %v, %t", outcome, differs)
+		}
+	})
+}
