@@ -149,6 +149,26 @@ func (c *Cache) AppendGet(dst, key []byte, now int64) ([]byte, Entry, Outcome) {
 	return c.lookUp(dst, key, now, notHeld)
 }
 
+// Peek is AppendGet that counts nothing and removes nothing: a look for somebody
+// else, such as another node, says nothing about how well this cache serves.
+func (c *Cache) Peek(dst, key []byte, now int64) ([]byte, Entry, Outcome) {
+	hash, s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, r, ok := s.entries.find(hash, key)
+	switch {
+	case !ok && s.isSpent(hash, key, now):
+		return dst, Entry{}, Spent
+	case !ok:
+		return dst, Entry{}, Unknown
+	case r.expires() <= now:
+		return dst, Entry{}, Expired
+	case r.heldUntil() > now:
+		return dst, Entry{}, Held
+	}
+	return append(dst, r.value()...), r.entry(), Hit
+}
+
 // Hold is AppendGet that on a Hit also reserves the entry until the given instant: until then, a Release or a Delete,
 // other look-ups answer Held. A session that may be used once is held while its use is uncertain.
 func (c *Cache) Hold(dst, key []byte, now, until int64) ([]byte, Entry, Outcome) {

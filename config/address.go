@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// Address is a TCP or unix-domain socket address. The zero Address means "none". Addresses that mean the same text compare
+// Address is a TCP, UDP or unix-domain socket address. The zero Address means "none". Addresses that mean the same text compare
 // equal with ==.
 type Address struct {
-	// Network is "tcp" or "unix".
+	// Network is "tcp", "udp" or "unix".
 	Network string
-	// Host is an IP address without brackets, a DNS name, or empty for every address of the machine; tcp only.
+	// Host is an IP address without brackets, a DNS name, or empty for every address of the machine; not for unix.
 	Host string
-	// Port is 0 to 65535; tcp only.
+	// Port is 0 to 65535; not for unix.
 	Port int
 	// Path is the socket's absolute path; unix only.
 	Path string
@@ -27,22 +27,28 @@ const maxUnixPath = 107
 
 const addressForms = "write host:port, :port, [v6]:port or /unix/path"
 
-// ParseAddress reads host:port, :port, [v6]:port or /unix/path. Names are not resolved.
+// ParseAddress reads host:port, :port, [v6]:port or /unix/path. The Address is never one of UDP. Names are not resolved.
 func ParseAddress(s string) (Address, error) {
+	if !strings.HasPrefix(s, "/") {
+		return parseInternet("tcp", s, addressForms)
+	}
+	if len(s) > maxUnixPath {
+		return Address{}, fmt.Errorf("path of %d bytes: a unix socket's path has at most %d", len(s), maxUnixPath)
+	}
+	return Address{Network: "unix", Path: s}, nil
+}
+
+// parseInternet reads an address with a port; forms say what would be right.
+func parseInternet(network, s, forms string) (Address, error) {
 	switch {
 	case s == "":
-		return Address{}, errors.New("no address: " + addressForms)
-	case strings.HasPrefix(s, "/"):
-		if len(s) > maxUnixPath {
-			return Address{}, fmt.Errorf("path of %d bytes: a unix socket's path has at most %d", len(s), maxUnixPath)
-		}
-		return Address{Network: "unix", Path: s}, nil
+		return Address{}, errors.New("no address: " + forms)
 	case strings.HasPrefix(s, "=") || strings.HasPrefix(s, "fd://"):
-		return Address{}, errors.New("inherited sockets are not supported: " + addressForms)
+		return Address{}, errors.New("inherited sockets are not supported: " + forms)
 	}
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
-		return Address{}, splitError(s)
+		return Address{}, splitError(s, forms)
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
@@ -51,13 +57,13 @@ func ParseAddress(s string) (Address, error) {
 	if host, err = canonicalHost(host); err != nil {
 		return Address{}, err
 	}
-	return Address{Network: "tcp", Host: host, Port: int(n)}, nil
+	return Address{Network: network, Host: host, Port: int(n)}, nil
 }
 
-// String returns the address in the form that ParseAddress reads and net.Dial takes; empty for the zero Address.
+// String returns the address in the form that operators write and net.Dial takes; empty for the zero Address.
 func (a Address) String() string {
 	switch a.Network {
-	case "tcp":
+	case "tcp", "udp":
 		return net.JoinHostPort(a.Host, strconv.Itoa(a.Port))
 	case "unix":
 		return a.Path
@@ -70,14 +76,14 @@ func (a Address) String() string {
 func (a Address) IsZero() bool { return a == Address{} }
 
 // splitError says in the operator's words why net.SplitHostPort refused s.
-func splitError(s string) error {
+func splitError(s, forms string) error {
 	switch _, err := netip.ParseAddr(s); {
 	case err == nil && strings.Contains(s, ":"):
 		return fmt.Errorf("no port: write [%s]:port", s)
 	case !strings.Contains(s, ":") || strings.HasSuffix(s, "]"):
-		return errors.New("no port: " + addressForms)
+		return errors.New("no port: " + forms)
 	default:
-		return errors.New("not an address: " + addressForms)
+		return errors.New("not an address: " + forms)
 	}
 }
 

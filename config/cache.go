@@ -25,13 +25,15 @@ var cacheKeys = map[string]string{
 	"items": "items", "max_items": "items", "maxitems": "items",
 	"keysize": "keysize", "key_size": "keysize",
 	"blocksize": "blocksize",
+	"node":      "node", "nodes": "node",
+	"udp": "udp", "udp_server": "udp", "udp_servers": "udp", "udpserver": "udp", "udpservers": "udp",
+	"sync": "sync",
 }
 
 // uwsgiCacheKeys are further keys that uWSGI's cache2 takes.
 var uwsgiCacheKeys = []string{
 	"bitmap", "blocks", "clear_on_full", "hash", "hash_size", "hashsize", "ignore_full", "lastmod", "lazy", "lazy_expire", "lru",
-	"math_initial", "no_expire", "node", "nodes", "purge_lru", "store", "store_delete", "store_sync", "storedelete", "storesync",
-	"sweep_on_full", "sync", "udp", "udp_server", "udp_servers", "udpserver", "udpservers",
+	"math_initial", "no_expire", "purge_lru", "store", "store_delete", "store_sync", "storedelete", "storesync", "sweep_on_full",
 }
 
 // addCache sets cache2.
@@ -48,7 +50,7 @@ func addCache(b *builder, value string) error {
 		case key == "" && slices.Contains(uwsgiCacheKeys, p.key):
 			return fmt.Errorf("key %q is not supported yet: remove it", p.key)
 		case key == "":
-			return unknownKey(p.key, []string{"blocksize", "items", "keysize", "name"})
+			return unknownKey(p.key, []string{"blocksize", "items", "keysize", "name", "node", "udp"})
 		case seen[key]:
 			return fmt.Errorf("key %q stands twice", p.key)
 		}
@@ -62,6 +64,12 @@ func addCache(b *builder, value string) error {
 			c.KeySize, err = parseSize(p.value, 1, maxKeySize)
 		case "blocksize":
 			c.BlockSize, err = parseSize(p.value, 1, maxBlockSize)
+		case "node":
+			c.Peers, err = parseList(p.value, parsePeer)
+		case "udp":
+			c.Listen, err = parseList(p.value, parseUDP)
+		case "sync":
+			noteSync(b)
 		}
 		if err != nil {
 			return fmt.Errorf("%s %q: %w", p.key, p.value, err)

@@ -10,7 +10,7 @@ import (
 type Config struct {
 	// Name is what the node calls itself in statistics and logs; empty if the operator gave none.
 	Name string
-	// TLS holds every listener that terminates TLS, in the order written: at least one.
+	// TLS holds every listener that terminates TLS, in the order written: at least one, unless there are Repeaters.
 	TLS []TLSListener
 	// MinVersion is the oldest TLS version offered: tls.VersionTLS12 or tls.VersionTLS13.
 	MinVersion uint16
@@ -22,6 +22,19 @@ type Config struct {
 	SessionTimeout time.Duration
 	// SingleUse lets each session be resumed at most once.
 	SingleUse bool
+	// ClusterSecretFiles are files with the secrets of the fleet, which ReadSecret has accepted: the first seals, what the
+	// others sealed is still opened. None means that the secret comes from a listener's key.
+	ClusterSecretFiles []string
+	// Replication says how the SessionCache is kept in step with other nodes. Who they are is in its Listen and Peers.
+	Replication Replication
+	// SessionStores are the URLs of stores beyond the fleet: redis://, rediss:// or memcached://, in the order written. They
+	// may hold passwords: never log them.
+	SessionStores []string
+	// Repeaters are the UDP addresses where this process forwards datagrams between nodes.
+	Repeaters []Address
+	// RepeaterSecretFile is a file with the secret by which a repeater knows its subscribers, read as ReadSecret does; empty
+	// means that ClusterSecretFiles serve for that too.
+	RepeaterSecretFile string
 	// Stats is where the JSON statistics server listens; the zero Address means nowhere.
 	Stats Address
 	// Admin is where the admin HTTP server listens; the zero Address means nowhere.
@@ -101,7 +114,49 @@ type Cache struct {
 	KeySize int
 	// BlockSize bounds the length of a value, in bytes.
 	BlockSize int
+	// Listen are the UDP addresses and multicast groups where other nodes reach this cache. The SessionCache has those of
+	// Replication if it named none of its own. No other cache is replicated.
+	Listen []Address
+	// Peers are the UDP addresses of the nodes, multicast groups and repeaters that are told of changes; their ports are
+	// never 0, their hosts may be DNS names. The SessionCache has those of Replication if it named none of its own.
+	Peers []Address
 }
+
+// Replication says how nodes keep their session caches in step, by UDP. Sizes are bytes.
+type Replication struct {
+	// Listen and Peers are those of no cache in particular. Read the Cache's, which are final.
+	Listen, Peers []Address
+	// Interface is the network interface of multicast groups; empty leaves it to the kernel's routes.
+	Interface string
+	// TTL is how many networks a multicast datagram may pass, 1 to 255.
+	TTL int
+	// Mode says what nodes tell each other, and when.
+	Mode ReplicationMode
+	// DatagramSize is the most that goes into one datagram, unless a single session is larger.
+	DatagramSize int
+	// BufferSize is what the kernel is asked for, for each socket's send and receive buffers; 0 leaves its own choice.
+	BufferSize int
+	// RingLen is how many changes may wait to be sent, at least.
+	RingLen int
+	// Heartbeat is how often a node tells its peers that it lives.
+	Heartbeat time.Duration
+	// DeadAfter is how long a peer may be silent before it counts as dead; more than Heartbeat.
+	DeadAfter time.Duration
+	// JoinRate is how fast a snapshot is sent to a node that joins, in bytes per second.
+	JoinRate int
+	// MaxLookups bounds the handshakes of all loops together that wait for a session from elsewhere.
+	MaxLookups int
+}
+
+// ReplicationMode says how sessions get to other nodes. It reads as an operator writes it.
+type ReplicationMode string
+
+// The modes of replication.
+const (
+	ReplicatePush     ReplicationMode = "push"      // each session goes to every peer when it is made
+	ReplicatePull     ReplicationMode = "pull"      // a node that lacks a session asks for it
+	ReplicatePushPull ReplicationMode = "push+pull" // both
+)
 
 // Tuning holds what changes speed, memory and patience, but not meaning. Sizes are bytes.
 type Tuning struct {

@@ -22,5 +22,6 @@
 // # Errors
 //
 // Everything that is wrong is reported, one line each, that says where, what, and what would be right. An option that does not exist
-// is an error. Files that the configuration names are read and checked, but nothing is listened on and no name is resolved.
+// is an error. Files that the configuration names are read and checked, but nothing is listened on and no name is resolved. No
+// error, warning or printed configuration shows a password.
 package config

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// checkFiles reads every certificate, key and client CA that the configuration names.
+// checkFiles reads every certificate, key, client CA and secret that the configuration names.
 func (b *builder) checkFiles() {
 	now := time.Now()
 	for _, l := range b.listeners {
@@ -24,6 +24,9 @@ func (b *builder) checkFiles() {
 	for _, c := range b.names {
 		b.checkClientCA(c.from, c.ClientCA)
 		b.checkCertificate(c.from, c.Certificate, now)
+	}
+	for _, s := range b.secrets {
+		b.checkSecret(s)
 	}
 }
 

@@ -33,6 +33,7 @@ func (b *builder) readFile(arg string) []setting {
 	name, sections := splitFileArg(arg)
 	data, err := os.ReadFile(name)
 	if err != nil {
+		b.unread = true
 		b.fail(fmt.Errorf("%s: cannot read: %w", name, cause(err)))
 		return nil
 	}
@@ -61,7 +62,7 @@ func (b *builder) parseINI(name string, data []byte, sections []string) []settin
 		source := fmt.Sprintf("%s:%d", name, i+1)
 		doc, err := ini.LoadSources(uwsgiRules, line)
 		if err != nil {
-			b.fail(fmt.Errorf("%s: cannot read %q: write key = value or [section]", source, bytes.TrimSpace(line)))
+			b.fail(fmt.Errorf("%s: cannot read %q: write key = value or [section]", source, maskLine(bytes.TrimSpace(line))))
 			continue
 		}
 		last := doc.Sections()[len(doc.Sections())-1]

@@ -16,13 +16,14 @@ import (
 // option is a row of the table from which flags, INI keys, help and the printed configuration are made.
 type option struct {
 	name      string
-	aliases   []string // uWSGI's other names for it
-	group     string   // heading of the help
-	form      string   // what a value looks like: ADDR, SIZE ...
-	byDefault string   // as an operator would write it; empty: not set
-	optional  bool     // a missing value means true
-	repeat    bool     // may stand several times, and adds up
-	help      string   // what it is and when to touch it
+	aliases   []string                  // uWSGI's other names for it
+	group     string                    // heading of the help
+	form      string                    // what a value looks like: ADDR, SIZE ...
+	byDefault string                    // as an operator would write it; empty: not set
+	optional  bool                      // a missing value means true
+	repeat    bool                      // may stand several times, and adds up
+	help      string                    // what it is and when to touch it
+	mask      func(value string) string // what may be seen of a value; nil: all
 	set       func(b *builder, value string) error
 }
 
@@ -30,6 +31,7 @@ type option struct {
 const (
 	groupListen   = "Listeners and backends"
 	groupSessions = "Sessions and caches"
+	groupShare    = "Sharing sessions between nodes"
 	groupObserve  = "Seeing what it does"
 	groupLoops    = "Tuning: loops and buffers"
 	groupTimers   = "Tuning: timers"
@@ -97,7 +99,8 @@ var options = []option{
 	{
 		name: "cache2", group: groupSessions, form: "KEY=VALUE,...", repeat: true,
 		help: "a cache: name=NAME,items=N[,keysize=SIZE][,blocksize=SIZE]. It holds at most items entries with keys of at most keysize (default 2k) " +
-			"and values of at most blocksize (default 64k) bytes. More items: more clients resume, more memory is used",
+			"and values of at most blocksize (default 64k) bytes. More items: more clients resume, more memory is used. " +
+			"udp=ADDR;... and node=ADDR;... are its own cache-udp-server and cache-udp-node",
 		set: addCache,
 	},
 	{
@@ -138,6 +141,106 @@ var options = []option{
 		help: "sessions are resumed only where the context is the same. By default each listener has its own, made from its address; " +
 			"set it where listeners or nodes stand for the same service",
 		set: func(b *builder, value string) error { b.context = value; return nil },
+	},
+
+	{
+		name: "cache-udp-server", group: groupShare, form: "ADDR", repeat: true,
+		help: "where other nodes reach the session cache by UDP, unless it has udp= of its own: an address of this machine or a multicast group",
+		set:  collect(parseUDP, func(b *builder) *[]pendingAddress { return &b.udpServers }),
+	},
+	{
+		name: "cache-udp-node", group: groupShare, form: "ADDR", repeat: true,
+		help: "whom the session cache tells of its sessions, unless it has node= of its own: the cache-udp-server of another node, " +
+			"a multicast group or a udprepeater. All addresses of a DNS name are told",
+		set: collect(parsePeer, func(b *builder) *[]pendingAddress { return &b.udpNodes }),
+	},
+	{
+		name: "cluster-secret-file", group: groupShare, form: "FILE", repeat: true,
+		help: "a secret that all nodes share and that seals what they tell each other: at least 16 bytes, such as openssl rand -hex 32 writes. " +
+			"The first seals, what others sealed is still opened: to change the secret, add the new one behind the old on every node, then " +
+			"before it, then remove the old. Without any it is derived from the key of the first listener, which all nodes must then share",
+		set: func(b *builder, value string) error {
+			b.config.ClusterSecretFiles = append(b.config.ClusterSecretFiles, value)
+			b.secrets = append(b.secrets, b.now)
+			return nil
+		},
+	},
+	{
+		name: "cache-replication", group: groupShare, form: "push|pull|push+pull", byDefault: "push+pull",
+		help: "push tells every session to every node at once, pull lets a node ask for what it lacks, push+pull does both. pull suits fleets " +
+			"in which no node can hold all sessions",
+		set: choice(func(c *Config) *ReplicationMode { return &c.Replication.Mode },
+			named("push", ReplicatePush), named("pull", ReplicatePull), named("push+pull", ReplicatePushPull)),
+	},
+	{
+		name: "cache-udp-interface", group: groupShare, form: "NAME",
+		help: "the network interface of multicast groups, such as eth0. Set it where the default route is not the way to the other nodes",
+		set:  func(b *builder, value string) error { b.config.Replication.Interface = value; return nil },
+	},
+	{
+		name: "cache-udp-ttl", aliases: []string{"multicast-ttl"}, group: groupShare, form: "N", byDefault: "1",
+		help: "how many networks a multicast datagram may cross. 1 stays on the local one",
+		set:  integer(1, 255, func(c *Config) *int { return &c.Replication.TTL }),
+	},
+	{
+		name: "cache-udp-datagram", group: groupShare, form: sizeForm, byDefault: "1200",
+		help: "the longest datagram to send, unless a single session is longer. Raise where every way between nodes carries jumbo frames",
+		set:  size(576, 65000, func(c *Config) *int { return &c.Replication.DatagramSize }),
+	},
+	{
+		name: "cache-udp-buffer", group: groupShare, form: sizeForm, byDefault: "4m",
+		help: "bytes asked of the kernel for each UDP socket, in each direction; it caps them at net.core.rmem_max and wmem_max. " +
+			"Raise if datagrams are lost in bursts; 0 leaves the kernel's default",
+		set: size(0, 1<<30, func(c *Config) *int { return &c.Replication.BufferSize }),
+	},
+	{
+		name: "cache-udp-ring", group: groupShare, form: "N", byDefault: "8192",
+		help: "changes that may wait to be sent, each of about 700 bytes. Raise if the statistics show a full ring",
+		set:  integer(2, 1<<20, func(c *Config) *int { return &c.Replication.RingLen }),
+	},
+	{
+		name: "cache-udp-heartbeat", group: groupShare, form: durationForm, byDefault: "1s",
+		help: "how often a node says that it lives and what it sent last. Shorter finds losses and dead nodes sooner",
+		set:  duration(10*time.Millisecond, time.Minute, func(c *Config) *time.Duration { return &c.Replication.Heartbeat }),
+	},
+	{
+		name: "cache-udp-dead-after", group: groupShare, form: durationForm, byDefault: "3s",
+		help: "how long a node may be silent before it counts as dead and is asked nothing; more than cache-udp-heartbeat",
+		set:  duration(10*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.Replication.DeadAfter }),
+	},
+	{
+		name: "cache-join-rate", group: groupShare, form: sizeForm, byDefault: "32m",
+		help: "bytes per second that nodes which join are given, together, of the sessions that exist. Lower if that disturbs the network",
+		set:  size(4<<10, 1<<30, func(c *Config) *int { return &c.Replication.JoinRate }),
+	},
+	{
+		name: "cache-max-lookups", group: groupShare, form: "N", byDefault: "1024",
+		help: "handshakes that may wait at once for a session from another node or a session-store; the others go on in full. " +
+			"Lower to bound memory under attack",
+		set: integer(1, 1<<20, func(c *Config) *int { return &c.Replication.MaxLookups }),
+	},
+	{
+		name: "cache-sync", group: groupShare, form: "ADDR", repeat: true,
+		help: "read for uWSGI's sake; " + syncNote,
+		set:  func(b *builder, _ string) error { noteSync(b); return nil },
+	},
+	{
+		name: "session-store", group: groupShare, form: "URL", repeat: true, mask: maskStore,
+		help: "a store for sessions beyond this fleet: " + storeForms + ". Sessions are sealed before they leave the node. " +
+			"reprise check prints a password as ***",
+		set: addStore,
+	},
+	{
+		name: "udprepeater", group: groupShare, form: "ADDR", repeat: true,
+		help: "forward the datagrams of nodes whose cache-udp-node is ADDR to each other. Such a process needs no listener and cannot read " +
+			"what it forwards unless it is given the cluster secret",
+		set: collect(parseRepeater, func(b *builder) *[]pendingAddress { return &b.repeaters }),
+	},
+	{
+		name: "udprepeater-secret-file", group: groupShare, form: "FILE",
+		help: "the secret by which a udprepeater knows the nodes it serves: the same file there and on the nodes, made as cluster-secret-file " +
+			"is. Without it the cluster secret serves",
+		set: func(b *builder, value string) error { b.config.RepeaterSecretFile = value; return nil },
 	},
 
 	{
@@ -237,9 +340,10 @@ var options = []option{
 		set:  duration(0, week, func(c *Config) *time.Duration { return &c.Tuning.DrainTimeout }),
 	},
 	{
-		name: "cache-lookup-timeout", group: groupTimers, form: durationForm, byDefault: "5ms",
-		help: "how long a handshake waits for a session that only another node may have. Raise if nodes are far apart",
-		set:  duration(0, 10*time.Second, func(c *Config) *time.Duration { return &c.Tuning.LookupTimeout }),
+		name: "cache-lookup-timeout", aliases: []string{"session-store-timeout"}, group: groupTimers, form: durationForm, byDefault: "5ms",
+		help: "the most that a handshake waits for a session that other nodes or a session-store may have, all questions together, before it " +
+			"goes on in full. Raise if they are far apart; 0 asks nobody",
+		set: duration(0, 10*time.Second, func(c *Config) *time.Duration { return &c.Tuning.LookupTimeout }),
 	},
 	{
 		name: "sslrouter-gracetime", group: groupTimers, form: durationForm, byDefault: "30s",

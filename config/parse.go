@@ -25,6 +25,9 @@ func Parse(args []string) (*Config, error) {
 	for _, file := range files {
 		settings = append(settings, b.readFile(file)...)
 	}
+	if b.unread {
+		return b.result()
+	}
 	b.apply(append(settings, flags...))
 	b.resolve()
 	b.checkFiles()
@@ -45,9 +48,17 @@ const byDefault = "default"
 // String says where the setting stands and what it says, as the beginning of a line about it.
 func (s setting) String() string {
 	if strings.HasPrefix(s.source, "--") {
-		return fmt.Sprintf("%s %q", s.source, s.value)
+		return fmt.Sprintf("%s %q", s.source, s.shown())
 	}
-	return fmt.Sprintf("%s: %s = %q", s.source, s.key, s.value)
+	return fmt.Sprintf("%s: %s = %q", s.source, s.key, s.shown())
+}
+
+// shown returns the value as it may be seen.
+func (s setting) shown() string {
+	if s.option.mask != nil {
+		return s.option.mask(s.value)
+	}
+	return s.value
 }
 
 // errorf returns an error about the setting.
@@ -60,6 +71,7 @@ type builder struct {
 	config Config
 	errs   []error
 	failed map[string]bool // the names of options with a bad value
+	unread bool            // a file could not be read: what seems to be missing may be in there
 
 	now       setting // the one being applied
 	listeners []pendingListener
@@ -71,6 +83,9 @@ type builder struct {
 	legacyCache     int // items; 0: none
 	legacyBlockSize int
 	cacheFrom       map[string]setting // by the name of the cache
+
+	udpServers, udpNodes, repeaters []pendingAddress
+	secrets                         []setting // each names a file
 }
 
 func newBuilder() *builder {

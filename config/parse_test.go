@@ -3,9 +3,11 @@ package config
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,8 +43,19 @@ func TestDefaults(t *testing.T) {
 		Caches:         []Cache{{Name: "default", Items: 20000, KeySize: 128, BlockSize: 4096}},
 		SessionCache:   "default",
 		SessionTimeout: 5 * time.Minute,
-		LogLevel:       slog.LevelInfo,
-		LogFormat:      "text",
+		Replication: Replication{
+			TTL:          1,
+			Mode:         ReplicatePushPull,
+			DatagramSize: 1200,
+			BufferSize:   4 << 20,
+			RingLen:      8192,
+			Heartbeat:    time.Second,
+			DeadAfter:    3 * time.Second,
+			JoinRate:     32 << 20,
+			MaxLookups:   1024,
+		},
+		LogLevel:  slog.LevelInfo,
+		LogFormat: "text",
 		Tuning: Tuning{
 			Loops:            runtime.GOMAXPROCS(0),
 			ReadSize:         64 << 10,
@@ -106,7 +119,32 @@ tcp-nodelay = 0
 tcp-fastopen = 256
 tcp-defer-accept = 4
 cpu-affinity = 1
+cache-replication = pull
+cache-udp-interface = eth0
+cache-udp-ttl = 2
+cache-udp-datagram = 8k
+cache-udp-buffer = 0
+cache-udp-ring = 100
+cache-udp-heartbeat = 100ms
+cache-udp-dead-after = 1
+cache-join-rate = 1m
+cache-max-lookups = 10
+udprepeater-secret-file = secret
 `)
+	if got, want := c.Replication, (Replication{
+		Interface:    "eth0",
+		TTL:          2,
+		Mode:         ReplicatePull,
+		DatagramSize: 8 << 10,
+		BufferSize:   0,
+		RingLen:      100,
+		Heartbeat:    100 * time.Millisecond,
+		DeadAfter:    time.Second,
+		JoinRate:     1 << 20,
+		MaxLookups:   10,
+	}); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
 	if got, want := c.Tuning, (Tuning{
 		Loops:            8,
 		ReadSize:         16 << 10,
@@ -136,7 +174,7 @@ cpu-affinity = 1
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	if c.Name != "edge-1" || c.MinVersion != tls.VersionTLS13 || c.SessionTimeout != 2*time.Hour || !c.SingleUse || !c.Pprof ||
-		c.LogLevel != slog.LevelDebug || c.LogFormat != "json" ||
+		c.LogLevel != slog.LevelDebug || c.LogFormat != "json" || c.RepeaterSecretFile != "secret" ||
 		c.Stats != (Address{Network: "tcp", Host: "::1", Port: 5001}) || c.Admin != (Address{Network: "unix", Path: "/run/reprise/admin"}) {
 		t.Errorf("got %+v", c)
 	}
@@ -145,9 +183,9 @@ cpu-affinity = 1
 // Flags win over files and later files over earlier ones, wherever they stand; what may be repeated adds up.
 func TestPrecedence(t *testing.T) {
 	inPKI(t)
-	writeFile(t, "more.ini", []byte("[uwsgi]\nidle-timeout = 2\nconnect-timeout = 2\nsslrouter-to = :9002\n"))
-	c := mustParse(t, good+"idle-timeout = 1\nconnect-timeout = 1\nlinger-timeout = 1\n",
-		"--idle-timeout=3", "more.ini", "--sslrouter-to", ":9003")
+	writeFile(t, "more.ini", []byte("[uwsgi]\nidle-timeout = 2\nconnect-timeout = 2\nsslrouter-to = :9002\ncluster-secret-file = secret2\n"))
+	c := mustParse(t, good+"idle-timeout = 1\nconnect-timeout = 1\nlinger-timeout = 1\ncluster-secret-file = secret\ncache-udp-node = a:1\n",
+		"--idle-timeout=3", "more.ini", "--sslrouter-to", ":9003", "--cache-udp-node", "b:2")
 	if got, want := c.Tuning.IdleTimeout, 3*time.Second; got != want {
 		t.Errorf("idle-timeout: got %v, want %v from the flag", got, want)
 	}
@@ -164,6 +202,12 @@ func TestPrecedence(t *testing.T) {
 	if got, want := strings.Join(backends, " "), "127.0.0.1:9000 :9002 :9003"; got != want {
 		t.Errorf("got backends %s, want %s", got, want)
 	}
+	if got, want := c.ClusterSecretFiles, []string{"secret", "secret2"}; !slices.Equal(got, want) {
+		t.Errorf("got secrets %s, want %s: the first seals", got, want)
+	}
+	if got, want := fmt.Sprint(c.Replication.Peers), "[a:1 b:2]"; got != want {
+		t.Errorf("got peers %s, want %s", got, want)
+	}
 }
 
 // The first setup of uWSGI's document depends on the order of its options; ours never does.
@@ -179,7 +223,10 @@ sslrouter = 127.0.0.1:8443,cert.pem,key.pem
 http-processes = 8
 sslrouter-to = 127.0.0.1:3031
 stats = 127.0.0.1:5001
-sni = a.example rsa.pem,rsa-key.pem`, "\n")
+sni = a.example rsa.pem,rsa-key.pem
+cache-udp-server = 127.0.0.1:7171
+cache-udp-node = 127.0.0.2:7171
+cluster-secret-file = secret`, "\n")
 	var first *Config
 	for turn := range lines {
 		turned := append(append([]string{}, lines[turn:]...), lines[:turn]...)
@@ -191,7 +238,11 @@ sni = a.example rsa.pem,rsa-key.pem`, "\n")
 			t.Fatalf("turned by %d: got  %+v\nwant %+v", turn, c, first)
 		}
 	}
-	if got, want := first.Caches, []Cache{{Name: "default", Items: 20000, KeySize: 2048, BlockSize: 4096}}; !reflect.DeepEqual(got, want) {
+	if got, want := first.Caches, []Cache{{
+		Name: "default", Items: 20000, KeySize: 2048, BlockSize: 4096,
+		Listen: []Address{{Network: "udp", Host: "127.0.0.1", Port: 7171}},
+		Peers:  []Address{{Network: "udp", Host: "127.0.0.2", Port: 7171}},
+	}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got caches %+v, want %+v", got, want)
 	}
 	if got := first.TLS[0].SessionContext; got != "foobar" || first.SessionTimeout != 200*time.Second || first.Tuning.Loops != 8 {
@@ -199,11 +250,14 @@ sni = a.example rsa.pem,rsa-key.pem`, "\n")
 	}
 }
 
-// normalize removes what only says where settings stood.
+// normalize removes what only says where settings stood, and what is never printed.
 func normalize(c *Config) {
 	c.settings = nil
 	for i := range c.TLS {
 		c.TLS[i].Source = ""
+	}
+	for i := range c.SessionStores {
+		c.SessionStores[i] = maskStore(c.SessionStores[i])
 	}
 	for i, w := range c.Warnings {
 		if _, after, ok := strings.Cut(w, ": "); ok {
@@ -307,7 +361,7 @@ func TestSessionCache(t *testing.T) {
 		})
 	}
 	c := mustParse(t, good+two)
-	if got, want := c.Caches[1], (Cache{Name: "b", Items: 20, KeySize: 64, BlockSize: 8192}); got != want {
+	if got, want := c.Caches[1], (Cache{Name: "b", Items: 20, KeySize: 64, BlockSize: 8192}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/pem"
 	"os"
 	"testing"
@@ -9,7 +10,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// inPKI makes a directory with certificates for a.example and its subdomains, and with what is none, and works there for the
+// inPKI makes a directory with certificates for a.example and its subdomains, with secrets, and with what is neither, and works there for the
 // rest of the test.
 func inPKI(t *testing.T) {
 	t.Helper()
@@ -31,6 +32,8 @@ func inPKI(t *testing.T) {
 		"rsa.pem": rsa.CertPEM, "rsa-key.pem": rsa.KeyPEM,
 		"expired.pem": expired.CertPEM, "expired-key.pem": expired.KeyPEM,
 		"encrypted-key.pem": sealed, "broken.pem": broken, "empty.pem": nil, "text.pem": []byte("not PEM\n"),
+		"secret": []byte("0123456789abcdef"), "secret2": []byte("fedcba9876543210\n"),
+		"short": []byte("0123456789abcde\n"), "constant": bytes.Repeat([]byte("a"), 32), "long": bytes.Repeat([]byte("ab"), 4<<10),
 	} {
 		writeFile(t, file, data)
 	}

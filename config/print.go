@@ -48,7 +48,8 @@ func (o *option) describe() string {
 }
 
 // Print writes the configuration as an INI file, each value with what it means and who wrote it; Parse makes the same Config of
-// that file again. Options that have no value are there as comments. No secret is written: keys appear by their file names.
+// that file again. Options that have no value are there as comments. No secret is written: keys appear by their file names, and
+// a password inside the URL of a session-store as ***, which is all that Parse then reads of it.
 func (c *Config) Print(w io.Writer) error {
 	var out bytes.Buffer
 	out.WriteString("[reprise]\n")
@@ -66,7 +67,7 @@ func (c *Config) Print(w io.Writer) error {
 			fmt.Fprintf(&out, ";%s =\n", o.name)
 		}
 		for _, s := range inForce {
-			fmt.Fprintf(&out, "; from %s\n%s = %s\n", s.source, o.name, quoteINI(s.value))
+			fmt.Fprintf(&out, "; from %s\n%s = %s\n", s.source, o.name, quoteINI(s.shown()))
 		}
 	}
 	_, err := w.Write(out.Bytes())

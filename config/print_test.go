@@ -24,6 +24,17 @@ ssl-sessions-use-cache = ssl
 idle-timeout = 1
 idle-timeout = 2m
 `, "--stats", ":5001", "--loops", "3", "--name", ` " spaced `, "--cpu-affinity"),
+		"a fleet": mustParse(t, good+`
+cache2 = name=ssl,items=5,udp=:7171;225.1.1.1:7171,node=225.1.1.1:7171;node.example:1
+cache-udp-interface = lo
+cluster-secret-file = secret
+cluster-secret-file = secret2
+cache-replication = pull
+session-store = rediss://one,two:7001?ca=ca.pem
+session-store = memcached://[::1]
+udprepeater = 127.0.0.1:7173
+udprepeater-secret-file = secret2
+`),
 		"a value that looks quoted": mustParse(t, good, "--name", "`a", "--sslrouter-session-context", `"""`),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,6 +140,8 @@ func FuzzINI(f *testing.F) {
 		"[uwsgi]\nmaster\nsslrouter = :1,c,k,HIGH,!ca\nsslrouter-to = /x\nsni = *.a c,k\ncache = 5\nstats=[::1]:2",
 		"[reprise]\r\nsslrouter2 = addr=:1,cert=c\\,d,key=k,alpn=h2;x,context=y\r\nsslrouter-to=a:1\n[x]\n[uwsgi]\nname=\"\"\" a \"\"\"",
 		"[reprise]\nsslrouter = :1,c,k\nsslrouter-to = :2\nname = `x`\ncache2 = name=default,items=1\nssl-sessions-use-cache = 0",
+		"[reprise]\nudprepeater = :1\nudprepeater-secret-file = s\nsession-store = redis://u:p@q@h/1\ncache2=name=s,items=1,node=h:1;[ff02::1]:2,udp=[ff02::1]:2",
+		"[uwsgi]\nsslrouter = :1,c,k\nsslrouter-to = :2\ncache-udp-server = 225.1.1.1:7171\ncache-udp-node = 225.1.1.1:7171\ncache-sync = a:1",
 		"\xef\xbb\xbf[uwsgi]\n`a\n\"b\n-=1\n[]\n[a]]=\nname = `",
 	} {
 		f.Add([]byte(seed))

@@ -9,6 +9,7 @@ import (
 func (b *builder) resolve() {
 	b.resolveCaches()
 	b.resolveListeners()
+	b.resolveReplication()
 	b.checkAddresses()
 	if t := &b.config.Tuning; t.LowWatermark >= t.HighWatermark {
 		b.fail(b.blame("low-watermark", "high-watermark").errorf("low-watermark %s is not below high-watermark %s: lower it",
@@ -55,7 +56,7 @@ func (b *builder) resolveListeners() {
 		}
 		b.config.TLS = append(b.config.TLS, l)
 	}
-	if b.written("sslrouter").option == nil && b.written("sslrouter2").option == nil {
+	if b.written("sslrouter").option == nil && b.written("sslrouter2").option == nil && b.written("udprepeater").option == nil {
 		b.fail(fmt.Errorf("no listener: add sslrouter = %s", sslrouterForm))
 	}
 }
@@ -80,7 +81,7 @@ func (b *builder) namePolicies() map[string]Policy {
 func (b *builder) checkAddresses() {
 	takenBy := make(map[Address]setting)
 	listen := func(a Address, from setting) {
-		if a.IsZero() || a.Network == "tcp" && a.Port == 0 {
+		if a.Network != "unix" && a.Port == 0 { // also no address at all
 			return
 		}
 		if first, taken := takenBy[a]; taken {
@@ -94,6 +95,9 @@ func (b *builder) checkAddresses() {
 	}
 	listen(b.config.Stats, b.written("stats"))
 	listen(b.config.Admin, b.written("admin"))
+	for _, a := range slices.Concat(b.udpServers, b.repeaters) {
+		listen(a.Address, a.from)
+	}
 	for _, l := range b.listeners {
 		if slices.Contains(b.backends, Backend{Addr: l.Addr}) {
 			b.fail(l.from.errorf("%v is also an sslrouter-to: it would relay to itself", l.Addr))

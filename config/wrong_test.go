@@ -11,12 +11,7 @@ const good = "[reprise]\nsslrouter = :8443,cert.pem,key.pem\nsslrouter-to = 127.
 func TestWrongConfigurations(t *testing.T) {
 	inPKI(t)
 	const forms = "write host:port, :port, [v6]:port or /unix/path"
-	tests := []struct {
-		name string
-		ini  string // after good, unless it starts with "["
-		args string // after edge.ini
-		want string // the whole error
-	}{
+	testWrong(t, []wrong{
 		// Options.
 		{
 			name: "unknown key", ini: "sslrouter-too = :1",
@@ -420,7 +415,18 @@ func TestWrongConfigurations(t *testing.T) {
 				`--loops "x": bad number: write a whole number from 1 to 1024` + "\n" +
 				`edge.ini:7: sni = "a.example none.pem,key.pem": cannot read none.pem: no such file or directory`,
 		},
-	}
+	})
+}
+
+// wrong is a configuration with faults.
+type wrong struct {
+	name string
+	ini  string // after good, unless it starts with "["
+	args string // after edge.ini
+	want string // the whole error
+}
+
+func testWrong(t *testing.T, tests []wrong) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			if !strings.HasPrefix(test.ini, "[") {

@@ -188,15 +188,3 @@ func boundAddress(fd int, address string) string {
 func resetOnClose(fd int) {
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }
-
-// socketError returns why a connection attempt failed.
-func socketError(fd int) error {
-	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	if err != nil {
-		return err
-	}
-	if errno == 0 {
-		return nil
-	}
-	return unix.Errno(errno)
-}

@@ -49,6 +49,16 @@ func NameHash(serverName string) uint64 { return binary.BigEndian.Uint64(hashNam
 // ContextHash is what a session state says of its session context.
 func ContextHash(context string) uint64 { return binary.BigEndian.Uint64(hashStrings(context)) }
 
+// StateMatches reports whether a session state was made under the given hashes;
+// nil stands for any.
+func StateMatches(state []byte, nameHash, contextHash *uint64) bool {
+	if len(state) < statePrefixLen {
+		return false
+	}
+	return (nameHash == nil || *nameHash == binary.BigEndian.Uint64(state)) &&
+		(contextHash == nil || *contextHash == binary.BigEndian.Uint64(state[8:]))
+}
+
 // Source is where this node got a session from.
 type Source uint8
 

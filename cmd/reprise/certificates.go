@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -20,10 +19,7 @@ func (n *node) tlsConfig(l *config.TLSListener) (*tlsconn.Config, error) {
 		Context:    l.SessionContext,
 		Lifetime:   n.config.SessionTimeout,
 		SingleUse:  n.config.SingleUse,
-	}
-	// Random, since a restarted node has lost what the old one's handles name.
-	if _, err := rand.Read(c.Owner[:]); err != nil {
-		return nil, err
+		Owner:      tlsconn.NodeID(n.id.Short()),
 	}
 	if n.sessions != nil {
 		c.Sessions = n.sessions
@@ -89,20 +85,4 @@ func loadPolicy(p config.Policy) (tlsconn.Policy, error) {
 		}
 		loaded.ClientCAs = append(loaded.ClientCAs, ca)
 	}
-}
-
-// handleKeys derives the keys that authenticate handles from the first
-// listener's first private key, which the nodes of a fleet share.
-func (n *node) handleKeys() (*tlsconn.HandleKeys, error) {
-	first := n.config.TLS[0].Certs[0]
-	loaded, err := loadCertificate(first)
-	if err != nil {
-		return nil, err
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(loaded.TLS.PrivateKey)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", first.KeyFile, err)
-	}
-	defer clear(der)
-	return tlsconn.NewHandleKeys(der)
 }

@@ -2,6 +2,7 @@
 //
 //	reprise [FILE.ini] [--OPTION VALUE]...   serve
 //	reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
+//	reprise forget --sni NAME|--all|...      make all nodes forget sessions
 //	reprise demo                             serve a self-signed demonstration
 //	reprise version
 //	reprise --help
@@ -25,6 +26,7 @@ const usage = `Reprise terminates TLS and lets clients resume their sessions.
 
   reprise [FILE.ini] [--OPTION VALUE]...   serve
   reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
+  reprise forget --sni NAME|--all|...      make all nodes forget sessions
   reprise demo                             serve a self-signed demonstration
   reprise version
 
@@ -46,7 +48,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	command := "serve"
 	if len(args) > 0 {
 		switch args[0] {
-		case "check", "demo", "version":
+		case "check", "demo", "forget", "version":
 			command, args = args[0], args[1:]
 		}
 	}
@@ -56,6 +58,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, versionLine())
 	case "check":
 		err = check(args, stdout, stderr)
+	case "forget":
+		err = forget(args, stdout)
 	case "demo":
 		err = demo(args, stdout, stderr)
 	default:

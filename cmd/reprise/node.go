@@ -24,6 +24,7 @@ import (
 	"reprise/engine"
 	"reprise/internal/asynclog"
 	"reprise/internal/workpool"
+	"reprise/replicate"
 	"reprise/stats"
 	"reprise/tlsconn"
 )
@@ -32,7 +33,9 @@ import (
 type node struct {
 	config   *config.Config
 	caches   []*cache.Cache
-	sessions *sessionCache // nil if no session is ever resumed
+	sessions *sessions // nil if no session is ever resumed
+	id       replicate.ID
+	poller   *replicate.Poller // nil without peers
 	workers  *workpool.Pool
 	engine   *engine.Engine
 	pools    []*backend.Pool // by listener
@@ -61,12 +64,11 @@ func runNode(c *config.Config, logTo io.Writer, ready func(*node)) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
 
-	n, err := newNode(c)
+	n, err := newNode(c, log)
 	if err != nil {
 		return err
 	}
-	n.log = log
-	n.engine.Start()
+	n.start()
 	slog.Info("serving", "version", version, "listen", n.engine.Addresses(), "loops", c.Tuning.Loops)
 	if ready != nil {
 		ready(n)
@@ -116,9 +118,10 @@ func tuneRuntime(t *config.Tuning) {
 	}
 }
 
-// newNode makes and binds everything; nothing is served yet.
-func newNode(c *config.Config) (n *node, err error) {
-	n = &node{config: c, draining: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
+// newNode makes and binds everything. The statistics are served from then on,
+// connections not yet.
+func newNode(c *config.Config, log *asynclog.Writer) (n *node, err error) {
+	n = &node{config: c, log: log, id: replicate.NewID(), draining: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			n.release()
@@ -131,24 +134,41 @@ func newNode(c *config.Config) (n *node, err error) {
 		}
 		n.caches = append(n.caches, made)
 		if cc.Name == c.SessionCache {
-			n.sessions = newSessionCache(made, c.SessionTimeout, c.Tuning.HandshakeTimeout)
+			n.sessions = newSessions(made, c.SessionTimeout, c.Tuning.HandshakeTimeout)
 		}
 	}
 	if c.Tuning.KeyWorkers > 0 {
 		n.workers = workpool.New(c.Tuning.KeyWorkers, c.Tuning.MaxHandshakes)
 	}
-	listeners, err := n.listeners()
+	secrets, err := secrets(c)
 	if err != nil {
+		return n, err
+	}
+	defer wipe(secrets)
+	listeners, err := n.listeners(secrets)
+	if err != nil {
+		return n, err
+	}
+	if err := n.share(secrets); err != nil {
 		return n, err
 	}
 	if n.engine, err = engine.New(n.engineOptions(), listeners); err != nil {
 		return n, err
 	}
 	if err := n.observe(); err != nil {
+		_ = n.engine.Close() // a unix socket is not left behind
 		return n, err
 	}
 	go n.sweep()
 	return n, nil
+}
+
+// start serves.
+func (n *node) start() {
+	if n.poller != nil {
+		n.poller.Start()
+	}
+	n.engine.Start()
 }
 
 // drain stops accepting, waits for flows to end and returns how many have not.
@@ -163,6 +183,10 @@ func (n *node) close() error {
 	close(n.stop)
 	<-n.stopped
 	err := n.engine.Close()
+	if n.poller != nil {
+		err = errors.Join(err, n.poller.Close())
+		n.poller = nil
+	}
 	n.release()
 	return err
 }
@@ -180,6 +204,11 @@ func (n *node) release() {
 	if n.workers != nil {
 		n.workers.Close()
 	}
+	if n.sessions != nil {
+		for _, st := range n.sessions.stores {
+			st.Close()
+		}
+	}
 	for _, c := range n.caches {
 		_ = c.Close()
 	}
@@ -188,26 +217,41 @@ func (n *node) release() {
 // sweepEvery is uWSGI's cache-expire-freq.
 const sweepEvery = 3 * time.Second
 
-// sweep reclaims expired entries in small steps, so that no loop waits long for
-// a stripe.
+// sweep reclaims what is not needed any more: expired entries in small steps, so
+// that no loop waits long for a stripe, and after a burst of handshakes the memory
+// they took, which the collector would leave until as much is needed again.
 func (n *node) sweep() {
 	defer close(n.stopped)
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
+	var accepted, freedAt uint64
 	for {
 		select {
 		case <-n.stop:
 			return
 		case <-ticker.C:
-			const step = 1024
-			for _, c := range n.caches {
-				for c.Sweep(monotonic(time.Now()), step) == step {
-					runtime.Gosched()
-				}
+		}
+		const step = 1024
+		for _, c := range n.caches {
+			for c.Sweep(monotonic(time.Now()), step) == step {
+				runtime.Gosched()
 			}
+		}
+		before := accepted
+		accepted = n.engine.Stats().Flows.Accepted
+		if quiet := accepted-before < quietLen; quiet && accepted-freedAt >= burstLen {
+			freedAt = accepted
+			debug.FreeOSMemory()
 		}
 	}
 }
+
+const (
+	// quietLen is how few connections between two sweeps leave time for a collection.
+	quietLen = 10
+	// burstLen is how many connections since the last one make it worth while.
+	burstLen = 500
+)
 
 func (n *node) engineOptions() engine.Options {
 	t := &n.config.Tuning
@@ -236,8 +280,8 @@ func maxConnections(t *config.Tuning) int {
 }
 
 // listeners prepares each configured listener for the engine.
-func (n *node) listeners() ([]engine.Listener, error) {
-	keys, err := n.handleKeys()
+func (n *node) listeners(secrets [][]byte) ([]engine.Listener, error) {
+	keys, err := tlsconn.NewHandleKeys(secrets...)
 	if err != nil {
 		return nil, err
 	}

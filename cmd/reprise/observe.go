@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
 
 	"reprise/backend"
 	"reprise/cache"
@@ -17,7 +19,10 @@ func (n *node) observe() (err error) {
 		}
 	}
 	if a := n.config.Admin; !a.IsZero() {
-		n.admin, err = stats.ListenAdmin(a.String(), r, stats.AdminOptions{Health: n.health, Pprof: n.config.Pprof})
+		n.admin, err = stats.ListenAdmin(a.String(), r, stats.AdminOptions{
+			Health: n.health, Pprof: n.config.Pprof,
+			Handlers: map[string]http.Handler{"POST /forget": http.HandlerFunc(n.handleForget)},
+		})
 	}
 	return err
 }
@@ -38,18 +43,31 @@ func (n *node) registry() *stats.Registry {
 	r.RegisterCaches(n.cacheRows)
 	r.Register("engine", func() any { return n.engine.Stats() })
 	r.Register("backends", func() any { return n.backendRows() })
-	r.Register("log", func() any {
-		var s logStats
-		if n.log != nil {
-			s.Dropped = n.log.Dropped()
+	if n.poller != nil {
+		r.Register("replication", func() any { return n.poller.Stats() })
+	}
+	if n.sessions != nil {
+		r.Register("lookups", func() any { return n.sessions.stats() })
+		for i, st := range n.sessions.stores {
+			r.Register(fmt.Sprintf("store%d", i+1), func() any { return st.Stats() })
 		}
-		return s
-	})
+	}
+	r.Register("log", func() any { return logStats{Dropped: n.log.Dropped()} })
 	return r
 }
 
 type logStats struct {
 	Dropped uint64 `json:"dropped" metric:"counter" help:"Log lines lost because the log was not read."`
+}
+
+// lookupStats counts handshakes that wait for a session from elsewhere.
+type lookupStats struct {
+	Parked  int64  `json:"parked" metric:"gauge" help:"Handshakes waiting for a session from another node or a store."`
+	Refused uint64 `json:"refused" metric:"counter" help:"Look-ups not begun because too many handshakes were waiting."`
+}
+
+func (s *sessions) stats() lookupStats {
+	return lookupStats{Parked: s.lookups.Load(), Refused: s.refused.Load()}
 }
 
 // A cacheRow is uWSGI's row of a cache and what ours can tell besides.

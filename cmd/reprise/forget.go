@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"reprise/config"
+	"reprise/replicate"
+	"reprise/tlsconn"
+)
+
+const forgetUsage = `Make every live node forget sessions, so that their clients need full handshakes.
+
+  reprise forget --sni NAME        those made for a server name
+  reprise forget --listener ADDR   those of the listener's session context
+  reprise forget --all
+
+`
+
+// forget tells a node, by its admin server, to forget sessions.
+func forget(args []string, stdout io.Writer) error {
+	flags := pflag.NewFlagSet("forget", pflag.ContinueOnError)
+	flags.Usage = func() {}
+	admin := flags.String("admin", "127.0.0.1:9090", "admin address of a node of the fleet, host:port or /unix/path")
+	sni := flags.String("sni", "", "server name")
+	listener := flags.String("listener", "", "address of a listener, as configured")
+	all := flags.Bool("all", false, "all sessions")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, pflag.ErrHelp) {
+			fmt.Fprint(stdout, forgetUsage+flags.FlagUsages())
+			return nil
+		}
+		return err
+	}
+	query := url.Values{}
+	for name, value := range map[string]string{"sni": *sni, "listener": *listener} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	if *all {
+		query.Set("all", "true")
+	}
+	if len(query) != 1 || flags.NArg() > 0 {
+		return errors.New("forget: say one of --sni NAME, --listener ADDR and --all")
+	}
+	client := &http.Client{Timeout: 30 * time.Second}
+	target := "http://" + *admin
+	if strings.HasPrefix(*admin, "/") {
+		path := *admin
+		client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}}
+		target = "http://admin"
+	}
+	response, err := client.Post(target+"/forget?"+query.Encode(), "", nil)
+	if err != nil {
+		return runtimeError{fmt.Errorf("forget: %w: is it the admin address of a running node?", err)}
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil {
+		return runtimeError{err}
+	}
+	if response.StatusCode != http.StatusOK {
+		return runtimeError{fmt.Errorf("forget: %s", strings.TrimSpace(string(body)))}
+	}
+	var result forgetResult
+	if err := json.Unmarshal(body, &result); err != nil {
+		return runtimeError{fmt.Errorf("forget: %w", err)}
+	}
+	fmt.Fprintf(stdout, "forgotten here: %d\n", result.Here)
+	for id, dropped := range result.Peers {
+		fmt.Fprintf(stdout, "forgotten at %s: %d\n", id, dropped)
+	}
+	if len(result.Silent) > 0 {
+		return runtimeError{fmt.Errorf("forget: no answer from %s", strings.Join(result.Silent, ", "))}
+	}
+	return nil
+}
+
+// forgetResult is what POST /forget answers.
+type forgetResult struct {
+	Here   int            `json:"here"`
+	Peers  map[string]int `json:"peers"`
+	Silent []string       `json:"silent"` // live nodes that have not answered
+}
+
+// handleForget serves POST /forget on the admin server.
+func (n *node) handleForget(w http.ResponseWriter, r *http.Request) {
+	what, hash, err := n.forgetTarget(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	result := forgetResult{Peers: map[string]int{}, Silent: []string{}}
+	here := make(chan int, 1)
+	n.sessions.Forget(what, hash, func(dropped int) { here <- dropped })
+	if n.poller != nil {
+		f := n.poller.Forget(what, hash)
+		for id, dropped := range f.Dropped {
+			result.Peers[id.Short().String()] = dropped
+		}
+		for _, id := range f.Silent {
+			result.Silent = append(result.Silent, id.Short().String())
+		}
+	}
+	result.Here = <-here
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(result)
+}
+
+func (n *node) forgetTarget(q url.Values) (what replicate.ForgetScope, hash uint64, err error) {
+	if n.sessions == nil {
+		return 0, 0, errors.New("this node keeps no sessions")
+	}
+	switch {
+	case q.Get("sni") != "":
+		return replicate.ForgetName, tlsconn.NameHash(q.Get("sni")), nil
+	case q.Get("listener") != "":
+		addr, err := config.ParseAddress(q.Get("listener"))
+		if err != nil {
+			return 0, 0, err
+		}
+		for i := range n.config.TLS {
+			if l := &n.config.TLS[i]; l.Addr == addr {
+				return replicate.ForgetContext, tlsconn.ContextHash(l.SessionContext), nil
+			}
+		}
+		return 0, 0, fmt.Errorf("no listener %s: name it as it is configured", addr)
+	case q.Get("all") == "true":
+		return replicate.ForgetAll, 0, nil
+	}
+	return 0, 0, errors.New("say one of sni, listener and all")
+}

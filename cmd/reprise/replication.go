@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"reprise/config"
+	"reprise/replicate"
+	"reprise/replicate/store"
+)
+
+// secrets returns the cluster's secrets: from files, or, so that the documented
+// set-ups work as printed and are sealed all the same, the first listener's first
+// private key, which the nodes of such a fleet share. The caller wipes them.
+func secrets(c *config.Config) ([][]byte, error) {
+	if len(c.ClusterSecretFiles) == 0 {
+		first := c.TLS[0].Certs[0]
+		loaded, err := loadCertificate(first)
+		if err != nil {
+			return nil, err
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(loaded.TLS.PrivateKey)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", first.KeyFile, err)
+		}
+		return [][]byte{der}, nil
+	}
+	var list [][]byte
+	for _, file := range c.ClusterSecretFiles {
+		secret, err := config.ReadSecret(file)
+		if err != nil {
+			return nil, fmt.Errorf("cluster-secret-file %s: %w", file, err)
+		}
+		list = append(list, secret)
+	}
+	return list, nil
+}
+
+func wipe(secrets [][]byte) {
+	for _, s := range secrets {
+		clear(s)
+	}
+}
+
+func datagramSecrets(raw [][]byte) (list []replicate.Secret, err error) {
+	for _, b := range raw {
+		s, err := replicate.NewSecret(b)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+var modes = map[config.ReplicationMode]replicate.Mode{
+	config.ReplicatePushPull: replicate.PushPull, config.ReplicatePush: replicate.Push, config.ReplicatePull: replicate.Pull,
+}
+
+// share connects the session memory with the other nodes and the stores.
+func (n *node) share(raw [][]byte) error {
+	c := n.config
+	i := slices.IndexFunc(c.Caches, func(cc config.Cache) bool { return cc.Name == c.SessionCache })
+	if n.sessions == nil || i < 0 {
+		return nil
+	}
+	n.sessions.maxLookups = int64(c.Replication.MaxLookups)
+	for _, url := range c.SessionStores {
+		st, err := store.Open(url, store.Options{
+			Secrets: raw, LookupTimeout: c.Tuning.LookupTimeout, Log: func(line string) { slog.Warn(line) },
+		})
+		if err != nil {
+			return fmt.Errorf("session-store: %w", err)
+		}
+		n.sessions.stores = append(n.sessions.stores, st)
+	}
+	cc := &c.Caches[i]
+	if len(cc.Listen) == 0 && len(cc.Peers) == 0 {
+		return nil
+	}
+	secrets, err := datagramSecrets(raw)
+	if err != nil {
+		return err
+	}
+	r := &c.Replication
+	network := replicate.Network{Interface: r.Interface, TTL: r.TTL, BufferLen: r.BufferSize}
+	if network.Listen, err = resolveUDP(cc.Listen); err != nil {
+		return fmt.Errorf("cache-udp-server: %w", err)
+	}
+	if network.Peers, err = resolveUDP(cc.Peers); err != nil {
+		// A name may resolve later; the others need not wait for it.
+		slog.Warn("cache-udp-node: a peer is left out until its name resolves", "error", err)
+	}
+	n.poller, err = replicate.NewPoller(
+		replicate.PollerOptions{Network: network, RingLen: r.RingLen, Logger: slog.Default()},
+		replicate.Options{
+			ID: n.id, Secrets: secrets, Mode: modes[r.Mode],
+			DatagramLen: r.DatagramSize, Heartbeat: r.Heartbeat, DeadAfter: r.DeadAfter,
+			LookupTimeout: c.Tuning.LookupTimeout, MaxQuestions: r.MaxLookups, SnapshotRate: r.JoinRate,
+		}, peerMemory{n.sessions})
+	if err != nil {
+		return err
+	}
+	n.sessions.poller = n.poller
+	n.sessions.pulls = r.Mode != config.ReplicatePush
+	if slices.ContainsFunc(cc.Peers, isName) {
+		go n.resolveAgain(cc.Peers)
+	}
+	return nil
+}
+
+// isName reports whether an address has to be resolved.
+func isName(a config.Address) bool {
+	_, err := netip.ParseAddr(a.Host)
+	return err != nil && a.Host != ""
+}
+
+// resolveEvery is how often the names of peers are looked up again.
+const resolveEvery = 30 * time.Second
+
+// resolveAgain follows the names of peers.
+func (n *node) resolveAgain(peers []config.Address) {
+	ticker := time.NewTicker(resolveEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-ticker.C:
+			if list, err := resolveUDP(peers); err == nil {
+				n.poller.SetPeers(list)
+			}
+		}
+	}
+}
+
+// resolveUDP makes addresses numeric; a name stands for all its addresses, no
+// host for every interface. What resolves is returned also beside an error.
+func resolveUDP(addresses []config.Address) (list []netip.AddrPort, err error) {
+	for _, a := range addresses {
+		port := uint16(a.Port)
+		switch ip, parseErr := netip.ParseAddr(a.Host); {
+		case a.Host == "":
+			list = append(list, netip.AddrPortFrom(netip.IPv4Unspecified(), port))
+		case parseErr == nil:
+			list = append(list, netip.AddrPortFrom(ip.Unmap(), port))
+		default:
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			ips, lookErr := net.DefaultResolver.LookupNetIP(ctx, "ip", a.Host)
+			cancel()
+			if lookErr != nil {
+				err = errors.Join(err, fmt.Errorf("cannot resolve %q: %w", a.Host, lookErr))
+			}
+			for _, ip := range ips {
+				list = append(list, netip.AddrPortFrom(ip.Unmap(), port))
+			}
+		}
+	}
+	return list, err
+}

@@ -1,0 +1,216 @@
+package config
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// pendingAddress is an address and who wrote it.
+type pendingAddress struct {
+	Address
+	from setting
+}
+
+const (
+	udpForms  = "write host:port, :port or [v6]:port"
+	peerForms = "write host:port or [v6]:port"
+	syncNote  = "a node fetches what it lacks from a live peer by itself"
+)
+
+// noteSync warns about cache-sync, or sync in cache2.
+func noteSync(b *builder) { b.warnf(b.now, "sync has no effect: %s", syncNote) }
+
+// collect makes the set function of an option that adds an address.
+func collect(parse func(string) (Address, error), list func(*builder) *[]pendingAddress) func(*builder, string) error {
+	return func(b *builder, value string) error {
+		a, err := parse(value)
+		if err == nil {
+			l := list(b)
+			*l = append(*l, pendingAddress{a, b.now})
+		}
+		return err
+	}
+}
+
+// parseList reads addresses separated by semicolons.
+func parseList(s string, parse func(string) (Address, error)) ([]Address, error) {
+	var list []Address
+	for item := range strings.SplitSeq(s, ";") {
+		a, err := parse(strings.TrimSpace(item))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, a)
+	}
+	return list, nil
+}
+
+// parseUDP reads an address or group to listen on.
+func parseUDP(s string) (Address, error) {
+	a, err := parseDatagram(s, udpForms)
+	if err == nil && a.isMulticast() && a.Port == 0 {
+		return Address{}, errors.New("port 0: write the port of the group, which all nodes share")
+	}
+	return a, err
+}
+
+// parsePeer reads an address or group to send to.
+func parsePeer(s string) (Address, error) {
+	a, err := parseDatagram(s, peerForms)
+	if err != nil {
+		return Address{}, err
+	}
+	if ip, err := netip.ParseAddr(a.Host); a.Host == "" || err == nil && ip.IsUnspecified() {
+		return Address{}, errors.New("no host to send to: " + peerForms)
+	}
+	if a.Port == 0 {
+		return Address{}, errors.New("port 0: write the port that the node listens on")
+	}
+	return a, nil
+}
+
+// parseRepeater reads an address to repeat on. A group needs no repeater: it could only feed itself.
+func parseRepeater(s string) (Address, error) {
+	a, err := parseDatagram(s, udpForms)
+	if err == nil && a.isMulticast() {
+		return Address{}, errors.New("a multicast group: write an address of this machine")
+	}
+	return a, err
+}
+
+func parseDatagram(s, forms string) (Address, error) {
+	if strings.HasPrefix(s, "/") {
+		return Address{}, errors.New("a unix socket, but nodes speak UDP: " + forms)
+	}
+	return parseInternet("udp", s, forms)
+}
+
+func (a Address) isMulticast() bool {
+	ip, err := netip.ParseAddr(a.Host)
+	return err == nil && ip.IsMulticast()
+}
+
+// resolveReplication gives the session cache its addresses, and finds what contradicts itself or is in vain.
+func (b *builder) resolveReplication() {
+	r := &b.config.Replication
+	r.Listen, r.Peers = addressesOf(b.udpServers), addressesOf(b.udpNodes)
+	if r.DeadAfter <= r.Heartbeat {
+		b.fail(b.blame("cache-udp-dead-after", "cache-udp-heartbeat").errorf(
+			"cache-udp-dead-after %s is not above cache-udp-heartbeat %s: raise it", formatDuration(r.DeadAfter), formatDuration(r.Heartbeat)))
+	}
+	var sessions Cache
+	for i := range b.config.Caches {
+		c := &b.config.Caches[i]
+		if c.Name == b.config.SessionCache {
+			b.resolvePeers(c)
+			sessions = *c
+		} else if len(c.Listen)+len(c.Peers) > 0 {
+			b.warnf(b.cacheFrom[c.Name], "node and udp have no effect: only the cache of the TLS sessions is replicated, which this is not")
+		}
+	}
+	b.resolveRepeaters()
+	b.warnInVain(sessions)
+}
+
+// resolvePeers gives the session cache the addresses that it does not name itself, and leaves in udpServers and udpNodes only
+// those in force.
+func (b *builder) resolvePeers(c *Cache) {
+	if len(c.Listen) > 0 {
+		b.warnUnused("no effect: cache "+c.Name+" has udp of its own", "cache-udp-server")
+		b.udpServers = pendingOf(c.Listen, b.cacheFrom[c.Name])
+	}
+	if len(c.Peers) > 0 {
+		b.warnUnused("no effect: cache "+c.Name+" has node of its own", "cache-udp-node")
+		b.udpNodes = pendingOf(c.Peers, b.cacheFrom[c.Name])
+	}
+	c.Listen, c.Peers = addressesOf(b.udpServers), addressesOf(b.udpNodes)
+	for i, peer := range b.udpNodes {
+		switch {
+		case slices.Contains(c.Peers[:i], peer.Address):
+			b.fail(peer.from.errorf("%v stands twice among the nodes: remove one", peer))
+		case slices.Contains(c.Listen, peer.Address) && !peer.isMulticast():
+			b.fail(peer.from.errorf("%v is this node's own address: write those of the others", peer))
+		}
+	}
+}
+
+// resolveRepeaters sees that a repeater can tell its nodes from strangers.
+func (b *builder) resolveRepeaters() {
+	b.config.Repeaters = addressesOf(b.repeaters)
+	if b.config.RepeaterSecretFile != "" {
+		b.secrets = append(b.secrets, b.written("udprepeater-secret-file"))
+	} else if len(b.repeaters) > 0 && b.written("cluster-secret-file").option == nil {
+		b.fail(b.repeaters[0].from.errorf("no secret to know its nodes by: add udprepeater-secret-file = FILE"))
+	}
+}
+
+// warnInVain warns about options that have no effect because of others. sessions is the cache of the TLS sessions, if any.
+func (b *builder) warnInVain(sessions Cache) {
+	c := &b.config
+	if sessions.Name == "" || len(c.TLS) == 0 {
+		b.warnUnused("no effect: this process keeps no TLS sessions", "cache-udp-server", "cache-udp-node", "session-store")
+		return
+	}
+	replicated := len(sessions.Listen)+len(sessions.Peers) > 0
+	if !replicated {
+		b.warnUnused("no effect without cache-udp-server and cache-udp-node", "cache-replication", "cache-udp-interface", "cache-udp-ttl",
+			"cache-udp-datagram", "cache-udp-buffer", "cache-udp-ring", "cache-udp-heartbeat", "cache-udp-dead-after", "cache-join-rate")
+	} else if !slices.ContainsFunc(slices.Concat(sessions.Listen, sessions.Peers), Address.isMulticast) {
+		b.warnUnused("no effect: no address is a multicast group", "cache-udp-interface", "cache-udp-ttl")
+	}
+	if replicated && len(sessions.Peers) == 0 {
+		b.warnf(b.udpServers[0].from, "this node tells the others nothing: add cache-udp-node = ADDR")
+	}
+	if replicated && c.Replication.Mode == ReplicatePull && c.Tuning.LookupTimeout == 0 {
+		b.warnf(b.written("cache-replication"), "no session comes from other nodes with cache-lookup-timeout 0: raise it")
+	}
+	if len(sessions.Peers)+len(c.Repeaters) == 0 {
+		b.warnUnused("no effect without cache-udp-node or udprepeater", "udprepeater-secret-file")
+	}
+	switch shared := replicated || len(c.SessionStores) > 0; {
+	case !shared && len(c.Repeaters) == 0:
+		b.warnUnused("no effect: sessions are not shared", "cluster-secret-file", "cache-max-lookups")
+	case shared && len(c.ClusterSecretFiles) == 0 && b.severalKeys():
+		first := b.listeners[0]
+		b.warnf(first.from, "without cluster-secret-file every node must have %s as its first key: better share a secret", first.Certs[0].KeyFile)
+	}
+}
+
+// severalKeys reports whether the listeners have different keys.
+func (b *builder) severalKeys() bool {
+	for _, l := range b.listeners {
+		for _, c := range l.Certs {
+			if c.KeyFile != b.listeners[0].Certs[0].KeyFile {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// warnUnused warns about those of the options that have another value than their default.
+func (b *builder) warnUnused(why string, names ...string) {
+	for _, name := range names {
+		if s := b.written(name); s.option != nil && s.value != s.option.byDefault {
+			b.warnf(s, "%s", why)
+		}
+	}
+}
+
+func addressesOf(pending []pendingAddress) []Address {
+	var list []Address
+	for _, p := range pending {
+		list = append(list, p.Address)
+	}
+	return list
+}
+
+func pendingOf(list []Address, from setting) []pendingAddress {
+	var pending []pendingAddress
+	for _, a := range list {
+		pending = append(pending, pendingAddress{a, from})
+	}
+	return pending
+}

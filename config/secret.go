@@ -1,0 +1,102 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+)
+
+const (
+	minSecretLen = 16      // the strength of AES-128, if the bytes are random
+	maxSecretLen = 4 << 10 // so that /dev/urandom is an error and not an endless read
+	goodSecret   = "write one with openssl rand -hex 32"
+)
+
+// ReadSecret returns the secret in file, which is all of its bytes but one newline at the end. It refuses what is shorter than 16
+// bytes or one byte repeated, with an error for the operator that shows nothing of it. The bytes are the caller's, to be wiped.
+func ReadSecret(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", file, cause(err))
+	}
+	defer f.Close()
+	data := make([]byte, maxSecretLen+1) // at once: growing would leave copies behind
+	n, err := io.ReadFull(f, data)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, fmt.Errorf("cannot read %s: %w", file, cause(err))
+	}
+	secret := bytes.TrimSuffix(data[:n], []byte("\n"))
+	switch {
+	case n > maxSecretLen:
+		err = fmt.Errorf("%s has more than %d bytes: %s", file, maxSecretLen, goodSecret)
+	case len(secret) < minSecretLen:
+		err = fmt.Errorf("%s has %d bytes, a secret at least %d: %s", file, len(secret), minSecretLen, goodSecret)
+	case bytes.Count(secret, secret[:1]) == len(secret):
+		err = fmt.Errorf("%s is one byte repeated: %s", file, goodSecret)
+	default:
+		return secret, nil
+	}
+	clear(data)
+	return nil, err
+}
+
+// checkSecret reads the file that s names.
+func (b *builder) checkSecret(s setting) {
+	secret, err := ReadSecret(s.value)
+	if err != nil {
+		b.fail(s.errorf("%w", err))
+		return
+	}
+	clear(secret)
+	if info, err := os.Stat(s.value); err == nil && info.Mode().Perm()&0o077 != 0 {
+		b.warnf(s, "others than its owner can read or change %s: chmod 600 it", s.value)
+	}
+}
+
+const (
+	storeForms = "redis[s]://[[USER]:PASSWORD@]HOST[:PORT][,HOST...][/DB][?ca=FILE] or memcached://HOST[:PORT][,HOST...]"
+	storeHost  = `(?:[\w.-]+|\[[[:xdigit:].:]+\])(?::\d{1,5})?`
+	storeHosts = storeHost + `(?:,` + storeHost + `)*`
+	masked     = "***"
+)
+
+// storeURL finds the password, which may contain whatever a URL should not: it ends at the last "@".
+var storeURL = regexp.MustCompile(`^(?:rediss?://(?:[^:]*:(.+)@)?` + storeHosts + `(?:/\d*)?(?:\?ca=[^@]+)?|memcached://` + storeHosts + `)$`)
+
+// addStore sets session-store.
+func addStore(b *builder, value string) error {
+	match := storeURL.FindStringSubmatch(value)
+	if match == nil {
+		return errors.New("bad URL: write " + storeForms)
+	}
+	switch password := match[1]; {
+	case password == masked:
+		b.warnf(b.now, "%s stands for a password that was not shown: write the password", masked)
+	case password != "" && strings.HasPrefix(b.now.source, "--"):
+		b.warnf(b.now, "every user of this machine can see the password of a command: write it in a file")
+	}
+	b.config.SessionStores = append(b.config.SessionStores, value)
+	return nil
+}
+
+// credentials are what stands before the last "@" of a URL.
+var credentials = regexp.MustCompile(`://.*@`)
+
+// maskLine hides the password in a line that could not be read, which may be meant as anything.
+func maskLine(line []byte) []byte { return credentials.ReplaceAll(line, []byte("://"+masked+"@")) }
+
+// maskStore hides the password of a store's URL; all of what is no such URL, because the password could be anywhere in it.
+func maskStore(value string) string {
+	at := storeURL.FindStringSubmatchIndex(value)
+	switch {
+	case at == nil:
+		return masked
+	case at[2] < 0:
+		return value
+	}
+	return value[:at[2]] + masked + value[at[3]:]
+}

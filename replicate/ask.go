@@ -1,0 +1,121 @@
+package replicate
+
+import "time"
+
+// A Question is a session that a loop wants and this node does not have. Answer
+// is called at most once, on the node's goroutine, when there is an answer before
+// the look-up time is over; value is valid during the call. Whoever asked has
+// a timer of its own.
+type Question struct {
+	Key    Key
+	Owner  ShortID
+	Answer func(value []byte, lifetime time.Duration, ok bool)
+}
+
+// asking is a question under way.
+type asking struct {
+	*Question
+	target  *peer // who is being asked
+	owner   bool  // target made the session
+	asked   time.Duration
+	againAt time.Duration
+	tries   int
+}
+
+type questions struct {
+	last uint64 // number of the newest
+	open map[uint64]*asking
+}
+
+func (q *questions) init() { q.open = make(map[uint64]*asking) }
+
+// askAgain is the shortest time between two datagrams for one question.
+const askAgain = time.Millisecond
+
+// Ask asks the session's owner, or one other peer if that one is dead or says
+// nothing for half of the look-up time.
+func (n *Node) Ask(now time.Duration, q *Question) {
+	n.now = now
+	if len(n.questions.open) >= n.o.MaxQuestions {
+		n.counts.refused.Inc()
+		q.Answer(nil, 0, false)
+		return
+	}
+	a := &asking{Question: q, asked: now}
+	if owner := n.byShort[q.Owner]; owner != nil && n.alive(owner) {
+		a.target, a.owner = owner, true
+	} else if a.target = n.closest(owner); a.target == nil {
+		q.Answer(nil, 0, false)
+		return
+	}
+	n.counts.asked.Inc()
+	n.questions.last++
+	n.questions.open[n.questions.last] = a
+	n.sendAsk(n.questions.last, a)
+}
+
+func (n *Node) sendAsk(number uint64, a *asking) {
+	a.tries++
+	a.againAt = n.now + max(askAgain, a.target.rtt+a.target.rtt/2)
+	n.sendTo(a.target, Ask{To: a.target.id.Short(), Question: number, Key: a.Key}.Append(n.msgs[:0]))
+}
+
+// handleAsk answers a peer's question.
+func (n *Node) handleAsk(p *peer, m Ask) {
+	answer := Answer{To: p.id.Short(), Question: m.Question}
+	value, lifetime, ok := n.memory.Find(nil, m.Key)
+	if ok {
+		answer.Record = Update{Kind: UpdateSession, Key: m.Key, Lifetime: lifetime, Value: value}
+		n.counts.answered.Inc()
+	} else {
+		n.counts.answeredAbsent.Inc()
+	}
+	n.sendTo(p, answer.Append(n.msgs[:0]))
+	clear(value)
+}
+
+func (n *Node) handleAnswer(p *peer, m Answer) {
+	a := n.questions.open[m.Question]
+	if a == nil || a.target.id != p.id {
+		return // late, or asked of somebody else meanwhile
+	}
+	delete(n.questions.open, m.Question)
+	n.counts.lookup.Observe(n.now - a.asked)
+	if m.Record.Kind != UpdateSession || m.Record.Key != a.Key {
+		n.counts.absent.Inc()
+		a.Answer(nil, 0, false)
+		return
+	}
+	n.counts.found.Inc()
+	n.memory.Put(m.Record.Key, m.Record.Value, m.Record.Lifetime, true)
+	a.Answer(m.Record.Value, m.Record.Lifetime, true)
+}
+
+// tickQuestions asks again, asks somebody else, or gives up.
+func (n *Node) tickQuestions() time.Duration {
+	next := n.now + time.Second
+	for number, a := range n.questions.open {
+		if n.now-a.asked >= n.o.LookupTimeout {
+			delete(n.questions.open, number)
+			n.counts.unanswered.Inc()
+			a.Answer(nil, 0, false)
+			continue
+		}
+		if a.owner && n.now-a.asked >= n.o.LookupTimeout/2 {
+			a.owner = false
+			if other := n.closest(a.target); other != nil {
+				a.target = other
+				a.againAt = n.now
+				n.counts.askedOther.Inc()
+			}
+		}
+		if n.now >= a.againAt {
+			n.sendAsk(number, a)
+		}
+		next = min(next, a.againAt, a.asked+n.o.LookupTimeout)
+		if a.owner {
+			next = min(next, a.asked+n.o.LookupTimeout/2)
+		}
+	}
+	return next
+}

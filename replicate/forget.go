@@ -1,0 +1,119 @@
+package replicate
+
+import (
+	"encoding/binary"
+	"time"
+
+	"crypto/rand"
+)
+
+const (
+	forgetEvery = 100 * time.Millisecond
+	// forgetFor is how long acknowledgements are waited for.
+	forgetFor = 3 * time.Second
+	// forgottenLen bounds how many commands are remembered, so that one that
+	// is repeated is acknowledged and not obeyed again.
+	forgottenLen = 64
+)
+
+// A Forgetting is what has become of a command to forget.
+type Forgetting struct {
+	Dropped map[ID]int // by the nodes that have obeyed
+	Silent  []ID       // live nodes that have not
+}
+
+// forgetting is a command of this node under way.
+type forgetting struct {
+	message Forget
+	waiting map[ID]bool
+	result  Forgetting
+	until   time.Duration
+	againAt time.Duration
+	done    func(Forgetting)
+}
+
+// Forget makes all live peers drop sessions. done is called once, on the node's
+// goroutine, when all have obeyed or some have not for a while. What this node
+// itself remembers is the caller's business.
+func (n *Node) Forget(now time.Duration, what ForgetScope, hash uint64, done func(Forgetting)) {
+	n.now = now
+	var id [8]byte
+	_, _ = rand.Read(id[:])
+	f := &forgetting{
+		message: Forget{ID: binary.BigEndian.Uint64(id[:]), What: what, Hash: hash},
+		waiting: make(map[ID]bool), result: Forgetting{Dropped: make(map[ID]int)},
+		until: now + forgetFor, againAt: now, done: done,
+	}
+	for id, p := range n.peers {
+		if n.alive(p) {
+			f.waiting[id] = true
+		}
+	}
+	n.forgets[f.message.ID] = f
+	n.tickForgets()
+}
+
+func (n *Node) tickForgets() time.Duration {
+	next := n.now + time.Second
+	for id, f := range n.forgets {
+		if len(f.waiting) == 0 || n.now >= f.until {
+			delete(n.forgets, id)
+			for id := range f.waiting {
+				f.result.Silent = append(f.result.Silent, id)
+			}
+			f.done(f.result)
+			continue
+		}
+		if n.now >= f.againAt {
+			f.againAt = n.now + forgetEvery
+			n.broadcast(f.message.Append(n.msgs[:0]))
+		}
+		next = min(next, f.againAt, f.until)
+	}
+	return next
+}
+
+// handleForget obeys once and acknowledges each time.
+func (n *Node) handleForget(p *peer, m Forget) {
+	for i := range n.obeyed {
+		if o := &n.obeyed[i]; o.id == m.ID {
+			if o.done {
+				n.acknowledge(p, o)
+			}
+			return
+		}
+	}
+	n.nextObeyed = (n.nextObeyed + 1) % forgottenLen
+	o := &n.obeyed[n.nextObeyed]
+	*o = obeyed{id: m.ID}
+	n.memory.Forget(m.What, m.Hash, func(dropped int) { n.Defer(func() { n.finishForget(p, m.ID, dropped) }) })
+}
+
+func (n *Node) finishForget(p *peer, id uint64, dropped int) {
+	for i := range n.obeyed {
+		if o := &n.obeyed[i]; o.id == id {
+			o.done, o.dropped = true, dropped
+			n.acknowledge(p, o)
+		}
+	}
+}
+
+type obeyed struct {
+	id      uint64
+	done    bool
+	dropped int
+}
+
+func (n *Node) acknowledge(p *peer, o *obeyed) {
+	n.sendTo(p, Forgotten{To: p.id.Short(), ID: o.id, Dropped: uint32(o.dropped)}.Append(n.msgs[:0]))
+}
+
+func (n *Node) handleForgotten(p *peer, m Forgotten) {
+	f := n.forgets[m.ID]
+	if f == nil || !f.waiting[p.id] {
+		return
+	}
+	delete(f.waiting, p.id)
+	f.result.Dropped[p.id] = int(m.Dropped)
+	n.tickForgets()
+}

@@ -1,0 +1,303 @@
+package replicate
+
+import (
+	"crypto/rand"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"reprise/internal/metric"
+)
+
+// Mode says how sessions get to other nodes. Deletes always go to all.
+type Mode uint8
+
+// The modes.
+const (
+	PushPull Mode = iota // each session goes to every peer, and what is missing is asked for
+	Push                 // nothing is asked for
+	Pull                 // sessions stay where they are made until somebody asks
+)
+
+func (m Mode) String() string { return [...]string{"push+pull", "push", "pull"}[m] }
+
+// A Memory is the session memory of this node, as the protocol sees it. It is
+// called on the node's goroutine and must not block.
+type Memory interface {
+	// Put keeps a copy of a session that came from another node: pulled by a
+	// question of this one, or pushed.
+	Put(key Key, value []byte, lifetime time.Duration, pulled bool)
+	// Find appends the value of a session to dst.
+	Find(dst []byte, key Key) (value []byte, lifetime time.Duration, ok bool)
+	// Delete forgets a session, also one that has yet to arrive.
+	Delete(key Key, lifetime time.Duration)
+	// Scan visits some sessions and returns the cursor to go on with; 0 is
+	// the beginning and the end. The values are valid during visit.
+	Scan(cursor uint64, visit func(key Key, value []byte, lifetime time.Duration)) (next uint64)
+	// Forget drops sessions and refuses, from then on, those that were made
+	// before. done is called when that is complete, perhaps on another
+	// goroutine.
+	Forget(what ForgetScope, hash uint64, done func(dropped int))
+}
+
+// A Transport sends datagrams and forgets about them; it must copy what it keeps.
+type Transport interface {
+	Send(to netip.AddrPort, datagram []byte)
+	// Broadcast sends to every configured peer, group and repeater.
+	Broadcast(datagram []byte)
+}
+
+// Options are what a node is told once. Zero values are not defaults.
+type Options struct {
+	ID      ID
+	Secrets []Secret // live ones; the first seals
+	Mode    Mode
+
+	DatagramLen   int           // most bytes of a datagram, but for a larger session
+	Heartbeat     time.Duration // between two of them
+	DeadAfter     time.Duration // of silence
+	LookupTimeout time.Duration // for a question, both rounds of it
+	MaxQuestions  int           // under way at once
+	SnapshotRate  int           // bytes per second given to joining nodes, together
+}
+
+// A Node is one node's side of the protocol as a value: datagrams, updates and
+// the time come in, datagrams go out through its Transport. It belongs to one
+// goroutine; only Stats and the answers of questions may be used elsewhere. Time
+// is a duration on a clock of the caller's choosing that never goes back.
+type Node struct {
+	o      Options
+	memory Memory
+	out    Transport
+	sealer *Sealer
+	now    time.Duration
+
+	// Report is called, if set, for datagrams that cannot be opened.
+	Report func(from netip.AddrPort, why Reason)
+	// Defer runs f on the node's goroutine; it may be called by any. By
+	// default it calls f at once.
+	Defer func(f func())
+
+	peers   map[ID]*peer
+	byShort map[ShortID]*peer
+	listed  atomic.Pointer[[]*peer] // the same, for readers elsewhere
+
+	outbox    outbox
+	questions questions
+	snapshot  snapshots
+	forgets   map[uint64]*forgetting
+
+	obeyed     [forgottenLen]obeyed // commands of others, the newest at nextObeyed
+	nextObeyed int
+
+	heartbeatAt time.Duration
+	tail        int // heartbeats already sent after the last batch
+
+	counts counts
+
+	// Buffers that are empty between calls.
+	plain  []byte // opened
+	msgs   []byte // to be sealed
+	sealed []byte
+	ranges []Range
+}
+
+// counts are written by the node's goroutine and read by anybody.
+type counts struct {
+	sentDatagrams, sentBytes         metric.Counter
+	receivedDatagrams, receivedBytes metric.Counter
+	dropped                          [drops]metric.Counter
+	sessionsOut, sessionsIn          metric.Counter
+	deletesOut, deletesIn            metric.Counter
+	asked, askedOther, found         metric.Counter
+	absent, unanswered, refused      metric.Counter
+	answered, answeredAbsent         metric.Counter
+	repairAsked, repairSent          metric.Counter
+	snapshotSent, snapshotIn         metric.Counter
+	joinState                        metric.Gauge
+	lookup                           metric.Histogram
+}
+
+// Reasons to drop a datagram or message beyond those of Open.
+const (
+	dropMalformed = Replayed + 1 + iota
+	dropReflected // our own, sent back to us
+	dropNotIntroduced
+	dropTooManyPeers
+	drops
+)
+
+var dropNames = [drops]string{
+	"", "too_short", "foreign_version", "foreign_key", "not_authentic", "replayed",
+	"malformed", "reflected", "not_introduced", "too_many_peers",
+}
+
+// NewID returns a random id for a node that starts.
+func NewID() (id ID) {
+	_, _ = rand.Read(id[:]) // never fails
+	return id
+}
+
+// NewNode returns a node that knows nobody yet.
+func NewNode(o Options, m Memory, t Transport) *Node {
+	n := &Node{
+		o: o, memory: m, out: t,
+		sealer:  NewSealer(o.Secrets[0], o.ID),
+		peers:   make(map[ID]*peer),
+		byShort: make(map[ShortID]*peer),
+		forgets: make(map[uint64]*forgetting),
+		Defer:   func(f func()) { f() },
+	}
+	n.outbox.init(o.DatagramLen)
+	n.questions.init()
+	n.snapshot.init()
+	return n
+}
+
+// Rekey exchanges the live secrets of a running node.
+func (n *Node) Rekey(secrets []Secret) {
+	n.o.Secrets = secrets
+	n.sealer.Rekey(secrets[0])
+	for _, p := range n.peers {
+		p.opener.Rekey(secrets)
+	}
+}
+
+// Receive takes a datagram that arrived. It is not kept.
+func (n *Node) Receive(now time.Duration, from netip.AddrPort, datagram []byte) {
+	n.now = now
+	n.counts.receivedDatagrams.Inc()
+	n.counts.receivedBytes.Add(uint64(len(datagram)))
+	h, reason := ParseHeader(datagram)
+	if reason == Opened && h.Sender == n.o.ID {
+		reason = dropReflected
+	}
+	if reason != Opened {
+		n.drop(from, reason)
+		return
+	}
+	p := n.peers[h.Sender]
+	opener := (*Opener)(nil)
+	if p != nil {
+		opener = p.opener
+	} else {
+		if !n.knowsKey(h.KeyID) { // before deriving a key for a stranger
+			n.drop(from, ForeignKey)
+			return
+		}
+		opener = NewOpener(n.o.Secrets, h.Sender)
+	}
+	plain, reason := opener.Open(n.plain[:0], datagram)
+	if reason != Opened {
+		n.drop(from, reason)
+		return
+	}
+	n.plain = plain
+	defer clear(plain)
+	messages, ok := ParseMessages(plain)
+	if !ok {
+		n.drop(from, dropMalformed)
+		return
+	}
+	if p == nil {
+		if p = n.meet(h.Sender, opener); p == nil {
+			n.drop(from, dropTooManyPeers)
+			return
+		}
+	}
+	p.heard(n.now, from, h.Counter, len(datagram))
+	for m := range messages.All() {
+		if m.IsFor(n.o.ID.Short()) {
+			n.handle(p, m)
+		}
+	}
+	if !p.introduced {
+		n.challenge(p)
+	}
+}
+
+// handle acts on one message.
+func (n *Node) handle(p *peer, m Message) {
+	switch m.Type { // these need no introduction
+	case TypeChallenge:
+		n.handleChallenge(p, m.Challenge())
+		return
+	case TypeResponse:
+		n.handleResponse(p, m.Response())
+		return
+	}
+	if !p.introduced {
+		n.counts.dropped[dropNotIntroduced].Inc()
+		return
+	}
+	switch m.Type {
+	case TypeBatch:
+		n.handleBatch(p, m.Batch())
+	case TypeHeartbeat:
+		n.handleHeartbeat(p, m.Heartbeat())
+	case TypeEcho:
+		n.handleEcho(p, m.Echo())
+	case TypeRepair:
+		n.handleRepair(p, m.Repair())
+	case TypeAsk:
+		n.handleAsk(p, m.Ask())
+	case TypeAnswer:
+		n.handleAnswer(p, m.Answer())
+	case TypeSnapshotRequest:
+		n.handleSnapshotRequest(p, m.SnapshotRequest())
+	case TypeSnapshotPart:
+		n.handleSnapshotPart(p, m.SnapshotPart())
+	case TypeForget:
+		n.handleForget(p, m.Forget())
+	case TypeForgotten:
+		n.handleForgotten(p, m.Forgotten())
+	}
+}
+
+// Tick does what has become due and returns when to call again, at the latest.
+func (n *Node) Tick(now time.Duration) (next time.Duration) {
+	n.now = now
+	next = n.tickHeartbeat()
+	next = min(next, n.tickPeers())
+	next = min(next, n.tickQuestions())
+	next = min(next, n.tickSnapshot())
+	return min(next, n.tickForgets())
+}
+
+func (n *Node) drop(from netip.AddrPort, why Reason) {
+	n.counts.dropped[why].Inc()
+	if n.Report != nil {
+		n.Report(from, why)
+	}
+}
+
+func (n *Node) knowsKey(id byte) bool {
+	for _, s := range n.o.Secrets {
+		if s.ID() == id {
+			return true
+		}
+	}
+	return false
+}
+
+// sendTo seals messages for one peer. Messages must have been made in n.msgs.
+func (n *Node) sendTo(p *peer, messages []byte) {
+	n.seal(messages)
+	p.counts.sentDatagrams.Inc()
+	p.counts.sentBytes.Add(uint64(len(n.sealed)))
+	n.out.Send(p.addr, n.sealed)
+}
+
+// broadcast seals messages for all.
+func (n *Node) broadcast(messages []byte) {
+	n.seal(messages)
+	n.out.Broadcast(n.sealed)
+}
+
+func (n *Node) seal(messages []byte) {
+	n.sealed = n.sealer.Seal(n.sealed[:0], messages)
+	clear(messages)
+	n.msgs = messages[:0]
+	n.counts.sentDatagrams.Inc()
+	n.counts.sentBytes.Add(uint64(len(n.sealed)))
+}

@@ -1,0 +1,189 @@
+package replicate
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/cpu"
+)
+
+// UpdateKind says what an update tells. The kinds that travel have the number
+// they have on the wire.
+type UpdateKind uint8
+
+const (
+	UpdateSession UpdateKind = 1    // a session was made
+	UpdateDelete  UpdateKind = 2    // a session must not be resumed any more
+	UpdateAsk     UpdateKind = 0xff // never on the wire: a loop wants a session that it does not have
+)
+
+// An Update is what loops tell the poller and nodes tell each other about one
+// session.
+type Update struct {
+	Kind     UpdateKind
+	Key      Key
+	Lifetime time.Duration // what is left of it; whole milliseconds and at most 49 days on the wire
+	Value    []byte        // of a session; whose memory it is, the function that hands it over says
+	Made     time.Duration // by the poller's clock
+	Ask      *Question     // of an ask
+}
+
+// ringValueLen is what each slot has room for without allocation: a session
+// without client certificates takes about half of it.
+const ringValueLen = 512
+
+// A Ring is a bounded queue of updates from many producers to one consumer. Its
+// memory is made once, but for values longer than 512 bytes.
+//
+// It is Dmitry Vyukov's bounded queue with a sequence number per slot. A slot's
+// sequence says whose turn it is at position pos of the queue:
+//
+//	seq == pos          free: the producer that moves tail from pos to pos+1 owns it
+//	seq == pos+1        published: the consumer owns it
+//	seq == pos+slots    free again, for the next lap
+//
+// Publication order: the producer writes the slot, then stores seq = pos+1; the
+// consumer loads seq, then reads the slot, wipes it and stores seq = pos+slots,
+// which the producer of the next lap loads before it writes. Producers order
+// themselves by the compare-and-swap of tail alone. A producer that is descheduled
+// between claiming and publishing holds up the consumer, never another producer.
+type Ring struct {
+	slots []slot // a power of two of them
+
+	_    cpu.CacheLinePad
+	tail atomic.Uint64 // the next position to claim; written by producers
+
+	_    cpu.CacheLinePad
+	head uint64 // the next position to consume; the consumer's own
+
+	_        cpu.CacheLinePad
+	sleeping atomic.Bool // set by the consumer, cleared by whoever ends its sleep
+
+	_        cpu.CacheLinePad
+	dropped  atomic.Uint64 // written by producers, when full only
+	tooLarge atomic.Uint64 // written by producers
+
+	_ cpu.CacheLinePad
+}
+
+// slot is padded because neighbours are written by different producers.
+type slot struct {
+	seq    atomic.Uint64
+	update Update
+	buf    []byte // the slot's own memory for update.Value
+
+	_ cpu.CacheLinePad
+}
+
+// NewRing returns an empty ring with room for slots updates, rounded up to a
+// power of two. It takes about 700 bytes a slot; those that once held a longer
+// value keep the memory for it, at most 16 KiB.
+func NewRing(slots int) *Ring {
+	// In a ring of one slot "published" and "free again" would be the same
+	// number.
+	n := 1 << bits.Len(uint(max(slots, 2)-1))
+	r := &Ring{slots: make([]slot, n)}
+	slab := make([]byte, n*ringValueLen)
+	for i := range r.slots {
+		s := &r.slots[i]
+		s.seq.Store(uint64(i))
+		s.buf = slab[i*ringValueLen : (i+1)*ringValueLen : (i+1)*ringValueLen]
+	}
+	return r
+}
+
+// TryPush appends u with a copy of its value and reports whether there was room.
+// What it refuses is counted: because the ring is full, or because the value is
+// too long to be sent (16 KiB). It never blocks, and allocates only the first
+// time that a slot gets a value longer than 512 bytes. Any goroutine may call it;
+// updates of one goroutine keep their order. Ask [Ring.NeedsWake] afterwards.
+func (r *Ring) TryPush(u Update) bool {
+	if len(u.Value) > maxValueLen {
+		r.tooLarge.Add(1)
+		return false
+	}
+	pos := r.tail.Load()
+	for {
+		s := r.slot(pos)
+		switch turn := int64(s.seq.Load() - pos); {
+		case turn < 0: // not consumed yet since the last lap
+			r.dropped.Add(1)
+			return false
+		case turn == 0 && r.tail.CompareAndSwap(pos, pos+1):
+			s.fill(u)
+			s.seq.Store(pos + 1)
+			return true
+		}
+		pos = r.tail.Load() // another producer was faster
+	}
+}
+
+// NeedsWake reports whether the caller has to wake the consumer: true once for
+// each time that it fell asleep. A producer calls it after its push. The consumer
+// may then find nothing yet, when another producer is in the middle of a push that
+// came before; that producer will be told to wake it again.
+//
+// No wake-up is lost: a producer publishes and then looks whether the consumer
+// sleeps, the consumer says that it sleeps and then looks for what is published.
+// Both go through sequentially consistent atomics (the Go memory model's), so at
+// least one of them sees the other.
+func (r *Ring) NeedsWake() bool {
+	// The plain load keeps the cache line shared while the consumer is awake.
+	return r.sleeping.Load() && r.sleeping.CompareAndSwap(true, false)
+}
+
+// Sleep announces that the consumer is about to wait for a wake-up, and reports
+// whether it may: false if there is something to drain after all. Only the
+// consumer calls it, before every wait; [Ring.Drain] takes the announcement back.
+func (r *Ring) Sleep() bool {
+	r.sleeping.Store(true)
+	if r.published() {
+		r.sleeping.Store(false)
+		return false
+	}
+	return true
+}
+
+// Drain hands at most limit updates to f, oldest first, and returns how many. An
+// update and its value are valid until f returns; then they are wiped, because
+// sessions are secrets. Only the consumer calls it.
+func (r *Ring) Drain(limit int, f func(u *Update)) int {
+	if r.sleeping.Load() {
+		r.sleeping.Store(false)
+	}
+	n := 0
+	for n < limit && r.published() {
+		s := r.slot(r.head)
+		f(&s.update)
+		s.wipe()
+		s.seq.Store(r.head + uint64(len(r.slots)))
+		r.head++
+		n++
+	}
+	return n
+}
+
+// Dropped returns how many updates were refused because the ring was full. Any
+// goroutine may call it.
+func (r *Ring) Dropped() uint64 { return r.dropped.Load() }
+
+// TooLarge returns how many updates were refused because their value is too long
+// to be sent. Any goroutine may call it.
+func (r *Ring) TooLarge() uint64 { return r.tooLarge.Load() }
+
+func (r *Ring) slot(pos uint64) *slot { return &r.slots[pos&uint64(len(r.slots)-1)] }
+
+// published reports whether there is something at head.
+func (r *Ring) published() bool { return r.slot(r.head).seq.Load() == r.head+1 }
+
+func (s *slot) fill(u Update) {
+	s.buf = append(s.buf[:0], u.Value...)
+	s.update = u
+	s.update.Value = s.buf
+}
+
+func (s *slot) wipe() {
+	clear(s.buf) // not update.Value, which f may have changed
+	s.update = Update{}
+}

@@ -1,0 +1,67 @@
+// Package store keeps TLS sessions in a Redis, Valkey, Redis Cluster or memcached
+// server, so that they can be resumed beyond one fleet of nodes, or after all of
+// its nodes were restarted.
+//
+// # Law
+//
+// The server is never waited for by a loop, never trusted with a secret, and
+// never needed: what it does not answer in time is a miss.
+//
+//	Set, Delete -> bounded queues, by session -> writers  -> server
+//	Get         -> bounded queue              -> readers  -> server -> answer
+//	                                             breaker <- prober
+//
+// [Store.Set], [Store.Get] and [Store.Delete] only put something on a queue and
+// say so if they cannot. Writes of one session keep their order. After a number of
+// failures in a row the breaker opens and the server is left alone: nothing is
+// queued. One goroutine, the prober, tries it again after a second, then two, up
+// to half a minute, and is also what connects in the first place: a server that
+// is down when the node starts is the same thing as one that went down later.
+//
+// # What the server sees
+//
+// Names are the prefix and the base64url form of HMAC-SHA-256 of the session's
+// key. Whoever reads the store can neither make handles of them nor tell which
+// session a client on the wire has. Values are:
+//
+//	offset  length  field
+//	     0       1  version, 1
+//	     1       1  id of the cluster secret
+//	     2      12  nonce, random
+//	    14       n  encrypted: lifetime when written in ms 4, time of writing in
+//	                Unix ms by the writer's clock 8, then the session
+//	  14+n      16  tag
+//
+// All integers are big endian. Sealed with AES-256-GCM; the additional data is
+// bytes 0 and 1 and the session's key. The encryption key is
+// HKDF-SHA-256(cluster secret, info "reprise store v1" and the session's key): one
+// for each session, so that random nonces never get near the 2^32 values that NIST
+// SP 800-38D allows under one key, however long the secret lives. The HMAC key is
+// HKDF-SHA-256(cluster secret, info "reprise store v1 name"), the id the first
+// byte of it with "reprise store v1 id". All live secrets are tried on a look-up;
+// the first one writes.
+//
+// A Redis user needs no more rights than GET, PTTL, SET and DEL for names with the
+// prefix, and CLUSTER in a Redis Cluster.
+//
+// # How old a session is
+//
+// Redis tells how long a value still lives, by its own clock, so the clocks of
+// nodes do not matter. memcached does not tell: what is left is then the
+// lifetime when it was written, less what has passed since by the clocks of its
+// writer and its reader. A reader whose clock is ahead misses sessions too early,
+// one whose clock is behind believes them that much younger, but never younger
+// than new, and memcached's own expiry still ends them in time.
+//
+// A server that lies can keep a value and show it for as long as the secret lives.
+// crypto/tls refuses sessions older than seven days even then.
+//
+// # What it does not do
+//
+// Reading and deleting are two steps. A single-use session that two nodes without
+// any other connection look up at the same time is given to both, and one whose
+// deletion is lost to an outage stays until it expires.
+//
+// There is one breaker for all servers of a URL. While one of several is hung,
+// look-ups of its sessions take all the time they have.
+package store

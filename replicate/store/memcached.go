@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"net"
+	"time"
+
+	"github.com/bradfitz/gomemcache/memcache"
+)
+
+// memcached is one or several memcached servers. Its client knows no contexts but
+// one time-out, for connecting and again for each request: hence two clients, so
+// that a look-up is given up sooner than a write.
+type memcached struct {
+	reader, writer *memcache.Client
+}
+
+func newMemcached(l location, lookupTimeout time.Duration) *memcached {
+	client := func(timeout time.Duration, workers int) *memcache.Client {
+		c := memcache.NewFromSelector(rendezvous(l.hosts))
+		c.Timeout, c.MaxIdleConns = timeout, workers
+		return c
+	}
+	return &memcached{reader: client(lookupTimeout, readers), writer: client(writeTimeout, writers)}
+}
+
+func (m *memcached) connect() error { return nil } // done by each request that finds no idle connection
+
+func (m *memcached) get(ctx context.Context, name string) ([]byte, time.Duration, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	item, err := m.reader.Get(name)
+	if errors.Is(err, memcache.ErrCacheMiss) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return item.Value, untold, nil
+}
+
+func (m *memcached) set(ctx context.Context, name string, value []byte, lifetime time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// Rounded up: the lifetime inside the value is the exact one.
+	seconds := int32((lifetime + time.Second - 1) / time.Second)
+	return m.writer.Set(&memcache.Item{Key: name, Value: value, Expiration: seconds})
+}
+
+func (m *memcached) remove(ctx context.Context, name string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	err := m.writer.Delete(name)
+	if errors.Is(err, memcache.ErrCacheMiss) {
+		return nil
+	}
+	return err
+}
+
+func (m *memcached) close() {
+	_ = m.reader.Close()
+	_ = m.writer.Close()
+}
+
+// rendezvous spreads names over servers by highest random weight (Thaler and
+// Ravishankar, 1998): whatever the order in which nodes list the servers, they
+// agree, and one server more or less moves only its own share. The names of
+// servers are resolved whenever a connection is made.
+type rendezvous []string
+
+// PickServer returns the server for a name.
+func (r rendezvous) PickServer(name string) (net.Addr, error) {
+	var best host
+	var bestWeight uint64
+	for _, address := range r {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(address))
+		_, _ = h.Write([]byte(name))
+		if weight := h.Sum64(); best == "" || weight > bestWeight {
+			best, bestWeight = host(address), weight
+		}
+	}
+	return best, nil
+}
+
+// Each calls f for each server until one fails.
+func (r rendezvous) Each(f func(net.Addr) error) error {
+	for _, address := range r {
+		if err := f(host(address)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// host is an address with its name not resolved yet.
+type host string
+
+func (h host) Network() string { return "tcp" }
+func (h host) String() string  { return string(h) }

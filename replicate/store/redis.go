@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// redis is a Redis or Valkey server, or with several hosts a Redis Cluster.
+type redis struct {
+	options rueidis.ClientOption
+	client  rueidis.Client // nil before the first connect that succeeded
+}
+
+func newRedis(l location) *redis {
+	return &redis{options: rueidis.ClientOption{
+		InitAddress:       l.hosts,
+		ForceSingleClient: len(l.hosts) == 1,
+		TLSConfig:         l.tls,
+		Username:          l.user,
+		Password:          l.password,
+		SelectDB:          l.db,
+		Dialer:            net.Dialer{Timeout: writeTimeout},
+		// A connection that is silent for so long is given up.
+		ConnWriteTimeout: writeTimeout,
+		// One connection for each server: a probe then proves the one that
+		// look-ups will use. A look-up that is late must not cost the
+		// connection, so everything goes through the pipeline.
+		PipelineMultiplex:   -1,
+		AlwaysPipelining:    true,
+		ReadBufferEachConn:  64 << 10,
+		WriteBufferEachConn: 64 << 10,
+		DisableRetry:        true, // the breaker decides when to try again
+		DisableCache:        true, // no client-side caching, which needs more rights
+		ClientSetInfo:       rueidis.DisableClientSetInfo,
+	}}
+}
+
+func (r *redis) connect() error {
+	if r.client != nil {
+		return nil // it reconnects by itself
+	}
+	client, err := rueidis.NewClient(r.options)
+	if err == nil {
+		r.client = client
+	}
+	return err
+}
+
+func (r *redis) get(ctx context.Context, name string) ([]byte, time.Duration, error) {
+	b := r.client.B()
+	answers := r.client.DoMulti(ctx, b.Get().Key(name).Build(), b.Pttl().Key(name).Build())
+	value, err := answers[0].AsBytes()
+	if rueidis.IsRedisNil(err) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	left, err := answers[1].AsInt64()
+	if err != nil {
+		return nil, 0, err
+	}
+	// Negative: it expired meanwhile, or someone took its expiry away.
+	return value, time.Duration(max(left, 0)) * time.Millisecond, nil
+}
+
+func (r *redis) set(ctx context.Context, name string, value []byte, lifetime time.Duration) error {
+	return r.client.Do(ctx, r.client.B().Set().Key(name).Value(rueidis.BinaryString(value)).
+		PxMilliseconds(lifetime.Milliseconds()).Build()).Error()
+}
+
+func (r *redis) remove(ctx context.Context, name string) error {
+	return r.client.Do(ctx, r.client.B().Del().Key(name).Build()).Error()
+}
+
+func (r *redis) close() {
+	if r.client != nil {
+		r.client.Close()
+	}
+}

@@ -1,0 +1,32 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// A server is where values are kept. Its methods block, at most for about as long
+// as their ctx, and are safe for concurrent use, except that connect and close
+// have the server to themselves.
+type server interface {
+	// connect makes ready what the other methods need. It is called before
+	// them, and again before each probe.
+	connect() error
+	// get returns the value under name, nil if there is none, and how long it
+	// still lives, or untold if this kind of server does not say.
+	get(ctx context.Context, name string) (value []byte, left time.Duration, err error)
+	set(ctx context.Context, name string, value []byte, lifetime time.Duration) error
+	remove(ctx context.Context, name string) error
+	// close ends all connections within about a second.
+	close()
+}
+
+const untold time.Duration = -1
+
+// newServer returns the client for l without connecting.
+func newServer(l location, lookupTimeout time.Duration) server {
+	if l.scheme == "memcached" {
+		return newMemcached(l, lookupTimeout)
+	}
+	return newRedis(l)
+}

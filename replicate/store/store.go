@@ -1,0 +1,362 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"reprise/internal/metric"
+)
+
+// Bounds and times that no operator needs to change.
+const (
+	readers      = 32 // look-ups in flight
+	writers      = 8  // writes in flight
+	lookupQueue  = 1024
+	maxValueLen  = 64 << 10            // a session with a long client certificate chain has some KiB
+	maxLifetime  = 30 * 24 * time.Hour // memcached takes a longer one for a date; TLS 1.3 allows seven days
+	writeTimeout = time.Second         // also for connecting
+	drainTimeout = time.Second         // at Close
+)
+
+// Options say how a store is used. The zero value of each but Secrets stands for
+// its default.
+type Options struct {
+	Secrets         [][]byte          // the live cluster secrets, 16 bytes or more each; the first one seals. Not kept.
+	LookupTimeout   time.Duration     // how long a look-up is worth waiting for; 10 ms
+	WriteQueue      int               // how many writes may wait; 4096
+	BreakerFailures int               // failures in a row after which the server is left alone; 5
+	BreakerMinWait  time.Duration     // for how long at first; 1 s, doubles from there
+	BreakerMaxWait  time.Duration     // for how long at most; 30 s
+	Prefix          string            // of all names; "reprise:"
+	Log             func(line string) // told about outages, one line each, without credentials, on a goroutine of the store; nil for silence
+}
+
+// A Store is a shared memory of sessions outside of the fleet. Its methods may be
+// called from any goroutine, and none but Close waits for anything.
+type Store struct {
+	options  Options
+	location location
+	secrets  []*secret
+	server   server
+	breaker  *breaker
+
+	mu      sync.RWMutex // shared while something is queued, so that Close knows when the last was
+	closed  bool
+	lookups chan lookup
+	writes  [writers]chan write // by session, so that its writes keep their order
+
+	ctx     context.Context // ends when draining takes too long
+	cancel  context.CancelFunc
+	workers sync.WaitGroup
+	prober  sync.WaitGroup
+	counts  counts
+
+	saying sync.Mutex
+	said   string // the line logged last
+}
+
+type lookup struct {
+	key    [16]byte
+	asked  time.Time
+	answer func(value []byte, lifetime time.Duration, ok bool)
+}
+
+type write struct {
+	key     [16]byte
+	session session // its state is ours
+	remove  bool
+}
+
+// Open returns the store at url:
+//
+//	redis://[user:password@]host:port[/db]
+//	rediss://[user:password@]host:port[/db][?ca=FILE]
+//	memcached://host:port[,host:port...]
+//
+// Several hosts after redis or rediss are nodes of one Redis Cluster. With rediss
+// the server's certificate is verified against the authorities in FILE, or else
+// the system's. Open does not wait for the server, which need not be there yet. It
+// fails if url or o cannot be used, with a line for the operator without
+// credentials. The store must be closed.
+func Open(url string, o Options) (*Store, error) {
+	l, err := parseLocation(url)
+	if err != nil {
+		return nil, err
+	}
+	if len(o.Secrets) == 0 {
+		return nil, errors.New("session store: no cluster secret to seal sessions with")
+	}
+	var secrets []*secret
+	for _, b := range o.Secrets {
+		secret, err := newSecret(b)
+		if err != nil {
+			return nil, fmt.Errorf("session store: %w", err)
+		}
+		secrets = append(secrets, secret)
+	}
+	o.Secrets = nil
+	o.LookupTimeout = cmp.Or(o.LookupTimeout, 10*time.Millisecond)
+	o.WriteQueue = cmp.Or(o.WriteQueue, 4096)
+	o.BreakerFailures = cmp.Or(o.BreakerFailures, 5)
+	o.BreakerMinWait = cmp.Or(o.BreakerMinWait, time.Second)
+	o.BreakerMaxWait = cmp.Or(o.BreakerMaxWait, 30*time.Second)
+	o.Prefix = cmp.Or(o.Prefix, "reprise:")
+	if o.Log == nil {
+		o.Log = func(string) {}
+	}
+	return start(l, secrets, o, newServer(l, o.LookupTimeout)), nil
+}
+
+func start(l location, secrets []*secret, o Options, on server) *Store {
+	s := &Store{location: l, secrets: secrets, options: o, server: on}
+	s.breaker = newBreaker(o.BreakerFailures, o.BreakerMinWait, o.BreakerMaxWait)
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.lookups = make(chan lookup, lookupQueue)
+	for range readers {
+		s.workers.Go(s.read)
+	}
+	for i := range s.writes {
+		s.writes[i] = make(chan write, (s.options.WriteQueue+writers-1)/writers)
+		s.workers.Go(func() { s.write(s.writes[i]) })
+	}
+	s.prober.Go(func() { s.breaker.run(s.ctx, s.probe, s.changed) })
+	return s
+}
+
+// Set stores a copy of value under key for lifetime, some time later. It reports
+// false if that will not happen, because the queue is full, the server is being
+// left alone, value is longer than 64 KiB or lifetime is not at least a
+// millisecond. True is no promise: nobody waits for the server.
+func (s *Store) Set(key [16]byte, value []byte, lifetime time.Duration) bool {
+	if len(value) > maxValueLen || lifetime < time.Millisecond {
+		s.counts.setDropped.invalid.Inc()
+		return false
+	}
+	if !s.breaker.allows() { // before the copy is made
+		s.counts.setDropped.breakerOpen.Inc()
+		return false
+	}
+	return s.enqueue(write{key: key, session: session{
+		state:    append([]byte(nil), value...),
+		lifetime: min(lifetime, maxLifetime),
+		written:  time.Now(),
+	}})
+}
+
+// Delete removes what is stored under key, some time later and after what was Set
+// here before. It reports false if that will not happen, as Set does: the
+// server then keeps the session until it expires.
+func (s *Store) Delete(key [16]byte) bool {
+	if !s.breaker.allows() {
+		s.counts.setDropped.breakerOpen.Inc()
+		return false
+	}
+	return s.enqueue(write{key: key, remove: true})
+}
+
+func (s *Store) enqueue(w write) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		s.drop(w, &s.counts.setDropped.closed)
+		return false
+	}
+	select {
+	case s.writes[w.key[0]%writers] <- w:
+		return true
+	default:
+		s.drop(w, &s.counts.setDropped.queueFull)
+		return false
+	}
+}
+
+// Get looks key up. It reports false if it does not even ask, because the queue is
+// full or the server is being left alone, and then never calls answer. Otherwise
+// answer is called exactly once, on a goroutine of the store, which it must not
+// hold up: with ok, the value, which is then answer's own, and what remains of its
+// lifetime; or without ok after a miss, a failure or a time-out. That happens
+// within Options.LookupTimeout or, if the queue is long, a little later.
+func (s *Store) Get(key [16]byte, answer func(value []byte, lifetime time.Duration, ok bool)) bool {
+	refused := &s.counts.getRefused
+	if !s.breaker.allows() {
+		refused.breakerOpen.Inc()
+		return false
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		refused.closed.Inc()
+		return false
+	}
+	select {
+	case s.lookups <- lookup{key: key, asked: time.Now(), answer: answer}:
+		s.counts.gets.Inc()
+		return true
+	default:
+		refused.queueFull.Inc()
+		return false
+	}
+}
+
+// Close writes what is queued if the server takes it within a second, answers all
+// look-ups, and ends the connections. With a server that hangs that takes
+// about three seconds. Set, Get and Delete report false from then on. It may be
+// called more than once.
+func (s *Store) Close() {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.closed = true
+	close(s.lookups)
+	for _, queue := range s.writes {
+		close(queue)
+	}
+	s.mu.Unlock()
+
+	giveUp := time.AfterFunc(drainTimeout, s.cancel)
+	s.workers.Wait()
+	giveUp.Stop()
+	s.cancel()
+	s.prober.Wait()
+	s.server.close()
+	for _, secret := range s.secrets {
+		secret.wipe()
+	}
+}
+
+// read serves look-ups until Close.
+func (s *Store) read() {
+	for l := range s.lookups {
+		value, lifetime, outcome := s.find(l)
+		took := time.Since(l.asked)
+		if took >= s.options.LookupTimeout {
+			outcome = &s.counts.late // found or not: whoever asked has most likely given up
+		}
+		outcome.Inc()
+		s.counts.latency.Observe(took)
+		l.answer(value, lifetime, value != nil)
+	}
+}
+
+// find asks the server under the names that l's session has with each live secret.
+// It returns what it found, or nil, and the counter that is to know.
+func (s *Store) find(l lookup) (value []byte, lifetime time.Duration, outcome *metric.Counter) {
+	if !s.breaker.allows() { // it opened meanwhile
+		return nil, 0, &s.counts.errors
+	}
+	ctx, cancel := context.WithDeadline(s.ctx, l.asked.Add(s.options.LookupTimeout))
+	defer cancel()
+	for _, secret := range s.secrets {
+		if ctx.Err() != nil { // used up in the queue, which is not the server's fault
+			return nil, 0, &s.counts.errors
+		}
+		sealed, left, err := s.server.get(ctx, secret.name(s.options.Prefix, l.key))
+		if err != nil {
+			s.failed(err)
+			return nil, 0, &s.counts.errors
+		}
+		s.breaker.succeeded()
+		if sealed == nil {
+			continue
+		}
+		found, ok := secret.open(l.key, sealed)
+		if !ok {
+			s.counts.notAuthentic.Inc()
+			continue
+		}
+		if left == untold {
+			left = found.lifetime - time.Since(found.written)
+		}
+		if left = min(left, found.lifetime); left > 0 {
+			return found.state, left, &s.counts.hits
+		}
+		clear(found.state)
+	}
+	return nil, 0, &s.counts.misses
+}
+
+// write serves one queue of writes until Close.
+func (s *Store) write(queue <-chan write) {
+	for w := range queue {
+		switch {
+		case s.ctx.Err() != nil:
+			s.drop(w, &s.counts.setDropped.closed)
+		case !s.breaker.allows():
+			s.drop(w, &s.counts.setDropped.breakerOpen)
+		default:
+			s.put(w)
+		}
+	}
+}
+
+// put makes one write. A server that refuses it may still answer look-ups: a
+// replica, one that is full, one that does not let this user write. So a refusal
+// is the operator's business and not the breaker's.
+func (s *Store) put(w write) {
+	defer clear(w.session.state)
+	done, perform := &s.counts.sets, s.set
+	if w.remove {
+		done, perform = &s.counts.deletes, s.remove
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, writeTimeout)
+	defer cancel()
+	switch err := perform(ctx, w); {
+	case err == nil:
+		s.breaker.succeeded()
+		done.Inc()
+	case refused(err):
+		s.counts.writeErrors.Inc()
+		s.say("refuses a write: " + s.cause(err))
+	default:
+		s.counts.writeErrors.Inc()
+		s.failed(err)
+	}
+}
+
+func (s *Store) set(ctx context.Context, w write) error {
+	seal := s.secrets[0]
+	return s.server.set(ctx, seal.name(s.options.Prefix, w.key), seal.seal(w.key, w.session), w.session.lifetime)
+}
+
+func (s *Store) remove(ctx context.Context, w write) error {
+	for _, secret := range s.secrets {
+		if err := s.server.remove(ctx, secret.name(s.options.Prefix, w.key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop wipes a write that is not made.
+func (s *Store) drop(w write, reason *metric.Counter) {
+	reason.Inc()
+	clear(w.session.state)
+}
+
+// probe connects if need be and then looks up what cannot be there: a server that
+// does not answer that within the time a look-up has is not worth asking.
+func (s *Store) probe(ctx context.Context) error {
+	if err := s.server.connect(); err != nil {
+		return err
+	}
+	var key [16]byte
+	_, _ = rand.Read(key[:])
+	name := s.secrets[0].name(s.options.Prefix, key)
+	ask := func(timeout time.Duration) error {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		_, _, err := s.server.get(ctx, name)
+		return err
+	}
+	if err := ask(writeTimeout); err != nil { // this one may have to reconnect
+		return err
+	}
+	return ask(s.options.LookupTimeout)
+}

@@ -1,0 +1,44 @@
+package replicate
+
+const (
+	windowBlockBits = 64
+	windowBlocks    = 32 // a power of two
+
+	// windowLen is how far behind the newest counter another may come and
+	// still be told from a replay. One block less than the bits there are: the
+	// newest block is only partly in use.
+	windowLen = (windowBlocks - 1) * windowBlockBits
+)
+
+// A Window tells new counters from replayed ones, in any order of arrival. What
+// comes more than 1984 counters behind the newest is taken for a replay, since
+// nobody can know any more. The zero value is ready for use; a Window belongs to
+// one goroutine.
+//
+// It is a ring of bits in blocks, so that moving on clears whole words and never
+// shifts (RFC 6479).
+type Window struct {
+	newest uint64
+	blocks [windowBlocks]uint64
+}
+
+// Check marks counter as seen and reports whether it was new. Call it only with
+// the counter of an authentic datagram: a forged one would move the window past
+// everything still to come.
+func (w *Window) Check(counter uint64) bool {
+	block := counter / windowBlockBits
+	if counter > w.newest {
+		last := w.newest / windowBlockBits
+		for i := range min(block-last, windowBlocks) {
+			w.blocks[(last+1+i)%windowBlocks] = 0
+		}
+		w.newest = counter
+	} else if w.newest-counter > windowLen {
+		return false
+	}
+	seen := &w.blocks[block%windowBlocks]
+	bit := uint64(1) << (counter % windowBlockBits)
+	isNew := *seen&bit == 0
+	*seen |= bit
+	return isNew
+}
