@@ -21,7 +21,7 @@ type wheelLevel struct {
 const (
 	wheelBits   = 6
 	wheelSlots  = 1 << wheelBits
-	wheelLevels = 6 // 2^36 ms are two years
+	wheelLevels = 10 // 2^60 ms: now never gets to the end
 	wheelSpan   = 1<<(wheelBits*wheelLevels) - 1
 )
 
@@ -38,7 +38,7 @@ type timer struct {
 // set arms t for the tick deadline, or the next one if that has passed.
 func (w *wheel) set(t *timer, deadline uint64) {
 	w.stop(t)
-	t.deadline = min(max(deadline, w.now+1), w.now+wheelSpan/2)
+	t.deadline = min(max(deadline, w.now+1), wheelSpan)
 	w.insert(t)
 }
 
@@ -102,11 +102,7 @@ func (w *wheel) first() (level int, slot uint64, ok bool) {
 func (w *wheel) start(level int, slot uint64) uint64 {
 	width := uint64(1) << (level * wheelBits)
 	turn := width << wheelBits
-	tick := w.now&^(turn-1) + slot*width
-	if tick <= w.now && slot != w.now/width%wheelSlots {
-		tick += turn // the top level goes round
-	}
-	return tick
+	return w.now&^(turn-1) + slot*width
 }
 
 // advance moves to the tick now and calls fire for each timer whose deadline

@@ -1,0 +1,244 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"reprise/backend"
+	"reprise/internal/nettest"
+	"reprise/internal/testpki"
+	"reprise/tlsconn"
+)
+
+// testOptions are small, so that limits and watermarks are met.
+func testOptions() Options {
+	return Options{
+		Loops: 2, ReadSize: 64 << 10, HighWatermark: 64 << 10, LowWatermark: 16 << 10, TurnBudget: 128 << 10,
+		AcceptBudget: 4, Backlog: 1024, MaxConnections: 1000, MaxHandshakes: 100, MaxRetries: 3,
+		HandshakeTimeout: 10 * time.Second, LookupTimeout: 5 * time.Millisecond, ConnectTimeout: 5 * time.Second,
+		IdleTimeout: time.Minute, LingerTimeout: 5 * time.Second, NoDelay: true,
+	}
+}
+
+// startEngine serves TLS in front of backends, and ends with the test.
+func startEngine(t *testing.T, o Options, backends ...string) (*Engine, string) {
+	t.Helper()
+	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var nodes []*backend.Node
+	for _, b := range backends {
+		nodes = append(nodes, &backend.Node{Network: "tcp", Address: b})
+	}
+	pool, err := backend.NewPool(nodes, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(o, []Listener{{
+		Network: "tcp", Address: "127.0.0.1:0", Backends: pool,
+		TLS: func(now func() time.Time) (*tlsconn.Server, error) {
+			return tlsconn.NewServer(tlsconn.Config{Certificates: certs, Now: now})
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Start()
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e, e.Addresses()[0]
+}
+
+func dial(t *testing.T, addr string) *tls.Conn {
+	t.Helper()
+	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestEchoAndDrain(t *testing.T) {
+	echo := nettest.Serve(t, nettest.Echo)
+	e, addr := startEngine(t, testOptions(), echo.Addr)
+	var clients sync.WaitGroup
+	for i := range 20 { // more than the accept budget at once
+		clients.Add(1)
+		go func() {
+			defer clients.Done()
+			c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			want := bytes.Repeat([]byte{byte(i)}, 1<<20)
+			go func() {
+				_, _ = c.Write(want)
+				_ = c.CloseWrite()
+			}()
+			got, err := io.ReadAll(c)
+			if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("client %d: %d bytes, %v; want %d", i, len(got), err, len(want))
+			}
+		}()
+	}
+	clients.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := e.Drain(ctx); err != nil {
+		t.Errorf("drain: %v", err)
+	}
+	s := e.Stats().Flows
+	if s.Open != 0 || s.Accepted != 20 || s.Closed["done"] != 20 {
+		t.Errorf("open %d, accepted %d, closed %v; want 20 done", s.Open, s.Accepted, s.Closed)
+	}
+	if _, err := net.Dial("tcp", addr); err == nil {
+		t.Error("a connection was accepted after the drain")
+	}
+}
+
+// Flows that never pause do not keep a loop from the others: the answer of a
+// one-byte request arrives while several downloads run at full speed.
+func TestBusyFlowsDoNotStarveOthers(t *testing.T) {
+	zeros := make([]byte, 1<<20)
+	source := nettest.Serve(t, func(c net.Conn) {
+		first := make([]byte, 1)
+		if _, err := io.ReadFull(c, first); err != nil {
+			return
+		}
+		for first[0] == 'd' { // download for ever
+			if _, err := c.Write(zeros); err != nil {
+				return
+			}
+		}
+		nettest.Echo(c)
+	})
+	o := testOptions()
+	o.Loops = 1
+	_, addr := startEngine(t, o, source.Addr)
+
+	flowing := make(chan bool, 4)
+	for range 4 {
+		c := dial(t, addr)
+		if _, err := c.Write([]byte("d")); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			buf := make([]byte, 256<<10)
+			for n := 0; ; n++ {
+				if _, err := c.Read(buf); err != nil {
+					return
+				}
+				if n == 10 {
+					flowing <- true
+				}
+			}
+		}()
+	}
+	for range 4 {
+		<-flowing
+	}
+	echo := dial(t, addr) // even its handshake needs turns
+	if err := echo.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := echo.Write([]byte("e")); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 1)
+	for i := range 50 {
+		if _, err := echo.Write([]byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(echo, buf); err != nil || buf[0] != byte(i) {
+			t.Fatalf("request %d beside four downloads: got %v, %v", i, buf, err)
+		}
+	}
+}
+
+// At the limit connections wait in the backlog and are served when others end.
+func TestConnectionLimit(t *testing.T) {
+	echo := nettest.Serve(t, nettest.Echo)
+	o := testOptions()
+	o.Loops, o.MaxConnections = 1, 2
+	e, addr := startEngine(t, o, echo.Addr)
+	first, second := dial(t, addr), dial(t, addr)
+	third := make(chan error, 1)
+	go func() {
+		c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
+		if err == nil {
+			err = c.Close()
+		}
+		third <- err
+	}()
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Paused > 0 }, "accepting was not paused")
+	if open := e.Stats().Flows.Open; open != 2 {
+		t.Errorf("%d connections are open, want 2", open)
+	}
+	first.Close()
+	if err := <-third; err != nil {
+		t.Errorf("the connection that waited: %v", err)
+	}
+	_ = second
+}
+
+// With too many handshakes at once the oldest gives way.
+func TestHandshakeLimit(t *testing.T) {
+	echo := nettest.Serve(t, nettest.Echo)
+	o := testOptions()
+	o.Loops, o.MaxHandshakes = 1, 3
+	e, addr := startEngine(t, o, echo.Addr)
+	var stalled []net.Conn
+	for i := range 3 {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		stalled = append(stalled, c)
+		nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Accepted == uint64(i+1) }, "not accepted")
+	}
+	dial(t, addr)
+	if err := stalled[0].SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stalled[0].Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the oldest handshake was not closed: %v", err)
+	}
+	if got := e.Stats().Flows.Closed["handshake_evicted"]; got != 1 {
+		t.Errorf("%d handshakes evicted, want 1", got)
+	}
+}
+
+func TestListenErrors(t *testing.T) {
+	taken := nettest.Serve(t, nettest.Echo)
+	for _, test := range []struct{ name, address, want string }{
+		{"taken", taken.Addr, fmt.Sprintf("cannot listen on %s: bind: address already in use: choose another address or stop what listens there", taken.Addr)},
+		{"not ours", "192.0.2.1:8443", "cannot listen on 192.0.2.1:8443: bind: cannot assign requested address: no interface has this address; :PORT listens on all"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			pool, err := backend.NewPool([]*backend.Node{{Network: "tcp", Address: taken.Addr}}, time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = New(testOptions(), []Listener{{Network: "tcp", Address: test.address, Backends: pool}})
+			if err == nil || err.Error() != test.want {
+				t.Errorf("got %v, want %v", err, test.want)
+			}
+		})
+	}
+}
