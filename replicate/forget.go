@@ -1,10 +1,9 @@
 package replicate
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"time"
-
-	"crypto/rand"
 )
 
 const (
