@@ -124,7 +124,7 @@ func newNode(c *config.Config, log *asynclog.Writer) (n *node, err error) {
 	n = &node{config: c, log: log, id: replicate.NewID(), draining: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			n.release()
+			_ = n.release()
 		}
 	}()
 	for _, cc := range c.Caches {
@@ -182,17 +182,11 @@ func (n *node) drain(ctx context.Context) int64 {
 func (n *node) close() error {
 	close(n.stop)
 	<-n.stopped
-	err := n.engine.Close()
-	if n.poller != nil {
-		err = errors.Join(err, n.poller.Close())
-		n.poller = nil
-	}
-	n.release()
-	return err
+	return errors.Join(n.engine.Close(), n.release())
 }
 
-// release frees what serves no flow any more.
-func (n *node) release() {
+// release frees what serves no flow any more: who looks at others first.
+func (n *node) release() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if n.stats != nil {
@@ -200,6 +194,9 @@ func (n *node) release() {
 	}
 	if n.admin != nil {
 		_ = n.admin.Shutdown(ctx)
+	}
+	if n.poller != nil {
+		err = n.poller.Close()
 	}
 	if n.workers != nil {
 		n.workers.Close()
@@ -212,6 +209,7 @@ func (n *node) release() {
 	for _, c := range n.caches {
 		_ = c.Close()
 	}
+	return err
 }
 
 // sweepEvery is uWSGI's cache-expire-freq.
