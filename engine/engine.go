@@ -117,7 +117,7 @@ func (e *Engine) listen(o *Options, ln Listener) error {
 			return listenError(ln.Address, err)
 		}
 		ln.Address = boundAddress(fd, ln.Address) // the other loops get the same port
-		l.listeners = append(l.listeners, &listener{Listener: ln, fd: fd, tls: tls, sockaddrs: sockaddrs})
+		l.listeners = append(l.listeners, &listener{Listener: ln, fd: fd, tls: tls, counts: tls, sockaddrs: sockaddrs})
 		if err := l.poller.addListener(fd); err != nil {
 			return listenError(ln.Address, err)
 		}
@@ -156,6 +156,29 @@ func listenError(address string, err error) error {
 		advice = ": ports below 1024 need CAP_NET_BIND_SERVICE"
 	}
 	return fmt.Errorf("cannot listen on %s: %w%s", address, err, advice)
+}
+
+// Renew gives a listener, by its place in New, other certificates, keys and
+// policies. Connections that exist keep what they began with; new ones begin with
+// the new. It may be called while the engine runs; an error changes nothing.
+func (e *Engine) Renew(i int, tls func(now func() time.Time) (*tlsconn.Server, error)) error {
+	servers := make([]*tlsconn.Server, len(e.loops))
+	for j, l := range e.loops {
+		var err error
+		if servers[j], err = tls(l.clock); err != nil {
+			return err
+		}
+	}
+	for j, l := range e.loops {
+		l.poller.post(func(any) error {
+			ln := l.listeners[i]
+			servers[j].Succeed(ln.tls)
+			ln.tls.Close()
+			ln.tls = servers[j]
+			return nil
+		}, nil)
+	}
+	return nil
 }
 
 // Start runs the loops.

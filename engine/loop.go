@@ -68,6 +68,7 @@ type listener struct {
 	Listener
 	fd        int
 	tls       *tlsconn.Server
+	counts    *tlsconn.Server // the first one, which all later ones count with
 	cursor    backend.Cursor
 	sockaddrs map[*backend.Node]unix.Sockaddr
 	paused    bool // connections wait in the backlog until others end

@@ -36,7 +36,7 @@ func (s *side) note(e events) {
 // is false then) or at the end (eof is true then).
 func (s *side) read(p []byte) (n int, err error) {
 	for {
-		n, err = unix.Read(s.fd, p)
+		n, err = rawRead(s.fd, p)
 		switch err {
 		case nil:
 		case unix.EINTR:
@@ -94,7 +94,7 @@ func (s *side) flush() error {
 // send writes once.
 func (s *side) send(p []byte) (int, error) {
 	for {
-		n, err := unix.Write(s.fd, p)
+		n, err := rawWrite(s.fd, p)
 		switch err {
 		case nil:
 			if n < len(p) {

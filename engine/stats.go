@@ -114,7 +114,7 @@ func (e *Engine) Stats() Stats {
 			TurnP99: turn.Quantile(0.99).String(), TurnMax: turn.Max.String(),
 		})
 		for _, ln := range l.listeners {
-			s.TLS.Add(ln.tls)
+			s.TLS.Add(ln.counts)
 		}
 	}
 	return s

@@ -78,7 +78,7 @@ type Server struct {
 	current *Conn    // whose handshake runs now, for crypto/tls's callbacks
 	closed  bool
 
-	counts counts
+	counts *counts
 }
 
 // A host is what the names share that have one policy.
@@ -98,7 +98,7 @@ func NewServer(c Config) (*Server, error) {
 	case c.Sessions != nil && (c.Handles == nil || c.Lifetime <= 0):
 		return nil, errors.New("tlsconn: sessions need handle keys and a lifetime")
 	}
-	s := &Server{config: c, hosts: make(map[string]*host)}
+	s := &Server{config: c, hosts: make(map[string]*host), counts: new(counts)}
 	base := &tls.Config{
 		Time:           c.Now,
 		MinVersion:     c.minVersion(),
@@ -166,6 +166,10 @@ func (s *Server) hostFor(serverName string) *host {
 	}
 	return &s.host
 }
+
+// Succeed makes s count on where old has counted, whose place it takes. It must be
+// called before s has connections, on their goroutine.
+func (s *Server) Succeed(old *Server) { s.counts = old.counts }
 
 // Close releases what the server keeps for handshakes to come. Its connections
 // must have been aborted or be past their handshake.
