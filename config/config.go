@@ -32,8 +32,8 @@ type Config struct {
 	SessionStores []string
 	// Repeaters are the UDP addresses where this process forwards datagrams between nodes.
 	Repeaters []Address
-	// RepeaterSecretFile is a file with the secret by which a repeater knows its subscribers, read as ReadSecret does; empty
-	// means that ClusterSecretFiles serve for that too.
+	// RepeaterSecretFile is a file with the key by which a repeater knows its subscribers, derived from the fleet's secret;
+	// empty means that ClusterSecretFiles serve for that too.
 	RepeaterSecretFile string
 	// Stats is where the JSON statistics server listens; the zero Address means nowhere.
 	Stats Address

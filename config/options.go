@@ -238,8 +238,8 @@ var options = []option{
 	},
 	{
 		name: "udprepeater-secret-file", group: groupShare, form: "FILE",
-		help: "the secret by which a udprepeater knows the nodes it serves: the same file there and on the nodes, made as cluster-secret-file " +
-			"is. Without it the cluster secret serves",
+		help: "the key by which the repeater knows its subscribers, as reprise repeater-key prints it for a cluster secret, which the " +
+			"repeater then need not have",
 		set: func(b *builder, value string) error { b.config.RepeaterSecretFile = value; return nil },
 	},
 
@@ -340,7 +340,7 @@ var options = []option{
 		set:  duration(0, week, func(c *Config) *time.Duration { return &c.Tuning.DrainTimeout }),
 	},
 	{
-		name: "cache-lookup-timeout", aliases: []string{"session-store-timeout"}, group: groupTimers, form: durationForm, byDefault: "5ms",
+		name: "cache-lookup-timeout", aliases: []string{"session-store-timeout"}, group: groupTimers, form: durationForm, byDefault: "10ms",
 		help: "the most that a handshake waits for a session that other nodes or a session-store may have, all questions together, before it " +
 			"goes on in full. Raise if they are far apart; 0 asks nobody",
 		set: duration(0, 10*time.Second, func(c *Config) *time.Duration { return &c.Tuning.LookupTimeout }),

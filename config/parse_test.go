@@ -69,7 +69,7 @@ func TestDefaults(t *testing.T) {
 			IdleTimeout:      time.Minute,
 			LingerTimeout:    5 * time.Second,
 			DrainTimeout:     30 * time.Second,
-			LookupTimeout:    5 * time.Millisecond,
+			LookupTimeout:    10 * time.Millisecond,
 			MaxHandshakes:    10000,
 			KeyWorkers:       runtime.GOMAXPROCS(0),
 			BackendGrace:     30 * time.Second,

@@ -15,8 +15,9 @@ type Question struct {
 // asking is a question under way.
 type asking struct {
 	*Question
+	owner   *peer // who made the session, nil if not known
 	target  *peer // who is being asked
-	owner   bool  // target made the session
+	second  bool  // somebody else than the owner has been asked
 	asked   time.Duration
 	againAt time.Duration
 	tries   int
@@ -41,10 +42,10 @@ func (n *Node) Ask(now time.Duration, q *Question) {
 		q.Answer(nil, 0, false)
 		return
 	}
-	a := &asking{Question: q, asked: now}
-	if owner := n.byShort[q.Owner]; owner != nil && n.alive(owner) {
-		a.target, a.owner = owner, true
-	} else if a.target = n.closest(owner); a.target == nil {
+	a := &asking{Question: q, asked: now, owner: n.byShort[q.Owner]}
+	if a.owner != nil && n.alive(a.owner) {
+		a.target = a.owner
+	} else if a.target, a.second = n.closest(a.owner), true; a.target == nil {
 		q.Answer(nil, 0, false)
 		return
 	}
@@ -63,7 +64,7 @@ func (n *Node) sendAsk(number uint64, a *asking) {
 // handleAsk answers a peer's question.
 func (n *Node) handleAsk(p *peer, m Ask) {
 	answer := Answer{To: p.id.Short(), Question: m.Question}
-	value, lifetime, ok := n.memory.Find(nil, m.Key)
+	value, lifetime, ok := n.memory.Find(n.value[:0], m.Key)
 	if ok {
 		answer.Record = Update{Kind: UpdateSession, Key: m.Key, Lifetime: lifetime, Value: value}
 		n.counts.answered.Inc()
@@ -76,12 +77,26 @@ func (n *Node) handleAsk(p *peer, m Ask) {
 
 func (n *Node) handleAnswer(p *peer, m Answer) {
 	a := n.questions.open[m.Question]
-	if a == nil || a.target.id != p.id {
-		return // late, or asked of somebody else meanwhile
+	if a == nil {
+		return // late
+	}
+	found := m.Record.Kind == UpdateSession && m.Record.Key == a.Key
+	if !found && a.target.id != p.id {
+		return // somebody else is being asked meanwhile
+	}
+	if !found && p != a.owner && a.owner != nil && n.alive(a.owner) {
+		a.target = a.owner // whose answer may have been lost
+		n.sendAsk(m.Question, a)
+		return
 	}
 	delete(n.questions.open, m.Question)
 	n.counts.lookup.Observe(n.now - a.asked)
-	if m.Record.Kind != UpdateSession || m.Record.Key != a.Key {
+	if a.tries == 1 { // else nobody knows which one this answers (RFC 6298, Section 3)
+		// Heartbeats are few, and the first one measures how busy a node is
+		// that starts: questions would be repeated too rarely for long.
+		p.sampleRTT(n.now - a.asked)
+	}
+	if !found {
 		n.counts.absent.Inc()
 		a.Answer(nil, 0, false)
 		return
@@ -101,8 +116,8 @@ func (n *Node) tickQuestions() time.Duration {
 			a.Answer(nil, 0, false)
 			continue
 		}
-		if a.owner && n.now-a.asked >= n.o.LookupTimeout/2 {
-			a.owner = false
+		if !a.second && n.now-a.asked >= n.o.LookupTimeout/2 {
+			a.second = true
 			if other := n.closest(a.target); other != nil {
 				a.target = other
 				a.againAt = n.now
@@ -113,7 +128,7 @@ func (n *Node) tickQuestions() time.Duration {
 			n.sendAsk(number, a)
 		}
 		next = min(next, a.againAt, a.asked+n.o.LookupTimeout)
-		if a.owner {
+		if !a.second {
 			next = min(next, a.asked+n.o.LookupTimeout/2)
 		}
 	}

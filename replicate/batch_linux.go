@@ -42,9 +42,9 @@ func newBatch(n, size int) *batch {
 }
 
 // receive fills the batch from a non-blocking socket and calls each for every
-// datagram, which is valid during the call. It returns how many there were; 0
-// means that there are no more now. Datagrams that were cut because they exceed
-// the buffer come with a length of 0.
+// datagram, which is valid until the next receive. It returns how many there
+// were; 0 means that there are no more now. Datagrams that were cut because they
+// exceed the buffer come with a length of 0.
 func (b *batch) receive(fd int, each func(from netip.AddrPort, datagram []byte)) (int, error) {
 	for i := range b.msgs {
 		b.iovs[i].SetLen(len(b.bufs[i]))

@@ -32,7 +32,8 @@ type Memory interface {
 	// Delete forgets a session, also one that has yet to arrive.
 	Delete(key Key, lifetime time.Duration)
 	// Scan visits some sessions and returns the cursor to go on with; 0 is
-	// the beginning and the end. The values are valid during visit.
+	// the beginning and the end. The values are valid during visit. cursor is
+	// what a peer says: any number.
 	Scan(cursor uint64, visit func(key Key, value []byte, lifetime time.Duration)) (next uint64)
 	// Forget drops sessions and refuses, from then on, those that were made
 	// before. done is called when that is complete, perhaps on another
@@ -91,15 +92,21 @@ type Node struct {
 	nextObeyed int
 
 	heartbeatAt time.Duration
-	tail        int // heartbeats already sent after the last batch
+	tail        int           // heartbeats already sent after the last batch
+	tailFrom    time.Duration // when the last of these or the batch was sent
+
+	strangers strangers
 
 	counts counts
 
-	// Buffers that are empty between calls.
-	plain  []byte // opened
-	msgs   []byte // to be sealed
-	sealed []byte
-	ranges []Range
+	// Buffers that are empty between calls. Those that hold secrets never grow,
+	// or they would leave copies behind.
+	plain      []byte // opened
+	msgs       []byte // to be sealed
+	value      []byte // found
+	sealed     []byte
+	ranges     []Range
+	wireRanges Ranges
 }
 
 // counts are written by the node's goroutine and read by anybody.
@@ -124,13 +131,9 @@ const (
 	dropReflected // our own, sent back to us
 	dropNotIntroduced
 	dropTooManyPeers
+	dropTooManyStrangers
 	drops
 )
-
-var dropNames = [drops]string{
-	"", "too_short", "foreign_version", "foreign_key", "not_authentic", "replayed",
-	"malformed", "reflected", "not_introduced", "too_many_peers",
-}
 
 // NewID returns a random id for a node that starts.
 func NewID() (id ID) {
@@ -148,6 +151,7 @@ func NewNode(o Options, m Memory, t Transport) *Node {
 		forgets: make(map[uint64]*forgetting),
 		Defer:   func(f func()) { f() },
 	}
+	n.plain, n.msgs, n.value = make([]byte, 0, receiveLen), make([]byte, 0, receiveLen), make([]byte, 0, maxValueLen)
 	n.outbox.init(o.DatagramLen)
 	n.questions.init()
 	n.snapshot.init()
@@ -185,6 +189,10 @@ func (n *Node) Receive(now time.Duration, from netip.AddrPort, datagram []byte) 
 			n.drop(from, ForeignKey)
 			return
 		}
+		if !n.strangers.admit(n.now) {
+			n.drop(from, dropTooManyStrangers)
+			return
+		}
 		opener = NewOpener(n.o.Secrets, h.Sender)
 	}
 	plain, reason := opener.Open(n.plain[:0], datagram)
@@ -192,7 +200,6 @@ func (n *Node) Receive(now time.Duration, from netip.AddrPort, datagram []byte) 
 		n.drop(from, reason)
 		return
 	}
-	n.plain = plain
 	defer clear(plain)
 	messages, ok := ParseMessages(plain)
 	if !ok {
@@ -278,6 +285,39 @@ func (n *Node) knowsKey(id byte) bool {
 		}
 	}
 	return false
+}
+
+// strangers bounds the work for senders that nobody has heard of, which anybody
+// may invent: keys are derived before their datagrams can be refused. Peers are not
+// affected, and whoever wants to become one tries again.
+type strangers struct {
+	left  int
+	until time.Duration // when there are strangersLen again
+}
+
+const (
+	// A fleet may start at once. At 5 us for each, derivations take at most
+	// 1.3 % of a core.
+	strangersLen   = 256
+	strangersEvery = 100 * time.Millisecond
+)
+
+// admit reports whether another may be looked at now.
+func (s *strangers) admit(now time.Duration) bool {
+	if now >= s.until {
+		s.left, s.until = strangersLen, now+strangersEvery
+	}
+	s.left--
+	return s.left >= 0
+}
+
+// wipe overwrites the sessions that the node still holds. It must not be used
+// afterwards.
+func (n *Node) wipe() {
+	n.outbox.wipe()
+	for id := range n.snapshot.donations {
+		n.snapshot.endDonation(id)
+	}
 }
 
 // sendTo seals messages for one peer. Messages must have been made in n.msgs.

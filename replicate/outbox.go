@@ -11,8 +11,8 @@ const (
 	// repairFirst is the shortest time between two requests for one gap.
 	repairFirst = 3 * time.Millisecond
 	repairMost  = 200 * time.Millisecond
-	// repairTries is when a gap is given up. Whoever needs one of its sessions
-	// asks for it.
+	// repairTries is how often the oldest gap is asked for before it is given
+	// up. Whoever needs one of its sessions asks for it.
 	repairTries = 20
 	// repairRanges and repairBatches bound a request and its answer.
 	repairRanges  = 32
@@ -44,14 +44,6 @@ func (o *outbox) init(datagramLen int) {
 
 // oldest is the oldest batch that can be repeated.
 func (o *outbox) oldest() uint64 { return max(o.seq, keptLen) - keptLen + 1 }
-
-// find returns a batch, if it is still kept.
-func (o *outbox) find(seq uint64) (Batch, bool) {
-	if seq < o.oldest() || seq > o.seq {
-		return Batch{}, false
-	}
-	return o.kept[seq%keptLen].batch(seq), true
-}
 
 // Publish tells all peers of an update, at the latest when Flush is called.
 func (n *Node) Publish(now time.Duration, u *Update) {
@@ -89,8 +81,7 @@ func (n *Node) Flush(now time.Duration) {
 	n.broadcast(slot.batch(o.seq).Append(n.msgs[:0]))
 	o.packer.Reset()
 	o.made = 0
-	n.tail = 0
-	n.nextTail()
+	n.startTail()
 }
 
 // handleBatch applies a batch that is new.
@@ -98,7 +89,7 @@ func (n *Node) handleBatch(p *peer, b Batch) {
 	if !p.tracking {
 		p.track(b.Seq)
 	}
-	repaired := b.Seq < p.batches.newest
+	repaired := b.Seq <= p.batches.newest // known to exist, and missing
 	if !p.batches.arrived(b.Seq) {
 		p.counts.repeated.Set(int64(p.batches.repeatedLen))
 		return
@@ -142,38 +133,57 @@ func (n *Node) repair(p *peer) time.Duration {
 	if n.now < p.repairAt {
 		return p.repairAt
 	}
-	if p.repairTries >= repairTries || !n.alive(p) {
+	if !n.alive(p) {
 		p.batches.giveUp(p.batches.newest + 1)
 		n.noteGaps(p)
 		return n.now + time.Second
 	}
 	n.ranges = p.batches.missing(n.ranges[:0], repairRanges)
-	var ranges Ranges
+	// Under steady loss something is missing at any time, so tries are counted
+	// for the oldest gap only.
+	oldest := n.ranges[0]
+	if oldest.First != p.repairing {
+		p.repairing, p.repairTries = oldest.First, 0
+	}
+	if p.repairTries >= repairTries {
+		p.batches.giveUp(oldest.First + uint64(oldest.Count))
+		n.noteGaps(p)
+		return n.now
+	}
+	n.wireRanges = n.wireRanges[:0]
 	for _, r := range n.ranges {
-		ranges = ranges.Append(r)
+		n.wireRanges = n.wireRanges.Append(r)
 	}
 	n.counts.repairAsked.Inc()
-	n.sendTo(p, Repair{To: p.id.Short(), Ranges: ranges}.Append(n.msgs[:0]))
+	n.sendTo(p, Repair{To: p.id.Short(), Ranges: n.wireRanges}.Append(n.msgs[:0]))
 	wait := max(repairFirst, 2*p.rtt) << min(p.repairTries, 6)
 	p.repairTries++
 	p.repairAt = n.now + min(wait, repairMost)
 	return p.repairAt
 }
 
-// handleRepair repeats batches, a bounded number for each request.
+// handleRepair repeats batches, a bounded number for each request. The next
+// heartbeat says which are gone.
 func (n *Node) handleRepair(p *peer, m Repair) {
+	o := &n.outbox
 	left := repairBatches
 	for r := range m.Ranges.All() {
-		for i := range uint64(r.Count) {
-			b, ok := n.outbox.find(r.First + i)
-			if !ok {
-				continue // the next heartbeat says what is gone
-			}
+		// Clipped first, or a range of what never was would cost its length.
+		end := min(r.First+uint64(r.Count), o.seq+1)
+		for seq := max(r.First, o.oldest()); seq < end; seq++ {
 			if left--; left < 0 {
 				return
 			}
 			n.counts.repairSent.Inc()
-			n.sendTo(p, b.Append(n.msgs[:0]))
+			n.sendTo(p, o.kept[seq%keptLen].batch(seq).Append(n.msgs[:0]))
 		}
+	}
+}
+
+// wipe overwrites the sessions in the outbox.
+func (o *outbox) wipe() {
+	o.packer.Reset()
+	for i := range o.kept {
+		clear(o.kept[i].records)
 	}
 }

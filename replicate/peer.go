@@ -15,6 +15,7 @@ const (
 	maxPeers = 4096
 	// challengeEvery bounds challenges to one peer.
 	challengeEvery = 50 * time.Millisecond
+	challengeLen   = DatagramOverhead + messageHeaderLen + 20
 	// forgetAfter is when a peer that fell silent is forgotten; should it
 	// come back with the same id, it is introduced anew.
 	forgetAfter = 10 * time.Minute
@@ -43,7 +44,10 @@ type peer struct {
 	batches     tracker
 	tracking    bool // batches has been told where to begin
 	repairAt    time.Duration
-	repairTries int
+	repairing   uint64 // the oldest missing batch when it was last asked for
+	repairTries int    // of that one
+
+	echoedAt time.Duration
 
 	counts peerCounts
 }
@@ -83,9 +87,9 @@ func (n *Node) meet(id ID, opener *Opener) *peer {
 	if len(n.peers) >= maxPeers && !n.forgetOldest() {
 		return nil
 	}
-	p := &peer{id: id, opener: opener, challengedAt: -challengeEvery}
+	p := &peer{id: id, opener: opener, challengedAt: n.now - challengeEvery, echoedAt: n.now - n.o.Heartbeat}
 	n.peers[id], n.byShort[id.Short()] = p, p
-	n.list()
+	n.list(p, true)
 	return p
 }
 
@@ -94,8 +98,8 @@ func (n *Node) removePeer(p *peer) {
 	if n.byShort[p.id.Short()] == p {
 		delete(n.byShort, p.id.Short())
 	}
-	delete(n.snapshot.donations, p.id)
-	n.list()
+	n.snapshot.endDonation(p.id)
+	n.list(p, false)
 }
 
 // forgetOldest makes room by forgetting a dead peer.
@@ -113,20 +117,27 @@ func (n *Node) forgetOldest() bool {
 	return true
 }
 
+// mayChallenge reports whether p may be challenged again. A recording can be sent
+// from a forged address: until the proof, p gets at most three times the bytes that
+// came from it (RFC 9000, Section 8.1).
+func (p *peer) mayChallenge() bool {
+	return p.counts.sentBytes.Load()+challengeLen <= 3*p.counts.receivedBytes.Load()
+}
+
 // challenge asks p to prove that it lives now.
 func (n *Node) challenge(p *peer) {
-	if n.now-p.challengedAt < challengeEvery {
+	if n.now-p.challengedAt < challengeEvery || !p.mayChallenge() {
 		return
 	}
+	p.challengedAt = n.now
 	if p.nonce == (Nonce{}) {
 		_, _ = rand.Read(p.nonce[:])
 	}
-	p.challengedAt = n.now
 	n.sendTo(p, Challenge{To: p.id.Short(), Nonce: p.nonce}.Append(n.msgs[:0]))
 }
 
 // handleChallenge answers, also to somebody who is not introduced: the answer
-// tells nothing and is no larger than the question.
+// tells nothing and is hardly larger than the question.
 func (n *Node) handleChallenge(p *peer, m Challenge) {
 	messages := Response{To: p.id.Short(), Nonce: m.Nonce}.Append(n.msgs[:0])
 	n.sendTo(p, n.heartbeat().Append(messages))
@@ -138,36 +149,46 @@ func (n *Node) handleResponse(p *peer, m Response) {
 	}
 	p.introduced = true
 	p.counts.introduced.Set(1)
-	n.startJoining(p)
 }
 
-// heartbeatTail is when, after the last batch, further heartbeats let receivers
-// find that the end is missing, long before the regular one.
-var heartbeatTail = []time.Duration{3 * time.Millisecond, 15 * time.Millisecond, 75 * time.Millisecond}
+// heartbeatTail is when further heartbeats, each after the one before and the
+// first after the last batch, let receivers find that the end is missing, long
+// before the regular one. While batches keep coming these say as much, and the tail
+// waits.
+var heartbeatTail = [...]time.Duration{3 * time.Millisecond, 15 * time.Millisecond, 75 * time.Millisecond}
 
 func (n *Node) heartbeat() Heartbeat {
 	return Heartbeat{Newest: n.outbox.seq, Oldest: n.outbox.oldest(), Sent: uint64(n.now / time.Microsecond)}
 }
 
 func (n *Node) tickHeartbeat() time.Duration {
-	if n.now >= n.heartbeatAt {
+	if n.now >= n.nextHeartbeat() {
 		n.broadcast(n.heartbeat().Append(n.msgs[:0]))
 		n.heartbeatAt = n.now + n.o.Heartbeat
-		n.nextTail()
+		if n.tail < len(heartbeatTail) {
+			n.tail++
+			n.tailFrom = n.now
+		}
+	}
+	return n.nextHeartbeat()
+}
+
+// nextHeartbeat is when the regular one or one of the tail is due.
+func (n *Node) nextHeartbeat() time.Duration {
+	if n.tail < len(heartbeatTail) {
+		return min(n.heartbeatAt, n.tailFrom+heartbeatTail[n.tail])
 	}
 	return n.heartbeatAt
 }
 
-// nextTail brings the next heartbeat forward while the last batch is recent.
-func (n *Node) nextTail() {
-	if n.tail < len(heartbeatTail) {
-		n.heartbeatAt = min(n.heartbeatAt, n.now+heartbeatTail[n.tail])
-		n.tail++
-	}
-}
+// startTail is called for each batch.
+func (n *Node) startTail() { n.tail, n.tailFrom = 0, n.now }
 
 func (n *Node) handleHeartbeat(p *peer, m Heartbeat) {
-	n.sendTo(p, Echo{To: p.id.Short(), Sent: m.Sent}.Append(n.msgs[:0]))
+	if n.now-p.echoedAt >= n.o.Heartbeat/2 { // those of the tail are not for timing
+		p.echoedAt = n.now
+		n.sendTo(p, Echo{To: p.id.Short(), Sent: m.Sent}.Append(n.msgs[:0]))
+	}
 	if p.rtt != 0 {
 		p.offset = n.now - time.Duration(m.Sent)*time.Microsecond - p.rtt/2
 	}
@@ -184,6 +205,10 @@ func (n *Node) handleEcho(p *peer, m Echo) {
 	if rtt < 0 || rtt > time.Minute {
 		return // not ours, or the peer's invention
 	}
+	p.sampleRTT(rtt)
+}
+
+func (p *peer) sampleRTT(rtt time.Duration) {
 	if p.rtt == 0 {
 		p.rtt = rtt
 	} else {
@@ -205,7 +230,7 @@ func (n *Node) tickPeers() time.Duration {
 		switch {
 		case n.now-p.seen >= forgetAfter:
 			n.removePeer(p)
-		case !p.introduced && n.now-p.seen < n.o.DeadAfter:
+		case !p.introduced && p.mayChallenge():
 			n.challenge(p)
 			next = min(next, p.challengedAt+challengeEvery)
 		case p.introduced && !p.batches.complete():

@@ -45,6 +45,7 @@ type Poller struct {
 	began time.Time
 
 	sockets *sockets
+	subs    *subscriber // at those peers that are repeaters
 	in      *batch
 	timerfd int
 	armed   time.Duration // when the timerfd fires, 0 if it is not set
@@ -78,6 +79,7 @@ func NewPoller(o PollerOptions, n Options, m Memory) (*Poller, error) {
 		return nil, err
 	}
 	p.node = NewNode(n, m, p.sockets)
+	p.subs = newSubscriber(RepeaterKey(n.Secrets[0]), o.Peers)
 	p.node.Defer = p.do
 	p.node.Report = p.report
 	return p, nil
@@ -118,6 +120,8 @@ func (p *Poller) Start() {
 func (p *Poller) Close() error {
 	_ = p.np.Trigger(tasks.HighPriority, func(any) error { return errors.ErrEngineShutdown }, nil)
 	p.running.Wait()
+	p.ring.Drain(len(p.ring.slots), func(*Update) {}) // wipes
+	p.node.wipe()
 	p.free()
 	if err := p.failed.Load(); err != nil {
 		return *err
@@ -176,11 +180,22 @@ func (p *Poller) Forget(what ForgetScope, hash uint64) Forgetting {
 }
 
 // Rekey exchanges the live secrets. Any goroutine may call it.
-func (p *Poller) Rekey(secrets []Secret) { p.do(func() { p.node.Rekey(secrets) }) }
+func (p *Poller) Rekey(secrets []Secret) {
+	p.do(func() {
+		p.node.Rekey(secrets)
+		p.subs.Rekey(RepeaterKey(secrets[0]))
+	})
+}
 
 // SetPeers exchanges the addresses that are told everything, when names resolve
 // to others. Any goroutine may call it.
-func (p *Poller) SetPeers(peers []netip.AddrPort) { p.do(func() { p.sockets.peers = peers }) }
+func (p *Poller) SetPeers(peers []netip.AddrPort) {
+	p.do(func() {
+		p.sockets.peers = peers
+		p.subs.SetPeers(peers)
+		p.tickAt = 0
+	})
+}
 
 // do runs f on the poller's goroutine.
 func (p *Poller) do(f func()) {
@@ -197,7 +212,9 @@ func (p *Poller) onEvent(fd int, _ netpoll.IOEvent, _ netpoll.IOFlags) error {
 	} else if s := p.sockets.byFD(fd); s != nil {
 		now := p.Now()
 		n, err := p.in.receive(fd, func(from netip.AddrPort, datagram []byte) {
-			p.node.Receive(now, from, datagram)
+			if !p.subs.Receive(now, datagram) {
+				p.node.Receive(now, from, datagram)
+			}
 		})
 		p.sockets.count.received(n, err)
 		p.tickAt = 0 // what came may have made something due
@@ -214,7 +231,7 @@ func (p *Poller) turn() {
 		p.tickAt = 0
 	}
 	if now >= p.tickAt {
-		p.tickAt = p.node.Tick(now)
+		p.tickAt = min(p.node.Tick(now), p.subs.Tick(now, p.sockets.Send))
 	}
 	p.sockets.flush()
 	p.arm()

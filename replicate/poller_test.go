@@ -36,6 +36,18 @@ func (m *lockedMemory) Delete(key Key, lifetime time.Duration) {
 	m.mapMemory.Delete(key, lifetime)
 }
 
+func (m *lockedMemory) Scan(cursor uint64, visit func(Key, []byte, time.Duration)) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mapMemory.Scan(cursor, visit)
+}
+
+func (m *lockedMemory) Forget(what ForgetScope, hash uint64, done func(int)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mapMemory.Forget(what, hash, done)
+}
+
 func (m *lockedMemory) len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

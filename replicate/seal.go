@@ -117,7 +117,10 @@ const (
 
 // String returns a few lower-case words.
 func (r Reason) String() string {
-	words := [...]string{"opened", "too short", "foreign version", "foreign key", "not authentic", "replayed"}
+	words := [...]string{
+		"opened", "too short", "foreign version", "foreign key", "not authentic", "replayed",
+		"malformed", "reflected", "not introduced", "too many peers", "too many strangers", // a Node's
+	}
 	if int(r) < len(words) {
 		return words[r]
 	}

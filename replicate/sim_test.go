@@ -18,10 +18,12 @@ type sim struct {
 	rand  *rand.Rand
 	now   time.Duration
 	queue events
-	nodes []*simNode
+	nodes []*simNode // dead ones too
+	live  map[netip.AddrPort]*simNode
 
 	loss, dup float64
-	delay     time.Duration // mean of one way
+	delay     time.Duration                // mean of one way
+	cut       func(from, to *simNode) bool // if set, whether nothing gets through
 
 	datagrams, bytes int
 	tap              func(datagram []byte)
@@ -68,7 +70,7 @@ func testSecret(t testing.TB, text string) Secret {
 }
 
 func newSim(t testing.TB, nodes int) *sim {
-	s := &sim{t: t, rand: rand.New(rand.NewPCG(7, 11)), delay: 200 * time.Microsecond}
+	s := &sim{t: t, rand: rand.New(rand.NewPCG(7, 11)), delay: 200 * time.Microsecond, live: make(map[netip.AddrPort]*simNode)}
 	for range nodes {
 		s.add(nil)
 	}
@@ -78,11 +80,17 @@ func newSim(t testing.TB, nodes int) *sim {
 // add starts a node; change, if not nil, may change its options.
 func (s *sim) add(change func(*Options)) *simNode {
 	i := len(s.nodes)
-	n := &simNode{
-		sim: s, memory: newMapMemory(),
-		addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, byte(i >> 8), byte(i)}), 7171),
-		skew: time.Duration(i) * 24 * time.Hour,
-	}
+	return s.start(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, byte(i >> 8), byte(i)}), 7171), change)
+}
+
+// restart kills n and starts another life of it at its address.
+func (s *sim) restart(n *simNode) *simNode {
+	n.down = true
+	return s.start(n.addr, nil)
+}
+
+func (s *sim) start(addr netip.AddrPort, change func(*Options)) *simNode {
+	n := &simNode{sim: s, memory: newMapMemory(), addr: addr, skew: time.Duration(len(s.nodes)) * 24 * time.Hour}
 	o := Options{
 		ID: NewID(), Secrets: []Secret{testSecret(s.t, "a cluster secret for tests")}, DatagramLen: 1200,
 		Heartbeat: time.Second, DeadAfter: 3 * time.Second, LookupTimeout: 5 * time.Millisecond,
@@ -93,6 +101,7 @@ func (s *sim) add(change func(*Options)) *simNode {
 	}
 	n.Node = NewNode(o, n.memory, n)
 	s.nodes = append(s.nodes, n)
+	s.live[addr] = n
 	n.tick()
 	return n
 }
@@ -134,17 +143,15 @@ func (n *simNode) Send(to netip.AddrPort, datagram []byte) {
 	for range copies {
 		s.datagrams++
 		s.bytes += len(datagram)
-		if s.rand.Float64() < s.loss {
+		if s.rand.Float64() < s.loss || s.cut != nil && s.live[to] != nil && s.cut(n, s.live[to]) {
 			continue
 		}
 		d := slices.Clone(datagram)
 		from := n.addr
 		s.at(s.now+time.Duration(s.rand.ExpFloat64()*float64(s.delay)), func() {
-			for _, other := range s.nodes {
-				if other.addr == to && !other.down {
-					other.Receive(other.clock(), from, d)
-					other.tick()
-				}
+			if other := s.live[to]; other != nil && !other.down {
+				other.Receive(other.clock(), from, d)
+				other.tick()
 			}
 		})
 	}
@@ -152,8 +159,8 @@ func (n *simNode) Send(to netip.AddrPort, datagram []byte) {
 
 // Broadcast implements Transport.
 func (n *simNode) Broadcast(datagram []byte) {
-	for _, other := range n.sim.nodes {
-		if other != n {
+	for _, other := range n.sim.nodes { // in order, so that a run can be repeated
+		if other != n && other == n.sim.live[other.addr] {
 			n.Send(other.addr, datagram)
 		}
 	}
@@ -228,6 +235,7 @@ func (m *mapMemory) Delete(key Key, _ time.Duration) {
 }
 
 func (m *mapMemory) Scan(cursor uint64, visit func(Key, []byte, time.Duration)) uint64 {
+	cursor = min(cursor, uint64(len(m.order)))
 	end := min(cursor+200, uint64(len(m.order)))
 	for _, key := range m.order[cursor:end] {
 		if v, ok := m.sessions[key]; ok {

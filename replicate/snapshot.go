@@ -5,8 +5,10 @@ import "time"
 const (
 	// maxDonations bounds how many joining nodes are served at once.
 	maxDonations = 4
-	// donationIdle ends the service of one that has fallen silent.
-	donationIdle = 5 * time.Second
+	// donationIdle ends the service of one that neither asks nor is being sent
+	// anything. While it lives, a joining node asks every joinAgain or two round
+	// trips; while it is served, others wait.
+	donationIdle = time.Second
 	// joinAgain is how long missing parts are waited for.
 	joinAgain = 20 * time.Millisecond
 	// joinTries is when another donor is tried.
@@ -62,13 +64,16 @@ type donation struct {
 	seen    time.Duration
 }
 
-// startJoining fetches p's sessions, unless that has been done with somebody.
-func (n *Node) startJoining(p *peer) {
-	if n.o.Mode == Pull || n.snapshot.join.state != JoinAlone {
+// startJoining fetches the sessions of a live peer other than not, as soon as
+// there is one.
+func (n *Node) startJoining(not *peer) {
+	if n.o.Mode == Pull {
 		return
 	}
-	n.setJoin(join{state: JoinUnderWay, donor: p})
-	n.requestSnapshot()
+	if donor := n.closest(not); donor != nil {
+		n.setJoin(join{state: JoinUnderWay, donor: donor})
+		n.requestSnapshot()
+	}
 }
 
 func (n *Node) setJoin(j join) {
@@ -147,9 +152,7 @@ func (n *Node) handleSnapshotRequest(p *peer, m SnapshotRequest) {
 
 // scan packs the next sessions into parts.
 func (n *Node) scan(d *donation, cursor uint64) {
-	for _, p := range d.parts {
-		clear(p)
-	}
+	d.wipe()
 	d.cursor, d.parts = cursor, d.parts[:0]
 	packer := NewBatchPacker(n.o.DatagramLen - DatagramOverhead - SnapshotPartOverhead)
 	add := func() {
@@ -183,6 +186,7 @@ func (n *Node) give() time.Duration {
 			}
 			n.sendTo(d.peer, m.Append(n.msgs[:0]))
 			n.counts.snapshotSent.Inc()
+			d.seen = n.now
 			s.budget -= float64(len(n.sealed))
 		}
 		waiting = waiting || len(d.pending) > 0
@@ -193,31 +197,43 @@ func (n *Node) give() time.Duration {
 	return n.now + time.Second
 }
 
+// endDonation forgets a joining node and wipes what was kept for it.
+func (s *snapshots) endDonation(id ID) {
+	if d := s.donations[id]; d != nil {
+		d.wipe()
+		delete(s.donations, id)
+	}
+}
+
+func (d *donation) wipe() {
+	for _, p := range d.parts {
+		clear(p)
+	}
+}
+
 func (n *Node) tickSnapshot() time.Duration {
 	s := &n.snapshot
 	for id, d := range s.donations {
-		if n.now-d.seen > donationIdle {
-			for _, p := range d.parts {
-				clear(p)
-			}
-			delete(s.donations, id)
+		if n.now-d.seen > donationIdle && len(d.pending) == 0 {
+			s.endDonation(id)
 		}
 	}
 	next := n.give()
 	j := &s.join
-	if j.state != JoinUnderWay {
-		return next
-	}
-	if n.now >= j.againAt {
-		if j.tries++; j.tries > joinTries || !n.alive(j.donor) {
-			other := n.closest(j.donor)
-			n.setJoin(join{}) // cursors mean nothing to another donor
-			if other != nil {
-				n.startJoining(other)
-			}
-			return next
+	switch {
+	case j.state == JoinAlone:
+		n.startJoining(nil)
+	case j.state == JoinUnderWay && n.now >= j.againAt:
+		if j.tries++; j.tries <= joinTries && n.alive(j.donor) {
+			n.requestSnapshot()
+			break
 		}
-		n.requestSnapshot()
+		silent := j.donor
+		n.setJoin(join{}) // cursors mean nothing to another donor
+		n.startJoining(silent)
 	}
-	return min(next, j.againAt)
+	if j.state == JoinUnderWay {
+		next = min(next, j.againAt)
+	}
+	return next
 }

@@ -1,8 +1,10 @@
 package replicate
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"reprise/internal/metric"
@@ -115,7 +117,7 @@ func (n *Node) stats(now time.Duration) Stats {
 		SnapshotParts: c.snapshotIn.Load(), SnapshotGiven: c.snapshotSent.Load(),
 	}
 	for why := TooShort; why < drops; why++ {
-		s.Dropped[dropNames[why]] = c.dropped[why].Load()
+		s.Dropped[strings.ReplaceAll(why.String(), " ", "_")] = c.dropped[why].Load()
 	}
 	if list := n.listed.Load(); list != nil {
 		for _, p := range *list {
@@ -142,19 +144,26 @@ func (p *peer) stats(now, deadAfter time.Duration) PeerStats {
 	return s
 }
 
-// list publishes who the peers are, for stats.
-func (n *Node) list() {
-	list := make([]*peer, 0, len(n.peers))
-	for _, p := range n.peers {
-		list = append(list, p)
+// list publishes that p is a peer or not, for stats: in a copy, sorted by id.
+func (n *Node) list(p *peer, isPeer bool) {
+	var list []*peer
+	if old := n.listed.Load(); old != nil {
+		list = slices.Clone(*old)
 	}
-	slices.SortFunc(list, func(a, b *peer) int { return slices.Compare(a.id[:], b.id[:]) })
+	at, found := slices.BinarySearchFunc(list, p, func(a, b *peer) int { return bytes.Compare(a.id[:], b.id[:]) })
+	switch {
+	case isPeer && !found:
+		list = slices.Insert(list, at, p)
+	case !isPeer && found:
+		list = slices.Delete(list, at, at+1)
+	}
 	n.listed.Store(&list)
 }
 
 func (p *peer) moveTo(addr netip.AddrPort) {
 	if p.addr != addr {
 		p.addr = addr
-		p.counts.addr.Store(&addr)
+		moved := addr // or each call would allocate
+		p.counts.addr.Store(&moved)
 	}
 }

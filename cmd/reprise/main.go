@@ -3,6 +3,7 @@
 //	reprise [FILE.ini] [--OPTION VALUE]...   serve
 //	reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
 //	reprise forget --sni NAME|--all|...      make all nodes forget sessions
+//	reprise repeater-key FILE                print the key of a repeater for a cluster secret
 //	reprise demo                             serve a self-signed demonstration
 //	reprise version
 //	reprise --help
@@ -27,6 +28,7 @@ const usage = `Reprise terminates TLS and lets clients resume their sessions.
   reprise [FILE.ini] [--OPTION VALUE]...   serve
   reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
   reprise forget --sni NAME|--all|...      make all nodes forget sessions
+  reprise repeater-key FILE                print the key of a repeater for a cluster secret
   reprise demo                             serve a self-signed demonstration
   reprise version
 
@@ -48,7 +50,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	command := "serve"
 	if len(args) > 0 {
 		switch args[0] {
-		case "check", "demo", "forget", "version":
+		case "check", "demo", "forget", "repeater-key", "version":
 			command, args = args[0], args[1:]
 		}
 	}
@@ -60,6 +62,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		err = check(args, stdout, stderr)
 	case "forget":
 		err = forget(args, stdout)
+	case "repeater-key":
+		err = repeaterKey(args, stdout)
 	case "demo":
 		err = demo(args, stdout, stderr)
 	default:
@@ -123,5 +127,5 @@ func serve(args []string, stderr io.Writer) error {
 	for _, w := range c.Warnings {
 		fmt.Fprintf(stderr, "reprise: warning: %s\n", w)
 	}
-	return runNode(c, stderr, nil)
+	return runNode(c, stderr)
 }

@@ -31,15 +31,16 @@ import (
 
 // A node is everything one process runs, wired from its configuration.
 type node struct {
-	config   *config.Config
-	caches   []*cache.Cache
-	sessions *sessions // nil if no session is ever resumed
-	id       replicate.ID
-	poller   *replicate.Poller // nil without peers
-	workers  *workpool.Pool
-	engine   *engine.Engine
-	pools    []*backend.Pool // by listener
-	log      *asynclog.Writer
+	config    *config.Config
+	caches    []*cache.Cache
+	sessions  *sessions // nil if no session is ever resumed
+	id        replicate.ID
+	poller    *replicate.Poller // nil without peers
+	repeaters []*replicate.Repeater
+	workers   *workpool.Pool
+	engine    *engine.Engine
+	pools     []*backend.Pool // by listener
+	log       *asynclog.Writer
 
 	stats *stats.JSONServer
 	admin *stats.AdminServer
@@ -52,17 +53,18 @@ type node struct {
 // logLines is how many lines may wait for a slow log.
 const logLines = 1024
 
-// runNode runs a node until a signal ends it. ready, if not nil, is called once
-// it serves.
-func runNode(c *config.Config, logTo io.Writer, ready func(*node)) error {
+// runNode runs a node until a signal ends it.
+func runNode(c *config.Config, logTo io.Writer) error {
 	log := asynclog.New(logTo, logLines)
 	defer log.Close()
 	slog.SetDefault(slog.New(logHandler(c, log)))
 	tuneRuntime(&c.Tuning)
 
-	signals := make(chan os.Signal, 2)
+	signals, reloads := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(reloads, syscall.SIGHUP)
 	defer signal.Stop(signals)
+	defer signal.Stop(reloads)
 
 	n, err := newNode(c, log)
 	if err != nil {
@@ -70,9 +72,7 @@ func runNode(c *config.Config, logTo io.Writer, ready func(*node)) error {
 	}
 	n.start()
 	slog.Info("serving", "version", version, "listen", n.engine.Addresses(), "loops", c.Tuning.Loops)
-	if ready != nil {
-		ready(n)
-	}
+	go n.reloadOn(reloads)
 
 	slog.Info("draining", "signal", <-signals, "at_most", c.Tuning.DrainTimeout)
 	ctx, cancel := context.WithTimeout(context.Background(), c.Tuning.DrainTimeout)
@@ -128,6 +128,9 @@ func newNode(c *config.Config, log *asynclog.Writer) (n *node, err error) {
 		}
 	}()
 	for _, cc := range c.Caches {
+		if len(c.TLS) == 0 {
+			break // a repeater keeps no sessions
+		}
 		made, err := cache.New(cache.Options{Name: cc.Name, Items: cc.Items, KeyLen: cc.KeySize, BlockLen: cc.BlockSize})
 		if err != nil {
 			return n, err
@@ -152,6 +155,9 @@ func newNode(c *config.Config, log *asynclog.Writer) (n *node, err error) {
 	if err := n.share(secrets); err != nil {
 		return n, err
 	}
+	if err := n.openRepeaters(secrets); err != nil {
+		return n, err
+	}
 	if n.engine, err = engine.New(n.engineOptions(), listeners); err != nil {
 		return n, err
 	}
@@ -167,6 +173,9 @@ func newNode(c *config.Config, log *asynclog.Writer) (n *node, err error) {
 func (n *node) start() {
 	if n.poller != nil {
 		n.poller.Start()
+	}
+	for _, r := range n.repeaters {
+		r.Start()
 	}
 	n.engine.Start()
 }
@@ -197,6 +206,9 @@ func (n *node) release() (err error) {
 	}
 	if n.poller != nil {
 		err = n.poller.Close()
+	}
+	for _, r := range n.repeaters {
+		err = errors.Join(err, r.Close())
 	}
 	if n.workers != nil {
 		n.workers.Close()
@@ -279,6 +291,9 @@ func maxConnections(t *config.Tuning) int {
 
 // listeners prepares each configured listener for the engine.
 func (n *node) listeners(secrets [][]byte) ([]engine.Listener, error) {
+	if len(n.config.TLS) == 0 {
+		return nil, nil
+	}
 	keys, err := tlsconn.NewHandleKeys(secrets...)
 	if err != nil {
 		return nil, err
@@ -295,21 +310,28 @@ func (n *node) listeners(secrets [][]byte) ([]engine.Listener, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", l.Source, err)
 		}
-		base, err := n.tlsConfig(l)
+		tls, err := n.tlsServers(l, keys)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", l.Source, err)
+			return nil, err
 		}
-		base.Handles = keys
-		list = append(list, engine.Listener{
-			Network: network, Address: address, Backends: pool,
-			TLS: func(now func() time.Time) (*tlsconn.Server, error) {
-				c := *base
-				c.Now = now
-				return tlsconn.NewServer(c)
-			},
-		})
+		list = append(list, engine.Listener{Network: network, Address: address, Backends: pool, TLS: tls})
 	}
 	return list, nil
+}
+
+// tlsServers loads what a listener needs, and returns what makes its server for
+// each loop.
+func (n *node) tlsServers(l *config.TLSListener, keys *tlsconn.HandleKeys) (func(now func() time.Time) (*tlsconn.Server, error), error) {
+	base, err := n.tlsConfig(l)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", l.Source, err)
+	}
+	base.Handles = keys
+	return func(now func() time.Time) (*tlsconn.Server, error) {
+		c := *base
+		c.Now = now
+		return tlsconn.NewServer(c)
+	}, nil
 }
 
 func newPool(l *config.TLSListener, grace time.Duration) (*backend.Pool, error) {

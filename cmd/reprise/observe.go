@@ -52,6 +52,9 @@ func (n *node) registry() *stats.Registry {
 			r.Register(fmt.Sprintf("store%d", i+1), func() any { return st.Stats() })
 		}
 	}
+	for i, repeater := range n.repeaters {
+		r.Register(fmt.Sprintf("repeater%d", i+1), func() any { return repeater.Stats() })
+	}
 	r.Register("log", func() any { return logStats{Dropped: n.log.Dropped()} })
 	return r
 }

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"reprise/internal/nettest"
+	"reprise/replicate"
+)
+
+// quiet makes nodes say nothing once they know each other, so that datagrams can
+// be counted.
+var quiet = []string{"--cache-udp-heartbeat=1m", "--cache-udp-dead-after=1h", patientLookup}
+
+// awaitQuiet waits until nodes that were started quiet have introduced themselves.
+func (f *fleet) awaitQuiet() {
+	f.t.Helper()
+	var last uint64
+	equal := 0
+	nettest.Eventually(f.t, patience, func() bool {
+		var sent uint64
+		for _, s := range f.running() {
+			sent += s.shared().Replication.SentDatagrams
+		}
+		if equal++; sent != last {
+			equal = 0
+		}
+		last = sent
+		return equal == 15
+	}, "nobody sends anything")
+}
+
+// secretOf returns what must never be in clear anywhere: the master secret of
+// TLS 1.2 or the PSK of TLS 1.3.
+func secretOf(t *testing.T, session *tls.ClientSessionState) []byte {
+	t.Helper()
+	_, state, err := session.ResumptionState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := state.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const before = 2 + 1 + 2 + 8 // version, type, cipher suite, time
+	secret := encoded[before+1:][:encoded[before]]
+	if len(secret) < 32 {
+		t.Fatalf("a secret of %d bytes", len(secret))
+	}
+	return secret
+}
+
+// TestDatagramsTellNothing: whoever reads along learns no secret of a session.
+func TestDatagramsTellNothing(t *testing.T) {
+	for _, mode := range fleetModes {
+		t.Run(mode, func(t *testing.T) {
+			f := newFleet(t, 2, mode, patientLookup)
+			n := newNetwork(f)
+			n.capture()
+			f.runAll()
+			var secrets [][]byte
+			forEachVersion(t, func(t *testing.T, version uint16) {
+				var keyLog bytes.Buffer
+				config, w := walletConfig(f.pki, version)
+				config.KeyLogWriter = &keyLog
+				for i := range 20 {
+					if i%4 == 0 {
+						w.session = nil
+					}
+					f.awaitPushed()
+					state := askLine(t, f.tls(i%2), config)
+					if want := i%4 > 0; state.DidResume != want {
+						t.Errorf("visit %d: resumed is %v, want %v", i, state.DidResume, want)
+					}
+					secrets = append(secrets, secretOf(t, w.session))
+				}
+				if master := fmt.Sprintf("%x", secrets[len(secrets)-1]); version == tls.VersionTLS12 && !strings.Contains(keyLog.String(), master) {
+					t.Errorf("%s is not the master secret of a connection", master)
+				}
+			})
+			var all []byte
+			for _, c := range n.captured() {
+				all = append(all, c.datagram...)
+			}
+			for _, secret := range secrets {
+				for begin := range len(secret) - 16 { // no part of it either
+					if bytes.Contains(all, secret[begin:begin+16]) {
+						t.Fatalf("a secret is in one of %d datagrams", len(n.captured()))
+					}
+				}
+			}
+			// Each of them crossed the network twice or more.
+			if len(all) < len(secrets)/5*200 {
+				t.Errorf("only %d bytes captured", len(all))
+			}
+		})
+	}
+}
+
+// TestHostileDatagrams: what nobody who has the secret has just sent is dropped,
+// and counted by what is wrong with it.
+func TestHostileDatagrams(t *testing.T) {
+	f := newFleet(t, 2, "pull", quiet...)
+	n := newNetwork(f)
+	n.capture()
+	f.runAll()
+	f.awaitQuiet()
+	var genuine []byte
+	for _, c := range n.captured() {
+		// Not what asks whether a peer is a repeater.
+		if _, reason := replicate.ParseHeader(c.datagram); reason == replicate.Opened && c.from == 0 {
+			genuine = c.datagram
+		}
+	}
+	const versionAt, keyAt = 0, 1
+	flip := func(from, to int) (list [][]byte) {
+		for bit := 8 * from; bit < 8*to; bit++ {
+			flipped := bytes.Clone(genuine)
+			flipped[bit/8] ^= 1 << (bit % 8)
+			list = append(list, flipped)
+		}
+		return list
+	}
+	cut := func(from, to int) (list [][]byte) {
+		for size := from; size < to; size++ {
+			list = append(list, genuine[:size])
+		}
+		return list
+	}
+	for _, test := range []struct {
+		name   string
+		from   int
+		list   [][]byte
+		reason string
+	}{
+		{"version", 0, flip(versionAt, keyAt), "foreign_version"},
+		{"key id", 0, flip(keyAt, keyAt+1), "foreign_key"},
+		{"any other bit", 0, flip(keyAt+1, len(genuine)), "not_authentic"},
+		{"cut in the header", 0, cut(1, replicate.DatagramOverhead), "too_short"},
+		{"cut behind it", 0, cut(replicate.DatagramOverhead, len(genuine)), "not_authentic"},
+		{"replayed", 0, [][]byte{genuine, genuine, genuine}, "replayed"},
+		{"reflected", 1, [][]byte{genuine, genuine}, "reflected"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := f.nodes[1-test.from]
+			before := s.shared().Replication
+			for _, d := range test.list {
+				n.inject(test.from, 1-test.from, d)
+			}
+			all := uint64(len(test.list))
+			nettest.Eventually(t, patience, func() bool {
+				return s.shared().Replication.ReceivedDatagrams >= before.ReceivedDatagrams+all
+			}, "%d datagrams arrive", all)
+			after := s.shared().Replication
+			got := since(after.Dropped, before.Dropped)
+			// A sender that nobody knows is not even looked at if there are many.
+			if got[test.reason]+got["too_many_strangers"] != all || len(test.list) < 20 && got[test.reason] != all {
+				t.Errorf("%d datagrams dropped as %v, want all as %s", all, got, test.reason)
+			}
+			if len(after.Peers) != 1 || after.SentDatagrams != before.SentDatagrams {
+				t.Errorf("%d peers, %d datagrams sent: something was believed", len(after.Peers), after.SentDatagrams-before.SentDatagrams)
+			}
+		})
+	}
+	config, _ := walletConfig(f.pki, tls.VersionTLS13)
+	askLine(t, f.tls(0), config)
+	if !askLine(t, f.tls(1), config).DidResume {
+		t.Error("the nodes do not speak any more")
+	}
+}
+
+// TestForgedHandlesAskNobody: strangers cannot make a node send. See
+// TestAMillionForgedHandles in tlsconn for more of them.
+func TestForgedHandlesAskNobody(t *testing.T) {
+	forged := 1000
+	if raceEnabled {
+		forged = 100
+	}
+	f := startFleet(t, 2, "pull", quiet...)
+	f.awaitQuiet()
+	forEachVersion(t, func(t *testing.T, version uint16) {
+		config, w := walletConfig(f.pki, version)
+		askLine(t, f.tls(0), config)
+		handle, _, err := w.session.ResumptionState()
+		if err != nil {
+			t.Fatal(err)
+		}
+		random := rand.New(rand.NewPCG(1, 2))
+		before := f.nodes[1].shared()
+		for range forged {
+			h := bytes.Clone(handle)
+			for i := 2 + random.IntN(len(h)-2); i < len(h); i++ {
+				h[i] = byte(random.Uint32())
+			}
+			h[len(h)-1] = ^handle[len(h)-1]
+			if askLine(t, f.tls(1), offering(config, withHandle(t, w.session, h))).DidResume {
+				t.Fatalf("%x was taken for genuine", h)
+			}
+		}
+		after := f.nodes[1].shared()
+		sent, asked := after.Replication.SentDatagrams-before.Replication.SentDatagrams, after.Replication.Lookups.Asked-before.Replication.Lookups.Asked
+		if sent != 0 || asked != 0 {
+			t.Errorf("%d forged handles: %d questions and %d datagrams, want none", forged, asked, sent)
+		}
+		if got := since(after.Engine.TLS.Outcomes, before.Engine.TLS.Outcomes)["bad_handle"]; got != uint64(forged) {
+			t.Errorf("bad_handle: got %d, want %d", got, forged)
+		}
+		if !askLine(t, f.tls(1), offering(config, w.session)).DidResume {
+			t.Error("the genuine handle: not resumed")
+		}
+		if now := f.nodes[1].shared().Replication.Lookups; now.Asked != after.Replication.Lookups.Asked+1 {
+			t.Errorf("the genuine handle: %d questions, want 1", now.Asked-after.Replication.Lookups.Asked)
+		}
+	})
+}
+
+// TestDifferentSecrets is the likeliest mistake, and so is said plainly and once.
+func TestDifferentSecrets(t *testing.T) {
+	f := newFleet(t, 3, "push+pull", "--cache-udp-heartbeat=50ms", "--cache-udp-dead-after=1s")
+	for i, text := range []string{"a secret of the fleet", "a secret of the fleet", "another secret, by mistake"} {
+		path := filepath.Join(t.TempDir(), "secret")
+		if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f.run(i, "--cluster-secret-file="+path)
+	}
+	for i, strangers := range [][]int{{2}, {2}, {0, 1}} {
+		s := f.nodes[i]
+		nettest.Eventually(t, patience, func() bool {
+			d := s.shared().Replication.Dropped
+			// Ids of keys have one byte, so those of two secrets may be the same.
+			return d["foreign_key"]+d["not_authentic"]+d["too_many_strangers"] >= 20
+		}, "node %d drops what it cannot open", i)
+		const line = " sends datagrams this node cannot open: do both have the same cluster-secret-file / key?"
+		for j := range f.nodes {
+			want := 0
+			for _, stranger := range strangers {
+				if stranger == j {
+					want = 1
+				}
+			}
+			if got := strings.Count(s.Stderr(), f.udp(j)+line); got != want {
+				t.Errorf("node %d says %d times of node %d that it %s; want %d", i, got, j, line, want)
+			}
+		}
+	}
+	config, _ := walletConfig(f.pki, tls.VersionTLS13)
+	askLine(t, f.tls(2), config)
+	before := f.nodes[0].document()
+	if askLine(t, f.tls(0), config).DidResume {
+		t.Error("resumed what a stranger made")
+	}
+	f.nodes[0].wantOutcomes(before, map[string]uint64{"bad_handle": 1})
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"io"
+	"testing"
+	"time"
+
+	"reprise/config"
+	"reprise/internal/asynclog"
+	"reprise/internal/nettest"
+	"reprise/tlsconn"
+)
+
+// TestJoinLargeFleet: a node that starts beside one with many sessions has them
+// within seconds, and both serve meanwhile.
+func TestJoinLargeFleet(t *testing.T) {
+	sessions := 200_000
+	if raceEnabled {
+		sessions = 10_000
+	}
+	const cacheOption = "--cache2=name=ssl,items=250000,keysize=128,blocksize=4096"
+	f := newFleet(t, 2, "push+pull", cacheOption, patientLookup)
+	f.backend = nettest.Serve(t, nettest.Echo).Addr
+	donor := donorNode(t, f.args(0))
+	state := make([]byte, 600) // as long as one for a client without certificate, about
+	for range sessions {
+		var key tlsconn.Key
+		rand.Read(key[:])
+		rand.Read(state)
+		now := monotonic(time.Now())
+		donor.sessions.cache.Put(key[:], state, uint8(tlsconn.SourceLocal), now, now+int64(time.Hour))
+	}
+	donor.start()
+	wallets := map[uint16]*wallet{}
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		client, w := walletConfig(f.pki, version)
+		visit(t, f.tls(0), client)
+		wallets[version] = w
+	}
+	fresh := with(clientConfig(f.pki), noResumption)
+	stop := pinging(t, f.tls(0), fresh)
+	var alone chronicle
+	for range 100 {
+		begun := time.Now()
+		visit(t, f.tls(0), fresh)
+		alone = append(alone, time.Since(begun))
+	}
+	keptAlone := stop()
+
+	stop = pinging(t, f.tls(0), fresh)
+	defer stop()
+	begun := time.Now()
+	f.run(1)
+	var giving, joining chronicle
+	nettest.Eventually(t, patience, func() bool {
+		for i, took := range []*chronicle{&giving, &joining} {
+			begun := time.Now()
+			visit(t, f.tls(i), fresh)
+			*took = append(*took, time.Since(begun))
+		}
+		return f.nodes[1].document().Caches[0].Items >= sessions*99/100
+	}, "99 %% of the sessions are there")
+	t.Logf("99 %% of %d sessions are there %v after the start of the process", sessions, time.Since(begun).Round(time.Millisecond))
+	t.Logf("donor alone: connections %v; an established flow %v", alone, keptAlone)
+	t.Logf("giving:      connections %v; an established flow %v", giving, stop())
+	t.Logf("joining:     connections %v", joining)
+	turn := donor.engine.Stats().Flows.Turn
+	t.Logf("donor's loop: p99 of a turn %v", turn.Quantile(0.99))
+	nettest.Eventually(t, patience, func() bool { return f.nodes[1].shared().Replication.Join == "done" }, "the join ends")
+
+	for version, w := range wallets {
+		client, _ := walletConfig(f.pki, version)
+		before := f.nodes[1].document()
+		wantResumed(t, f.tls(1), offering(client, w.session), true)
+		f.nodes[1].wantOutcomes(before, map[string]uint64{"resumed_pushed": 1})
+	}
+}
+
+// donorNode makes a node in this process, so that its memory can be filled. It does
+// not serve yet.
+func donorNode(t *testing.T, args []string) *node {
+	t.Helper()
+	c, err := config.Parse(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := asynclog.New(io.Discard, logLines)
+	t.Cleanup(log.Close)
+	n, err := newNode(c, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		n.drain(ctx)
+		if err := n.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}

@@ -1,0 +1,80 @@
+package replicate_test
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"reprise/replicate"
+)
+
+// sessions is the least that a memory can be.
+type sessions map[replicate.Key]string
+
+func (s sessions) Put(key replicate.Key, value []byte, _ time.Duration, _ bool) {
+	s[key] = string(value)
+}
+
+func (s sessions) Find(dst []byte, key replicate.Key) ([]byte, time.Duration, bool) {
+	value, ok := s[key]
+	return append(dst, value...), time.Minute, ok
+}
+func (s sessions) Delete(key replicate.Key, _ time.Duration) { delete(s, key) }
+func (s sessions) Scan(uint64, func(replicate.Key, []byte, time.Duration)) uint64 {
+	return 0
+}
+func (s sessions) Forget(_ replicate.ForgetScope, _ uint64, done func(int)) { done(0) }
+
+// wire is a network of two: what one sends, the other finds in its queue.
+type wire struct{ out *[][]byte }
+
+func (w wire) Send(_ netip.AddrPort, datagram []byte) {
+	*w.out = append(*w.out, append([]byte(nil), datagram...))
+}
+func (w wire) Broadcast(datagram []byte) { w.Send(netip.AddrPort{}, datagram) }
+
+// Example connects two nodes without a socket: a Node is the protocol as a value.
+func Example() {
+	secret, err := replicate.NewSecret([]byte("32 random bytes, from a file...."))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	start := func(memory sessions, out *[][]byte) *replicate.Node {
+		return replicate.NewNode(replicate.Options{
+			ID: replicate.NewID(), Secrets: []replicate.Secret{secret}, Mode: replicate.PushPull,
+			DatagramLen: 1200, Heartbeat: time.Second, DeadAfter: 3 * time.Second,
+			LookupTimeout: 5 * time.Millisecond, MaxQuestions: 100, SnapshotRate: 1 << 20,
+		}, memory, wire{out})
+	}
+	var toA, toB [][]byte
+	a, b := start(sessions{}, &toB), start(sessions{}, &toA)
+	var now time.Duration
+	deliver := func() {
+		for range 10 {
+			now += time.Millisecond
+			a.Tick(now)
+			b.Tick(now)
+			for _, d := range toA {
+				a.Receive(now, netip.AddrPort{}, d)
+			}
+			toA = nil
+			for _, d := range toB {
+				b.Receive(now, netip.AddrPort{}, d)
+			}
+			toB = nil
+		}
+	}
+	deliver() // they challenge each other
+
+	key := replicate.Key{1}
+	a.Publish(now, &replicate.Update{Kind: replicate.UpdateSession, Key: key, Lifetime: time.Minute, Value: []byte("state")})
+	a.Flush(now)
+	deliver()
+	a.Ask(now, &replicate.Question{Key: key, Answer: func(value []byte, _ time.Duration, ok bool) {
+		fmt.Println("the other node has it:", string(value), ok)
+	}})
+	deliver()
+	// Output:
+	// the other node has it: state true
+}

@@ -1,0 +1,178 @@
+package replicate
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// slotMemory is a Memory like a cache: fixed places, chosen by the key, and no
+// allocation.
+type slotMemory struct {
+	slots             []memorySlot
+	putLen, deleteLen int
+}
+
+type memorySlot struct {
+	key   Key
+	len   int
+	value [512]byte
+}
+
+func newSlotMemory() *slotMemory { return &slotMemory{slots: make([]memorySlot, 1<<14)} }
+
+func (m *slotMemory) slot(key Key) *memorySlot {
+	return &m.slots[(int(key[6])<<8|int(key[7]))%len(m.slots)]
+}
+
+func (m *slotMemory) Put(key Key, value []byte, _ time.Duration, _ bool) {
+	s := m.slot(key)
+	s.key, s.len = key, copy(s.value[:], value)
+	m.putLen++
+}
+
+func (m *slotMemory) Find(dst []byte, key Key) ([]byte, time.Duration, bool) {
+	s := m.slot(key)
+	if s.key != key {
+		return dst, 0, false
+	}
+	return append(dst, s.value[:s.len]...), time.Minute, true
+}
+
+func (m *slotMemory) Delete(key Key, _ time.Duration) {
+	if s := m.slot(key); s.key == key {
+		*s = memorySlot{}
+	}
+	m.deleteLen++
+}
+
+func (m *slotMemory) Scan(uint64, func(Key, []byte, time.Duration)) uint64 { return 0 }
+func (m *slotMemory) Forget(_ ForgetScope, _ uint64, done func(int))       { done(0) }
+
+// sink is a Transport that keeps the last datagram only.
+type sink struct{ last []byte }
+
+func (s *sink) Send(_ netip.AddrPort, datagram []byte) { s.last = append(s.last[:0], datagram...) }
+func (s *sink) Broadcast(datagram []byte)              { s.last = append(s.last[:0], datagram...) }
+
+// pairOf returns a node, and the sealer of a peer that it believes.
+func pairOf(t testing.TB) (n *Node, m *slotMemory, out *sink, peer *Sealer) {
+	m, out = newSlotMemory(), new(sink)
+	o := Options{
+		ID: NewID(), Secrets: []Secret{testSecret(t, "a cluster secret for tests")}, DatagramLen: 1200,
+		Heartbeat: time.Second, DeadAfter: time.Hour, LookupTimeout: 5 * time.Millisecond, MaxQuestions: 1024, SnapshotRate: 1 << 20,
+	}
+	n = NewNode(o, m, out)
+	id := NewID()
+	peer = NewSealer(o.Secrets[0], id)
+	n.Receive(0, elsewhere, peer.Seal(nil, Heartbeat{}.Append(nil)))
+	p := n.peers[id]
+	n.Receive(0, elsewhere, peer.Seal(nil, Response{To: o.ID.Short(), Nonce: p.nonce}.Append(nil)))
+	if !p.introduced {
+		t.Fatal("not introduced")
+	}
+	return n, m, out, peer
+}
+
+// No session allocates on its way out or in, nor when it is given to a node that
+// asks. (The outbox allocates the memory of each batch it keeps in its first lap.)
+func TestNodeDoesNotAllocate(t *testing.T) {
+	n, m, _, peer := pairOf(t)
+	now, key := time.Duration(0), 0
+	u := benchSession
+	publish := func() {
+		for range 4 {
+			key++
+			u.Key = simKey(key)
+			n.Publish(now, &u)
+		}
+		n.Flush(now)
+	}
+	for range keptLen {
+		publish()
+	}
+	records := pack(benchSession, benchSession, benchSession, benchSession)
+	seq := uint64(0)
+	messages, datagram := make([]byte, 0, 1200), make([]byte, 0, 1200)
+	receive := func() {
+		seq++
+		messages = Batch{Seq: seq, Records: records}.Append(messages[:0])
+		datagram = peer.Seal(datagram[:0], messages)
+		n.Receive(now, elsewhere, datagram)
+	}
+	m.Put(keyA, benchSession.Value, time.Minute, false)
+	answer := func() {
+		messages = Ask{To: n.o.ID.Short(), Question: 1, Key: keyA}.Append(messages[:0])
+		datagram = peer.Seal(datagram[:0], messages)
+		n.Receive(now, elsewhere, datagram)
+	}
+	beat := func() {
+		messages = Heartbeat{Newest: seq, Oldest: 1}.Append(messages[:0])
+		datagram = peer.Seal(datagram[:0], messages)
+		n.Receive(now, elsewhere, datagram)
+		now += time.Second
+		n.Tick(now)
+	}
+	for _, test := range []struct {
+		name string
+		f    func()
+	}{{"publish and flush", publish}, {"receive a batch", receive}, {"answer a question", answer}, {"heartbeat and echo", beat}} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := testing.AllocsPerRun(1000, test.f); got != 0 {
+				t.Errorf("%v allocations", got)
+			}
+		})
+	}
+	if m.putLen < 4000 || n.counts.answered.Load() < 1000 {
+		t.Errorf("%d sessions arrived, %d questions were answered: nothing was tested", m.putLen, n.counts.answered.Load())
+	}
+}
+
+// A question costs the asker what it remembers of it, once for each miss.
+func TestAskAllocatesOnce(t *testing.T) {
+	n, _, _, peer := pairOf(t)
+	answered := 0
+	q := &Question{Key: keyA, Owner: peer.next.Sender.Short(), Answer: func([]byte, time.Duration, bool) { answered++ }}
+	messages, datagram := make([]byte, 0, 1200), make([]byte, 0, 1200)
+	got := testing.AllocsPerRun(1000, func() {
+		n.Ask(0, q)
+		messages = Answer{To: n.o.ID.Short(), Question: n.questions.last, Record: Update{Kind: UpdateSession, Key: keyA, Value: benchSession.Value}}.Append(messages[:0])
+		datagram = peer.Seal(datagram[:0], messages)
+		n.Receive(0, elsewhere, datagram)
+	})
+	if got > 1 || answered != 1001 {
+		t.Errorf("%v allocations, want at most 1; %d answers", got, answered)
+	}
+}
+
+func TestPublishDoesNotAllocate(t *testing.T) {
+	p := loopbackFleet(t, 2, nil)[0]
+	u := benchSession
+	publish := func() { p.Publish(u) }
+	for range 3 * keptLen {
+		publish()
+	}
+	if got := testing.AllocsPerRun(1000, publish); got != 0 {
+		t.Errorf("%v allocations", got)
+	}
+}
+
+// Statistics may be read while the node works.
+func TestStatsWhileRunning(t *testing.T) {
+	fleet := loopbackFleet(t, 3, nil)
+	done := make(chan Stats)
+	go func() {
+		var s Stats
+		for range 200 {
+			s = fleet[0].Stats()
+		}
+		done <- s
+	}()
+	for i := range 2000 {
+		fleet[i%3].make(simKey(i), "session")
+	}
+	s := <-done
+	if s.ID != fleet[0].node.o.ID.String() || len(s.Peers) != 2 || s.ReceivedDatagrams == 0 {
+		t.Errorf("got %+v", s)
+	}
+}

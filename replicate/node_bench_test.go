@@ -1,0 +1,166 @@
+package replicate
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reprise/internal/nettest"
+)
+
+// BenchmarkPublish tells three peers of sessions as fast as the poller takes them,
+// all on the cores of this machine. A loop would drop what the ring refuses; here
+// it is tried again.
+func BenchmarkPublish(b *testing.B) {
+	p := benchFleet(b, 4)[0]
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		for !p.Publish(benchSession) {
+			runtime.Gosched()
+		}
+	}
+	perSecond(b, b.N)
+}
+
+func benchFleet(b *testing.B, n int) (fleet []*Poller) {
+	var addrs []netip.AddrPort
+	for range n {
+		addrs = append(addrs, netip.MustParseAddrPort(nettest.FreeAddr(b)))
+	}
+	for i := range n {
+		network := Network{Listen: addrs[i : i+1], BufferLen: 4 << 20}
+		for j, a := range addrs {
+			if j != i {
+				network.Peers = append(network.Peers, a)
+			}
+		}
+		p, err := NewPoller(PollerOptions{Network: network, RingLen: 8192}, Options{
+			ID: NewID(), Secrets: []Secret{testSecret(b, "a cluster secret for tests")}, DatagramLen: 1200,
+			Heartbeat: 50 * time.Millisecond, DeadAfter: time.Second, LookupTimeout: 5 * time.Millisecond, MaxQuestions: 1024, SnapshotRate: 1 << 20,
+		}, newSlotMemory())
+		if err != nil {
+			b.Fatal(err)
+		}
+		p.Start()
+		b.Cleanup(func() { p.Close() })
+		fleet = append(fleet, p)
+	}
+	for _, p := range fleet {
+		nettest.Eventually(b, 10*time.Second, func() bool {
+			believed := 0
+			for _, s := range p.Stats().Peers {
+				believed += int(s.Introduced)
+			}
+			return believed == n-1
+		}, "nodes were not introduced")
+	}
+	return fleet
+}
+
+// BenchmarkReceive is a session's way from the datagram into a memory like a
+// cache, without the socket; an operation is a session. The clock stands still for
+// the datagrams to be made.
+func BenchmarkReceive(b *testing.B) {
+	n, m, _, peer := pairOf(b)
+	const lap = 1 << 12 // datagrams
+	var slab []byte
+	var datagrams [][]byte
+	seq, perBatch := uint64(0), 0
+	next := func() {
+		slab, datagrams = slab[:0], datagrams[:0]
+		for range lap {
+			packer := NewBatchPacker(1200 - DatagramOverhead - BatchOverhead)
+			perBatch = 0
+			for packer.TryAdd(&benchSession) {
+				perBatch++
+			}
+			seq++
+			datagrams = append(datagrams, peer.Seal(nil, Batch{Seq: seq, Records: packer.Records()}.Append(nil)))
+		}
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	sessions := 0
+	for i := 0; sessions < b.N; i++ {
+		if i%lap == 0 {
+			b.StopTimer()
+			next()
+			b.StartTimer()
+		}
+		n.Receive(0, elsewhere, datagrams[i%lap])
+		sessions += perBatch
+	}
+	b.StopTimer()
+	if m.putLen != sessions {
+		b.Fatalf("%d of %d sessions arrived", m.putLen, sessions)
+	}
+	perSecond(b, sessions)
+}
+
+// BenchmarkSendPath is what the system call path costs for one datagram of 1200
+// bytes on loopback, to a socket that nobody reads.
+func BenchmarkSendPath(b *testing.B) {
+	for _, peers := range []int{1, 3, 30} {
+		b.Run(fmt.Sprintf("peers=%d", peers), func(b *testing.B) {
+			sinkSocket, err := openSockets(&Network{Listen: []netip.AddrPort{netip.MustParseAddrPort(nettest.FreeAddr(b))}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer sinkSocket.close()
+			network := Network{}
+			for range peers {
+				network.Peers = append(network.Peers, sinkSocket.list[0].addr)
+			}
+			s, err := openSockets(&network)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.close()
+			if err := unix.SetsockoptInt(sinkSocket.list[0].fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20); err != nil {
+				b.Fatal(err)
+			}
+			datagram := make([]byte, 1200)
+			b.ReportAllocs()
+			b.ResetTimer()
+			sent := 0
+			for sent < b.N {
+				for len(s.pending) < batchLen {
+					s.Broadcast(datagram)
+				}
+				sent += len(s.pending)
+				s.flush()
+			}
+			b.ReportMetric(float64(sent)/b.Elapsed().Seconds(), "datagrams/s")
+		})
+	}
+}
+
+// BenchmarkTick is what looking after silent peers costs a turn of the poller.
+func BenchmarkTick(b *testing.B) {
+	for _, peers := range []int{3, 30, 300, maxPeers} {
+		b.Run(fmt.Sprintf("peers=%d", peers), func(b *testing.B) {
+			n, _, _, _ := pairOf(b)
+			for len(n.peers) < peers {
+				n.meet(NewID(), NewOpener(n.o.Secrets, NewID())).introduced = true
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				n.Tick(0)
+			}
+		})
+	}
+}
+
+// BenchmarkPeer says how many bytes a node remembers of another.
+func BenchmarkPeer(b *testing.B) {
+	n, _, _, _ := pairOf(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		n.removePeer(n.meet(NewID(), NewOpener(n.o.Secrets, NewID())))
+	}
+}

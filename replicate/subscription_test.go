@@ -1,0 +1,283 @@
+package replicate
+
+import (
+	"bytes"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// The bytes here were computed apart from this package, with Python's hmac
+// module, from the comment in subscription.go alone.
+
+func TestRepeaterKey(t *testing.T) {
+	secret, err := NewSecret([]byte("0123456789abcdef"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := unhex(t, "d2babebed5a140080f4dc52587a937ed130a78d2befe746d5a7d2de66125a0b5")
+	if got := RepeaterKey(secret); !bytes.Equal(got, want) {
+		t.Errorf("got %x, want %x", got, want)
+	}
+	secret.Wipe()
+	defer func() {
+		if recover() == nil {
+			t.Error("a wiped secret has a key")
+		}
+	}()
+	RepeaterKey(secret)
+}
+
+func TestControlBytes(t *testing.T) {
+	m := newMAC(unhex(t, "d2babebed5a140080f4dc52587a937ed130a78d2befe746d5a7d2de66125a0b5"))
+	nonce := Nonce(unhex(t, "000102030405060708090a0b0c0d0e0f"))
+	biscuit := cookie(unhex(t, "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"))
+	for _, tt := range []struct {
+		control control
+		want    string
+	}{
+		{
+			control{kind: controlSubscribe, nonce: nonce},
+			`f1 01 000102030405060708090a0b0c0d0e0f 00000000000000000000000000000000 00000000 bd091c2bf9e6950f060214f446f5f23a`,
+		},
+		{
+			control{kind: controlChallenge, nonce: nonce, cookie: biscuit},
+			`f1 02 000102030405060708090a0b0c0d0e0f a0a1a2a3a4a5a6a7a8a9aaabacadaeaf 00000000 e09b2e20850a9bf004b2baa454d1e8a5`,
+		},
+		{
+			control{kind: controlAccepted, nonce: nonce, cookie: biscuit, lifetime: 10 * time.Second},
+			`f1 03 000102030405060708090a0b0c0d0e0f a0a1a2a3a4a5a6a7a8a9aaabacadaeaf 00002710 7e9314c87ef19aab09f8ae1816ccaaa9`,
+		},
+	} {
+		b := tt.control.append([]byte("kept"), m)[4:]
+		if !bytes.Equal(b, unhex(t, tt.want)) {
+			t.Errorf("%+v:\n got %x\nwant %s", tt.control, b, tt.want)
+		}
+		if got, ok := parseControl(b); !ok || got != tt.control || !m.verify(b) {
+			t.Errorf("got %+v, %v, want %+v", got, ok, tt.control)
+		}
+	}
+}
+
+func TestCookie(t *testing.T) {
+	const epoch = 10 * time.Second
+	v4, v6 := netip.MustParseAddrPort("192.0.2.1:7171"), netip.MustParseAddrPort("[2001:db8::1]:7171")
+	j := &cookieJar{mac: newMAC(bytes.Repeat([]byte("j"), 32)), epoch: epoch}
+	at := 35 * time.Second // epoch 3
+	for addr, want := range map[netip.AddrPort]string{v4: "593eb8b75533131a3fffa09e8ac8e0a8", v6: "c81c280dee56462e6132b867df5f965d"} {
+		if got := j.make(at, addr); got != cookie(unhex(t, want)) {
+			t.Errorf("%v: got %x, want %v", addr, got, want)
+		}
+	}
+	c := j.make(at, v4)
+	for _, tt := range []struct {
+		name string
+		jar  *cookieJar
+		at   time.Duration
+		addr netip.AddrPort
+		want bool
+	}{
+		{"at once", j, at, v4, true},
+		{"in the next epoch", j, 49 * time.Second, v4, true},
+		{"in the one after", j, 50 * time.Second, v4, false},
+		{"in the one before", j, 29 * time.Second, v4, false},
+		{"another port", j, at, netip.AddrPortFrom(v4.Addr(), 7172), false},
+		{"another address", j, at, netip.MustParseAddrPort("192.0.2.2:7171"), false},
+		{"another repeater", newCookieJar(epoch), at, v4, false},
+	} {
+		if got := tt.jar.isGood(tt.at, tt.addr, c); got != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	if j.isGood(at, v4, cookie{}) {
+		t.Error("no cookie is a good one")
+	}
+}
+
+// A subscriberTest is a subscriber with one peer, whose mind is the test's.
+type subscriberTest struct {
+	*subscriber
+	mac  *mac
+	now  time.Duration
+	sent []control
+}
+
+func newSubscriberTest(t *testing.T) *subscriberTest {
+	key := RepeaterKey(clusterSecret(t, 1))
+	peer := netip.MustParseAddrPort("192.0.2.1:7171")
+	return &subscriberTest{subscriber: newSubscriber(key, []netip.AddrPort{peer}), mac: newMAC(key)}
+}
+
+// tick calls Tick until nothing is due any more and moves on to when it is.
+func (s *subscriberTest) tick() {
+	next := s.now
+	for next <= s.now {
+		next = s.Tick(s.now, func(_ netip.AddrPort, b []byte) {
+			c, _ := parseControl(b)
+			s.sent = append(s.sent, c)
+		})
+	}
+	s.now = next
+}
+
+// answer answers the newest subscribe.
+func (s *subscriberTest) answer(c control) {
+	c.nonce = s.sent[len(s.sent)-1].nonce
+	s.Receive(s.now, c.append(nil, s.mac))
+}
+
+// A peer that is a node costs next to nothing, and is still found when it becomes
+// a repeater.
+func TestSubscriberBacksOff(t *testing.T) {
+	s := newSubscriberTest(t)
+	for s.now < time.Hour {
+		before := s.now
+		s.tick()
+		if s.now-before > subscribeMost {
+			t.Fatalf("silent for %v", s.now-before)
+		}
+	}
+	if got, most := len(s.sent), int(time.Hour/subscribeMost)+10; got > most {
+		t.Errorf("%d datagrams in an hour, want at most %d", got, most)
+	}
+}
+
+func TestSubscriberRenews(t *testing.T) {
+	s := newSubscriberTest(t)
+	s.tick()
+	s.now = 10 * time.Millisecond
+	s.answer(control{kind: controlChallenge, cookie: cookie{1}})
+	if s.tick(); len(s.sent) != 2 || s.sent[1].cookie != (cookie{1}) || s.sent[1].nonce == s.sent[0].nonce {
+		t.Fatalf("after the challenge: sent %+v", s.sent)
+	}
+	accepted := s.now
+	s.answer(control{kind: controlAccepted, cookie: cookie{2}, lifetime: 10 * time.Second})
+	s.Tick(s.now, func(netip.AddrPort, []byte) { t.Error("subscribed again at once") })
+	s.now = accepted + 2*time.Second
+	if s.tick(); len(s.sent) != 3 || s.sent[2].cookie != (cookie{2}) {
+		t.Fatalf("at the renewal: sent %+v", s.sent)
+	}
+	for range 100 { // the repeater is down
+		before := s.now
+		if s.tick(); s.now-before != 2*time.Second {
+			t.Fatalf("next attempt %v later, want 2s", s.now-before)
+		}
+	}
+}
+
+// Subscriptions at peers that stay are not disturbed.
+func TestSubscriberSetPeers(t *testing.T) {
+	s := newSubscriberTest(t)
+	s.tick()
+	s.answer(control{kind: controlAccepted, cookie: cookie{2}, lifetime: 10 * time.Second})
+	old := s.list[0]
+	added, group := netip.MustParseAddrPort("192.0.2.2:7171"), netip.MustParseAddrPort("239.1.1.1:7171")
+	s.SetPeers([]netip.AddrPort{group, added, old.peer})
+	if len(s.list) != 2 || s.list[0].peer != added || s.list[1] != old {
+		t.Errorf("got %+v", s.list)
+	}
+}
+
+// Somebody who answers every subscribe with a challenge gets no storm of them.
+func TestSubscriberEndlessChallenges(t *testing.T) {
+	s := newSubscriberTest(t)
+	for ; s.now < time.Minute; s.now += 10 * time.Millisecond {
+		before := len(s.sent)
+		s.Tick(s.now, func(_ netip.AddrPort, b []byte) {
+			c, _ := parseControl(b)
+			s.sent = append(s.sent, c)
+		})
+		if len(s.sent) > before {
+			s.answer(control{kind: controlChallenge, cookie: cookie{byte(before)}})
+		}
+	}
+	if got := len(s.sent); got > 4*60 {
+		t.Errorf("%d datagrams in a minute", got)
+	}
+}
+
+func TestSubscriberIgnores(t *testing.T) {
+	challenge := control{kind: controlChallenge, cookie: cookie{1}}
+	for _, tt := range []struct {
+		name   string
+		answer func(s *subscriberTest, nonce Nonce) []byte
+	}{
+		{"no answer to anything", func(s *subscriberTest, _ Nonce) []byte { return challenge.append(nil, s.mac) }},
+		{"somebody's subscribe", func(s *subscriberTest, nonce Nonce) []byte {
+			return control{kind: controlSubscribe, nonce: nonce, cookie: cookie{1}}.append(nil, s.mac)
+		}},
+		{"forged", func(_ *subscriberTest, nonce Nonce) []byte {
+			return control{kind: controlChallenge, nonce: nonce, cookie: cookie{1}}.append(nil, newMAC([]byte("x")))
+		}},
+		{"short", func(*subscriberTest, Nonce) []byte { return []byte{controlVersion} }},
+		{"long", func(s *subscriberTest, nonce Nonce) []byte {
+			return append(control{kind: controlChallenge, nonce: nonce, cookie: cookie{1}}.append(nil, s.mac), 0)
+		}},
+		{"unknown type", func(s *subscriberTest, nonce Nonce) []byte {
+			return control{kind: 4, nonce: nonce, cookie: cookie{1}}.append(nil, s.mac)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSubscriberTest(t)
+			s.tick()
+			before := s.list[0]
+			if !s.Receive(s.now, tt.answer(s, s.sent[0].nonce)) {
+				t.Error("left to the node")
+			}
+			if got := s.list[0]; got != before {
+				t.Errorf("became %+v, want %+v", got, before)
+			}
+			if got := s.counts.ignored.Load(); got != 1 {
+				t.Errorf("counted %d, want 1", got)
+			}
+		})
+	}
+	s := newSubscriberTest(t)
+	s.tick()
+	again := control{kind: controlAccepted, nonce: s.sent[0].nonce, lifetime: time.Second}.append(nil, s.mac)
+	s.Receive(s.now, again)
+	s.Receive(s.now, again)
+	if got := s.counts.accepted.Load(); got != 1 {
+		t.Errorf("an answer counted %d times", got)
+	}
+	if s.Receive(s.now, NewSealer(clusterSecret(t, 1), ID{1}).Seal(nil, nil)) {
+		t.Error("a sealed datagram was taken for a control")
+	}
+}
+
+// Whatever is read as a control, writes the same; nobody without the key makes
+// or changes one, and neither side panics.
+func FuzzControl(f *testing.F) {
+	key := RepeaterKey(clusterSecret(f, 1))
+	m := newMAC(key)
+	for _, kind := range []controlType{0, controlSubscribe, controlChallenge, controlAccepted, 4} {
+		f.Add(control{kind: kind, nonce: Nonce{1}, cookie: cookie{2}, lifetime: time.Second}.append(nil, newMAC([]byte("x"))))
+	}
+	f.Add([]byte{controlVersion})
+	f.Add([]byte{})
+	r := newTestRepeater(f, RepeaterOptions{Keys: [][]byte{key}})
+	from := netip.MustParseAddrPort("192.0.2.1:7171")
+	s := newSubscriber(key, []netip.AddrPort{from})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if s.Receive(0, b) != isControl(b) {
+			t.Error("it is for the node and for the subscriber, or for neither")
+		}
+		if got := r.give(0, from, b); len(got) > 0 {
+			t.Fatalf("%x was answered with %x", b, got[0].datagram)
+		}
+		c, ok := parseControl(b)
+		if !ok {
+			return
+		}
+		if m.verify(b) {
+			t.Fatalf("%x is authentic", b)
+		}
+		good := c.append(nil, m)
+		if n := controlLen - tagLen; !bytes.Equal(good[:n], b[:n]) {
+			t.Fatalf("%x reads as %+v, which is %x", b, c, good)
+		}
+		if !m.verify(good) {
+			t.Fatalf("%x is not authentic", good)
+		}
+	})
+}
