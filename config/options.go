@@ -185,7 +185,7 @@ var options = []option{
 	{
 		name: "cache-udp-datagram", group: groupShare, form: sizeForm, byDefault: "1200",
 		help: "the longest datagram to send, unless a single session is longer. Raise where every way between nodes carries jumbo frames",
-		set:  size(576, 65000, func(c *Config) *int { return &c.Replication.DatagramSize }),
+		set:  size(576, 16<<10, func(c *Config) *int { return &c.Replication.DatagramSize }),
 	},
 	{
 		name: "cache-udp-buffer", group: groupShare, form: sizeForm, byDefault: "4m",

@@ -28,8 +28,9 @@ func (l *loop) accept(ln *listener) {
 		case unix.EMFILE, unix.ENFILE:
 			l.shed(ln)
 			return
-		default:
+		default: // ENOBUFS and the like: when a flow ends there may be room
 			l.count.acceptErrors.Inc()
+			ln.paused = true
 			return
 		}
 	}

@@ -242,3 +242,18 @@ func TestListenErrors(t *testing.T) {
 		})
 	}
 }
+
+// A loop bound to a CPU ends its coroutines on its own thread.
+func TestAffinity(t *testing.T) {
+	echo := nettest.Serve(t, nettest.Echo)
+	o := testOptions()
+	o.Affinity = true
+	_, addr := startEngine(t, o, echo.Addr)
+	c := dial(t, addr)
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -185,9 +185,14 @@ func (f *flow) connect() {
 
 // connectEvent learns how a connection attempt ended.
 func (f *flow) connectEvent(e events) {
-	if e.failed() {
+	if !e.failed() && !e.writable() {
+		return
+	}
+	// The event may belong to the descriptor's predecessor, so ask the socket.
+	switch connected, err := connectResult(f.backend.fd); {
+	case err != nil:
 		f.connectFailed()
-	} else if e.writable() {
+	case connected:
 		f.connected()
 	}
 }
@@ -227,8 +232,8 @@ func (f *flow) linger() {
 			f.close(causeNone)
 			return
 		}
-		if budget -= n; budget <= 0 { // it talks and does not listen
-			f.close(causeNone)
+		if budget -= n; budget <= 0 {
+			f.loop.goOnLater(f)
 			return
 		}
 	}
@@ -252,9 +257,10 @@ func (f *flow) deadline() uint64 {
 		}
 		return f.until
 	case relaying:
-		if f.client.shut {
-			// The answer is complete; a client that only fails to
-			// say goodbye need not keep two descriptors for long.
+		if f.client.shut && f.backend.pending.len() == 0 {
+			// The answer is complete and nothing is owed to the backend;
+			// a client that only fails to say goodbye need not keep two
+			// descriptors for long.
 			return f.active + ticks(o.LingerTimeout)
 		}
 		return f.active + ticks(o.IdleTimeout)
@@ -293,6 +299,11 @@ func (f *flow) onTimer() {
 		f.connectFailed()
 		f.progress()
 	case relaying:
+		if client, backend := f.client.drains(), f.backend.drains(); client || backend {
+			f.active = l.tick
+			f.arm()
+			return
+		}
 		f.close(causeIdle)
 	default:
 		f.close(causeNone)

@@ -125,21 +125,30 @@ func (l *loop) run() {
 		}
 	}
 	l.failed = l.poller.run(l.onEvent)
+	l.end()
 }
 
-// free closes what the loop holds, after run has returned.
-func (l *loop) free() {
+// end closes all flows and what their handshakes need. It runs on the loop's
+// goroutine, because coroutines belong to the thread they were made on if that is
+// bound to a CPU.
+func (l *loop) end() {
 	for _, f := range l.flows {
 		if f != nil {
 			f.close(causeShutdown)
 		}
 	}
 	for _, ln := range l.listeners {
+		ln.tls.Close()
+	}
+}
+
+// free closes what the loop holds, after run has returned or if it was never
+// called.
+func (l *loop) free() {
+	l.end()
+	for _, ln := range l.listeners {
 		if ln.fd >= 0 {
 			unix.Close(ln.fd)
-		}
-		if ln.tls != nil {
-			ln.tls.Close()
 		}
 	}
 	for _, fd := range []int{l.timerfd, l.laterfd, l.reserve} {

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"sync/atomic"
+
 	"github.com/panjf2000/gnet/v2/pkg/errors"
 	"github.com/panjf2000/gnet/v2/pkg/netpoll"
 	tasks "github.com/panjf2000/gnet/v2/pkg/queue"
@@ -12,7 +14,10 @@ import (
 //
 // Traps met there: Polling has no time-out (timers come from a timerfd), and
 // swallows every error of a callback but its two sentinels.
-type poller struct{ np *netpoll.Poller }
+type poller struct {
+	np     *netpoll.Poller
+	closed atomic.Bool
+}
 
 // events are what epoll reported for a descriptor. They are hints: an event may
 // belong to a descriptor that was closed and reused within one batch, so the
@@ -34,7 +39,7 @@ func openPoller() (*poller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &poller{np}, nil
+	return &poller{np: np}, nil
 }
 
 // add registers fd once, for both directions, edge-triggered.
@@ -63,8 +68,11 @@ func (p *poller) run(handle func(fd int, e events)) error {
 // post queues task(arg) for the goroutine in run. It may be called from any
 // goroutine and does not block.
 func (p *poller) post(task func(any) error, arg any) {
+	if p.closed.Load() {
+		return // a late answer for a flow that is gone
+	}
 	// The only error is that of waking up by eventfd, which cannot fail while
-	// the poller is open; a closed one has no flows left.
+	// the poller is open.
 	_ = p.np.Trigger(tasks.HighPriority, task, arg)
 }
 
@@ -73,4 +81,7 @@ func (p *poller) stop() {
 	p.post(func(any) error { return errors.ErrEngineShutdown }, nil)
 }
 
-func (p *poller) close() error { return p.np.Close() }
+func (p *poller) close() error {
+	p.closed.Store(true)
+	return p.np.Close()
+}

@@ -1,6 +1,10 @@
 package engine
 
-import "reprise/tlsconn"
+import (
+	"golang.org/x/sys/unix"
+
+	"reprise/tlsconn"
+)
 
 // relay moves data both ways, within the turn's budget so that one busy flow
 // cannot hold up the others.
@@ -25,9 +29,12 @@ func (f *flow) relay() {
 
 // flush sends what is pending either way.
 func (f *flow) flush() bool {
-	if f.client.flush() != nil {
-		f.close(causeClientGone)
+	owed := f.client.pending.len()
+	if f.client.flush() != nil && !f.clientGone() {
 		return false
+	}
+	if f.client.pending.len() < owed {
+		f.active = f.loop.tick
 	}
 	if !f.backend.open() || !f.backend.writable {
 		return true
@@ -36,14 +43,17 @@ func (f *flow) flush() bool {
 	if f.phase == connecting && had == 0 {
 		return true // a FIN would tell nothing about the connection
 	}
-	if f.backend.flush() != nil {
+	if err := f.backend.flush(); err != nil {
 		if f.phase == connecting {
 			f.connectFailed()
 			return f.phase == connecting
 		}
-		f.backendStoppedReading()
-	} else if f.phase == connecting && f.backend.pending.len() < had {
-		f.connected()
+		f.backendStoppedReading(err)
+	} else if f.backend.pending.len() < had {
+		f.active = f.loop.tick
+		if f.phase == connecting {
+			f.connected()
+		}
 	}
 	return true
 }
@@ -58,12 +68,16 @@ func (f *flow) pumpIn() int {
 	n, err := f.client.read(l.in)
 	switch {
 	case err != nil:
-		f.close(causeClientGone)
+		f.clientGone()
 	case f.client.eof:
 		f.clientEOF()
 	case n > 0:
 		l.count.cipherIn.Add(uint64(n))
-		f.decrypt(f.tls.Feed(l.out[:0], l.in[:n]))
+		if f.decrypt(f.tls.Feed(l.out[:0], l.in[:n])) && f.client.pending.len() > l.o.HighWatermark+2*l.o.ReadSize {
+			// More than any answer leaves here: the client makes the TLS
+			// layer answer (KeyUpdate) and does not read.
+			f.close(causeNotReading)
+		}
 	}
 	return n
 }
@@ -118,7 +132,7 @@ func (f *flow) pumpOut() int {
 	}
 	n, err := f.backend.read(l.in)
 	switch {
-	case err != nil:
+	case err != nil, f.backend.eof && f.backend.broken:
 		// The backend broke off. The client gets what there was and a FIN
 		// without close_notify, by which it knows that something is missing.
 		l.count.closed[causeBackendReset].Inc()
@@ -138,17 +152,26 @@ func (f *flow) pumpOut() int {
 
 // toClient sends ciphertext. It reports whether the flow lives.
 func (f *flow) toClient(out []byte) bool {
-	if len(out) == 0 {
+	if len(out) == 0 || f.client.shut {
 		return true
 	}
 	f.loop.count.cipherOut.Add(uint64(len(out)))
 	if cap(out) > cap(f.loop.out) {
 		f.loop.out = out[:0] // grown: keep it
 	}
-	if f.client.write(out) != nil {
+	return f.client.write(out) == nil || f.clientGone()
+}
+
+// clientGone handles a client that has reset the connection. If it has said all
+// it had to say, that is still owed to the backend, and only the way out is over.
+// It reports whether the flow lives.
+func (f *flow) clientGone() bool {
+	if f.tls.State() != tlsconn.PeerClosed || f.phase == lingering {
 		f.close(causeClientGone)
 		return false
 	}
+	f.client.eof, f.client.shut = true, true
+	f.client.pending.drop()
 	return true
 }
 
@@ -160,15 +183,17 @@ func (f *flow) toBackend(p []byte) {
 	f.loop.count.plainIn.Add(uint64(len(p)))
 	if f.phase == connecting {
 		f.backend.pending.push(p)
-	} else if f.backend.write(p) != nil {
-		f.backendStoppedReading()
+	} else if err := f.backend.write(p); err != nil {
+		f.backendStoppedReading(err)
 	}
 }
 
 // backendStoppedReading ends the way in only: an answer sent before the backend
-// closed (a 413, say) may still be waiting to be read.
-func (f *flow) backendStoppedReading() {
-	f.backend.shut = true
+// closed (a 413, say) may still be waiting to be read. Unless err is EPIPE, which
+// follows the backend's FIN, the backend broke off: the kernel says so only once,
+// and the read that follows would look like a proper end.
+func (f *flow) backendStoppedReading(err error) {
+	f.backend.shut, f.backend.broken = true, err != unix.EPIPE
 	f.backend.pending.drop()
 }
 

@@ -12,9 +12,11 @@ type side struct {
 	eof      bool // and read
 	shut     bool // we have sent our FIN, or will never write again
 	finish   bool // send our FIN once pending is written
+	broken   bool // the peer has reset the connection
 	full     bool // pending has reached the high watermark and not yet the low one
 
 	pending queue // bytes for this socket
+	unsent  int   // bytes that the kernel held when drains was last asked
 }
 
 func (s *side) open() bool { return s.fd >= 0 }
@@ -71,6 +73,22 @@ func (s *side) write(p []byte) error {
 	}
 	s.pending.push(p)
 	return nil
+}
+
+// drains reports whether the peer has taken something of what the kernel holds for
+// it since the last call. A slow reader may empty the kernel's buffer for minutes
+// before there is room for more.
+func (s *side) drains() bool {
+	if !s.open() {
+		return false
+	}
+	before := s.unsent
+	n, err := unix.IoctlGetInt(s.fd, unix.SIOCOUTQ)
+	if err != nil {
+		return false
+	}
+	s.unsent = n
+	return n != before
 }
 
 // flush sends what is pending and, when that was the last of it, the FIN.

@@ -188,3 +188,17 @@ func boundAddress(fd int, address string) string {
 func resetOnClose(fd int) {
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }
+
+// connectResult reports whether a connection attempt has succeeded, or why it
+// failed; neither while it goes on.
+func connectResult(fd int) (connected bool, err error) {
+	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return false, err
+	}
+	if errno != 0 {
+		return false, unix.Errno(errno)
+	}
+	_, err = unix.Getpeername(fd)
+	return err == nil, nil
+}

@@ -19,6 +19,7 @@ const (
 	causeNoBackend                     // no backend could be reached
 	causeBackendReset                  // the backend broke off
 	causeIdle                          // nothing moved for too long
+	causeNotReading                    // the client makes the TLS layer answer and reads nothing
 	causeSystem                        // the kernel refused a descriptor or its registration
 	causeShutdown                      // the node stops
 	causePanic                         // our bug
@@ -28,7 +29,7 @@ const (
 
 var causeNames = [causes]string{
 	"done", "client_gone", "truncated", "bad_record", "handshake_failed", "handshake_timeout", "handshake_evicted",
-	"no_backend", "backend_reset", "idle", "system", "shutdown", "panic", "",
+	"no_backend", "backend_reset", "idle", "not_reading", "system", "shutdown", "panic", "",
 }
 
 // cuts reports whether data may be missing when a flow ends this way, so that

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,13 +58,14 @@ type Poller struct {
 	reported map[netip.Addr]bool
 
 	running sync.WaitGroup
+	closed  chan struct{}
 	failed  atomic.Pointer[error]
 }
 
 // NewPoller binds the sockets of a node.
 func NewPoller(o PollerOptions, n Options, m Memory) (*Poller, error) {
 	p := &Poller{
-		ring: NewRing(o.RingLen), log: o.Logger, began: time.Now(), timerfd: -1,
+		ring: NewRing(o.RingLen), log: o.Logger, began: time.Now(), timerfd: -1, closed: make(chan struct{}),
 		in: newBatch(batchLen, receiveLen), reported: make(map[netip.Addr]bool),
 	}
 	var err error
@@ -120,6 +122,7 @@ func (p *Poller) Start() {
 func (p *Poller) Close() error {
 	_ = p.np.Trigger(tasks.HighPriority, func(any) error { return errors.ErrEngineShutdown }, nil)
 	p.running.Wait()
+	close(p.closed)
 	p.ring.Drain(len(p.ring.slots), func(*Update) {}) // wipes
 	p.node.wipe()
 	p.free()
@@ -176,7 +179,12 @@ func (p *Poller) TryAsk(q *Question) bool {
 func (p *Poller) Forget(what ForgetScope, hash uint64) Forgetting {
 	result := make(chan Forgetting, 1)
 	p.do(func() { p.node.Forget(p.Now(), what, hash, func(f Forgetting) { result <- f }) })
-	return <-result
+	select {
+	case f := <-result:
+		return f
+	case <-p.closed:
+		return Forgetting{}
+	}
 }
 
 // Rekey exchanges the live secrets. Any goroutine may call it.
@@ -212,15 +220,27 @@ func (p *Poller) onEvent(fd int, _ netpoll.IOEvent, _ netpoll.IOFlags) error {
 	} else if s := p.sockets.byFD(fd); s != nil {
 		now := p.Now()
 		n, err := p.in.receive(fd, func(from netip.AddrPort, datagram []byte) {
-			if !p.subs.Receive(now, datagram) {
-				p.node.Receive(now, from, datagram)
-			}
+			p.receive(now, from, datagram)
 		})
 		p.sockets.count.received(n, err)
 		p.tickAt = 0 // what came may have made something due
 	}
 	p.turn()
 	return nil
+}
+
+// receive takes one datagram. A panic costs that datagram, not the node: what
+// comes from a socket is hostile, and this is the last line.
+func (p *Poller) receive(now time.Duration, from netip.AddrPort, datagram []byte) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.sockets.count.panics.Inc()
+			p.log.Error("panic in a datagram, which is dropped", "from", from, "panic", r, "stack", string(debug.Stack()))
+		}
+	}()
+	if !p.subs.Receive(now, datagram) {
+		p.node.Receive(now, from, datagram)
+	}
 }
 
 // turn does what is due and sends what came of it.

@@ -51,7 +51,7 @@ type sockets struct {
 type socketCounts struct {
 	receiveErrors, receiveCalls metric.Counter
 	sendFull, sendErrors        metric.Counter
-	sendCalls                   metric.Counter
+	sendCalls, panics           metric.Counter
 }
 
 func (c *socketCounts) received(_ int, err error) {
@@ -86,6 +86,14 @@ func openSockets(n *Network) (*sockets, error) {
 			any = netip.IPv4Unspecified()
 		}
 		one, err := openSocket(n, netip.AddrPortFrom(any, 0))
+		if err != nil {
+			s.close()
+			return nil, fmt.Errorf("cannot open a UDP socket to send from: %w", err)
+		}
+		s.add(one)
+	}
+	if len(s.list) == 0 { // peers whose names have yet to resolve
+		one, err := openSocket(n, netip.AddrPortFrom(netip.IPv4Unspecified(), 0))
 		if err != nil {
 			s.close()
 			return nil, fmt.Errorf("cannot open a UDP socket to send from: %w", err)

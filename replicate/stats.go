@@ -83,6 +83,7 @@ type SocketStats struct {
 	ReceiveErrors uint64 `json:"receive_errors" metric:"counter" help:"Failed system calls to receive."`
 	SendCalls     uint64 `json:"send_calls" metric:"counter" help:"System calls to send, each for up to 64 datagrams."`
 	SendFull      uint64 `json:"send_full" metric:"counter" help:"Datagrams dropped because the send buffer was full."`
+	Panics        uint64 `json:"panics" metric:"counter" help:"Datagrams dropped because of a bug; the log has the stack."`
 	SendErrors    uint64 `json:"send_errors" metric:"counter" help:"Datagrams that could not be sent, for want of a route and the like."`
 }
 
@@ -94,7 +95,7 @@ func (p *Poller) Stats() Stats {
 	s.Sockets = SocketStats{
 		ReceiveBuffer: p.sockets.receiveBuffer, SendBuffer: p.sockets.sendBuffer,
 		ReceiveCalls: c.receiveCalls.Load(), ReceiveErrors: c.receiveErrors.Load(),
-		SendCalls: c.sendCalls.Load(), SendFull: c.sendFull.Load(), SendErrors: c.sendErrors.Load(),
+		SendCalls: c.sendCalls.Load(), SendFull: c.sendFull.Load(), SendErrors: c.sendErrors.Load(), Panics: c.panics.Load(),
 	}
 	return s
 }

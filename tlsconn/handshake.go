@@ -16,7 +16,6 @@ type coroutine struct {
 	aborted bool  // park must not wait any more
 
 	attempt attempt // the session the client offered, if any
-	fresh   fresh   // the session to save once the handshake is complete
 	lookup  *Lookup // the look-up a parked handshake waits for
 	asked   bool    // there has been one
 }
@@ -56,7 +55,7 @@ func (s *Server) takeCoroutine(c *Conn) *coroutine {
 
 func (s *Server) returnCoroutine(co *coroutine) {
 	co.conn, co.err, co.aborted = nil, nil, false
-	co.attempt, co.fresh, co.lookup, co.asked = attempt{}, fresh{}, nil, false
+	co.attempt, co.lookup, co.asked = attempt{}, nil, false
 	if s.closed || len(s.idle) >= maxIdleCoroutines {
 		co.stop()
 		return
@@ -94,8 +93,8 @@ func (c *Conn) handshake(out []byte) []byte {
 // outLen is the length of the output before the step that ended it.
 func (c *Conn) handshakeDone(co *coroutine, outLen int) {
 	if co.err != nil {
-		c.server.settleFailed(co)
-		if co.aborted { // of which crypto/tls keeps only the text
+		c.server.dropAttempt(co) // what it had reserved
+		if co.aborted {          // of which crypto/tls keeps only the text
 			c.fail(errAborted)
 		} else {
 			c.fail(co.err)

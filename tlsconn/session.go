@@ -20,7 +20,7 @@ type Sessions interface {
 	// l.Answer must be called, once, from any goroutine; if it never is, the
 	// caller gives up after its own time.
 	Ask(l *Lookup) bool
-	// Save keeps a session whose handshake is complete. It must copy s.State.
+	// Save keeps a session that a client is about to get. It must copy s.State.
 	Save(key Key, s Session)
 	// Release ends a reservation: the client did not prove that it holds the
 	// session, so the session stays usable for who does.
@@ -158,13 +158,6 @@ type attempt struct {
 	held    bool // and is reserved for us
 }
 
-// fresh is a session to be saved when the handshake is complete: before that
-// anybody can make the server produce one without proving anything.
-type fresh struct {
-	key     Key
-	session Session
-}
-
 // unwrap is crypto/tls's UnwrapSession: it finds the session behind a handle.
 // It returns an error, which ends the handshake, only if the caller ends it. In
 // TLS 1.3 it is called for up to five handles of one ClientHello.
@@ -297,7 +290,14 @@ func (s *Server) wrap(conn tls.ConnectionState, state *tls.SessionState) ([]byte
 	stored = append(stored, encoded...)
 	clear(encoded)
 	key := newKey()
-	co.fresh = fresh{key: key, session: Session{State: stored, Lifetime: lifetime}}
+	if lifetime > 0 {
+		// Now, and not when the handshake is complete: a client may come
+		// back with the handle, at another loop or node, before this loop
+		// has read its Finished. A handshake that is never completed has
+		// cost the signature that a completed one costs.
+		s.config.Sessions.Save(key, Session{State: stored, Lifetime: lifetime})
+	}
+	clear(stored)
 	handle := Handle{Owner: s.config.Owner, Expires: s.config.Now().Add(lifetime), Key: key}
 	return s.sealer.append(make([]byte, 0, handleLen), handle), nil
 }
@@ -321,19 +321,9 @@ func (s *Server) settle(co *coroutine, conn *tls.ConnectionState) Outcome {
 		s.config.Sessions.Spend(a.key, a.session.Lifetime)
 		a.held = false
 	}
-	if co.fresh.session.Lifetime > 0 {
-		s.config.Sessions.Save(co.fresh.key, co.fresh.session)
-	}
 	outcome := a.outcome
 	s.dropAttempt(co)
-	clear(co.fresh.session.State)
 	return outcome
-}
-
-// settleFailed undoes what a handshake that failed had reserved.
-func (s *Server) settleFailed(co *coroutine) {
-	s.dropAttempt(co)
-	clear(co.fresh.session.State)
 }
 
 // dropAttempt lets go of the session found last.

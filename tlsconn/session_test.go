@@ -27,54 +27,25 @@ func clientOf(version uint16) (*tls.Config, *firstSession) {
 	return client, cache
 }
 
-func TestSavedOnlyOnceTheHandshakeIsComplete(t *testing.T) {
+// A client may come back at once, at another loop, before this one has read its
+// Finished.
+func TestSavedBeforeTheClientCanUseIt(t *testing.T) {
 	for _, version := range versions {
 		s, sessions, _ := sessionServer(t)
 		client, _ := clientOf(version.id)
 		p := newPair(t, s, client)
 		p.link.cut = oneByOne
-		// The last byte the client sends in its handshake completes it.
-		if err := p.client.Handshake(); err != nil {
+		if err := p.client.Handshake(); err != nil { // with the ticket, in TLS 1.3
 			t.Fatal(err)
 		}
-		if version.id == tls.VersionTLS13 {
-			if sessions.saves != 0 || p.conn.State() != ExpectHandshakeBytes {
-				t.Errorf("%s: %d sessions saved in state %v", version.name, sessions.saves, p.conn.State())
-			}
+		if sessions.saves != 1 {
+			t.Errorf("%s: %d sessions saved when the client has its ticket, want 1", version.name, sessions.saves)
 		}
 		p.link.drive()
 		if sessions.saves != 1 {
 			t.Errorf("%s: %d sessions saved after the handshake, want 1", version.name, sessions.saves)
 		}
 	}
-}
-
-func TestFailedHandshakeSavesNothing(t *testing.T) {
-	for _, version := range versions {
-		s, sessions, _ := sessionServer(t)
-		client, _ := clientOf(version.id)
-		p := newPair(t, s, client)
-		damage := damageFinished{p.link}
-		p.client = tls.Client(damage, client)
-		p.client.Handshake()
-		p.link.drive()
-		wantReason(t, p.conn, ReasonBadRecord)
-		if sessions.saves != 0 {
-			t.Errorf("%s: a client that proved nothing made %d sessions", version.name, sessions.saves)
-		}
-	}
-}
-
-// damageFinished flips a bit in the last byte of what the client sends after
-// its ClientHello.
-type damageFinished struct{ *link }
-
-func (d damageFinished) Write(p []byte) (int, error) {
-	if len(d.states) > 0 {
-		p = slices.Clone(p)
-		p[len(p)-1] ^= 1
-	}
-	return d.link.Write(p)
 }
 
 // However often it is renewed, a session ends when its first handshake's would.

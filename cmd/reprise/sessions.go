@@ -140,6 +140,9 @@ func (s *sessions) answer(l *tlsconn.Lookup, state []byte, lifetime time.Duratio
 
 // Save implements tlsconn.Sessions.
 func (s *sessions) Save(key tlsconn.Key, session tlsconn.Session) {
+	if s.forgotten(session.State, session.Lifetime) {
+		return // renewed from a session that was forgotten meanwhile
+	}
 	now := monotonic(time.Now())
 	// A session that does not fit is counted by the cache; its client gets a
 	// full handshake next time.

@@ -1,0 +1,151 @@
+package engine
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reprise/internal/nettest"
+)
+
+// A backend that breaks off while the client uploads must not look like one that
+// has finished: the kernel tells the write, and the read that follows sees an end.
+func TestBackendResetDuringUpload(t *testing.T) {
+	stuck := make(chan bool)
+	backend := nettest.Serve(t, func(c net.Conn) {
+		if _, err := c.Write([]byte("partial")); err != nil {
+			return
+		}
+		<-stuck
+		_ = c.(*net.TCPConn).SetLinger(0)
+		c.Close()
+	})
+	e, addr := startEngine(t, testOptions(), backend.Addr)
+	c := dial(t, addr)
+	if err := c.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := c.Write(make([]byte, 1<<20)); err != nil {
+			break // nobody reads: all buffers are full
+		}
+	}
+	before := e.Stats().Flows.CipherOutByte
+	close(stuck)
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Closed["backend_reset"] == 1 }, "the reset was not noticed")
+	if after := e.Stats().Flows.CipherOutByte; after != before {
+		t.Errorf("%d more bytes went out: a close_notify", after-before)
+	}
+}
+
+// A client that says all it has to say, closes and is gone: its upload arrives.
+func TestUploadOutlivesTheClient(t *testing.T) {
+	const size = 4 << 20
+	gone, received := make(chan bool), make(chan int, 1)
+	backend := nettest.Serve(t, func(c net.Conn) {
+		<-gone
+		total, buf := 0, make([]byte, 64<<10)
+		for {
+			n, err := c.Read(buf)
+			total += n
+			if err != nil {
+				received <- total
+				return
+			}
+			_, _ = c.Write([]byte(".")) // for nobody
+		}
+	})
+	o := testOptions()
+	o.HighWatermark = 8 << 20 // all of it waits here
+	e, addr := startEngine(t, o, backend.Addr)
+	c := dial(t, addr)
+	if _, err := c.Write(make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	// What the client's kernel still holds would be lost by its own doing.
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.PlainInBytes == size }, "the upload did not get here")
+	close(gone)
+	if got := <-received; got != size {
+		t.Errorf("the backend got %d bytes of %d", got, size)
+	}
+}
+
+// Sending what was read long ago is activity, too.
+func TestSlowReaderIsNotIdle(t *testing.T) {
+	const size = 400 << 10
+	backend := nettest.Serve(t, func(c net.Conn) {
+		_, _ = c.Write(make([]byte, size))
+		nettest.Discard(c)
+	})
+	o := testOptions()
+	o.HighWatermark, o.IdleTimeout = 8<<20, 500*time.Millisecond
+	_, addr := startEngine(t, o, backend.Addr)
+	c := dial(t, addr)
+	if err := c.NetConn().(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
+		t.Fatal(err)
+	}
+	total, buf := 0, make([]byte, 16<<10)
+	pace := time.NewTicker(8 * time.Millisecond) // longer than the idle time-out for all of it
+	defer pace.Stop()
+	for total < size {
+		<-pace.C
+		n, err := c.Read(buf)
+		if total += n; err != nil {
+			t.Fatalf("after %d bytes of %d: %v", total, size, err)
+		}
+	}
+}
+
+// An event that belongs to a descriptor's predecessor does not make a connection.
+func TestStaleEventIsNoConnection(t *testing.T) {
+	ln, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(ln)
+	if err := unix.Bind(ln, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(ln, 0); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := unix.Getsockname(ln)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4 { // more than the backlog holds: the next hangs in SYN_SENT
+		fd, err := connect("tcp", sa, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+	}
+	o := testOptions()
+	o.Loops = 1
+	e, addr := startEngine(t, o, boundAddress(ln, "127.0.0.1:0"))
+	dial(t, addr)
+	l := e.loops[0]
+	phases := make(chan phase, 1)
+	nettest.Eventually(t, 10*time.Second, func() bool {
+		found := make(chan bool)
+		l.poller.post(func(any) error {
+			for _, f := range l.flows {
+				if f != nil && f.phase == connecting {
+					l.onEvent(f.backend.fd, events(unix.EPOLLOUT|unix.EPOLLIN))
+					phases <- f.phase
+					found <- true
+					return nil
+				}
+			}
+			found <- false
+			return nil
+		}, nil)
+		return <-found
+	}, "no flow connects")
+	if got := <-phases; got != connecting {
+		t.Errorf("phase is %v after a stale event, want connecting", got)
+	}
+}
