@@ -195,7 +195,7 @@ func TestWrongReplication(t *testing.T) {
 		},
 		{
 			name: "datagram too long", ini: "cache-udp-datagram = 64k",
-			want: `edge.ini:4: cache-udp-datagram = "64k": bad size: write bytes from 576 to 16384, such as 65536 or 64k`,
+			want: `edge.ini:4: cache-udp-datagram = "64k": bad size: write bytes from 576 to 16k, such as 65536 or 64k`,
 		},
 		{
 			name: "dead before the next heartbeat", ini: "cache-udp-heartbeat = 3s",

@@ -212,6 +212,9 @@ func (f *flow) endIfDone() {
 	if f.phase != relaying {
 		return
 	}
+	if !f.backend.eof && f.backend.open() {
+		return // to close on what it still sends would reset what it has yet to read
+	}
 	if f.client.shut && f.backend.shut && (f.client.eof || f.tls.State() == tlsconn.PeerClosed) {
 		f.close(causeDone)
 	}
