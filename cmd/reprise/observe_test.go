@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -20,8 +22,14 @@ func TestRegistryIsSound(t *testing.T) {
 	nettest.LeakCheck(t)
 	pki := testpki.New(t)
 	cert := pki.Server(testpki.RSA, "localhost")
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("a secret for one node only"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	c, err := config.Parse([]string{
-		listen(cert), to("127.0.0.1:9000"), "--cache2=name=one,items=100", "--cache2=name=two,items=5000", "--http-processes=2",
+		listen(cert), to("127.0.0.1:9000"), "--cluster-secret-file=" + secret, "--cache2=name=one,items=100", "--cache2=name=two,items=5000", "--http-processes=2",
+		"--cache-udp-server=" + nettest.FreeAddr(t), "--cache-udp-node=127.0.0.1:9", "--udprepeater=127.0.0.1:0",
+		"--session-store=memcached://127.0.0.1:9",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +40,7 @@ func TestRegistryIsSound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.engine.Start()
+	n.start()
 	if err := n.registry().Check(); err != nil {
 		t.Error(err)
 	}
