@@ -240,6 +240,8 @@ func TestManyJoin(t *testing.T) {
 	if !s.have(made) {
 		t.Errorf("not all have the %d sessions made meanwhile", made-sessions)
 	}
+	// Who has all by pushes may still be walking.
+	s.runUntil(30*time.Second, func() bool { return len(donor.snapshot.donations) == 0 })
 	if got := len(donor.snapshot.donations); got != 0 {
 		t.Errorf("%d donations are still kept", got)
 	}
