@@ -109,14 +109,21 @@ func Silent(conn net.Conn) {
 	}
 }
 
-// Source returns a handler that sends NewPattern(seed, n) and closes at once, be
-// it with much of it still on the way. What its client sends meanwhile is read
-// and ignored, because closing a connection with bytes unread would make the
-// kernel throw away those unsent (RFC 2525, Section 2.17).
+// Source returns a handler that sends NewPattern(seed, n) and ends its stream at
+// once, be it with much of it still on the way. What its client sends is read and
+// ignored until that one closes: closing a connection with bytes unread would make
+// the kernel throw away those unsent (RFC 2525, Section 2.17).
 func Source(seed uint64, n int64) Handler {
 	return func(conn net.Conn) {
-		go Discard(conn)
-		_, _ = copyAll(conn, NewPattern(seed, n))
+		ignored := make(chan struct{})
+		go func() {
+			defer close(ignored)
+			Discard(conn)
+		}()
+		if _, err := copyAll(conn, NewPattern(seed, n)); err == nil {
+			_ = conn.(interface{ CloseWrite() error }).CloseWrite()
+			<-ignored
+		}
 	}
 }
 
