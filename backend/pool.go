@@ -48,9 +48,6 @@ func NewPool(nodes []*Node, grace time.Duration) (*Pool, error) {
 	return &Pool{nodes: nodes, grace: grace}, nil
 }
 
-// Len returns the number of nodes.
-func (p *Pool) Len() int { return len(p.nodes) }
-
 // A Cursor is one loop's place in the round; the zero value starts with the
 // first node. It belongs to its loop.
 type Cursor struct{ next int }

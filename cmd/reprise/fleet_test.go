@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/tls"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -208,14 +207,7 @@ type replication struct{ replicate.Stats }
 
 func (s *server) shared() (d shared) {
 	s.t.Helper()
-	conn, err := nettest.Dial(s.stats)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := json.NewDecoder(conn).Decode(&d); err != nil {
-		s.t.Fatal(err)
-	}
+	s.decode(&d)
 	return d
 }
 

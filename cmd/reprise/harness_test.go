@@ -90,15 +90,21 @@ type document struct {
 
 func (s *server) document() (d document) {
 	s.t.Helper()
+	s.decode(&d)
+	return d
+}
+
+// decode reads the statistics.
+func (s *server) decode(d any) {
+	s.t.Helper()
 	conn, err := nettest.Dial(s.stats)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := json.NewDecoder(conn).Decode(&d); err != nil {
+	if err := json.NewDecoder(conn).Decode(d); err != nil {
 		s.t.Fatal(err)
 	}
-	return d
 }
 
 // await waits until the document says so.

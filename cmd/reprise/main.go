@@ -103,14 +103,23 @@ func versionLine() string {
 	return line
 }
 
-// check prints what a configuration means, as a configuration file.
-func check(args []string, stdout, stderr io.Writer) error {
+// parse reads the configuration and prints its warnings.
+func parse(args []string, stderr io.Writer) (*config.Config, error) {
 	c, err := config.Parse(args)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, w := range c.Warnings {
 		fmt.Fprintf(stderr, "reprise: warning: %s\n", w)
+	}
+	return c, nil
+}
+
+// check prints what a configuration means, as a configuration file.
+func check(args []string, stdout, stderr io.Writer) error {
+	c, err := parse(args, stderr)
+	if err != nil {
+		return err
 	}
 	if err := c.Print(stdout); err != nil {
 		return runtimeError{err}
@@ -120,12 +129,9 @@ func check(args []string, stdout, stderr io.Writer) error {
 
 // serve runs a node until a signal ends it.
 func serve(args []string, stderr io.Writer) error {
-	c, err := config.Parse(args)
+	c, err := parse(args, stderr)
 	if err != nil {
 		return err
-	}
-	for _, w := range c.Warnings {
-		fmt.Fprintf(stderr, "reprise: warning: %s\n", w)
 	}
 	return runNode(c, stderr)
 }
