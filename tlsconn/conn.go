@@ -55,18 +55,6 @@ type Conn struct {
 	err  *Error // sticky
 }
 
-// Info describes a connection whose handshake is complete.
-type Info struct {
-	Version     uint16 // as on the wire, 0x0304 is TLS 1.3
-	CipherSuite uint16
-	ServerName  string // what the client asked for (SNI), "" if nothing
-	ALPN        string // negotiated protocol, "" if none
-	Outcome     Outcome
-}
-
-// Resumed reports whether a session was resumed.
-func (i *Info) Resumed() bool { return i.Outcome.Resumed() }
-
 // NewConn starts a connection that waits for a ClientHello. The waker is called
 // for a parked handshake, and may be once more after an Abort.
 func (s *Server) NewConn(waker Waker) *Conn {

@@ -110,8 +110,8 @@ func (c *Conn) handshakeDone(co *coroutine, outLen int) {
 		CipherSuite: state.CipherSuite,
 		ServerName:  state.ServerName,
 		ALPN:        state.NegotiatedProtocol,
-		Outcome:     c.server.settle(co, &state),
 	}
+	c.info.Outcome, c.info.Owner = c.server.settle(co, &state)
 	c.server.counts.done(&c.info)
 }
 

@@ -153,6 +153,7 @@ type attempt struct {
 	outcome Outcome
 	handle  []byte // the handle of the session given to crypto/tls
 	key     Key
+	owner   NodeID // who made it
 	session Session
 	given   bool // a session was given to crypto/tls
 	held    bool // and is reserved for us
@@ -207,7 +208,7 @@ func (s *Server) find(co *coroutine, identity []byte) Outcome {
 	if handle.Owner == s.config.Owner && !s.config.Now().Before(handle.Expires) {
 		return MissExpired
 	}
-	co.attempt.key = handle.Key
+	co.attempt.key, co.attempt.owner = handle.Key, handle.Owner
 	session, verdict := s.config.Sessions.Find(nil, handle.Key, s.config.SingleUse)
 	switch verdict {
 	case Found:
@@ -303,8 +304,8 @@ func (s *Server) wrap(conn tls.ConnectionState, state *tls.SessionState) ([]byte
 }
 
 // settle does what the end of a successful handshake decides, and returns how
-// the offered session fared.
-func (s *Server) settle(co *coroutine, conn *tls.ConnectionState) Outcome {
+// the offered session fared and who made the session that is used.
+func (s *Server) settle(co *coroutine, conn *tls.ConnectionState) (Outcome, NodeID) {
 	a := &co.attempt
 	resumed := conn.DidResume
 	if resumed && len(conn.PeerCertificates) == 0 {
@@ -321,9 +322,12 @@ func (s *Server) settle(co *coroutine, conn *tls.ConnectionState) Outcome {
 		s.config.Sessions.Spend(a.key, a.session.Lifetime)
 		a.held = false
 	}
-	outcome := a.outcome
+	outcome, owner := a.outcome, s.config.Owner
+	if resumed {
+		owner = a.owner
+	}
 	s.dropAttempt(co)
-	return outcome
+	return outcome, owner
 }
 
 // dropAttempt lets go of the session found last.

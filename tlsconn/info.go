@@ -1,0 +1,64 @@
+package tlsconn
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+)
+
+// Info describes a connection whose handshake is complete.
+type Info struct {
+	Version     uint16 // as on the wire, 0x0304 is TLS 1.3
+	CipherSuite uint16
+	ServerName  string // what the client asked for (SNI), "" if nothing
+	ALPN        string // negotiated protocol, "" if none
+	Outcome     Outcome
+	Owner       NodeID // who made the session that is used: this node, unless another's was resumed
+}
+
+// Resumed reports whether a session was resumed.
+func (i *Info) Resumed() bool { return i.Outcome.Resumed() }
+
+// Protocol returns the version as OpenSSL and those who use it write it:
+// "TLSv1.3".
+func (i *Info) Protocol() string {
+	switch i.Version {
+	case tls.VersionTLS12:
+		return "TLSv1.2"
+	case tls.VersionTLS13:
+		return "TLSv1.3"
+	}
+	return ""
+}
+
+// Cipher returns the cipher suite by OpenSSL's name, which is what logs and
+// applications expect; TLS 1.3 suites have one name everywhere.
+func (i *Info) Cipher() string {
+	if name, ok := openSSLNames[i.CipherSuite]; ok {
+		return name
+	}
+	return tls.CipherSuiteName(i.CipherSuite)
+}
+
+// openSSLNames has the TLS 1.2 suites that crypto/tls negotiates.
+var openSSLNames = map[uint16]string{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256:       "ECDHE-ECDSA-AES128-GCM-SHA256",
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384:       "ECDHE-ECDSA-AES256-GCM-SHA384",
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: "ECDHE-ECDSA-CHACHA20-POLY1305",
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA:          "ECDHE-ECDSA-AES128-SHA",
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA:          "ECDHE-ECDSA-AES256-SHA",
+	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256:         "ECDHE-RSA-AES128-GCM-SHA256",
+	tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384:         "ECDHE-RSA-AES256-GCM-SHA384",
+	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256:   "ECDHE-RSA-CHACHA20-POLY1305",
+	tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA:            "ECDHE-RSA-AES128-SHA",
+	tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA:            "ECDHE-RSA-AES256-SHA",
+}
+
+// ClientCertificate returns the certificate by which the client was verified, in
+// this handshake or in the one that made the session; nil if it has none. It may
+// be shared with other connections.
+func (c *Conn) ClientCertificate() *x509.Certificate {
+	if certs := c.tls.ConnectionState().PeerCertificates; len(certs) > 0 {
+		return certs[0]
+	}
+	return nil
+}
