@@ -1,0 +1,48 @@
+package accesslog
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Entry is one HTTP request, or one relayed connection. What does not apply is
+// left zero. The texts may be what a client sent, as it sent it.
+type Entry struct {
+	Time     time.Time // when it started; Combined shows it in its own zone
+	Client   netip.AddrPort
+	Listener string
+	Router   string
+
+	TLSVersion string // empty without TLS
+	Cipher     string
+	ServerName string
+	ALPN       string
+	Resumed    string // where the session came from: local, pushed, pulled, store; empty after a full handshake
+	Outcome    string // what became of the session the client offered, if any
+	ClientCert string // the subject's common name
+
+	Method    []byte // empty for a connection
+	Target    []byte
+	Proto     []byte
+	Host      []byte
+	Referer   []byte
+	UserAgent []byte
+	Status    int
+
+	Backend   string
+	Retries   int
+	KeptAlive bool   // the connection to the backend had been kept alive
+	Cause     string // why it broke off; empty if it ended as it should
+
+	Request   int // which of its connection's requests, from 1
+	BytesIn   int64
+	BytesOut  int64
+	Handshake time.Duration
+	Connect   time.Duration
+	FirstByte time.Duration
+	Total     time.Duration
+}
+
+// Failed reports whether this is what an operator will look for: an answer 5xx,
+// or an end before its time.
+func (e *Entry) Failed() bool { return e.Status >= 500 || e.Cause != "" }

@@ -1,0 +1,61 @@
+package supervise
+
+import (
+	"log/slog"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// outputWait is how long a child that has ended may still be heard: a process that
+// left its group may hold its output open for ever.
+const outputWait = time.Second
+
+// child is one run of the program.
+type child struct {
+	cmd    *exec.Cmd
+	output lines
+	began  time.Time
+}
+
+// startChild starts a child that dies with the calling thread.
+func startChild(command Command, log *slog.Logger) (*child, error) {
+	if command.Dir != "" {
+		if _, err := os.Stat(command.Dir); err != nil { // else it is the program that seems to be missing
+			return nil, err
+		}
+	}
+	c := &child{cmd: exec.Command(command.Path, command.Args...), began: time.Now()}
+	c.output.log = func(line string) { log.Info(line) }
+	c.cmd.Env = append(os.Environ(), command.Env...)
+	c.cmd.Dir = command.Dir
+	c.cmd.Stdout, c.cmd.Stderr = &c.output, &c.output
+	c.cmd.WaitDelay = outputWait
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	return c, c.cmd.Start()
+}
+
+func (c *child) pid() int { return c.cmd.Process.Pid }
+
+// signal has no effect on a child that has ended.
+func (c *child) signal(sig syscall.Signal) { _ = c.cmd.Process.Signal(sig) }
+
+// killGroup kills the child and all it started that did not leave its group. The
+// child must not be reaped: until then the group's number is not given away.
+func (c *child) killGroup() { _ = syscall.Kill(-c.pid(), syscall.SIGKILL) }
+
+// awaitExit waits for the end of the child without reaping it.
+func (c *child) awaitExit() {
+	for unix.Waitid(unix.P_PID, c.pid(), nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+}
+
+// reap waits until all the child printed is passed on, and returns how it ended.
+func (c *child) reap() string {
+	_ = c.cmd.Wait() // tells what ProcessState does, or that the output is still open
+	c.output.flush()
+	return c.cmd.ProcessState.String()
+}
