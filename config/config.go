@@ -10,8 +10,15 @@ import (
 type Config struct {
 	// Name is what the node calls itself in statistics and logs; empty if the operator gave none.
 	Name string
-	// TLS holds every listener that terminates TLS, in the order written: at least one, unless there are Repeaters.
-	TLS []TLSListener
+	// Listeners holds every address for clients: at least one, unless there are Repeaters. They are in the order of their
+	// options in the help, those of one option in the order written.
+	Listeners []Listener
+	// Pools holds what stands behind them, by Router.
+	Pools [len(Routers)]Pool
+	// HTTP says how the HTTPRouter treats requests.
+	HTTP HTTPOptions
+	// AccessLog says where requests and connections are written down.
+	AccessLog AccessLog
 	// MinVersion is the oldest TLS version offered: tls.VersionTLS12 or tls.VersionTLS13.
 	MinVersion uint16
 	// Caches holds every named cache, in the order written; a legacy `cache = N` comes first.
@@ -53,56 +60,8 @@ type Config struct {
 	settings []setting // everything that was set, defaults first: what Print prints
 }
 
-// TLSListener is one address that terminates TLS and relays the plaintext to Backends.
-type TLSListener struct {
-	// Source says where the listener was written, such as "edge.ini:3" or "--sslrouter".
-	Source string
-	// Addr is where it listens. Port 0 lets the kernel choose.
-	Addr Address
-	// Policy is what a client must meet that sends no server name, or one that no certificate was given for.
-	Policy
-	// Certs holds every certificate of the listener: its own, whose Name is empty, then those given with sni for all
-	// listeners. Several may share a name (RSA and ECDSA): the client's abilities decide. The first is the fallback.
-	Certs []Certificate
-	// ALPN lists the application protocols to negotiate, most wanted first; nil negotiates none.
-	ALPN []string
-	// SessionContext separates this listener's sessions from those of listeners with another context.
-	SessionContext string
-	// Backends are where connections go: at least one.
-	Backends []Backend
-}
-
-// Policy is what the terminator demands of a client under one server name. A session made under one policy must not be
-// resumed under another.
-type Policy struct {
-	// Ciphers are the TLS 1.2 suites offered, as crypto/tls ids; nil means crypto/tls's own secure list. TLS 1.3 suites are
-	// always offered.
-	Ciphers []uint16
-	// ClientCA is the PEM file of authorities whose client certificates are accepted; empty means none is asked for.
-	ClientCA string
-	// ClientCARequired refuses clients that send no certificate; else a certificate is optional, but verified if sent.
-	ClientCARequired bool
-}
-
-// Certificate is a certificate chain with its private key, both of which were read and found to match.
-type Certificate struct {
-	// Name is the server name (SNI) it is for, in lower case: "www.example.com" or "*.example.com"; empty means every name
-	// that has no certificate of its own.
-	Name string
-	// CertFile is the PEM file of the chain, leaf first.
-	CertFile string
-	// KeyFile is the PEM file of the leaf's private key.
-	KeyFile string
-	// Policy holds for handshakes under Name: the listener's unless sni stated its own. All certificates that share a name
-	// share the policy.
-	Policy
-}
-
-// Backend is a server that connections are relayed to.
-type Backend struct {
-	// Addr is where it listens; its port is never 0, its host may be a DNS name.
-	Addr Address
-}
+// PoolOf returns what stands behind the listeners of r.
+func (c *Config) PoolOf(r Router) *Pool { return &c.Pools[r] }
 
 // Cache is a named cache.
 type Cache struct {
@@ -177,10 +136,10 @@ type Tuning struct {
 
 	// HandshakeTimeout bounds a TLS handshake, from accept to Finished.
 	HandshakeTimeout time.Duration
-	// ConnectTimeout bounds one attempt to connect to a backend.
-	ConnectTimeout time.Duration
-	// IdleTimeout closes a flow on which no byte moved in either direction for so long.
-	IdleTimeout time.Duration
+	// ConnectTimeout and IdleTimeout are those of pools that state none. Read the Pool's, which are final.
+	ConnectTimeout, IdleTimeout time.Duration
+	// ResolveInterval is how often the DNS names of backends are looked up again.
+	ResolveInterval time.Duration
 	// LingerTimeout bounds how long a closing connection may take to send what is left.
 	LingerTimeout time.Duration
 	// DrainTimeout bounds how long flows may go on after the first SIGTERM.
@@ -194,11 +153,6 @@ type Tuning struct {
 	MaxHandshakes int
 	// KeyWorkers is the number of goroutines that make RSA signatures; 0 signs on the loop.
 	KeyWorkers int
-
-	// BackendGrace is how long a backend that failed is left alone.
-	BackendGrace time.Duration
-	// BackendRetries is how many further backends are tried when one cannot be connected to.
-	BackendRetries int
 
 	// GCPercent is Go's GOGC; -1 turns the collector off until MemoryLimit.
 	GCPercent int

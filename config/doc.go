@@ -2,12 +2,18 @@
 //
 // # Options
 //
-// There is one table of options, in options.go. A row gives an option its name, aliases, default, help and meaning;
+// There is one table of options, in the files options*.go. A row gives an option its name, aliases, default, help and meaning;
 // INI keys, command-line flags, the help text and the printed configuration all come from it. To add an option, add a row, and a
 // field of Config for it to set. Names are uWSGI's wherever uWSGI has the option.
 //
 // The order of options never matters. What a flag says wins over what a file says, and the last file wins over those before it;
 // options that may be repeated add up instead.
+//
+// # Routers
+//
+// A listener belongs to one of three families: http (https, https2, http, http-to-https), sslrouter (and sslrouter2) or rawrouter. All
+// listeners of a family share its backends, and the options that say how they are treated: FAMILY-to, FAMILY-balance,
+// FAMILY-check and so on, whose rows one function makes.
 //
 // # INI files
 //

@@ -8,16 +8,17 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
 
-// checkFiles reads every certificate, key, client CA and secret that the configuration names.
+// checkFiles reads every certificate, key, client CA and secret that the configuration names, and looks where the log goes.
 func (b *builder) checkFiles() {
 	now := time.Now()
-	for _, l := range b.listeners {
-		b.checkClientCA(l.from, l.ClientCA)
-		for _, c := range l.Certs {
+	for _, l := range b.tlsListeners() {
+		b.checkClientCA(l.from, l.TLS.ClientCA)
+		for _, c := range l.TLS.Certs {
 			b.checkCertificate(l.from, c, now)
 		}
 	}
@@ -27,6 +28,24 @@ func (b *builder) checkFiles() {
 	}
 	for _, s := range b.secrets {
 		b.checkSecret(s)
+	}
+	b.checkLogFile()
+}
+
+// checkLogFile sees that the access log can stand where it is to be made.
+func (b *builder) checkLogFile() {
+	file := b.config.AccessLog.File
+	if file == "" || file == "-" {
+		return
+	}
+	from := b.written("access-log")
+	if info, err := os.Stat(filepath.Dir(file)); err != nil {
+		b.fail(from.errorf("cannot write in %s: %w", filepath.Dir(file), cause(err)))
+	} else if !info.IsDir() {
+		b.fail(from.errorf("%s is not a directory", filepath.Dir(file)))
+	}
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		b.fail(from.errorf("%s is a directory: name a file in it", file))
 	}
 }
 

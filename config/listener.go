@@ -10,7 +10,7 @@ import (
 
 // pendingListener is a listener before what holds for all listeners is known.
 type pendingListener struct {
-	TLSListener
+	Listener
 	from setting
 }
 
@@ -21,36 +21,52 @@ type pendingCertificate struct {
 }
 
 const (
-	sslrouterForm = "ADDR,CERT,KEY[,CIPHERS[,CLIENTCA]]"
-	sniForm       = "NAME CERT,KEY[,CIPHERS[,CLIENTCA]]"
+	tlsForm = "ADDR,CERT,KEY[,CIPHERS[,CLIENTCA]]"
+	sniForm = "NAME CERT,KEY[,CIPHERS[,CLIENTCA]]"
 )
 
-// addSSLRouter sets sslrouter.
-func addSSLRouter(b *builder, value string) error {
-	fields := splitFields(value, 5)
-	if slices.Contains(fields[:3], "") {
-		return errors.New("incomplete: write " + sslrouterForm)
+// addTLS makes the set function of sslrouter or https.
+func addTLS(r Router) func(*builder, string) error {
+	return func(b *builder, value string) error {
+		fields := splitFields(value, 5)
+		if slices.Contains(fields[:3], "") {
+			return errors.New("incomplete: write " + tlsForm)
+		}
+		return b.addTLSListener(r, TLS{Certs: []Certificate{{CertFile: fields[1], KeyFile: fields[2]}}}, fields[0], fields[3], fields[4])
 	}
-	return b.addListener(TLSListener{Certs: []Certificate{{CertFile: fields[1], KeyFile: fields[2]}}}, fields[0], fields[3], fields[4])
 }
 
-var sslrouter2Keys = []string{"addr", "alpn", "cert", "ciphers", "client_ca", "clientca", "context", "crt", "key"}
+var tlsKeys = []string{"addr", "alpn", "cert", "ciphers", "client_ca", "clientca", "context", "crt", "key"}
 
-// addSSLRouter2 sets sslrouter2: what sslrouter takes, as key=value, and more.
-func addSSLRouter2(b *builder, value string) error {
-	pairs, err := parsePairs(value)
-	if err != nil {
-		return err
+// addTLS2 makes the set function of sslrouter2 or https2: what the shorter form takes, as key=value, and more.
+func addTLS2(r Router) func(*builder, string) error {
+	return func(b *builder, value string) error {
+		pairs, err := parsePairs(value)
+		if err != nil {
+			return err
+		}
+		if r == HTTPRouter {
+			pairs = slices.DeleteFunc(pairs, func(p pair) bool {
+				if p.key == "spdy" {
+					b.warnf(b.now, "spdy is ignored: browsers have forgotten it")
+				}
+				return p.key == "spdy"
+			})
+		}
+		return b.addTLSPairs(r, pairs)
 	}
-	var l TLSListener
+}
+
+func (b *builder) addTLSPairs(r Router, pairs []pair) (err error) {
+	var t TLS
 	var certs, keys []string
 	var addr, ciphers, clientCA string
 	single := map[string]*string{
-		"addr": &addr, "ciphers": &ciphers, "clientca": &clientCA, "client_ca": &clientCA, "context": &l.SessionContext,
+		"addr": &addr, "ciphers": &ciphers, "clientca": &clientCA, "client_ca": &clientCA, "context": &t.SessionContext,
 	}
 	for _, p := range pairs {
-		if !slices.Contains(sslrouter2Keys, p.key) {
-			return unknownKey(p.key, sslrouter2Keys)
+		if !slices.Contains(tlsKeys, p.key) {
+			return unknownKey(p.key, tlsKeys)
 		}
 		if p.value == "" {
 			return fmt.Errorf("key %q has no value", p.key)
@@ -61,10 +77,10 @@ func addSSLRouter2(b *builder, value string) error {
 		case "key":
 			keys = append(keys, p.value)
 		case "alpn":
-			if l.ALPN != nil {
+			if t.ALPN != nil {
 				return fmt.Errorf("key %q stands twice", p.key)
 			}
-			if l.ALPN, err = parseALPN(p.value, ";"); err != nil {
+			if t.ALPN, err = parseALPN(p.value, ";"); err != nil {
 				return err
 			}
 		default:
@@ -80,22 +96,63 @@ func addSSLRouter2(b *builder, value string) error {
 	if len(certs) != len(keys) {
 		return fmt.Errorf("%d cert but %d key: write one key for each cert, in the same order", len(certs), len(keys))
 	}
-	for i := range certs {
-		l.Certs = append(l.Certs, Certificate{CertFile: certs[i], KeyFile: keys[i]})
+	if r == HTTPRouter && t.ALPN != nil && !slices.Equal(t.ALPN, httpALPN) {
+		return errors.New("alpn: https speaks http/1.1 only: for h2 write sslrouter2, with an h2c backend")
 	}
-	return b.addListener(l, addr, ciphers, clientCA)
+	for i := range certs {
+		t.Certs = append(t.Certs, Certificate{CertFile: certs[i], KeyFile: keys[i]})
+	}
+	return b.addTLSListener(r, t, addr, ciphers, clientCA)
 }
 
-// addListener completes l, which holds what needs no reading.
-func (b *builder) addListener(l TLSListener, addr, ciphers, clientCA string) (err error) {
-	if l.Addr, err = ParseAddress(addr); err != nil {
+// addTLSListener completes t, which holds what needs no reading.
+func (b *builder) addTLSListener(r Router, t TLS, addr, ciphers, clientCA string) (err error) {
+	a, err := ParseAddress(addr)
+	if err != nil {
 		return err
 	}
-	if l.Policy, err = b.parsePolicy(ciphers, clientCA); err != nil {
+	if t.Policy, err = b.parsePolicy(ciphers, clientCA); err != nil {
 		return err
 	}
+	b.addListener(Listener{Router: r, Addr: a, TLS: &t})
+	return nil
+}
+
+// addListener keeps l until what holds for all listeners is known.
+func (b *builder) addListener(l Listener) {
 	l.Source = b.now.source
 	b.listeners = append(b.listeners, pendingListener{l, b.now})
+}
+
+// tlsListeners returns the listeners that terminate TLS.
+func (b *builder) tlsListeners() []pendingListener {
+	return slices.DeleteFunc(slices.Clone(b.listeners), func(l pendingListener) bool { return l.TLS == nil })
+}
+
+// addPlain makes the set function of a listener that is no more than its address.
+func addPlain(r Router) func(*builder, string) error {
+	return func(b *builder, value string) error {
+		addr, err := ParseAddress(value)
+		if err == nil {
+			b.addListener(Listener{Router: r, Addr: addr})
+		}
+		return err
+	}
+}
+
+// addRedirect sets http-to-https.
+func addRedirect(b *builder, value string) (err error) {
+	l := Listener{Router: HTTPRouter, RedirectPort: 443}
+	address, port, stated := strings.Cut(value, ",")
+	if l.Addr, err = ParseAddress(strings.TrimSpace(address)); err != nil {
+		return err
+	}
+	if stated {
+		if l.RedirectPort, err = parseInt(strings.TrimSpace(port), 1, 1<<16-1); err != nil {
+			return fmt.Errorf("port %q: %w", port, err)
+		}
+	}
+	b.addListener(l)
 	return nil
 }
 
@@ -118,19 +175,6 @@ func addSNI(b *builder, value string) error {
 	}
 	cert := Certificate{Name: name, CertFile: fields[1], KeyFile: fields[2], Policy: policy}
 	b.names = append(b.names, pendingCertificate{cert, b.now})
-	return nil
-}
-
-// addBackend sets sslrouter-to.
-func addBackend(b *builder, value string) error {
-	addr, err := ParseAddress(value)
-	if err != nil {
-		return err
-	}
-	if addr.Network == "tcp" && addr.Port == 0 {
-		return errors.New("port 0: write the port that the backend listens on")
-	}
-	b.backends = append(b.backends, Backend{Addr: addr})
 	return nil
 }
 

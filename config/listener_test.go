@@ -24,40 +24,41 @@ sslrouter-to = /run/backend
 	ecdsa, rsa := []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, []uint16{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384}
 	required, optional := Policy{ClientCA: "ca.pem", ClientCARequired: true}, Policy{ClientCA: "ca.pem"}
 	with := func(p Policy, ciphers []uint16) Policy { p.Ciphers = ciphers; return p }
-	backends := []Backend{{Addr: Address{Network: "unix", Path: "/run/backend"}}}
-	want := []TLSListener{
+	want := []Listener{
 		{
 			Source: "edge.ini:2",
 			Addr:   Address{Network: "tcp", Host: "127.0.0.1", Port: 1},
-			Policy: with(required, ecdsa),
-			Certs: []Certificate{
-				{Name: "", CertFile: "cert.pem", KeyFile: "key.pem", Policy: with(required, ecdsa)},
-				{Name: "*.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: with(required, rsa)},
-				{Name: "*.a.example", CertFile: "rsa.pem", KeyFile: "rsa-key.pem", Policy: with(required, rsa)},
-				{Name: "www.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: with(required, ecdsa)},
+			TLS: &TLS{
+				Policy: with(required, ecdsa),
+				Certs: []Certificate{
+					{Name: "", CertFile: "cert.pem", KeyFile: "key.pem", Policy: with(required, ecdsa)},
+					{Name: "*.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: with(required, rsa)},
+					{Name: "*.a.example", CertFile: "rsa.pem", KeyFile: "rsa-key.pem", Policy: with(required, rsa)},
+					{Name: "www.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: with(required, ecdsa)},
+				},
+				ALPN:           []string{"http/1.1"},
+				SessionContext: "sslrouter-127.0.0.1:1",
 			},
-			ALPN:           []string{"http/1.1"},
-			SessionContext: "sslrouter-127.0.0.1:1",
-			Backends:       backends,
 		},
 		{
 			Source: "edge.ini:3",
 			Addr:   Address{Network: "tcp", Host: "::1", Port: 2},
-			Policy: optional,
-			Certs: []Certificate{
-				{Name: "", CertFile: "cert.pem", KeyFile: "key.pem", Policy: optional},
-				{Name: "", CertFile: "rsa.pem", KeyFile: "rsa-key.pem", Policy: optional},
-				{Name: "*.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: with(optional, rsa)},
-				{Name: "*.a.example", CertFile: "rsa.pem", KeyFile: "rsa-key.pem", Policy: with(optional, rsa)},
-				{Name: "www.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: required},
+			TLS: &TLS{
+				Policy: optional,
+				Certs: []Certificate{
+					{Name: "", CertFile: "cert.pem", KeyFile: "key.pem", Policy: optional},
+					{Name: "", CertFile: "rsa.pem", KeyFile: "rsa-key.pem", Policy: optional},
+					{Name: "*.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: with(optional, rsa)},
+					{Name: "*.a.example", CertFile: "rsa.pem", KeyFile: "rsa-key.pem", Policy: with(optional, rsa)},
+					{Name: "www.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: required},
+				},
+				ALPN:           []string{"h2", "http/1.1"},
+				SessionContext: "shared",
 			},
-			ALPN:           []string{"h2", "http/1.1"},
-			SessionContext: "shared",
-			Backends:       backends,
 		},
 	}
-	if !reflect.DeepEqual(c.TLS, want) {
-		t.Errorf("got  %+v\nwant %+v", c.TLS, want)
+	if !reflect.DeepEqual(c.Listeners, want) {
+		t.Errorf("got  %+v\nwant %+v", c.Listeners, want)
 	}
 	if len(c.Warnings) > 0 {
 		t.Errorf("unexpected warnings %q", c.Warnings)

@@ -76,9 +76,10 @@ type builder struct {
 	now       setting // the one being applied
 	listeners []pendingListener
 	names     []pendingCertificate // from sni
-	backends  []Backend
 	alpn      []string
-	context   string // for all listeners; empty: each has its own
+	contexts  [len(Routers)]string // for all listeners of a Router; empty: each has its own
+
+	application bool // an option brings a backend for the http listeners along
 
 	legacyCache     int // items; 0: none
 	legacyBlockSize int

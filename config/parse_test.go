@@ -31,14 +31,34 @@ func TestDefaults(t *testing.T) {
 	inPKI(t)
 	c := mustParse(t, "", "--sslrouter", "127.0.0.1:8443,cert.pem,key.pem", "--sslrouter-to", "127.0.0.1:9000")
 	c.settings = nil
+	pool := func(backends ...Backend) Pool {
+		return Pool{
+			Backends: backends, Retries: 3, Grace: 30 * time.Second, ConnectTimeout: 5 * time.Second, IdleTimeout: time.Minute, QueueLen: 1024,
+			Check: Check{Interval: 2 * time.Second, Timeout: time.Second, Rise: 2, Fall: 3},
+		}
+	}
 	want := &Config{
-		TLS: []TLSListener{{
-			Source:         "--sslrouter",
-			Addr:           Address{Network: "tcp", Host: "127.0.0.1", Port: 8443},
-			Certs:          []Certificate{{CertFile: "cert.pem", KeyFile: "key.pem"}},
-			SessionContext: "sslrouter-127.0.0.1:8443",
-			Backends:       []Backend{{Addr: Address{Network: "tcp", Host: "127.0.0.1", Port: 9000}}},
+		Listeners: []Listener{{
+			Source: "--sslrouter",
+			Addr:   Address{Network: "tcp", Host: "127.0.0.1", Port: 8443},
+			TLS: &TLS{
+				Certs:          []Certificate{{CertFile: "cert.pem", KeyFile: "key.pem"}},
+				SessionContext: "sslrouter-127.0.0.1:8443",
+			},
 		}},
+		Pools: [3]Pool{
+			pool(Backend{Text: "127.0.0.1:9000", Addr: Address{Network: "tcp", Host: "127.0.0.1", Port: 9000}, Weight: 1}), pool(), pool(),
+		},
+		HTTP: HTTPOptions{
+			KeepAlive:          time.Minute,
+			HeadersTimeout:     30 * time.Second,
+			BackendKeepAlive:   32,
+			BackendIdleTimeout: 30 * time.Second,
+			MaxHeader:          32 << 10,
+			MaxFields:          100,
+			BodyBuffer:         256 << 10,
+		},
+		AccessLog:      AccessLog{Format: "json", Sample: 1, Queue: 8192},
 		MinVersion:     tls.VersionTLS12,
 		Caches:         []Cache{{Name: "default", Items: 20000, KeySize: 128, BlockSize: 4096}},
 		SessionCache:   "default",
@@ -67,13 +87,12 @@ func TestDefaults(t *testing.T) {
 			HandshakeTimeout: 10 * time.Second,
 			ConnectTimeout:   5 * time.Second,
 			IdleTimeout:      time.Minute,
+			ResolveInterval:  30 * time.Second,
 			LingerTimeout:    5 * time.Second,
 			DrainTimeout:     30 * time.Second,
 			LookupTimeout:    10 * time.Millisecond,
 			MaxHandshakes:    10000,
 			KeyWorkers:       runtime.GOMAXPROCS(0),
-			BackendGrace:     30 * time.Second,
-			BackendRetries:   3,
 			GCPercent:        400,
 			NoDelay:          true,
 		},
@@ -104,15 +123,14 @@ accept-budget = 16
 backlog = 512
 handshake-timeout = 3
 connect-timeout = 250ms
-sslrouter-timeout = 1h30m
+idle-timeout = 1h30m
+backend-resolve-interval = 1m
 linger-timeout = 1
 drain-timeout = 0
 cache-lookup-timeout = 2ms
 max-connections = 9000
 max-handshakes = 100
 key-workers = 0
-sslrouter-gracetime = 1m
-sslrouter-max-retries = 0
 gc-percent = -1
 memory-limit = 2G
 tcp-nodelay = 0
@@ -156,14 +174,13 @@ udprepeater-secret-file = secret
 		HandshakeTimeout: 3 * time.Second,
 		ConnectTimeout:   250 * time.Millisecond,
 		IdleTimeout:      90 * time.Minute,
+		ResolveInterval:  time.Minute,
 		LingerTimeout:    time.Second,
 		DrainTimeout:     0,
 		LookupTimeout:    2 * time.Millisecond,
 		MaxConnections:   9000,
 		MaxHandshakes:    100,
 		KeyWorkers:       0,
-		BackendGrace:     time.Minute,
-		BackendRetries:   0,
 		GCPercent:        -1,
 		MemoryLimit:      2 << 30,
 		NoDelay:          false,
@@ -196,7 +213,7 @@ func TestPrecedence(t *testing.T) {
 		t.Errorf("linger-timeout: got %v, want %v from the first file", got, want)
 	}
 	var backends []string
-	for _, b := range c.TLS[0].Backends {
+	for _, b := range c.PoolOf(SSLRouter).Backends {
 		backends = append(backends, b.Addr.String())
 	}
 	if got, want := strings.Join(backends, " "), "127.0.0.1:9000 :9002 :9003"; got != want {
@@ -218,10 +235,12 @@ cache = 20000
 cache-blocksize = 4096
 ssl-sessions-use-cache = true
 ssl-sessions-timeout = 200
-https-session-context = foobar
+sslrouter-session-context = foobar
 sslrouter = 127.0.0.1:8443,cert.pem,key.pem
 http-processes = 8
 sslrouter-to = 127.0.0.1:3031
+https = 127.0.0.1:8444,cert.pem,key.pem
+http-to = 127.0.0.1:3032
 stats = 127.0.0.1:5001
 sni = a.example rsa.pem,rsa-key.pem
 cache-udp-server = 127.0.0.1:7171
@@ -245,7 +264,7 @@ cluster-secret-file = secret`, "\n")
 	}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got caches %+v, want %+v", got, want)
 	}
-	if got := first.TLS[0].SessionContext; got != "foobar" || first.SessionTimeout != 200*time.Second || first.Tuning.Loops != 8 {
+	if got := first.Listeners[1].TLS.SessionContext; got != "foobar" || first.SessionTimeout != 200*time.Second || first.Tuning.Loops != 8 {
 		t.Errorf("got %+v", first)
 	}
 }
@@ -253,8 +272,8 @@ cluster-secret-file = secret`, "\n")
 // normalize removes what only says where settings stood, and what is never printed.
 func normalize(c *Config) {
 	c.settings = nil
-	for i := range c.TLS {
-		c.TLS[i].Source = ""
+	for i := range c.Listeners {
+		c.Listeners[i].Source = ""
 	}
 	for i := range c.SessionStores {
 		c.SessionStores[i] = maskStore(c.SessionStores[i])
@@ -280,7 +299,7 @@ func TestINI(t *testing.T) {
 		{name: "a backslash does not continue", ini: "sslrouter-session-context = a\\\nidle-timeout = 1", want: `a\`},
 		{name: "triple quotes", ini: `sslrouter-session-context = """ a """`, want: " a "},
 		{name: "comments", ini: "; sslrouter-session-context = a\n   # x\n\nsslrouter-session-context = b", want: "b"},
-		{name: "the last scalar wins", ini: "sslrouter-session-context = a\nhttps-session-context = b", want: "b"},
+		{name: "the last scalar wins", ini: "sslrouter-session-context = a\nsslrouter-session-context = b", want: "b"},
 		{name: "CRLF", ini: "sslrouter-session-context = a\r\nidle-timeout = 1\r\n", want: "a"},
 		{name: "no newline at the end", ini: "sslrouter-session-context = a", want: "a"},
 		{name: "two sections of one name", ini: "[other]\nbogus = 1\n[reprise]\nsslrouter-session-context = a", want: "a"},
@@ -291,7 +310,7 @@ func TestINI(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			c := mustParse(t, good+test.ini, strings.Fields(test.args)...)
-			if got := c.TLS[0].SessionContext; got != test.want {
+			if got := c.Listeners[0].TLS.SessionContext; got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
@@ -308,8 +327,8 @@ func TestFileWithColonInItsName(t *testing.T) {
 
 func TestByteOrderMark(t *testing.T) {
 	inPKI(t)
-	if c := mustParse(t, "\ufeff"+good); len(c.TLS) != 1 {
-		t.Errorf("got %d listeners, want 1", len(c.TLS))
+	if c := mustParse(t, "\ufeff"+good); len(c.Listeners) != 1 {
+		t.Errorf("got %d listeners, want 1", len(c.Listeners))
 	}
 }
 

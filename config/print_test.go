@@ -35,6 +35,24 @@ session-store = memcached://[::1]
 udprepeater = 127.0.0.1:7173
 udprepeater-secret-file = secret2
 `),
+		"all routers": mustParse(t, good+`
+https2 = addr=:1,cert=cert.pem,key=key.pem,context=a\,b
+http = /run/http
+http-to-https = :80,8443
+rawrouter = :2
+http-to = http://a.example:8080,weight=2,max-connections=10
+http-to = unix:/run/app,backup
+rawrouter-to = a:1,weight=3
+rawrouter-accept-proxy = all
+sslrouter-send-proxy
+http-check = http:/healthz
+http-keepalive = 1
+http-trusted = 10.0.0.0/8
+add-header = Link: """</a>; rel="b" """
+hsts = yes;includeSubDomains
+https-session-context = web
+access-log = -
+`, "--http-balance", "source", "--add-header", "A: b "),
 		"a value that looks quoted": mustParse(t, good, "--name", "`a", "--sslrouter-session-context", `"""`),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,14 +73,14 @@ udprepeater-secret-file = secret2
 // Every value is printed with its meaning and its origin.
 func TestPrint(t *testing.T) {
 	inPKI(t)
-	c := mustParse(t, good+"sslrouter-timeout = 2m\n", "--read-size", "16k", "--sslrouter-to", ":9001")
+	c := mustParse(t, good+"idle-timeout = 2m\n", "--read-size", "16k", "--sslrouter-to", ":9001")
 	var out bytes.Buffer
 	if err := c.Print(&out); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"; idle-timeout DURATION: a flow on which nothing moved for so long is closed. Raise for protocols with long\n" +
-			"; silences (default 60s; also sslrouter-timeout)\n; from edge.ini:4\nidle-timeout = 2m\n",
+			"; silences (default 60s)\n; from edge.ini:4\nidle-timeout = 2m\n",
 		"; from --read-size\nread-size = 16k\n",
 		"; from default\nconnect-timeout = 5s\n",
 		"; from edge.ini:3\nsslrouter-to = 127.0.0.1:9000\n; from --sslrouter-to\nsslrouter-to = :9001\n",
@@ -142,6 +160,10 @@ func FuzzINI(f *testing.F) {
 		"[reprise]\nsslrouter = :1,c,k\nsslrouter-to = :2\nname = `x`\ncache2 = name=default,items=1\nssl-sessions-use-cache = 0",
 		"[reprise]\nudprepeater = :1\nudprepeater-secret-file = s\nsession-store = redis://u:p@q@h/1\ncache2=name=s,items=1,node=h:1;[ff02::1]:2,udp=[ff02::1]:2",
 		"[uwsgi]\nsslrouter = :1,c,k\nsslrouter-to = :2\ncache-udp-server = 225.1.1.1:7171\ncache-udp-node = 225.1.1.1:7171\ncache-sync = a:1",
+		"[uwsgi]\nhttps=:1,c,k\nhttps2=addr=:2,cert=c,key=k,spdy=1\nhttp=/x\nhttp-to-https=:3,4\nrawrouter=:5\n" +
+			"http-to=http://a:1,weight=2,backup\nrawrouter-to=unix:/x",
+		"[uwsgi]\nhttp=:1\nhttp-to=/x,max-connections=0\nhttp-accept-proxy=::/0,10.0.0.1\n" +
+			"add-header=a:\"\"\" b\nhsts=1;preload\nhttp-check=http:/a;b\nhttp-send-proxy",
 		"\xef\xbb\xbf[uwsgi]\n`a\n\"b\n-=1\n[]\n[a]]=\nname = `",
 	} {
 		f.Add([]byte(seed))

@@ -149,7 +149,7 @@ func (b *builder) resolveRepeaters() {
 // warnInVain warns about options that have no effect because of others. sessions is the cache of the TLS sessions, if any.
 func (b *builder) warnInVain(sessions Cache) {
 	c := &b.config
-	if sessions.Name == "" || len(c.TLS) == 0 {
+	if sessions.Name == "" || len(b.tlsListeners()) == 0 {
 		b.warnUnused("no effect: this process keeps no TLS sessions", "cache-udp-server", "cache-udp-node", "session-store")
 		return
 	}
@@ -173,16 +173,17 @@ func (b *builder) warnInVain(sessions Cache) {
 	case !shared && len(c.Repeaters) == 0:
 		b.warnUnused("no effect: sessions are not shared", "cluster-secret-file", "cache-max-lookups")
 	case shared && len(c.ClusterSecretFiles) == 0 && b.severalKeys():
-		first := b.listeners[0]
-		b.warnf(first.from, "without cluster-secret-file every node must have %s as its first key: better share a secret", first.Certs[0].KeyFile)
+		first := b.tlsListeners()[0]
+		b.warnf(first.from, "without cluster-secret-file every node must have %s as its first key: better share a secret", first.TLS.Certs[0].KeyFile)
 	}
 }
 
 // severalKeys reports whether the listeners have different keys.
 func (b *builder) severalKeys() bool {
-	for _, l := range b.listeners {
-		for _, c := range l.Certs {
-			if c.KeyFile != b.listeners[0].Certs[0].KeyFile {
+	listeners := b.tlsListeners()
+	for _, l := range listeners {
+		for _, c := range l.TLS.Certs {
+			if c.KeyFile != listeners[0].TLS.Certs[0].KeyFile {
 				return true
 			}
 		}

@@ -1,14 +1,19 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
 
 // resolve turns what was collected into the Config, and finds the settings that contradict each other.
 func (b *builder) resolve() {
+	b.sortListeners()
 	b.resolveCaches()
 	b.resolveListeners()
+	b.resolvePools()
+	b.checkHTTP()
+	b.checkAccessLog()
 	b.resolveReplication()
 	b.checkAddresses()
 	if t := &b.config.Tuning; t.LowWatermark >= t.HighWatermark {
@@ -28,38 +33,73 @@ func (b *builder) blame(first, second string) setting {
 	return b.written(second)
 }
 
+// sortListeners puts listeners in the order of their options, as Print writes them: which of them is the first, whose key may be the
+// secret of the fleet, must not depend on anything else.
+func (b *builder) sortListeners() {
+	position := func(l pendingListener) int {
+		return slices.IndexFunc(options, func(o option) bool { return o.name == l.from.option.name })
+	}
+	slices.SortStableFunc(b.listeners, func(l, m pendingListener) int { return position(l) - position(m) })
+}
+
 // resolveListeners gives each listener what was set for all of them.
 func (b *builder) resolveListeners() {
 	policies := b.namePolicies()
 	for _, pending := range b.listeners {
-		l := pending.TLSListener
-		for i := range l.Certs {
-			l.Certs[i].Policy = l.Policy
+		l := pending.Listener
+		if l.TLS != nil {
+			l.TLS = b.resolveTLS(l, policies)
 		}
-		for _, c := range b.names {
-			c.Policy = policies[c.Name].or(l.Policy)
-			l.Certs = append(l.Certs, c.Certificate)
-		}
-		switch {
-		case l.SessionContext != "":
-		case b.context != "":
-			l.SessionContext = b.context
-		default:
-			l.SessionContext = "sslrouter-" + l.Addr.String()
-		}
-		if l.ALPN == nil {
-			l.ALPN = slices.Clone(b.alpn)
-		}
-		l.Backends = slices.Clone(b.backends)
-		if len(l.Backends) == 0 && b.written("sslrouter-to").option == nil {
-			b.fail(pending.from.errorf("no backend: add sslrouter-to = ADDR"))
-		}
-		b.config.TLS = append(b.config.TLS, l)
+		b.config.Listeners = append(b.config.Listeners, l)
 	}
-	if b.written("sslrouter").option == nil && b.written("sslrouter2").option == nil && b.written("udprepeater").option == nil {
-		b.fail(fmt.Errorf("no listener: add sslrouter = %s", sslrouterForm))
+	b.warnWithoutTLS()
+	listeners := []string{"https", "https2", "http", "http-to-https", "sslrouter", "sslrouter2", "rawrouter", "udprepeater"}
+	if !slices.ContainsFunc(listeners, func(name string) bool { return b.written(name).option != nil }) {
+		b.fail(fmt.Errorf("no listener: add https = %s or sslrouter = %[1]s", tlsForm))
 	}
 }
+
+// warnWithoutTLS warns about options of listeners that there are none of.
+func (b *builder) warnWithoutTLS() {
+	terminates := func(r Router) bool {
+		return b.hasListener(func(l Listener) bool { return l.Router == r && l.TLS != nil })
+	}
+	if !terminates(HTTPRouter) {
+		b.warnUnused("no effect without https", "https-session-context")
+	}
+	if !terminates(SSLRouter) {
+		b.warnUnused("no effect without sslrouter", "sslrouter-session-context", "sslrouter-alpn")
+	}
+	if len(b.tlsListeners()) == 0 {
+		b.warnUnused("no effect without https or sslrouter", "sni")
+	}
+}
+
+// resolveTLS returns l's TLS with what holds for all names and for l's Router.
+func (b *builder) resolveTLS(l Listener, policies map[string]Policy) *TLS {
+	t := *l.TLS
+	t.Certs = slices.Clone(t.Certs)
+	for i := range t.Certs {
+		t.Certs[i].Policy = t.Policy
+	}
+	for _, c := range b.names {
+		c.Policy = policies[c.Name].or(t.Policy)
+		t.Certs = append(t.Certs, c.Certificate)
+	}
+	if t.SessionContext == "" {
+		t.SessionContext = cmp.Or(b.contexts[l.Router], l.Router.String()+"-"+l.Addr.String())
+	}
+	switch {
+	case l.Router == HTTPRouter:
+		t.ALPN = slices.Clone(httpALPN)
+	case t.ALPN == nil:
+		t.ALPN = slices.Clone(b.alpn)
+	}
+	return &t
+}
+
+// httpALPN is all that https listeners speak.
+var httpALPN = []string{"http/1.1"}
 
 // namePolicies returns what was stated for each name by any of its certificates.
 func (b *builder) namePolicies() map[string]Policy {
@@ -99,8 +139,10 @@ func (b *builder) checkAddresses() {
 		listen(a.Address, a.from)
 	}
 	for _, l := range b.listeners {
-		if slices.Contains(b.backends, Backend{Addr: l.Addr}) {
-			b.fail(l.from.errorf("%v is also an sslrouter-to: it would relay to itself", l.Addr))
+		for _, backend := range b.config.PoolOf(l.Router).Backends {
+			if backend.Addr == l.Addr {
+				b.fail(l.from.errorf("%v is also in %v-to: it would relay to itself", l.Addr, l.Router))
+			}
 		}
 	}
 }

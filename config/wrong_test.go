@@ -66,13 +66,13 @@ func TestWrongConfigurations(t *testing.T) {
 		{
 			name: "no section of ours", ini: "[other]\nmaster = 1",
 			want: "edge.ini: no section [uwsgi] or [reprise]: write one above the options\n" +
-				"no listener: add sslrouter = ADDR,CERT,KEY[,CIPHERS[,CLIENTCA]]",
+				"no listener: add https = ADDR,CERT,KEY[,CIPHERS[,CLIENTCA]] or sslrouter = ADDR,CERT,KEY[,CIPHERS[,CLIENTCA]]",
 		},
 		{
 			name: "unclosed section", ini: "[uwsgi",
 			want: `edge.ini:1: cannot read "[uwsgi": write key = value or [section]` + "\n" +
 				"edge.ini: no section [uwsgi] or [reprise]: write one above the options\n" +
-				"no listener: add sslrouter = ADDR,CERT,KEY[,CIPHERS[,CLIENTCA]]",
+				"no listener: add https = ADDR,CERT,KEY[,CIPHERS[,CLIENTCA]] or sslrouter = ADDR,CERT,KEY[,CIPHERS[,CLIENTCA]]",
 		},
 		{
 			name: "no key", ini: "= 5",
@@ -142,7 +142,7 @@ func TestWrongConfigurations(t *testing.T) {
 		},
 		{
 			name: "a listener as its own backend", ini: "sslrouter-to = :8443",
-			want: `edge.ini:2: sslrouter = ":8443,cert.pem,key.pem": :8443 is also an sslrouter-to: it would relay to itself`,
+			want: `edge.ini:2: sslrouter = ":8443,cert.pem,key.pem": :8443 is also in sslrouter-to: it would relay to itself`,
 		},
 
 		// Values.
@@ -214,7 +214,7 @@ func TestWrongConfigurations(t *testing.T) {
 		// Listeners.
 		{
 			name: "no listener", ini: "[uwsgi]\nsslrouter-to = :1",
-			want: "no listener: add sslrouter = ADDR,CERT,KEY[,CIPHERS[,CLIENTCA]]",
+			want: "no listener: add https = ADDR,CERT,KEY[,CIPHERS[,CLIENTCA]] or sslrouter = ADDR,CERT,KEY[,CIPHERS[,CLIENTCA]]",
 		},
 		{
 			name: "no backend", ini: "[uwsgi]\nsslrouter = :1,cert.pem,key.pem",

@@ -13,7 +13,7 @@ func (l *loop) accept(ln *listener) {
 			l.count.paused.Inc()
 			return
 		}
-		fd, _, err := unix.Accept4(ln.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		fd, peer, err := rawAccept(ln.fd)
 		switch err {
 		case nil:
 			if l.handshakes.len >= l.o.maxHandshakes() {
@@ -21,7 +21,7 @@ func (l *loop) accept(ln *listener) {
 				// client that will never go on.
 				l.handshakes.first.close(causeHandshakeEvicted)
 			}
-			l.start(ln, fd)
+			l.start(ln, fd, peer)
 		case unix.EAGAIN:
 			return
 		case unix.EINTR, unix.ECONNABORTED:
@@ -75,8 +75,9 @@ func (l *loop) resumeAccept() {
 	}
 }
 
-// drain stops accepting. What already waits in the backlog is still served:
-// closing the listener would reset it.
+// drainLoop stops accepting. What already waits in the backlog is still served:
+// closing the listener would reset it. Clients between two HTTP requests are told
+// goodbye, the others after the one that is served.
 func drainLoop(arg any) error {
 	l := arg.(*loop)
 	l.enter()
@@ -93,6 +94,15 @@ func drainLoop(arg any) error {
 		ln.fd = -1
 	}
 	l.draining = true
+	for n := range l.idle {
+		l.closeIdle(n)
+	}
+	for _, h := range l.handlers {
+		if f, ok := h.(*flow); ok && f.http != nil && f.phase == serving && f.http.stage == awaiting && f.http.began == 0 {
+			f.goodbye(causeDone)
+			f.arm()
+		}
+	}
 	l.endIfDrained()
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"reprise/backend"
 	"reprise/internal/nettest"
 )
 
@@ -76,13 +77,13 @@ func TestUploadOutlivesTheClient(t *testing.T) {
 // Sending what was read long ago is activity, too.
 func TestSlowReaderIsNotIdle(t *testing.T) {
 	const size = 400 << 10
-	backend := nettest.Serve(t, func(c net.Conn) {
+	source := nettest.Serve(t, func(c net.Conn) {
 		_, _ = c.Write(make([]byte, size))
 		nettest.Discard(c)
 	})
 	o := testOptions()
-	o.HighWatermark, o.IdleTimeout = 8<<20, 500*time.Millisecond
-	_, addr := startEngine(t, o, backend.Addr)
+	o.HighWatermark = 8 << 20
+	_, addr := startListener(t, o, Listener{Backends: newPool(t, backend.TCP, source.Addr), IdleTimeout: 500 * time.Millisecond}, true)
 	c := dial(t, addr)
 	if err := c.NetConn().(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
 		t.Fatal(err)
@@ -117,25 +118,28 @@ func TestStaleEventIsNoConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 4 { // more than the backlog holds: the next hangs in SYN_SENT
-		fd, err := connect("tcp", sa, false)
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer unix.Close(fd)
+		if err := unix.Connect(fd, sa); err != nil && err != unix.EINPROGRESS {
+			t.Fatal(err)
+		}
 	}
 	o := testOptions()
 	o.Loops = 1
 	e, addr := startEngine(t, o, boundAddress(ln, "127.0.0.1:0"))
 	dial(t, addr)
 	l := e.loops[0]
-	phases := make(chan phase, 1)
+	links := make(chan link, 1)
 	nettest.Eventually(t, 10*time.Second, func() bool {
 		found := make(chan bool)
 		l.poller.post(func(any) error {
-			for _, f := range l.flows {
-				if f != nil && f.phase == connecting {
+			for _, h := range l.handlers {
+				if f, ok := h.(*flow); ok && f.link == connecting {
 					l.onEvent(f.backend.fd, events(unix.EPOLLOUT|unix.EPOLLIN))
-					phases <- f.phase
+					links <- f.link
 					found <- true
 					return nil
 				}
@@ -145,7 +149,7 @@ func TestStaleEventIsNoConnection(t *testing.T) {
 		}, nil)
 		return <-found
 	}, "no flow connects")
-	if got := <-phases; got != connecting {
-		t.Errorf("phase is %v after a stale event, want connecting", got)
+	if got := <-links; got != connecting {
+		t.Errorf("link is %v after a stale event, want connecting", got)
 	}
 }

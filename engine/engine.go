@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reprise/backend"
+	"reprise/backend/http1"
 	"reprise/tlsconn"
 )
 
@@ -27,30 +29,64 @@ type Options struct {
 
 	MaxConnections int // of all loops together
 	MaxHandshakes  int // at the same time, of all loops together; above, the oldest is closed
-	MaxRetries     int // further backends tried when one cannot be reached
 
 	HandshakeTimeout time.Duration // from accept to the end of the handshake
 	LookupTimeout    time.Duration // a handshake waits this long for a session from elsewhere
-	ConnectTimeout   time.Duration // for each backend tried
-	IdleTimeout      time.Duration // without a byte either way
 	LingerTimeout    time.Duration // for the client's goodbye once all is sent
 
 	NoDelay     bool          // TCP_NODELAY to clients and backends
 	FastOpen    int           // TCP_FASTOPEN queue of listeners, 0 is off
 	DeferAccept time.Duration // TCP_DEFER_ACCEPT, whole seconds, 0 is off
 	Affinity    bool          // bind each loop's thread to a CPU
+
+	// Access is told of each HTTP request and each relayed connection when it
+	// has ended; nil if nobody wants to know. It is called on loops, so it must
+	// not block, and what it is given is valid until it returns.
+	Access func(*Access)
 }
 
 // Per loop, rounded up.
 func (o *Options) maxConnections() int { return (o.MaxConnections + o.Loops - 1) / o.Loops }
 func (o *Options) maxHandshakes() int  { return (o.MaxHandshakes + o.Loops - 1) / o.Loops }
 
-// A Listener is an address that takes TLS connections and where they go.
+// A Listener is an address that takes connections, what is done with them, and
+// where they go.
 type Listener struct {
+	Name             string // of its kind, for the access log: "sslrouter"
 	Network, Address string // "tcp" with a numeric host, or "unix" with a path
-	// TLS makes the server of one loop, whose clock it is given.
-	TLS      func(now func() time.Time) (*tlsconn.Server, error)
-	Backends *backend.Pool
+	// TLS makes the server of one loop, whose clock it is given; nil takes
+	// connections without TLS.
+	TLS func(now func() time.Time) (*tlsconn.Server, error)
+	// HTTP routes requests; nil relays bytes as they are.
+	HTTP     *HTTP
+	Backends *backend.Pool // may be nil if HTTP answers all by itself
+
+	AcceptProxy []netip.Prefix // who must send a PROXY header, and nobody else may; nil: none is looked for
+	SendProxy   int            // version of the PROXY header that backends get, 0 for none
+
+	MaxRetries     int           // further backends tried when one cannot be reached
+	ConnectTimeout time.Duration // for each backend tried, and for a place at one
+	IdleTimeout    time.Duration // without a byte either way
+}
+
+// HTTP says how requests are routed. It must not be changed once served.
+type HTTP struct {
+	RedirectPort   int           // answer everything with a redirect to https on this port; 0 serves
+	KeepAlive      time.Duration // between two requests of a client; 0 closes after each
+	HeadersTimeout time.Duration // for the head of a request
+
+	BackendIdle        int           // connections kept per backend and loop
+	BackendIdleTimeout time.Duration // and how long
+
+	Limits       http1.Limits
+	MaxBody      int64 // of a request, 0 is without limit
+	BodyBuffer   int   // of a chunked one that is held for a uwsgi backend, which must know its length
+	ChunkedInput bool  // pass such a one on as it is instead
+
+	Trusted    []netip.Prefix // clients whose X-Forwarded-* and Forwarded are believed
+	Fields     []byte         // "Name: value\r\n" lines for each response
+	ExportPEM  bool           // uwsgi backends get client certificates in PEM too
+	ServerName string         // of uwsgi's variables; "" takes the Host
 }
 
 // An Engine is the loops and their listeners.
@@ -91,15 +127,15 @@ func (e *Engine) listen(o *Options, ln Listener) error {
 	}
 	shared := -1
 	for _, l := range e.loops {
-		tls, err := ln.TLS(l.clock)
-		if err != nil {
-			return err
-		}
-		sockaddrs, err := backendSockaddrs(ln.Backends)
-		if err != nil {
-			return err
+		var tls *tlsconn.Server
+		if ln.TLS != nil {
+			var err error
+			if tls, err = ln.TLS(l.clock); err != nil {
+				return err
+			}
 		}
 		var fd int
+		var err error
 		if ln.Network == "unix" && shared >= 0 {
 			// A path cannot be bound twice: the loops share one queue.
 			fd, err = unix.FcntlInt(uintptr(shared), unix.F_DUPFD_CLOEXEC, 0)
@@ -117,27 +153,17 @@ func (e *Engine) listen(o *Options, ln Listener) error {
 			return listenError(ln.Address, err)
 		}
 		ln.Address = boundAddress(fd, ln.Address) // the other loops get the same port
-		l.listeners = append(l.listeners, &listener{Listener: ln, fd: fd, tls: tls, counts: tls, sockaddrs: sockaddrs})
+		own := &listener{Listener: ln, loop: l, fd: fd, port: portOf(ln.Address), tls: tls, counts: tls}
+		l.listeners = append(l.listeners, own)
+		if ln.Backends != nil {
+			ln.Backends.OnRoom(own.roomMade)
+		}
 		if err := l.poller.addListener(fd); err != nil {
 			return listenError(ln.Address, err)
 		}
 	}
 	e.addresses = append(e.addresses, ln.Address)
 	return nil
-}
-
-// backendSockaddrs translates the addresses of a pool for one loop: each needs
-// its own, because unix.Connect writes into what it is given.
-func backendSockaddrs(pool *backend.Pool) (map[*backend.Node]unix.Sockaddr, error) {
-	sockaddrs := make(map[*backend.Node]unix.Sockaddr)
-	for _, n := range pool.Nodes() {
-		sa, _, err := sockaddr(n.Network, n.Address)
-		if err != nil {
-			return nil, fmt.Errorf("backend %s: %w", n.Address, err)
-		}
-		sockaddrs[n] = sa
-	}
-	return sockaddrs, nil
 }
 
 // Addresses returns where the listeners listen, in order, with the port that

@@ -22,33 +22,49 @@ import (
 func testOptions() Options {
 	return Options{
 		Loops: 2, ReadSize: 64 << 10, HighWatermark: 64 << 10, LowWatermark: 16 << 10, TurnBudget: 128 << 10,
-		AcceptBudget: 4, Backlog: 1024, MaxConnections: 1000, MaxHandshakes: 100, MaxRetries: 3,
-		HandshakeTimeout: 10 * time.Second, LookupTimeout: 5 * time.Millisecond, ConnectTimeout: 5 * time.Second,
-		IdleTimeout: time.Minute, LingerTimeout: 5 * time.Second, NoDelay: true,
+		AcceptBudget: 4, Backlog: 1024, MaxConnections: 1000, MaxHandshakes: 100,
+		HandshakeTimeout: 10 * time.Second, LookupTimeout: 5 * time.Millisecond, LingerTimeout: 5 * time.Second,
+		NoDelay: true,
 	}
 }
 
-// startEngine serves TLS in front of backends, and ends with the test.
+// startEngine serves TLS in front of TCP backends, and ends with the test.
 func startEngine(t *testing.T, o Options, backends ...string) (*Engine, string) {
 	t.Helper()
-	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
+	return startListener(t, o, Listener{Backends: newPool(t, backend.TCP, backends...)}, true)
+}
+
+func newPool(t *testing.T, protocol backend.Protocol, addrs ...string) *backend.Pool {
+	t.Helper()
+	var specs []backend.Spec
+	for _, addr := range addrs {
+		specs = append(specs, backend.Spec{Name: addr, Network: "tcp", Address: addr, Protocol: protocol, Weight: 1})
+	}
+	pool, err := backend.NewPool(specs, backend.Options{Grace: time.Second, QueueLen: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var nodes []*backend.Node
-	for _, b := range backends {
-		nodes = append(nodes, &backend.Node{Network: "tcp", Address: b})
+	return pool
+}
+
+// startListener completes ln, with TLS or without, and serves until the test ends.
+func startListener(t *testing.T, o Options, ln Listener, secure bool) (*Engine, string) {
+	t.Helper()
+	ln.Network, ln.Address = "tcp", "127.0.0.1:0"
+	ln.MaxRetries, ln.ConnectTimeout = 3, 5*time.Second
+	if ln.IdleTimeout == 0 {
+		ln.IdleTimeout = time.Minute
 	}
-	pool, err := backend.NewPool(nodes, time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := New(o, []Listener{{
-		Network: "tcp", Address: "127.0.0.1:0", Backends: pool,
-		TLS: func(now func() time.Time) (*tlsconn.Server, error) {
+	if secure {
+		certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln.TLS = func(now func() time.Time) (*tlsconn.Server, error) {
 			return tlsconn.NewServer(tlsconn.Config{Certificates: certs, Now: now})
-		},
-	}})
+		}
+	}
+	e, err := New(o, []Listener{ln})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,11 +247,7 @@ func TestListenErrors(t *testing.T) {
 		{"not ours", "192.0.2.1:8443", "cannot listen on 192.0.2.1:8443: bind: cannot assign requested address: no interface has this address; :PORT listens on all"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			pool, err := backend.NewPool([]*backend.Node{{Network: "tcp", Address: taken.Addr}}, time.Second)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = New(testOptions(), []Listener{{Network: "tcp", Address: test.address, Backends: pool}})
+			_, err := New(testOptions(), []Listener{{Network: "tcp", Address: test.address, Backends: newPool(t, backend.TCP, taken.Addr)}})
 			if err == nil || err.Error() != test.want {
 				t.Errorf("got %v, want %v", err, test.want)
 			}

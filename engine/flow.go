@@ -1,9 +1,10 @@
 package engine
 
 import (
-	"golang.org/x/sys/unix"
+	"net/netip"
 
 	"reprise/backend"
+	"reprise/backend/proxy"
 	"reprise/tlsconn"
 )
 
@@ -11,44 +12,60 @@ import (
 type phase uint8
 
 const (
-	handshaking phase = iota // TLS with the client
-	connecting               // to a backend
-	relaying                 // data both ways
+	prefixing   phase = iota // expects the client's PROXY header
+	handshaking              // TLS with the client
+	serving                  // data both ways
 	lingering                // the last words to the client are on their way
 	closed
 )
 
-// A flow is one client connection with its backend connection. It belongs to
-// its loop. It is driven by events only: progress does whatever can be done now
-// and returns.
+// A flow is one client connection with the backend connection that serves it. It
+// belongs to its loop. It is driven by events only: progress does whatever can be
+// done now and returns.
 type flow struct {
 	loop     *loop
 	listener *listener
 	phase    phase
-	tries    uint8         // backends tried
-	node     *backend.Node // the backend being tried or used
-	tls      *tlsconn.Conn
 
-	client, backend side
+	client     side
+	clientDone bool           // the client has said all: close_notify, or FIN without TLS
+	peer       netip.AddrPort // who the client is, by its PROXY header if it sent one
+	tls        *tlsconn.Conn  // nil without TLS
+	prefix     *proxy.Header  // what the client's proxy told, nil if nothing
+	early      queue          // the beginning of such a header
 
-	timer  timer
-	until  uint64 // tick at which the phase must be over, for phases with a deadline
-	lookup uint64 // tick at which a session look-up is given up
-	active uint64 // tick at which data last moved
-	began  uint64 // tick at which the phase began
+	backend side
+	link    link
+	tries   uint8         // backends tried
+	node    *backend.Node // the backend being tried or used: a place there is ours
+	avoid   *backend.Node // the one that failed last
 
-	queued     bool  // is in loop.again
-	prev, next *flow // the loop's list of handshakes, oldest first
+	http  *exchange // nil: bytes are relayed as they are
+	trace *trace    // nil if no access log wants to know
+
+	timer    timer
+	until    uint64 // tick at which the phase or the connecting must be over
+	lookup   uint64 // tick at which a session look-up is given up
+	active   uint64 // tick at which data last moved
+	began    uint64 // tick at which the phase began
+	deferred bool   // is in loop.again
+
+	prev, next *flow // the loop's list of handshakes, oldest first, or its listener's of those waiting
 }
 
 // start makes a flow of an accepted connection.
-func (l *loop) start(ln *listener, fd int) {
-	f := &flow{loop: l, listener: ln}
+func (l *loop) start(ln *listener, fd int, peer netip.AddrPort) {
+	f := &flow{loop: l, listener: ln, peer: peer}
 	f.client.fd, f.backend.fd = fd, -1
 	// Nothing has been sent, so there is room; epoll will say the same, later.
 	f.client.writable = true
-	f.timer.flow = f
-	f.tls = ln.tls.NewConn(f)
+	f.timer.owner = f
+	if ln.tls != nil {
+		f.tls = ln.tls.NewConn(f)
+	}
+	if l.o.Access != nil {
+		f.trace = &trace{start: l.now}
+	}
 	l.count.accepted.Inc()
 	l.count.open.Inc()
 	if err := l.watch(fd, f); err != nil {
@@ -56,6 +73,14 @@ func (l *loop) start(ln *listener, fd int) {
 		return
 	}
 	f.begin(handshaking, l.o.HandshakeTimeout)
+	switch {
+	case ln.AcceptProxy != nil:
+		f.phase = prefixing
+	case f.tls == nil:
+		f.opened()
+		f.progress()
+		return
+	}
 	l.handshakes.push(f)
 	if l.o.DeferAccept > 0 {
 		f.client.readable = true // the kernel has waited for data
@@ -86,7 +111,7 @@ func (f *flow) onEvent(fd int, e events) {
 		f.client.note(e)
 	} else {
 		f.backend.note(e)
-		if f.phase == connecting {
+		if f.link == connecting {
 			f.connectEvent(e)
 		}
 	}
@@ -95,10 +120,14 @@ func (f *flow) onEvent(fd int, e events) {
 
 // progress does all that can be done now.
 func (f *flow) progress() {
-	switch f.phase {
-	case handshaking:
+	if f.phase == prefixing {
+		f.readPrefix()
+	}
+	if f.phase == handshaking {
 		f.handshake()
-	case connecting, relaying:
+	}
+	switch f.phase {
+	case serving:
 		f.relay()
 	case lingering:
 		f.linger()
@@ -125,15 +154,12 @@ func (f *flow) handshake() {
 			f.handshakeStep(f.tls.Feed(l.out[:0], l.in[:n]))
 		}
 	}
-	if f.phase == connecting {
-		f.relay()
-	}
 }
 
 // handshakeStep acts on what a step of the handshake led to.
 func (f *flow) handshakeStep(out []byte) {
 	l := f.loop
-	if !f.toClient(out) {
+	if !f.send(out) {
 		return
 	}
 	switch f.tls.State() {
@@ -143,73 +169,36 @@ func (f *flow) handshakeStep(out []byte) {
 	case tlsconn.Failed:
 		l.handshakes.remove(f)
 		l.count.closed[causeHandshake].Inc()
+		f.endTrace(causeHandshake)
 		f.lastWords()
 	default:
 		l.handshakes.remove(f)
 		l.count.handshake.Observe(l.now.Sub(l.timeOf(f.began)))
+		f.opened()
 		// Data that came with the client's last flight waits in l.in.
-		f.phase = connecting
-		if f.decrypt(l.out[:0]) {
-			f.connect()
+		if f.decrypt(l.out[:0]) && f.http == nil {
+			f.seek()
 		}
 	}
 }
 
-// connect starts a connection to the next backend.
-func (f *flow) connect() {
+// opened begins to serve the client.
+func (f *flow) opened() {
 	l, ln := f.loop, f.listener
-	for int(f.tries) <= l.o.MaxRetries {
-		f.tries++
-		f.node = ln.Backends.Pick(&ln.cursor, l.now)
-		fd, err := connect(f.node.Network, ln.sockaddrs[f.node], l.o.NoDelay)
-		if err == nil {
-			f.backend.fd = fd
-			if err = l.watch(fd, f); err == nil {
-				f.begin(connecting, l.o.ConnectTimeout)
-				// On this machine the connection may stand already;
-				// if not, the write says so.
-				f.backend.writable = f.backend.pending.len() > 0
-				return
-			}
-			f.backend.fd = -1
-			unix.Close(fd)
-		}
-		if err == unix.EMFILE || err == unix.ENFILE {
-			f.close(causeSystem)
-			return
-		}
-		f.node.Failed(l.now)
+	if f.trace != nil {
+		f.trace.handshake = l.now.Sub(f.trace.start)
 	}
-	f.close(causeNoBackend)
-}
-
-// connectEvent learns how a connection attempt ended.
-func (f *flow) connectEvent(e events) {
-	if !e.failed() && !e.writable() {
+	f.phase, f.active = serving, l.tick
+	if ln.HTTP != nil {
+		f.http = f.newExchange()
 		return
 	}
-	// The event may belong to the descriptor's predecessor, so ask the socket.
-	switch connected, err := connectResult(f.backend.fd); {
-	case err != nil:
-		f.connectFailed()
-	case connected:
-		f.connected()
+	if ln.SendProxy > 0 {
+		f.backend.pending.push(f.proxyHeader())
 	}
-}
-
-func (f *flow) connected() {
-	f.node.Connected()
-	f.loop.count.connect.Observe(f.loop.now.Sub(f.loop.timeOf(f.began)))
-	f.phase, f.active = relaying, f.loop.tick
-}
-
-// connectFailed turns to the next backend. Nothing has been sent to the one
-// that failed, so the client need not notice.
-func (f *flow) connectFailed() {
-	f.node.Failed(f.loop.now)
-	f.loop.unwatch(&f.backend)
-	f.backend.ended = false
-	f.connect()
+	if f.tls == nil {
+		f.seek()
+	}
 }
 
 // lastWords delivers what is pending to the client, then a FIN, and waits for
@@ -249,23 +238,20 @@ func (f *flow) begin(p phase, limit duration) {
 
 // deadline is the tick at which onTimer has something to do.
 func (f *flow) deadline() uint64 {
-	o := &f.loop.o
-	switch f.phase {
-	case handshaking:
-		if f.tls.State() == tlsconn.AwaitSession {
-			return min(f.until, f.lookup)
-		}
+	switch {
+	case f.phase == handshaking && f.tls.State() == tlsconn.AwaitSession:
+		return min(f.until, f.lookup)
+	case f.phase != serving, f.link == connecting, f.link == queued:
 		return f.until
-	case relaying:
-		if f.client.shut && f.backend.pending.len() == 0 {
-			// The answer is complete and nothing is owed to the backend;
-			// a client that only fails to say goodbye need not keep two
-			// descriptors for long.
-			return f.active + ticks(o.LingerTimeout)
-		}
-		return f.active + ticks(o.IdleTimeout)
+	case f.http != nil:
+		return f.http.deadline(f)
+	case f.client.shut && f.backend.pending.len() == 0:
+		// The answer is complete and nothing is owed to the backend; a
+		// client that only fails to say goodbye need not keep two
+		// descriptors for long.
+		return f.active + ticks(f.loop.o.LingerTimeout)
 	default:
-		return f.until
+		return f.active + ticks(f.listener.IdleTimeout)
 	}
 }
 
@@ -295,19 +281,36 @@ func (f *flow) onTimer() {
 			return
 		}
 		f.close(causeHandshakeTimeout)
-	case connecting:
-		f.connectFailed()
-		f.progress()
-	case relaying:
-		if client, backend := f.client.drains(), f.backend.drains(); client || backend {
-			f.active = l.tick
-			f.arm()
-			return
-		}
-		f.close(causeIdle)
+	case prefixing:
+		f.close(causeHandshakeTimeout)
+	case serving:
+		f.servingTimer()
 	default:
 		f.close(causeNone)
 	}
+}
+
+// servingTimer is onTimer while serving.
+func (f *flow) servingTimer() {
+	switch f.link {
+	case connecting:
+		f.connectFailed()
+		f.progress()
+		return
+	case queued:
+		f.leaveQueue()
+		f.noBackend()
+		f.progress()
+		return
+	}
+	if client, backend := f.client.drains(), f.backend.drains(); client || backend {
+		f.active = f.loop.tick
+	} else if f.http != nil {
+		f.http.timeout(f)
+	} else {
+		f.close(causeIdle)
+	}
+	f.arm()
 }
 
 // close ends the flow at once and frees what it holds.
@@ -316,7 +319,11 @@ func (f *flow) close(why cause) {
 	if f.phase == closed {
 		return
 	}
+	f.leaveQueue()
 	l.handshakes.remove(f)
+	if f.phase != lingering {
+		f.endTrace(why)
+	}
 	f.phase = closed
 	l.count.closed[why].Inc()
 	l.count.open.Dec()
@@ -333,9 +340,28 @@ func (f *flow) close(why cause) {
 		}
 	}
 	l.unwatch(&f.client)
-	l.unwatch(&f.backend)
+	f.unlink()
 	f.client.pending.drop()
-	f.backend.pending.drop()
-	f.tls.Abort()
+	f.early.drop()
+	if f.http != nil {
+		f.http.drop()
+	}
+	if f.tls != nil {
+		f.tls.Abort()
+	}
 	l.resumeAccept()
+}
+
+// unlink lets go of the backend.
+func (f *flow) unlink() {
+	f.loop.unwatch(&f.backend)
+	f.backend.pending.drop()
+	f.backend, f.link = side{fd: -1}, unlinked
+	if f.node != nil {
+		if f.trace != nil {
+			f.trace.node = f.node
+		}
+		f.node.Release()
+		f.node = nil
+	}
 }

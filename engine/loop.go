@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reprise/backend"
+	"reprise/backend/http1"
+	"reprise/backend/uwsgi"
 	"reprise/tlsconn"
 )
 
@@ -44,17 +46,34 @@ type loop struct {
 	laterfd int    // eventfd: what is left over from this round of epoll comes after the next
 
 	listeners  []*listener
-	flows      []*flow // by descriptor
+	handlers   []handler // by descriptor: whose it is
 	handshakes handshakeList
-	again      []*flow // used up their budget, go on in the next round
-	spare      []*flow // the other buffer of again
-	acceptMore bool    // some listener is to be looked at again in the next round
-	reserve    int     // a descriptor to give up when there are no more
+	again      []*flow  // used up their budget, go on in the next round
+	spare      []*flow  // the other buffer of again
+	acceptMore bool     // some listener is to be looked at again in the next round
+	reserve    int      // a descriptor to give up when there are no more
+	splicer    *splicer // nil until one is needed
+
+	idle      map[*backend.Node]*idleList // backend connections kept for the next request
+	freeConns []*idleConn                 // to be used again
 
 	// Buffers that are empty between events.
-	in    []byte // read from a socket
-	plain []byte // decrypted
-	out   []byte // encrypted
+	in      []byte // read from a socket
+	plain   []byte // decrypted
+	out     []byte // encrypted
+	message []byte // what HTTP's codecs write
+
+	// What the codecs read and write, so that a message costs no allocation.
+	request  http1.Request
+	response http1.Response
+	forward  http1.Forward
+	vars     uwsgi.Vars
+	tlsVars  uwsgi.TLS
+	access   Access
+	parsed   *flow // whose head request holds, until its turn ends
+
+	sockaddr4 unix.SockaddrInet4 // what connect(2) is given
+	sockaddr6 unix.SockaddrInet6
 
 	draining bool
 	drained  chan struct{} // closed when draining and no flow is left
@@ -63,21 +82,32 @@ type loop struct {
 	count counts
 }
 
+// A handler is who an event or a timer is for: a flow, or a backend connection
+// that waits for one.
+type handler interface {
+	onEvent(fd int, e events)
+	onTimer()
+	close(why cause)
+}
+
 // A listener is a loop's share of a listening address.
 type listener struct {
 	Listener
-	fd        int
-	tls       *tlsconn.Server
-	counts    *tlsconn.Server // the first one, which all later ones count with
-	cursor    backend.Cursor
-	sockaddrs map[*backend.Node]unix.Sockaddr
-	paused    bool // connections wait in the backlog until others end
-	more      bool // there may be more to accept in the next round
+	loop    *loop
+	fd      int
+	port    int
+	tls     *tlsconn.Server // nil without TLS
+	counts  *tlsconn.Server // the first one, which all later ones count with
+	cursor  backend.Cursor
+	waiting waitingList // flows that wait for a backend with room
+	paused  bool        // connections wait in the backlog until others end
+	more    bool        // there may be more to accept in the next round
 }
 
 func newLoop(id int, o Options) (*loop, error) {
 	l := &loop{
 		o: o, id: id, timerfd: -1, laterfd: -1, reserve: -1,
+		idle:    make(map[*backend.Node]*idleList),
 		in:      make([]byte, o.ReadSize),
 		plain:   make([]byte, o.ReadSize+maxRecord),
 		out:     make([]byte, 0, o.ReadSize+o.ReadSize/8),
@@ -132,13 +162,15 @@ func (l *loop) run() {
 // goroutine, because coroutines belong to the thread they were made on if that is
 // bound to a CPU.
 func (l *loop) end() {
-	for _, f := range l.flows {
-		if f != nil {
-			f.close(causeShutdown)
+	for _, h := range l.handlers {
+		if h != nil {
+			h.close(causeShutdown)
 		}
 	}
 	for _, ln := range l.listeners {
-		ln.tls.Close()
+		if ln.tls != nil {
+			ln.tls.Close()
+		}
 	}
 }
 
@@ -156,6 +188,9 @@ func (l *loop) free() {
 			unix.Close(fd)
 		}
 	}
+	if l.splicer != nil {
+		l.splicer.close()
+	}
 	_ = l.poller.close()
 }
 
@@ -167,32 +202,33 @@ func (l *loop) enter() {
 
 // leave ends a turn; it must be deferred. A panic costs the flow it happened in,
 // not the node: what comes from a socket is hostile, and this is the last line.
-func (l *loop) leave(f *flow) {
+func (l *loop) leave(h handler) {
 	if p := recover(); p != nil {
-		l.panicked(f, p)
+		l.panicked(h, p)
 	}
+	l.parsed = nil
 	l.armTimer()
 	l.count.turn.Observe(time.Since(l.now))
 }
 
-func (l *loop) panicked(f *flow, p any) {
+func (l *loop) panicked(h handler, p any) {
 	l.count.panics.Inc()
 	slog.Error("panic in a connection, which is closed", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	if f != nil {
-		f.close(causePanic)
+	if h != nil {
+		h.close(causePanic)
 	}
 }
 
 func (l *loop) onEvent(fd int, e events) {
 	l.enter()
-	var f *flow
-	if fd < len(l.flows) {
-		f = l.flows[fd]
+	var h handler
+	if fd < len(l.handlers) {
+		h = l.handlers[fd]
 	}
-	defer l.leave(f)
+	defer l.leave(h)
 	switch {
-	case f != nil:
-		f.onEvent(fd, e)
+	case h != nil:
+		h.onEvent(fd, e)
 	case fd == l.timerfd:
 		l.armed = 0
 		l.wheel.advance(l.tick, l.fire)
@@ -207,14 +243,15 @@ func (l *loop) onEvent(fd int, e events) {
 	}
 }
 
-// fire runs a timer of one flow.
+// fire runs one timer.
 func (l *loop) fire(t *timer) {
 	defer func() {
 		if p := recover(); p != nil {
-			l.panicked(t.flow, p)
+			l.panicked(t.owner, p)
 		}
 	}()
-	t.flow.onTimer()
+	t.owner.onTimer()
+	l.parsed = nil
 }
 
 // armTimer sets the timerfd if the next timer comes before it.
@@ -234,23 +271,23 @@ func (l *loop) armTimer() {
 	l.armed = next
 }
 
-// watch registers a descriptor of f.
-func (l *loop) watch(fd int, f *flow) error {
+// watch registers a descriptor of h.
+func (l *loop) watch(fd int, h handler) error {
 	if err := l.poller.add(fd); err != nil {
 		return err
 	}
-	for fd >= len(l.flows) {
-		l.flows = append(l.flows, make([]*flow, 1024)...)
+	for fd >= len(l.handlers) {
+		l.handlers = append(l.handlers, make([]handler, 1024)...)
 	}
-	l.flows[fd] = f
+	l.handlers[fd] = h
 	return nil
 }
 
 // unwatch closes a socket; epoll forgets it by itself.
 func (l *loop) unwatch(s *side) {
 	if s.open() {
-		if s.fd < len(l.flows) {
-			l.flows[s.fd] = nil
+		if s.fd < len(l.handlers) {
+			l.handlers[s.fd] = nil
 		}
 		unix.Close(s.fd)
 		s.fd, s.readable, s.writable = -1, false, false
@@ -259,8 +296,8 @@ func (l *loop) unwatch(s *side) {
 
 // goOnLater lets the other flows have their turn first.
 func (l *loop) goOnLater(f *flow) {
-	if !f.queued {
-		f.queued = true
+	if !f.deferred {
+		f.deferred = true
 		l.again = append(l.again, f)
 		l.wakeLater()
 	}
@@ -281,7 +318,7 @@ func (l *loop) goOn() {
 	list := l.again
 	l.again = l.spare[:0]
 	for i, f := range list {
-		list[i], f.queued = nil, false
+		list[i], f.deferred = nil, false
 		l.goOnWith(f)
 	}
 	l.spare = list

@@ -10,7 +10,7 @@ import (
 // cannot hold up the others.
 func (f *flow) relay() {
 	budget := f.loop.o.TurnBudget
-	for f.phase == connecting || f.phase == relaying {
+	for f.phase == serving {
 		if !f.flush() {
 			return
 		}
@@ -40,30 +40,33 @@ func (f *flow) flush() bool {
 		return true
 	}
 	had := f.backend.pending.len()
-	if f.phase == connecting && had == 0 {
+	if f.link == connecting && had == 0 {
 		return true // a FIN would tell nothing about the connection
 	}
 	if err := f.backend.flush(); err != nil {
-		if f.phase == connecting {
+		if f.link == connecting {
 			f.connectFailed()
-			return f.phase == connecting
+			return f.phase == serving
 		}
 		f.backendStoppedReading(err)
 	} else if f.backend.pending.len() < had {
 		f.active = f.loop.tick
-		if f.phase == connecting {
+		if f.link == connecting {
 			f.connected()
 		}
 	}
-	return true
+	return f.phase == serving
 }
 
 // pumpIn moves one read from the client to the backend and returns how many
 // bytes it read.
 func (f *flow) pumpIn() int {
 	l := f.loop
-	if !f.client.readable || f.client.eof || !l.hasRoom(&f.backend) {
+	if !f.client.readable || f.client.eof || !l.hasRoom(&f.backend) || f.http != nil && !f.http.wantsInput() {
 		return 0
+	}
+	if f.splices(&f.client, &f.backend) {
+		return f.spliceIn()
 	}
 	n, err := f.client.read(l.in)
 	switch {
@@ -73,7 +76,9 @@ func (f *flow) pumpIn() int {
 		f.clientEOF()
 	case n > 0:
 		l.count.cipherIn.Add(uint64(n))
-		if f.decrypt(f.tls.Feed(l.out[:0], l.in[:n])) && f.client.pending.len() > l.o.HighWatermark+2*l.o.ReadSize {
+		if f.tls == nil {
+			f.fromClient(l.in[:n])
+		} else if f.decrypt(f.tls.Feed(l.out[:0], l.in[:n])) && f.client.pending.len() > l.o.HighWatermark+2*l.o.ReadSize {
 			// More than any answer leaves here: the client makes the TLS
 			// layer answer (KeyUpdate) and does not read.
 			f.close(causeNotReading)
@@ -83,7 +88,7 @@ func (f *flow) pumpIn() int {
 }
 
 // decrypt passes on all plaintext there is. out holds what the TLS connection
-// has to say so far. It reports whether the flow lives.
+// has to say so far. It reports whether the flow is still served.
 func (f *flow) decrypt(out []byte) bool {
 	l := f.loop
 	fill := 0
@@ -93,31 +98,72 @@ func (f *flow) decrypt(out []byte) bool {
 			break
 		}
 		if fill += n; len(l.plain)-fill < maxRecord {
-			f.toBackend(l.plain[:fill])
+			if len(out) > 0 { // l.out is needed for what the plaintext leads to
+				if !f.send(out) {
+					return false
+				}
+				out = l.out[:0]
+			}
+			if !f.fromClient(l.plain[:fill]) {
+				return false
+			}
 			fill = 0
 		}
 	}
-	f.toBackend(l.plain[:fill])
-	if !f.toClient(out) {
+	if !f.send(out) || !f.fromClient(l.plain[:fill]) {
 		return false
 	}
 	switch f.tls.State() {
 	case tlsconn.PeerClosed:
-		f.backend.finish = true
+		f.inputDone()
 	case tlsconn.Failed:
 		// The record layer is broken: what the backend has got is no
 		// complete message.
 		l.count.closed[causeRecord].Inc()
+		f.endTrace(causeRecord)
 		f.dropBackend(true)
 		f.lastWords()
-		return false
 	}
-	return true
+	return f.phase == serving
+}
+
+// fromClient passes on what the client says. It reports whether the flow is still
+// served.
+func (f *flow) fromClient(p []byte) bool {
+	if len(p) > 0 {
+		f.loop.count.plainIn.Add(uint64(len(p)))
+		if f.trace != nil {
+			f.trace.in += int64(len(p))
+		}
+		if f.http != nil {
+			f.http.input(f, p)
+		} else {
+			f.toBackend(p)
+		}
+	}
+	return f.phase == serving
+}
+
+// inputDone passes on that the client has said all it has to say.
+func (f *flow) inputDone() {
+	if f.clientDone {
+		return
+	}
+	f.clientDone = true
+	if f.http != nil {
+		f.http.inputDone(f)
+	} else {
+		f.backend.finish = true
+	}
 }
 
 // clientEOF handles the client's FIN. Without close_notify before it somebody
 // on the path may have cut the stream, and the backend is told so.
 func (f *flow) clientEOF() {
+	if f.tls == nil {
+		f.inputDone()
+		return
+	}
 	f.tls.EOF(nil)
 	if f.tls.State() == tlsconn.Failed {
 		f.close(causeTruncated)
@@ -127,36 +173,82 @@ func (f *flow) clientEOF() {
 // pumpOut moves one read from the backend to the client.
 func (f *flow) pumpOut() int {
 	l := f.loop
-	if f.phase != relaying || !f.backend.readable || f.backend.eof || !l.hasRoom(&f.client) {
+	if f.phase != serving || f.link != linked || !f.backend.readable || f.backend.eof || !l.hasRoom(&f.client) {
 		return 0
+	}
+	if f.splices(&f.backend, &f.client) {
+		return f.spliceOut()
 	}
 	n, err := f.backend.read(l.in)
 	switch {
 	case err != nil, f.backend.eof && f.backend.broken:
-		// The backend broke off. The client gets what there was and a FIN
-		// without close_notify, by which it knows that something is missing.
-		l.count.closed[causeBackendReset].Inc()
-		f.dropBackend(false)
-		f.lastWords()
+		f.backendGone()
 	case f.backend.eof:
-		if f.toClient(f.tls.CloseNotify(l.out[:0])) {
-			f.client.finish = true
-			f.flush()
-		}
+		f.outputDone()
 	case n > 0:
 		l.count.plainOut.Add(uint64(n))
-		f.toClient(f.tls.Write(l.out[:0], l.in[:n]))
+		if f.http != nil {
+			f.http.output(f, l.in[:n])
+		} else {
+			f.toClient(l.in[:n])
+		}
 	}
 	return n
 }
 
-// toClient sends ciphertext. It reports whether the flow lives.
-func (f *flow) toClient(out []byte) bool {
+// backendGone handles a backend that broke off. The client gets what there was and
+// a FIN without close_notify, by which it knows that something is missing; without
+// TLS a reset.
+func (f *flow) backendGone() {
+	if f.http != nil && f.http.backendGone(f) {
+		return
+	}
+	if f.tls == nil {
+		f.close(causeBackendReset)
+		return
+	}
+	f.loop.count.closed[causeBackendReset].Inc()
+	f.endTrace(causeBackendReset)
+	f.dropBackend(false)
+	f.lastWords()
+}
+
+// outputDone handles a backend that has said all it has to say.
+func (f *flow) outputDone() {
+	if f.http != nil {
+		f.http.outputDone(f)
+		return
+	}
+	if f.closeNotify() {
+		f.client.finish = true
+		f.flush()
+	}
+}
+
+// closeNotify tells a TLS client that no more will come. It reports whether the
+// flow lives.
+func (f *flow) closeNotify() bool {
+	return f.tls == nil || f.send(f.tls.CloseNotify(f.loop.out[:0]))
+}
+
+// toClient encrypts and sends. It reports whether the flow lives.
+func (f *flow) toClient(p []byte) bool {
+	if f.trace != nil {
+		f.trace.out += int64(len(p))
+	}
+	if f.tls == nil {
+		return f.send(p)
+	}
+	return f.send(f.tls.Write(f.loop.out[:0], p))
+}
+
+// send sends bytes as they are. It reports whether the flow lives.
+func (f *flow) send(out []byte) bool {
 	if len(out) == 0 || f.client.shut {
 		return true
 	}
 	f.loop.count.cipherOut.Add(uint64(len(out)))
-	if cap(out) > cap(f.loop.out) {
+	if f.tls != nil && cap(out) > cap(f.loop.out) {
 		f.loop.out = out[:0] // grown: keep it
 	}
 	return f.client.write(out) == nil || f.clientGone()
@@ -166,7 +258,7 @@ func (f *flow) toClient(out []byte) bool {
 // it had to say, that is still owed to the backend, and only the way out is over.
 // It reports whether the flow lives.
 func (f *flow) clientGone() bool {
-	if f.tls.State() != tlsconn.PeerClosed || f.phase == lingering {
+	if !f.clientDone || f.http != nil || f.phase == lingering {
 		f.close(causeClientGone)
 		return false
 	}
@@ -180,8 +272,7 @@ func (f *flow) toBackend(p []byte) {
 	if len(p) == 0 || f.backend.shut {
 		return
 	}
-	f.loop.count.plainIn.Add(uint64(len(p)))
-	if f.phase == connecting {
+	if f.link != linked {
 		f.backend.pending.push(p)
 	} else if err := f.backend.write(p); err != nil {
 		f.backendStoppedReading(err)
@@ -202,20 +293,19 @@ func (f *flow) dropBackend(reset bool) {
 	if f.backend.open() && reset {
 		resetOnClose(f.backend.fd)
 	}
-	f.loop.unwatch(&f.backend)
+	f.unlink()
 	f.backend.shut = true
-	f.backend.pending.drop()
 }
 
 // endIfDone closes a flow when both directions are complete.
 func (f *flow) endIfDone() {
-	if f.phase != relaying {
+	if f.phase != serving || f.http != nil || f.link == connecting || f.link == queued {
 		return
 	}
 	if !f.backend.eof && f.backend.open() {
 		return // to close on what it still sends would reset what it has yet to read
 	}
-	if f.client.shut && f.backend.shut && (f.client.eof || f.tls.State() == tlsconn.PeerClosed) {
+	if f.client.shut && f.backend.shut && (f.client.eof || f.clientDone) {
 		f.close(causeDone)
 	}
 }

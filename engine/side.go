@@ -14,6 +14,7 @@ type side struct {
 	finish   bool // send our FIN once pending is written
 	broken   bool // the peer has reset the connection
 	full     bool // pending has reached the high watermark and not yet the low one
+	bulk     bool // the last read filled the buffer
 
 	pending queue // bytes for this socket
 	unsent  int   // bytes that the kernel held when drains was last asked
@@ -37,28 +38,31 @@ func (s *side) note(e events) {
 // read reads once. n is 0 with a nil error when there is nothing now (readable
 // is false then) or at the end (eof is true then).
 func (s *side) read(p []byte) (n int, err error) {
-	for {
+	n, err = rawRead(s.fd, p)
+	for err == unix.EINTR {
 		n, err = rawRead(s.fd, p)
-		switch err {
-		case nil:
-		case unix.EINTR:
-			continue
-		case unix.EAGAIN:
-			s.readable = false
-			return 0, nil
-		default:
-			s.readable = false
-			return 0, err
-		}
-		if n == 0 {
-			s.readable, s.eof = false, true
-		} else if n < len(p) && !s.ended {
-			// A stream socket that gives less than asked for is empty;
-			// what comes later makes a new edge (epoll(7)).
-			s.readable = false
-		}
-		return n, nil
 	}
+	s.bulk = n == len(p)
+	return s.took(n, len(p), err)
+}
+
+// took notes what reading has told: n bytes of at least so many that fit.
+func (s *side) took(n, fit int, err error) (int, error) {
+	switch {
+	case err == unix.EAGAIN:
+		s.readable = false
+		return 0, nil
+	case err != nil:
+		s.readable = false
+		return 0, err
+	case n == 0:
+		s.readable, s.eof = false, true
+	case n < fit && !s.ended:
+		// A stream socket that gives less than asked for is empty;
+		// what comes later makes a new edge (epoll(7)).
+		s.readable = false
+	}
+	return n, nil
 }
 
 // write sends p behind what is pending; what the socket does not take becomes

@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"reprise/backend"
 )
 
 // listen opens one listening socket. TCP sockets share their port, so that each
@@ -103,20 +105,17 @@ func removeStale(path string) error {
 	return os.Remove(path)
 }
 
-// connect starts a connection without waiting for it.
-func connect(network string, sa unix.Sockaddr, noDelay bool) (int, error) {
-	family := unix.AF_UNIX
-	switch sa.(type) {
-	case *unix.SockaddrInet4:
-		family = unix.AF_INET
-	case *unix.SockaddrInet6:
-		family = unix.AF_INET6
+// connect starts a connection to n without waiting for it.
+func (l *loop) connect(n *backend.Node, c *backend.Cursor) (int, error) {
+	sa, family, ok := l.endpoint(n, c)
+	if !ok {
+		return -1, unix.EADDRNOTAVAIL // its name has not been resolved yet
 	}
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
 	}
-	if noDelay && network == "tcp" {
+	if l.o.NoDelay && family != unix.AF_UNIX {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	}
 	if err := unix.Connect(fd, sa); err != nil && err != unix.EINPROGRESS {
@@ -124,6 +123,25 @@ func connect(network string, sa unix.Sockaddr, noDelay bool) (int, error) {
 		return -1, err
 	}
 	return fd, nil
+}
+
+// endpoint returns an address of n, in the loop's memory: unix.Connect writes into
+// what it is given.
+func (l *loop) endpoint(n *backend.Node, c *backend.Cursor) (sa unix.Sockaddr, family int, ok bool) {
+	if n.Network() == "unix" {
+		return &unix.SockaddrUnix{Name: n.Path()}, unix.AF_UNIX, true
+	}
+	addr, ok := n.Endpoint(c)
+	if !ok {
+		return nil, 0, false
+	}
+	if ip := addr.Addr(); ip.Is4() {
+		l.sockaddr4.Addr, l.sockaddr4.Port = ip.As4(), int(addr.Port())
+		return &l.sockaddr4, unix.AF_INET, true
+	}
+	l.sockaddr6.Addr, l.sockaddr6.Port = addr.Addr().As16(), int(addr.Port())
+	l.sockaddr6.ZoneId = zoneID(addr.Addr().Zone())
+	return &l.sockaddr6, unix.AF_INET6, true
 }
 
 // sockaddr translates a numeric address; "" as host means every interface.
@@ -155,13 +173,49 @@ func sockaddr(network, address string) (sa unix.Sockaddr, family int, err error)
 	}
 	sa6 := &unix.SockaddrInet6{Port: int(port), Addr: ip.As16()}
 	if zone := ip.Zone(); zone != "" {
-		ifi, err := net.InterfaceByName(zone)
-		if err != nil {
-			return nil, 0, fmt.Errorf("interface %q of %s: %w", zone, address, err)
+		if sa6.ZoneId = zoneID(zone); sa6.ZoneId == 0 {
+			return nil, 0, fmt.Errorf("no interface %q, which %s names", zone, address)
 		}
-		sa6.ZoneId = uint32(ifi.Index)
 	}
 	return sa6, unix.AF_INET6, nil
+}
+
+// zoneID returns the index of an interface, 0 if there is none of that name.
+func zoneID(zone string) uint32 {
+	if zone == "" {
+		return 0
+	}
+	ifi, err := net.InterfaceByName(zone)
+	if err != nil {
+		return 0
+	}
+	return uint32(ifi.Index)
+}
+
+// portOf returns the port of an address, 0 if it has none.
+func portOf(address string) int {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(port)
+	return n
+}
+
+// localAddress is where a connection was accepted, the zero AddrPort if that is
+// no IP address.
+func localAddress(fd int) netip.AddrPort {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
+	}
+	return netip.AddrPort{}
 }
 
 // boundAddress returns address with the port the kernel chose if it was 0.
@@ -170,17 +224,7 @@ func boundAddress(fd int, address string) string {
 	if err != nil || port != "0" {
 		return address
 	}
-	sa, err := unix.Getsockname(fd)
-	if err != nil {
-		return address
-	}
-	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
-		return net.JoinHostPort(host, strconv.Itoa(sa.Port))
-	case *unix.SockaddrInet6:
-		return net.JoinHostPort(host, strconv.Itoa(sa.Port))
-	}
-	return address
+	return net.JoinHostPort(host, strconv.Itoa(int(localAddress(fd).Port())))
 }
 
 // resetOnClose makes the close that follows send RST instead of FIN, which

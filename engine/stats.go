@@ -20,6 +20,8 @@ const (
 	causeBackendReset                  // the backend broke off
 	causeIdle                          // nothing moved for too long
 	causeNotReading                    // the client makes the TLS layer answer and reads nothing
+	causeProxyHeader                   // a PROXY header is missing, broken, or from somebody who may not send one
+	causeBadRequest                    // a request's body broke off in mid-response, or was no body
 	causeSystem                        // the kernel refused a descriptor or its registration
 	causeShutdown                      // the node stops
 	causePanic                         // our bug
@@ -29,7 +31,7 @@ const (
 
 var causeNames = [causes]string{
 	"done", "client_gone", "truncated", "bad_record", "handshake_failed", "handshake_timeout", "handshake_evicted",
-	"no_backend", "backend_reset", "idle", "not_reading", "system", "shutdown", "panic", "",
+	"no_backend", "backend_reset", "idle", "not_reading", "proxy_header", "bad_request", "system", "shutdown", "panic", "",
 }
 
 // cuts reports whether data may be missing when a flow ends this way, so that
@@ -49,11 +51,13 @@ type counts struct {
 	closed                                               [causes]metric.Counter
 	cipherIn, plainIn, plainOut, cipherOut               metric.Counter
 	turn, handshake, connect                             metric.Histogram
+	http                                                 httpCounts
 }
 
 // Stats is what the engine has done, summed over its loops.
 type Stats struct {
 	Flows FlowStats     `json:"flows"`
+	HTTP  HTTPStats     `json:"http"`
 	TLS   tlsconn.Stats `json:"tls"`
 	Loops []LoopStats   `json:"loops"`
 }
@@ -91,6 +95,7 @@ func (e *Engine) Stats() Stats {
 	var s Stats
 	f := &s.Flows
 	f.Closed = make(map[string]uint64, causes)
+	s.HTTP.init()
 	for _, l := range e.loops {
 		c := &l.count
 		f.Open += c.open.Load()
@@ -106,6 +111,7 @@ func (e *Engine) Stats() Stats {
 		f.AcceptErrors += c.acceptErrors.Load()
 		f.NoDescriptor += c.noDescriptor.Load()
 		f.Panics += c.panics.Load()
+		s.HTTP.add(&c.http)
 		turn := c.turn.Snapshot()
 		f.Turn.Merge(turn)
 		f.Handshake.Merge(c.handshake.Snapshot())
@@ -115,7 +121,9 @@ func (e *Engine) Stats() Stats {
 			TurnP99: turn.Quantile(0.99).String(), TurnMax: turn.Max.String(),
 		})
 		for _, ln := range l.listeners {
-			s.TLS.Add(ln.counts)
+			if ln.counts != nil {
+				s.TLS.Add(ln.counts)
+			}
 		}
 	}
 	return s

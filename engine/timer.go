@@ -32,7 +32,7 @@ type timer struct {
 	level      uint8
 	slot       uint8
 	set        bool
-	flow       *flow
+	owner      handler
 }
 
 // set arms t for the tick deadline, or the next one if that has passed.

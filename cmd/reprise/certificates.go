@@ -12,7 +12,7 @@ import (
 )
 
 // tlsConfig loads what a listener needs, all but what each loop adds.
-func (n *node) tlsConfig(l *config.TLSListener) (*tlsconn.Config, error) {
+func (n *node) tlsConfig(l *config.TLS) (*tlsconn.Config, error) {
 	c := &tlsconn.Config{
 		MinVersion: n.config.MinVersion,
 		ALPN:       l.ALPN,

@@ -34,7 +34,7 @@ func TestWrongConfiguration(t *testing.T) {
 		args []string
 		want []string // the line contains
 	}{
-		{"nothing", nil, []string{"no listener", "add sslrouter = ADDR,CERT,KEY"}},
+		{"nothing", nil, []string{"no listener", "add https = ADDR,CERT,KEY"}},
 		{"no backend", []string{"--sslrouter=:8443" + pair}, []string{"--sslrouter", "no backend", "add sslrouter-to"}},
 		{"missing certificate", []string{"--sslrouter=:8443,/nowhere/cert.pem," + cert.KeyFile, backend}, []string{"--sslrouter", "cannot read /nowhere/cert.pem", "no such file"}},
 		{"missing key", []string{"--sslrouter=:8443," + cert.CertFile + ",/nowhere/key.pem", backend}, []string{"--sslrouter", "cannot read /nowhere/key.pem", "no such file"}},

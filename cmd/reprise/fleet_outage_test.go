@@ -231,7 +231,7 @@ func testStore(t *testing.T, kind storeServer, sig syscall.Signal) {
 	w := tap(t, storeAddr)
 	f := newFleet(t, 2, "pull")
 	for i := range f.nodes {
-		f.nodes[i] = start(t, "--sslrouter2=addr="+f.tls(i)+","+f.listener, to(f.backend), "--https-session-context=foobar",
+		f.nodes[i] = start(t, "--sslrouter2=addr="+f.tls(i)+","+f.listener, to(f.backend), "--sslrouter-session-context=foobar",
 			"--session-store="+kind.scheme+w.Addr, "--cache-lookup-timeout=250ms")
 	}
 	forEachVersion(t, func(t *testing.T, version uint16) { f.shareByStore(t, w, version) })

@@ -58,7 +58,7 @@ func TestMulticast(t *testing.T) {
 func TestNamedCaches(t *testing.T) {
 	f := newFleet(t, 2, "push+pull", patientLookup)
 	for i := range f.nodes {
-		f.nodes[i] = start(t, "--sslrouter2=addr="+f.tls(i)+","+f.listener, to(f.backend), "--https-session-context=foobar",
+		f.nodes[i] = start(t, "--sslrouter2=addr="+f.tls(i)+","+f.listener, to(f.backend), "--sslrouter-session-context=foobar",
 			"--cache2=name=ssl,items=20000,keysize=128,blocksize=4096,node="+f.udp(1-i)+",udp="+f.udp(i),
 			"--ssl-sessions-use-cache=ssl", "--ssl-sessions-timeout=300", patientLookup)
 	}

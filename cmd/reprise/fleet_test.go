@@ -65,7 +65,7 @@ func (f *fleet) udp(i int) string { return fmt.Sprintf("127.0.0.%d:%d", i+1, f.u
 // args are the options of node i.
 func (f *fleet) args(i int) []string {
 	args := []string{
-		"--sslrouter2=addr=" + f.tls(i) + "," + f.listener, to(f.backend), "--https-session-context=foobar",
+		"--sslrouter2=addr=" + f.tls(i) + "," + f.listener, to(f.backend), "--sslrouter-session-context=foobar",
 		"--cache-udp-server=" + f.udp(i), "--cache-replication=" + f.mode, "--http-processes=1",
 	}
 	for j := range f.nodes {

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/spf13/pflag"
 
@@ -54,26 +51,9 @@ func forget(args []string, stdout io.Writer) error {
 	if len(query) != 1 || flags.NArg() > 0 {
 		return errors.New("forget: say one of --sni NAME, --listener ADDR and --all")
 	}
-	client := &http.Client{Timeout: 30 * time.Second}
-	target := "http://" + *admin
-	if strings.HasPrefix(*admin, "/") {
-		path := *admin
-		client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		}}
-		target = "http://admin"
-	}
-	response, err := client.Post(target+"/forget?"+query.Encode(), "", nil)
+	body, err := askAdmin("forget", *admin, "/forget?"+query.Encode())
 	if err != nil {
-		return runtimeError{fmt.Errorf("forget: %w: is it the admin address of a running node?", err)}
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	if err != nil {
-		return runtimeError{err}
-	}
-	if response.StatusCode != http.StatusOK {
-		return runtimeError{fmt.Errorf("forget: %s", strings.TrimSpace(string(body)))}
+		return err
 	}
 	var result forgetResult
 	if err := json.Unmarshal(body, &result); err != nil {
@@ -132,9 +112,9 @@ func (n *node) forgetTarget(q url.Values) (what replicate.ForgetScope, hash uint
 		if err != nil {
 			return 0, 0, err
 		}
-		for i := range n.config.TLS {
-			if l := &n.config.TLS[i]; l.Addr == addr {
-				return replicate.ForgetContext, tlsconn.ContextHash(l.SessionContext), nil
+		for _, l := range n.config.Listeners {
+			if l.Addr == addr && l.TLS != nil {
+				return replicate.ForgetContext, tlsconn.ContextHash(l.TLS.SessionContext), nil
 			}
 		}
 		return 0, 0, fmt.Errorf("no listener %s: name it as it is configured", addr)

@@ -3,6 +3,7 @@
 //	reprise [FILE.ini] [--OPTION VALUE]...   serve
 //	reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
 //	reprise forget --sni NAME|--all|...      make all nodes forget sessions
+//	reprise backend drain|ready NAME         take a backend out of use at one node, or into use
 //	reprise repeater-key FILE                print the key of a repeater for a cluster secret
 //	reprise demo                             serve a self-signed demonstration
 //	reprise version
@@ -28,6 +29,7 @@ const usage = `Reprise terminates TLS and lets clients resume their sessions.
   reprise [FILE.ini] [--OPTION VALUE]...   serve
   reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
   reprise forget --sni NAME|--all|...      make all nodes forget sessions
+  reprise backend drain|ready NAME         take a backend out of use at one node, or into use
   reprise repeater-key FILE                print the key of a repeater for a cluster secret
   reprise demo                             serve a self-signed demonstration
   reprise version
@@ -50,7 +52,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	command := "serve"
 	if len(args) > 0 {
 		switch args[0] {
-		case "check", "demo", "forget", "repeater-key", "version":
+		case "backend", "check", "demo", "forget", "repeater-key", "version":
 			command, args = args[0], args[1:]
 		}
 	}
@@ -60,6 +62,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, versionLine())
 	case "check":
 		err = check(args, stdout, stderr)
+	case "backend":
+		err = backendCommand(args, stdout)
 	case "forget":
 		err = forget(args, stdout)
 	case "repeater-key":

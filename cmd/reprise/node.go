@@ -22,11 +22,11 @@ import (
 	"reprise/cache"
 	"reprise/config"
 	"reprise/engine"
+	"reprise/internal/accesslog"
 	"reprise/internal/asynclog"
 	"reprise/internal/workpool"
 	"reprise/replicate"
 	"reprise/stats"
-	"reprise/tlsconn"
 )
 
 // A node is everything one process runs, wired from its configuration.
@@ -39,8 +39,9 @@ type node struct {
 	repeaters []*replicate.Repeater
 	workers   *workpool.Pool
 	engine    *engine.Engine
-	pools     []*backend.Pool // by listener
+	pools     [len(config.Routers)]*backend.Pool // nil where nobody needs backends
 	log       *asynclog.Writer
+	accessLog *accesslog.Log // nil if there is none
 
 	stats *stats.JSONServer
 	admin *stats.AdminServer
@@ -48,6 +49,7 @@ type node struct {
 	draining chan struct{} // closed when the node has stopped accepting
 	stop     chan struct{} // ends the sweeper
 	stopped  chan struct{}
+	watchers []func() // end what looks after the backends
 }
 
 // logLines is how many lines may wait for a slow log.
@@ -60,11 +62,13 @@ func runNode(c *config.Config, logTo io.Writer) error {
 	slog.SetDefault(slog.New(logHandler(c, log)))
 	tuneRuntime(&c.Tuning)
 
-	signals, reloads := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	signals, reloads, reopens := make(chan os.Signal, 2), make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	signal.Notify(reloads, syscall.SIGHUP)
+	signal.Notify(reopens, syscall.SIGUSR1)
 	defer signal.Stop(signals)
 	defer signal.Stop(reloads)
+	defer signal.Stop(reopens)
 
 	n, err := newNode(c, log)
 	if err != nil {
@@ -73,6 +77,7 @@ func runNode(c *config.Config, logTo io.Writer) error {
 	n.start()
 	slog.Info("serving", "version", version, "listen", n.engine.Addresses(), "loops", c.Tuning.Loops)
 	go n.reloadOn(reloads)
+	go n.reopenOn(reopens)
 
 	slog.Info("draining", "signal", <-signals, "at_most", c.Tuning.DrainTimeout)
 	ctx, cancel := context.WithTimeout(context.Background(), c.Tuning.DrainTimeout)
@@ -128,7 +133,7 @@ func newNode(c *config.Config, log *asynclog.Writer) (n *node, err error) {
 		}
 	}()
 	for _, cc := range c.Caches {
-		if len(c.TLS) == 0 {
+		if len(c.Listeners) == 0 {
 			break // a repeater keeps no sessions
 		}
 		made, err := cache.New(cache.Options{Name: cc.Name, Items: cc.Items, KeyLen: cc.KeySize, BlockLen: cc.BlockSize})
@@ -158,6 +163,9 @@ func newNode(c *config.Config, log *asynclog.Writer) (n *node, err error) {
 	if err := n.openRepeaters(secrets); err != nil {
 		return n, err
 	}
+	if err := n.openAccessLog(); err != nil {
+		return n, err
+	}
 	if n.engine, err = engine.New(n.engineOptions(), listeners); err != nil {
 		return n, err
 	}
@@ -177,6 +185,7 @@ func (n *node) start() {
 	for _, r := range n.repeaters {
 		r.Start()
 	}
+	n.watchBackends()
 	n.engine.Start()
 }
 
@@ -204,6 +213,9 @@ func (n *node) release() (err error) {
 	if n.admin != nil {
 		_ = n.admin.Shutdown(ctx)
 	}
+	for _, stop := range n.watchers {
+		stop()
+	}
 	if n.poller != nil {
 		err = n.poller.Close()
 	}
@@ -220,6 +232,9 @@ func (n *node) release() (err error) {
 	}
 	for _, c := range n.caches {
 		_ = c.Close()
+	}
+	if n.accessLog != nil {
+		n.accessLog.Close()
 	}
 	return err
 }
@@ -265,14 +280,17 @@ const (
 
 func (n *node) engineOptions() engine.Options {
 	t := &n.config.Tuning
-	return engine.Options{
+	o := engine.Options{
 		Loops: t.Loops, ReadSize: t.ReadSize, HighWatermark: t.HighWatermark, LowWatermark: t.LowWatermark,
 		TurnBudget: t.TurnBudget, AcceptBudget: t.AcceptBudget, Backlog: t.Backlog,
-		MaxConnections: maxConnections(t), MaxHandshakes: t.MaxHandshakes, MaxRetries: t.BackendRetries,
-		HandshakeTimeout: t.HandshakeTimeout, LookupTimeout: t.LookupTimeout, ConnectTimeout: t.ConnectTimeout,
-		IdleTimeout: t.IdleTimeout, LingerTimeout: t.LingerTimeout,
+		MaxConnections: maxConnections(t), MaxHandshakes: t.MaxHandshakes,
+		HandshakeTimeout: t.HandshakeTimeout, LookupTimeout: t.LookupTimeout, LingerTimeout: t.LingerTimeout,
 		NoDelay: t.NoDelay, FastOpen: t.FastOpen, DeferAccept: t.DeferAccept, Affinity: t.CPUAffinity,
 	}
+	if n.accessLog != nil {
+		o.Access = n.logAccess
+	}
+	return o
 }
 
 // maxConnections is what was asked for, or what the descriptors allow: two for
@@ -287,63 +305,6 @@ func maxConnections(t *config.Tuning) int {
 		return 1 << 20
 	}
 	return max(1, (int(min(limit.Cur, 1<<31))-elsewhere-8*t.Loops)/2)
-}
-
-// listeners prepares each configured listener for the engine.
-func (n *node) listeners(secrets [][]byte) ([]engine.Listener, error) {
-	if len(n.config.TLS) == 0 {
-		return nil, nil
-	}
-	keys, err := tlsconn.NewHandleKeys(secrets...)
-	if err != nil {
-		return nil, err
-	}
-	var list []engine.Listener
-	for i := range n.config.TLS {
-		l := &n.config.TLS[i]
-		pool, err := newPool(l, n.config.Tuning.BackendGrace)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", l.Source, err)
-		}
-		n.pools = append(n.pools, pool)
-		network, address, err := resolve(l.Addr)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", l.Source, err)
-		}
-		tls, err := n.tlsServers(l, keys)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, engine.Listener{Network: network, Address: address, Backends: pool, TLS: tls})
-	}
-	return list, nil
-}
-
-// tlsServers loads what a listener needs, and returns what makes its server for
-// each loop.
-func (n *node) tlsServers(l *config.TLSListener, keys *tlsconn.HandleKeys) (func(now func() time.Time) (*tlsconn.Server, error), error) {
-	base, err := n.tlsConfig(l)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", l.Source, err)
-	}
-	base.Handles = keys
-	return func(now func() time.Time) (*tlsconn.Server, error) {
-		c := *base
-		c.Now = now
-		return tlsconn.NewServer(c)
-	}, nil
-}
-
-func newPool(l *config.TLSListener, grace time.Duration) (*backend.Pool, error) {
-	var nodes []*backend.Node
-	for _, b := range l.Backends {
-		network, address, err := resolve(b.Addr)
-		if err != nil {
-			return nil, fmt.Errorf("sslrouter-to %s: %w", b.Addr, err)
-		}
-		nodes = append(nodes, &backend.Node{Network: network, Address: address})
-	}
-	return backend.NewPool(nodes, grace)
 }
 
 // resolve makes an address numeric.

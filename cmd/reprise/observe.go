@@ -7,6 +7,7 @@ import (
 
 	"reprise/backend"
 	"reprise/cache"
+	"reprise/config"
 	"reprise/stats"
 )
 
@@ -21,7 +22,10 @@ func (n *node) observe() (err error) {
 	if a := n.config.Admin; !a.IsZero() {
 		n.admin, err = stats.ListenAdmin(a.String(), r, stats.AdminOptions{
 			Health: n.health, Pprof: n.config.Pprof,
-			Handlers: map[string]http.Handler{"POST /forget": http.HandlerFunc(n.handleForget)},
+			Handlers: map[string]http.Handler{
+				"POST /forget":  http.HandlerFunc(n.handleForget),
+				"POST /backend": http.HandlerFunc(n.handleBackend),
+			},
 		})
 	}
 	return err
@@ -54,6 +58,9 @@ func (n *node) registry() *stats.Registry {
 	}
 	for i, repeater := range n.repeaters {
 		r.Register(fmt.Sprintf("repeater%d", i+1), func() any { return repeater.Stats() })
+	}
+	if n.accessLog != nil {
+		r.Register("access_log", func() any { return n.accessLog.Stats() })
 	}
 	r.Register("log", func() any { return logStats{Dropped: n.log.Dropped()} })
 	return r
@@ -113,19 +120,32 @@ func newCacheRow(s cache.Stats) cacheRow {
 }
 
 type backendRow struct {
-	Listener string `json:"listener" label:"listener"`
+	Router string `json:"router" label:"router"`
 	backend.NodeStats
 }
 
+// A poolRow is what the backends of a router have in common.
+type poolRow struct {
+	Router  string `json:"router" label:"router"`
+	Queued  int64  `json:"queued" metric:"gauge" help:"Clients waiting because all backends have as many connections as they may."`
+	Refused uint64 `json:"refused" metric:"counter" help:"Clients refused because too many were waiting for a backend."`
+}
+
 type backendRows struct {
+	Pools []poolRow    `json:"pools"`
 	Nodes []backendRow `json:"nodes"`
 }
 
 func (n *node) backendRows() backendRows {
-	rows := backendRows{Nodes: []backendRow{}}
-	for i, p := range n.pools {
-		for _, s := range p.Stats() {
-			rows.Nodes = append(rows.Nodes, backendRow{Listener: n.config.TLS[i].Addr.String(), NodeStats: s})
+	rows := backendRows{Pools: []poolRow{}, Nodes: []backendRow{}}
+	for r, p := range n.pools {
+		if p == nil {
+			continue
+		}
+		router, s := config.Routers[r].String(), p.Stats()
+		rows.Pools = append(rows.Pools, poolRow{Router: router, Queued: s.Queued, Refused: s.Refused})
+		for _, node := range s.Nodes {
+			rows.Nodes = append(rows.Nodes, backendRow{Router: router, NodeStats: node})
 		}
 	}
 	return rows

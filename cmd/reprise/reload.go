@@ -33,21 +33,22 @@ func (n *node) reload() error {
 		return err
 	}
 	defer wipe(raw)
-	var servers []func(func() time.Time) (*tlsconn.Server, error)
-	if len(n.config.TLS) > 0 {
+	servers := make(map[int]func(func() time.Time) (*tlsconn.Server, error)) // by listener
+	if len(raw) > 0 {
 		keys, err := tlsconn.NewHandleKeys(raw...)
 		if err != nil {
 			return err
 		}
-		for i := range n.config.TLS {
-			s, err := n.tlsServers(&n.config.TLS[i], keys)
-			if err != nil {
+		for i := range n.config.Listeners {
+			if n.config.Listeners[i].TLS == nil {
+				continue
+			}
+			if servers[i], err = n.tlsServers(&n.config.Listeners[i], keys); err != nil {
 				return err
 			}
-			if _, err := s(time.Now); err != nil {
+			if _, err := servers[i](time.Now); err != nil {
 				return err
 			}
-			servers = append(servers, s)
 		}
 	}
 	datagram, err := datagramSecrets(raw)

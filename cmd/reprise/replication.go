@@ -21,10 +21,11 @@ import (
 // private key, which the nodes of such a fleet share. The caller wipes them.
 func secrets(c *config.Config) ([][]byte, error) {
 	if len(c.ClusterSecretFiles) == 0 {
-		if len(c.TLS) == 0 {
-			return nil, nil // a repeater with a key of its own
+		i := slices.IndexFunc(c.Listeners, func(l config.Listener) bool { return l.TLS != nil })
+		if i < 0 {
+			return nil, nil // nothing to seal, or a repeater with a key of its own
 		}
-		first := c.TLS[0].Certs[0]
+		first := c.Listeners[i].TLS.Certs[0]
 		loaded, err := loadCertificate(first)
 		if err != nil {
 			return nil, err

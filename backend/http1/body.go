@@ -1,0 +1,204 @@
+package http1
+
+import "math"
+
+// A Body finds the payload of one message in what follows its head, however
+// that is cut into pieces. It holds no payload, and nothing at all but for a
+// trailer section, which assigning Body{} lets go of. The zero value is complete.
+type Body struct {
+	state  bodyState
+	digits uint8  // of the chunk size so far
+	extLen uint16 // of the chunk extension so far
+
+	lineStart  uint32 // in trailer, of the line that is incomplete
+	trailerLen uint32 // bytes of the section so far, with what was left out
+	maxTrailer uint32
+
+	left    int64  // of the chunk, or of a body by length
+	err     *Error // the first error, for good
+	trailer []byte
+}
+
+// bodyState says what is expected next.
+type bodyState uint8
+
+const (
+	complete bodyState = iota
+	bytesByLength
+	bytesUntilClose
+	chunkSize
+	chunkExtension
+	chunkSizeLF
+	chunkBytes
+	chunkCR
+	chunkLF
+	trailerLine
+	lastLF
+)
+
+const (
+	maxSizeLen = 16
+	// maxExtensionLen bounds what a sender can make us skip for one chunk
+	// (CVE-2023-39326). No chunk extension is in use.
+	maxExtensionLen = 256
+)
+
+// Start expects the body of a message with such a head.
+func (b *Body) Start(f Framing, length int64, l *Limits) {
+	*b = Body{maxTrailer: uint32(min(l.TrailerLen, math.MaxInt32))}
+	switch {
+	case f == Chunked:
+		b.state = chunkSize
+	case f == UntilClose:
+		b.state = bytesUntilClose
+	case f == ByLength && length > 0:
+		b.state, b.left = bytesByLength, length
+	}
+}
+
+// Next consumes n bytes of p, of which data, a part of p, are payload; it may be
+// nil for a non-zero n, of chunked bodies. It consumes all it is given in the
+// end, but what follows the body. An error is final.
+func (b *Body) Next(p []byte) (data []byte, n int, err error) {
+	switch {
+	case b.err != nil:
+		return nil, 0, b.err
+	case b.state == bytesByLength:
+		n = b.take(len(p))
+		return p[:n], n, nil
+	case b.state == bytesUntilClose:
+		return p, len(p), nil
+	}
+	for n < len(p) && b.state != complete {
+		if b.state == chunkBytes {
+			if data != nil {
+				break
+			}
+			size := b.take(len(p) - n)
+			data, n = p[n:n+size], n+size
+			continue
+		}
+		if b.err = b.frame(p[n]); b.err != nil {
+			return nil, n, b.err
+		}
+		n++
+	}
+	return data, n, nil
+}
+
+// take counts off up to n bytes of payload.
+func (b *Body) take(n int) int {
+	n = int(min(int64(n), b.left))
+	if b.left -= int64(n); b.left > 0 {
+		return n
+	}
+	if b.state == chunkBytes {
+		b.state = chunkCR
+	} else {
+		b.state = complete
+	}
+	return n
+}
+
+// frame goes on by one byte between chunks. A bare LF or CR is as much an error
+// here as in a head: those who skip over it see other chunks.
+func (b *Body) frame(c byte) *Error {
+	switch b.state {
+	case chunkSize:
+		return b.sizeByte(c)
+	case chunkExtension:
+		b.extLen++
+		switch {
+		case c == '\r':
+			b.state = chunkSizeLF
+		case classes[c]&isValue == 0 || b.extLen > maxExtensionLen:
+			return errChunkExtension
+		}
+	case chunkSizeLF:
+		return b.expectLF(c, errChunkSize, b.afterSize())
+	case chunkCR:
+		if c != '\r' {
+			return errChunkEnd
+		}
+		b.state = chunkLF
+	case chunkLF:
+		b.digits, b.extLen = 0, 0
+		return b.expectLF(c, errChunkEnd, chunkSize)
+	case trailerLine:
+		return b.trailerByte(c)
+	case lastLF:
+		return b.expectLF(c, errTrailer, complete)
+	}
+	return nil
+}
+
+func (b *Body) sizeByte(c byte) *Error {
+	digit := hexDigit(c)
+	switch {
+	case digit >= 0:
+		if b.digits == maxSizeLen || b.left > math.MaxInt64>>4 {
+			return errChunkSize
+		}
+		b.digits++
+		b.left = b.left<<4 | int64(digit)
+	case b.digits == 0:
+		return errChunkSize
+	case c == '\r':
+		b.state = chunkSizeLF
+	case c == ';':
+		b.state = chunkExtension
+	default:
+		return errChunkSize
+	}
+	return nil
+}
+
+func (b *Body) expectLF(c byte, err *Error, next bodyState) *Error {
+	if c != '\n' {
+		return err
+	}
+	b.state = next
+	return nil
+}
+
+func (b *Body) afterSize() bodyState {
+	if b.left == 0 {
+		return trailerLine
+	}
+	return chunkBytes
+}
+
+func hexDigit(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c|0x20 && c|0x20 <= 'f':
+		return int(c|0x20-'a') + 10
+	}
+	return -1
+}
+
+// Done reports whether the body is complete. One that lasts until the
+// connection is closed never is.
+func (b *Body) Done() bool { return b.state == complete }
+
+// End is what the end of the sender's stream means: nil if the body is complete
+// thereby.
+func (b *Body) End() error {
+	switch {
+	case b.err != nil:
+		return b.err
+	case b.state == complete, b.state == bytesUntilClose:
+		return nil
+	}
+	return errTruncated
+}
+
+// Trailer returns the field lines of the trailer section, each with its CRLF,
+// nil if there are none. Fields that must not be in a trailer are left out.
+func (b *Body) Trailer() []byte {
+	if b.state != complete || len(b.trailer) == 0 {
+		return nil
+	}
+	return b.trailer
+}

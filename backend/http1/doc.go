@@ -1,0 +1,43 @@
+// Package http1 is the HTTP/1.1 codec of a gateway (RFC 9110, RFC 9112): it reads
+// the heads of requests and responses, finds where bodies end, and writes what
+// goes on to the other side. It does no I/O, reads no clock and starts nothing.
+//
+// # Reading
+//
+// [HeadLen] says whether a head is complete, [Request.Parse] and [Response.Parse]
+// read it, and a [Body] takes what follows piece by piece:
+//
+//	n := HeadLen(p, seen)            // 0: read more, unless Limits.Partial refuses p
+//	err := request.Parse(p[:n], &limits)
+//	body.Start(request.Framing, request.Length, &limits)
+//	data, n, err := body.Next(p)     // until body.Done()
+//
+// Nothing is copied. What is parsed points into the bytes it was parsed from, and
+// payload is handed out as parts of what came in. Only a trailer section is held,
+// within its limit, because it has to be looked at before it is passed on.
+//
+// # Strictness
+//
+// A gateway that reads a message otherwise than the server behind it lets one
+// client's bytes become part of another's request. So whatever two recipients have
+// been seen to read in two ways is refused, even where RFC 9112 allows to repair
+// it, and what is accepted is written anew instead of copied: the target in origin
+// form, one Host, one framing field, chunks without extensions. Of what a gateway
+// may tolerate, four things are: an empty line before a request, white space
+// around field values, the missing space before an empty reason phrase, and a body
+// announced where there can be none (1xx, 204), which ends the connection.
+//
+// Refused although the grammar has it: folded fields, Content-Length twice with
+// the same value, transfer codings beside chunked, white space after a chunk size,
+// hosts with percent signs or sub-delimiters, an empty port, CONNECT, and a target
+// in absolute form whose authority is not the Host field's.
+//
+// # Passing on
+//
+// [AppendRequest] and [AppendResponse] leave out what concerns one hop only
+// (RFC 9110, Section 7.6.1). A switch of protocols is passed on if the Connection
+// field names it and it does not lead to HTTP/2, whose requests would go past the
+// gateway. A Connection field cannot name away a field that this package knows.
+// Fields that equal a known one to those who read "_" as "-" are dropped, as is
+// Proxy; others with "_" pass.
+package http1

@@ -1,0 +1,187 @@
+package http1
+
+import (
+	"net/netip"
+	"strconv"
+)
+
+// Forward is what a request is told about where it comes from, on its way to an
+// HTTP backend.
+type Forward struct {
+	Client     netip.AddrPort // the zero value: unknown, or a unix socket
+	Secure     bool           // the client uses TLS
+	ListenPort int            // where the client connected to; 0: unknown
+	// Trusted is whether the client is a proxy whose word on its own client is
+	// taken: it is added to. Else what it says is replaced, and any X-Forwarded-*
+	// that has no replacement is dropped.
+	Trusted   bool
+	KeepAlive bool // the backend's connection is to be kept
+}
+
+// AppendRequest appends the head of r as the next server is to get it: with
+// normal spacing, the target in origin form, one Host, one framing field, no
+// fields for this hop, and the client's address.
+func AppendRequest(dst []byte, r *Request, f *Forward) []byte {
+	dst = append(dst, r.Method...)
+	dst = append(dst, ' ')
+	dst = appendTarget(dst, r)
+	dst = append(dst, " HTTP/1.1\r\nHost: "...)
+	dst = append(dst, r.Host...)
+	dst = append(dst, "\r\n"...)
+	for i := range r.Fields {
+		if field := &r.Fields[i]; r.passes(field, f) {
+			dst = field.append(dst)
+		}
+	}
+	dst = appendFraming(dst, r.Framing, r.Length)
+	dst = appendForwarded(dst, r, f)
+	switch {
+	case r.Upgrade != nil:
+		dst = appendLine(dst, "Connection: Upgrade\r\nUpgrade: ", r.Upgrade)
+	case !f.KeepAlive:
+		dst = append(dst, "Connection: close\r\n"...)
+	}
+	return append(dst, "\r\n"...)
+}
+
+func appendTarget(dst []byte, r *Request) []byte {
+	dst = append(dst, r.Path...)
+	if r.Query != nil {
+		dst = append(dst, '?')
+		dst = append(dst, r.Query...)
+	}
+	return dst
+}
+
+// passes reports whether a field goes on as it came.
+func (r *Request) passes(field *Field, f *Forward) bool {
+	switch field.kind {
+	case other:
+		return !field.hop
+	case expect:
+		return r.Expect100
+	case trailer:
+		return r.Framing == Chunked
+	case xForwardedProto, xForwardedHost, xForwardedPort, xForwardedOther:
+		return f.Trusted
+	}
+	return false
+}
+
+// append appends the field as a line of normal spacing.
+func (f *Field) append(dst []byte) []byte {
+	if f.plain {
+		return append(dst, f.Name[:len(f.Name)+len(": ")+len(f.Value)+len("\r\n")]...)
+	}
+	dst = append(dst, f.Name...)
+	dst = append(dst, ": "...)
+	dst = append(dst, f.Value...)
+	return append(dst, "\r\n"...)
+}
+
+func appendLine(dst []byte, start string, value []byte) []byte {
+	dst = append(dst, start...)
+	dst = append(dst, value...)
+	return append(dst, "\r\n"...)
+}
+
+func appendFraming(dst []byte, f Framing, length int64) []byte {
+	switch f {
+	case Chunked:
+		return append(dst, "Transfer-Encoding: chunked\r\n"...)
+	case ByLength:
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, length, 10)
+		return append(dst, "\r\n"...)
+	}
+	return dst
+}
+
+// appendForwarded appends X-Forwarded-For, -Proto, -Host and -Port, and
+// Forwarded (RFC 7239).
+func appendForwarded(dst []byte, r *Request, f *Forward) []byte {
+	var known [masked + 1]bool // which of these a trusted client has sent
+	if f.Trusted {
+		for i := range r.Fields {
+			known[r.Fields[i].kind] = true
+		}
+	}
+	address := f.Client.Addr().Unmap().WithZone("") // a zone means nothing elsewhere
+	proto := "http"
+	if f.Secure {
+		proto = "https"
+	}
+	dst = appendFor(dst, r, known[xForwardedFor], address)
+	if !known[xForwardedProto] {
+		dst = append(dst, "X-Forwarded-Proto: "...)
+		dst = append(dst, proto...)
+		dst = append(dst, "\r\n"...)
+	}
+	if !known[xForwardedHost] && len(r.Host) > 0 {
+		dst = appendLine(dst, "X-Forwarded-Host: ", r.Host)
+	}
+	if !known[xForwardedPort] && f.ListenPort > 0 {
+		dst = append(dst, "X-Forwarded-Port: "...)
+		dst = strconv.AppendInt(dst, int64(f.ListenPort), 10)
+		dst = append(dst, "\r\n"...)
+	}
+	dst = append(dst, "Forwarded: "...)
+	if known[forwarded] {
+		dst = appendValues(dst, r, forwarded)
+	}
+	dst = appendElement(dst, r, address)
+	dst = append(dst, ";proto="...)
+	dst = append(dst, proto...)
+	return append(dst, "\r\n"...)
+}
+
+func appendFor(dst []byte, r *Request, known bool, address netip.Addr) []byte {
+	if !known && !address.IsValid() {
+		return dst
+	}
+	dst = append(dst, "X-Forwarded-For: "...)
+	if known {
+		dst = appendValues(dst, r, xForwardedFor)
+	}
+	if address.IsValid() {
+		dst = address.AppendTo(dst)
+	} else {
+		dst = append(dst, "unknown"...)
+	}
+	return append(dst, "\r\n"...)
+}
+
+// appendValues appends the values of all fields of a kind, a comma after each.
+func appendValues(dst []byte, r *Request, k kind) []byte {
+	for i := range r.Fields {
+		if f := &r.Fields[i]; f.kind == k && len(f.Value) > 0 {
+			dst = append(dst, f.Value...)
+			dst = append(dst, ", "...)
+		}
+	}
+	return dst
+}
+
+// appendElement appends the for and host pairs of a forwarded-element (RFC
+// 7239, Section 4). Colons and brackets need quotes.
+func appendElement(dst []byte, r *Request, address netip.Addr) []byte {
+	switch {
+	case !address.IsValid():
+		dst = append(dst, "for=unknown"...)
+	case address.Is4():
+		dst = address.AppendTo(append(dst, "for="...))
+	default:
+		dst = address.AppendTo(append(dst, `for="[`...))
+		dst = append(dst, `]"`...)
+	}
+	if len(r.Host) == 0 {
+		return dst
+	}
+	dst = append(dst, ";host="...)
+	if span(r.Host, 0, isToken) == len(r.Host) {
+		return append(dst, r.Host...)
+	}
+	dst = append(dst, '"')
+	dst = append(dst, r.Host...) // a valid one has no quote or backslash
+	return append(dst, '"')
+}

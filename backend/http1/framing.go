@@ -1,0 +1,51 @@
+package http1
+
+// Framing is how the end of a message is told (RFC 9112, Section 6).
+type Framing uint8
+
+const (
+	NoBody     Framing = iota // with the head
+	ByLength                  // after Content-Length bytes, which may be none
+	Chunked                   // with the last chunk
+	UntilClose                // with the connection: responses only
+)
+
+// framing is what the length fields of a head say (RFC 9112, Section 6.3).
+// Whatever two recipients have been seen to read in two ways is an error.
+func (s *section) framing(minor int) (f Framing, length int64, err error) {
+	switch {
+	case s.codings > 0 && s.lengths > 0:
+		return 0, 0, errTwoFramings
+	case s.codings > 1:
+		return 0, 0, errManyCodings
+	case s.lengths > 1:
+		return 0, 0, errManyLengths
+	case s.codings == 1 && minor == 0:
+		return 0, 0, errOldCoding
+	case s.codings == 1:
+		return Chunked, 0, checkCoding(s.coding)
+	case s.lengths == 1:
+		length, ok := parseDecimal(s.length)
+		if !ok {
+			return 0, 0, errLength
+		}
+		return ByLength, length, nil
+	}
+	return NoBody, 0, nil
+}
+
+// checkCoding accepts chunked alone: nothing else has to be understood to find
+// the end of the body.
+func checkCoding(list []byte) error {
+	if equalFold(list, "chunked") {
+		return nil
+	}
+	var last []byte
+	for len(list) > 0 {
+		last, list = cutElement(list)
+	}
+	if equalFold(last, "chunked") {
+		return errUnknownCoding
+	}
+	return errCoding
+}

@@ -1,0 +1,234 @@
+package http1
+
+import "bytes"
+
+// A Request is the head of a request. Its slices point into what was parsed, and
+// are good for as long as that is. It is reused from request to request, with
+// its array of fields.
+type Request struct {
+	Method []byte
+	Target []byte // as sent
+	Path   []byte // of the target, with every percent sign as sent; "*" of OPTIONS
+	Query  []byte // what follows the first "?"; nil if there is none
+	Host   []byte // with the port, if any; nil only if an HTTP/1.0 client names none
+	Minor  int    // of the version: 0 or 1
+	Fields []Field
+
+	Framing Framing // NoBody, ByLength or Chunked
+	Length  int64   // of a body ByLength
+
+	KeepAlive bool // the client takes another response on this connection
+	// Expect100 is whether the client waits for a 100 (Continue). Who has sent one
+	// clears it, so that the expectation is not passed on.
+	Expect100 bool
+	Upgrade   []byte // the protocols asked for instead; nil if none
+}
+
+// maxMethodLen is more than any registered method needs.
+const maxMethodLen = 32
+
+// Parse reads a head of which [HeadLen] has told the length. An error is an
+// *[Error]; r has no meaning then, and the connection no further requests.
+func (r *Request) Parse(head []byte, l *Limits) error {
+	*r = Request{Fields: r.Fields[:0]}
+	if len(head) > l.HeadLen {
+		return errHeadLen
+	}
+	lines, err := r.parseLine(skipEmptyLine(head), l)
+	if err != nil {
+		return err
+	}
+	var s section
+	if r.Fields, err = s.parse(lines, r.Fields, l); err != nil {
+		return err
+	}
+	if r.Framing, r.Length, err = s.framing(r.Minor); err != nil {
+		return err
+	}
+	if err := r.parseTarget(&s); err != nil {
+		return err
+	}
+	return r.parseIntent(&s)
+}
+
+// parseLine reads the request line and returns what follows it.
+func (r *Request) parseLine(p []byte, l *Limits) (rest []byte, err error) {
+	n := span(p, 0, isToken)
+	switch {
+	case n == 0 && len(p) > 0 && (p[0] == '\r' || p[0] == '\n'):
+		return nil, errEmptyLine
+	case n > maxMethodLen:
+		return nil, errMethodLen
+	case n == 0 || n == len(p) || p[n] != ' ':
+		return nil, errMethod
+	}
+	r.Method, p = p[:n], p[n+1:]
+
+	switch n = span(p, 0, isTarget); {
+	case n > l.TargetLen:
+		return nil, errTargetLen
+	case n == 0 || n == len(p) || p[n] > ' ':
+		return nil, errTarget
+	case p[n] != ' ':
+		return nil, errRequestLine // HTTP/0.9 ends here
+	}
+	r.Target, p = p[:n], p[n+1:]
+
+	if len(p) < len("HTTP/1.1\r\n") {
+		return nil, errVersion
+	}
+	if r.Minor, err = parseVersion(p[:8]); err != nil {
+		return nil, err
+	}
+	if p[8] != '\r' || p[9] != '\n' {
+		return nil, errLineEnd
+	}
+	return p[10:], nil
+}
+
+// parseTarget reads the target in each of its forms (RFC 9112, Section 3.2)
+// together with the Host field.
+func (r *Request) parseTarget(s *section) error {
+	switch {
+	case s.hosts > 1:
+		return errManyHosts
+	case s.hosts == 0 && r.Minor > 0:
+		return errNoHost
+	case s.hosts == 1 && hostNameLen(s.host) == 0:
+		return errHost
+	case string(r.Method) == "CONNECT":
+		return errConnect
+	}
+	r.Host = s.host
+	switch {
+	case r.Target[0] == '/':
+		r.cutQuery(r.Target)
+		return nil
+	case string(r.Target) == "*" && string(r.Method) == "OPTIONS":
+		r.Path = r.Target
+		return nil
+	}
+	return r.parseAbsolute()
+}
+
+var root, asterisk = []byte("/"), []byte("*")
+
+// parseAbsolute reads a target in absolute form. Its authority overrules the
+// Host field, but not everybody knows that: they have to be the same.
+func (r *Request) parseAbsolute() error {
+	rest := r.Target
+	switch {
+	case len(rest) > 7 && equalFold(rest[:7], "http://"):
+		rest = rest[7:]
+	case len(rest) > 8 && equalFold(rest[:8], "https://"):
+		rest = rest[8:]
+	default:
+		return errTarget
+	}
+	end := bytes.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	authority, rest := rest[:end], rest[end:]
+	if hostNameLen(authority) == 0 {
+		return errTarget
+	}
+	if r.Host != nil && !bytes.EqualFold(authority, r.Host) {
+		return errOtherHost
+	}
+	r.Host = authority
+	r.cutQuery(rest)
+	if len(r.Path) == 0 {
+		r.Path = root
+		if string(r.Method) == "OPTIONS" && r.Query == nil {
+			r.Path = asterisk // RFC 9112, Section 3.2.4
+		}
+	}
+	return nil
+}
+
+func (r *Request) cutQuery(p []byte) { r.Path, r.Query, _ = bytes.Cut(p, []byte("?")) }
+
+// hostNameLen returns the length of the host in host [ ":" port ], 0 if that is
+// malformed. Of registered names it takes those that can be a DNS name or an
+// IPv4 address, though RFC 3986 has more.
+func hostNameLen(p []byte) int {
+	n := span(p, 0, isHost)
+	if len(p) > 0 && p[0] == '[' {
+		n = ipLiteralLen(p)
+	}
+	if rest := p[n:]; len(rest) > 0 && !(rest[0] == ':' && isPort(rest[1:])) {
+		return 0
+	}
+	return n
+}
+
+func ipLiteralLen(p []byte) int {
+	colons := 0
+	for i, b := range p[1:] {
+		switch {
+		case b == ']' && colons >= 2:
+			return i + 2
+		case b == ':':
+			colons++
+		case b == '.', '0' <= b && b <= '9', 'a' <= b|0x20 && b|0x20 <= 'f':
+		default:
+			return 0
+		}
+	}
+	return 0
+}
+
+func isPort(p []byte) bool {
+	port, ok := parseDecimal(p)
+	return ok && len(p) <= 5 && port <= 65535
+}
+
+// parseIntent reads what is to become of the connection.
+func (r *Request) parseIntent(s *section) error {
+	o, err := s.options(r.Fields)
+	if err != nil {
+		return err
+	}
+	hasBody := r.Framing == Chunked || r.Length > 0
+	if s.expects > 0 && r.Minor > 0 { // RFC 9110, Section 10.1.1: nothing to HTTP/1.0
+		if s.expects > 1 || !equalFold(s.expect, "100-continue") {
+			return errExpectation
+		}
+		r.Expect100 = hasBody
+	}
+	r.KeepAlive = !o.close && (r.Minor > 0 || o.keepAlive)
+	// A body before the switch would have to be told from what follows it by
+	// both sides alike, and no protocol in use needs one.
+	if o.upgrade && s.upgrades == 1 && r.Minor > 0 && !hasBody && mayUpgrade(s.upgrade) {
+		r.Upgrade = s.upgrade
+	}
+	return nil
+}
+
+// mayUpgrade reports whether a switch to any of the protocols listed may be
+// asked for. After one to HTTP/2 the requests would go past this gateway.
+func mayUpgrade(list []byte) bool {
+	if len(list) == 0 {
+		return false
+	}
+	for len(list) > 0 {
+		var protocol []byte
+		protocol, list = cutElement(list)
+		name, _, _ := bytes.Cut(protocol, []byte("/"))
+		if equalFold(name, "h2c") || equalFold(name, "h2") || equalFold(name, "http") || equalFold(name, "tls") {
+			return false
+		}
+	}
+	return true
+}
+
+// Idempotent reports whether the request may be sent again if nothing came back
+// (RFC 9110, Section 9.2.2).
+func (r *Request) Idempotent() bool {
+	switch string(r.Method) {
+	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE":
+		return true
+	}
+	return false
+}

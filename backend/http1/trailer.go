@@ -1,0 +1,59 @@
+package http1
+
+// trailerByte collects the trailer section line by line. It is the one part of
+// a body that is held, since it is to be checked before it is passed on: so it
+// is bounded.
+func (b *Body) trailerByte(c byte) *Error {
+	line := b.trailer[b.lineStart:]
+	if len(line) == 0 && c == '\r' {
+		b.state = lastLF
+		return nil
+	}
+	if b.trailerLen++; b.trailerLen > b.maxTrailer {
+		return errTrailerLen
+	}
+	b.trailer = append(b.trailer, c)
+	if c != '\n' {
+		return nil
+	}
+	line = b.trailer[b.lineStart:]
+	var f Field
+	if n, err := f.parse(line); err != nil || n != len(line) {
+		return errTrailer
+	}
+	if !mayTrail(&f) {
+		b.trailer = b.trailer[:b.lineStart]
+	}
+	b.lineStart = uint32(len(b.trailer))
+	return nil
+}
+
+// maxUntrailingLen is the length of the longest name that mayTrail lists.
+const maxUntrailingLen = len("strict-transport-security")
+
+// mayTrail reports whether a field may stand in a trailer section: none that
+// has to do with framing, routing, authentication, control of the request or the
+// response, or how to read the content (RFC 9110, Section 6.5.1). Who merges
+// trailers into heads must not get there what this gateway has checked in them.
+func mayTrail(f *Field) bool {
+	if f.kind != other {
+		return false
+	}
+	if len(f.Name) > maxUntrailingLen {
+		return true
+	}
+	var lower [maxUntrailingLen]byte
+	for i, b := range f.Name {
+		if lower[i] = b; 'A' <= b && b <= 'Z' {
+			lower[i] = b | 0x20
+		}
+	}
+	switch string(lower[:len(f.Name)]) {
+	case "authorization", "authentication-info", "proxy-authentication-info", "www-authenticate", "cookie", "set-cookie",
+		"cache-control", "max-forwards", "pragma", "range", "if-match", "if-none-match", "if-modified-since",
+		"if-unmodified-since", "if-range", "age", "date", "expires", "location", "retry-after", "vary", "warning",
+		"content-encoding", "content-type", "content-range", "content-location", "strict-transport-security":
+		return false
+	}
+	return true
+}

@@ -1,0 +1,205 @@
+package backend
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/cpu"
+
+	"reprise/internal/metric"
+)
+
+// Protocol is what a node speaks.
+type Protocol uint8
+
+const (
+	TCP Protocol = iota
+	HTTP
+	UWSGI
+)
+
+// maxWeight keeps the products of weights and connections far from overflow.
+const maxWeight = 1 << 16
+
+// A Spec is a node as it is configured.
+type Spec struct {
+	Name     string // for the log and statistics, and what Source hashes; empty: Address
+	Network  string // "tcp" or "unix"
+	Address  string // host:port, where host may be a DNS name, or a path
+	Protocol Protocol
+	Weight   int  // its share beside the other nodes; 0 is 1
+	MaxConns int  // at once, over all loops; 0: no limit
+	Backup   bool // used only while no other node can be
+}
+
+// What keeps a node from being picked, beside failures.
+const (
+	flagDown       = 1 << iota // active checks say so
+	flagDraining               // an operator says so
+	flagUnresolved             // its name has no address yet
+)
+
+// A Node is one backend server of a pool. All methods may be called from any
+// goroutine.
+type Node struct {
+	spec  Spec
+	pool  *Pool
+	index int    // in pool.nodes
+	seed  uint64 // its name, hashed
+	host  string // the DNS name, if Address has one
+	port  uint16
+
+	graceEnd *time.Timer // tells those who wait that the grace is over; nil if nobody may wait
+
+	// Read by every Pick, seldom written. Times are of pool.stamp, 0 is never.
+	flags      atomic.Uint32
+	failedAt   atomic.Int64 // the last failure, or attempt since; 0 while the node is well
+	returnedAt atomic.Int64 // when its slow start began
+	endpoints  atomic.Pointer[[]netip.AddrPort]
+
+	// Written with every connection, so not in the cache line of the above.
+	_                    cpu.CacheLinePad
+	active               atomic.Int64 // slots taken by Pick and not given back
+	connects, failures   metric.Counter
+	checks, checksFailed metric.Counter
+	_                    cpu.CacheLinePad
+}
+
+func newNode(p *Pool, index int, s Spec) (*Node, error) {
+	s.Name, s.Weight = cmp.Or(s.Name, s.Address), cmp.Or(s.Weight, 1)
+	n := &Node{spec: s, pool: p, index: index, seed: hashName(s.Name)}
+	switch {
+	case s.Weight < 1 || s.Weight > maxWeight:
+		return nil, fmt.Errorf("backend %s: weight %d: write 1 to %d", s.Name, s.Weight, maxWeight)
+	case s.MaxConns < 0:
+		return nil, fmt.Errorf("backend %s: at most %d connections: write 0 (no limit) or more", s.Name, s.MaxConns)
+	case s.Network == "unix" && s.Address != "":
+		return n, nil
+	case s.Network == "tcp":
+		return n, n.parseAddress()
+	}
+	return nil, fmt.Errorf("backend %s: network %q, address %q: write tcp and HOST:PORT, or unix and a path", s.Name, s.Network, s.Address)
+}
+
+func (n *Node) parseAddress() error {
+	host, portName, err := net.SplitHostPort(n.spec.Address)
+	if err != nil {
+		return fmt.Errorf("backend %s: address %q: write HOST:PORT", n.spec.Name, n.spec.Address)
+	}
+	port, err := strconv.ParseUint(portName, 10, 16)
+	if err != nil || port == 0 {
+		return fmt.Errorf("backend %s: port %q: write 1 to 65535", n.spec.Name, portName)
+	}
+	host = cmp.Or(host, "127.0.0.1") // ":9000" is this machine
+	n.port, n.spec.Address = uint16(port), net.JoinHostPort(host, portName)
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		n.host = host
+		n.flags.Store(flagUnresolved)
+		return nil
+	}
+	n.endpoints.Store(&[]netip.AddrPort{netip.AddrPortFrom(ip.Unmap(), n.port)})
+	return nil
+}
+
+func hashName(name string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return h.Sum64()
+}
+
+// Name returns the node's name for logs and statistics.
+func (n *Node) Name() string { return n.spec.Name }
+
+// Protocol returns what the node speaks.
+func (n *Node) Protocol() Protocol { return n.spec.Protocol }
+
+// Network returns "tcp" or "unix".
+func (n *Node) Network() string { return n.spec.Network }
+
+// Path returns where a node of network unix listens.
+func (n *Node) Path() string { return n.spec.Address }
+
+// Endpoint returns where to connect to: the node's addresses in turn. It
+// returns false while the node's name has not been resolved, and for a unix socket.
+func (n *Node) Endpoint(c *Cursor) (netip.AddrPort, bool) {
+	list := n.endpoints.Load()
+	if list == nil {
+		return netip.AddrPort{}, false
+	}
+	c.enter(n.pool)
+	place := &c.places[n.index]
+	place.endpoint++
+	return (*list)[(place.endpoint-1)%uint(len(*list))], true
+}
+
+// Connected notes that a connection was established: the node is well.
+func (n *Node) Connected() {
+	n.connects.Inc()
+	if n.failedAt.Load() != 0 && n.failedAt.Swap(0) != 0 {
+		n.returned()
+	}
+}
+
+// Failed notes that no connection could be established, or that the node broke
+// one in a way that tells it is not well.
+func (n *Node) Failed(now time.Time) {
+	n.failures.Inc()
+	n.failedAt.Store(n.pool.stamp(now))
+	if n.graceEnd != nil {
+		n.graceEnd.Reset(n.pool.o.Grace)
+	}
+	n.pool.wake() // to a backup, or to be told that nothing is left
+}
+
+// SetDraining makes an end of new connections, or begins with them again. Those
+// established go on.
+func (n *Node) SetDraining(on bool) { n.setFlag(flagDraining, on) }
+
+// setFlag sets or clears a flag and reports whether that changed it.
+func (n *Node) setFlag(flag uint32, on bool) (changed bool) {
+	if on {
+		changed = n.flags.Or(flag)&flag == 0
+	} else {
+		changed = n.flags.And(^flag)&flag != 0
+	}
+	if changed && !on {
+		n.returned()
+	} else if changed {
+		n.pool.wake()
+	}
+	return changed
+}
+
+// returned begins the slow start of a node that may be picked again.
+func (n *Node) returned() {
+	n.returnedAt.Store(n.pool.stamp(time.Now()))
+	n.pool.wake()
+}
+
+// usable reports whether nothing is known against the node, or its grace is over.
+func (n *Node) usable(at int64) bool {
+	if n.flags.Load() != 0 {
+		return false
+	}
+	failedAt := n.failedAt.Load()
+	return failedAt == 0 || at-failedAt >= int64(n.pool.o.Grace)
+}
+
+// weight returns the node's weight in percent, less during its slow start.
+func (n *Node) weight(at int64) int64 {
+	const full, least = 100, 10
+	w, slowStart := int64(n.spec.Weight), int64(n.pool.o.SlowStart)
+	returnedAt := n.returnedAt.Load()
+	if slowStart == 0 || returnedAt == 0 || at-returnedAt >= slowStart {
+		return w * full
+	}
+	passed := max(at-returnedAt, 0) // a loop's clock may be a turn behind
+	return w * (least + int64(float64(full-least)*float64(passed)/float64(slowStart)))
+}

@@ -1,0 +1,97 @@
+package backend
+
+import "time"
+
+// take takes a slot for a connection, or returns false if all are taken.
+func (n *Node) take(at int64) bool {
+	if limit := int64(n.spec.MaxConns); limit == 0 {
+		n.active.Add(1)
+	} else {
+		for {
+			active := n.active.Load()
+			if active >= limit {
+				return false
+			}
+			if n.active.CompareAndSwap(active, active+1) {
+				break
+			}
+		}
+	}
+	// One connection tries a node that had failed; the others wait for what
+	// becomes of it rather than run into the same time-out.
+	if failedAt := n.failedAt.Load(); failedAt != 0 {
+		n.failedAt.CompareAndSwap(failedAt, at)
+	}
+	return true
+}
+
+// Release gives back what Pick took, once for each Picked.
+func (n *Node) Release() {
+	n.active.Add(-1)
+	n.pool.wake()
+}
+
+func (n *Node) hasRoom() bool {
+	return n.spec.MaxConns == 0 || n.active.Load() < int64(n.spec.MaxConns)
+}
+
+// Enqueue notes that somebody waits for room, after Pick answered Full. False
+// means that QueueLen wait already: a refusal, which is counted.
+//
+// Nobody waits in vain: Enqueue counts first and then looks for room, Release
+// gives room first and then looks whether somebody is counted, so at least one of the two
+// sees the other and calls what OnRoom registered.
+func (p *Pool) Enqueue() bool {
+	for {
+		queued := p.queued.Load()
+		if queued >= int64(p.o.QueueLen) {
+			p.refused.Inc()
+			return false
+		}
+		if p.queued.CompareAndSwap(queued, queued+1) {
+			break
+		}
+	}
+	if !p.full(p.stamp(time.Now())) {
+		p.wake()
+	}
+	return true
+}
+
+// Dequeue takes back an Enqueue that returned true, because its flow was
+// served or gave up.
+func (p *Pool) Dequeue() { p.queued.Add(-1) }
+
+// OnRoom has f called when Pick may answer something else than Full and
+// somebody is queued: a slot was given back, or a node's state has changed. f is called from any
+// goroutine, within Release, Connected, Failed, SetDraining and Enqueue too, so
+// it must only wake whoever picks again. It may be called in vain. To be
+// registered before the pool is used.
+func (p *Pool) OnRoom(f func()) { p.onRoom = append(p.onRoom, f) }
+
+func (p *Pool) wake() {
+	if p.queued.Load() > 0 {
+		for _, f := range p.onRoom {
+			f()
+		}
+	}
+}
+
+// full reports whether Pick would answer Full.
+func (p *Pool) full(at int64) bool {
+	for _, tier := range p.tiers {
+		well := false
+		for _, n := range tier {
+			if n.usable(at) {
+				if n.hasRoom() {
+					return false
+				}
+				well = true
+			}
+		}
+		if well {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,69 @@
+package backend
+
+import "time"
+
+// Stats is a pool as the stats server shows it.
+type Stats struct {
+	Queued  int64       `json:"queued" metric:"gauge" help:"Clients waiting because all backends have as many connections as they may."`
+	Refused uint64      `json:"refused" metric:"counter" help:"Clients refused because too many were waiting for a backend."`
+	Nodes   []NodeStats `json:"nodes"`
+}
+
+// NodeStats is a node as the stats server shows it.
+type NodeStats struct {
+	Name     string `json:"name" label:"name"`
+	State    string `json:"state"` // up, backup, grace, draining or down
+	Hits     uint64 `json:"hits" metric:"counter" help:"Connections established to the backend."`
+	Failures uint64 `json:"failures" metric:"counter" help:"Connections to the backend that failed or timed out."`
+	// Grace is uWSGI's: the unix time at which the node was marked dead, or tried since, 0
+	// while it is well.
+	Grace         int64  `json:"grace"`
+	Up            int    `json:"up" metric:"gauge" help:"1 while the backend is well, 0 while it is left alone."`
+	Active        int64  `json:"active" metric:"gauge" help:"Connections that hold a slot of the backend."`
+	MaxActive     int    `json:"max_active" metric:"gauge" help:"Connections the backend may have at once, 0 = no limit."`
+	Draining      int    `json:"draining" metric:"gauge" help:"1 while the backend gets no new connections because an operator said so."`
+	Checks        uint64 `json:"checks" metric:"counter" help:"Health checks made."`
+	CheckFailures uint64 `json:"check_failures" metric:"counter" help:"Health checks that the backend failed."`
+}
+
+// Stats returns the state of the pool and its nodes. It may be called from any goroutine.
+func (p *Pool) Stats() Stats {
+	s := Stats{Queued: p.queued.Load(), Refused: p.refused.Load(), Nodes: make([]NodeStats, 0, len(p.nodes))}
+	for _, n := range p.nodes {
+		s.Nodes = append(s.Nodes, n.stats())
+	}
+	return s
+}
+
+func (n *Node) stats() NodeStats {
+	s := NodeStats{
+		Name: n.spec.Name, State: n.state(), Hits: n.connects.Load(), Failures: n.failures.Load(),
+		Active: n.active.Load(), MaxActive: n.spec.MaxConns,
+		Checks: n.checks.Load(), CheckFailures: n.checksFailed.Load(),
+	}
+	if s.State == "up" || s.State == "backup" {
+		s.Up = 1
+	}
+	if n.flags.Load()&flagDraining != 0 {
+		s.Draining = 1
+	}
+	if at := n.failedAt.Load(); at != 0 {
+		s.Grace = n.pool.epoch.Add(time.Duration(at)).Unix()
+	}
+	return s
+}
+
+func (n *Node) state() string {
+	switch flags := n.flags.Load(); {
+	case flags&(flagDown|flagUnresolved) != 0:
+		return "down"
+	case flags&flagDraining != 0:
+		return "draining"
+	case n.failedAt.Load() != 0:
+		return "grace"
+	case n.spec.Backup:
+		return "backup"
+	default:
+		return "up"
+	}
+}

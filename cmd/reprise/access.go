@@ -1,0 +1,86 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"strings"
+
+	"reprise/backend/http1"
+	"reprise/engine"
+	"reprise/internal/accesslog"
+)
+
+var accessFormats = map[string]accesslog.Format{"json": accesslog.JSON, "combined": accesslog.Combined}
+
+func (n *node) openAccessLog() (err error) {
+	c := &n.config.AccessLog
+	if c.File == "" {
+		return nil
+	}
+	n.accessLog, err = accesslog.New(accesslog.Options{
+		Path: c.File, Format: accessFormats[c.Format], Sample: c.Sample, Queue: c.Queue,
+	})
+	return err
+}
+
+// reopenOn opens the access log anew whenever a signal says so, after somebody has
+// moved the old file away.
+func (n *node) reopenOn(signals <-chan os.Signal) {
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-signals:
+		}
+		if n.accessLog == nil {
+			continue
+		}
+		if err := n.accessLog.Reopen(); err != nil {
+			slog.Error("the access log goes on in its old file", "error", err)
+		}
+	}
+}
+
+// logAccess is called on loops.
+func (n *node) logAccess(a *engine.Access) {
+	e := accesslog.Entry{
+		Time: a.Start, Client: a.Client, Listener: a.Listener.Address, Router: a.Listener.Name,
+		Status: a.Status, Retries: a.Retries, KeptAlive: a.Reused, Cause: a.Cause, Request: a.Nth, BytesIn: a.In, BytesOut: a.Out,
+		Handshake: a.Handshake, Connect: a.Connect, FirstByte: a.FirstByte, Total: a.Total,
+	}
+	if !e.Failed() && !n.accessLog.Sampled() {
+		return
+	}
+	if a.Backend != nil {
+		e.Backend = a.Backend.Name()
+	}
+	if a.TLS != nil {
+		info := a.TLS.Info()
+		e.TLSVersion, e.Cipher, e.ServerName, e.ALPN = info.Protocol(), info.Cipher(), info.ServerName, info.ALPN
+		e.Outcome = info.Outcome.String()
+		e.Resumed, _ = strings.CutPrefix(e.Outcome, "resumed_")
+		if !info.Resumed() {
+			e.Resumed = ""
+		}
+		if cert := a.TLS.ClientCertificate(); cert != nil {
+			e.ClientCert = cert.Subject.CommonName
+		}
+	}
+	if r := a.Request; r != nil {
+		e.Method, e.Target, e.Proto, e.Host = r.Method, r.Target, protos[r.Minor], r.Host
+		e.Referer, e.UserAgent = field(r, "Referer"), field(r, "User-Agent")
+	}
+	n.accessLog.Write(&e)
+}
+
+var protos = [...][]byte{[]byte("HTTP/1.0"), []byte("HTTP/1.1")}
+
+// field returns the value of the first field of a name.
+func field(r *http1.Request, name string) []byte {
+	for i := range r.Fields {
+		if len(r.Fields[i].Name) == len(name) && strings.EqualFold(string(r.Fields[i].Name), name) {
+			return r.Fields[i].Value
+		}
+	}
+	return nil
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// askAdmin posts to a node's admin server, at host:port or /unix/path, and returns
+// its answer. Errors name the command.
+func askAdmin(command, admin, pathAndQuery string) ([]byte, error) {
+	client := &http.Client{Timeout: 30 * time.Second}
+	target := "http://" + admin
+	if strings.HasPrefix(admin, "/") {
+		client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", admin)
+		}}
+		target = "http://admin"
+	}
+	response, err := client.Post(target+pathAndQuery, "", nil)
+	if err != nil {
+		return nil, runtimeError{fmt.Errorf("%s: %w: is it the admin address of a running node?", command, err)}
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil {
+		return nil, runtimeError{err}
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, runtimeError{fmt.Errorf("%s: %s", command, strings.TrimSpace(string(body)))}
+	}
+	return body, nil
+}

@@ -1,0 +1,149 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"strings"
+)
+
+// unstated is the MaxConns of a backend that leaves it to its pool.
+const unstated = -1
+
+// addBackend adds a backend to r's pool.
+func (b *builder) addBackend(r Router, value string) (err error) {
+	text, more, stated := strings.Cut(value, ",")
+	backend := Backend{Text: strings.TrimSpace(text), Weight: 1, MaxConns: unstated}
+	if backend.Protocol, backend.Addr, err = parseEndpoint(r, backend.Text); err != nil {
+		return err
+	}
+	if stated {
+		if err := backend.setOptions(more); err != nil {
+			return err
+		}
+	}
+	p := b.config.PoolOf(r)
+	p.Backends = append(p.Backends, backend)
+	return nil
+}
+
+// setOptions reads what stands behind a backend's address.
+func (b *Backend) setOptions(s string) error {
+	pairs, err := parsePairs(s)
+	if err != nil {
+		return err
+	}
+	seen := make(map[string]bool)
+	for _, p := range pairs {
+		if seen[p.key] {
+			return fmt.Errorf("key %q stands twice", p.key)
+		}
+		seen[p.key] = true
+		switch p.key {
+		case "weight":
+			b.Weight, err = parseInt(p.value, 1, 1000)
+		case "max_connections":
+			b.MaxConns, err = parseInt(p.value, 0, math.MaxInt32)
+		case "backup":
+			if b.Backup = true; p.value != "" {
+				err = errors.New("write backup alone")
+			}
+		default:
+			return unknownKey(p.key, []string{"backup", "max-connections", "weight"})
+		}
+		if err != nil {
+			return fmt.Errorf("%s %q: %w", p.key, p.value, err)
+		}
+	}
+	return nil
+}
+
+// parseEndpoint reads [SCHEME://]ADDR, where ADDR may also be unix:/path. Each Router has schemes of its own.
+func parseEndpoint(r Router, s string) (Protocol, Address, error) {
+	scheme, address, stated := strings.Cut(s, "://")
+	if !stated {
+		scheme, address = "", s
+	}
+	protocol, err := parseScheme(r, strings.ToLower(scheme))
+	if err != nil {
+		return 0, Address{}, err
+	}
+	path, unix := strings.CutPrefix(address, "unix:")
+	if unix && !strings.HasPrefix(path, "/") {
+		return 0, Address{}, fmt.Errorf("bad path %q: write unix:/path", path)
+	}
+	addr, err := ParseAddress(path)
+	if err == nil && addr.Network == "tcp" && addr.Port == 0 {
+		err = errors.New("port 0: write the port that the backend listens on")
+	}
+	return protocol, addr, err
+}
+
+func parseScheme(r Router, scheme string) (Protocol, error) {
+	switch {
+	case r == HTTPRouter && (scheme == "" || scheme == "uwsgi"):
+		return UWSGI, nil
+	case r == HTTPRouter && scheme == "http":
+		return HTTP, nil
+	case r == HTTPRouter:
+		return 0, fmt.Errorf("bad scheme %q: write uwsgi://ADDR, http://ADDR, or ADDR for the uwsgi protocol", scheme)
+	case scheme == "" || scheme == "tcp":
+		return TCP, nil
+	default:
+		return 0, fmt.Errorf("bad scheme %q: write tcp://ADDR or ADDR; %s does not read what it relays", scheme, r)
+	}
+}
+
+// parseCheck reads off, tcp, tls, http or http:PATH.
+func parseCheck(s string) (kind CheckKind, path string, err error) {
+	switch word, path, stated := strings.Cut(s, ":"); {
+	case s == "off":
+		return NoCheck, "", nil
+	case s == "tcp":
+		return CheckTCP, "", nil
+	case s == "tls":
+		return CheckTLS, "", nil
+	case s == "http":
+		return CheckHTTP, "/", nil
+	case word != "http" || !stated:
+		return 0, "", errors.New("bad choice: write off or tcp or tls or http or http:/path")
+	case !strings.HasPrefix(path, "/") || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r > '~' || r == '#' }):
+		return 0, "", fmt.Errorf("bad path %q: write one such as /healthz", path)
+	default:
+		return CheckHTTP, path, nil
+	}
+}
+
+// parseNetworks reads addresses and networks separated by commas. all, where it is allowed, stands for every address.
+func parseNetworks(s string, allowAll bool) ([]netip.Prefix, error) {
+	if allowAll && s == "all" {
+		return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}, nil
+	}
+	var networks []netip.Prefix
+	for item := range strings.SplitSeq(s, ",") {
+		network, err := parseNetwork(strings.TrimSpace(item))
+		if err != nil {
+			return nil, err
+		}
+		networks = append(networks, network)
+	}
+	return networks, nil
+}
+
+func parseNetwork(s string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" {
+		ip = ip.Unmap()
+		return netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	network, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil:
+		return netip.Prefix{}, fmt.Errorf("bad network %q: write one such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1", s)
+	case network.Addr().Is4In6(): // no address of a client ever looks like that here
+		return netip.Prefix{}, fmt.Errorf("bad network %q: write it as IPv4, such as 10.0.0.0/8", s)
+	case network != network.Masked(): // either the length is wrong or the address
+		return netip.Prefix{}, fmt.Errorf("bad network %q: write %v, or %v for one address", s, network.Masked(), network.Addr())
+	}
+	return network, nil
+}

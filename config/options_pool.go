@@ -1,0 +1,139 @@
+package config
+
+import (
+	"errors"
+	"math"
+	"time"
+)
+
+// poolOptions returns the options of the pool behind r's listeners: the same for each Router, as FAMILY-to, FAMILY-balance and so on.
+func poolOptions(r Router) []option {
+	family := r.String()
+	pool := func(c *Config) *Pool { return c.PoolOf(r) }
+	address, scheme, patience := "ADDR", "", "protocols with long silences"
+	if r == HTTPRouter {
+		address, scheme = "[uwsgi://|http://]ADDR", "Without a scheme it is asked by the uwsgi protocol. "
+		patience = "applications that think long before they answer"
+	}
+	rows := []option{
+		{
+			name: "to", form: address + ",...", repeat: true,
+			help: "a backend for all " + family + " listeners: " + address + "[,weight=N][,max-connections=N][,backup]. " + scheme +
+				"weight (1) is its share; max-connections is its own " + family + "-backend-connections; backup keeps it for when no other is usable",
+			set: func(b *builder, value string) error { return b.addBackend(r, value) },
+		},
+		{
+			name: "balance", form: "NAME", byDefault: "round-robin",
+			help: "which backend is next: round-robin, least-connections, source (the same client finds the same backend) or two-choices (the " +
+				"better of two drawn at random). least-connections suits connections of very different length",
+			set: choice(func(c *Config) *Balance { return &pool(c).Balance },
+				named("round-robin", RoundRobin), named("least-connections", LeastConns), named("source", Source), named("two-choices", TwoChoices)),
+		},
+		{
+			name: "backend-connections", form: "N", byDefault: "0",
+			help: "connections to each backend that states no max-connections; 0 is no bound. Set to what a backend can serve at once",
+			set:  integer(0, math.MaxInt32, func(c *Config) *int { return &pool(c).MaxConns }),
+		},
+		{
+			name: "queue", form: "N", byDefault: "1024",
+			help: "flows that may wait while all backends have the connections they may; 0 lets none wait",
+			set:  integer(0, 1<<20, func(c *Config) *int { return &pool(c).QueueLen }),
+		},
+		{
+			name: "max-retries", form: "N", byDefault: "3",
+			help: "backends to try after the first could not be connected to. 0 tells the client at once",
+			set:  integer(0, 100, func(c *Config) *int { return &pool(c).Retries }),
+		},
+		{
+			name: "gracetime", form: durationForm, byDefault: "30s",
+			help: "how long a backend that could not be connected to is left alone. Lower where backends restart quickly",
+			set:  duration(0, week, func(c *Config) *time.Duration { return &pool(c).Grace }),
+		},
+		{
+			name: "slow-start", form: durationForm, byDefault: "0s",
+			help: "how long a backend that came back takes to get its full share. Raise for backends that start with cold caches",
+			set:  duration(0, time.Hour, func(c *Config) *time.Duration { return &pool(c).SlowStart }),
+		},
+		{
+			name: "connect-timeout", form: durationForm,
+			help: "connect-timeout for these backends alone. Set it where they are farther away than others",
+			set:  duration(time.Millisecond, week, func(c *Config) *time.Duration { return &pool(c).ConnectTimeout }),
+		},
+		{
+			name: "timeout", form: durationForm,
+			help: "idle-timeout for these listeners alone. Raise for " + patience,
+			set:  duration(time.Millisecond, week, func(c *Config) *time.Duration { return &pool(c).IdleTimeout }),
+		},
+		{
+			name: "check", form: "off|tcp|tls|http[:PATH]", byDefault: "off",
+			help: "probe backends: tcp connects, tls makes a handshake, http wants 2xx or 3xx for PATH (/). Turn on to notice a dead backend " +
+				"before a client does",
+			set: func(b *builder, value string) (err error) {
+				c := &pool(&b.config).Check
+				c.Kind, c.Path, err = parseCheck(value)
+				return err
+			},
+		},
+		{
+			name: "check-interval", form: durationForm, byDefault: "2s",
+			help: "time between the probes of a backend. Shorter notices sooner and costs the backends more",
+			set:  duration(10*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &pool(c).Check.Interval }),
+		},
+		{
+			name: "check-timeout", form: durationForm, byDefault: "1s",
+			help: "how long a probe may take. Raise for slow or distant backends",
+			set:  duration(time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &pool(c).Check.Timeout }),
+		},
+		{
+			name: "check-rise", form: "N", byDefault: "2",
+			help: "probes in a row that must succeed before a backend is used again. Raise if it comes and goes",
+			set:  integer(1, 100, func(c *Config) *int { return &pool(c).Check.Rise }),
+		},
+		{
+			name: "check-fall", form: "N", byDefault: "3",
+			help: "probes in a row that must fail before a backend is used no more. Raise if probes get lost",
+			set:  integer(1, 100, func(c *Config) *int { return &pool(c).Check.Fall }),
+		},
+		{
+			name: "send-proxy", form: "v1|v2|" + boolForm, byDefault: "off", optional: true,
+			help: "tell backends the client's address in a PROXY header of this version; true is v2, which also says how TLS went. They must expect it",
+			set:  fill(func(c *Config) *ProxyVersion { return &pool(c).SendProxy }, parseProxyVersion),
+		},
+		{
+			name: "accept-proxy", form: "CIDR,...|all", repeat: true,
+			help: "networks, such as 10.0.0.0/8, whose connections must begin with a PROXY header that names the client; those from elsewhere " +
+				"must not. Set it to the balancers in front, and to nobody else: who may send one may claim any address",
+			set: func(b *builder, value string) error {
+				networks, err := parseNetworks(value, true)
+				p := pool(&b.config)
+				p.AcceptProxy = append(p.AcceptProxy, networks...)
+				return err
+			},
+		},
+	}
+	for i := range rows {
+		rows[i].name, rows[i].group = family+"-"+rows[i].name, groupPool(r)
+	}
+	return rows
+}
+
+// groupPool is the heading of r's pool.
+func groupPool(r Router) string { return "Backends of " + r.String() + " listeners" }
+
+// parseProxyVersion reads v1, v2, or whether to send a header at all.
+func parseProxyVersion(s string) (ProxyVersion, error) {
+	switch s {
+	case "v1":
+		return 1, nil
+	case "v2":
+		return 2, nil
+	}
+	switch on, err := parseBool(s); {
+	case err != nil:
+		return 0, errors.New("bad choice: write v1 or v2 or off")
+	case on:
+		return 2, nil
+	default:
+		return 0, nil
+	}
+}

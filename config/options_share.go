@@ -1,0 +1,108 @@
+package config
+
+import (
+	"time"
+)
+
+// shareOptions say how nodes share sessions.
+var shareOptions = []option{
+	{
+		name: "cache-udp-server", group: groupShare, form: "ADDR", repeat: true,
+		help: "where other nodes reach the session cache by UDP, unless it has udp= of its own: an address of this machine or a multicast group",
+		set:  collect(parseUDP, func(b *builder) *[]pendingAddress { return &b.udpServers }),
+	},
+	{
+		name: "cache-udp-node", group: groupShare, form: "ADDR", repeat: true,
+		help: "whom the session cache tells of its sessions, unless it has node= of its own: the cache-udp-server of another node, " +
+			"a multicast group or a udprepeater. All addresses of a DNS name are told",
+		set: collect(parsePeer, func(b *builder) *[]pendingAddress { return &b.udpNodes }),
+	},
+	{
+		name: "cluster-secret-file", group: groupShare, form: "FILE", repeat: true,
+		help: "a secret that all nodes share and that seals what they tell each other: at least 16 bytes, such as openssl rand -hex 32 writes. " +
+			"The first seals, what others sealed is still opened: to change the secret, add the new one behind the old on every node, then " +
+			"before it, then remove the old. Without any it is derived from the key of the first listener, which all nodes must then share",
+		set: func(b *builder, value string) error {
+			b.config.ClusterSecretFiles = append(b.config.ClusterSecretFiles, value)
+			b.secrets = append(b.secrets, b.now)
+			return nil
+		},
+	},
+	{
+		name: "cache-replication", group: groupShare, form: "push|pull|push+pull", byDefault: "push+pull",
+		help: "push tells every session to every node at once, pull lets a node ask for what it lacks, push+pull does both. pull suits fleets " +
+			"in which no node can hold all sessions",
+		set: choice(func(c *Config) *ReplicationMode { return &c.Replication.Mode },
+			named("push", ReplicatePush), named("pull", ReplicatePull), named("push+pull", ReplicatePushPull)),
+	},
+	{
+		name: "cache-udp-interface", group: groupShare, form: "NAME",
+		help: "the network interface of multicast groups, such as eth0. Set it where the default route is not the way to the other nodes",
+		set:  func(b *builder, value string) error { b.config.Replication.Interface = value; return nil },
+	},
+	{
+		name: "cache-udp-ttl", aliases: []string{"multicast-ttl"}, group: groupShare, form: "N", byDefault: "1",
+		help: "how many networks a multicast datagram may cross. 1 stays on the local one",
+		set:  integer(1, 255, func(c *Config) *int { return &c.Replication.TTL }),
+	},
+	{
+		name: "cache-udp-datagram", group: groupShare, form: sizeForm, byDefault: "1200",
+		help: "the longest datagram to send, unless a single session is longer. Raise where every way between nodes carries jumbo frames",
+		set:  size(576, 16<<10, func(c *Config) *int { return &c.Replication.DatagramSize }),
+	},
+	{
+		name: "cache-udp-buffer", group: groupShare, form: sizeForm, byDefault: "4m",
+		help: "bytes asked of the kernel for each UDP socket, in each direction; it caps them at net.core.rmem_max and wmem_max. " +
+			"Raise if datagrams are lost in bursts; 0 leaves the kernel's default",
+		set: size(0, 1<<30, func(c *Config) *int { return &c.Replication.BufferSize }),
+	},
+	{
+		name: "cache-udp-ring", group: groupShare, form: "N", byDefault: "8192",
+		help: "changes that may wait to be sent, each of about 700 bytes. Raise if the statistics show a full ring",
+		set:  integer(2, 1<<20, func(c *Config) *int { return &c.Replication.RingLen }),
+	},
+	{
+		name: "cache-udp-heartbeat", group: groupShare, form: durationForm, byDefault: "1s",
+		help: "how often a node says that it lives and what it sent last. Shorter finds losses and dead nodes sooner",
+		set:  duration(10*time.Millisecond, time.Minute, func(c *Config) *time.Duration { return &c.Replication.Heartbeat }),
+	},
+	{
+		name: "cache-udp-dead-after", group: groupShare, form: durationForm, byDefault: "3s",
+		help: "how long a node may be silent before it counts as dead and is asked nothing; more than cache-udp-heartbeat",
+		set:  duration(10*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.Replication.DeadAfter }),
+	},
+	{
+		name: "cache-join-rate", group: groupShare, form: sizeForm, byDefault: "32m",
+		help: "bytes per second that nodes which join are given, together, of the sessions that exist. Lower if that disturbs the network",
+		set:  size(4<<10, 1<<30, func(c *Config) *int { return &c.Replication.JoinRate }),
+	},
+	{
+		name: "cache-max-lookups", group: groupShare, form: "N", byDefault: "1024",
+		help: "handshakes that may wait at once for a session from another node or a session-store; the others go on in full. " +
+			"Lower to bound memory under attack",
+		set: integer(1, 1<<20, func(c *Config) *int { return &c.Replication.MaxLookups }),
+	},
+	{
+		name: "cache-sync", group: groupShare, form: "ADDR", repeat: true,
+		help: "read for uWSGI's sake; " + syncNote,
+		set:  func(b *builder, _ string) error { noteSync(b); return nil },
+	},
+	{
+		name: "session-store", group: groupShare, form: "URL", repeat: true, mask: maskStore,
+		help: "a store for sessions beyond this fleet: " + storeForms + ". Sessions are sealed before they leave the node. " +
+			"reprise check prints a password as ***",
+		set: addStore,
+	},
+	{
+		name: "udprepeater", group: groupShare, form: "ADDR", repeat: true,
+		help: "forward the datagrams of nodes whose cache-udp-node is ADDR to each other. Such a process needs no listener and cannot read " +
+			"what it forwards unless it is given the cluster secret",
+		set: collect(parseRepeater, func(b *builder) *[]pendingAddress { return &b.repeaters }),
+	},
+	{
+		name: "udprepeater-secret-file", group: groupShare, form: "FILE",
+		help: "the key by which the repeater knows its subscribers, as reprise repeater-key prints it for a cluster secret, which the " +
+			"repeater then need not have",
+		set: func(b *builder, value string) error { b.config.RepeaterSecretFile = value; return nil },
+	},
+}

@@ -1,0 +1,142 @@
+package config
+
+import (
+	"errors"
+	"math"
+	"time"
+)
+
+// tuningOptions are sizes, budgets, limits and timers.
+var tuningOptions = []option{
+	{
+		name: "http-processes", aliases: []string{"loops", "http-workers", "sslrouter-processes", "rawrouter-processes"}, group: groupLoops, form: "N",
+		byDefault: cores,
+		help:      "event loops, each on its own core if there are enough. The default is one for each core; fewer leave cores to other programs",
+		set:       integer(1, 1024, func(c *Config) *int { return &c.Tuning.Loops }),
+	},
+	{
+		name: "read-size", group: groupLoops, form: sizeForm, byDefault: "64k",
+		help: "the most that one read takes from a socket. Larger costs fewer system calls in bulk transfers, smaller is fairer",
+		set:  size(4<<10, 16<<20, func(c *Config) *int { return &c.Tuning.ReadSize }),
+	},
+	{
+		name: "high-watermark", group: groupLoops, form: sizeForm, byDefault: "256k",
+		help: "bytes waiting in one direction of a flow at which its sender is read no further. Raise for fast, distant readers; " +
+			"each slow reader may cost this much memory",
+		set: size(4<<10, 1<<30, func(c *Config) *int { return &c.Tuning.HighWatermark }),
+	},
+	{
+		name: "low-watermark", group: groupLoops, form: sizeForm, byDefault: "64k",
+		help: "bytes left waiting at which the sender is read again; less than high-watermark",
+		set:  size(0, 1<<30, func(c *Config) *int { return &c.Tuning.LowWatermark }),
+	},
+	{
+		name: "turn-budget", group: groupLoops, form: sizeForm, byDefault: "256k",
+		help: "bytes that one flow may move before the others have their turn. Lower if bulk transfers delay small requests",
+		set:  size(4<<10, 1<<30, func(c *Config) *int { return &c.Tuning.TurnBudget }),
+	},
+	{
+		name: "accept-budget", group: groupLoops, form: "N", byDefault: "64",
+		help: "connections that one wake-up accepts. Lower if storms of new connections delay established ones",
+		set:  integer(1, 1<<16, func(c *Config) *int { return &c.Tuning.AcceptBudget }),
+	},
+	{
+		name: "key-workers", group: groupLoops, form: "N", byDefault: cores,
+		help: "goroutines that make RSA signatures, each of which takes over a millisecond. The default is one for each core; " +
+			"0 signs on the loops, where other connections wait",
+		set: integer(0, 1024, func(c *Config) *int { return &c.Tuning.KeyWorkers }),
+	},
+
+	{
+		name: "handshake-timeout", group: groupTimers, form: durationForm, byDefault: "10s",
+		help: "from accept to the end of the TLS handshake. Lower under attack by clients that stall",
+		set:  duration(time.Millisecond, week, func(c *Config) *time.Duration { return &c.Tuning.HandshakeTimeout }),
+	},
+	{
+		name: "connect-timeout", group: groupTimers, form: durationForm, byDefault: "5s",
+		help: "for one attempt to connect to a backend. Lower to try the next one sooner",
+		set:  duration(time.Millisecond, week, func(c *Config) *time.Duration { return &c.Tuning.ConnectTimeout }),
+	},
+	{
+		name: "idle-timeout", group: groupTimers, form: durationForm, byDefault: "60s",
+		help: "a flow on which nothing moved for so long is closed. Raise for protocols with long silences",
+		set:  duration(time.Millisecond, week, func(c *Config) *time.Duration { return &c.Tuning.IdleTimeout }),
+	},
+	{
+		name: "backend-resolve-interval", group: groupTimers, form: durationForm, byDefault: "30s",
+		help: "how often the DNS names of backends are looked up again. Lower where addresses change quickly",
+		set:  duration(time.Second, week, func(c *Config) *time.Duration { return &c.Tuning.ResolveInterval }),
+	},
+	{
+		name: "linger-timeout", group: groupTimers, form: durationForm, byDefault: "5s",
+		help: "for a closing connection to send what is left. Raise if slow clients lose the end of answers",
+		set:  duration(0, week, func(c *Config) *time.Duration { return &c.Tuning.LingerTimeout }),
+	},
+	{
+		name: "drain-timeout", group: groupTimers, form: durationForm, byDefault: "30s",
+		help: "for flows to end by themselves after SIGTERM. Raise for long downloads, lower for quick restarts",
+		set:  duration(0, week, func(c *Config) *time.Duration { return &c.Tuning.DrainTimeout }),
+	},
+	{
+		name: "cache-lookup-timeout", aliases: []string{"session-store-timeout"}, group: groupTimers, form: durationForm, byDefault: "10ms",
+		help: "the most that a handshake waits for a session that other nodes or a session-store may have, all questions together, before it " +
+			"goes on in full. Raise if they are far apart; 0 asks nobody",
+		set: duration(0, 10*time.Second, func(c *Config) *time.Duration { return &c.Tuning.LookupTimeout }),
+	},
+
+	{
+		name: "max-connections", group: groupLimits, form: "N", byDefault: "0",
+		help: "client connections of all loops together. 0 takes what the limit of open files (ulimit -n) allows",
+		set:  integer(0, math.MaxInt32, func(c *Config) *int { return &c.Tuning.MaxConnections }),
+	},
+	{
+		name: "max-handshakes", group: groupLimits, form: "N", byDefault: "10000",
+		help: "handshakes in flight on all loops together. Lower to bound memory under attack",
+		set:  integer(1, math.MaxInt32, func(c *Config) *int { return &c.Tuning.MaxHandshakes }),
+	},
+	{
+		name: "listen", aliases: []string{"backlog"}, group: groupLimits, form: "N", byDefault: "1024",
+		help: "connections that may wait to be accepted, on each listener of each loop; the kernel caps it at net.core.somaxconn",
+		set:  integer(1, 1<<16-1, func(c *Config) *int { return &c.Tuning.Backlog }),
+	},
+
+	{
+		name: "gc-percent", group: groupProcess, form: "N", byDefault: "400",
+		help: "how far the heap grows, in percent, before it is collected. Lower uses less memory and more CPU; -1 waits for memory-limit",
+		set:  integer(-1, 1<<20, func(c *Config) *int { return &c.Tuning.GCPercent }),
+	},
+	{
+		name: "memory-limit", group: groupProcess, form: sizeForm, byDefault: "0",
+		help: "memory at which Go collects ever harder; 0 is none. Set to about nine tenths of a container's limit",
+		set: fill(func(c *Config) *int64 { return &c.Tuning.MemoryLimit }, func(s string) (int64, error) {
+			n, err := parseSize(s, 0, math.MaxInt&^(1<<30-1))
+			return int64(n), err
+		}),
+	},
+	{
+		name: "tcp-nodelay", group: groupProcess, form: boolForm, byDefault: "true", optional: true,
+		help: "send small segments at once (TCP_NODELAY). Leave it on",
+		set:  boolean(func(c *Config) *bool { return &c.Tuning.NoDelay }),
+	},
+	{
+		name: "tcp-fastopen", group: groupProcess, form: "N", byDefault: "0",
+		help: "length of the queue for TCP Fast Open, which saves returning clients a round trip; 0 is off. Some middleboxes drop such packets",
+		set:  integer(0, 1<<16-1, func(c *Config) *int { return &c.Tuning.FastOpen }),
+	},
+	{
+		name: "tcp-defer-accept", group: groupProcess, form: durationForm, byDefault: "0s",
+		help: "accept a connection only when its first bytes are there (TCP_DEFER_ACCEPT), waiting at most so long; 0 is off",
+		set: fill(func(c *Config) *time.Duration { return &c.Tuning.DeferAccept }, func(s string) (time.Duration, error) {
+			d, err := parseDuration(s, 0, time.Hour)
+			if err == nil && d%time.Second != 0 {
+				return 0, errors.New("bad duration: the kernel takes whole seconds only")
+			}
+			return d, err
+		}),
+	},
+	{
+		name: "cpu-affinity", group: groupProcess, form: boolForm, byDefault: "false", optional: true,
+		help: "tie each loop to a core. Try it on machines that run nothing else",
+		set:  boolean(func(c *Config) *bool { return &c.Tuning.CPUAffinity }),
+	},
+}

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+)
+
+// listenersOf says how each Router's listeners are written, for those who have none.
+var listenersOf = [len(Routers)]string{SSLRouter: "sslrouter", RawRouter: "rawrouter", HTTPRouter: "https or http"}
+
+// resolvePools gives each pool what was set for all of them, and finds what contradicts itself or is in vain.
+func (b *builder) resolvePools() {
+	for _, r := range Routers {
+		p := b.config.PoolOf(r)
+		p.ConnectTimeout = cmp.Or(p.ConnectTimeout, b.config.Tuning.ConnectTimeout)
+		p.IdleTimeout = cmp.Or(p.IdleTimeout, b.config.Tuning.IdleTimeout)
+		for i := range p.Backends {
+			if p.Backends[i].MaxConns == unstated {
+				p.Backends[i].MaxConns = p.MaxConns
+			}
+		}
+		if !b.hasListener(func(l Listener) bool { return l.Router == r }) {
+			b.warnGroup(groupPool(r), "no effect without "+listenersOf[r])
+			continue
+		}
+		b.checkBackends(r)
+		b.warnIdlePool(r)
+	}
+}
+
+// checkBackends sees that the listeners that relay have backends, and the other way round.
+func (b *builder) checkBackends(r Router) {
+	to := r.String() + "-to"
+	written := b.written(to).option != nil
+	for _, l := range b.listeners {
+		if l.Router == r && l.RedirectPort == 0 && !written && !(r == HTTPRouter && b.application) {
+			b.fail(l.from.errorf("no backend: add %s = ADDR", to))
+		}
+	}
+	if !b.hasListener(func(l Listener) bool { return l.Router == r && l.RedirectPort == 0 }) {
+		b.warnUnused("no effect: http-to-https asks no backend", to)
+	}
+	if p := b.config.PoolOf(r); len(p.Backends) > 0 && !slices.ContainsFunc(p.Backends, func(backend Backend) bool { return !backend.Backup }) {
+		b.warnf(b.written(to), "every backend is a backup: leave it out for those that serve")
+	}
+}
+
+// warnIdlePool warns about options of r's pool that have no effect because of others.
+func (b *builder) warnIdlePool(r Router) {
+	p, family := b.config.PoolOf(r), r.String()
+	if p.Check.Kind == NoCheck {
+		b.warnUnused("no effect without "+family+"-check",
+			family+"-check-interval", family+"-check-timeout", family+"-check-rise", family+"-check-fall")
+	}
+	if !slices.ContainsFunc(p.Backends, func(backend Backend) bool { return backend.MaxConns > 0 }) {
+		b.warnUnused("no effect: no backend has max-connections", family+"-queue")
+	}
+}
+
+// checkHTTP finds what has no effect with the listeners there are, or with the protocols that their backends speak.
+func (b *builder) checkHTTP() {
+	if !b.hasListener(func(l Listener) bool { return l.Router == HTTPRouter }) {
+		b.warnGroup(groupHTTP, "no effect without "+listenersOf[HTTPRouter])
+		return
+	}
+	if !b.hasListener(func(l Listener) bool { return l.Router == HTTPRouter && l.TLS != nil }) {
+		b.warnUnused("no effect without https", "hsts", "https-export-cert")
+	}
+	p, h := b.config.PoolOf(HTTPRouter), &b.config.HTTP
+	speaks := func(protocol Protocol) bool {
+		return slices.ContainsFunc(p.Backends, func(backend Backend) bool { return backend.Protocol == protocol })
+	}
+	if speaks(UWSGI) && p.Check.Kind == CheckHTTP {
+		b.warnf(b.written("http-check"), "uwsgi backends speak no HTTP: they are checked as by tcp")
+	}
+	if speaks(UWSGI) && p.SendProxy > 0 {
+		b.warnf(b.written("http-send-proxy"), "uwsgi backends get no header: their variables name the client")
+	}
+	switch {
+	case !speaks(HTTP):
+		b.warnUnused("no effect without http:// backends", "http-backend-keepalive", "http-backend-idle-timeout")
+	case p.SendProxy > 0:
+		b.warnUnused("no effect: a connection whose PROXY header names a client serves no other",
+			"http-backend-keepalive", "http-backend-idle-timeout")
+		h.BackendKeepAlive = 0
+	case h.BackendKeepAlive == 0:
+		b.warnUnused("no effect without http-backend-keepalive", "http-backend-idle-timeout")
+	}
+	switch {
+	case !speaks(UWSGI) && !b.application:
+		b.warnUnused("no effect without uwsgi backends",
+			"http-chunked-input", "http-body-buffer", "http-server-name-as-http-host")
+	case h.ChunkedInput:
+		b.warnUnused("no effect with http-chunked-input", "http-body-buffer")
+	}
+}
+
+// checkAccessLog finds options of a log that is not written.
+func (b *builder) checkAccessLog() {
+	if b.config.AccessLog.File == "" {
+		b.warnUnused("no effect without access-log", "access-log-format", "access-log-sample", "access-log-queue")
+	}
+}
+
+func (b *builder) hasListener(is func(Listener) bool) bool {
+	return slices.ContainsFunc(b.listeners, func(l pendingListener) bool { return is(l.Listener) })
+}
+
+// warnGroup warns about the options of a group that have another value than their default.
+func (b *builder) warnGroup(group, why string) {
+	for i := range options {
+		if options[i].group == group {
+			b.warnUnused(why, options[i].name)
+		}
+	}
+}

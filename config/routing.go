@@ -1,0 +1,216 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Router is a family of listeners that treat connections alike and share the backends of one Pool.
+type Router uint8
+
+const (
+	// SSLRouter terminates TLS and relays the plaintext as it is.
+	SSLRouter Router = iota
+	// RawRouter relays TCP as it is: if it carries TLS, the backends terminate it.
+	RawRouter
+	// HTTPRouter reads HTTP requests, with or without TLS, and deals them one by one.
+	HTTPRouter
+)
+
+// Routers are all of them, in the order of Config.Pools.
+var Routers = [...]Router{SSLRouter, RawRouter, HTTPRouter}
+
+// String returns the name that begins the options of the family.
+func (r Router) String() string { return [...]string{"sslrouter", "rawrouter", "http"}[r] }
+
+// Listener is one address that clients connect to.
+type Listener struct {
+	// Source says where the listener was written, such as "edge.ini:3" or "--sslrouter".
+	Source string
+	// Router is what happens to its connections, and so which Pool they go to.
+	Router Router
+	// Addr is where it listens. Port 0 lets the kernel choose.
+	Addr Address
+	// TLS says how it speaks TLS; nil if it does not: RawRouter, and HTTPRouter without https.
+	TLS *TLS
+	// RedirectPort, if not 0, answers every request with a redirection to https at that port, instead of by a backend.
+	RedirectPort int
+}
+
+// TLS is how a listener speaks TLS.
+type TLS struct {
+	// Policy is what a client must meet that sends no server name, or one that no certificate was given for.
+	Policy
+	// Certs holds every certificate of the listener: its own, whose Name is empty, then those given with sni for all
+	// listeners. Several may share a name (RSA and ECDSA): the client's abilities decide. The first is the fallback.
+	Certs []Certificate
+	// ALPN lists the application protocols to negotiate, most wanted first; nil negotiates none.
+	ALPN []string
+	// SessionContext separates this listener's sessions from those of listeners with another context.
+	SessionContext string
+}
+
+// Policy is what the terminator demands of a client under one server name. A session made under one policy must not be
+// resumed under another.
+type Policy struct {
+	// Ciphers are the TLS 1.2 suites offered, as crypto/tls ids; nil means crypto/tls's own secure list. TLS 1.3 suites are
+	// always offered.
+	Ciphers []uint16
+	// ClientCA is the PEM file of authorities whose client certificates are accepted; empty means none is asked for.
+	ClientCA string
+	// ClientCARequired refuses clients that send no certificate; else a certificate is optional, but verified if sent.
+	ClientCARequired bool
+}
+
+// Certificate is a certificate chain with its private key, both of which were read and found to match.
+type Certificate struct {
+	// Name is the server name (SNI) it is for, in lower case: "www.example.com" or "*.example.com"; empty means every name
+	// that has no certificate of its own.
+	Name string
+	// CertFile is the PEM file of the chain, leaf first.
+	CertFile string
+	// KeyFile is the PEM file of the leaf's private key.
+	KeyFile string
+	// Policy holds for handshakes under Name: the listener's unless sni stated its own. All certificates that share a name
+	// share the policy.
+	Policy
+}
+
+// Pool is what stands behind the listeners of one Router, and how it is treated.
+type Pool struct {
+	// Backends are in the order written: at least one, if a listener of the Router relays.
+	Backends []Backend
+	// Balance says which of them is next.
+	Balance Balance
+	// Retries is how many further backends are tried when one cannot be connected to.
+	Retries int
+	// Grace is how long a backend that failed is left alone.
+	Grace time.Duration
+	// SlowStart is how long a backend that came back takes to get its full share; 0 gives it at once.
+	SlowStart time.Duration
+	// ConnectTimeout bounds one attempt to connect.
+	ConnectTimeout time.Duration
+	// IdleTimeout closes what nothing moved on for so long, in either direction.
+	IdleTimeout time.Duration
+	// MaxConns bounds the connections to each backend that states no bound; 0 means none. Read the Backend's, which is final.
+	MaxConns int
+	// QueueLen bounds the flows that wait while all backends are at their MaxConns; 0 lets none wait.
+	QueueLen int
+	// Check says how backends are probed.
+	Check Check
+	// SendProxy is the PROXY header that backends are told the client's address with.
+	SendProxy ProxyVersion
+	// AcceptProxy are the sources that must send a PROXY header; no other may. The listeners of the Router share them.
+	AcceptProxy []netip.Prefix
+}
+
+// Backend is a server that connections or requests are relayed to.
+type Backend struct {
+	// Text is its address as the operator wrote it, for logs and statistics.
+	Text string
+	// Addr is where it listens; its port is never 0, its host may be a DNS name.
+	Addr Address
+	// Protocol is what it speaks: TCP unless the Router is HTTPRouter, which takes only the others.
+	Protocol Protocol
+	// Weight is its share in proportion to those of the others, at least 1.
+	Weight int
+	// MaxConns bounds the connections to it; 0 means no bound.
+	MaxConns int
+	// Backup keeps it for the time when no other is usable.
+	Backup bool
+}
+
+// Protocol is what a backend speaks.
+type Protocol uint8
+
+const (
+	TCP   Protocol = iota // bytes as they come
+	HTTP                  // HTTP/1.1
+	UWSGI                 // the uwsgi protocol
+)
+
+// Balance is a way to choose the next backend.
+type Balance uint8
+
+const (
+	RoundRobin Balance = iota // in turn, by weight
+	LeastConns                // the fewest connections for its weight
+	Source                    // by the client's address, which finds the same one again
+	TwoChoices                // the better of two drawn at random
+)
+
+// Check says how backends are probed beside the connections they serve.
+type Check struct {
+	// Kind is how; NoCheck leaves Rise, Fall and the times without meaning.
+	Kind CheckKind
+	// Path is what CheckHTTP asks for.
+	Path string
+	// Interval is the time between probes.
+	Interval time.Duration
+	// Timeout bounds one probe.
+	Timeout time.Duration
+	// Rise is how many probes in a row must succeed before a backend is used again.
+	Rise int
+	// Fall is how many must fail before it is not.
+	Fall int
+}
+
+// CheckKind is what a probe does.
+type CheckKind uint8
+
+const (
+	NoCheck   CheckKind = iota // nothing
+	CheckTCP                   // connects
+	CheckTLS                   // makes a TLS handshake
+	CheckHTTP                  // asks for a path and expects 2xx or 3xx
+)
+
+// ProxyVersion is a version of the PROXY protocol's header, or 0 for none.
+type ProxyVersion uint8
+
+// HTTPOptions is how the HTTPRouter treats requests. Sizes are bytes.
+type HTTPOptions struct {
+	// KeepAlive is how long a client's connection may wait for its next request; 0 closes it after one.
+	KeepAlive time.Duration
+	// HeadersTimeout bounds the time from the first byte of a request, or accept, to the end of its fields.
+	HeadersTimeout time.Duration
+	// BackendKeepAlive is how many idle connections each loop keeps to each backend.
+	BackendKeepAlive int
+	// BackendIdleTimeout is how long it keeps one.
+	BackendIdleTimeout time.Duration
+	// MaxHeader bounds a request's line and fields together.
+	MaxHeader int
+	// MaxFields bounds the number of its fields.
+	MaxFields int
+	// MaxBody bounds its content; 0 means no bound.
+	MaxBody int
+	// ChunkedInput passes chunked content to uwsgi backends as it is.
+	ChunkedInput bool
+	// BodyBuffer is how much of it is held to learn its length otherwise.
+	BodyBuffer int
+	// Trusted are the clients whose Forwarded and X-Forwarded-* are believed.
+	Trusted []netip.Prefix
+	// AddHeaders are fields that every response gets, in the order written.
+	AddHeaders []Header
+	// HSTS is the value of Strict-Transport-Security in responses over TLS; empty sends none.
+	HSTS string
+	// ExportCert passes the client's certificate to uwsgi backends as HTTPS_CC, in PEM.
+	ExportCert bool
+	// HostAsServerName makes SERVER_NAME of a request's Host, instead of this machine's name.
+	HostAsServerName bool
+}
+
+// Header is a field of an HTTP message: a token and a field value (RFC 9110, Section 5).
+type Header struct{ Name, Value string }
+
+// AccessLog says where requests and connections are written down.
+type AccessLog struct {
+	// File is appended to; "-" is standard output, empty is nowhere.
+	File string
+	// Format is "json" or "combined".
+	Format string
+	// Sample writes one of so many.
+	Sample int
+	// Queue bounds the lines that wait to be written.
+	Queue int
+}

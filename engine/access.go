@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"reprise/backend"
+	"reprise/backend/http1"
+	"reprise/tlsconn"
+)
+
+// Access is what an access log may tell of an HTTP request, or of a connection
+// that was relayed.
+type Access struct {
+	Start    time.Time
+	Client   netip.AddrPort // the zero AddrPort for one at a unix socket
+	Listener *Listener
+	TLS      *tlsconn.Conn  // nil without TLS, or if the handshake has failed
+	Request  *http1.Request // nil for a connection, and for what was no request
+	Status   int            // of the response, 0 if there was none
+	Backend  *backend.Node  // nil if there was none
+	Cause    string         // why it was cut short, "" if all was well
+	Retries  int            // backends tried after the first
+	Reused   bool           // the connection to the backend had served others
+	In, Out  int64          // bytes of plaintext
+	Nth      int            // request of its connection, from 1; 0 for a connection
+
+	Handshake time.Duration // of the connection
+	Connect   time.Duration // to the backend; 0 if a connection was there
+	FirstByte time.Duration // from the start to the response's first byte, 0 if there was none
+	Total     time.Duration
+}
+
+// trace collects it; flows have one only if somebody wants to know.
+type trace struct {
+	start     time.Time
+	handshake time.Duration
+	connect   time.Duration
+	in, out   int64
+	node      *backend.Node
+	told      bool
+	head      []byte // of a request that became a connection
+	upgraded  bool
+}
+
+// keepRequest keeps what switched protocols.
+func (t *trace) keepRequest(h *exchange) {
+	t.upgraded, t.head = true, append([]byte(nil), h.head.bytes()...)
+}
+
+// endRequest tells of a request.
+func (f *flow) endRequest(why cause) {
+	t, h, l := f.trace, f.http, f.loop
+	if t == nil {
+		return
+	}
+	a := &l.access
+	*a = Access{Start: l.timeOf(h.began), Status: h.status, Nth: h.served, Reused: h.reused}
+	if h.head.len() > 0 {
+		// What is no request, as an error in it, has no parts either.
+		if l.parsed == f || l.request.Parse(h.head.bytes(), &f.listener.HTTP.Limits) == nil {
+			a.Request = &l.request
+		}
+		l.parsed = nil
+	}
+	if h.first != 0 {
+		a.FirstByte = time.Duration(h.first-h.began) * tick
+	}
+	f.tell(a, why)
+	t.in, t.out, t.connect, t.node = 0, 0, 0, nil
+}
+
+// endTrace tells of a connection, or of the request that it was in.
+func (f *flow) endTrace(why cause) {
+	t, l := f.trace, f.loop
+	if t == nil || t.told {
+		return
+	}
+	t.told = true
+	if h := f.http; h != nil {
+		if h.stage != awaiting || h.began != 0 {
+			f.endRequest(why)
+		}
+		return
+	}
+	if f.listener.HTTP != nil && !t.upgraded {
+		return
+	}
+	a := &l.access
+	*a = Access{Start: t.start}
+	if t.upgraded && l.request.Parse(t.head, &f.listener.HTTP.Limits) == nil {
+		a.Request, a.Status = &l.request, 101
+	}
+	l.parsed = nil
+	f.tell(a, why)
+}
+
+// tell completes a and hands it over.
+func (f *flow) tell(a *Access, why cause) {
+	t, l := f.trace, f.loop
+	a.Client, a.Listener = f.peer, &f.listener.Listener
+	if why != causeDone {
+		a.Cause = causeNames[why]
+	}
+	if f.tls != nil && f.phase != handshaking && f.phase != prefixing {
+		a.TLS = f.tls
+	}
+	if a.Backend = f.node; a.Backend == nil {
+		a.Backend = t.node
+	}
+	a.Retries = max(0, int(f.tries)-1)
+	a.In, a.Out, a.Handshake, a.Connect = t.in, t.out, t.handshake, t.connect
+	a.Total = l.now.Sub(a.Start)
+	l.o.Access(a)
+}

@@ -1,0 +1,405 @@
+package engine
+
+import (
+	"errors"
+	"strings"
+
+	"reprise/backend"
+	"reprise/backend/http1"
+	"reprise/backend/uwsgi"
+)
+
+// stage is how far the request of an exchange is.
+type stage uint8
+
+const (
+	awaiting    stage = iota // a head
+	dispatching              // the head is known, a backend is being found
+	sending                  // the body goes to the backend
+	sent                     // all of it has
+)
+
+// An exchange is the HTTP side of a flow: the request being served with its
+// response and, between two, the wait for the next. A head is read whole; bodies
+// pass through. Between two requests it holds no buffer.
+type exchange struct {
+	in      queue // from the client, not looked at yet: part of a head, or what follows the request
+	head    queue // of the request: needed again for another backend and for the access log
+	out     queue // from the backend: part of a head
+	seen    int   // how much of in holds no end of a head
+	outSeen int   // the same of out
+	taking  bool  // take is at work
+
+	stage   stage
+	body    http1.Body // of the request
+	framing http1.Framing
+	held    queue // a chunked body for a uwsgi backend that must know its length first
+	holding bool
+
+	answering    bool // the response's head has gone to the client
+	answer       http1.Body
+	answerAs     http1.Framing // how the client gets it
+	backendStays bool          // the backend's connection may serve another request
+
+	minor      int  // of the client's HTTP/1.x
+	keepAlive  bool // the client would like to go on
+	isHead     bool
+	idempotent bool
+	upgrade    bool
+	close      bool // the connection ends with this exchange
+	reused     bool // the backend's connection has served others
+	personal   bool // and must not, since this request authenticates it
+	retried    bool
+	status     int
+
+	trusted bool          // the client's X-Forwarded-* count
+	cert    *uwsgi.Client // its certificate, if it showed one
+	served  int           // requests of this connection
+	began   uint64        // tick of a request's first byte, 0 if there is none yet
+	first   uint64        // tick of the response's first byte
+}
+
+func (f *flow) newExchange() *exchange {
+	o := f.listener.HTTP
+	h := &exchange{trusted: trusted(o.Trusted, f.peer.Addr())}
+	if f.tls != nil {
+		if cert := f.tls.ClientCertificate(); cert != nil {
+			h.cert = uwsgi.NewClient(cert, o.ExportPEM)
+		}
+	}
+	return h
+}
+
+// wantsInput reports whether more of the client's bytes have a use. One read may
+// run ahead of the request being served, so that the client's end is noticed.
+func (h *exchange) wantsInput() bool {
+	return h.in.len() == 0 || h.stage == awaiting || h.stage == sending
+}
+
+// input takes what the client says.
+func (h *exchange) input(f *flow, p []byte) {
+	if h.in.len() > 0 {
+		h.in.push(p)
+		h.advance(f)
+		return
+	}
+	if n := h.take(f, p); f.phase == serving && f.http == h {
+		h.in.push(p[n:])
+	}
+}
+
+// advance goes on with what has been kept.
+func (h *exchange) advance(f *flow) {
+	if h.taking {
+		return // it goes on by itself
+	}
+	if n := h.take(f, h.in.bytes()); f.phase == serving && f.http == h {
+		h.in.pop(n)
+	}
+}
+
+// take uses as much of p as it can and returns how much that was.
+func (h *exchange) take(f *flow, p []byte) (used int) {
+	h.taking = true
+	defer func() { h.taking = false }()
+	for f.phase == serving && f.http == h {
+		var n int
+		switch h.stage {
+		case awaiting:
+			n = h.takeHead(f, p[used:])
+		case sending:
+			n = h.takeBody(f, p[used:])
+		}
+		if n == 0 {
+			break
+		}
+		used += n
+	}
+	return used
+}
+
+// takeHead takes a head if it is complete.
+func (h *exchange) takeHead(f *flow, p []byte) int {
+	if len(p) == 0 {
+		if f.clientDone {
+			f.goodbye(causeDone)
+		}
+		return 0
+	}
+	l, o := f.loop, f.listener.HTTP
+	if h.began == 0 {
+		h.began = l.tick
+	}
+	n := http1.HeadLen(p, h.seen)
+	if n == 0 {
+		if err := o.Limits.Partial(p, h.seen); err != nil {
+			h.begin(f, p)
+			f.refuse(err)
+		} else if h.seen = len(p); f.clientDone {
+			f.close(causeTruncated)
+		}
+		return 0
+	}
+	h.seen = 0
+	h.begin(f, p[:n])
+	r := &l.request
+	if err := r.Parse(h.head.bytes(), &o.Limits); err != nil {
+		l.parsed = nil
+		f.refuse(err)
+		return n
+	}
+	l.parsed = f
+	h.minor, h.keepAlive = r.Minor, r.KeepAlive
+	h.isHead, h.idempotent, h.upgrade = string(r.Method) == "HEAD", r.Idempotent(), r.Upgrade != nil
+	h.framing, h.personal = r.Framing, authenticatesConnection(r)
+	h.body.Start(r.Framing, r.Length, &o.Limits)
+	switch {
+	case o.MaxBody > 0 && r.Length > o.MaxBody:
+		f.reply(413)
+	case o.RedirectPort > 0:
+		f.redirect(r)
+	default:
+		f.seek()
+	}
+	return n
+}
+
+// authenticatesConnection reports whether a request may log the connection in, and
+// not only itself, as Microsoft's schemes do: whoever came next on it would be
+// served under that name.
+func authenticatesConnection(r *http1.Request) bool {
+	for i := range r.Fields {
+		field := &r.Fields[i]
+		if len(field.Name) != len("Authorization") || !strings.EqualFold(string(field.Name), "Authorization") {
+			continue
+		}
+		scheme, _, _ := strings.Cut(string(field.Value), " ")
+		if strings.EqualFold(scheme, "NTLM") || strings.EqualFold(scheme, "Negotiate") {
+			return true
+		}
+	}
+	return false
+}
+
+// begin starts an exchange with its head.
+func (h *exchange) begin(f *flow, head []byte) {
+	h.served++
+	h.head.push(head)
+	h.stage, h.minor, h.close = dispatching, 1, false
+	h.answering, h.retried, h.status, h.first = false, false, 0, 0
+	f.tries, f.avoid = 0, nil
+	f.loop.count.http.requests.Inc()
+}
+
+// parse returns the request whose head is kept.
+func (h *exchange) parse(f *flow) *http1.Request {
+	l := f.loop
+	if l.parsed != f {
+		// What was accepted once is accepted again.
+		_ = l.request.Parse(h.head.bytes(), &f.listener.HTTP.Limits)
+		l.parsed = f
+	}
+	return &l.request
+}
+
+// linked sends the request's head to the backend, whose connection is ready.
+func (h *exchange) linked(f *flow) {
+	l, ln := f.loop, f.listener
+	r := h.parse(f)
+	isUWSGI := f.node.Protocol() == backend.UWSGI
+	if h.holding = isUWSGI && r.Framing == http1.Chunked && !ln.HTTP.ChunkedInput; h.holding {
+		h.go100(f, r)
+		h.startBody(f)
+		return
+	}
+	if !h.reused && ln.SendProxy > 0 {
+		f.backend.pending.push(f.proxyHeader())
+	}
+	if isUWSGI {
+		h.go100(f, r)
+		length := r.Length
+		if r.Framing != http1.ByLength {
+			length = -1
+		}
+		if !h.sendVars(f, r, length) {
+			return
+		}
+	} else {
+		l.forward = http1.Forward{
+			Client: f.peer, Secure: f.tls != nil, ListenPort: ln.port, Trusted: h.trusted,
+			KeepAlive: ln.HTTP.BackendIdle > 0 && ln.SendProxy == 0,
+		}
+		l.message = http1.AppendRequest(l.message[:0], r, &l.forward)
+		f.backend.pending.push(l.message)
+	}
+	h.startBody(f)
+}
+
+// startBody goes on with the body, of which some may have come already.
+func (h *exchange) startBody(f *flow) {
+	h.stage = sending
+	if h.body.Done() {
+		h.bodyDone(f)
+		return
+	}
+	h.advance(f)
+}
+
+// go100 tells a client that waits for it to send its body: a uwsgi backend
+// cannot.
+func (h *exchange) go100(f *flow, r *http1.Request) {
+	if r.Expect100 {
+		r.Expect100 = false
+		f.toClient([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+	}
+}
+
+// sendVars sends a request as a uwsgi packet. It reports whether that was
+// possible.
+func (h *exchange) sendVars(f *flow, r *http1.Request, length int64) bool {
+	l, o := f.loop, f.listener.HTTP
+	l.vars = uwsgi.Vars{ServerName: o.ServerName, ServerPort: f.listener.port, Remote: f.peer, Trusted: h.trusted, Length: length}
+	if f.tls != nil {
+		info := f.tls.Info()
+		l.tlsVars = uwsgi.TLS{
+			Protocol: info.Protocol(), Cipher: info.Cipher(), ServerName: info.ServerName,
+			Resumed: info.Resumed(), Client: h.cert,
+		}
+		l.vars.TLS = &l.tlsVars
+	}
+	var err error
+	if l.message, err = uwsgi.AppendRequest(l.message[:0], r, &l.vars); err != nil {
+		f.refuse(err)
+		return false
+	}
+	f.backend.pending.push(l.message)
+	return true
+}
+
+// takeBody takes what p has of the body.
+func (h *exchange) takeBody(f *flow, p []byte) (used int) {
+	for used < len(p) && h.stage == sending && f.phase == serving {
+		data, n, err := h.body.Next(p[used:])
+		if err != nil {
+			f.refuse(err)
+			return used
+		}
+		used += n
+		if len(data) > 0 {
+			h.passBody(f, data)
+		}
+		if h.body.Done() {
+			h.bodyDone(f)
+		} else if n == 0 {
+			break
+		}
+	}
+	if used == 0 && f.clientDone {
+		f.close(causeTruncated)
+	}
+	return used
+}
+
+// passBody passes a piece of the body on, as the backend is to get it.
+func (h *exchange) passBody(f *flow, data []byte) {
+	l := f.loop
+	switch {
+	case h.holding:
+		if h.held.len()+len(data) > f.listener.HTTP.BodyBuffer {
+			f.reply(413)
+			return
+		}
+		h.held.push(data)
+	case h.framing == http1.Chunked:
+		l.message = http1.AppendChunk(l.message[:0], data)
+		f.toBackend(l.message)
+	default:
+		f.toBackend(data)
+	}
+}
+
+// bodyDone ends the request.
+func (h *exchange) bodyDone(f *flow) {
+	l := f.loop
+	if f.phase != serving || h.stage != sending {
+		return // it was too long
+	}
+	h.stage = sent
+	switch {
+	case h.holding:
+		if h.sendVars(f, h.parse(f), int64(h.held.len())) {
+			f.backend.pending.push(h.held.bytes())
+		}
+		h.held.drop()
+	case h.framing == http1.Chunked:
+		l.message = http1.AppendLastChunk(l.message[:0], h.body.Trailer())
+		f.toBackend(l.message)
+	}
+}
+
+// inputDone handles a client that will say no more. What it asked for before is
+// still answered.
+func (h *exchange) inputDone(f *flow) {
+	switch h.stage {
+	case awaiting, sending:
+		h.advance(f) // which finds that something is missing, or nothing more to do
+	}
+}
+
+// deadline is when the client or the backend has taken too long.
+func (h *exchange) deadline(f *flow) uint64 {
+	o := f.listener.HTTP
+	switch {
+	case h.stage != awaiting:
+		return f.active + ticks(f.listener.IdleTimeout)
+	case h.began != 0:
+		return h.began + ticks(o.HeadersTimeout)
+	case h.served == 0:
+		return f.active + ticks(o.HeadersTimeout)
+	default:
+		return f.active + ticks(o.KeepAlive)
+	}
+}
+
+// timeout acts on it.
+func (h *exchange) timeout(f *flow) {
+	switch {
+	case h.stage == awaiting && h.began == 0:
+		f.goodbye(causeIdle)
+	case h.stage == awaiting:
+		h.begin(f, h.in.bytes())
+		h.close = true
+		f.reply(408)
+	case h.answering:
+		f.close(causeIdle)
+	case h.stage == sending:
+		f.reply(408)
+	default:
+		f.node.Failed(f.loop.now)
+		f.reply(504)
+	}
+}
+
+// drop frees what the exchange holds.
+func (h *exchange) drop() {
+	h.in.drop()
+	h.head.drop()
+	h.out.drop()
+	h.held.drop()
+}
+
+// refuse answers a request that cannot be served.
+func (f *flow) refuse(err error) {
+	status := 400
+	if e, ok := errors.AsType[*http1.Error](err); ok {
+		status = e.Status
+		f.loop.count.http.refused.inc(e.Reason)
+	}
+	if f.http.answering {
+		// Too late for words: the response ends in mid-stream.
+		f.cut(causeBadRequest)
+		return
+	}
+	f.http.close = true
+	f.reply(status)
+}

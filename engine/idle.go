@@ -1,0 +1,130 @@
+package engine
+
+import "reprise/backend"
+
+// An idleConn is a backend connection that waits for the next request. It belongs
+// to its loop. Whatever happens to it is its end: nobody has asked it anything.
+type idleConn struct {
+	loop  *loop
+	list  *idleList
+	side  side
+	timer timer
+
+	prev, next *idleConn // prev is the older one
+}
+
+// An idleList is the connections of one backend, the one used last at its end: it
+// is the least likely to be closed by the backend, and the others may time out.
+type idleList struct {
+	last, first *idleConn
+	len         int
+}
+
+// maxFreeConns bounds the structures kept for connections to come.
+const maxFreeConns = 256
+
+// park gives the backend's connection to whoever needs it next, and the place
+// there back.
+func (f *flow) park() {
+	l, o := f.loop, f.listener.HTTP
+	list := l.idle[f.node]
+	if list == nil {
+		list = new(idleList)
+		l.idle[f.node] = list
+	}
+	if o.BackendIdle == 0 || l.draining {
+		f.unlink()
+		return
+	}
+	if list.len >= o.BackendIdle {
+		list.first.close(causeNone)
+	}
+	var c *idleConn
+	if n := len(l.freeConns); n > 0 {
+		c, l.freeConns = l.freeConns[n-1], l.freeConns[:n-1]
+	} else {
+		c = &idleConn{loop: l}
+		c.timer.owner = c
+	}
+	c.list, c.side = list, f.backend
+	f.backend = side{fd: -1}
+	f.unlink()
+	l.handlers[c.side.fd] = c
+	if c.prev = list.last; c.prev != nil {
+		c.prev.next = c
+	} else {
+		list.first = c
+	}
+	list.last = c
+	list.len++
+	l.wheel.set(&c.timer, l.tick+ticks(o.BackendIdleTimeout))
+}
+
+// reuse takes a connection to the node that waits, if there is one. A request that
+// could not be repeated is not risked on one that the backend may have closed.
+func (f *flow) reuse() bool {
+	l, h := f.loop, f.http
+	list := l.idle[f.node]
+	for list != nil && list.len > 0 && !h.retried {
+		c := list.last
+		if (!h.idempotent || !h.body.Done()) && stale(c.side.fd) {
+			c.close(causeNone)
+			continue
+		}
+		f.backend = c.side
+		c.leave()
+		l.handlers[f.backend.fd] = f
+		l.count.http.reused.Inc()
+		f.link, f.active, h.reused = linked, l.tick, true
+		h.linked(f)
+		return true
+	}
+	return false
+}
+
+// leave takes c out of its list, for use or for good.
+func (c *idleConn) leave() {
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		c.list.first = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	} else {
+		c.list.last = c.prev
+	}
+	c.list.len--
+	l := c.loop
+	l.wheel.stop(&c.timer)
+	c.list, c.prev, c.next = nil, nil, nil
+	c.side = side{fd: -1}
+	if len(l.freeConns) < maxFreeConns {
+		l.freeConns = append(l.freeConns, c)
+	}
+}
+
+func (c *idleConn) onEvent(_ int, e events) {
+	// An edge for room to write says nothing new.
+	if e.readable() || e.ended() || e.failed() {
+		c.close(causeNone)
+	}
+}
+
+func (c *idleConn) onTimer() { c.close(causeNone) }
+
+// close implements handler; nothing is lost whatever the cause.
+func (c *idleConn) close(cause) {
+	if c.list == nil {
+		return
+	}
+	c.loop.unwatch(&c.side)
+	c.leave()
+}
+
+// closeIdle closes the connections to n that wait.
+func (l *loop) closeIdle(n *backend.Node) {
+	for list := l.idle[n]; list != nil && list.first != nil; {
+		list.first.close(causeNone)
+	}
+}

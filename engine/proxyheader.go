@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"net/netip"
+
+	"reprise/backend/proxy"
+)
+
+// proxyHeader returns what the backend is told of the client, in the loop's
+// buffer.
+func (f *flow) proxyHeader() []byte {
+	l, ln := f.loop, f.listener
+	var h proxy.Header
+	if f.prefix != nil {
+		h = *f.prefix // what the proxy before us knew
+	} else {
+		h.Source, h.Destination = f.peer, localAddress(f.client.fd)
+		h.Local = !h.Source.IsValid() || !h.Destination.IsValid()
+	}
+	if f.tls != nil {
+		info := f.tls.Info()
+		h.ALPN, h.Authority = info.ALPN, info.ServerName
+		h.TLS = &proxy.TLS{Version: info.Protocol(), Cipher: info.Cipher(), Resumed: info.Resumed(), Owner: info.Owner}
+		if cert := f.tls.ClientCertificate(); cert != nil {
+			h.TLS.ClientCert, h.TLS.Verified, h.TLS.CommonName = true, true, cert.Subject.CommonName
+		}
+	}
+	if ln.SendProxy == 1 {
+		l.message = proxy.AppendV1(l.message[:0], &h)
+	} else {
+		l.message = proxy.AppendV2(l.message[:0], &h)
+	}
+	return l.message
+}
+
+// readPrefix reads the PROXY header that comes before everything else, if this
+// client is one that sends it.
+func (f *flow) readPrefix() {
+	l := f.loop
+	for f.phase == prefixing && f.client.readable {
+		n, err := f.client.read(l.in)
+		switch {
+		case err != nil:
+			f.close(causeClientGone)
+		case f.client.eof:
+			f.close(causeProxyHeader)
+		case n > 0:
+			l.count.cipherIn.Add(uint64(n))
+			f.early.push(l.in[:n])
+			f.parsePrefix()
+		}
+	}
+}
+
+func (f *flow) parsePrefix() {
+	p := f.early.bytes()
+	if !trusted(f.listener.AcceptProxy, f.peer.Addr()) {
+		// Anybody could claim to be anybody. TLS and HTTP would refuse the
+		// header anyway, a raw backend might believe it.
+		const certain = 13 // bytes that tell
+		switch {
+		case !proxy.LooksLike(p):
+			f.afterPrefix(0)
+		case len(p) >= certain:
+			f.close(causeProxyHeader)
+		}
+		return
+	}
+	switch h, n, err := proxy.Parse(p); {
+	case err != nil:
+		f.close(causeProxyHeader)
+	case n > 0:
+		if !h.Local {
+			f.peer, f.prefix = h.Source, &h
+		}
+		f.afterPrefix(n)
+	}
+}
+
+// afterPrefix goes on with what came behind the first n bytes.
+func (f *flow) afterPrefix(n int) {
+	l := f.loop
+	early := f.early
+	f.early = queue{}
+	defer early.drop()
+	rest := early.bytes()[n:]
+	if f.tls != nil {
+		f.phase = handshaking
+		if len(rest) > 0 {
+			f.handshakeStep(f.tls.Feed(l.out[:0], rest))
+		}
+		return
+	}
+	l.handshakes.remove(f)
+	f.opened()
+	f.fromClient(rest)
+}
+
+// trusted reports whether one of the prefixes holds addr. A client at a unix
+// socket, which has no address, is on this machine and was let in by the socket's
+// permissions.
+func trusted(prefixes []netip.Prefix, addr netip.Addr) bool {
+	if !addr.IsValid() {
+		return len(prefixes) > 0
+	}
+	for _, p := range prefixes {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}

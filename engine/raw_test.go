@@ -1,0 +1,52 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/rand"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"reprise/backend"
+	"reprise/internal/nettest"
+)
+
+// Without TLS a flow relays bytes as they are, much of it without reading it: all
+// of it arrives, also at a reader that makes the relay's buffers fill.
+func TestRawRelay(t *testing.T) {
+	data := make([]byte, 64<<20)
+	_, _ = rand.Read(data)
+	for _, test := range []struct {
+		name  string
+		pause time.Duration
+	}{{"fast reader", 0}, {"slow reader", 100 * time.Microsecond}} {
+		t.Run(test.name, func(t *testing.T) {
+			echo := nettest.Serve(t, nettest.Echo)
+			e, addr := startListener(t, testOptions(), Listener{Backends: newPool(t, backend.TCP, echo.Addr)}, false)
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			go func() {
+				_, _ = c.Write(data)
+				_ = c.(*net.TCPConn).CloseWrite()
+			}()
+			got, buf := make([]byte, 0, len(data)), make([]byte, 64<<10)
+			for err == nil {
+				var n int
+				n, err = c.Read(buf)
+				got = append(got, buf[:n]...)
+				time.Sleep(test.pause)
+			}
+			if err != io.EOF || !bytes.Equal(got, data) {
+				t.Errorf("%d bytes came back, %v; want the %d that were sent", len(got), err, len(data))
+			}
+			if e.loops[0].splicer == nil && e.loops[1].splicer == nil {
+				t.Error("nothing was spliced")
+			}
+			nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Closed["done"] == 1 }, "the flow did not end as done")
+		})
+	}
+}
