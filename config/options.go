@@ -52,7 +52,7 @@ const week = 7 * 24 * time.Hour
 // cores is the number of cores this process may use, also inside a container with a quota.
 var cores = strconv.Itoa(runtime.GOMAXPROCS(0))
 
-var options = []option{
+var coreOptions = []option{
 	{
 		name: "sslrouter", group: groupListen, form: "ADDR,CERT,KEY,...", repeat: true,
 		help: "terminate TLS on ADDR and relay the plaintext to the sslrouter-to backends: " + sslrouterForm + ". CIPHERS is an OpenSSL " +

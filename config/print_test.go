@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
 	"reflect"
 	"strings"
@@ -171,7 +172,8 @@ func FuzzINI(f *testing.F) {
 // build is Parse of a file with this content, without looking at further files; nil if that has errors.
 func build(data []byte) *Config {
 	b := newBuilder()
-	b.apply(b.parseINI("fuzz.ini", data, ownSections))
+	b.read = func(string, int) ([]byte, error) { return nil, fs.ErrNotExist }
+	b.apply(b.settingsOf(b.parseINI("fuzz.ini", data, ownSections, nil)))
 	b.resolve()
 	c, err := b.result()
 	if (c == nil) == (err == nil) {

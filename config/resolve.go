@@ -10,6 +10,7 @@ func (b *builder) resolve() {
 	b.resolveCaches()
 	b.resolveListeners()
 	b.resolveReplication()
+	b.resolveApplication()
 	b.checkAddresses()
 	if t := &b.config.Tuning; t.LowWatermark >= t.HighWatermark {
 		b.fail(b.blame("low-watermark", "high-watermark").errorf("low-watermark %s is not below high-watermark %s: lower it",
@@ -95,6 +96,9 @@ func (b *builder) checkAddresses() {
 	}
 	listen(b.config.Stats, b.written("stats"))
 	listen(b.config.Admin, b.written("admin"))
+	for _, router := range []string{"http", "rawrouter", "sslrouter"} {
+		listen(b.config.RouterStats[router], b.written(router+"-stats"))
+	}
 	for _, a := range slices.Concat(b.udpServers, b.repeaters) {
 		listen(a.Address, a.from)
 	}
