@@ -2,8 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
-	"path/filepath"
 	"strings"
 )
 
@@ -75,7 +73,7 @@ var applicationOptions = []option{
 	{
 		name: "socket", aliases: []string{"uwsgi-socket"}, group: groupApplication, form: "ADDR", repeat: true,
 		help: "where the application also listens, by the uwsgi protocol. Reprise reaches it by a private socket and needs none",
-		set:  addApplicationSocket,
+		set:  collect(parseSocket, func(b *builder) *[]pendingAddress { return &b.sockets }),
 	},
 	{
 		name: "env", group: groupApplication, form: "NAME=VALUE", repeat: true, mask: maskEnv,
@@ -96,15 +94,12 @@ var applicationOptions = []option{
 	},
 }
 
-func addApplicationSocket(b *builder, value string) error {
-	if !strings.Contains(value, ":") {
-		value, _ = filepath.Abs(value) // uWSGI's reading of what has no port
+// parseSocket reads an address as uWSGI does: what has no port is the path of a unix socket.
+func parseSocket(s string) (Address, error) {
+	if !strings.Contains(s, ":") {
+		s = absolute(s)
 	}
-	addr, err := ParseAddress(value)
-	if err == nil {
-		b.config.Application.Sockets = append(b.config.Application.Sockets, addr)
-	}
-	return err
+	return ParseAddress(s)
 }
 
 // maskEnv hides the value of a variable.
@@ -116,18 +111,12 @@ func maskEnv(value string) string {
 // resolveApplication finds what is missing or too much about an application.
 func (b *builder) resolveApplication() {
 	a := &b.config.Application
+	a.Sockets = addressesOf(b.sockets)
 	if a.Module != "" && a.File != "" {
 		b.fail(b.written("wsgi-file").errorf("there is also module, from %s: remove one", b.written("module").source))
 	}
 	if a.IsZero() && !b.failed["module"] {
 		b.warnUnused("no effect without module or wsgi-file", "callable", "pythonpath", "virtualenv", "chdir", "socket", "env")
-	}
-	for i, addr := range a.Sockets {
-		for _, l := range b.listeners {
-			if addr == l.Addr {
-				b.fail(fmt.Errorf("socket %v is also a listener at %s: choose another address", a.Sockets[i], l.from.source))
-			}
-		}
 	}
 }
 

@@ -176,6 +176,7 @@ func (x *expander) undefined(name string) error {
 		known = append(known, key)
 	}
 	if near := nearest(name, known); near != "" {
+		x.used[near] = true // one fault, not two
 		return fmt.Errorf("no key %q: did you mean %%(%s)?", name, near)
 	}
 	return fmt.Errorf("no key %q: write %s = VALUE in this section", name, name)

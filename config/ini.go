@@ -194,6 +194,7 @@ func (b *builder) include(e entry, including []string) []entry {
 // settingsOf gives variables their values and finds the options that entries mean.
 func (b *builder) settingsOf(entries []entry) []setting {
 	var settings []setting
+	var unknown []entry
 	x := newExpander(entries, b.read)
 	type said struct {
 		file  string
@@ -203,11 +204,17 @@ func (b *builder) settingsOf(entries []entry) []setting {
 	sections := make(map[said]int) // where it was said first
 	for _, e := range entries {
 		o := e.meaning()
-		if o == nil {
-			if o = b.foreign(e, x); o == nil {
+		switch {
+		case e.defines:
+			continue
+		case o == nil && !isForeign(e.key):
+			unknown = append(unknown, e)
+			continue
+		case o == nil:
+			if o = b.foreign(e); o == nil {
 				continue
 			}
-		} else if e.option == nil {
+		case e.option == nil:
 			b.noteOwn(e.source, e.key)
 		}
 		value, err := x.value(e)
@@ -229,15 +236,17 @@ func (b *builder) settingsOf(entries []entry) []setting {
 		}
 		settings = append(settings, s)
 	}
+	for _, e := range unknown { // now that it is known which keys are variables
+		if !x.used[e.key] {
+			b.fail(unknownOption(e.source+": ", e.key))
+		}
+	}
 	return settings
 }
 
 // meaning returns the option that e sets; nil if it is none.
 func (e entry) meaning() *option {
-	switch {
-	case e.defines:
-		return nil
-	case e.option != nil:
+	if e.option != nil {
 		return e.option
 	}
 	return optionsByName[e.key]

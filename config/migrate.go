@@ -74,18 +74,15 @@ func (c *chapter) find(name string) *row {
 	return family
 }
 
-// foreign deals with a key that is no option of ours. It returns the option that takes it all the same, or nil.
-func (b *builder) foreign(e entry, x *expander) *option {
-	if e.defines {
-		return nil
-	}
+// isForeign reports whether a name is that of an option that only uWSGI has.
+func isForeign(name string) bool {
+	r := verdictOf(name)
+	return r != nil && r.verdict != supported && r.verdict != better
+}
+
+// foreign deals with such an option. It returns the option of ours that takes it all the same, or nil.
+func (b *builder) foreign(e entry) *option {
 	r := verdictOf(e.key)
-	if r == nil || r.verdict == supported || r.verdict == better {
-		if !x.used[e.key] {
-			b.fail(unknownOption(e.source+": ", e.key))
-		}
-		return nil
-	}
 	b.note(e.source, e.key, r)
 	if on, err := parseBool(e.value); err == nil && !on && r.verdict != passed { // turned off: as it is here
 		return nil
@@ -99,6 +96,21 @@ func (b *builder) foreign(e entry, x *expander) *option {
 		return optionsByName[uwsgiOption]
 	}
 	return nil
+}
+
+// foreignNames returns the names that isForeign knows in full.
+func foreignNames() []string {
+	var names []string
+	for _, c := range verdicts {
+		for _, r := range c.rows {
+			for name := range strings.FieldsSeq(r.names) {
+				if isForeign(name) && !strings.HasSuffix(name, "*") {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
 }
 
 // noteOwn keeps that a key names an option of ours, which may be uWSGI's too.

@@ -90,6 +90,7 @@ type builder struct {
 
 	sniDirs       []setting // each names a directory
 	sniDirCiphers string
+	sockets       []pendingAddress // of the application
 }
 
 func newBuilder() *builder {

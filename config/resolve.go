@@ -99,7 +99,7 @@ func (b *builder) checkAddresses() {
 	for _, router := range []string{"http", "rawrouter", "sslrouter"} {
 		listen(b.config.RouterStats[router], b.written(router+"-stats"))
 	}
-	for _, a := range slices.Concat(b.udpServers, b.repeaters) {
+	for _, a := range slices.Concat(b.udpServers, b.repeaters, b.sockets) {
 		listen(a.Address, a.from)
 	}
 	for _, l := range b.listeners {

@@ -16,6 +16,16 @@ func unknownOption(where, name string) error {
 	if near := nearest(bare, names); near != "" {
 		return fmt.Errorf("%sunknown option %q: did you mean %q?", where, name, dashes+near)
 	}
+	if r := verdictOf(bare); dashes != "" && isForeign(bare) {
+		note := r.note
+		if r.verdict == passed {
+			note = fmt.Sprintf("write --%s %s=VALUE", uwsgiOption, bare)
+		}
+		return fmt.Errorf("unknown option %q, which is uWSGI's: %s", name, note)
+	}
+	if near := nearest(bare, foreignNames()); near != "" && dashes == "" {
+		return fmt.Errorf("%sunknown option %q: did you mean %q?", where, name, near)
+	}
 	return fmt.Errorf("%sunknown option %q: reprise --help lists all", where, name)
 }
 
