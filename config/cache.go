@@ -83,7 +83,7 @@ func addCache(b *builder, value string) error {
 
 // foreignCacheKey deals with a key that only uWSGI has. There it is on whatever its value.
 func (b *builder) foreignCacheKey(key string) error {
-	r := cacheVerdicts.find(key)
+	r := cacheTable.find(key)
 	switch {
 	case r == nil:
 		return unknownKey(key, []string{"blocksize", "items", "keysize", "name", "node", "udp"})

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -27,18 +28,20 @@ type hitchFile struct {
 
 // hitchScope is what is said of one frontend, or of all.
 type hitchScope struct {
-	key              hitchKey // where it begins
-	host, port       string
-	pems             []hitchPEM
-	ciphers          string
-	verify, verifyCA string
-	protocols        *hitchKey
+	key        hitchKey // where it begins
+	host, port string
+	pems       []hitchPEM
+	ciphers    string
+	verify     *hitchKey
+	verifyCA   string
+	protocols  *hitchKey
 }
 
 // hitchPEM is a certificate and its key, which hitch has in one file.
 type hitchPEM struct {
 	from      hitchKey
 	cert, key string
+	names     []string // in the certificate
 }
 
 // parseHitch returns the entries that a file of hitch's means.
@@ -51,12 +54,20 @@ func (b *builder) parseHitch(name string, data []byte) []entry {
 	}
 	h := &hitchFile{b: b, name: name}
 	for _, k := range keys {
-		if err := h.assign(&h.global, k, false); err != nil {
-			b.fail(fmt.Errorf("%s: %s: %w", h.source(k), k.name, err))
-		}
+		h.check(k, h.assign(&h.global, k, false))
 	}
-	h.finish()
+	if !b.unread {
+		h.finish()
+	}
 	return h.entries
+}
+
+// check fails because of k if there is an error. What k was to say is missing then: nothing may be concluded from that.
+func (h *hitchFile) check(k hitchKey, err error) {
+	if err != nil {
+		h.b.unread = true
+		h.b.fail(fmt.Errorf("%s: %s: %w", h.source(k), k.name, err))
+	}
 }
 
 func (h *hitchFile) source(k hitchKey) string { return fmt.Sprintf("%s:%d", h.name, k.line) }
@@ -118,7 +129,7 @@ func (h *hitchFile) warn(k hitchKey, what string) {
 func (h *hitchFile) set(k hitchKey, option, value string) {
 	o := optionsByName[option]
 	if o == nil {
-		h.b.fail(fmt.Errorf("%s: %s: this version has no %s: remove it", h.source(k), k.name, option))
+		h.check(k, fmt.Errorf("there is no %s: remove it", option))
 		return
 	}
 	h.entries = append(h.entries, entry{option: o, key: k.name, value: value, source: h.source(k), file: h.name, literal: true})
@@ -135,13 +146,13 @@ func (h *hitchFile) addFrontend(k hitchKey) error {
 		}
 		f.host, f.port = host, port
 		if cert != "" {
-			f.pems = []hitchPEM{{k, cert, cert}}
+			if err := h.addPEM(&f, hitchPEM{from: k, cert: cert, key: cert}); err != nil {
+				return err
+			}
 		}
 	}
 	for _, inner := range k.block {
-		if err := h.assign(&f, inner, true); err != nil {
-			h.b.fail(fmt.Errorf("%s: %s: %w", h.source(inner), inner.name, err))
-		}
+		h.check(inner, h.assign(&f, inner, true))
 	}
 	if f.port == "" {
 		return errors.New("no port: write port = \"443\"")
@@ -200,25 +211,37 @@ func (h *hitchFile) readPEMDir() {
 	}
 	files, err := os.ReadDir(h.pemDir.value)
 	if err != nil {
-		h.b.fail(fmt.Errorf("%s: pem-dir: cannot read %s: %w", h.source(h.pemDir), h.pemDir.value, cause(err)))
+		h.check(h.pemDir, fmt.Errorf("cannot read %s: %w", h.pemDir.value, cause(err)))
 		return
 	}
-	var pems []hitchPEM
+	var dir hitchScope
 	for _, f := range files {
 		if ok, _ := path.Match(h.pemGlob, f.Name()); !f.IsDir() && (ok || h.pemGlob == "") {
 			name := filepath.Join(h.pemDir.value, f.Name())
-			pems = append(pems, hitchPEM{h.pemDir, name, name})
+			h.check(h.pemDir, h.addPEM(&dir, hitchPEM{from: h.pemDir, cert: name, key: name}))
 		}
 	}
+	pems := dir.pems
 	if len(pems) == 0 {
-		h.b.fail(fmt.Errorf("%s: pem-dir: no certificate in %s: name files as pem-dir-glob says", h.source(h.pemDir), h.pemDir.value))
+		h.check(h.pemDir, fmt.Errorf("no certificate in %s: name files as pem-dir-glob says", h.pemDir.value))
 		return
 	}
 	if len(h.global.pems) == 0 { // the first is the fallback then
-		first := pems[0]
-		pems = append(pems[1:], first)
+		pems = append(pems[1:], pems[0])
 	}
 	h.global.pems = append(pems, h.global.pems...)
+}
+
+// addPEM adds a certificate to what is offered in s.
+func (h *hitchFile) addPEM(s *hitchScope, p hitchPEM) error {
+	data, err := h.b.read(p.cert, maxFileSize)
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", p.cert, cause(err))
+	}
+	defer clear(data) // a key stands beside it
+	p.names = namesIn(data)
+	s.pems = append(s.pems, p)
+	return nil
 }
 
 // setNames offers each certificate under the names in it; the last one of a name is offered, as hitch has it.
@@ -229,7 +252,7 @@ func (h *hitchFile) setNames(pems []hitchPEM) {
 	last := make(map[string]hitchPEM)
 	var names []string
 	for _, p := range pems {
-		for _, name := range h.namesIn(p.cert) {
+		for _, name := range p.names {
 			if _, again := last[name]; !again {
 				names = append(names, name)
 			}
@@ -242,13 +265,8 @@ func (h *hitchFile) setNames(pems []hitchPEM) {
 	}
 }
 
-// namesIn returns the names of the certificate in a file; none if it cannot be read, which is told when it is loaded.
-func (h *hitchFile) namesIn(file string) []string {
-	data, err := h.b.read(file, maxFileSize)
-	if err != nil {
-		return nil
-	}
-	defer clear(data) // a key stands beside it
+// namesIn returns the names of the first certificate; none if that cannot be read, which is told when it is loaded.
+func namesIn(data []byte) []string {
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
 			continue
@@ -276,22 +294,25 @@ func (h *hitchFile) setListener(f hitchScope) {
 		pems = h.global.pems
 	}
 	if len(pems) == 0 {
-		h.b.fail(fmt.Errorf("%s: %s: no certificate: add pem-file = \"FILE\"", h.source(f.key), f.key.name))
+		h.check(f.key, errors.New("no certificate: add pem-file = \"FILE\""))
 		return
 	}
 	fallback := pems[len(pems)-1]
 	pairs := []string{
 		"addr=" + joinAddress(f.host, f.port), "cert=" + escapeItem(fallback.cert), "key=" + escapeItem(fallback.key),
 	}
-	if ciphers := first(f.ciphers, h.global.ciphers); ciphers != "" {
+	if ciphers := cmp.Or(f.ciphers, h.global.ciphers); ciphers != "" {
 		pairs = append(pairs, "ciphers="+escapeItem(ciphers))
 	}
-	verify, ca := first(f.verify, h.global.verify), first(f.verifyCA, h.global.verifyCA)
+	verify, ca := f.verify, cmp.Or(f.verifyCA, h.global.verifyCA)
+	if verify == nil {
+		verify = h.global.verify
+	}
 	switch {
-	case verify == "" || verify == "none":
+	case verify == nil || verify.value == "none":
 	case ca == "":
-		h.b.fail(fmt.Errorf("%s: client-verify = %s: no authorities: add client-verify-ca = \"FILE\"", h.source(f.key), verify))
-	case verify == "required":
+		h.check(*verify, errors.New("no authorities: add client-verify-ca = \"FILE\""))
+	case verify.value == "required":
 		pairs = append(pairs, "clientca=!"+escapeItem(ca))
 	default:
 		pairs = append(pairs, "clientca="+escapeItem(ca))
@@ -313,7 +334,7 @@ func (h *hitchFile) setProtocols() {
 			version, from = oldestOf(k.value), *k
 		}
 		if oldest != "" && oldest != version {
-			h.b.fail(fmt.Errorf("%s: tls-protos: frontends differ in the oldest version: write the same for all", h.source(from)))
+			h.check(from, errors.New("frontends differ in the oldest version: write the same for all"))
 			return
 		}
 		oldest = version
@@ -329,14 +350,6 @@ func oldestOf(protocols string) string {
 		return "1.2"
 	}
 	return "1.3"
-}
-
-// first returns the first of a and b that is not empty.
-func first(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // escapeItem writes s as a value in a list of key=value pairs.

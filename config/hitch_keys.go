@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strconv"
@@ -34,7 +35,7 @@ var hitchTable = []hitchKind{
 	{row: row{"backend-refresh", better, "backend-resolve-interval; names are resolved again unasked"}, do: unlessOff("backend-resolve-interval")},
 	{row: row{"backend-connect-timeout", supported, "connect-timeout"}, option: "connect-timeout"},
 	{row: row{"ssl-handshake-timeout", supported, "handshake-timeout"}, option: "handshake-timeout"},
-	{row: row{"pem-file", supported, "cert and key of sslrouter2; sni for the names in it if there are several"}, place: anyPlace, do: addPEM},
+	{row: row{"pem-file", supported, "cert and key of sslrouter2; sni for the names in it if there are several"}, place: anyPlace, do: readPEMFile},
 	{row: row{"pem-dir", supported, "as if each file were a pem-file"}, do: func(h *hitchFile, _ *hitchScope, k hitchKey) error {
 		h.pemDir = k
 		return nil
@@ -141,9 +142,9 @@ func addHitchBackend(h *hitchFile, _ *hitchScope, k hitchKey) error {
 	return nil
 }
 
-// addPEM reads pem-file, in either of its forms.
-func addPEM(h *hitchFile, s *hitchScope, k hitchKey) error {
-	p := hitchPEM{k, k.value, k.value}
+// readPEMFile reads pem-file, in either of its forms.
+func readPEMFile(h *hitchFile, s *hitchScope, k hitchKey) error {
+	p := hitchPEM{from: k, cert: k.value, key: k.value}
 	for _, inner := range k.block {
 		switch inner.name {
 		case "cert":
@@ -156,14 +157,11 @@ func addPEM(h *hitchFile, s *hitchScope, k hitchKey) error {
 			return unknownKey(inner.name, []string{"cert", "ocsp-resp-file", "private-key"})
 		}
 	}
-	if p.key == "" {
-		p.key = p.cert
-	}
+	p.key = cmp.Or(p.key, p.cert)
 	if p.cert == "" {
 		return errors.New("no file: write pem-file = \"FILE\" or pem-file = { cert = \"FILE\" }")
 	}
-	s.pems = append(s.pems, p)
-	return nil
+	return h.addPEM(s, p)
 }
 
 // addShared reads shared-cache-listen and shared-cache-peer, which have HOST,PORT.
@@ -227,7 +225,7 @@ func addVerify(_ *hitchFile, s *hitchScope, k hitchKey) error {
 	if !slices.Contains([]string{"none", "optional", "required"}, k.value) {
 		return errors.New("bad choice: write none, optional or required")
 	}
-	s.verify = k.value
+	s.verify = &k
 	return nil
 }
 

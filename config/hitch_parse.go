@@ -105,6 +105,7 @@ func (r *hitchReader) assignment(blocks bool) (hitchKey, error) {
 	first := r.next()
 	switch {
 	case first.text == "{" && blocks:
+		k.block = []hitchKey{} // it is one, if empty
 		for r.peek(0) != "}" {
 			if len(r.tokens) == 0 {
 				return k, fmt.Errorf("%s:%d: %s = { has no end: write } behind its last key", r.file, k.line, k.name)

@@ -207,7 +207,7 @@ func (b *builder) settingsOf(entries []entry) []setting {
 		switch {
 		case e.defines:
 			continue
-		case o == nil && !isForeign(e.key):
+		case o == nil && !uwsgiTable.find(e.key).isForeign():
 			unknown = append(unknown, e)
 			continue
 		case o == nil:

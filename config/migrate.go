@@ -41,48 +41,59 @@ type usage struct {
 	note        string
 }
 
-// verdictOf returns the row about uWSGI's option of this name; nil if there is none.
-func verdictOf(name string) *row {
-	var family *row
-	for i := range verdicts {
-		r := verdicts[i].find(name)
-		switch {
-		case r == nil:
-		case slices.Contains(strings.Fields(r.names), name):
-			return r
-		case family == nil:
-			family = r
-		}
-	}
-	return family
+// verdictTable finds rows by name.
+type verdictTable struct {
+	byName   map[string]*row
+	families []family
 }
 
-// find returns the row about a name; one that has it in full goes before one whose * stands for it.
-func (c *chapter) find(name string) *row {
-	var family *row
-	for i := range c.rows {
-		for known := range strings.FieldsSeq(c.rows[i].names) {
-			prefix, open := strings.CutSuffix(known, "*")
-			switch {
-			case known == name:
-				return &c.rows[i]
-			case open && family == nil && strings.HasPrefix(name, prefix):
-				family = &c.rows[i]
+// family is what a name that ends in * stands for.
+type family struct {
+	prefix string
+	row    *row
+}
+
+func newVerdictTable(chapters ...chapter) *verdictTable {
+	t := &verdictTable{byName: make(map[string]*row)}
+	for _, c := range chapters {
+		for i := range c.rows {
+			for name := range strings.FieldsSeq(c.rows[i].names) {
+				if prefix, open := strings.CutSuffix(name, "*"); open {
+					t.families = append(t.families, family{prefix, &c.rows[i]})
+				} else {
+					t.byName[name] = &c.rows[i]
+				}
 			}
 		}
 	}
-	return family
+	return t
 }
 
-// isForeign reports whether a name is that of an option that only uWSGI has.
-func isForeign(name string) bool {
-	r := verdictOf(name)
+// find returns the row about a name: that which has it in full, or else the first that has its beginning; nil if there is none.
+func (t *verdictTable) find(name string) *row {
+	if r := t.byName[name]; r != nil {
+		return r
+	}
+	i := slices.IndexFunc(t.families, func(f family) bool { return strings.HasPrefix(name, f.prefix) })
+	if i < 0 {
+		return nil
+	}
+	return t.families[i].row
+}
+
+var (
+	uwsgiTable = newVerdictTable(verdicts...)
+	cacheTable = newVerdictTable(cacheVerdicts)
+)
+
+// isForeign reports whether what r is about is an option that only uWSGI has.
+func (r *row) isForeign() bool {
 	return r != nil && r.verdict != supported && r.verdict != better
 }
 
-// foreign deals with such an option. It returns the option of ours that takes it all the same, or nil.
+// foreign deals with an option that only uWSGI has. It returns the option of ours that takes it all the same, or nil.
 func (b *builder) foreign(e entry) *option {
-	r := verdictOf(e.key)
+	r := uwsgiTable.find(e.key)
 	b.note(e.source, e.key, r)
 	if on, err := parseBool(e.value); err == nil && !on && r.verdict != passed { // turned off: as it is here
 		return nil
@@ -98,16 +109,12 @@ func (b *builder) foreign(e entry) *option {
 	return nil
 }
 
-// foreignNames returns the names that isForeign knows in full.
+// foreignNames returns the names of options that only uWSGI has.
 func foreignNames() []string {
 	var names []string
-	for _, c := range verdicts {
-		for _, r := range c.rows {
-			for name := range strings.FieldsSeq(r.names) {
-				if isForeign(name) && !strings.HasSuffix(name, "*") {
-					names = append(names, name)
-				}
-			}
+	for name, r := range uwsgiTable.byName {
+		if r.isForeign() {
+			names = append(names, name)
 		}
 	}
 	return names
@@ -115,8 +122,8 @@ func foreignNames() []string {
 
 // noteOwn keeps that a key names an option of ours, which may be uWSGI's too.
 func (b *builder) noteOwn(source, key string) {
-	r := verdictOf(key)
-	if r == nil || r.verdict == refused || !slices.Contains(strings.Fields(r.names), key) {
+	r := uwsgiTable.byName[key]
+	if r == nil || r.verdict == refused {
 		r = &row{key, supported, "reprise's own"}
 	}
 	b.note(source, key, r)

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
@@ -32,11 +33,11 @@ func TestMigratingPageIsCurrent(t *testing.T) {
 // Each verdict is true of the table of options.
 func TestVerdicts(t *testing.T) {
 	read := []string{"ini", "set", "set-placeholder", "set-ph"} // by the reader of files itself
-	seen := make(map[string]bool)
+	seen := make(map[string]bool)                               // with the kind of table
 	for _, c := range append(slices.Clone(verdicts), cacheVerdicts) {
 		for _, r := range c.rows {
 			for name := range strings.FieldsSeq(r.names) {
-				if key := c.title + " " + name; seen[key] {
+				if key := fmt.Sprint(name, c.title == cacheVerdicts.title); seen[key] {
 					t.Errorf("%s: twice", name)
 				} else {
 					seen[key] = true
@@ -78,7 +79,7 @@ func TestEveryOptionOfUWSGI(t *testing.T) {
 	}
 	for _, match := range options {
 		name := string(match[1])
-		if optionsByName[name] == nil && verdictOf(name) == nil && !slices.Contains(uwsgiCommands, name) {
+		if optionsByName[name] == nil && uwsgiTable.find(name) == nil && !slices.Contains(uwsgiCommands, name) {
 			t.Errorf("%s: no verdict", name)
 		}
 	}
@@ -103,9 +104,11 @@ func TestForeignKeys(t *testing.T) {
 		{"somebody may rely on it", "uid = www-data", "", "edge.ini:4: uid has no effect: " + ownUser},
 		{"turned off", "enable-proxy-protocol = false\nhttp-auto-gzip = 0\nuid = off", "", ""},
 		{"turned off and passed on", "lazy-apps = false", "lazy-apps=false", ""},
-		{"a key of a cache", "cache2 = name=a,items=1,no_expire=1,lru=1,bitmap=1", "",
+		{
+			"a key of a cache", "cache2 = name=a,items=1,no_expire=1,lru=1,bitmap=1", "",
 			`edge.ini:4: cache2 = "name=a,items=1,no_expire=1,lru=1,bitmap=1": key "no_expire" has no effect: ` +
-				"sessions end with ssl-sessions-timeout all the same: raise that"},
+				"sessions end with ssl-sessions-timeout all the same: raise that",
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

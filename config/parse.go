@@ -130,7 +130,7 @@ func isControl(r rune) bool { return unicode.IsControl(r) && r != '\t' }
 // reject fails because of the value of s.
 func (b *builder) reject(s setting, err error) {
 	b.failed[s.option.name] = true
-	if r := verdictOf(s.key); r != nil && r.verdict == refused { // an option of ours by a name that means something else there
+	if r := uwsgiTable.byName[s.key]; r != nil && r.verdict == refused { // an option of ours by a name that means something else there
 		err = fmt.Errorf("%w; if uWSGI's is meant: %s", err, r.note)
 	}
 	b.fail(s.errorf("%w", err))

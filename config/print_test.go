@@ -36,7 +36,9 @@ session-store = memcached://[::1]
 udprepeater = 127.0.0.1:7173
 udprepeater-secret-file = secret2
 `),
-		"a value that looks quoted": mustParse(t, good, "--name", "`a", "--sslrouter-session-context", `"""`),
+		"an application":                  mustParse(t, good+"module = a:b\nenv = A=%%\nsocket = :3031\nprocesses = 4\nhttp-stats = :5002\ncache-expire-freq = 1m\n"),
+		"values that look like variables": mustParse(t, good, "--name", "%d$(HOME)@(x)%(y)", "--sslrouter-session-context", "100%"),
+		"a value that looks quoted":       mustParse(t, good, "--name", "`a", "--sslrouter-session-context", `"""`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var printed bytes.Buffer
@@ -143,6 +145,8 @@ func FuzzINI(f *testing.F) {
 		"[reprise]\nsslrouter = :1,c,k\nsslrouter-to = :2\nname = `x`\ncache2 = name=default,items=1\nssl-sessions-use-cache = 0",
 		"[reprise]\nudprepeater = :1\nudprepeater-secret-file = s\nsession-store = redis://u:p@q@h/1\ncache2=name=s,items=1,node=h:1;[ff02::1]:2,udp=[ff02::1]:2",
 		"[uwsgi]\nsslrouter = :1,c,k\nsslrouter-to = :2\ncache-udp-server = 225.1.1.1:7171\ncache-udp-node = 225.1.1.1:7171\ncache-sync = a:1",
+		"[uwsgi]\nsslrouter = :1,%s,%(c)\nsslrouter-to = :%(p)\np = 2\nc=`%d`\nset-ph = x=1\nname = $(HOME)%%@(f)%(x)\nprocesses = %k\nenv = A=1",
+		"[uwsgi]\nini = :x\nini = f\nset = name=%(name)\n[x]\na = %(b)\nb = %(a)%(c\nini = :x\n[uwsgi]\nname = a",
 		"\xef\xbb\xbf[uwsgi]\n`a\n\"b\n-=1\n[]\n[a]]=\nname = `",
 	} {
 		f.Add([]byte(seed))

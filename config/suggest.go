@@ -16,7 +16,7 @@ func unknownOption(where, name string) error {
 	if near := nearest(bare, names); near != "" {
 		return fmt.Errorf("%sunknown option %q: did you mean %q?", where, name, dashes+near)
 	}
-	if r := verdictOf(bare); dashes != "" && isForeign(bare) {
+	if r := uwsgiTable.find(bare); dashes != "" && r.isForeign() {
 		note := r.note
 		if r.verdict == passed {
 			note = fmt.Sprintf("write --%s %s=VALUE", uwsgiOption, bare)
