@@ -13,12 +13,13 @@ import (
 type verdict string
 
 const (
-	supported verdict = "supported"
-	better    verdict = "supported better"
-	passed    verdict = "passed on" // to the uwsgi that runs the application
-	ignored   verdict = "ignored"
-	warned    verdict = "ignored with a warning"
-	refused   verdict = "refused"
+	supported  verdict = "supported"
+	better     verdict = "supported better"
+	passed     verdict = "passed on" // to the uwsgi that runs the application
+	passedPart verdict = "passed on with a warning"
+	ignored    verdict = "ignored"
+	warned     verdict = "ignored with a warning"
+	refused    verdict = "refused"
 )
 
 // row is the verdict about some names, separated by spaces. The note says what differs or what to write instead.
@@ -95,15 +96,15 @@ func (r *row) isForeign() bool {
 func (b *builder) foreign(e entry) *option {
 	r := uwsgiTable.find(e.key)
 	b.note(e.source, e.key, r)
-	if on, err := parseBool(e.value); err == nil && !on && r.verdict != passed { // turned off: as it is here
-		return nil
-	}
-	switch r.verdict {
-	case refused:
+	on, err := parseBool(e.value)
+	off := err == nil && !on // as it is here
+	switch {
+	case r.verdict == refused && !off:
 		b.fail(fmt.Errorf("%s: %s is not supported: %s", e.source, e.key, r.note))
-	case warned:
-		b.config.Warnings = append(b.config.Warnings, fmt.Sprintf("%s: %s has no effect: %s", e.source, e.key, r.note))
-	case passed:
+	case (r.verdict == warned || r.verdict == passedPart) && !off:
+		b.config.Warnings = append(b.config.Warnings, fmt.Sprintf("%s: %s has no effect here: %s", e.source, e.key, r.note))
+	}
+	if r.verdict == passed || r.verdict == passedPart {
 		return optionsByName[uwsgiOption]
 	}
 	return nil
@@ -151,8 +152,9 @@ This page is generated from the tables that the program itself uses: ` + "`go te
 
 - **supported**: it means what it means there.
 - **supported better**: it does more, or what it was meant to do; the note says what.
-- **passed on**: it concerns the application and is given to the uwsgi that runs it, if ` + "`module` or `wsgi-file`" + ` names one.
-- **ignored**: there is nothing it could do here; **ignored with a warning**: somebody may rely on it.
+- **passed on**: it concerns the application and is given to the uwsgi that runs it, if ` + "`module` or `wsgi-file`" + ` names one; with a
+  warning if it would concern the routers too.
+- **ignored**: there is nothing it could do here; with a warning if somebody may rely on it.
 - **refused**: an error that says what to write instead.
 
 A name with * stands for all that begin so and have no line of their own. Any other key is an error that names the nearest one, unless
@@ -161,11 +163,13 @@ it is used as a variable, as ` + "`%(KEY)`" + `. Keys that only uWSGI has are re
 ## Files
 
 - The order of options does not matter.
-- ` + "`$(NAME)`" + ` is a variable of the environment, ` + "`@(FILE)`" + ` the content of a file without surrounding spaces, ` + "`%(KEY)`" + ` the value of a key, which
-  may stand before or behind, in any of the files. What is not defined is an error. Nothing is calculated.
-- ` + "`%d`" + ` is the directory of the file with a slash at the end, ` + "`%c`" + ` its name without the way there, ` + "`%p`" + ` the path of the file, ` + "`%o`" + ` the same as it was written, ` + "`%s`" + ` its
-  name, ` + "`%n`" + ` that without its extension, ` + "`%e`" + ` the extension; ` + "`%v`" + ` the working directory, ` + "`%h`" + ` the host's name, ` + "`%k`" + ` the number of cores, ` + "`%u`" + ` the user's
-  number; ` + "`%%`" + ` is a percent sign. Any other percent sign stays as it is, and so do all of a session-store's URL.
+- ` + "`$(NAME)`" + ` is a variable of the environment, ` + "`@(FILE)`" + ` the content of a file without surrounding spaces, ` + "`%(KEY)`" + ` the value
+  of a key, which may stand before or behind, in any of the files; of several the first. What is not defined is an error. Nothing
+  is calculated.
+- ` + "`%p`" + ` is the path of the file, ` + "`%o`" + ` the same as it was written, ` + "`%s`" + ` its name, ` + "`%n`" + ` that without its extension, ` + "`%e`" + ` the
+  extension; ` + "`%d`" + ` is its directory with a slash at the end, ` + "`%c`" + ` the name of that, ` + "`%v`" + ` the working directory, ` + "`%h`" + ` the name of
+  the host, ` + "`%k`" + ` the number of cores, ` + "`%u`" + ` the number of the user; ` + "`%%`" + ` is a percent sign. Any other percent sign stays as it
+  is, and so do those in the URL of a session-store.
 - In """triple quotes""" or backticks nothing is replaced.
 - ` + "`ini = FILE`, `FILE:SECTION` or `:SECTION`" + ` reads that in place; ` + "`reprise FILE :SECTION`" + ` reads another section of the same file.
 - Sections of one name add up. What a later one repeats word for word counts once.

@@ -18,7 +18,7 @@ func unknownOption(where, name string) error {
 	}
 	if r := uwsgiTable.find(bare); dashes != "" && r.isForeign() {
 		note := r.note
-		if r.verdict == passed {
+		if r.verdict == passed || r.verdict == passedPart {
 			note = fmt.Sprintf("write --%s %s=VALUE", uwsgiOption, bare)
 		}
 		return fmt.Errorf("unknown option %q, which is uWSGI's: %s", name, note)

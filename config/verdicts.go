@@ -8,9 +8,9 @@ const (
 	oldTLS     = "TLS 1.2 and 1.3 are all there is: remove it"
 	proxyIn    = "write http-accept-proxy = CIDR (sslrouter-, rawrouter-), which says who must send a PROXY header, version 1 or 2"
 	otherWires = "backends are spoken to by HTTP, the uwsgi protocol or plain TCP: let the application listen on one of these"
-	ownUser    = "it runs as who started it: start it as that user, with CAP_NET_BIND_SERVICE for ports below 1024"
-	background = "it stays in the foreground: let systemd or another supervisor run it"
-	toStderr   = "the node logs to standard error: redirect that; only the application's uwsgi writes there"
+	ownUser    = "reprise runs as who started it: start it as that user, with CAP_NET_BIND_SERVICE for ports below 1024"
+	background = "reprise stays in the foreground: let systemd or another supervisor run it"
+	toStderr   = "reprise logs to standard error: redirect that"
 	unrolled   = "there is no logic in files: write it out, or name a section by FILE:SECTION"
 	onlyINI    = "only INI files are read: rewrite it as one, and name that by ini = FILE"
 	plainCache = "caches hold TLS sessions only: keep other items in a cache of the application"
@@ -68,7 +68,7 @@ var verdicts = []chapter{
 		{"static-cache-paths*", passed, ""},
 	}},
 	{"Sharing sessions between nodes", []row{
-		{"cache-udp-server", better, "datagrams are sealed, and what is lost is asked for again; for every cache of sessions, not only the first"},
+		{"cache-udp-server", better, "datagrams are sealed, and what is lost is asked for again; serves whichever cache keeps the sessions"},
 		{"cache-udp-node", better, "DNS names, IPv6 and repeaters too; a node's own address in the list is left out"},
 		{"cache-sync", warned, "a node that starts fetches what it lacks from a live peer by itself"},
 		{"multicast-ttl", supported, "also for what is sent"},
@@ -82,8 +82,8 @@ var verdicts = []chapter{
 	{"HTTP router", []row{
 		{"http-to", better, "also http://ADDR, weights, backups, health checks"},
 		{"http-processes http-workers", better, "one event loop per core by default, for all routers"},
-		{"rawrouter-processes rawrouter-workers sslrouter-workers", ignored, "http-processes sets the loops of all routers"},
-		{"sslrouter-processes", better, "sets the loops of all routers"},
+		{"sslrouter-processes rawrouter-processes", better, "sets the loops of all routers"},
+		{"rawrouter-workers sslrouter-workers", ignored, "http-processes sets the loops of all routers"},
 		{"http-timeout http-connect-timeout http-headers-timeout", better, "a client is answered with 408 or 504 before it is closed"},
 		{"http-keepalive", better, "on by default, also to http:// backends"},
 		{"http-gracetime", supported, ""},
@@ -95,7 +95,7 @@ var verdicts = []chapter{
 		{"http-auto-gzip", warned, "nothing is compressed: let the application do that"},
 		{"http-server-name-as-http-host add-header", supported, ""},
 		{"http-var", refused, "write env = NAME=VALUE for the application"},
-		{"http-modifier1 http-modifier2", refused, pythonOnly},
+		{"http-modifier1 http-modifier2", refused, "requests are sent as those of WSGI: name a backend that tells applications apart by itself"},
 		{"http-manage-source http-manage-rtsp", refused, "it is not HTTP: write rawrouter or sslrouter"},
 		{"http-uid http-gid", warned, ownUser},
 		{"httprouter", refused, "write http = ADDR"},
@@ -122,7 +122,7 @@ var verdicts = []chapter{
 		{"log-format", refused, "it is how the node's own lines look; requests are logged by access-log, access-log-format = json or combined"},
 		{"logformat", warned, "write access-log-format = json or combined"},
 		{"log-format-strftime logformat-strftime", ignored, "times are RFC 3339"},
-		{"logto logto2 daemonize2 log-syslog logger* rsyslog*", warned, toStderr},
+		{"logto logto2 log-syslog logger* rsyslog*", passedPart, toStderr},
 		{"touch-logreopen touch-logrotate", warned, "send SIGUSR1, which opens access-log again"},
 		{"log-master log-maxsize log-backupname log-reopen log-drain logfile-*", ignored, "logs go to standard error and access-log"},
 		{"log-* logdate req-logger not-* disable-logging threaded-logger", passed, ""},
@@ -147,8 +147,9 @@ var verdicts = []chapter{
 		{"psgi perl rack ruby rails php* lua* cgi* jvm* mono* go* v8* erlang* gccgo* coroae symcall*", refused, pythonOnly},
 	}},
 	{"The process", []row{
-		{"uid gid add-gid immediate-uid immediate-gid chroot cap", warned, ownUser},
-		{"daemonize", warned, background},
+		{"uid gid add-gid immediate-uid immediate-gid", passedPart, ownUser},
+		{"chroot cap drop-after-init drop-after-apps", warned, ownUser},
+		{"daemonize daemonize2", warned, background},
 		{"pidfile pidfile2 safe-pidfile safe-pidfile2", warned, "no file is written: " + background},
 		{"die-on-term exit-on-reload", ignored, "SIGTERM always drains and ends, SIGHUP renews certificates"},
 		{"strict", ignored, "a key that does not exist is always an error"},
@@ -156,7 +157,6 @@ var verdicts = []chapter{
 		{"cpu-affinity", better, "true or false: each loop gets a core"},
 		{"no-orphans reaper auto-weight weight prio never-swap ksm no-initgroups skip-zero skip-atexit* close-on-exec* honour-stdin", ignored, "nothing to do"},
 		{"safe-fd fd-safe no-fd-passing shutdown-sockets check-interval mode master-as-root force-gateway daemons-honour-stdin", ignored, "nothing to do"},
-		{"drop-after-init drop-after-apps", warned, ownUser},
 		{"die-on-idle no-server command-mode", refused, "it serves until it is told to end: remove it"},
 		{"backtrace-depth log-alarm segfault-alarm backlog-alarm lq-alarm listen-queue-alarm heartbeat notify-socket clock clock-list clocks-list autoload inherit-*", ignored, "nothing to do"},
 		{"emperor* vassal* blacklist end-blacklist whitelist end-whitelist imperial-* zerg* early-emperor", refused, "one process is one node: let systemd run several"},
@@ -182,7 +182,7 @@ var cacheVerdicts = chapter{"Keys of cache2", []row{
 	{"sync", warned, "a node that starts fetches what it lacks from a live peer by itself"},
 	{"blocks bitmap", ignored, "memory comes in the pieces that items need; blocksize bounds an item"},
 	{"hash hashsize hash_size", ignored, "the index grows with the items and is keyed against chosen collisions"},
-	{"lru purge_lru sweep_on_full clear_on_full ignore_full", ignored, "a full cache always drops what would expire first"},
+	{"lru purge_lru sweep_on_full clear_on_full ignore_full", ignored, "a full cache always drops its oldest entries"},
 	{"lazy lazy_expire", ignored, "what has expired is never resumed, swept or not"},
 	{"no_expire", warned, "sessions end with ssl-sessions-timeout all the same: raise that"},
 	{"lastmod math_initial", ignored, "sessions are neither changed nor counted in"},
