@@ -97,7 +97,7 @@ func TestSNIDir(t *testing.T) {
 	}
 	c := mustParse(t, good+"sni-dir-ciphers = ECDHE-RSA-AES128-GCM-SHA256\nsni-dir = names\n")
 	var got []string
-	for _, cert := range c.TLS[0].Certs[1:] {
+	for _, cert := range certsOf(c)[1:] {
 		got = append(got, fmt.Sprint(cert.Name, " ", cert.CertFile, " ", cert.KeyFile, " ", cert.ClientCA, " ", len(cert.Ciphers)))
 	}
 	want := []string{
@@ -108,6 +108,9 @@ func TestSNIDir(t *testing.T) {
 		t.Errorf("got %q and warnings %q, want %q and none", got, c.Warnings, want)
 	}
 }
+
+// certsOf returns the certificates of the first listener.
+func certsOf(c *Config) []Certificate { return c.TLS[0].Certs }
 
 func TestFurtherOptionsOfUWSGI(t *testing.T) {
 	inPKI(t)

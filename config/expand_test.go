@@ -92,13 +92,15 @@ func TestRepeatedSections(t *testing.T) {
 	section := "[uwsgi]\nsslrouter = :8443,cert.pem,key.pem\nsslrouter-to = :1\nsslrouter-to = :2\ncache = 20000\ncache-udp-server = OWN\n"
 	c := mustParse(t, strings.ReplaceAll(section, "OWN", "127.0.0.2:7171")+"cache-udp-node = 127.0.0.1:7171\ncache-udp-node = 127.0.0.3:7171\n"+
 		strings.ReplaceAll(section, "OWN", "127.0.0.3:7171")+"cache-udp-node = 127.0.0.1:7171\ncache-udp-node = 127.0.0.2:7171\n")
-	if len(c.TLS) != 1 || len(c.TLS[0].Backends) != 2 || len(c.Warnings) > 0 {
-		t.Errorf("got listeners %+v and warnings %q, want one with two backends, and none", c.TLS, c.Warnings)
+	listeners, backends := c.inForce(optionsByName["sslrouter"]), c.inForce(optionsByName["sslrouter-to"])
+	if len(listeners) != 1 || len(backends) != 2 || len(c.Warnings) > 0 {
+		t.Errorf("got listeners %v, backends %v and warnings %q, want one, two and none", listeners, backends, c.Warnings)
 	}
 	if s := c.Caches[0]; len(s.Listen) != 2 || len(s.Peers) != 1 {
 		t.Errorf("got %v and peers %v, want both own addresses and the one node that is another", s.Listen, s.Peers)
 	}
-	if twice := mustParse(t, good+"sslrouter-to = :1\nsslrouter-to = :1\n"); len(twice.TLS[0].Backends) != 3 {
-		t.Errorf("got %v: within a section what stands twice is meant twice", twice.TLS[0].Backends)
+	twice := mustParse(t, good+"sslrouter-to = :1\nsslrouter-to = :1\n")
+	if backends = twice.inForce(optionsByName["sslrouter-to"]); len(backends) != 3 {
+		t.Errorf("got %v: within a section what stands twice is meant twice", backends)
 	}
 }

@@ -180,7 +180,7 @@ func TestHitchAmongOthers(t *testing.T) {
 	inHitchPKI(t)
 	writeFile(t, "terminator.cfg", []byte("backend = \"/run/b\"\npem-file = \"a.pem\"\n"))
 	c := mustParse(t, "[reprise]\nidle-timeout = 5\n", "terminator.cfg", "--loops", "3")
-	if len(c.TLS) != 1 || c.Tuning.Loops != 3 || c.Tuning.IdleTimeout.Seconds() != 5 {
+	if len(c.inForce(optionsByName["sslrouter2"])) != 1 || c.Tuning.Loops != 3 || c.Tuning.IdleTimeout.Seconds() != 5 {
 		t.Errorf("got %+v", c)
 	}
 	var out bytes.Buffer
