@@ -81,7 +81,7 @@ func (x *expander) replace(e entry, magic bool) (string, error) {
 		if rest = rest[i:]; rest == "" {
 			break
 		}
-		text, length, err := x.variable(e, rest, magic)
+		text, length, err := x.variable(e, rest, magic && !beginsZone(e.value[:len(e.value)-len(rest)]))
 		if err != nil {
 			return "", err
 		}
@@ -114,6 +114,12 @@ func (x *expander) variable(e entry, s string, magic bool) (text string, length 
 		}
 	}
 	return s[:1], 1, nil
+}
+
+// beginsZone reports whether a percent sign behind this begins the zone of an IPv6 address, as in fe80::1%eth0.
+func beginsZone(before string) bool {
+	address := before[len(strings.TrimRight(before, "0123456789abcdefABCDEF:")):]
+	return strings.Count(address, ":") > 1
 }
 
 // environment returns the value of $(NAME).

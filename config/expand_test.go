@@ -32,6 +32,7 @@ func TestVariables(t *testing.T) {
 		{"a placeholder by the name of an option", "set-ph = idle-timeout=x\nname = %(idle-timeout)", "x"},
 		{"a key that uWSGI has too", "vacuum = 5\nname = %(vacuum)", "5"},
 		{"percent", "name = 100%% %z% %(x)\nx=%%d", "100% %z% %d"},
+		{"a zone of an address", "name = [fe80::1%eth0]:1 fe80::a%docker0 a:1%%k", "[fe80::1%eth0]:1 fe80::a%docker0 a:1%k"},
 		{"the file", "name = %s %n %e %o", "edge.ini edge ini edge.ini"},
 		{"where it is", "name = %p %d %v %c", dir + "/edge.ini " + dir + "/ " + dir + " " + filepath.Base(dir)},
 		{"the machine", "name = %h %k %u", host + " " + cores + " " + strconv.Itoa(os.Getuid())},

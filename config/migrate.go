@@ -169,7 +169,7 @@ it is used as a variable, as ` + "`%(KEY)`" + `. Keys that only uWSGI has are re
 - ` + "`%p`" + ` is the path of the file, ` + "`%o`" + ` the same as it was written, ` + "`%s`" + ` its name, ` + "`%n`" + ` that without its extension, ` + "`%e`" + ` the
   extension; ` + "`%d`" + ` is its directory with a slash at the end, ` + "`%c`" + ` the name of that, ` + "`%v`" + ` the working directory, ` + "`%h`" + ` the name of
   the host, ` + "`%k`" + ` the number of cores, ` + "`%u`" + ` the number of the user; ` + "`%%`" + ` is a percent sign. Any other percent sign stays as it
-  is, and so do those in the URL of a session-store.
+  is, and so do those in the URL of a session-store and before the zone of an IPv6 address.
 - In """triple quotes""" or backticks nothing is replaced.
 - ` + "`ini = FILE`, `FILE:SECTION` or `:SECTION`" + ` reads that in place; ` + "`reprise FILE :SECTION`" + ` reads another section of the same file.
 - Sections of one name add up. What a later one repeats word for word counts once.
