@@ -196,26 +196,14 @@ func (b *builder) settingsOf(entries []entry) []setting {
 	var settings []setting
 	var unknown []entry
 	x := newExpander(entries, b.read)
-	type said struct {
-		file  string
-		of    *option
-		value string
-	}
-	sections := make(map[said]int) // where it was said first
+	merged := make(map[said]int)
 	for _, e := range entries {
-		o := e.meaning()
-		switch {
-		case e.defines:
-			continue
-		case o == nil && !uwsgiTable.find(e.key).isForeign():
+		o, known := b.meaning(e, x)
+		if !known {
 			unknown = append(unknown, e)
+		}
+		if o == nil {
 			continue
-		case o == nil:
-			if o = b.foreign(e); o == nil {
-				continue
-			}
-		case e.option == nil:
-			b.noteOwn(e.source, e.key)
 		}
 		value, err := x.value(e)
 		s := setting{o, e.key, value, e.source}
@@ -229,12 +217,12 @@ func (b *builder) settingsOf(entries []entry) []setting {
 		}
 		// A section that stands again, as in uWSGI's own examples, does not double what the first has said.
 		this := said{e.file, o, s.value}
-		if first, again := sections[this]; again && first != e.section && o.repeat {
-			continue
-		} else if !again {
-			sections[this] = e.section
+		if _, again := merged[this]; !again {
+			merged[this] = e.section
 		}
-		settings = append(settings, s)
+		if !o.repeat || merged[this] == e.section {
+			settings = append(settings, s)
+		}
 	}
 	for _, e := range unknown { // now that it is known which keys are variables
 		if !x.used[e.key] {
@@ -244,12 +232,30 @@ func (b *builder) settingsOf(entries []entry) []setting {
 	return settings
 }
 
-// meaning returns the option that e sets; nil if it is none.
-func (e entry) meaning() *option {
-	if e.option != nil {
-		return e.option
+// said is what a file says.
+type said struct {
+	file   string
+	option *option
+	value  string
+}
+
+// meaning returns the option that takes e, which is nil for a key that only sets a variable or does nothing. Whether a key that is not
+// known is a variable, all others must tell.
+func (b *builder) meaning(e entry, x *expander) (o *option, known bool) {
+	switch {
+	case e.defines:
+		return nil, true
+	case e.option != nil:
+		return e.option, true
+	case optionsByName[e.key] != nil:
+		b.noteOwn(e.source, e.key)
+		return optionsByName[e.key], true
 	}
-	return optionsByName[e.key]
+	r := foreignRow(e.key, x.used[e.key])
+	if r == nil {
+		return nil, false
+	}
+	return b.foreign(e, r), true
 }
 
 // isHeader reports whether line begins a section.

@@ -92,9 +92,18 @@ func (r *row) isForeign() bool {
 	return r != nil && r.verdict != supported && r.verdict != better
 }
 
-// foreign deals with an option that only uWSGI has. It returns the option of ours that takes it all the same, or nil.
-func (b *builder) foreign(e entry) *option {
-	r := uwsgiTable.find(e.key)
+// foreignRow returns the row about an option that only uWSGI has; nil for any other name, and for one that no row has in full and that
+// is likely one of ours misspelt, or a variable.
+func foreignRow(name string, variable bool) *row {
+	r := uwsgiTable.find(name)
+	if !r.isForeign() || uwsgiTable.byName[name] == nil && (variable || nearest(name, ownNames()) != "") {
+		return nil
+	}
+	return r
+}
+
+// foreign deals with an option that only uWSGI has. It returns the option of ours that takes it, or nil.
+func (b *builder) foreign(e entry, r *row) *option {
 	b.note(e.source, e.key, r)
 	on, err := parseBool(e.value)
 	off := err == nil && !on // as it is here
@@ -135,11 +144,17 @@ func (b *builder) note(source, key string, r *row) {
 	b.config.used = append(b.config.used, usage{source, key, r.verdict, r.note})
 }
 
-// PrintMigration writes a line for each key of the files that c was read from: where it stands, what becomes of it, and what differs
-// from the program that the file was written for.
+// PrintMigration writes a line for each key of the files that c was read from: where it stands first, what becomes of it, and what
+// differs from the program that the file was written for.
 func (c *Config) PrintMigration(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	seen := make(map[usage]bool)
 	for _, u := range c.used {
+		again := usage{"", u.key, u.verdict, u.note} // a key may be hitch's in one file and uWSGI's in another
+		if seen[again] {
+			continue
+		}
+		seen[again] = true
 		fmt.Fprintln(table, strings.TrimRight(strings.Join([]string{u.source, u.key, string(u.verdict), u.note}, "\t"), "\t"))
 	}
 	return table.Flush()

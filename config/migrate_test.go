@@ -79,7 +79,7 @@ func TestEveryOptionOfUWSGI(t *testing.T) {
 	}
 	for _, match := range options {
 		name := string(match[1])
-		if optionsByName[name] == nil && uwsgiTable.find(name) == nil && !slices.Contains(uwsgiCommands, name) {
+		if optionsByName[name] == nil && uwsgiTable.byName[name] == nil && foreignRow(name, false) == nil && !slices.Contains(uwsgiCommands, name) {
 			t.Errorf("%s: no verdict", name)
 		}
 	}
@@ -100,6 +100,7 @@ func TestForeignKeys(t *testing.T) {
 		{"nothing to do", "vacuum = true\nplugins = http,python3\nstrict = 1\nreuse-port = true\nhttp-websockets = true", "vacuum=true", ""},
 		{"passed on", "processes = 4\nharakiri = 30\nenable-threads", "processes=4 harakiri=30 enable-threads=", ""},
 		{"passed on with a variable", "n = 3\nthreads = %(n)", "threads=3", ""},
+		{"a variable that looks like an option", "log-dir = /x\nname = %(log-dir)", "", ""},
 		{"passed on by hand", "uwsgi-option = foo-bar=1\nuwsgi-option = baz", "foo-bar=1 baz", ""},
 		{"somebody may rely on it", "chroot = /srv", "", "edge.ini:4: chroot has no effect here: " + ownUser},
 		{"of the application only", "uid = www-data", "uid=www-data", "edge.ini:4: uid has no effect here: " + ownUser},
@@ -137,6 +138,7 @@ chdir = %(root)
 module = a:b
 env = PASSWORD=hidden
 processes = %(x)
+env = MORE=hidden
 `, "--loops", "2")
 	var out bytes.Buffer
 	if err := c.PrintMigration(&out); err != nil {

@@ -222,6 +222,10 @@ func TestWrongKeysOfUWSGI(t *testing.T) {
 			want: `edge.ini:4: unknown option "procesess": did you mean "processes"?`,
 		},
 		{
+			name: "misspelt option that begins as others of uWSGI's", ini: "log-levle = debug",
+			want: `edge.ini:4: unknown option "log-levle": did you mean "log-level"?`,
+		},
+		{
 			name: "option of uWSGI's as a flag", args: "--processes 4",
 			want: `unknown option "--processes", which is uWSGI's: write --uwsgi-option processes=VALUE`,
 		},
