@@ -79,8 +79,12 @@ var applicationOptions = []option{
 		name: "env", group: groupApplication, form: "NAME=VALUE", repeat: true, mask: maskEnv,
 		help: "a variable of the application's environment. reprise check prints its value as ***",
 		set: func(b *builder, value string) error {
-			if name, _, ok := strings.Cut(value, "="); !ok || name == "" {
+			name, secret, ok := strings.Cut(value, "=")
+			if !ok || name == "" {
 				return errors.New("incomplete: write NAME=VALUE")
+			}
+			if secret == masked {
+				b.warnf(b.now, "%s stands for a value that was not shown: write the value", masked)
 			}
 			b.config.Application.Env = append(b.config.Application.Env, value)
 			return nil

@@ -54,6 +54,10 @@ uwsgi-option = single-interpreter
 		}
 	}
 	again := mustParse(t, printed.String())
+	if len(again.Warnings) != 2 || !strings.HasSuffix(again.Warnings[1], `env = "B=***": *** stands for a value that was not shown: write the value`) {
+		t.Errorf("got warnings %q, want one for each hidden value", again.Warnings)
+	}
+	again.Warnings = nil
 	normalize(c)
 	normalize(again)
 	if !reflect.DeepEqual(c, again) {

@@ -21,8 +21,8 @@
 //
 // $(NAME) in a value is a variable of the environment, @(FILE) the content of a file, %(KEY) the value of a key, first come, before
 // or behind, in any of the files. A key that is no option is an error unless some %(KEY) uses it; `set-placeholder = KEY=VALUE`
-// is never one. %d, %p and others stand for the file and where it is (see magics). What a variable has become is not looked at again. A value between
-// """ and """, or between backticks, is taken as it stands, with its surrounding spaces.
+// is never one. %d, %p and others stand for the file and where it is (see magics). What a variable has become is not looked at
+// again. A value between """ and """, or between backticks, is taken as it stands, with its surrounding spaces.
 //
 // A file of hitch's is read as such, and what it says is translated to options of ours.
 //
