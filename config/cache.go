@@ -30,12 +30,6 @@ var cacheKeys = map[string]string{
 	"sync": "sync",
 }
 
-// uwsgiCacheKeys are further keys that uWSGI's cache2 takes.
-var uwsgiCacheKeys = []string{
-	"bitmap", "blocks", "clear_on_full", "hash", "hash_size", "hashsize", "ignore_full", "lastmod", "lazy", "lazy_expire", "lru",
-	"math_initial", "no_expire", "purge_lru", "store", "store_delete", "store_sync", "storedelete", "storesync", "sweep_on_full",
-}
-
 // addCache sets cache2.
 func addCache(b *builder, value string) error {
 	pairs, err := parsePairs(value)
@@ -47,10 +41,11 @@ func addCache(b *builder, value string) error {
 	for _, p := range pairs {
 		key := cacheKeys[p.key]
 		switch {
-		case key == "" && slices.Contains(uwsgiCacheKeys, p.key):
-			return fmt.Errorf("key %q is not supported yet: remove it", p.key)
 		case key == "":
-			return unknownKey(p.key, []string{"blocksize", "items", "keysize", "name", "node", "udp"})
+			if err := b.foreignCacheKey(p.key); err != nil {
+				return err
+			}
+			continue
 		case seen[key]:
 			return fmt.Errorf("key %q stands twice", p.key)
 		}
@@ -83,6 +78,20 @@ func addCache(b *builder, value string) error {
 	}
 	b.cacheFrom[c.Name] = b.now
 	b.config.Caches = append(b.config.Caches, c)
+	return nil
+}
+
+// foreignCacheKey deals with a key that only uWSGI has. There it is on whatever its value.
+func (b *builder) foreignCacheKey(key string) error {
+	r := cacheTable.find(key)
+	switch {
+	case r == nil:
+		return unknownKey(key, []string{"blocksize", "items", "keysize", "name", "node", "udp"})
+	case r.verdict == refused:
+		return fmt.Errorf("key %q is not supported: %s", key, r.note)
+	case r.verdict == warned:
+		b.warnf(b.now, "key %q has no effect: %s", key, r.note)
+	}
 	return nil
 }
 

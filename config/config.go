@@ -25,6 +25,8 @@ type Config struct {
 	Caches []Cache
 	// SessionCache names the member of Caches that keeps TLS sessions; empty means that no session is ever resumed.
 	SessionCache string
+	// CacheSweep is how often expired entries are removed from caches.
+	CacheSweep time.Duration
 	// SessionTimeout is how long after its full handshake a session may be resumed.
 	SessionTimeout time.Duration
 	// SingleUse lets each session be resumed at most once.
@@ -44,6 +46,9 @@ type Config struct {
 	RepeaterSecretFile string
 	// Stats is where the JSON statistics server listens; the zero Address means nowhere.
 	Stats Address
+	// RouterStats is where the listeners of one kind of router have a statistics server of their own: by "http", "rawrouter" and
+	// "sslrouter", for those that were asked for.
+	RouterStats map[string]Address
 	// Admin is where the admin HTTP server listens; the zero Address means nowhere.
 	Admin Address
 	// Pprof serves /debug/pprof on Admin.
@@ -52,12 +57,15 @@ type Config struct {
 	LogLevel slog.Level
 	// LogFormat is "text" or "json".
 	LogFormat string
+	// Application is a Python application to run beside this process; zero for none.
+	Application Application
 	// Tuning holds the sizes, budgets, limits and timers.
 	Tuning Tuning
 	// Warnings are lines for the operator about things that work but are probably not meant.
 	Warnings []string
 
 	settings []setting // everything that was set, defaults first: what Print prints
+	used     []usage   // every key of a file: what PrintMigration tells
 }
 
 // PoolOf returns what stands behind the listeners of r.

@@ -50,8 +50,8 @@ const week = 7 * 24 * time.Hour
 var cores = strconv.Itoa(runtime.GOMAXPROCS(0))
 
 // options are all of them; those of a group stand together.
-var options = slices.Concat(listenOptions, httpOptions,
-	poolOptions(HTTPRouter), poolOptions(SSLRouter), poolOptions(RawRouter), sessionOptions, shareOptions, observeOptions, tuningOptions)
+var options = byGroup(slices.Concat(listenOptions, httpOptions,
+	poolOptions(HTTPRouter), poolOptions(SSLRouter), poolOptions(RawRouter), sessionOptions, shareOptions, observeOptions, tuningOptions, uwsgiOptions, applicationOptions))
 
 // optionsByName finds options by their names and aliases.
 var optionsByName = func() map[string]*option {

@@ -21,14 +21,12 @@ func Parse(args []string) (*Config, error) {
 		return nil, err
 	}
 	b := newBuilder()
-	var settings []setting
-	for _, file := range files {
-		settings = append(settings, b.readFile(file)...)
-	}
+	settings := b.readFiles(files)
 	if b.unread {
 		return b.result()
 	}
 	b.apply(append(settings, flags...))
+	b.readSNIDirs()
 	b.resolve()
 	b.checkFiles()
 	return b.result()
@@ -73,6 +71,9 @@ type builder struct {
 	failed map[string]bool // the names of options with a bad value
 	unread bool            // a file could not be read: what seems to be missing may be in there
 
+	read                    func(name string, limit int) ([]byte, error) // a file that a file names
+	filesRead, sectionsRead int
+
 	now       setting // the one being applied
 	listeners []pendingListener
 	names     []pendingCertificate // from sni
@@ -87,10 +88,14 @@ type builder struct {
 
 	udpServers, udpNodes, repeaters []pendingAddress
 	secrets                         []setting // each names a file
+
+	sniDirs       []setting // each names a directory
+	sniDirCiphers string
+	sockets       []pendingAddress // of the application
 }
 
 func newBuilder() *builder {
-	return &builder{failed: make(map[string]bool), cacheFrom: make(map[string]setting)}
+	return &builder{failed: make(map[string]bool), read: readBounded, cacheFrom: make(map[string]setting)}
 }
 
 // apply sets defaults first and then settings, whose later scalars thus win.
@@ -126,6 +131,9 @@ func isControl(r rune) bool { return unicode.IsControl(r) && r != '\t' }
 // reject fails because of the value of s.
 func (b *builder) reject(s setting, err error) {
 	b.failed[s.option.name] = true
+	if r := uwsgiTable.byName[s.key]; r != nil && r.verdict == refused { // an option of ours by a name that means something else there
+		err = fmt.Errorf("%w; if uWSGI's is meant: %s", err, r.note)
+	}
 	b.fail(s.errorf("%w", err))
 }
 
@@ -157,6 +165,7 @@ func (b *builder) result() (*Config, error) {
 // parseFlags splits args into files and settings, in order. Values are not looked at yet.
 func parseFlags(args []string) (files []string, settings []setting, err error) {
 	fs := newFlagSet()
+	included := fs.StringArray("ini", nil, "")
 	for i := range options {
 		o := &options[i]
 		for _, name := range append([]string{o.name}, o.aliases...) {
@@ -173,9 +182,13 @@ func parseFlags(args []string) (files []string, settings []setting, err error) {
 		return nil, nil, fmt.Errorf("unknown option %q: options start with --", "-"+unknown.GetSpecifiedShortnames())
 	case errors.As(err, &incomplete):
 		name := incomplete.GetSpecifiedName()
-		return nil, nil, fmt.Errorf("--%s: no value: write --%s %s", name, name, optionsByName[name].form)
+		form := "FILE"
+		if o := optionsByName[name]; o != nil {
+			form = o.form
+		}
+		return nil, nil, fmt.Errorf("--%s: no value: write --%s %s", name, name, form)
 	}
-	return fs.Args(), settings, err
+	return append(*included, fs.Args()...), settings, err
 }
 
 // newFlagSet returns an empty set that prints nothing by itself.

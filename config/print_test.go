@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
 	"reflect"
 	"strings"
@@ -35,6 +36,8 @@ session-store = memcached://[::1]
 udprepeater = 127.0.0.1:7173
 udprepeater-secret-file = secret2
 `),
+		"an application":                  mustParse(t, good+"module = a:b\nsocket = :3031\nprocesses = 4\nhttp-stats = :5002\ncache-expire-freq = 1m\n"),
+		"values that look like variables": mustParse(t, good, "--name", "%d$(HOME)@(x)%(y)", "--sslrouter-session-context", "100%"),
 		"all routers": mustParse(t, good+`
 https2 = addr=:1,cert=cert.pem,key=key.pem,context=a\,b
 http = /run/http
@@ -160,6 +163,8 @@ func FuzzINI(f *testing.F) {
 		"[reprise]\nsslrouter = :1,c,k\nsslrouter-to = :2\nname = `x`\ncache2 = name=default,items=1\nssl-sessions-use-cache = 0",
 		"[reprise]\nudprepeater = :1\nudprepeater-secret-file = s\nsession-store = redis://u:p@q@h/1\ncache2=name=s,items=1,node=h:1;[ff02::1]:2,udp=[ff02::1]:2",
 		"[uwsgi]\nsslrouter = :1,c,k\nsslrouter-to = :2\ncache-udp-server = 225.1.1.1:7171\ncache-udp-node = 225.1.1.1:7171\ncache-sync = a:1",
+		"[uwsgi]\nsslrouter = :1,%s,%(c)\nsslrouter-to = :%(p)\np = 2\nc=`%d`\nset-ph = x=1\nname = $(HOME)%%@(f)%(x)\nprocesses = %k\nenv = A=1",
+		"[uwsgi]\nini = :x\nini = f\nset = name=%(name)\n[x]\na = %(b)\nb = %(a)%(c\nini = :x\n[uwsgi]\nname = a",
 		"[uwsgi]\nhttps=:1,c,k\nhttps2=addr=:2,cert=c,key=k,spdy=1\nhttp=/x\nhttp-to-https=:3,4\nrawrouter=:5\n" +
 			"http-to=http://a:1,weight=2,backup\nrawrouter-to=unix:/x",
 		"[uwsgi]\nhttp=:1\nhttp-to=/x,max-connections=0\nhttp-accept-proxy=::/0,10.0.0.1\n" +
@@ -181,7 +186,7 @@ func FuzzINI(f *testing.F) {
 		if again == nil {
 			t.Fatalf("not accepted:\n%s", &printed)
 		}
-		c.Warnings, again.Warnings = nil, nil // lines outside of sections are not printed
+		c.Warnings, again.Warnings = nil, nil // lines outside of sections and values of env are not printed
 		normalize(c)
 		normalize(again)
 		if !reflect.DeepEqual(c, again) {
@@ -193,7 +198,8 @@ func FuzzINI(f *testing.F) {
 // build is Parse of a file with this content, without looking at further files; nil if that has errors.
 func build(data []byte) *Config {
 	b := newBuilder()
-	b.apply(b.parseINI("fuzz.ini", data, ownSections))
+	b.read = func(string, int) ([]byte, error) { return nil, fs.ErrNotExist }
+	b.apply(b.settingsOf(b.parseINI("fuzz.ini", data, ownSections, nil)))
 	b.resolve()
 	c, err := b.result()
 	if (c == nil) == (err == nil) {

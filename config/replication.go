@@ -125,13 +125,14 @@ func (b *builder) resolvePeers(c *Cache) {
 		b.warnUnused("no effect: cache "+c.Name+" has node of its own", "cache-udp-node")
 		b.udpNodes = pendingOf(c.Peers, b.cacheFrom[c.Name])
 	}
+	// All nodes may have the same list, with each of them in it.
+	b.udpNodes = slices.DeleteFunc(b.udpNodes, func(peer pendingAddress) bool {
+		return !peer.isMulticast() && slices.ContainsFunc(b.udpServers, func(own pendingAddress) bool { return own.Address == peer.Address })
+	})
 	c.Listen, c.Peers = addressesOf(b.udpServers), addressesOf(b.udpNodes)
 	for i, peer := range b.udpNodes {
-		switch {
-		case slices.Contains(c.Peers[:i], peer.Address):
+		if slices.Contains(c.Peers[:i], peer.Address) {
 			b.fail(peer.from.errorf("%v stands twice among the nodes: remove one", peer))
-		case slices.Contains(c.Listen, peer.Address) && !peer.isMulticast():
-			b.fail(peer.from.errorf("%v is this node's own address: write those of the others", peer))
 		}
 	}
 }

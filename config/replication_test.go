@@ -172,14 +172,6 @@ func TestWrongReplication(t *testing.T) {
 			want: `edge.ini:4: cache2 = "name=a,items=1,node=h:1,nodes=h:2": key "nodes" stands twice`,
 		},
 		{
-			name: "itself as peer", ini: "cache-udp-node = [0::1]:7171\ncache-udp-server = [::1]:7171",
-			want: `edge.ini:4: cache-udp-node = "[0::1]:7171": [::1]:7171 is this node's own address: write those of the others`,
-		},
-		{
-			name: "itself as peer, by its own list", ini: "cache2 = name=a,items=1,node=h:1;127.0.0.1:1\ncache-udp-server = 127.0.0.1:1",
-			want: `edge.ini:4: cache2 = "name=a,items=1,node=h:1;127.0.0.1:1": 127.0.0.1:1 is this node's own address: write those of the others`,
-		},
-		{
 			name: "a peer twice", ini: "cache-udp-node = h:1", args: "--cache-udp-node H:1",
 			want: `--cache-udp-node "H:1": h:1 stands twice among the nodes: remove one`,
 		},
@@ -343,5 +335,23 @@ func TestWarningAboutReadableSecret(t *testing.T) {
 			c.Warnings[0] != `edge.ini:5: cluster-secret-file = "secret": others than its owner can read or change secret: chmod 600 it` {
 			t.Errorf("mode %o: got %q, want %d", mode, c.Warnings, want)
 		}
+	}
+}
+
+// All nodes may be given one list of nodes: each leaves itself out.
+func TestOwnAddressAmongNodes(t *testing.T) {
+	inPKI(t)
+	for name, ini := range map[string]string{
+		"for all caches":  "cache-udp-server = [::1]:7171\ncache-udp-node = [0::1]:7171\ncache-udp-node = h:1\n",
+		"of one cache":    "cache2 = name=a,items=1,udp=127.0.0.1:1,node=h:1;127.0.0.1:1\n",
+		"of either":       "cache-udp-server = 127.0.0.1:1\ncache2 = name=a,items=1,node=127.0.0.1:1;h:1\n",
+		"several of them": "cache-udp-server = :1\ncache-udp-server = :2\ncache-udp-node = h:1\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := mustParse(t, good+ini)
+			if got := fmt.Sprint(c.Caches[0].Peers); got != "[h:1]" || len(c.Warnings) > 0 {
+				t.Errorf("got peers %s and warnings %q, want [h:1] and none", got, c.Warnings)
+			}
+		})
 	}
 }

@@ -9,12 +9,14 @@ import (
 // resolve turns what was collected into the Config, and finds the settings that contradict each other.
 func (b *builder) resolve() {
 	b.sortListeners()
+	b.application = b.application || !b.config.Application.IsZero()
 	b.resolveCaches()
 	b.resolveListeners()
 	b.resolvePools()
 	b.checkHTTP()
 	b.checkAccessLog()
 	b.resolveReplication()
+	b.resolveApplication()
 	b.checkAddresses()
 	if t := &b.config.Tuning; t.LowWatermark >= t.HighWatermark {
 		b.fail(b.blame("low-watermark", "high-watermark").errorf("low-watermark %s is not below high-watermark %s: lower it",
@@ -135,7 +137,10 @@ func (b *builder) checkAddresses() {
 	}
 	listen(b.config.Stats, b.written("stats"))
 	listen(b.config.Admin, b.written("admin"))
-	for _, a := range slices.Concat(b.udpServers, b.repeaters) {
+	for _, router := range []string{"http", "rawrouter", "sslrouter"} {
+		listen(b.config.RouterStats[router], b.written(router+"-stats"))
+	}
+	for _, a := range slices.Concat(b.udpServers, b.repeaters, b.sockets) {
 		listen(a.Address, a.from)
 	}
 	for _, l := range b.listeners {

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -9,15 +11,24 @@ import (
 func unknownOption(where, name string) error {
 	bare := strings.TrimPrefix(name, "--")
 	dashes := name[:len(name)-len(bare)]
-	names := make([]string, 0, len(optionsByName))
-	for known := range optionsByName {
-		names = append(names, known)
-	}
-	if near := nearest(bare, names); near != "" {
+	if near := nearest(bare, ownNames()); near != "" {
 		return fmt.Errorf("%sunknown option %q: did you mean %q?", where, name, dashes+near)
+	}
+	if r := uwsgiTable.find(bare); dashes != "" && r.isForeign() {
+		note := r.note
+		if r.verdict == passed || r.verdict == passedPart {
+			note = fmt.Sprintf("write --%s %s=VALUE", uwsgiOption, bare)
+		}
+		return fmt.Errorf("unknown option %q, which is uWSGI's: %s", name, note)
+	}
+	if near := nearest(bare, foreignNames()); near != "" && dashes == "" {
+		return fmt.Errorf("%sunknown option %q: did you mean %q?", where, name, near)
 	}
 	return fmt.Errorf("%sunknown option %q: reprise --help lists all", where, name)
 }
+
+// ownNames returns the names and aliases of all options.
+func ownNames() []string { return slices.Collect(maps.Keys(optionsByName)) }
 
 // unknownKey returns the error for a key that a list of key=value pairs does not take.
 func unknownKey(key string, known []string) error {

@@ -374,8 +374,8 @@ func TestWrongConfigurations(t *testing.T) {
 			want: `edge.ini:4: cache2 = "name=ssl,itmes=10": unknown key "itmes": did you mean "items"?`,
 		},
 		{
-			name: "cache with a key of uWSGI's", ini: "cache2 = name=ssl,items=10,purge-lru=1",
-			want: `edge.ini:4: cache2 = "name=ssl,items=10,purge-lru=1": key "purge_lru" is not supported yet: remove it`,
+			name: "cache with a key of uWSGI's", ini: "cache2 = name=ssl,items=10,store=f",
+			want: `edge.ini:4: cache2 = "name=ssl,items=10,store=f": key "store" is not supported: ` + noDisk,
 		},
 		{
 			name: "cache with a key twice", ini: "cache2 = name=ssl,items=10,max_items=20",

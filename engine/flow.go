@@ -68,6 +68,8 @@ func (l *loop) start(ln *listener, fd int, peer netip.AddrPort) {
 	}
 	l.count.accepted.Inc()
 	l.count.open.Inc()
+	ln.accepted.Inc()
+	ln.open.Inc()
 	if err := l.watch(fd, f); err != nil {
 		f.close(causeSystem)
 		return
@@ -327,6 +329,7 @@ func (f *flow) close(why cause) {
 	f.phase = closed
 	l.count.closed[why].Inc()
 	l.count.open.Dec()
+	f.listener.open.Dec()
 	l.wheel.stop(&f.timer)
 	if why.cuts() {
 		// What came in may be incomplete, and so may what went out: neither

@@ -15,6 +15,7 @@ import (
 	"reprise/backend"
 	"reprise/backend/http1"
 	"reprise/backend/uwsgi"
+	"reprise/internal/metric"
 	"reprise/tlsconn"
 )
 
@@ -102,6 +103,9 @@ type listener struct {
 	waiting waitingList // flows that wait for a backend with room
 	paused  bool        // connections wait in the backlog until others end
 	more    bool        // there may be more to accept in the next round
+
+	open     metric.Gauge
+	accepted metric.Counter
 }
 
 func newLoop(id int, o Options) (*loop, error) {

@@ -59,7 +59,17 @@ type Stats struct {
 	Flows FlowStats     `json:"flows"`
 	HTTP  HTTPStats     `json:"http"`
 	TLS   tlsconn.Stats `json:"tls"`
-	Loops []LoopStats   `json:"loops"`
+	// Listeners are in the order of New.
+	Listeners []ListenerStats `json:"listeners"`
+	Loops     []LoopStats     `json:"loops"`
+}
+
+// ListenerStats tells listeners apart.
+type ListenerStats struct {
+	Router   string `json:"router" label:"router"`
+	Address  string `json:"address" label:"address"`
+	Open     int64  `json:"open" metric:"gauge" help:"Client connections of the listener open now."`
+	Accepted uint64 `json:"accepted" metric:"counter" help:"Client connections the listener accepted."`
 }
 
 // FlowStats counts client connections and their bytes.
@@ -96,6 +106,7 @@ func (e *Engine) Stats() Stats {
 	f := &s.Flows
 	f.Closed = make(map[string]uint64, causes)
 	s.HTTP.init()
+	s.Listeners = make([]ListenerStats, len(e.addresses))
 	for _, l := range e.loops {
 		c := &l.count
 		f.Open += c.open.Load()
@@ -120,10 +131,14 @@ func (e *Engine) Stats() Stats {
 			Loop: l.id, Open: c.open.Load(), Accepted: c.accepted.Load(),
 			TurnP99: turn.Quantile(0.99).String(), TurnMax: turn.Max.String(),
 		})
-		for _, ln := range l.listeners {
+		for i, ln := range l.listeners {
 			if ln.counts != nil {
 				s.TLS.Add(ln.counts)
 			}
+			row := &s.Listeners[i]
+			row.Router, row.Address = ln.Name, ln.Address
+			row.Open += ln.open.Load()
+			row.Accepted += ln.accepted.Load()
 		}
 	}
 	return s

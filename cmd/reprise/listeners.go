@@ -27,6 +27,11 @@ func (n *node) listeners(secrets [][]byte) ([]engine.Listener, error) {
 			return nil, err
 		}
 	}
+	if a := &n.config.Application; !a.IsZero() {
+		if n.app, err = startApplication(a); err != nil {
+			return nil, err
+		}
+	}
 	if err := n.makePools(); err != nil {
 		return nil, err
 	}
@@ -109,15 +114,20 @@ func (n *node) tlsServers(l *config.Listener, keys *tlsconn.HandleKeys) (func(no
 func (n *node) makePools() error {
 	for _, r := range config.Routers {
 		c := n.config.PoolOf(r)
-		if len(c.Backends) == 0 {
-			continue
-		}
 		var specs []backend.Spec
+		if r == config.HTTPRouter && len(c.Backends) == 0 && n.app != nil {
+			specs = append(specs, backend.Spec{
+				Name: name(&n.config.Application), Network: "unix", Address: n.app.socket(), Protocol: backend.UWSGI,
+			})
+		}
 		for _, b := range c.Backends {
 			specs = append(specs, backend.Spec{
 				Name: b.Text, Network: b.Addr.Network, Address: b.Addr.String(), Protocol: protocols[b.Protocol],
 				Weight: b.Weight, MaxConns: b.MaxConns, Backup: b.Backup,
 			})
+		}
+		if len(specs) == 0 {
+			continue
 		}
 		pool, err := backend.NewPool(specs, backend.Options{
 			Balance: balances[c.Balance], Grace: c.Grace, SlowStart: c.SlowStart, QueueLen: c.QueueLen,

@@ -11,12 +11,14 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"reprise/config"
 )
@@ -125,7 +127,15 @@ func check(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := c.Print(stdout); err != nil {
+	var table bytes.Buffer
+	err = errors.Join(c.Print(stdout), c.PrintMigration(&table))
+	if table.Len() > 0 {
+		fmt.Fprint(stdout, "; What becomes of each key of the files:\n")
+	}
+	for line := range strings.Lines(table.String()) {
+		fmt.Fprint(stdout, "; ", line) // so that the whole is still a configuration
+	}
+	if err != nil {
 		return runtimeError{err}
 	}
 	return nil

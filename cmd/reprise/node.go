@@ -41,10 +41,12 @@ type node struct {
 	engine    *engine.Engine
 	pools     [len(config.Routers)]*backend.Pool // nil where nobody needs backends
 	log       *asynclog.Writer
+	app       *application   // nil if there is none to run
 	accessLog *accesslog.Log // nil if there is none
 
-	stats *stats.JSONServer
-	admin *stats.AdminServer
+	stats       *stats.JSONServer
+	routerStats []*stats.JSONServer
+	admin       *stats.AdminServer
 
 	draining chan struct{} // closed when the node has stopped accepting
 	stop     chan struct{} // ends the sweeper
@@ -210,6 +212,9 @@ func (n *node) release() (err error) {
 	if n.stats != nil {
 		_ = n.stats.Shutdown(ctx)
 	}
+	for _, s := range n.routerStats {
+		_ = s.Shutdown(ctx)
+	}
 	if n.admin != nil {
 		_ = n.admin.Shutdown(ctx)
 	}
@@ -233,21 +238,21 @@ func (n *node) release() (err error) {
 	for _, c := range n.caches {
 		_ = c.Close()
 	}
+	if n.app != nil {
+		n.app.close()
+	}
 	if n.accessLog != nil {
 		n.accessLog.Close()
 	}
 	return err
 }
 
-// sweepEvery is uWSGI's cache-expire-freq.
-const sweepEvery = 3 * time.Second
-
 // sweep reclaims what is not needed any more: expired entries in small steps, so
 // that no loop waits long for a stripe, and after a burst of handshakes the memory
 // they took, which the collector would leave until as much is needed again.
 func (n *node) sweep() {
 	defer close(n.stopped)
-	ticker := time.NewTicker(sweepEvery)
+	ticker := time.NewTicker(n.config.CacheSweep)
 	defer ticker.Stop()
 	var accepted, freedAt uint64
 	for {

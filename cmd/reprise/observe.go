@@ -19,6 +19,9 @@ func (n *node) observe() (err error) {
 			return err
 		}
 	}
+	if err := n.observeRouters(); err != nil {
+		return err
+	}
 	if a := n.config.Admin; !a.IsZero() {
 		n.admin, err = stats.ListenAdmin(a.String(), r, stats.AdminOptions{
 			Health: n.health, Pprof: n.config.Pprof,

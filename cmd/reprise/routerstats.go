@@ -1,0 +1,46 @@
+package main
+
+import (
+	"reprise/backend"
+	"reprise/config"
+	"reprise/stats"
+)
+
+// observeRouters starts the statistics servers of single routers. Their documents
+// are those of uWSGI's http-stats and rawrouter-stats.
+func (n *node) observeRouters() error {
+	for _, r := range config.Routers {
+		address, ok := n.config.RouterStats[r.String()]
+		if !ok {
+			continue
+		}
+		registry := stats.NewRegistry(version)
+		registry.Register("active_sessions", func() any { open, _ := n.routed(r); return open })
+		registry.Register(r.String(), func() any { _, addresses := n.routed(r); return addresses })
+		registry.Register("static_nodes", func() any {
+			if p := n.pools[r]; p != nil {
+				return p.Stats().Nodes
+			}
+			return []backend.NodeStats{}
+		})
+		registry.Register("cheap", func() any { return 0 })
+		s, err := stats.ListenJSON(address.String(), registry, stats.JSONOptions{})
+		if err != nil {
+			return err
+		}
+		n.routerStats = append(n.routerStats, s)
+	}
+	return nil
+}
+
+// routed returns how many clients a router serves now, and where it listens.
+func (n *node) routed(r config.Router) (open int64, addresses []string) {
+	addresses = []string{}
+	for i, l := range n.engine.Stats().Listeners {
+		if n.config.Listeners[i].Router == r {
+			open += l.Open
+			addresses = append(addresses, l.Address)
+		}
+	}
+	return open, addresses
+}

@@ -1,0 +1,218 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Bounds on what variables may become: values that multiply each other are an error, not a full memory.
+const (
+	maxValue    = 64 << 10 // of one value, and of a file in @(FILE)
+	maxExpanded = 4 << 20  // of all values together
+	maxOpen     = 100      // variables inside each other
+)
+
+// expander gives the variables in values their values.
+type expander struct {
+	entries map[string]entry  // by key; the first of each, as uWSGI has it
+	values  map[string]string // what %(key) has become
+	open    []string          // the keys whose values are being looked for, each inside the one before
+	used    map[string]bool   // the keys that stand in some %(key)
+	size    int
+	read    func(name string, limit int) ([]byte, error)
+}
+
+func newExpander(entries []entry, read func(string, int) ([]byte, error)) *expander {
+	x := &expander{entries: make(map[string]entry), values: make(map[string]string), used: make(map[string]bool), read: read}
+	for _, e := range entries {
+		if _, again := x.entries[e.key]; !again {
+			x.entries[e.key] = e
+		}
+		for rest := e.value; !e.literal && rest != ""; {
+			_, after, found := strings.Cut(rest, "%(")
+			if name, _, closed := strings.Cut(after, ")"); found && closed {
+				x.used[name] = true
+			}
+			rest = after
+		}
+	}
+	return x
+}
+
+// value returns the value of e with all variables replaced.
+func (x *expander) value(e entry) (string, error) {
+	if e.literal {
+		return e.value, nil
+	}
+	// The percent signs in a URL are its own.
+	o := optionsByName[e.key]
+	value, err := x.replace(e, o == nil || o.mask == nil)
+	if x.size += len(value); err == nil && x.size > maxExpanded {
+		err = fmt.Errorf("the values of all variables have more than %s bytes: use fewer", formatSize(maxExpanded))
+	}
+	return value, err
+}
+
+// expandName is value for the name of an included file, which is needed before the keys are known.
+func (b *builder) expandName(e entry) (string, error) {
+	if e.literal {
+		return e.value, nil
+	}
+	if strings.Contains(e.value, "%(") {
+		return "", errors.New("files are included before keys have values: write %d for the directory of this file, or $(NAME)")
+	}
+	return newExpander(nil, b.read).replace(e, true)
+}
+
+// replace goes through the value of e once: what a variable has become is not looked at again.
+func (x *expander) replace(e entry, magic bool) (string, error) {
+	var out strings.Builder
+	for rest := e.value; rest != ""; {
+		i := strings.IndexAny(rest, "$@%")
+		if i < 0 {
+			i = len(rest)
+		}
+		out.WriteString(rest[:i])
+		if rest = rest[i:]; rest == "" {
+			break
+		}
+		text, length, err := x.variable(e, rest, magic && !beginsZone(e.value[:len(e.value)-len(rest)]))
+		if err != nil {
+			return "", err
+		}
+		out.WriteString(text)
+		rest = rest[length:]
+		if out.Len() > maxValue {
+			return "", fmt.Errorf("with its variables it has more than %s bytes: shorten it", formatSize(maxValue))
+		}
+	}
+	return out.String(), nil
+}
+
+// variable returns what the beginning of s stands for, and how much of s that is.
+func (x *expander) variable(e entry, s string, magic bool) (text string, length int, err error) {
+	if end := strings.IndexByte(s, ')'); len(s) > 1 && s[1] == '(' && end > 0 {
+		name := s[2:end]
+		switch s[0] {
+		case '$':
+			text, err = environment(name)
+		case '@':
+			text, err = x.contents(name)
+		default:
+			text, err = x.key(name)
+		}
+		return text, end + 1, err
+	}
+	if s[0] == '%' && len(s) > 1 && magic {
+		if value := magics[s[1]]; value != nil {
+			return value(e.file), 2, nil
+		}
+	}
+	return s[:1], 1, nil
+}
+
+// beginsZone reports whether a percent sign behind this begins the zone of an IPv6 address, as in fe80::1%eth0.
+func beginsZone(before string) bool {
+	address := before[len(strings.TrimRight(before, "0123456789abcdefABCDEF:")):]
+	return strings.Count(address, ":") > 1
+}
+
+// environment returns the value of $(NAME).
+func environment(name string) (string, error) {
+	if value, ok := os.LookupEnv(name); ok {
+		return value, nil
+	}
+	var known []string
+	for _, pair := range os.Environ() {
+		key, _, _ := strings.Cut(pair, "=")
+		known = append(known, key)
+	}
+	if near := nearest(name, known); near != "" {
+		return "", fmt.Errorf("no environment variable %q: did you mean %q?", name, near)
+	}
+	return "", fmt.Errorf("no environment variable %q: set it", name)
+}
+
+// contents returns the value of @(FILE).
+func (x *expander) contents(name string) (string, error) {
+	if scheme, _, found := strings.Cut(name, "://"); found {
+		return "", fmt.Errorf("@(%s://...) is not supported: name a file", scheme)
+	}
+	data, err := x.read(name, maxValue)
+	if err != nil {
+		return "", fmt.Errorf("cannot read %s: %w", name, cause(err))
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
+// key returns the value of %(name).
+func (x *expander) key(name string) (string, error) {
+	if value, known := x.values[name]; known {
+		return value, nil
+	}
+	e, found := x.entries[name]
+	switch {
+	case !found && strings.ContainsAny(name, " +*/"):
+		return "", fmt.Errorf("%%(%s): nothing is calculated: write the result", name)
+	case !found:
+		return "", x.undefined(name)
+	case slices.Contains(x.open, name):
+		return "", fmt.Errorf("%%(%s) contains itself, by way of %s: write one of them out", name, strings.Join(x.open, ", "))
+	}
+	if len(x.open) == maxOpen {
+		return "", fmt.Errorf("%%(%s): more than %d variables inside each other: use fewer", name, maxOpen)
+	}
+	x.open = append(x.open, name)
+	value, err := x.value(e)
+	x.open = x.open[:len(x.open)-1]
+	if err == nil {
+		x.values[name] = value
+	}
+	return value, err
+}
+
+func (x *expander) undefined(name string) error {
+	var known []string
+	for key := range x.entries {
+		known = append(known, key)
+	}
+	if near := nearest(name, known); near != "" {
+		x.used[near] = true // one fault, not two
+		return fmt.Errorf("no key %q: did you mean %%(%s)?", name, near)
+	}
+	return fmt.Errorf("no key %q: write %s = VALUE in this section", name, name)
+}
+
+// magics are uWSGI's %c for a file, as far as they say the same at each start.
+var magics = map[byte]func(file string) string{
+	'%': func(string) string { return "%" },
+	'c': func(file string) string { return filepath.Base(filepath.Dir(absolute(file))) },
+	'd': func(file string) string { return strings.TrimSuffix(filepath.Dir(absolute(file)), "/") + "/" },
+	'e': func(file string) string { return strings.TrimPrefix(filepath.Ext(file), ".") },
+	'h': func(string) string { name, _ := os.Hostname(); return name },
+	'k': func(string) string { return cores },
+	'n': func(file string) string { return strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)) },
+	'o': func(file string) string { return file },
+	'p': absolute,
+	's': func(file string) string { return filepath.Base(file) },
+	'u': func(string) string { return strconv.Itoa(os.Getuid()) },
+	'v': func(string) string { return strings.TrimSuffix(absolute("x"), "/x") },
+}
+
+// absolute returns the path from the root; file itself if nobody knows where we are.
+func absolute(file string) string {
+	if path, err := filepath.Abs(file); err == nil {
+		return path
+	}
+	return file
+}
+
+// hasVariable reports whether value could be read as something else in a file.
+func hasVariable(value string) bool {
+	return strings.Contains(value, "%") || strings.Contains(value, "$(") || strings.Contains(value, "@(")
+}
