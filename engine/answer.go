@@ -14,6 +14,7 @@ func (h *exchange) output(f *flow, p []byte) {
 		h.out.push(p)
 		p = h.out.bytes()
 	}
+	served := h.served
 	n := h.pass(f, p)
 	switch {
 	case f.phase != serving: // all is dropped
@@ -23,7 +24,9 @@ func (h *exchange) output(f *flow, p []byte) {
 			f.toClient(rest)
 		}
 		h.drop()
-	case h.stage == awaiting: // the exchange is over, and the backend with it
+	case h.stage == awaiting || h.served != served:
+		// The exchange is over, and the backend with it: what came behind the
+		// response is no part of the next one, which may have begun.
 		h.out.drop()
 	case kept:
 		h.out.pop(n)
@@ -167,14 +170,14 @@ func (h *exchange) answered(f *flow) {
 // over ends an exchange and turns to the next.
 func (h *exchange) over(f *flow) {
 	f.endRequest(causeDone)
-	h.head.drop()
-	h.held.drop()
+	last := h.close
+	h.current.drop()
+	h.current, h.began = current{}, 0
 	f.loop.parsed = nil
-	if h.close {
+	if last {
 		f.goodbye(causeDone)
 		return
 	}
-	h.stage, h.began, h.holding, h.reused = awaiting, 0, false, false
 	f.active = f.loop.tick
 	h.advance(f)
 }
@@ -182,7 +185,8 @@ func (h *exchange) over(f *flow) {
 // releaseBackend keeps the backend's connection for another request, or closes it.
 func (h *exchange) releaseBackend(f *flow) {
 	b := &f.backend
-	if h.backendStays && h.stage == sent && !b.ended && !b.broken && b.pending.len() == 0 && f.listener.SendProxy == 0 {
+	whole := h.stage == sent && !b.shut && b.pending.len() == 0
+	if h.backendStays && whole && !b.ended && !b.broken && f.listener.SendProxy == 0 && !(b.readable && stale(b.fd)) {
 		f.park()
 		return
 	}
@@ -234,11 +238,14 @@ func (h *exchange) backendGone(f *flow) bool {
 	if nothingBack && !h.retried && h.idempotent && h.framing == http1.NoBody {
 		f.loop.count.http.retried.Inc()
 		h.retried = true
-		if !h.reused {
-			f.avoid = f.node
+		if h.reused {
+			f.tries-- // the node was not asked for a connection
 		}
+		// Also if only a kept connection has ended: a process that dies closes its
+		// connections before it stops listening.
+		f.avoid = f.node
 		f.unlink()
-		h.stage = dispatching
+		h.stage, h.reused = dispatching, false
 		f.seek()
 		return true
 	}
@@ -266,8 +273,9 @@ func (f *flow) reply(status int) {
 // redirect sends the client to the same place by https.
 func (f *flow) redirect(r *http1.Request) {
 	h, o := f.http, f.listener.HTTP
-	if h.stage = sent; !h.body.Done() {
-		h.stage = sending
+	if r.Host == nil {
+		f.reply(400)
+		return
 	}
 	f.loop.message = http1.AppendRedirect(f.loop.message[:0], r, o.RedirectPort, h.ownAnswer(f, 301))
 	h.sendOwn(f)
@@ -290,8 +298,6 @@ func (h *exchange) sendOwn(f *flow) {
 		resetOnClose(f.backend.fd)
 	}
 	f.unlink()
-	h.out.drop()
-	h.outSeen = 0
 	if f.toClient(l.message) {
 		h.over(f)
 	}

@@ -117,7 +117,9 @@ func (f *flow) onEvent(fd int, e events) {
 			f.connectEvent(e)
 		}
 	}
-	f.progress()
+	if !f.loop.stepLater(f) {
+		f.progress()
+	}
 }
 
 // progress does all that can be done now.
@@ -161,6 +163,7 @@ func (f *flow) handshake() {
 // handshakeStep acts on what a step of the handshake led to.
 func (f *flow) handshakeStep(out []byte) {
 	l := f.loop
+	l.stepped = true
 	if !f.send(out) {
 		return
 	}
@@ -312,7 +315,7 @@ func (f *flow) servingTimer() {
 	} else {
 		f.close(causeIdle)
 	}
-	f.arm()
+	f.progress()
 }
 
 // close ends the flow at once and frees what it holds.
@@ -325,9 +328,9 @@ func (f *flow) close(why cause) {
 	l.handshakes.remove(f)
 	if f.phase != lingering {
 		f.endTrace(why)
+		l.count.closed[why].Inc()
 	}
 	f.phase = closed
-	l.count.closed[why].Inc()
 	l.count.open.Dec()
 	f.listener.open.Dec()
 	l.wheel.stop(&f.timer)
@@ -355,8 +358,9 @@ func (f *flow) close(why cause) {
 	l.resumeAccept()
 }
 
-// unlink lets go of the backend.
+// unlink lets go of the backend, or of the wait for one.
 func (f *flow) unlink() {
+	f.leaveQueue()
 	f.loop.unwatch(&f.backend)
 	f.backend.pending.drop()
 	f.backend, f.link = side{fd: -1}, unlinked

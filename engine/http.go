@@ -23,40 +23,48 @@ const (
 // response and, between two, the wait for the next. A head is read whole; bodies
 // pass through. Between two requests it holds no buffer.
 type exchange struct {
-	in      queue // from the client, not looked at yet: part of a head, or what follows the request
-	head    queue // of the request: needed again for another backend and for the access log
-	out     queue // from the backend: part of a head
-	seen    int   // how much of in holds no end of a head
-	outSeen int   // the same of out
-	taking  bool  // take is at work
+	in      queue  // from the client, not looked at yet: part of a head, or what follows the request
+	seen    int    // how much of in holds no end of a head
+	taking  bool   // take is at work
+	stalled bool   // the next head in in waits until the client reads its answers
+	served  int    // requests of this connection
+	began   uint64 // tick of a request's first byte, 0 if there is none yet
 
-	stage   stage
-	body    http1.Body // of the request
+	trusted bool          // the client's X-Forwarded-* count
+	cert    *uwsgi.Client // its certificate, if it showed one
+
+	current // the request being served; zero while one is awaited
+}
+
+// current is a request with its response.
+type current struct {
+	stage      stage
+	head       queue // needed again for another backend and for the access log
+	minor      int   // of the client's HTTP/1.x
+	keepAlive  bool  // the client would like to go on
+	isHead     bool
+	idempotent bool
+	upgrade    bool
+	personal   bool // it authenticates the backend's connection, which must serve nobody else
+
 	framing http1.Framing
-	held    queue // a chunked body for a uwsgi backend that must know its length first
-	holding bool
+	body    http1.Body
+	bodyLen int64 // of what has come of it
+	holding bool  // it is chunked, and the backend must know its length first
+	held    queue // what has come of such a one
 
+	reused  bool // the backend's connection has served others
+	retried bool
+
+	out          queue  // from the backend: part of a head
+	outSeen      int    // how much of out holds no end of a head
+	first        uint64 // tick of the response's first byte
+	status       int
 	answering    bool // the response's head has gone to the client
 	answer       http1.Body
 	answerAs     http1.Framing // how the client gets it
 	backendStays bool          // the backend's connection may serve another request
-
-	minor      int  // of the client's HTTP/1.x
-	keepAlive  bool // the client would like to go on
-	isHead     bool
-	idempotent bool
-	upgrade    bool
-	close      bool // the connection ends with this exchange
-	reused     bool // the backend's connection has served others
-	personal   bool // and must not, since this request authenticates it
-	retried    bool
-	status     int
-
-	trusted bool          // the client's X-Forwarded-* count
-	cert    *uwsgi.Client // its certificate, if it showed one
-	served  int           // requests of this connection
-	began   uint64        // tick of a request's first byte, 0 if there is none yet
-	first   uint64        // tick of the response's first byte
+	close        bool          // the client's connection ends with this exchange
 }
 
 func (f *flow) newExchange() *exchange {
@@ -73,7 +81,18 @@ func (f *flow) newExchange() *exchange {
 // wantsInput reports whether more of the client's bytes have a use. One read may
 // run ahead of the request being served, so that the client's end is noticed.
 func (h *exchange) wantsInput() bool {
-	return h.in.len() == 0 || h.stage == awaiting || h.stage == sending
+	return h.in.len() == 0 || h.stage == awaiting && !h.stalled || h.stage == sending
+}
+
+// goOn takes up what has waited for the client to read, if it has read enough. It
+// reports whether that was so.
+func (h *exchange) goOn(f *flow) bool {
+	if !h.stalled || !f.loop.hasRoom(&f.client) {
+		return false
+	}
+	h.stalled = false
+	h.advance(f)
+	return true
 }
 
 // input takes what the client says.
@@ -121,12 +140,15 @@ func (h *exchange) take(f *flow, p []byte) (used int) {
 // takeHead takes a head if it is complete.
 func (h *exchange) takeHead(f *flow, p []byte) int {
 	if len(p) == 0 {
-		if f.clientDone {
+		if f.clientDone || f.loop.draining {
 			f.goodbye(causeDone)
 		}
 		return 0
 	}
 	l, o := f.loop, f.listener.HTTP
+	if h.stalled = !l.hasRoom(&f.client); h.stalled {
+		return 0 // who asks without reading would fill the memory with answers
+	}
 	if h.began == 0 {
 		h.began = l.tick
 	}
@@ -136,7 +158,9 @@ func (h *exchange) takeHead(f *flow, p []byte) int {
 			h.begin(f, p)
 			f.refuse(err)
 		} else if h.seen = len(p); f.clientDone {
-			f.close(causeTruncated)
+			// A reset would take back the answers to what came before.
+			f.endTrace(causeTruncated)
+			f.goodbye(causeTruncated)
 		}
 		return 0
 	}
@@ -184,9 +208,8 @@ func authenticatesConnection(r *http1.Request) bool {
 // begin starts an exchange with its head.
 func (h *exchange) begin(f *flow, head []byte) {
 	h.served++
+	h.current = current{stage: dispatching, minor: 1}
 	h.head.push(head)
-	h.stage, h.minor, h.close = dispatching, 1, false
-	h.answering, h.retried, h.status, h.first = false, false, 0, 0
 	f.tries, f.avoid = 0, nil
 	f.loop.count.http.requests.Inc()
 }
@@ -212,9 +235,6 @@ func (h *exchange) linked(f *flow) {
 		h.startBody(f)
 		return
 	}
-	if !h.reused && ln.SendProxy > 0 {
-		f.backend.pending.push(f.proxyHeader())
-	}
 	if isUWSGI {
 		h.go100(f, r)
 		length := r.Length
@@ -225,6 +245,9 @@ func (h *exchange) linked(f *flow) {
 			return
 		}
 	} else {
+		if !h.reused && ln.SendProxy > 0 {
+			f.backend.pending.push(f.proxyHeader())
+		}
 		l.forward = http1.Forward{
 			Client: f.peer, Secure: f.tls != nil, ListenPort: ln.port, Trusted: h.trusted,
 			KeepAlive: ln.HTTP.BackendIdle > 0 && ln.SendProxy == 0,
@@ -302,10 +325,14 @@ func (h *exchange) takeBody(f *flow, p []byte) (used int) {
 
 // passBody passes a piece of the body on, as the backend is to get it.
 func (h *exchange) passBody(f *flow, data []byte) {
-	l := f.loop
+	l, o := f.loop, f.listener.HTTP
+	if h.bodyLen += int64(len(data)); o.MaxBody > 0 && h.bodyLen > o.MaxBody {
+		f.reply(413)
+		return
+	}
 	switch {
 	case h.holding:
-		if h.held.len()+len(data) > f.listener.HTTP.BodyBuffer {
+		if h.held.len()+len(data) > o.BodyBuffer {
 			f.reply(413)
 			return
 		}
@@ -372,9 +399,9 @@ func (h *exchange) timeout(f *flow) {
 		f.reply(408)
 	case h.answering:
 		f.close(causeIdle)
-	case h.stage == sending:
+	case h.stage == sending && f.backend.pending.len() == 0:
 		f.reply(408)
-	default:
+	default: // it answers nothing, or does not even read
 		f.node.Failed(f.loop.now)
 		f.reply(504)
 	}
@@ -383,9 +410,13 @@ func (h *exchange) timeout(f *flow) {
 // drop frees what the exchange holds.
 func (h *exchange) drop() {
 	h.in.drop()
-	h.head.drop()
-	h.out.drop()
-	h.held.drop()
+	h.current.drop()
+}
+
+func (c *current) drop() {
+	c.head.drop()
+	c.held.drop()
+	c.out.drop()
 }
 
 // refuse answers a request that cannot be served.

@@ -19,7 +19,13 @@ const (
 )
 
 // seek finds a backend and starts a connection to it, or takes one that waits.
-func (f *flow) seek() { f.seekFrom(f.pick()) }
+func (f *flow) seek() {
+	if f.listener.waiting.first != nil {
+		f.joinQueue() // nobody overtakes those who wait, or they might wait for ever
+		return
+	}
+	f.seekFrom(f.pick())
+}
 
 func (f *flow) pick() (*backend.Node, backend.Verdict) {
 	ln := f.listener

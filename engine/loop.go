@@ -49,11 +49,14 @@ type loop struct {
 	listeners  []*listener
 	handlers   []handler // by descriptor: whose it is
 	handshakes handshakeList
-	again      []*flow  // used up their budget, go on in the next round
-	spare      []*flow  // the other buffer of again
-	acceptMore bool     // some listener is to be looked at again in the next round
-	reserve    int      // a descriptor to give up when there are no more
-	splicer    *splicer // nil until one is needed
+	again      []*flow   // used up their budget, go on in the next round
+	spare      []*flow   // the other buffer of again
+	queuing    []*flow   // in their handshake, and wait for a round of epoll in between
+	stepped    bool      // this turn took a step of a handshake
+	stepEnd    time.Time // when the last turn that did ended
+	acceptMore bool      // some listener is to be looked at again in the next round
+	reserve    int       // a descriptor to give up when there are no more
+	splicer    *splicer  // nil until one is needed
 
 	idle      map[*backend.Node]*idleList // backend connections kept for the next request
 	freeConns []*idleConn                 // to be used again
@@ -212,7 +215,11 @@ func (l *loop) leave(h handler) {
 	}
 	l.parsed = nil
 	l.armTimer()
-	l.count.turn.Observe(time.Since(l.now))
+	end := time.Now()
+	if l.stepped {
+		l.stepped, l.stepEnd = false, end
+	}
+	l.count.turn.Observe(end.Sub(l.now))
 }
 
 func (l *loop) panicked(h handler, p any) {
@@ -307,6 +314,46 @@ func (l *loop) goOnLater(f *flow) {
 	}
 }
 
+const (
+	// stepGap is the pause after a step of a handshake that shows that there was a
+	// round of epoll in between: much less goes by between two events of one round.
+	stepGap = 20 * time.Microsecond
+	// stepBudget is how long handshakes may take before established flows have a
+	// turn: two full ones, several that resume.
+	stepBudget = 300 * time.Microsecond
+)
+
+// stepLater reports whether a handshake had better wait until events of established
+// flows have been served: a step of it takes as long as dozens of them, and
+// in a storm of new clients a round of epoll brings many.
+func (l *loop) stepLater(f *flow) bool {
+	if f.phase != handshaking || len(l.queuing) == 0 && l.now.Sub(l.stepEnd) > stepGap {
+		return false
+	}
+	if !f.deferred {
+		f.deferred = true
+		l.queuing = append(l.queuing, f)
+		l.wakeLater()
+	}
+	return true
+}
+
+// stepOn takes the next handshakes that wait.
+func (l *loop) stepOn() {
+	for start := time.Now(); len(l.queuing) > 0; {
+		if time.Since(start) > stepBudget {
+			l.wakeLater()
+			return
+		}
+		f := l.queuing[0]
+		l.queuing[0], f.deferred = nil, false
+		if l.queuing = l.queuing[1:]; len(l.queuing) == 0 {
+			l.queuing = nil
+		}
+		l.goOnWith(f)
+	}
+}
+
 // wakeLater makes goOn run after the next round of epoll. A task posted to the
 // poller would not do: it runs tasks until there are none, and one that posts its
 // successor would keep all events waiting.
@@ -319,6 +366,7 @@ func (l *loop) wakeLater() {
 
 // goOn continues what was left over.
 func (l *loop) goOn() {
+	l.stepOn()
 	list := l.again
 	l.again = l.spare[:0]
 	for i, f := range list {

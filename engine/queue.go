@@ -40,7 +40,7 @@ func (q *queue) push(p []byte) {
 
 // pop drops the first n bytes, and the buffer with the last one.
 func (q *queue) pop(n int) {
-	if q.off += n; q.len() == 0 {
+	if q.off += n; q.len() <= 0 {
 		q.drop()
 	}
 }
@@ -48,6 +48,6 @@ func (q *queue) pop(n int) {
 func (q *queue) drop() {
 	if q.buf != nil {
 		bytebufferpool.Put(q.buf)
-		q.buf, q.off = nil, 0
 	}
+	*q = queue{}
 }

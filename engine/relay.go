@@ -14,17 +14,32 @@ func (f *flow) relay() {
 		if !f.flush() {
 			return
 		}
+		if f.http != nil && f.http.goOn(f) {
+			continue
+		}
 		n := f.pumpIn() + f.pumpOut()
 		if n == 0 {
 			f.endIfDone()
 			return
 		}
-		f.active = f.loop.tick
+		if f.lives() {
+			f.active = f.loop.tick
+		}
 		if budget -= n; budget <= 0 {
 			f.loop.goOnLater(f)
 			return
 		}
 	}
+}
+
+// lives reports whether bytes that were read are a sign of life. A head has its
+// time, however its bytes, or those of its record, trickle; and what a backend
+// says when the client is gone would never end if the backend does not look.
+func (f *flow) lives() bool {
+	if f.http != nil {
+		return f.http.stage != awaiting
+	}
+	return !f.client.eof || !f.client.shut
 }
 
 // flush sends what is pending either way.
@@ -59,7 +74,7 @@ func (f *flow) flush() bool {
 }
 
 // pumpIn moves one read from the client to the backend and returns how many
-// bytes it read.
+// bytes it read. The end counts as one: something follows from it, too.
 func (f *flow) pumpIn() int {
 	l := f.loop
 	if !f.client.readable || f.client.eof || !l.hasRoom(&f.backend) || f.http != nil && !f.http.wantsInput() {
@@ -72,8 +87,10 @@ func (f *flow) pumpIn() int {
 	switch {
 	case err != nil:
 		f.clientGone()
+		return 1
 	case f.client.eof:
 		f.clientEOF()
+		return 1
 	case n > 0:
 		l.count.cipherIn.Add(uint64(n))
 		if f.tls == nil {
@@ -170,7 +187,7 @@ func (f *flow) clientEOF() {
 	}
 }
 
-// pumpOut moves one read from the backend to the client.
+// pumpOut moves one read from the backend to the client and counts like pumpIn.
 func (f *flow) pumpOut() int {
 	l := f.loop
 	if f.phase != serving || f.link != linked || !f.backend.readable || f.backend.eof || !l.hasRoom(&f.client) {
@@ -183,8 +200,10 @@ func (f *flow) pumpOut() int {
 	switch {
 	case err != nil, f.backend.eof && f.backend.broken:
 		f.backendGone()
+		return 1
 	case f.backend.eof:
 		f.outputDone()
+		return 1
 	case n > 0:
 		l.count.plainOut.Add(uint64(n))
 		if f.http != nil {
@@ -221,7 +240,6 @@ func (f *flow) outputDone() {
 	}
 	if f.closeNotify() {
 		f.client.finish = true
-		f.flush()
 	}
 }
 

@@ -96,7 +96,7 @@ func (f *flow) spliceIn() int {
 	n, readErr, writeErr := f.loop.splicer.move(&f.client, &f.backend, f.loop.in)
 	if readErr != nil {
 		f.clientGone()
-		return n
+		return 1
 	}
 	f.loop.count.cipherIn.Add(uint64(n))
 	f.loop.count.plainIn.Add(uint64(n))
@@ -108,6 +108,7 @@ func (f *flow) spliceIn() int {
 		f.backendStoppedReading(writeErr)
 	case f.client.eof:
 		f.clientEOF()
+		return 1
 	}
 	f.client.bulk = n >= len(f.loop.in)/2
 	return n
@@ -118,7 +119,7 @@ func (f *flow) spliceOut() int {
 	n, readErr, writeErr := f.loop.splicer.move(&f.backend, &f.client, f.loop.in)
 	if readErr != nil || f.backend.eof && f.backend.broken {
 		f.backendGone()
-		return n
+		return 1
 	}
 	f.loop.count.plainOut.Add(uint64(n))
 	f.loop.count.cipherOut.Add(uint64(n))
@@ -131,6 +132,7 @@ func (f *flow) spliceOut() int {
 		f.clientGone()
 	case f.backend.eof:
 		f.outputDone()
+		return 1
 	}
 	return n
 }
