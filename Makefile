@@ -18,7 +18,7 @@ GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.12.0
 BUILD := $(GO) build -trimpath -buildvcs=false -ldflags "-X main.version=$(VERSION)"
 
 # This module and those that keep their dependencies out of it.
-MODULES := . $(patsubst %/go.mod,%,$(wildcard benchmarks/*/go.mod))
+MODULES := . $(patsubst %/go.mod,%,$(wildcard benchmarks/go.mod benchmarks/*/go.mod))
 
 .PHONY: help
 help: ## list the targets
@@ -38,11 +38,11 @@ build-boring: ## build bin/reprise-boring, with BoringCrypto: faster RSA, needs 
 
 .PHONY: test
 test: peers ## run all tests, PKG=./engine for those of one package
-	$(GO) test -count=1 -timeout 8m $(PKG)
+	$(GO) test -count=1 -timeout 10m $(PKG)
 
 .PHONY: race
 race: peers ## run all tests with the race detector
-	$(GO) test -race -count=1 -timeout 12m $(PKG)
+	$(GO) test -race -count=1 -timeout 15m $(PKG)
 
 .PHONY: peers
 peers: ## install the programs that tests run, if apt is there and allowed
@@ -77,7 +77,19 @@ fuzz: ## run each fuzz target for FUZZTIME=10s
 	done
 
 .PHONY: bench
-bench: ## run the unit benchmarks, BENCH=regexp for some
+bench: build build-boring ## measure beside other servers, CASE=regexp for some of it; 25 minutes
+	cd benchmarks && $(GO) run ./harness $(if $(CASE),-case '$(CASE)')
+
+.PHONY: bench-smoke
+bench-smoke: ## every measurement for a moment, to see that it still runs
+	cd benchmarks && $(GO) run ./harness -smoke
+
+.PHONY: bench-test
+bench-test: peers ## run the tests of the measuring programs
+	cd benchmarks && $(GO) test -count=1 ./...
+
+.PHONY: bench-unit
+bench-unit: ## run the unit benchmarks, BENCH=regexp for some
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
 
 .PHONY: check

@@ -29,6 +29,7 @@ const (
 type Check struct {
 	Kind       CheckKind
 	Path, Host string        // of CheckHTTP: "/", and the node's address
+	Preface    []byte        // sent first, except to uwsgi nodes: the PROXY header of a connection of our own
 	ServerName string        // of CheckTLS: the node's DNS name, if it has one
 	Interval   time.Duration // between the checks of a node: 2 s
 	Timeout    time.Duration // of one check: 1 s
@@ -62,6 +63,7 @@ type checker struct {
 	node   *Node
 	cursor Cursor // so that all addresses of a name are asked in turn
 	streak int    // results in a row that speak against the node's state
+	passes int    // in a row, while its grace has not ended
 }
 
 func (k *checker) step(ctx context.Context) {
@@ -82,8 +84,12 @@ func (k *checker) note(err error) {
 	down := n.flags.Load()&flagDown != 0
 	if down == (err != nil) {
 		k.streak = 0
+		if !down {
+			k.endGrace()
+		}
 		return
 	}
+	k.passes = 0
 	k.streak++
 	switch {
 	case !down && k.streak >= k.Fall:
@@ -97,6 +103,19 @@ func (k *checker) note(err error) {
 		return
 	}
 	k.streak = 0
+}
+
+// endGrace takes a node that failed a client, but was never down, into use again
+// when it has passed often enough.
+func (k *checker) endGrace() {
+	if k.node.failedAt.Load() == 0 {
+		k.passes = 0
+		return
+	}
+	if k.passes++; k.passes >= k.Rise {
+		k.passes = 0
+		k.node.Answered()
+	}
 }
 
 func (k *checker) ask(ctx context.Context) error {
@@ -116,6 +135,11 @@ func (k *checker) ask(ctx context.Context) error {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	if k.node.Protocol() != UWSGI {
+		if _, err := conn.Write(k.Preface); err != nil {
+			return err
+		}
+	}
 	switch {
 	case k.Kind == CheckTLS:
 		return k.handshake(ctx, conn)

@@ -142,6 +142,11 @@ func (n *Node) Endpoint(c *Cursor) (netip.AddrPort, bool) {
 // Connected notes that a connection was established: the node is well.
 func (n *Node) Connected() {
 	n.connects.Inc()
+	n.Answered()
+}
+
+// Answered notes that the node has served somebody: it is well.
+func (n *Node) Answered() {
 	if n.failedAt.Load() != 0 && n.failedAt.Swap(0) != 0 {
 		n.returned()
 	}

@@ -35,6 +35,8 @@ type hitchScope struct {
 	verify     *hitchKey
 	verifyCA   string
 	protocols  *hitchKey
+
+	matchGlobal bool // certificates of the global scope are offered here too
 }
 
 // hitchPEM is a certificate and its key, which hitch has in one file.
@@ -194,6 +196,9 @@ func (h *hitchFile) finish() {
 	h.setProtocols()
 	h.setNames(h.global.pems)
 	for _, f := range h.frontends {
+		if len(f.pems) > 0 && len(h.global.pems) > 1 && !f.matchGlobal {
+			h.warn(f.key, "certificates from outside of it are offered by name here too")
+		}
 		if len(f.pems) > 1 {
 			h.setNames(f.pems)
 			if len(h.frontends) > 1 {

@@ -44,7 +44,10 @@ var hitchTable = []hitchKind{
 		h.pemGlob = k.value
 		return nil
 	}},
-	{row: row{"match-global-certs", ignored, "certificates with names are for all frontends"}, place: inFrontend},
+	{row: row{"match-global-certs", ignored, "certificates with names are for all frontends"}, place: inFrontend, do: func(_ *hitchFile, s *hitchScope, k hitchKey) error {
+		s.matchGlobal = !isOff(k.value)
+		return nil
+	}},
 	{row: row{"sni-nomatch-abort", warned, "a client that asks for another name gets the fallback certificate"}, place: anyPlace},
 	{row: row{"ciphers", supported, "ciphers of sslrouter2"}, place: anyPlace, do: keep(func(s *hitchScope) *string { return &s.ciphers })},
 	{row: row{"ciphersuites", warned, "the suites of TLS 1.3 cannot be chosen: all three are offered"}, place: anyPlace},

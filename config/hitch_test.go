@@ -92,6 +92,13 @@ pem-file = "a.pem"`,
 			"\nhitch.conf:10: sni-nomatch-abort: no effect: a client that asks for another name gets the fallback certificate",
 	},
 	{
+		name: "a frontend's own certificate among others",
+		text: "frontend = \"[*]:1+c,d.pem\"\nfrontend = { port = \"2\" host = \"*\" pem-file = \"c,d.pem\" match-global-certs = on }\npem-file = \"a.pem\"\npem-file = \"b.pem\"",
+		want: "sslrouter-to = 127.0.0.1:8000\nsni = a.example a.pem,a.pem\nsni = www.a.example a.pem,a.pem\nsni = b.example b.pem,b.pem\n" +
+			"sslrouter2 = addr=:1,cert=c\\,d.pem,key=c\\,d.pem\nsslrouter2 = addr=:2,cert=c\\,d.pem,key=c\\,d.pem",
+		warnings: "hitch.conf:1: frontend: certificates from outside of it are offered by name here too",
+	},
+	{
 		name: "the client's address",
 		text: "pem-file = \"a.pem\"\nwrite-proxy-v2 = on\nbackend-refresh = 0\n",
 		want: "sslrouter-send-proxy = v2\nsslrouter-to = 127.0.0.1:8000\nsslrouter2 = addr=:8443,cert=a.pem,key=a.pem",

@@ -224,12 +224,29 @@ func (b *builder) settingsOf(entries []entry) []setting {
 			settings = append(settings, s)
 		}
 	}
+	b.warnSetAgain(settings)
 	for _, e := range unknown { // now that it is known which keys are variables
 		if !x.used[e.key] {
 			b.fail(unknownOption(e.source+": ", e.key))
 		}
 	}
 	return settings
+}
+
+// warnSetAgain tells of values that do not count because a later line of the same file has another one. That of another file may
+// well be meant to be replaced.
+func (b *builder) warnSetAgain(settings []setting) {
+	last := make(map[said]setting)
+	for _, s := range settings {
+		if s.option.repeat {
+			continue
+		}
+		this := said{file: s.source[:strings.LastIndexByte(s.source, ':')], option: s.option}
+		if former, again := last[this]; again && former.value != s.value {
+			b.warnf(former, "no effect: it is set again at %s", s.source)
+		}
+		last[this] = s
+	}
 }
 
 // said is what a file says.

@@ -42,7 +42,7 @@ var httpOptions = []option{
 		set:  size(0, 1<<30, func(c *Config) *int { return &c.HTTP.BodyBuffer }),
 	},
 	{
-		name: "http-backend-keepalive", group: groupHTTP, form: "N", byDefault: "32",
+		name: "http-backend-keepalive", group: groupHTTP, form: "N", byDefault: "256",
 		help: "idle connections that each loop keeps to each http:// backend; 0 keeps none. Raise if statistics show many connects under load",
 		set:  integer(0, 1<<16, func(c *Config) *int { return &c.HTTP.BackendKeepAlive }),
 	},

@@ -15,7 +15,7 @@ var tuningOptions = []option{
 		set:       integer(1, 1024, func(c *Config) *int { return &c.Tuning.Loops }),
 	},
 	{
-		name: "read-size", group: groupLoops, form: sizeForm, byDefault: "64k",
+		name: "read-size", group: groupLoops, form: sizeForm, byDefault: "48k",
 		help: "the most that one read takes from a socket. Larger costs fewer system calls in bulk transfers, smaller is fairer",
 		set:  size(4<<10, 16<<20, func(c *Config) *int { return &c.Tuning.ReadSize }),
 	},

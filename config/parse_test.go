@@ -52,7 +52,7 @@ func TestDefaults(t *testing.T) {
 		HTTP: HTTPOptions{
 			KeepAlive:          time.Minute,
 			HeadersTimeout:     30 * time.Second,
-			BackendKeepAlive:   32,
+			BackendKeepAlive:   256,
 			BackendIdleTimeout: 30 * time.Second,
 			MaxHeader:          32 << 10,
 			MaxFields:          100,
@@ -79,7 +79,7 @@ func TestDefaults(t *testing.T) {
 		LogFormat: "text",
 		Tuning: Tuning{
 			Loops:            runtime.GOMAXPROCS(0),
-			ReadSize:         64 << 10,
+			ReadSize:         48 << 10,
 			HighWatermark:    256 << 10,
 			LowWatermark:     64 << 10,
 			TurnBudget:       256 << 10,
@@ -267,6 +267,25 @@ cluster-secret-file = secret`, "\n")
 	}
 	if got := first.Listeners[1].TLS.SessionContext; got != "foobar" || first.SessionTimeout != 200*time.Second || first.Tuning.Loops != 8 {
 		t.Errorf("got %+v", first)
+	}
+}
+
+// Of two values only one can count: that is told, unless it is another file's, which may be meant to be replaced.
+func TestSetAgain(t *testing.T) {
+	inPKI(t)
+	writeFile(t, "base.ini", []byte("[uwsgi]\nidle-timeout = 1\n"))
+	for _, test := range []struct{ name, ini, want string }{
+		{"another value", "stats = :5001\nstats = :5002", `edge.ini:4: stats = ":5001": no effect: it is set again at edge.ini:5`},
+		{"another value in another section", "stats = :5001\n[uwsgi]\nstats = :5002", `edge.ini:4: stats = ":5001": no effect: it is set again at edge.ini:6`},
+		{"the same value", "stats = :5001\n[uwsgi]\nstats = :5001", ""},
+		{"the value of another file", "ini = base.ini\nidle-timeout = 2", ""},
+		{"what adds up", "sslrouter-to = :1\nsslrouter-to = :2", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := strings.Join(mustParse(t, good+test.ini).Warnings, "\n"); got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
 	}
 }
 

@@ -23,8 +23,7 @@ cache2 = name=ssl,items=5
 cache = 10
 ssl-sessions-use-cache = ssl
 idle-timeout = 1
-idle-timeout = 2m
-`, "--stats", ":5001", "--loops", "3", "--name", ` " spaced `, "--cpu-affinity"),
+`, "--idle-timeout", "2m", "--stats", ":5001", "--loops", "3", "--name", ` " spaced `, "--cpu-affinity"),
 		"a fleet": mustParse(t, good+`
 cache2 = name=ssl,items=5,udp=:7171;225.1.1.1:7171,node=225.1.1.1:7171;node.example:1
 cache-udp-interface = lo

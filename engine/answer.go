@@ -163,6 +163,8 @@ func (h *exchange) mustClose(f *flow) bool {
 // answered ends an exchange whose response is complete.
 func (h *exchange) answered(f *flow) {
 	f.loop.count.http.status[h.status/100].Inc()
+	f.loop.idleOf(f.node).answered = f.loop.tick
+	f.node.Answered()
 	h.releaseBackend(f)
 	h.over(f)
 }

@@ -157,6 +157,7 @@ func (e *Engine) listen(o *Options, ln Listener) error {
 		l.listeners = append(l.listeners, own)
 		if ln.Backends != nil {
 			ln.Backends.OnRoom(own.roomMade)
+			own.beginElsewhere()
 		}
 		if err := l.poller.addListener(fd); err != nil {
 			return listenError(ln.Address, err)

@@ -402,7 +402,12 @@ func (h *exchange) timeout(f *flow) {
 	case h.stage == sending && f.backend.pending.len() == 0:
 		f.reply(408)
 	default: // it answers nothing, or does not even read
-		f.node.Failed(f.loop.now)
+		if f.loop.idleOf(f.node).answered < h.began {
+			// Nobody else was answered meanwhile: one slow request says
+			// nothing of the node, and whoever knows one must not be able
+			// to take it out of use.
+			f.node.Failed(f.loop.now)
+		}
 		f.reply(504)
 	}
 }

@@ -18,6 +18,17 @@ type idleConn struct {
 type idleList struct {
 	last, first *idleConn
 	len         int
+	answered    uint64 // tick of the backend's last complete response
+}
+
+// idleOf returns the list of n.
+func (l *loop) idleOf(n *backend.Node) *idleList {
+	list := l.idle[n]
+	if list == nil {
+		list = new(idleList)
+		l.idle[n] = list
+	}
+	return list
 }
 
 // maxFreeConns bounds the structures kept for connections to come.
@@ -27,11 +38,7 @@ const maxFreeConns = 256
 // there back.
 func (f *flow) park() {
 	l, o := f.loop, f.listener.HTTP
-	list := l.idle[f.node]
-	if list == nil {
-		list = new(idleList)
-		l.idle[f.node] = list
-	}
+	list := l.idleOf(f.node)
 	if o.BackendIdle == 0 || l.draining {
 		f.unlink()
 		return

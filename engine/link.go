@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"net/netip"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -59,6 +60,16 @@ func (f *flow) seekFrom(node *backend.Node, verdict backend.Verdict) {
 			return
 		}
 		f.nodeFailed()
+	}
+}
+
+// beginElsewhere makes each loop's round begin with another backend: the first one
+// would else get more than its share of little traffic.
+func (ln *listener) beginElsewhere() {
+	for range ln.loop.id {
+		if node, verdict := ln.Backends.Pick(&ln.cursor, netip.Addr{}, nil, ln.loop.now); verdict == backend.Picked {
+			node.Release()
+		}
 	}
 }
 

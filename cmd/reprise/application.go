@@ -30,6 +30,9 @@ const (
 	// appBuffer is what a request's variables may take: as much as the router accepts,
 	// and more than uwsgi's 4 KiB.
 	appBuffer = 1<<16 - 1
+	// appMercy is how long uwsgi may wait for a worker that is to end, by default 60
+	// seconds: one that still starts loses the signal.
+	appMercy = 5 * time.Second
 )
 
 func startApplication(c *config.Application) (a *application, err error) {
@@ -72,7 +75,8 @@ func (a *application) loaded() string { return filepath.Join(a.dir, "loaded") }
 func (a *application) arguments(c *config.Application) []string {
 	args := []string{
 		"--plugin=python3", "--master", "--no-orphans", "--need-app", "--disable-logging", "--processes=2",
-		fmt.Sprintf("--buffer-size=%d", appBuffer), "--hook-accepting1=write:" + a.loaded() + " yes",
+		fmt.Sprintf("--buffer-size=%d", appBuffer), fmt.Sprintf("--worker-reload-mercy=%.0f", appMercy.Seconds()),
+		"--hook-accepting1=write:" + a.loaded() + " yes",
 	}
 	for _, o := range c.Options {
 		args = append(args, "--"+o)

@@ -10,6 +10,7 @@ import (
 
 	"reprise/backend"
 	"reprise/backend/http1"
+	"reprise/backend/proxy"
 	"reprise/config"
 	"reprise/engine"
 	"reprise/tlsconn"
@@ -175,8 +176,21 @@ func (n *node) watchBackends() {
 		if c.Check.Kind != config.NoCheck {
 			n.watchers = append(n.watchers, pool.StartChecks(backend.Check{
 				Kind: checkKinds[c.Check.Kind], Path: c.Check.Path, Interval: c.Check.Interval, Timeout: c.Check.Timeout,
-				Rise: c.Check.Rise, Fall: c.Check.Fall,
+				Rise: c.Check.Rise, Fall: c.Check.Fall, Preface: ownProxyHeader(c.SendProxy),
 			}))
 		}
+	}
+}
+
+// ownProxyHeader is the PROXY header of a connection that is for no client.
+func ownProxyHeader(version config.ProxyVersion) []byte {
+	h := &proxy.Header{Local: true}
+	switch version {
+	case 1:
+		return proxy.AppendV1(nil, h)
+	case 2:
+		return proxy.AppendV2(nil, h)
+	default:
+		return nil
 	}
 }

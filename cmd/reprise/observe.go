@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"reprise/backend"
 	"reprise/cache"
@@ -63,7 +64,7 @@ func (n *node) registry() *stats.Registry {
 		r.Register(fmt.Sprintf("repeater%d", i+1), func() any { return repeater.Stats() })
 	}
 	if n.accessLog != nil {
-		r.Register("access_log", func() any { return n.accessLog.Stats() })
+		r.Register("access_log", func() any { return accessLogStats(n.accessLog.Stats()) })
 	}
 	r.Register("log", func() any { return logStats{Dropped: n.log.Dropped()} })
 	return r
@@ -71,6 +72,14 @@ func (n *node) registry() *stats.Registry {
 
 type logStats struct {
 	Dropped uint64 `json:"dropped" metric:"counter" help:"Log lines lost because the log was not read."`
+}
+
+// accessLogStats is accesslog.Stats as it is shown.
+type accessLogStats struct {
+	Written  uint64 `json:"written" metric:"counter" help:"Access log lines written."`
+	Dropped  uint64 `json:"dropped" metric:"counter" help:"Access log lines lost because the log was not written fast enough."`
+	Queued   int    `json:"queued" metric:"gauge" help:"Access log lines waiting to be written."`
+	Failures uint64 `json:"failures" metric:"counter" help:"Attempts to write the access log that failed and were repeated."`
 }
 
 // lookupStats counts handshakes that wait for a session from elsewhere.
@@ -105,9 +114,27 @@ type cacheRow struct {
 func (n *node) cacheRows() []stats.CacheRow {
 	rows := make([]stats.CacheRow, 0, len(n.caches))
 	for _, c := range n.caches {
-		rows = append(rows, newCacheRow(c.Stats()))
+		row := newCacheRow(c.Stats())
+		if n.sessions != nil && n.sessions.cache == c {
+			row.Hits, row.Miss = resumptions(n.engine.Stats().TLS.Outcomes)
+		}
+		rows = append(rows, row)
 	}
 	return rows
+}
+
+// resumptions counts what uWSGI's document takes hits and misses for: sessions that
+// were resumed, wherever they came from, and those that could not be found.
+func resumptions(outcomes map[string]uint64) (hits, miss uint64) {
+	for o, n := range outcomes {
+		switch {
+		case strings.HasPrefix(o, "resumed_"):
+			hits += n
+		case o == "unknown", o == "expired", o == "late":
+			miss += n
+		}
+	}
+	return hits, miss
 }
 
 func newCacheRow(s cache.Stats) cacheRow {

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"slices"
+
+	"reprise/benchmarks/load"
+	"reprise/benchmarks/peers"
+	"reprise/benchmarks/report"
+)
+
+// testcase is one question put to several servers.
+type testcase struct {
+	report.Case
+	points  []int                 // nil is one point, 0
+	peers   func(peers.Peer) bool // nil needs no server
+	setup   setup
+	nodes   func(point int) int // nil is one
+	rounds  int                 // at most; 0 is no bound of its own
+	tool    string              // program that must be installed, "" is none
+	fresh   bool                // a server is started anew for each measurement
+	measure measure
+}
+
+// measure takes one sample. It fills in what it measured and Invalid; an error is the same as Invalid.
+type measure func(ctx context.Context, b *bench, s *server, point int) (report.Sample, error)
+
+const (
+	cpuPerOp  = "CPU µs per connection"
+	cpuPerReq = "CPU µs per request"
+)
+
+func cases() []testcase {
+	return slices.Concat(handshakes(), streams(), connections(), fleets())
+}
+
+// handshakes are connections with one request each.
+func handshakes() []testcase {
+	full13 := connection(load.Full, tls.VersionTLS13)
+	resumed13, resumed12 := connection(load.Resumed, tls.VersionTLS13), connection(load.Resumed, tls.VersionTLS12)
+	return []testcase{
+		{
+			Case:  report.Case{Name: "full13", Title: "A full TLS 1.3 handshake with an ECDSA P-256 key, and one request.", Unit: cpuPerOp, Best: true, Aim: 0.65, AimOf: "reprise"},
+			peers: tcp, measure: full13,
+		},
+		{
+			Case:  report.Case{Name: "full13-rsa", Title: "A full TLS 1.3 handshake with an RSA-2048 key, and one request; with Reprise's BoringCrypto build beside the usual one.", Unit: cpuPerOp, Best: true, Aim: 0.85, AimOf: "reprise-boring"},
+			peers: tcpBoring, setup: setup{rsa: true}, measure: full13,
+		},
+		{
+			Case:  report.Case{Name: "resumed13", Title: "A resumed TLS 1.3 handshake (with its new key exchange), and one request.", Unit: cpuPerOp, Best: true, Aim: 0.70, AimOf: "reprise"},
+			peers: tcp, measure: resumed13,
+		},
+		{
+			Case:  report.Case{Name: "resumed12", Title: "A resumed TLS 1.2 handshake, and one request.", Unit: cpuPerOp, Best: true, Aim: 0.75, AimOf: "reprise"},
+			peers: tcp, measure: resumed12,
+		},
+		{
+			Case:  report.Case{Name: "full13-p256", Title: "As full13, everyone on P-256, for the sake of uWSGI.", Unit: cpuPerOp, Best: true},
+			peers: tcp, setup: setup{p256: true}, rounds: 3, measure: full13,
+		},
+		{
+			Case:  report.Case{Name: "resumed13-p256", Title: "As resumed13, everyone on P-256, for the sake of uWSGI.", Unit: cpuPerOp, Best: true},
+			peers: tcp, setup: setup{p256: true}, rounds: 3, measure: resumed13,
+		},
+		{
+			Case:  report.Case{Name: "full13-http", Title: "As full13, by servers that parse HTTP.", Unit: cpuPerOp, Best: true},
+			peers: http, rounds: 3, measure: full13,
+		},
+		{
+			Case:  report.Case{Name: "resumed13-http", Title: "As resumed13, by servers that parse HTTP.", Unit: cpuPerOp, Best: true},
+			peers: http, rounds: 3, measure: resumed13,
+		},
+		{
+			Case:  report.Case{Name: "resumed13-cores", Title: "As resumed13, with as many workers as cores, which load generator and backend use too.", Unit: cpuPerOp, Best: true},
+			peers: tcp, setup: setup{allCores: true}, rounds: 3, measure: resumed13,
+		},
+	}
+}
+
+// streams are requests and bytes on connections that stay open.
+func streams() []testcase {
+	keepAlive := requests(load.Options{Mode: load.KeepAlive, Conns: 64})
+	return []testcase{
+		{
+			Case:  report.Case{Name: "keepalive", Title: "A small request on one of 64 connections that stay open.", Unit: cpuPerReq, Best: true, Aim: 0.65, AimOf: "reprise"},
+			peers: tcp, measure: keepAlive,
+		},
+		{
+			Case:  report.Case{Name: "keepalive-wrk", Title: "The same by wrk (its 64 handshakes included).", Unit: cpuPerReq, Best: true},
+			peers: tcp, rounds: 3, tool: "wrk", measure: wrk,
+		},
+		{
+			Case:  report.Case{Name: "keepalive-http", Title: "As keepalive, by servers that parse HTTP.", Unit: cpuPerReq, Best: true, Aim: 0.75, AimOf: "reprise-http"},
+			peers: http, measure: keepAlive,
+		},
+		{
+			Case:  report.Case{Name: "keepalive-wrk-http", Title: "As keepalive-wrk, by servers that parse HTTP.", Unit: cpuPerReq, Best: true},
+			peers: http, rounds: 3, tool: "wrk", measure: wrk,
+		},
+		{
+			Case:  report.Case{Name: "keepalive-cores", Title: "As keepalive, with as many workers as cores, which load generator and backend use too.", Unit: cpuPerReq, Best: true},
+			peers: tcp, setup: setup{allCores: true}, rounds: 3, measure: keepAlive,
+		},
+		{
+			Case:  report.Case{Name: "open-loop", Title: "2,000 small requests a second on 64 connections, whether or not the server keeps up: latency counts from the intended start.", Unit: cpuPerReq, Best: true},
+			peers: tcp, rounds: 3, measure: requests(load.Options{Mode: load.OpenLoop, Conns: 64, Rate: 2000}),
+		},
+		{
+			Case:  report.Case{Name: "h2", Title: "HTTP/2 requests by h2load through to a backend that speaks it, 16 connections with 8 streams each.", Unit: cpuPerReq, Best: true},
+			peers: tcp, setup: setup{h2: true}, tool: "h2load", measure: h2load,
+		},
+		{
+			Case:  report.Case{Name: "download", Title: "Answers of 100 MiB.", Unit: "CPU ms per GB", Best: true, Aim: 0.80, AimOf: "reprise"},
+			peers: tcp, measure: bulk(load.Download),
+		},
+		{
+			Case:  report.Case{Name: "upload", Title: "Requests of 100 MiB.", Unit: "CPU ms per GB", Best: true, Aim: 0.80, AimOf: "reprise"},
+			peers: tcp, measure: bulk(load.Upload),
+		},
+		{
+			Case:  report.Case{Name: "storm", Title: "p99 of 500 requests a second on 32 established connections while others do full handshakes as fast as they can.", Unit: "p99 µs", Best: true, Aim: 0.50, AimOf: "reprise"},
+			peers: tcp, measure: storm,
+		},
+		{
+			Case:  report.Case{Name: "storm-rsa", Title: "As storm, with an RSA-2048 key, which makes a handshake cost the server much more than its client.", Unit: "p99 µs", Best: true, Aim: 0.50, AimOf: "reprise"},
+			peers: tcpBoring, setup: setup{rsa: true}, measure: storm,
+		},
+	}
+}
+
+// connections are about many of them.
+func connections() []testcase {
+	return []testcase{
+		{
+			Case:  report.Case{Name: "accept", Title: "A TCP connection that its client closes without a word.", Unit: cpuPerOp, Best: true},
+			peers: tcp, measure: plain(load.Options{Mode: load.Accept, Conns: 16}),
+		},
+		{
+			Case:   report.Case{Name: "idle", Title: "Memory of an idle connection: growth of the proportional set size, divided by connections, a second after the last handshake.", Unit: "KB per connection", Point: "connections", Best: true, Aim: 0.30, AimOf: "reprise"},
+			points: []int{1000, 4000, 9000}, peers: tcp, fresh: true, rounds: 2, measure: idle,
+		},
+		{
+			Case:   report.Case{Name: "growth", Title: "A small request on one of 32 connections while others are idle.", Unit: cpuPerReq, Point: "idle connections", Best: true},
+			points: []int{10, 100, 1000, 9000}, peers: oneOf("reprise", "haproxy", "nginx", "plain-go"), fresh: true, rounds: 2, measure: growth,
+		},
+		{
+			Case:   report.Case{Name: "sessions", Title: "Looking up one of so many sessions in Reprise's cache, one goroutine; memory is what the cache says is resident, the pause is of a collection of the whole heap.", Unit: "ns per look-up", Point: "sessions"},
+			points: []int{1_000, 10_000, 100_000, 1_000_000, 5_000_000}, rounds: 1, measure: sessions,
+		},
+	}
+}
+
+// fleets are several nodes on one core.
+func fleets() []testcase {
+	return []testcase{
+		{
+			Case: report.Case{
+				Name:  "fleet",
+				Title: "As resumed13, each connection to a random one of several nodes, CPU of all nodes together. HAProxy and nginx share ticket keys by file, hitch cannot; Reprise tells all nodes each new session.",
+				Unit:  cpuPerOp, Point: "nodes", Best: true,
+			},
+			points: []int{1, 2, 4, 8}, nodes: same, peers: oneOf("reprise", "haproxy", "nginx", "hitch"), rounds: 3, measure: fleet,
+		},
+		{
+			Case:   report.Case{Name: "replication", Title: "A node that is told of each new session by another node, whose clients do full handshakes as fast as they can. Lag is from the making of a session to its being here.", Unit: "CPU µs per session received", Point: "nodes"},
+			points: []int{2}, nodes: same, peers: oneOf("reprise"), rounds: 3, measure: replication,
+		},
+	}
+}
+
+func same(point int) int { return point }
+
+func tcp(p peers.Peer) bool       { return p.Mode == peers.TCP && p.Name != "reprise-boring" }
+func tcpBoring(p peers.Peer) bool { return p.Mode == peers.TCP }
+func http(p peers.Peer) bool      { return p.Mode == peers.HTTP }
+
+func oneOf(names ...string) func(peers.Peer) bool {
+	return func(p peers.Peer) bool { return slices.Contains(names, p.Name) }
+}

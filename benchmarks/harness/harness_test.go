@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"reprise/benchmarks/load"
+	"reprise/benchmarks/peers"
+	"reprise/benchmarks/report"
+	"reprise/internal/nettest"
+)
+
+func TestCasesAreComplete(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, c := range cases() {
+		t.Run(c.Name, func(t *testing.T) {
+			if seen[c.Name] {
+				t.Error("two cases have this name")
+			}
+			seen[c.Name] = true
+			if c.Name == "" || c.Title == "" || c.Unit == "" || c.measure == nil {
+				t.Errorf("got %+v, want a name, a title, a unit and a measure", c)
+			}
+			if (c.Point == "") != (len(c.points) == 0) {
+				t.Errorf("got points %v and %q for what they count", c.points, c.Point)
+			}
+			if c.peers == nil {
+				return
+			}
+			takesPart := func(name string) bool {
+				return slices.ContainsFunc(peers.All(), func(p peers.Peer) bool { return p.Name == name && c.peers(p) })
+			}
+			if (c.Aim > 0) != (c.AimOf != "") || c.Aim > 0 && !takesPart(c.AimOf) {
+				t.Errorf("got an aim of %v for %q, which must take part", c.Aim, c.AimOf)
+			}
+			openssl := slices.ContainsFunc(peers.All(), func(p peers.Peer) bool { return p.OpenSSL && c.peers(p) })
+			if c.Best != openssl {
+				t.Errorf("got Best %v with OpenSSL-based peers %v", c.Best, openssl)
+			}
+		})
+	}
+}
+
+func TestCheckFindsWhatIsNotAsClaimed(t *testing.T) {
+	const tls13 = "TLS 1.3 TLS_AES_128_GCM_SHA256 X25519"
+	tests := []struct {
+		name   string
+		mode   load.Mode
+		nodes  int
+		result load.Result
+		want   string // part of the reason, "" is none
+	}{
+		{"good", load.Full, 1, load.Result{Ops: 9, Handshakes: 9, Negotiated: map[string]int64{tls13: 9}}, ""},
+		{"good resumption", load.Resumed, 1, load.Result{Ops: 9, Handshakes: 9, Resumed: 9, Negotiated: map[string]int64{tls13: 9}}, ""},
+		{"errors", load.Full, 1, load.Result{Ops: 9, Errors: 2, FirstError: "reset"}, "2 errors, the first: reset"},
+		{"nothing", load.Full, 1, load.Result{}, "no operation"},
+		{"full instead of resumed", load.Resumed, 1, load.Result{Ops: 9, Handshakes: 9, Resumed: 8}, "1 of 9 handshakes were full"},
+		{"full at another node", load.Resumed, 2, load.Result{Ops: 9, Handshakes: 9, Resumed: 8}, ""},
+		{"resumed instead of full", load.Full, 1, load.Result{Ops: 9, Handshakes: 9, Resumed: 1}, "1 of 9 handshakes resumed"},
+		{"another suite", load.Full, 1, load.Result{Ops: 1, Handshakes: 1, Negotiated: map[string]int64{"TLS 1.3 TLS_AES_256_GCM_SHA384 X25519": 1}}, "negotiated TLS 1.3 TLS_AES_256"},
+		{"another group", load.Full, 1, load.Result{Ops: 1, Handshakes: 1, Negotiated: map[string]int64{"TLS 1.3 TLS_AES_128_GCM_SHA256 CurveP256": 1}}, "CurveP256"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &server{addrs: make([]string, tt.nodes)}
+			got := check(s.options(load.Options{Mode: tt.mode, TLS: true}), s, tt.result)
+			if (tt.want == "") != (got == "") || !strings.Contains(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestOptionsAreTheGroupAndSuiteOfTheCase(t *testing.T) {
+	tests := []struct {
+		name    string
+		setup   setup
+		version uint16
+		want    string
+	}{
+		{"usual", setup{}, 0, "TLS 1.3 X25519"},
+		{"P-256", setup{p256: true}, 0, "TLS 1.3 CurveP256"},
+		{"TLS 1.2", setup{}, tls.VersionTLS12, "TLS 1.2 X25519 CurveP256 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := (&server{setup: tt.setup}).options(load.Options{TLS: true, Version: tt.version})
+			got := []string{tls.VersionName(o.Version)}
+			for _, group := range o.Groups {
+				got = append(got, group.String())
+			}
+			for _, suite := range o.Ciphers {
+				got = append(got, tls.CipherSuiteName(suite))
+			}
+			if strings.Join(got, " ") != tt.want {
+				t.Errorf("got %v, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestParseCommandLine(t *testing.T) {
+	tests := []struct{ name, line, want string }{
+		{"nothing", "", ""},
+		{"all", "-case resumed.* -server hitch -rounds 2 -duration 1s -out x", ""},
+		{"unknown flag", "-cases x", "not defined"},
+		{"word", "resumed13", "everything is said by flags"},
+		{"bad pattern", "-case (", "missing closing"},
+		{"no rounds", "-rounds 0", "must be positive"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parse(strings.Fields(tt.line), io.Discard)
+			if (tt.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestRun measures the one server that needs nothing installed.
+func TestRun(t *testing.T) { smoke(t, "full13", "keepalive", "download", "idle", "storm", "sessions") }
+
+func TestRunTools(t *testing.T) {
+	nettest.Need(t, "wrk")
+	nettest.Need(t, "h2load")
+	nettest.Need(t, "nginx")
+	smoke(t, "keepalive-wrk", "h2")
+}
+
+func smoke(t *testing.T, names ...string) {
+	t.Helper()
+	t.Chdir("..")
+	var log bytes.Buffer
+	out := filepath.Join(t.TempDir(), "results")
+	args := []string{"-smoke", "-case", strings.Join(names, "|"), "-server", "plain-go", "-reprise", "none", "-reprise-boring", "none", "-out", out}
+	if err := run(context.Background(), args, &log); err != nil {
+		t.Fatalf("%v\n%s", err, &log)
+	}
+	r, err := report.Read(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]bool)
+	for _, s := range r.Samples {
+		if s.Invalid != "" || s.Ops <= 0 {
+			t.Errorf("got %+v, want a valid sample", s)
+		}
+		got[s.Case] = true
+	}
+	for _, name := range names {
+		if !got[name] {
+			t.Errorf("got no sample of %s\n%s", name, &log)
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"cmp"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"reprise/benchmarks/load"
+	"reprise/benchmarks/peers"
+)
+
+// setup is what a case wants of its servers beyond the rule: one worker, an ECDSA
+// certificate, X25519, the common backend.
+type setup struct {
+	rsa      bool
+	p256     bool // everyone on P-256, for the sake of who knows nothing else
+	allCores bool
+	h2       bool // HTTP/2 through to a backend that speaks it
+}
+
+func (s setup) group() (openssl string, id tls.CurveID) {
+	if s.p256 {
+		return "P-256", tls.CurveP256
+	}
+	return "X25519", tls.X25519
+}
+
+// server is a peer that runs, as one node or several.
+type server struct {
+	peer  peers.Peer
+	setup setup
+	addrs []string // of the nodes
+	stats []string // Reprise: of the nodes
+	nodes []*process
+	dirs  []string
+}
+
+// start runs n nodes of p and returns once each has shaken hands.
+func (b *bench) start(p peers.Peer, u setup, n int) (_ *server, err error) {
+	s := &server{peer: p, setup: u}
+	defer func() {
+		if err != nil {
+			s.stop()
+			err = fmt.Errorf("%s: %w", p.Name, err)
+		}
+	}()
+	all := make([]peers.Settings, n)
+	for i := range all {
+		if all[i], err = b.settings(p, u, n); err != nil {
+			return nil, err
+		}
+		s.dirs = append(s.dirs, all[i].Dir)
+	}
+	for i, settings := range all {
+		for j := range all {
+			if i != j {
+				settings.OtherNodes = append(settings.OtherNodes, all[j].Node)
+			}
+		}
+		if err := b.startNode(s, settings); err != nil {
+			return nil, err
+		}
+	}
+	for i, node := range s.nodes {
+		if err := node.await(func() error { return s.shakeHands(i) }); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// settings are those of one node among n, in a directory made for it.
+func (b *bench) settings(p peers.Peer, u setup, n int) (s peers.Settings, err error) {
+	s = peers.Settings{Backend: b.backend, Workers: 1, Reprise: b.reprise, Plain: b.plain}
+	s.Group, _ = u.group()
+	cert := b.ecdsa
+	if u.rsa {
+		cert = b.rsa
+	}
+	s.Cert, s.Key, s.PEM = cert.CertFile, cert.KeyFile, cert.PEMFile
+	if u.allCores {
+		s.Workers = len(b.cpus)
+	}
+	if u.h2 {
+		s.ALPN, s.Backend = "h2", b.backendH2
+	}
+	if p.Name == "reprise-boring" {
+		s.Reprise = b.boring
+	}
+	if s.Dir, err = os.MkdirTemp(b.dir, p.Name+"-"); err != nil {
+		return s, err
+	}
+	addrs := []*string{&s.Addr, &s.Stats}
+	if n > 1 {
+		addrs = append(addrs, &s.Node)
+		s.TicketKey, s.TicketKeyText = b.ticketKey, b.ticketKeyText
+	}
+	for _, addr := range addrs {
+		if *addr, err = freeAddr(); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func (b *bench) startNode(s *server, settings peers.Settings) error {
+	command, err := s.peer.Prepare(settings)
+	if err != nil {
+		return err
+	}
+	cpus := b.serverCPUs
+	if s.setup.allCores {
+		cpus = b.cpus
+	}
+	node, err := spawn(cpus, command.Args, command.Env, settings.Dir)
+	if err != nil {
+		return err
+	}
+	s.nodes = append(s.nodes, node)
+	s.addrs = append(s.addrs, settings.Addr)
+	s.stats = append(s.stats, settings.Stats)
+	return nil
+}
+
+// shakeHands checks that node i serves what its case is about.
+func (s *server) shakeHands(i int) error {
+	_, group := s.setup.group()
+	config := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{group}}
+	if s.setup.h2 {
+		config.NextProtos = []string{"h2"}
+	}
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: time.Second}, "tcp", s.addrs[i], config)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	state := conn.ConnectionState()
+	if state.CipherSuite != tls.TLS_AES_128_GCM_SHA256 || s.setup.h2 && state.NegotiatedProtocol != "h2" {
+		return fmt.Errorf("got %s and protocol %q", tls.CipherSuiteName(state.CipherSuite), cmp.Or(state.NegotiatedProtocol, "none"))
+	}
+	return nil
+}
+
+// meter counts what all nodes use.
+func (s *server) meter() (*load.Meter, error) {
+	var pids []int
+	for _, node := range s.nodes {
+		pids = append(pids, node.pid())
+	}
+	return load.NewMeter(pids...)
+}
+
+func (s *server) stop() {
+	for _, node := range s.nodes {
+		node.stop()
+	}
+	for _, dir := range s.dirs {
+		_ = os.RemoveAll(dir)
+	}
+}
+
+// startBackends runs what stands behind every server: our own, and nginx for HTTP/2.
+func (b *bench) startBackends(binary string) (err error) {
+	if b.backend, err = freeAddr(); err != nil {
+		return err
+	}
+	if b.backendH2, err = freeAddr(); err != nil {
+		return err
+	}
+	own, err := spawn(b.loadCPUs, []string{binary, "-listen", b.backend}, nil, b.dir)
+	if err != nil {
+		return err
+	}
+	b.processes = append(b.processes, own)
+	if err := own.await(func() error { return accepts(b.backend) }); err != nil {
+		return fmt.Errorf("backend: %w", err)
+	}
+	dir := filepath.Join(b.dir, "h2")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	command, err := peers.BackendH2().Prepare(peers.Settings{Dir: dir, Addr: b.backendH2})
+	if err != nil {
+		b.backendH2 = ""
+		b.absent(fmt.Errorf("HTTP/2 is not measured: %w", err))
+		return nil
+	}
+	h2, err := spawn(b.loadCPUs, command.Args, command.Env, dir)
+	if err != nil {
+		return err
+	}
+	b.processes = append(b.processes, h2)
+	return h2.await(func() error { return accepts(b.backendH2) })
+}
+
+func accepts(addr string) error {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
