@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -79,6 +80,9 @@ type loop struct {
 	sockaddr4 unix.SockaddrInet4 // what connect(2) is given
 	sockaddr6 unix.SockaddrInet6
 
+	uniqueID    [16]byte // of connections: random for the loop, then counted
+	connections uint64   // that were given one
+
 	draining bool
 	drained  chan struct{} // closed when draining and no flow is left
 	failed   error         // why run returned
@@ -120,6 +124,7 @@ func newLoop(id int, o Options) (*loop, error) {
 		out:     make([]byte, 0, o.ReadSize+o.ReadSize/8),
 		drained: make(chan struct{}),
 	}
+	_, _ = rand.Read(l.uniqueID[:8])
 	l.epoch = time.Now()
 	l.now = l.epoch
 	var err error

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"net/netip"
 
 	"reprise/backend/proxy"
@@ -16,6 +17,11 @@ func (f *flow) proxyHeader() []byte {
 	} else {
 		h.Source, h.Destination = f.peer, localAddress(f.client.fd)
 		h.Local = !h.Source.IsValid() || !h.Destination.IsValid()
+	}
+	if len(h.UniqueID) == 0 {
+		l.connections++
+		binary.BigEndian.PutUint64(l.uniqueID[8:], l.connections)
+		h.UniqueID = l.uniqueID[:]
 	}
 	if f.tls != nil {
 		info := f.tls.Info()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"reprise/backend"
+	"reprise/backend/proxy"
 	"reprise/internal/nettest"
 )
 
@@ -48,5 +49,41 @@ func TestRawRelay(t *testing.T) {
 				t.Error("nothing was spliced")
 			}
 		})
+	}
+}
+
+// Each connection is told to its backend under an identity of its own.
+func TestUniqueIDs(t *testing.T) {
+	ids := make(chan string, 10)
+	addr := nettest.Serve(t, func(c net.Conn) {
+		p := make([]byte, 4096)
+		for n := 0; ; {
+			got, err := c.Read(p[n:])
+			if err != nil {
+				return
+			}
+			n += got
+			if h, used, err := proxy.Parse(p[:n]); err != nil {
+				t.Error(err)
+				return
+			} else if used > 0 {
+				ids <- string(h.UniqueID)
+				return
+			}
+		}
+	}).Addr
+	_, router := startListener(t, testOptions(), Listener{SendProxy: 2, Backends: newPool(t, backend.TCP, addr)}, false)
+	seen := make(map[string]bool)
+	for range cap(ids) {
+		c, err := net.Dial("tcp", router)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := <-ids
+		c.Close()
+		if len(id) == 0 || seen[id] {
+			t.Errorf("unique id %x is empty or was seen before", id)
+		}
+		seen[id] = true
 	}
 }

@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reprise/backend"
+	"reprise/internal/nettest"
+	"reprise/internal/testpki"
+	"reprise/tlsconn"
+)
+
+// Of the handshakes that one round of epoll brings, most wait for the next rounds, so
+// that established flows have their turn in between; and none is forgotten.
+func TestHandshakesTakeTurns(t *testing.T) {
+	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := testOptions()
+	o.Loops, o.AcceptBudget = 1, 100
+	e, err := New(o, []Listener{{
+		Network: "tcp", Address: "127.0.0.1:0", Backends: newPool(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr),
+		TLS: func(now func() time.Time) (*tlsconn.Server, error) {
+			return tlsconn.NewServer(tlsconn.Config{Certificates: certs, Now: now})
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	l := e.loops[0] // it does not run: this test is its poller
+	const n = 30
+	hello := clientHello(t)
+	var clients []net.Conn
+	for range n {
+		c, err := net.Dial("tcp", e.Addresses()[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Write(hello); err != nil {
+			t.Fatal(err)
+		}
+		clients = append(clients, c)
+	}
+	l.onEvent(l.listeners[0].fd, events(unix.EPOLLIN))
+	for fd, h := range l.handlers {
+		if h != nil {
+			l.onEvent(fd, events(unix.EPOLLIN|unix.EPOLLOUT))
+		}
+	}
+	if got := len(l.queuing); got < n/2 {
+		t.Errorf("%d of %d handshakes wait for another round, want most of them", got, n)
+	}
+	rounds := 0
+	for ; len(l.queuing) > 0 && rounds < 10*n; rounds++ {
+		l.onEvent(l.laterfd, events(unix.EPOLLIN))
+	}
+	if rounds < 3 {
+		t.Errorf("they took %d rounds", rounds)
+	}
+	for i, c := range clients {
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, err := io.ReadFull(c, make([]byte, 5)); err != nil {
+			t.Errorf("client %d got no answer: %v", i, err)
+		}
+	}
+}
+
+// clientHello returns what a client says first.
+func clientHello(t *testing.T) []byte {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	go func() { _ = tls.Client(theirs, &tls.Config{ServerName: "localhost"}).Handshake() }()
+	hello := make([]byte, 16<<10)
+	n, err := ours.Read(hello)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hello[:n]
+}
