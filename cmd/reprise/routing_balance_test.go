@@ -387,8 +387,8 @@ func TestAllBackendsDown(t *testing.T) {
 				t.Errorf("a backend is %s, want %s", got, test.state)
 			}
 			serveNameAt(t, a)
-			if test.args != nil {
-				s.awaitState(a, "up")
+			if test.args != nil { // at each router
+				s.awaitState("http://"+a, "up")
 			}
 			wantShare(t, s, client, map[string]int{a: 4})
 		})
