@@ -62,9 +62,13 @@ func bulk(mode load.Mode) measure {
 	}
 }
 
+// settle is how long connections have been idle when their memory is read, so that each
+// server may give back what the handshakes took.
+const settle = 7 * time.Second
+
 // idle measures the memory of connections on which nothing moves.
 func idle(ctx context.Context, b *bench, s *server, conns int) (report.Sample, error) {
-	o := load.Options{Mode: load.Idle, TLS: true, HTTP: true, Conns: conns, Duration: time.Second}
+	o := load.Options{Mode: load.Idle, TLS: true, HTTP: true, Conns: conns, Duration: settle}
 	if b.smoke {
 		o.Conns, o.Duration = 50, b.duration
 	}

@@ -20,7 +20,14 @@ func (r Results) UpdateREADME(readme, dir string) error {
 	if err != nil {
 		return err
 	}
-	link, err := filepath.Rel(filepath.Dir(readme), dir)
+	base, err := filepath.Abs(filepath.Dir(readme))
+	if err != nil {
+		return err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	link, err := filepath.Rel(base, dir)
 	if err != nil {
 		return err
 	}
