@@ -33,7 +33,7 @@ build: ## build bin/reprise, one static binary
 	CGO_ENABLED=0 $(BUILD) -o bin/reprise ./cmd/reprise
 
 .PHONY: build-boring
-build-boring: ## build bin/reprise-boring, with BoringCrypto: faster RSA, needs gcc and glibc
+build-boring: ## build bin/reprise-boring, with BoringCrypto; needs gcc and glibc
 	CGO_ENABLED=1 GOEXPERIMENT=boringcrypto $(BUILD) -o bin/reprise-boring ./cmd/reprise
 
 .PHONY: test
