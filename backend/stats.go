@@ -4,9 +4,14 @@ import "time"
 
 // Stats is a pool as the stats server shows it.
 type Stats struct {
-	Queued  int64       `json:"queued" metric:"gauge" help:"Clients waiting because all backends have as many connections as they may."`
-	Refused uint64      `json:"refused" metric:"counter" help:"Clients refused because too many were waiting for a backend."`
-	Nodes   []NodeStats `json:"nodes"`
+	PoolStats
+	Nodes []NodeStats `json:"nodes"`
+}
+
+// PoolStats is what its nodes have in common.
+type PoolStats struct {
+	Queued  int64  `json:"queued" metric:"gauge" help:"Clients waiting because all backends have as many connections as they may."`
+	Refused uint64 `json:"refused" metric:"counter" help:"Clients refused because too many were waiting for a backend."`
 }
 
 // NodeStats is a node as the stats server shows it.
@@ -28,7 +33,7 @@ type NodeStats struct {
 
 // Stats returns the state of the pool and its nodes. It may be called from any goroutine.
 func (p *Pool) Stats() Stats {
-	s := Stats{Queued: p.queued.Load(), Refused: p.refused.Load(), Nodes: make([]NodeStats, 0, len(p.nodes))}
+	s := Stats{PoolStats: PoolStats{Queued: p.queued.Load(), Refused: p.refused.Load()}, Nodes: make([]NodeStats, 0, len(p.nodes))}
 	for _, n := range p.nodes {
 		s.Nodes = append(s.Nodes, n.stats())
 	}

@@ -52,7 +52,7 @@ func (h *exchange) pass(f *flow, p []byte) (used int) {
 		data, n, err := h.answer.Next(p[used:])
 		if err != nil {
 			f.toClient(out)
-			f.cut(causeBackendReset)
+			f.cut(causeBackendReset, true)
 			return used
 		}
 		used += n
@@ -99,7 +99,7 @@ func (h *exchange) takeAnswer(f *flow, p []byte) (n int, ok bool) {
 	}
 	h.outSeen = 0
 	r := &l.response
-	if err := r.Parse(p[:n], methods[h.isHead], &o.Limits); err != nil {
+	if err := r.Parse(p[:n], h.method(), &o.Limits); err != nil {
 		f.badAnswer(err.(*http1.Error).Reason)
 		return 0, false
 	}
@@ -150,8 +150,15 @@ func (h *exchange) startAnswer(f *flow, r *http1.Response) {
 	}
 }
 
-// methods are those that decide how a response is framed: by whether it is HEAD.
-var methods = map[bool][]byte{true: []byte("HEAD"), false: []byte("GET")}
+var methodHEAD, methodGET = []byte("HEAD"), []byte("GET")
+
+// method returns one that a response is framed for in the same way.
+func (c *current) method() []byte {
+	if c.isHead {
+		return methodHEAD
+	}
+	return methodGET
+}
 
 // mustClose reports whether the client's connection cannot serve another request.
 // One whose body is not complete when the response begins would have to be read
@@ -265,7 +272,7 @@ func (f *flow) badAnswer(reason string) {
 func (f *flow) reply(status int) {
 	h := f.http
 	if h.answering {
-		f.cut(causeBackendReset)
+		f.cut(causeBackendReset, true)
 		return
 	}
 	f.loop.message = http1.AppendError(f.loop.message[:0], status, h.ownAnswer(f, status))
@@ -303,19 +310,6 @@ func (h *exchange) sendOwn(f *flow) {
 	if f.toClient(l.message) {
 		h.over(f)
 	}
-}
-
-// cut ends a flow whose response cannot be completed, so that the client cannot
-// take what it got for whole.
-func (f *flow) cut(why cause) {
-	if f.tls == nil {
-		f.close(why)
-		return
-	}
-	f.loop.count.closed[why].Inc()
-	f.endTrace(why)
-	f.dropBackend(true)
-	f.lastWords()
 }
 
 // goodbye ends a client's connection in between two requests.

@@ -50,7 +50,7 @@ type flow struct {
 	began    uint64 // tick at which the phase began
 	deferred bool   // is in loop.again
 
-	prev, next *flow // the loop's list of handshakes, oldest first, or its listener's of those waiting
+	prev, next *flow // in the loop's list of handshakes, or in its listener's of those waiting
 }
 
 // start makes a flow of an accepted connection.

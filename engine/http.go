@@ -194,7 +194,7 @@ func (h *exchange) takeHead(f *flow, p []byte) int {
 func authenticatesConnection(r *http1.Request) bool {
 	for i := range r.Fields {
 		field := &r.Fields[i]
-		if len(field.Name) != len("Authorization") || !strings.EqualFold(string(field.Name), "Authorization") {
+		if !field.Is("Authorization") {
 			continue
 		}
 		scheme, _, _ := strings.Cut(string(field.Value), " ")
@@ -433,7 +433,7 @@ func (f *flow) refuse(err error) {
 	}
 	if f.http.answering {
 		// Too late for words: the response ends in mid-stream.
-		f.cut(causeBadRequest)
+		f.cut(causeBadRequest, true)
 		return
 	}
 	f.http.close = true

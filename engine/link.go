@@ -148,9 +148,9 @@ func (f *flow) noBackend() {
 
 // A waitingList holds flows in the order in which they are to get a backend.
 type waitingList struct {
-	first, last *flow
-	posted      atomic.Bool // roomTask is on its way to the loop
-	some        atomic.Bool // written by the loop
+	flowList
+	posted atomic.Bool // roomTask is on its way to the loop
+	some   atomic.Bool // written by the loop
 }
 
 // joinQueue waits for a backend with room, if not too many do.
@@ -164,14 +164,8 @@ func (f *flow) joinQueue() {
 		return
 	}
 	f.link, f.until = queued, l.tick+ticks(ln.ConnectTimeout)
-	w := &ln.waiting
-	if f.prev = w.last; f.prev != nil {
-		f.prev.next = f
-	} else {
-		w.first = f
-	}
-	w.last = f
-	w.some.Store(true)
+	ln.waiting.push(f)
+	ln.waiting.some.Store(true)
 	// A place that was given back between Pick and now was not told of.
 	ln.roomMade()
 }
@@ -182,17 +176,8 @@ func (f *flow) leaveQueue() {
 		return
 	}
 	w := &f.listener.waiting
-	if f.prev != nil {
-		f.prev.next = f.next
-	} else {
-		w.first = f.next
-	}
-	if f.next != nil {
-		f.next.prev = f.prev
-	} else {
-		w.last = f.prev
-	}
-	f.prev, f.next, f.link = nil, nil, unlinked
+	w.remove(f)
+	f.link = unlinked
 	w.some.Store(w.first != nil)
 	f.listener.Backends.Dequeue()
 }

@@ -49,7 +49,7 @@ type loop struct {
 
 	listeners  []*listener
 	handlers   []handler // by descriptor: whose it is
-	handshakes handshakeList
+	handshakes flowList  // flows in their handshake, oldest first
 	again      []*flow   // used up their budget, go on in the next round
 	spare      []*flow   // the other buffer of again
 	queuing    []*flow   // in their handshake, and wait for a round of epoll in between
@@ -394,38 +394,4 @@ func (l *loop) goOnWith(f *flow) {
 	l.enter()
 	defer l.leave(f)
 	f.progress()
-}
-
-// handshakeList holds the flows that are in their handshake, oldest first.
-type handshakeList struct {
-	first, last *flow
-	len         int
-}
-
-func (h *handshakeList) push(f *flow) {
-	if f.prev = h.last; f.prev != nil {
-		f.prev.next = f
-	} else {
-		h.first = f
-	}
-	h.last = f
-	h.len++
-}
-
-func (h *handshakeList) remove(f *flow) {
-	if f.prev == nil && h.first != f {
-		return // not in the list
-	}
-	if f.prev != nil {
-		f.prev.next = f.next
-	} else {
-		h.first = f.next
-	}
-	if f.next != nil {
-		f.next.prev = f.prev
-	} else {
-		h.last = f.prev
-	}
-	f.prev, f.next = nil, nil
-	h.len--
 }

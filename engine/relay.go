@@ -136,10 +136,7 @@ func (f *flow) decrypt(out []byte) bool {
 	case tlsconn.Failed:
 		// The record layer is broken: what the backend has got is no
 		// complete message.
-		l.count.closed[causeRecord].Inc()
-		f.endTrace(causeRecord)
-		f.dropBackend(true)
-		f.lastWords()
+		f.cut(causeRecord, true)
 	}
 	return f.phase == serving
 }
@@ -222,13 +219,23 @@ func (f *flow) backendGone() {
 	if f.http != nil && f.http.backendGone(f) {
 		return
 	}
+	f.cut(causeBackendReset, false)
+}
+
+// cut ends a flow in mid-stream, so that the client cannot take what it got for
+// whole, nor the backend, if it is reset.
+func (f *flow) cut(why cause, resetBackend bool) {
 	if f.tls == nil {
-		f.close(causeBackendReset)
+		f.close(why)
 		return
 	}
-	f.loop.count.closed[causeBackendReset].Inc()
-	f.endTrace(causeBackendReset)
-	f.dropBackend(false)
+	f.loop.count.closed[why].Inc()
+	f.endTrace(why)
+	if resetBackend && f.backend.open() {
+		resetOnClose(f.backend.fd)
+	}
+	f.unlink()
+	f.backend.shut = true
 	f.lastWords()
 }
 
@@ -304,15 +311,6 @@ func (f *flow) toBackend(p []byte) {
 func (f *flow) backendStoppedReading(err error) {
 	f.backend.shut, f.backend.broken = true, err != unix.EPIPE
 	f.backend.pending.drop()
-}
-
-// dropBackend lets go of the backend.
-func (f *flow) dropBackend(reset bool) {
-	if f.backend.open() && reset {
-		resetOnClose(f.backend.fd)
-	}
-	f.unlink()
-	f.backend.shut = true
 }
 
 // endIfDone closes a flow when both directions are complete.

@@ -2,6 +2,7 @@ package tlsconn
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 )
@@ -51,8 +52,9 @@ type Conn struct {
 	out []byte // where the current call's ciphertext goes
 	eof bool   // no more ciphertext will come
 
-	info Info
-	err  *Error // sticky
+	info       Info
+	clientCert *x509.Certificate // nil if there is none
+	err        *Error            // sticky
 }
 
 // NewConn starts a connection that waits for a ClientHello. The waker is called

@@ -111,6 +111,9 @@ func (c *Conn) handshakeDone(co *coroutine, outLen int) {
 		ServerName:  state.ServerName,
 		ALPN:        state.NegotiatedProtocol,
 	}
+	if len(state.PeerCertificates) > 0 {
+		c.clientCert = state.PeerCertificates[0]
+	}
 	c.info.Outcome, c.info.Owner = c.server.settle(co, &state)
 	c.server.counts.done(&c.info)
 }

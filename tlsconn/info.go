@@ -56,9 +56,4 @@ var openSSLNames = map[uint16]string{
 // ClientCertificate returns the certificate by which the client was verified, in
 // this handshake or in the one that made the session; nil if it has none. It may
 // be shared with other connections.
-func (c *Conn) ClientCertificate() *x509.Certificate {
-	if certs := c.tls.ConnectionState().PeerCertificates; len(certs) > 0 {
-		return certs[0]
-	}
-	return nil
-}
+func (c *Conn) ClientCertificate() *x509.Certificate { return c.clientCert }

@@ -1,5 +1,7 @@
 package http1
 
+import "strings"
+
 // A Field is one line of a head or trailer. Its slices point into what was
 // parsed.
 type Field struct {
@@ -9,6 +11,11 @@ type Field struct {
 	kind  kind
 	hop   bool // named by a Connection field
 	plain bool // colon, space, Value and CRLF follow Name in memory, and in its capacity
+}
+
+// Is reports whether the field has this name, in whatever case.
+func (f *Field) Is(name string) bool {
+	return len(f.Name) == len(name) && strings.EqualFold(string(f.Name), name)
 }
 
 // kind is which of the names that concern a gateway a field has, so that it is

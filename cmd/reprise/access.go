@@ -58,9 +58,8 @@ func (n *node) logAccess(a *engine.Access) {
 		info := a.TLS.Info()
 		e.TLSVersion, e.Cipher, e.ServerName, e.ALPN = info.Protocol(), info.Cipher(), info.ServerName, info.ALPN
 		e.Outcome = info.Outcome.String()
-		e.Resumed, _ = strings.CutPrefix(e.Outcome, "resumed_")
-		if !info.Resumed() {
-			e.Resumed = ""
+		if source, resumed := strings.CutPrefix(e.Outcome, "resumed_"); resumed {
+			e.Resumed = source
 		}
 		if cert := a.TLS.ClientCertificate(); cert != nil {
 			e.ClientCert = cert.Subject.CommonName
@@ -78,7 +77,7 @@ var protos = [...][]byte{[]byte("HTTP/1.0"), []byte("HTTP/1.1")}
 // field returns the value of the first field of a name.
 func field(r *http1.Request, name string) []byte {
 	for i := range r.Fields {
-		if len(r.Fields[i].Name) == len(name) && strings.EqualFold(string(r.Fields[i].Name), name) {
+		if r.Fields[i].Is(name) {
 			return r.Fields[i].Value
 		}
 	}

@@ -64,7 +64,7 @@ func (n *node) registry() *stats.Registry {
 		r.Register(fmt.Sprintf("repeater%d", i+1), func() any { return repeater.Stats() })
 	}
 	if n.accessLog != nil {
-		r.Register("access_log", func() any { return accessLogStats(n.accessLog.Stats()) })
+		r.Register("access_log", func() any { return n.accessLog.Stats() })
 	}
 	r.Register("log", func() any { return logStats{Dropped: n.log.Dropped()} })
 	return r
@@ -72,14 +72,6 @@ func (n *node) registry() *stats.Registry {
 
 type logStats struct {
 	Dropped uint64 `json:"dropped" metric:"counter" help:"Log lines lost because the log was not read."`
-}
-
-// accessLogStats is accesslog.Stats as it is shown.
-type accessLogStats struct {
-	Written  uint64 `json:"written" metric:"counter" help:"Access log lines written."`
-	Dropped  uint64 `json:"dropped" metric:"counter" help:"Access log lines lost because the log was not written fast enough."`
-	Queued   int    `json:"queued" metric:"gauge" help:"Access log lines waiting to be written."`
-	Failures uint64 `json:"failures" metric:"counter" help:"Attempts to write the access log that failed and were repeated."`
 }
 
 // lookupStats counts handshakes that wait for a session from elsewhere.
@@ -156,9 +148,8 @@ type backendRow struct {
 
 // A poolRow is what the backends of a router have in common.
 type poolRow struct {
-	Router  string `json:"router" label:"router"`
-	Queued  int64  `json:"queued" metric:"gauge" help:"Clients waiting because all backends have as many connections as they may."`
-	Refused uint64 `json:"refused" metric:"counter" help:"Clients refused because too many were waiting for a backend."`
+	Router string `json:"router" label:"router"`
+	backend.PoolStats
 }
 
 type backendRows struct {
@@ -173,7 +164,7 @@ func (n *node) backendRows() backendRows {
 			continue
 		}
 		router, s := config.Routers[r].String(), p.Stats()
-		rows.Pools = append(rows.Pools, poolRow{Router: router, Queued: s.Queued, Refused: s.Refused})
+		rows.Pools = append(rows.Pools, poolRow{Router: router, PoolStats: s.PoolStats})
 		for _, node := range s.Nodes {
 			rows.Nodes = append(rows.Nodes, backendRow{Router: router, NodeStats: node})
 		}

@@ -67,12 +67,13 @@ type Log struct {
 }
 
 // Stats are counts since the start. Written, Dropped and Queued together are the
-// calls of Write, but for lines on their way from the queue into the file.
+// calls of Write, but for lines on their way from the queue into the file. Lines are
+// dropped when the queue is full, or when a log is closed that could not be written.
 type Stats struct {
-	Written  uint64
-	Dropped  uint64 // the queue was full, or the log was closed and could not be written
-	Queued   int
-	Failures uint64 // attempts to write that ended in an error; what was to be written is tried again
+	Written  uint64 `json:"written" metric:"counter" help:"Access log lines written."`
+	Dropped  uint64 `json:"dropped" metric:"counter" help:"Access log lines lost because the log was not written fast enough."`
+	Queued   int    `json:"queued" metric:"gauge" help:"Access log lines waiting to be written."`
+	Failures uint64 `json:"failures" metric:"counter" help:"Attempts to write the access log that failed and were repeated."`
 }
 
 // New opens the file, which it creates if need be, and starts to write to it. The
