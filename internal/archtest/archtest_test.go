@@ -22,10 +22,11 @@ const module = "reprise"
 // import. All may import internal/metric, and what is in their own directory;
 // "internal" here means every leaf in it.
 var layers = map[string][]string{
-	"cmd":        {"config", "engine", "tlsconn", "cache", "replicate", "backend", "stats", "internal"},
+	"cmd":        {"config", "engine", "tlsconn", "sessions", "cache", "replicate", "backend", "stats", "internal"},
 	"config":     {},
 	"engine":     {"tlsconn", "backend"},
 	"tlsconn":    {},
+	"sessions":   {"tlsconn", "cache", "replicate"},
 	"cache":      {},
 	"replicate":  {},
 	"backend":    {},
