@@ -1,0 +1,46 @@
+package schedule
+
+import "reprise/tlsconn/primitive"
+
+// Extract is HKDF-Extract (RFC 5869, Section 2.2). dst has h.Len() bytes.
+func (s *Scratch) Extract(h primitive.Hash, dst, salt, ikm []byte) {
+	s.sum(h, dst, append(s.key(h, salt), ikm...))
+}
+
+// ExpandLabel fills dst by HKDF-Expand-Label (RFC 8446, Section 7.1). A label has
+// up to 249 bytes, a context up to 255. One output of the hash is enough for all of
+// TLS; a longer dst takes more.
+func (s *Scratch) ExpandLabel(
+	h primitive.Hash, dst, secret []byte, label string, context []byte,
+) {
+	const prefix = "tls13 "
+	b := s.key(h, secret)
+	n := len(b)
+	b = append(b, byte(len(dst)>>8), byte(len(dst)), byte(len(prefix)+len(label)))
+	b = append(b, prefix...)
+	b = append(b, label...)
+	b = append(b, byte(len(context)))
+	b = append(b, context...)
+	s.expand(h, dst, b, n)
+}
+
+// expand is HKDF-Expand (RFC 5869, Section 2.3). b is what key returned, n bytes,
+// and the info.
+func (s *Scratch) expand(h primitive.Hash, dst, b []byte, n int) {
+	size := h.Len()
+	b = append(b, 1)
+	if len(dst) <= size {
+		s.sum(h, dst, b)
+		return
+	}
+	s.sum(h, dst[:size], b)
+	// From here on the info stands behind the output before.
+	info := len(b) - n
+	b = append(b, make([]byte, primitive.MaxHashLen)[:size]...)
+	copy(b[n+size:], b[n:n+info])
+	for done := size; done < len(dst); done += size {
+		copy(b[n:], dst[done-size:done])
+		b[len(b)-1]++
+		s.sum(h, dst[done:min(done+size, len(dst))], b)
+	}
+}

@@ -1,0 +1,93 @@
+package schedule
+
+import (
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+
+	"reprise/tlsconn/primitive"
+)
+
+const (
+	maxBlockLen = sha512.BlockSize
+	// maxDataLen is what HMAC takes without an allocation. The longest
+	// HkdfLabel has 2+256+256 bytes and stands between a hash and a counter.
+	maxDataLen = primitive.MaxHashLen + 2 + 256 + 256 + 1 + 13
+)
+
+var ipad, opad = pad(0x36), pad(0x5c)
+
+func pad(b byte) (p [maxBlockLen]byte) {
+	for i := range p {
+		p[i] = b
+	}
+	return p
+}
+
+// A Scratch is the memory that derivations work in. The zero value is ready. It
+// belongs to one loop.
+type Scratch struct {
+	in  [maxBlockLen + maxDataLen]byte           // inner padded key, then data
+	out [maxBlockLen + primitive.MaxHashLen]byte // outer padded key, then the inner hash
+}
+
+// Clear wipes the keys that derivations have left.
+func (s *Scratch) Clear() { *s = Scratch{} }
+
+// HMAC sets dst, of h.Len() bytes or fewer, to the HMAC of data.
+func (s *Scratch) HMAC(h primitive.Hash, dst, key []byte, data ...[]byte) {
+	b := s.key(h, key)
+	for _, d := range data {
+		b = append(b, d...)
+	}
+	s.sum(h, dst, b)
+}
+
+// key sets up both padded keys and returns the inner one, to be completed with
+// data and handed to sum. As long as no other key is set up, it can be completed
+// again with other data.
+func (s *Scratch) key(h primitive.Hash, key []byte) []byte {
+	n := sha256.BlockSize
+	if h == primitive.SHA384 {
+		n = sha512.BlockSize
+	}
+	in, out := s.in[:n], s.out[:n]
+	if len(key) > n {
+		hash(h, in, key)
+		clear(in[h.Len():])
+	} else {
+		clear(in[copy(in, key):])
+	}
+	subtle.XORBytes(out, in, opad[:n])
+	subtle.XORBytes(in, in, ipad[:n])
+	return in
+}
+
+// sum sets dst to the HMAC of b, which is what key returned with data appended.
+func (s *Scratch) sum(h primitive.Hash, dst, b []byte) {
+	if h == primitive.SHA384 {
+		inner := sha512.Sum384(b)
+		copy(s.out[sha512.BlockSize:], inner[:])
+		outer := sha512.Sum384(s.out[:sha512.BlockSize+sha512.Size384])
+		copy(dst, outer[:])
+	} else {
+		inner := sha256.Sum256(b)
+		copy(s.out[sha256.BlockSize:], inner[:])
+		outer := sha256.Sum256(s.out[:sha256.BlockSize+sha256.Size])
+		copy(dst, outer[:])
+	}
+	if len(b) > len(s.in) { // it has outgrown the Scratch: Clear will not reach it
+		clear(b)
+	}
+}
+
+// hash sets dst to the hash of b.
+func hash(h primitive.Hash, dst, b []byte) {
+	if h == primitive.SHA384 {
+		sum := sha512.Sum384(b)
+		copy(dst, sum[:])
+		return
+	}
+	sum := sha256.Sum256(b)
+	copy(dst, sum[:])
+}
