@@ -4,7 +4,9 @@ import "reprise/tlsconn/primitive"
 
 // Extract is HKDF-Extract (RFC 5869, Section 2.2). dst has h.Len() bytes.
 func (s *Scratch) Extract(h primitive.Hash, dst, salt, ikm []byte) {
-	s.sum(h, dst, append(s.key(h, salt), ikm...))
+	b := append(s.key(h, salt, len(ikm)), ikm...)
+	s.sum(h, dst, b)
+	s.done(b)
 }
 
 // ExpandLabel fills dst by HKDF-Expand-Label (RFC 8446, Section 7.1). A label has
@@ -14,7 +16,8 @@ func (s *Scratch) ExpandLabel(
 	h primitive.Hash, dst, secret []byte, label string, context []byte,
 ) {
 	const prefix = "tls13 "
-	b := s.key(h, secret)
+	room := 2 + 1 + len(prefix) + len(label) + 1 + len(context)
+	b := s.key(h, secret, room+expandRoom)
 	n := len(b)
 	b = append(b, byte(len(dst)>>8), byte(len(dst)), byte(len(prefix)+len(label)))
 	b = append(b, prefix...)
@@ -22,7 +25,11 @@ func (s *Scratch) ExpandLabel(
 	b = append(b, byte(len(context)))
 	b = append(b, context...)
 	s.expand(h, dst, b, n)
+	s.done(b)
 }
+
+// expandRoom is what expand needs beside the info: an output and a counter.
+const expandRoom = primitive.MaxHashLen + 1
 
 // expand is HKDF-Expand (RFC 5869, Section 2.3). b is what key returned, n bytes,
 // and the info.
@@ -36,7 +43,7 @@ func (s *Scratch) expand(h primitive.Hash, dst, b []byte, n int) {
 	s.sum(h, dst[:size], b)
 	// From here on the info stands behind the output before.
 	info := len(b) - n
-	b = append(b, make([]byte, primitive.MaxHashLen)[:size]...)
+	b = b[:len(b)+size]
 	copy(b[n+size:], b[n:n+info])
 	for done := size; done < len(dst); done += size {
 		copy(b[n:], dst[done-size:done])

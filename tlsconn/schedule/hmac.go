@@ -36,17 +36,22 @@ func (s *Scratch) Clear() { *s = Scratch{} }
 
 // HMAC sets dst, of h.Len() bytes or fewer, to the HMAC of data.
 func (s *Scratch) HMAC(h primitive.Hash, dst, key []byte, data ...[]byte) {
-	b := s.key(h, key)
+	room := 0
+	for _, d := range data {
+		room += len(d)
+	}
+	b := s.key(h, key, room)
 	for _, d := range data {
 		b = append(b, d...)
 	}
 	s.sum(h, dst, b)
+	s.done(b)
 }
 
-// key sets up both padded keys and returns the inner one, to be completed with
-// data and handed to sum. As long as no other key is set up, it can be completed
-// again with other data.
-func (s *Scratch) key(h primitive.Hash, key []byte) []byte {
+// key sets up both padded keys and returns the inner one, with room for data to be
+// appended and handed to sum. As long as no other key is set up, that can be done
+// again with other data. done ends it.
+func (s *Scratch) key(h primitive.Hash, key []byte, room int) []byte {
 	n := sha256.BlockSize
 	if h == primitive.SHA384 {
 		n = sha512.BlockSize
@@ -60,7 +65,17 @@ func (s *Scratch) key(h primitive.Hash, key []byte) []byte {
 	}
 	subtle.XORBytes(out, in, opad[:n])
 	subtle.XORBytes(in, in, ipad[:n])
+	if n+room > len(s.in) {
+		return append(make([]byte, 0, n+room), in...)
+	}
 	return in
+}
+
+// done wipes what key returned, and what was appended to it, if Clear will not.
+func (s *Scratch) done(b []byte) {
+	if cap(b) > len(s.in) {
+		clear(b[:cap(b)])
+	}
 }
 
 // sum sets dst to the HMAC of b, which is what key returned with data appended.
@@ -70,15 +85,12 @@ func (s *Scratch) sum(h primitive.Hash, dst, b []byte) {
 		copy(s.out[sha512.BlockSize:], inner[:])
 		outer := sha512.Sum384(s.out[:sha512.BlockSize+sha512.Size384])
 		copy(dst, outer[:])
-	} else {
-		inner := sha256.Sum256(b)
-		copy(s.out[sha256.BlockSize:], inner[:])
-		outer := sha256.Sum256(s.out[:sha256.BlockSize+sha256.Size])
-		copy(dst, outer[:])
+		return
 	}
-	if len(b) > len(s.in) { // it has outgrown the Scratch: Clear will not reach it
-		clear(b)
-	}
+	inner := sha256.Sum256(b)
+	copy(s.out[sha256.BlockSize:], inner[:])
+	outer := sha256.Sum256(s.out[:sha256.BlockSize+sha256.Size])
+	copy(dst, outer[:])
 }
 
 // hash sets dst to the hash of b.

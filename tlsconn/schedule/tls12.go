@@ -5,18 +5,22 @@ import "reprise/tlsconn/primitive"
 // PRF fills dst by TLS 1.2's pseudorandom function (RFC 5246, Section 5).
 func (s *Scratch) PRF(h primitive.Hash, dst, secret []byte, label string, seed ...[]byte) {
 	size := h.Len()
-	key := s.key(h, secret)
-	n := len(key)
+	room := len(label) + size
+	for _, d := range seed {
+		room += len(d)
+	}
+	b := s.key(h, secret, room)
+	n := len(b)
 	// A(1) is the HMAC of label and seed. All outputs are those of A(i) and
 	// label and seed, which move up to make room.
-	b := append(key, label...)
+	b = append(b, label...)
 	for _, d := range seed {
 		b = append(b, d...)
 	}
 	var a [primitive.MaxHashLen]byte
 	s.sum(h, a[:size], b)
 	labelAndSeed := len(b) - n
-	b = append(b, a[:size]...)
+	b = b[:len(b)+size]
 	copy(b[n+size:], b[n:n+labelAndSeed])
 	for {
 		copy(b[n:], a[:size])
@@ -28,6 +32,7 @@ func (s *Scratch) PRF(h primitive.Hash, dst, secret []byte, label string, seed .
 		s.sum(h, a[:size], b[:n+size])
 	}
 	clear(a[:])
+	s.done(b)
 }
 
 // Master fills dst with the master secret (RFC 5246, Section 8.1).

@@ -78,7 +78,7 @@ func (s *Scratch) Binder(h primitive.Hash, dst []byte, early *Schedule, transcri
 // the handshake traffic secret of its sender (RFC 8446, Section 4.4.4).
 func (s *Scratch) Finished(h primitive.Hash, dst, base, transcript []byte) {
 	s.ExpandLabel(h, dst, base, "finished", nil)
-	s.sum(h, dst, append(s.key(h, dst), transcript...))
+	s.HMAC(h, dst, dst, transcript)
 }
 
 // TrafficKeys fills key and iv with those of a traffic secret
