@@ -2,16 +2,6 @@ package replicate
 
 import "time"
 
-// A Question is a session that a loop wants and this node does not have. Answer
-// is called at most once, on the node's goroutine, when there is an answer before
-// the look-up time is over; value is valid during the call. Whoever asked has
-// a timer of its own.
-type Question struct {
-	Key    Key
-	Owner  ShortID
-	Answer func(value []byte, lifetime time.Duration, ok bool)
-}
-
 // asking is a question under way.
 type asking struct {
 	*Question
@@ -39,14 +29,14 @@ func (n *Node) Ask(now time.Duration, q *Question) {
 	n.now = now
 	if len(n.questions.open) >= n.o.MaxQuestions {
 		n.counts.refused.Inc()
-		q.Answer(nil, 0, false)
+		q.Answer(Reply{Verdict: Unanswered})
 		return
 	}
 	a := &asking{Question: q, asked: now, owner: n.byShort[q.Owner]}
 	if a.owner != nil && n.alive(a.owner) {
 		a.target = a.owner
 	} else if a.target, a.second = n.closest(a.owner), true; a.target == nil {
-		q.Answer(nil, 0, false)
+		q.Answer(Reply{Verdict: Unanswered})
 		return
 	}
 	n.counts.asked.Inc()
@@ -64,9 +54,9 @@ func (n *Node) sendAsk(number uint64, a *asking) {
 // handleAsk answers a peer's question.
 func (n *Node) handleAsk(p *peer, m Ask) {
 	answer := Answer{To: p.id.Short(), Question: m.Question}
-	value, lifetime, ok := n.memory.Find(n.value[:0], m.Key)
+	value, age, left, ok := n.memory.Find(n.value[:0], m.Key)
 	if ok {
-		answer.Record = Update{Kind: UpdateSession, Key: m.Key, Lifetime: lifetime, Value: value}
+		answer.Record = Update{Kind: UpdateSession, Key: m.Key, Age: age, Left: left, Value: value}
 		n.counts.answered.Inc()
 	} else {
 		n.counts.answeredAbsent.Inc()
@@ -98,12 +88,12 @@ func (n *Node) handleAnswer(p *peer, m Answer) {
 	}
 	if !found {
 		n.counts.absent.Inc()
-		a.Answer(nil, 0, false)
+		a.Answer(Reply{})
 		return
 	}
 	n.counts.found.Inc()
-	n.memory.Put(m.Record.Key, m.Record.Value, m.Record.Lifetime, true)
-	a.Answer(m.Record.Value, m.Record.Lifetime, true)
+	n.memory.Put(m.Record.Key, m.Record.Value, m.Record.Age, m.Record.Left, true)
+	a.Answer(Reply{Value: m.Record.Value, Age: m.Record.Age, Left: m.Record.Left, Verdict: Found})
 }
 
 // tickQuestions asks again, asks somebody else, or gives up.
@@ -113,7 +103,7 @@ func (n *Node) tickQuestions() time.Duration {
 		if n.now-a.asked >= n.o.LookupTimeout {
 			delete(n.questions.open, number)
 			n.counts.unanswered.Inc()
-			a.Answer(nil, 0, false)
+			a.Answer(Reply{Verdict: Unanswered})
 			continue
 		}
 		if !a.second && n.now-a.asked >= n.o.LookupTimeout/2 {

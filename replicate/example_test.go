@@ -11,19 +11,26 @@ import (
 // sessions is the least that a memory can be.
 type sessions map[replicate.Key]string
 
-func (s sessions) Put(key replicate.Key, value []byte, _ time.Duration, _ bool) {
+func (s sessions) Put(key replicate.Key, value []byte, _, _ time.Duration, _ bool) {
 	s[key] = string(value)
 }
 
-func (s sessions) Find(dst []byte, key replicate.Key) ([]byte, time.Duration, bool) {
+func (s sessions) Find(dst []byte, key replicate.Key) (_ []byte, age, left time.Duration, ok bool) {
 	value, ok := s[key]
-	return append(dst, value...), time.Minute, ok
+	return append(dst, value...), 0, time.Minute, ok
 }
 func (s sessions) Delete(key replicate.Key, _ time.Duration) { delete(s, key) }
-func (s sessions) Scan(uint64, func(replicate.Key, []byte, time.Duration)) uint64 {
+func (s sessions) Scan(uint64, func(replicate.Key, []byte, time.Duration, time.Duration)) uint64 {
 	return 0
 }
-func (s sessions) Forget(_ replicate.ForgetScope, _ uint64, done func(int)) { done(0) }
+
+func (s sessions) Hold(dst []byte, _ replicate.Key) ([]byte, time.Duration, time.Duration, uint64, replicate.Verdict) {
+	return dst, 0, 0, 0, replicate.Unknown
+}
+func (s sessions) Release(replicate.Key, uint64)                 {}
+func (s sessions) Rules(dst []replicate.Rule) []replicate.Rule   { return dst }
+func (s sessions) RulesDigest() uint64                           { return 0 }
+func (s sessions) AddRule(_ replicate.Rule, done func(int)) bool { done(0); return true }
 
 // wire is a network of two: what one sends, the other finds in its queue.
 type wire struct{ out *[][]byte }
@@ -42,7 +49,7 @@ func Example() {
 	}
 	start := func(memory sessions, out *[][]byte) *replicate.Node {
 		return replicate.NewNode(replicate.Options{
-			ID: replicate.NewID(), Secrets: []replicate.Secret{secret}, Mode: replicate.PushPull,
+			ID: replicate.NewID(), Secrets: []replicate.Secret{secret}, Mode: replicate.Push,
 			DatagramLen: 1200, Heartbeat: time.Second, DeadAfter: 3 * time.Second,
 			LookupTimeout: 5 * time.Millisecond, MaxQuestions: 100, SnapshotRate: 1 << 20,
 		}, memory, wire{out})
@@ -68,11 +75,11 @@ func Example() {
 	deliver() // they challenge each other
 
 	key := replicate.Key{1}
-	a.Publish(now, &replicate.Update{Kind: replicate.UpdateSession, Key: key, Lifetime: time.Minute, Value: []byte("state")})
+	a.Publish(now, &replicate.Update{Kind: replicate.UpdateSession, Key: key, Left: time.Minute, Value: []byte("state")})
 	a.Flush(now)
 	deliver()
-	a.Ask(now, &replicate.Question{Key: key, Answer: func(value []byte, _ time.Duration, ok bool) {
-		fmt.Println("the other node has it:", string(value), ok)
+	a.Ask(now, &replicate.Question{Key: key, Answer: func(r replicate.Reply) {
+		fmt.Println("the other node has it:", string(r.Value), r.Verdict == replicate.Found)
 	}})
 	deliver()
 	// Output:

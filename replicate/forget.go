@@ -15,14 +15,16 @@ const (
 	forgottenLen = 64
 )
 
-// A Forgetting is what has become of a command to forget.
-type Forgetting struct {
-	Dropped map[ID]int // by the nodes that have obeyed
-	Silent  []ID       // live nodes that have not
+// rule is the rule that a command puts in force.
+func (n *Node) rule(m Forget) Rule {
+	r := Rule{What: m.What, Hash: m.Hash, Left: n.o.KnownFor}
+	binary.BigEndian.PutUint64(r.ID[:], m.ID)
+	return r
 }
 
 // forgetting is a command of this node under way.
 type forgetting struct {
+	here    bool // this node itself has obeyed
 	message Forget
 	waiting map[ID]bool
 	result  Forgetting
@@ -31,16 +33,15 @@ type forgetting struct {
 	done    func(Forgetting)
 }
 
-// Forget makes all live peers drop sessions. done is called once, on the node's
-// goroutine, when all have obeyed or some have not for a while. What this node
-// itself remembers is the caller's business.
+// Forget makes this node and all live peers drop sessions. done is called once, on
+// the node's goroutine, when all have obeyed or some have not for a while.
 func (n *Node) Forget(now time.Duration, what ForgetScope, hash uint64, done func(Forgetting)) {
 	n.now = now
 	var id [8]byte
 	_, _ = rand.Read(id[:])
 	f := &forgetting{
 		message: Forget{ID: binary.BigEndian.Uint64(id[:]), What: what, Hash: hash},
-		waiting: make(map[ID]bool), result: Forgetting{Dropped: make(map[ID]int)},
+		waiting: make(map[ID]bool), result: Forgetting{Dropped: make(map[string]int)},
 		until: now + forgetFor, againAt: now, done: done,
 	}
 	for id, p := range n.peers {
@@ -48,17 +49,21 @@ func (n *Node) Forget(now time.Duration, what ForgetScope, hash uint64, done fun
 			f.waiting[id] = true
 		}
 	}
+	f.result.Rule = n.rule(f.message)
 	n.forgets[f.message.ID] = f
+	n.memory.AddRule(f.result.Rule, func(dropped int) {
+		n.Defer(func() { f.here, f.result.Here = true, dropped; n.tickForgets() })
+	})
 	n.tickForgets()
 }
 
 func (n *Node) tickForgets() time.Duration {
 	next := n.now + time.Second
 	for id, f := range n.forgets {
-		if len(f.waiting) == 0 || n.now >= f.until {
+		if f.here && (len(f.waiting) == 0 || n.now >= f.until) {
 			delete(n.forgets, id)
 			for id := range f.waiting {
-				f.result.Silent = append(f.result.Silent, id)
+				f.result.Silent = append(f.result.Silent, id.Short().String())
 			}
 			f.done(f.result)
 			continue
@@ -67,7 +72,7 @@ func (n *Node) tickForgets() time.Duration {
 			f.againAt = n.now + forgetEvery
 			n.broadcast(f.message.Append(n.msgs[:0]))
 		}
-		next = min(next, f.againAt, f.until)
+		next = min(next, f.againAt)
 	}
 	return next
 }
@@ -85,7 +90,7 @@ func (n *Node) handleForget(p *peer, m Forget) {
 	n.nextObeyed = (n.nextObeyed + 1) % forgottenLen
 	o := &n.obeyed[n.nextObeyed]
 	*o = obeyed{id: m.ID}
-	n.memory.Forget(m.What, m.Hash, func(dropped int) { n.Defer(func() { n.finishForget(p, m.ID, dropped) }) })
+	n.memory.AddRule(n.rule(m), func(dropped int) { n.Defer(func() { n.finishForget(p, m.ID, dropped) }) })
 }
 
 func (n *Node) finishForget(p *peer, id uint64, dropped int) {
@@ -113,6 +118,6 @@ func (n *Node) handleForgotten(p *peer, m Forgotten) {
 		return
 	}
 	delete(f.waiting, p.id)
-	f.result.Dropped[p.id] = int(m.Dropped)
+	f.result.Dropped[p.id.Short().String()] = int(m.Dropped)
 	n.tickForgets()
 }

@@ -83,7 +83,7 @@ func FuzzMessages(f *testing.F) {
 // Records that parse are whole, and pack into the same bytes.
 func FuzzRecords(f *testing.F) {
 	f.Add([]byte(pack(sessionA, deleteA)))
-	f.Add([]byte(pack(Update{Kind: UpdateSession, Lifetime: time.Hour, Value: make([]byte, 600)}, sessionA)))
+	f.Add([]byte(pack(Update{Kind: UpdateSession, Left: time.Hour, Value: make([]byte, 600)}, sessionA)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if !Records(b).wellFormed() {
 			return

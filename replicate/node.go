@@ -9,38 +9,6 @@ import (
 	"reprise/internal/metric"
 )
 
-// Mode says how sessions get to other nodes. Deletes always go to all.
-type Mode uint8
-
-// The modes.
-const (
-	PushPull Mode = iota // each session goes to every peer, and what is missing is asked for
-	Push                 // nothing is asked for
-	Pull                 // sessions stay where they are made until somebody asks
-)
-
-func (m Mode) String() string { return [...]string{"push+pull", "push", "pull"}[m] }
-
-// A Memory is the session memory of this node, as the protocol sees it. It is
-// called on the node's goroutine and must not block.
-type Memory interface {
-	// Put keeps a copy of a session that came from another node: pulled by a
-	// question of this one, or pushed.
-	Put(key Key, value []byte, lifetime time.Duration, pulled bool)
-	// Find appends the value of a session to dst.
-	Find(dst []byte, key Key) (value []byte, lifetime time.Duration, ok bool)
-	// Delete forgets a session, also one that has yet to arrive.
-	Delete(key Key, lifetime time.Duration)
-	// Scan visits some sessions and returns the cursor to go on with; 0 is
-	// the beginning and the end. The values are valid during visit. cursor is
-	// what a peer says: any number.
-	Scan(cursor uint64, visit func(key Key, value []byte, lifetime time.Duration)) (next uint64)
-	// Forget drops sessions and refuses, from then on, those that were made
-	// before. done is called when that is complete, perhaps on another
-	// goroutine.
-	Forget(what ForgetScope, hash uint64, done func(dropped int))
-}
-
 // A Transport sends datagrams and forgets about them; it must copy what it keeps.
 type Transport interface {
 	Send(to netip.AddrPort, datagram []byte)
@@ -60,6 +28,11 @@ type Options struct {
 	LookupTimeout time.Duration // for a question, both rounds of it
 	MaxQuestions  int           // under way at once
 	SnapshotRate  int           // bytes per second given to joining nodes, together
+
+	Name     string        // of this node, for the logs and statistics of others
+	Context  uint64        // hash of the session contexts that this node serves
+	HoldFor  time.Duration // for which a session is kept for a peer's handshake
+	KnownFor time.Duration // the longest life of a session: so long are rules kept, and nodes remembered
 }
 
 // A Node is one node's side of the protocol as a value: datagrams, updates and

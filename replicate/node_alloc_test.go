@@ -25,18 +25,18 @@ func (m *slotMemory) slot(key Key) *memorySlot {
 	return &m.slots[(int(key[6])<<8|int(key[7]))%len(m.slots)]
 }
 
-func (m *slotMemory) Put(key Key, value []byte, _ time.Duration, _ bool) {
+func (m *slotMemory) Put(key Key, value []byte, _, _ time.Duration, _ bool) {
 	s := m.slot(key)
 	s.key, s.len = key, copy(s.value[:], value)
 	m.putLen++
 }
 
-func (m *slotMemory) Find(dst []byte, key Key) ([]byte, time.Duration, bool) {
+func (m *slotMemory) Find(dst []byte, key Key) (_ []byte, age, left time.Duration, ok bool) {
 	s := m.slot(key)
 	if s.key != key {
-		return dst, 0, false
+		return dst, 0, 0, false
 	}
-	return append(dst, s.value[:s.len]...), time.Minute, true
+	return append(dst, s.value[:s.len]...), 0, time.Minute, true
 }
 
 func (m *slotMemory) Delete(key Key, _ time.Duration) {
@@ -46,8 +46,15 @@ func (m *slotMemory) Delete(key Key, _ time.Duration) {
 	m.deleteLen++
 }
 
-func (m *slotMemory) Scan(uint64, func(Key, []byte, time.Duration)) uint64 { return 0 }
-func (m *slotMemory) Forget(_ ForgetScope, _ uint64, done func(int))       { done(0) }
+func (m *slotMemory) Scan(uint64, func(Key, []byte, time.Duration, time.Duration)) uint64 { return 0 }
+
+func (m *slotMemory) Hold(dst []byte, key Key) (_ []byte, age, left time.Duration, hold uint64, v Verdict) {
+	return dst, 0, 0, 0, Unknown
+}
+func (m *slotMemory) Release(Key, uint64)                 {}
+func (m *slotMemory) Rules(dst []Rule) []Rule             { return dst }
+func (m *slotMemory) RulesDigest() uint64                 { return 0 }
+func (m *slotMemory) AddRule(_ Rule, done func(int)) bool { done(0); return true }
 
 // sink is a Transport that keeps the last datagram only.
 type sink struct{ last []byte }
@@ -100,7 +107,7 @@ func TestNodeDoesNotAllocate(t *testing.T) {
 		datagram = peer.Seal(datagram[:0], messages)
 		n.Receive(now, elsewhere, datagram)
 	}
-	m.Put(keyA, benchSession.Value, time.Minute, false)
+	m.Put(keyA, benchSession.Value, 0, time.Minute, false)
 	answer := func() {
 		messages = Ask{To: n.o.ID.Short(), Question: 1, Key: keyA}.Append(messages[:0])
 		datagram = peer.Seal(datagram[:0], messages)
@@ -132,7 +139,7 @@ func TestNodeDoesNotAllocate(t *testing.T) {
 func TestAskAllocatesOnce(t *testing.T) {
 	n, _, _, peer := pairOf(t)
 	answered := 0
-	q := &Question{Key: keyA, Owner: peer.next.Sender.Short(), Answer: func([]byte, time.Duration, bool) { answered++ }}
+	q := &Question{Key: keyA, Owner: peer.next.Sender.Short(), Answer: func(Reply) { answered++ }}
 	messages, datagram := make([]byte, 0, 1200), make([]byte, 0, 1200)
 	got := testing.AllocsPerRun(1000, func() {
 		n.Ask(0, q)

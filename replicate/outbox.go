@@ -110,10 +110,10 @@ func (n *Node) apply(records Records) {
 		switch u.Kind {
 		case UpdateSession:
 			n.counts.sessionsIn.Inc()
-			n.memory.Put(u.Key, u.Value, u.Lifetime, false)
+			n.memory.Put(u.Key, u.Value, u.Age, u.Left, false)
 		case UpdateDelete:
 			n.counts.deletesIn.Inc()
-			n.memory.Delete(u.Key, u.Lifetime)
+			n.memory.Delete(u.Key, u.Left)
 		}
 	}
 }

@@ -18,8 +18,8 @@ func TestOverload(t *testing.T) {
 	<-stopped
 	refused := 0
 	for i := range sessions {
-		a.memory.Put(simKey(i), []byte("session"), time.Minute, false)
-		if !a.Publish(Update{Kind: UpdateSession, Key: simKey(i), Lifetime: time.Minute, Value: []byte("session")}) {
+		a.memory.Put(simKey(i), []byte("session"), 0, time.Minute, false)
+		if !a.Publish(Update{Kind: UpdateSession, Key: simKey(i), Left: time.Minute, Value: []byte("session")}) {
 			refused++
 		}
 	}
@@ -30,7 +30,7 @@ func TestOverload(t *testing.T) {
 	nettest.Eventually(t, 20*time.Second, func() bool { return b.memory.len() == 4096 }, "what the ring took did not arrive")
 	answers := make(chan bool)
 	for i := 4096; i < sessions; i += 512 {
-		b.TryAsk(&Question{Key: simKey(i), Owner: a.node.o.ID.Short(), Answer: func(_ []byte, _ time.Duration, ok bool) { answers <- ok }})
+		b.TryAsk(&Question{Key: simKey(i), Owner: a.node.o.ID.Short(), Answer: func(r Reply) { answers <- r.Verdict == Found }})
 		if !<-answers {
 			t.Fatalf("session %d was not found by asking", i)
 		}

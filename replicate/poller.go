@@ -174,8 +174,14 @@ func (p *Poller) TryAsk(q *Question) bool {
 	return true
 }
 
-// Forget makes all live peers drop sessions and waits until they have, or some
-// have not for some seconds. Any goroutine but a loop's may call it.
+// Release gives a session back that its owner holds for this node. Any goroutine
+// may call it.
+func (p *Poller) Release(key Key, owner ShortID, hold uint64) {
+	p.Publish(Update{Kind: UpdateRelease, Key: key, Owner: owner, Hold: hold})
+}
+
+// Forget makes this node and all live peers drop sessions and waits until they
+// have, or some have not for some seconds. Any goroutine but a loop's may call it.
 func (p *Poller) Forget(what ForgetScope, hash uint64) Forgetting {
 	result := make(chan Forgetting, 1)
 	p.do(func() { p.node.Forget(p.Now(), what, hash, func(f Forgetting) { result <- f }) })

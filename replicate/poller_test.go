@@ -18,13 +18,13 @@ type lockedMemory struct {
 	*mapMemory
 }
 
-func (m *lockedMemory) Put(key Key, value []byte, lifetime time.Duration, pulled bool) {
+func (m *lockedMemory) Put(key Key, value []byte, age, left time.Duration, pulled bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.mapMemory.Put(key, value, lifetime, pulled)
+	m.mapMemory.Put(key, value, age, left, pulled)
 }
 
-func (m *lockedMemory) Find(dst []byte, key Key) ([]byte, time.Duration, bool) {
+func (m *lockedMemory) Find(dst []byte, key Key) (value []byte, age, left time.Duration, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.mapMemory.Find(dst, key)
@@ -36,16 +36,16 @@ func (m *lockedMemory) Delete(key Key, lifetime time.Duration) {
 	m.mapMemory.Delete(key, lifetime)
 }
 
-func (m *lockedMemory) Scan(cursor uint64, visit func(Key, []byte, time.Duration)) uint64 {
+func (m *lockedMemory) Scan(cursor uint64, visit func(Key, []byte, time.Duration, time.Duration)) uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.mapMemory.Scan(cursor, visit)
 }
 
-func (m *lockedMemory) Forget(what ForgetScope, hash uint64, done func(int)) {
+func (m *lockedMemory) AddRule(r Rule, done func(int)) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.mapMemory.Forget(what, hash, done)
+	return m.mapMemory.AddRule(r, done)
 }
 
 func (m *lockedMemory) len() int {
@@ -122,8 +122,8 @@ func (l *livePoller) introducedLen() int {
 }
 
 func (l *livePoller) make(key Key, value string) {
-	l.memory.Put(key, []byte(value), time.Minute, false)
-	l.Publish(Update{Kind: UpdateSession, Key: key, Lifetime: time.Minute, Value: []byte(value)})
+	l.memory.Put(key, []byte(value), 0, time.Minute, false)
+	l.Publish(Update{Kind: UpdateSession, Key: key, Left: time.Minute, Value: []byte(value)})
 }
 
 func TestPollersShareSessions(t *testing.T) {
@@ -137,8 +137,8 @@ func TestPollersShareSessions(t *testing.T) {
 				defer loops.Done()
 				for s := range each / 2 {
 					key := simKey(i*each + loop*each/2 + s)
-					p.memory.Put(key, []byte("session"), time.Minute, false)
-					for !p.Publish(Update{Kind: UpdateSession, Key: key, Lifetime: time.Minute, Value: []byte("session")}) {
+					p.memory.Put(key, []byte("session"), 0, time.Minute, false)
+					for !p.Publish(Update{Kind: UpdateSession, Key: key, Left: time.Minute, Value: []byte("session")}) {
 						time.Sleep(time.Millisecond) // the ring is full: a loop would go on without
 					}
 				}
@@ -157,8 +157,8 @@ func TestPollerAsks(t *testing.T) {
 	a, b := fleet[0], fleet[1]
 	a.make(simKey(1), "made at a")
 	answer := make(chan string, 1)
-	b.TryAsk(&Question{Key: simKey(1), Owner: a.node.o.ID.Short(), Answer: func(v []byte, _ time.Duration, ok bool) {
-		answer <- fmt.Sprint(string(v), ok)
+	b.TryAsk(&Question{Key: simKey(1), Owner: a.node.o.ID.Short(), Answer: func(r Reply) {
+		answer <- fmt.Sprint(string(r.Value), r.Verdict == Found)
 	}})
 	if got := <-answer; got != "made at atrue" {
 		t.Errorf("got %q", got)

@@ -52,7 +52,7 @@ func appendRecord(b []byte, u *Update) []byte {
 	}
 	b = append(b, byte(u.Kind))
 	b = append(b, u.Key[:]...)
-	b = appendDuration(b, u.Lifetime, time.Millisecond)
+	b = appendDuration(b, u.Left, time.Millisecond)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(u.Value)))
 	return append(b, u.Value...)
 }
@@ -66,7 +66,7 @@ func cutRecord(b []byte) (u Update, rest []byte, ok bool) {
 	if len(b) < end {
 		return Update{}, nil, false
 	}
-	u = Update{Kind: UpdateKind(b[0]), Key: Key(b[1:17]), Lifetime: parseDuration(b[17:21], time.Millisecond)}
+	u = Update{Kind: UpdateKind(b[0]), Key: Key(b[1:17]), Left: parseDuration(b[17:21], time.Millisecond)}
 	if end > recordHeaderLen {
 		u.Value = b[recordHeaderLen:end:end]
 	}

@@ -22,9 +22,9 @@ func TestLifetimeOnTheWire(t *testing.T) {
 		{math.MaxInt64, largest},
 		{math.MinInt64, 0},
 	} {
-		for u := range pack(Update{Kind: UpdateDelete, Lifetime: tt.lifetime}).All() {
-			if u.Lifetime != tt.want {
-				t.Errorf("%v came back as %v, want %v", tt.lifetime, u.Lifetime, tt.want)
+		for u := range pack(Update{Kind: UpdateDelete, Left: tt.lifetime}).All() {
+			if u.Left != tt.want {
+				t.Errorf("%v came back as %v, want %v", tt.lifetime, u.Left, tt.want)
 			}
 		}
 	}
@@ -101,13 +101,13 @@ func TestBatchPacker(t *testing.T) {
 func TestBatchPackerKeepsUpdates(t *testing.T) {
 	value := []byte("value")
 	p := NewBatchPacker(1000)
-	p.TryAdd(&Update{Kind: UpdateSession, Key: Key{1}, Lifetime: time.Second, Value: value})
-	p.TryAdd(&Update{Kind: UpdateDelete, Key: Key{2}, Lifetime: time.Minute})
-	p.TryAdd(&Update{Kind: UpdateSession, Key: Key{3}, Lifetime: time.Hour})
+	p.TryAdd(&Update{Kind: UpdateSession, Key: Key{1}, Left: time.Second, Value: value})
+	p.TryAdd(&Update{Kind: UpdateDelete, Key: Key{2}, Left: time.Minute})
+	p.TryAdd(&Update{Kind: UpdateSession, Key: Key{3}, Left: time.Hour})
 	clear(value) // the packer has a copy
 	got := ""
 	for u := range p.Records().All() {
-		got += fmt.Sprintf("%d %x %v %q; ", u.Kind, u.Key[0], u.Lifetime, u.Value)
+		got += fmt.Sprintf("%d %x %v %q; ", u.Kind, u.Key[0], u.Left, u.Value)
 	}
 	if want := `1 1 1s "value"; 2 2 1m0s ""; 1 3 1h0m0s ""; `; got != want {
 		t.Errorf("got %s\nwant %s", got, want)

@@ -55,7 +55,7 @@ func startMember(t *testing.T, listen, repeater netip.AddrPort) *livePoller {
 func (l *livePoller) requireSession(t *testing.T, key Key, value string) {
 	t.Helper()
 	nettest.Eventually(t, 10*time.Second, func() bool {
-		got, _, ok := l.memory.Find(nil, key)
+		got, _, _, ok := l.memory.Find(nil, key)
 		return ok && string(got) == value
 	}, "%q did not arrive", value)
 }
@@ -133,10 +133,10 @@ func TestRepeaterFleet(t *testing.T) {
 	}
 
 	// Asked for, since it was never pushed.
-	fleet[0].on(func() { fleet[0].memory.Put(simKey(7), []byte("a master secret to ask for"), time.Minute, false) })
+	fleet[0].on(func() { fleet[0].memory.Put(simKey(7), []byte("a master secret to ask for"), 0, time.Minute, false) })
 	answer := make(chan string, 1)
-	fleet[1].TryAsk(&Question{Key: simKey(7), Owner: fleet[0].node.o.ID.Short(), Answer: func(v []byte, _ time.Duration, ok bool) {
-		answer <- fmt.Sprint(string(v), ok)
+	fleet[1].TryAsk(&Question{Key: simKey(7), Owner: fleet[0].node.o.ID.Short(), Answer: func(r Reply) {
+		answer <- fmt.Sprint(string(r.Value), r.Verdict == Found)
 	}})
 	if got := <-answer; got != "a master secret to ask fortrue" {
 		t.Errorf("the answer is %q", got)

@@ -16,17 +16,21 @@ const (
 	UpdateSession UpdateKind = 1    // a session was made
 	UpdateDelete  UpdateKind = 2    // a session must not be resumed any more
 	UpdateAsk     UpdateKind = 0xff // never on the wire: a loop wants a session that it does not have
+	UpdateRelease UpdateKind = 0xfe // never on the wire: a loop gives a held session back
 )
 
 // An Update is what loops tell the poller and nodes tell each other about one
 // session.
 type Update struct {
-	Kind     UpdateKind
-	Key      Key
-	Lifetime time.Duration // what is left of it; whole milliseconds and at most 49 days on the wire
-	Value    []byte        // of a session; whose memory it is, the function that hands it over says
-	Made     time.Duration // by the poller's clock
-	Ask      *Question     // of an ask
+	Kind  UpdateKind
+	Key   Key
+	Age   time.Duration // since the full handshake
+	Left  time.Duration // to live; both whole milliseconds and at most 49 days on the wire
+	Value []byte        // of a session; whose memory it is, the function that hands it over says
+	Made  time.Duration // when Age and Left were true, by the poller's clock
+	Ask   *Question     // of an ask
+	Owner ShortID       // of a release: who holds the session
+	Hold  uint64
 }
 
 // ringValueLen is what each slot has room for without allocation: a session

@@ -12,7 +12,7 @@ import (
 )
 
 func session(key byte, value string) Update {
-	return Update{Kind: UpdateSession, Key: Key{key}, Lifetime: time.Minute, Value: []byte(value)}
+	return Update{Kind: UpdateSession, Key: Key{key}, Left: time.Minute, Value: []byte(value)}
 }
 
 // drain returns the values of at most limit updates.
@@ -46,11 +46,11 @@ func TestRingKeepsOrderThroughLaps(t *testing.T) {
 func TestRingCarriesEveryField(t *testing.T) {
 	r := NewRing(2)
 	value := []byte("value")
-	want := Update{Kind: UpdateAsk, Key: Key{1, 2, 3}, Lifetime: time.Hour, Value: value, Ask: new(Question)}
+	want := Update{Kind: UpdateAsk, Key: Key{1, 2, 3}, Left: time.Hour, Value: value, Ask: new(Question)}
 	r.TryPush(want)
 	value[0] = 'X' // the ring has a copy
 	r.Drain(1, func(u *Update) {
-		if u.Kind != want.Kind || u.Key != want.Key || u.Lifetime != want.Lifetime || u.Ask != want.Ask || string(u.Value) != "value" {
+		if u.Kind != want.Kind || u.Key != want.Key || u.Left != want.Left || u.Ask != want.Ask || string(u.Value) != "value" {
 			t.Errorf("got %+v, want %+v", *u, want)
 		}
 	})

@@ -13,15 +13,15 @@ type forgetfulMemory struct {
 	forgot bool
 }
 
-func (m *forgetfulMemory) Put(key Key, value []byte, lifetime time.Duration, pulled bool) {
+func (m *forgetfulMemory) Put(key Key, value []byte, age, left time.Duration, pulled bool) {
 	if !m.forgot || !strings.HasPrefix(string(value), "old") {
-		m.mapMemory.Put(key, value, lifetime, pulled)
+		m.mapMemory.Put(key, value, age, left, pulled)
 	}
 }
 
-func (m *forgetfulMemory) Forget(what ForgetScope, hash uint64, done func(int)) {
+func (m *forgetfulMemory) AddRule(r Rule, done func(int)) bool {
 	m.forgot = true
-	m.mapMemory.Forget(what, hash, done)
+	return m.mapMemory.AddRule(r, done)
 }
 
 // Copies of forgotten sessions that are under way, or come by repair, snapshot or
@@ -38,7 +38,6 @@ func TestForgetAgainstCopiesUnderWay(t *testing.T) {
 		s.nodes[i%4].publish(simKey(i), "old session")
 	}
 	var result *Forgetting
-	a.Node.memory.Forget(ForgetAll, 0, func(int) {})
 	a.Forget(a.clock(), ForgetAll, 0, func(f Forgetting) { result = &f })
 	a.tick()
 	s.run(2 * time.Second)

@@ -87,7 +87,7 @@ func TestBurstBeyondTheWindow(t *testing.T) {
 	}
 	a.publish(simKey(sessions), "session")
 	s.run(10 * time.Millisecond)
-	if _, _, ok := b.memory.Find(nil, simKey(sessions)); !ok {
+	if _, _, _, ok := b.memory.Find(nil, simKey(sessions)); !ok {
 		t.Error("what is made afterwards does not arrive")
 	}
 }
@@ -103,7 +103,7 @@ func TestAskUnderLoss(t *testing.T) {
 		{Pull, 0, 1},
 		{Pull, 0.05, 0.995},
 		{Pull, 0.2, 0.98},
-		{PushPull, 0.2, 0.995},
+		{Push, 0.2, 0.995},
 	}
 	for _, test := range tests {
 		t.Run(fmt.Sprintf("mode=%v/loss=%v", test.mode, test.loss), func(t *testing.T) {
@@ -147,8 +147,8 @@ func TestQuestionsAreBounded(t *testing.T) {
 	answers := 0
 	const asked = 3000
 	for i := range asked {
-		a.Ask(a.clock(), &Question{Key: simKey(i), Owner: b.o.ID.Short(), Answer: func(_ []byte, _ time.Duration, ok bool) {
-			if answers++; ok {
+		a.Ask(a.clock(), &Question{Key: simKey(i), Owner: b.o.ID.Short(), Answer: func(r Reply) {
+			if answers++; r.Verdict == Found {
 				t.Error("found at a dead node")
 			}
 		}})
@@ -177,7 +177,7 @@ func TestDeleteBeatsLateCopies(t *testing.T) {
 	a.publish(simKey(1), "session") // lost on its way to b
 	s.cut = nil
 	b.memory.Delete(simKey(1), time.Minute)
-	b.Publish(b.clock(), &Update{Kind: UpdateDelete, Key: simKey(1), Lifetime: time.Minute})
+	b.Publish(b.clock(), &Update{Kind: UpdateDelete, Key: simKey(1), Left: time.Minute})
 	b.Flush(b.clock())
 	b.tick()
 	s.run(2 * time.Second)
@@ -221,7 +221,7 @@ func TestManyJoin(t *testing.T) {
 	donor := s.nodes[0]
 	const sessions = 4000
 	for i := range sessions {
-		donor.memory.Put(simKey(i), []byte("old session of ordinary length"), time.Minute, false)
+		donor.memory.Put(simKey(i), []byte("old session of ordinary length"), 0, time.Minute, false)
 	}
 	s.loss = 0.05
 	// They hear the donor only, or some would join others that have nothing.
@@ -255,7 +255,7 @@ func TestJoinOutlivesDonor(t *testing.T) {
 	for _, n := range s.nodes {
 		n.o.SnapshotRate = 1 << 20
 		for i := range sessions {
-			n.memory.Put(simKey(i), []byte("old session of ordinary length"), time.Minute, false)
+			n.memory.Put(simKey(i), []byte("old session of ordinary length"), 0, time.Minute, false)
 		}
 	}
 	joined := s.add(nil)

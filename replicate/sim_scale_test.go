@@ -72,8 +72,8 @@ func scale(t *testing.T, nodes int, loss float64) {
 	value := string(make([]byte, len(benchSession.Value)))
 	made := 0
 	publish := func(n *simNode) {
-		n.memory.Put(simKey(made), []byte(value), time.Minute, false)
-		n.Publish(n.clock(), &Update{Kind: UpdateSession, Key: simKey(made), Lifetime: time.Minute, Value: []byte(value)})
+		n.memory.Put(simKey(made), []byte(value), 0, time.Minute, false)
+		n.Publish(n.clock(), &Update{Kind: UpdateSession, Key: simKey(made), Left: time.Minute, Value: []byte(value)})
 		made++
 	}
 	// Each node makes a session every 20 ms, in turn.

@@ -179,19 +179,19 @@ func (s *sim) run(d time.Duration) {
 
 // publish makes a session at n, as a loop and the poller would.
 func (n *simNode) publish(key Key, value string) {
-	n.memory.Put(key, []byte(value), time.Minute, false)
-	n.Publish(n.clock(), &Update{Kind: UpdateSession, Key: key, Lifetime: time.Minute, Value: []byte(value)})
+	n.memory.Put(key, []byte(value), 0, time.Minute, false)
+	n.Publish(n.clock(), &Update{Kind: UpdateSession, Key: key, Left: time.Minute, Value: []byte(value)})
 	n.Flush(n.clock())
 	n.tick()
 }
 
 // ask looks for a session as a handshake would and returns what it gets.
 func (n *simNode) ask(key Key, owner ShortID, within time.Duration) (value string, ok bool) {
-	if v, _, ok := n.memory.Find(nil, key); ok {
+	if v, _, _, ok := n.memory.Find(nil, key); ok {
 		return string(v), true
 	}
-	n.Ask(n.clock(), &Question{Key: key, Owner: owner, Answer: func(v []byte, _ time.Duration, found bool) {
-		value, ok = string(v), found
+	n.Ask(n.clock(), &Question{Key: key, Owner: owner, Answer: func(r Reply) {
+		value, ok = string(r.Value), r.Verdict == Found
 	}})
 	n.tick()
 	n.sim.run(within)
@@ -214,7 +214,7 @@ func newMapMemory() *mapMemory {
 	return &mapMemory{sessions: make(map[Key]string), deleted: make(map[Key]bool)}
 }
 
-func (m *mapMemory) Put(key Key, value []byte, _ time.Duration, _ bool) {
+func (m *mapMemory) Put(key Key, value []byte, _, _ time.Duration, _ bool) {
 	if m.deleted[key] {
 		return
 	}
@@ -224,22 +224,36 @@ func (m *mapMemory) Put(key Key, value []byte, _ time.Duration, _ bool) {
 	m.sessions[key] = string(value)
 }
 
-func (m *mapMemory) Find(dst []byte, key Key) ([]byte, time.Duration, bool) {
+func (m *mapMemory) Find(dst []byte, key Key) (_ []byte, age, left time.Duration, ok bool) {
 	v, ok := m.sessions[key]
-	return append(dst, v...), time.Minute, ok
+	return append(dst, v...), 0, time.Minute, ok
 }
+
+func (m *mapMemory) Hold(dst []byte, key Key) (_ []byte, age, left time.Duration, hold uint64, v Verdict) {
+	value, ok := m.sessions[key]
+	if !ok {
+		return dst, 0, 0, 0, Unknown
+	}
+	return append(dst, value...), 0, time.Minute, 1, Found
+}
+
+func (m *mapMemory) Release(Key, uint64) {}
+
+func (m *mapMemory) Rules(dst []Rule) []Rule { return dst }
+
+func (m *mapMemory) RulesDigest() uint64 { return 0 }
 
 func (m *mapMemory) Delete(key Key, _ time.Duration) {
 	m.deleted[key] = true
 	delete(m.sessions, key)
 }
 
-func (m *mapMemory) Scan(cursor uint64, visit func(Key, []byte, time.Duration)) uint64 {
+func (m *mapMemory) Scan(cursor uint64, visit func(Key, []byte, time.Duration, time.Duration)) uint64 {
 	cursor = min(cursor, uint64(len(m.order)))
 	end := min(cursor+200, uint64(len(m.order)))
 	for _, key := range m.order[cursor:end] {
 		if v, ok := m.sessions[key]; ok {
-			visit(key, []byte(v), time.Minute)
+			visit(key, []byte(v), 0, time.Minute)
 		}
 	}
 	if end == uint64(len(m.order)) {
@@ -248,13 +262,14 @@ func (m *mapMemory) Scan(cursor uint64, visit func(Key, []byte, time.Duration)) 
 	return end
 }
 
-func (m *mapMemory) Forget(what ForgetScope, _ uint64, done func(int)) {
+func (m *mapMemory) AddRule(r Rule, done func(int)) bool {
 	n := 0
-	if what == ForgetAll {
+	if r.What == ForgetAll {
 		n = len(m.sessions)
 		clear(m.sessions)
 	}
 	done(n)
+	return true
 }
 
 func (s *sim) requireIntroduced() {
@@ -328,8 +343,8 @@ func TestJoin(t *testing.T) {
 			s.run(3 * time.Second)
 			const sessions = 5000
 			for i := range sessions {
-				s.nodes[0].memory.Put(simKey(i), []byte("old session of ordinary length"), time.Minute, false)
-				s.nodes[1].memory.Put(simKey(i), []byte("old session of ordinary length"), time.Minute, false)
+				s.nodes[0].memory.Put(simKey(i), []byte("old session of ordinary length"), 0, time.Minute, false)
+				s.nodes[1].memory.Put(simKey(i), []byte("old session of ordinary length"), 0, time.Minute, false)
 			}
 			s.loss = loss
 			joined := s.add(nil)
@@ -377,7 +392,7 @@ func TestDelete(t *testing.T) {
 		n := s.nodes[i%4]
 		n.publish(simKey(i), "session")
 		n.memory.Delete(simKey(i), time.Minute)
-		n.Publish(n.clock(), &Update{Kind: UpdateDelete, Key: simKey(i), Lifetime: time.Minute})
+		n.Publish(n.clock(), &Update{Kind: UpdateDelete, Key: simKey(i), Left: time.Minute})
 		n.Flush(n.clock())
 		n.tick()
 	}
@@ -407,11 +422,11 @@ func TestForget(t *testing.T) {
 		t.Fatal("no result")
 	}
 	for _, other := range s.nodes[1:3] {
-		if got := result.Dropped[other.o.ID]; got != 100 {
+		if got := result.Dropped[other.o.ID.Short().String()]; got != 100 {
 			t.Errorf("a live node dropped %d sessions, want 100", got)
 		}
 	}
-	if len(result.Silent) != 1 || result.Silent[0] != s.nodes[3].o.ID {
+	if len(result.Silent) != 1 || result.Silent[0] != s.nodes[3].o.ID.Short().String() {
 		t.Errorf("silent: got %v, want the node that is down", result.Silent)
 	}
 }

@@ -159,8 +159,8 @@ func (n *Node) scan(d *donation, cursor uint64) {
 		d.parts = append(d.parts, append(Records(nil), packer.Records()...))
 		packer.Reset()
 	}
-	d.next = n.memory.Scan(cursor, func(key Key, value []byte, lifetime time.Duration) {
-		u := &Update{Kind: UpdateSession, Key: key, Lifetime: lifetime, Value: value}
+	d.next = n.memory.Scan(cursor, func(key Key, value []byte, age, left time.Duration) {
+		u := &Update{Kind: UpdateSession, Key: key, Age: age, Left: left, Value: value}
 		for !packer.TryAdd(u) {
 			add()
 		}

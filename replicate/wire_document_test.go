@@ -22,7 +22,7 @@ func TestWireDocument(t *testing.T) {
 	secret := testSecret(t, "a cluster secret for tests")
 	sender := ID(unhex(t, "000102030405060708090a0b0c0d0e0f"))
 	plaintext := Batch{Seq: 7, Made: 1_000_000, Records: pack(
-		Update{Kind: UpdateSession, Key: keyA, Lifetime: 5 * time.Minute, Value: []byte("state")},
+		Update{Kind: UpdateSession, Key: keyA, Left: 5 * time.Minute, Value: []byte("state")},
 	)}.Append(nil)
 	datagram := NewSealer(secret, sender).Seal(nil, plaintext)
 	want := hex.EncodeToString(plaintext) + hex.EncodeToString(datagram)

@@ -84,18 +84,19 @@ func (n *node) handleForget(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	result := forgetResult{Peers: map[string]int{}, Silent: []string{}}
-	here := make(chan int, 1)
-	n.sessions.Forget(what, hash, func(dropped int) { here <- dropped })
 	if n.poller != nil {
 		f := n.poller.Forget(what, hash)
-		for id, dropped := range f.Dropped {
-			result.Peers[id.Short().String()] = dropped
+		result.Here = f.Here
+		for name, dropped := range f.Dropped {
+			result.Peers[name] = dropped
 		}
-		for _, id := range f.Silent {
-			result.Silent = append(result.Silent, id.Short().String())
-		}
+		result.Silent = append(result.Silent, f.Silent...)
+	} else {
+		here := make(chan int, 1)
+		rule := replicate.Rule{What: what, Hash: hash, Left: n.sessions.lifetime}
+		n.sessions.AddRule(rule, func(dropped int) { here <- dropped })
+		result.Here = <-here
 	}
-	result.Here = <-here
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(result)
 }

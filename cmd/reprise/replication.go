@@ -65,7 +65,7 @@ func datagramSecrets(raw [][]byte) (list []replicate.Secret, err error) {
 }
 
 var modes = map[config.ReplicationMode]replicate.Mode{
-	config.ReplicatePushPull: replicate.PushPull, config.ReplicatePush: replicate.Push, config.ReplicatePull: replicate.Pull,
+	config.ReplicatePushPull: replicate.Push, config.ReplicatePush: replicate.Push, config.ReplicatePull: replicate.Pull,
 }
 
 // share connects the session memory with the other nodes and the stores.
@@ -108,6 +108,7 @@ func (n *node) share(raw [][]byte) error {
 			ID: n.id, Secrets: secrets, Mode: modes[r.Mode],
 			DatagramLen: r.DatagramSize, Heartbeat: r.Heartbeat, DeadAfter: r.DeadAfter,
 			LookupTimeout: c.Tuning.LookupTimeout, MaxQuestions: r.MaxLookups, SnapshotRate: r.JoinRate,
+			HoldFor: n.sessions.hold, KnownFor: n.sessions.lifetime,
 		}, peerMemory{n.sessions})
 	if err != nil {
 		return err

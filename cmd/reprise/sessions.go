@@ -91,9 +91,9 @@ func (s *sessions) Ask(l *tlsconn.Lookup) bool {
 	}
 	if s.pulls && s.poller.TryAsk(&replicate.Question{
 		Key: replicate.Key(l.Key), Owner: replicate.ShortID(l.Owner),
-		Answer: func(value []byte, lifetime time.Duration, ok bool) {
-			if ok && !s.forgotten(value, lifetime) {
-				s.answer(l, slices.Clone(value), lifetime, tlsconn.SourcePulled)
+		Answer: func(r replicate.Reply) {
+			if r.Verdict == replicate.Found && !s.forgotten(r.Value, r.Left) {
+				s.answer(l, slices.Clone(r.Value), r.Left, tlsconn.SourcePulled)
 			} else {
 				s.askStores(l, s.stores)
 			}
@@ -149,7 +149,7 @@ func (s *sessions) Save(key tlsconn.Key, session tlsconn.Session) {
 	s.cache.Put(key[:], session.State, uint8(tlsconn.SourceLocal), now, now+int64(session.Lifetime))
 	if s.poller != nil {
 		s.poller.Publish(replicate.Update{
-			Kind: replicate.UpdateSession, Key: replicate.Key(key), Lifetime: session.Lifetime, Value: session.State,
+			Kind: replicate.UpdateSession, Key: replicate.Key(key), Left: session.Lifetime, Value: session.State,
 		})
 	}
 	for _, st := range s.stores {
@@ -164,7 +164,7 @@ func (s *sessions) Release(key tlsconn.Key, hold int64) { s.cache.Release(key[:]
 func (s *sessions) Spend(key tlsconn.Key, lifetime time.Duration) {
 	s.Delete(replicate.Key(key), lifetime)
 	if s.poller != nil {
-		s.poller.Publish(replicate.Update{Kind: replicate.UpdateDelete, Key: replicate.Key(key), Lifetime: lifetime})
+		s.poller.Publish(replicate.Update{Kind: replicate.UpdateDelete, Key: replicate.Key(key), Left: lifetime})
 	}
 	for _, st := range s.stores {
 		st.Delete(key)
@@ -172,7 +172,7 @@ func (s *sessions) Spend(key tlsconn.Key, lifetime time.Duration) {
 }
 
 // Put implements replicate.Memory.
-func (s *sessions) Put(key replicate.Key, value []byte, lifetime time.Duration, pulled bool) {
+func (s *sessions) Put(key replicate.Key, value []byte, _, lifetime time.Duration, pulled bool) {
 	source := tlsconn.SourcePushed
 	if pulled {
 		source = tlsconn.SourcePulled
@@ -208,11 +208,35 @@ type peerMemory struct{ *sessions }
 
 // Find implements replicate.Memory. What a handshake here has reserved is given
 // to nobody else.
-func (m peerMemory) Find(dst []byte, key replicate.Key) ([]byte, time.Duration, bool) {
+func (m peerMemory) Find(dst []byte, key replicate.Key) (_ []byte, age, left time.Duration, ok bool) {
 	now := monotonic(time.Now())
 	value, entry, outcome := m.cache.Peek(dst, key[:], now)
-	return value, time.Duration(entry.Expires - now), outcome == cache.Hit
+	left = time.Duration(entry.Expires - now)
+	return value, max(m.lifetime-left, 0), left, outcome == cache.Hit
 }
+
+// Hold implements replicate.Memory.
+func (m peerMemory) Hold(dst []byte, key replicate.Key) (_ []byte, age, left time.Duration, hold uint64, v replicate.Verdict) {
+	now := monotonic(time.Now())
+	until := now + int64(m.hold)
+	value, entry, outcome := m.cache.Hold(dst, key[:], now, until)
+	left = time.Duration(entry.Expires - now)
+	return value, max(m.lifetime-left, 0), left, uint64(until), peerVerdicts[outcome]
+}
+
+var peerVerdicts = [...]replicate.Verdict{
+	cache.Hit: replicate.Found, cache.Unknown: replicate.Unknown, cache.Expired: replicate.Expired,
+	cache.Held: replicate.Held, cache.Spent: replicate.Spent,
+}
+
+// Release implements replicate.Memory.
+func (m peerMemory) Release(key replicate.Key, hold uint64) { m.cache.Release(key[:], int64(hold)) }
+
+// Rules implements replicate.Memory. They are not handed on yet.
+func (m peerMemory) Rules(dst []replicate.Rule) []replicate.Rule { return dst }
+
+// RulesDigest implements replicate.Memory.
+func (m peerMemory) RulesDigest() uint64 { return 0 }
 
 // Delete implements replicate.Memory.
 func (s *sessions) Delete(key replicate.Key, lifetime time.Duration) {
@@ -221,11 +245,12 @@ func (s *sessions) Delete(key replicate.Key, lifetime time.Duration) {
 }
 
 // Scan implements replicate.Memory.
-func (s *sessions) Scan(cursor uint64, visit func(replicate.Key, []byte, time.Duration)) uint64 {
+func (s *sessions) Scan(cursor uint64, visit func(key replicate.Key, value []byte, age, left time.Duration)) uint64 {
 	now := monotonic(time.Now())
 	return uint64(s.cache.Scan(cache.Cursor(cursor), now, func(key, value []byte, e cache.Entry) {
 		if len(key) == len(replicate.Key{}) {
-			visit(replicate.Key(key), value, time.Duration(e.Expires-now))
+			left := time.Duration(e.Expires - now)
+			visit(replicate.Key(key), value, max(s.lifetime-left, 0), left)
 		}
 	}))
 }
@@ -245,14 +270,14 @@ func (r *forgetRule) contextHash() *uint64 {
 	return nil
 }
 
-// Forget implements replicate.Memory. It walks the cache on a goroutine of its
+// AddRule implements replicate.Memory. It walks the cache on a goroutine of its
 // own, a segment at a time.
-func (s *sessions) Forget(what replicate.ForgetScope, hash uint64, done func(dropped int)) {
-	if what > replicate.ForgetContext {
+func (s *sessions) AddRule(rule replicate.Rule, done func(dropped int)) bool {
+	if rule.What > replicate.ForgetContext {
 		done(0) // of a later version
-		return
+		return false
 	}
-	r := forgetRule{what, hash, monotonic(time.Now())}
+	r := forgetRule{rule.What, rule.Hash, monotonic(time.Now()) - int64(rule.Age)}
 	s.addRule(r)
 	go func() {
 		dropped := 0
@@ -268,6 +293,7 @@ func (s *sessions) Forget(what replicate.ForgetScope, hash uint64, done func(dro
 		}
 		done(dropped)
 	}()
+	return true
 }
 
 // addRule puts a rule in force, and drops those that no session is old enough for.
