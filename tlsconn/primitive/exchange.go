@@ -84,7 +84,9 @@ func (x *Exchange) respondHybrid(dst, client []byte) (share, secret []byte, err 
 	return dst, x.secret[:], nil
 }
 
-func (x *Exchange) respondNIST(dst []byte, g Group, client []byte) (share, secret []byte, err error) {
+func (x *Exchange) respondNIST(
+	dst []byte, g Group, client []byte,
+) (share, secret []byte, err error) {
 	curve := nistCurve(g)
 	peer, err := curve.NewPublicKey(client)
 	if err != nil {

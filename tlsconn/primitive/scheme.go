@@ -51,7 +51,9 @@ var (
 	VerifySchemes13 = []Scheme{
 		ECDSASHA256, PSSSHA256, Ed25519, ECDSASHA384, PSSSHA384, ECDSASHA512, PSSSHA512,
 	}
-	VerifySchemes12    = slices.Concat(VerifySchemes13, []Scheme{PKCS1SHA256, PKCS1SHA384, PKCS1SHA512})
+	VerifySchemes12 = slices.Concat(VerifySchemes13, []Scheme{
+		PKCS1SHA256, PKCS1SHA384, PKCS1SHA512,
+	})
 	CertificateSchemes = VerifySchemes12
 )
 
@@ -103,7 +105,7 @@ var (
 	schemesP384    = []Scheme{ECDSASHA384, ECDSASHA256, ECDSASHA512}
 	schemesP521    = []Scheme{ECDSASHA512, ECDSASHA384, ECDSASHA256}
 	schemesRSA13   = []Scheme{PSSSHA256, PSSSHA384, PSSSHA512}
-	schemesRSA12   = []Scheme{PSSSHA256, PSSSHA384, PSSSHA512, PKCS1SHA256, PKCS1SHA384, PKCS1SHA512}
+	schemesRSA12   = slices.Concat(schemesRSA13, []Scheme{PKCS1SHA256, PKCS1SHA384, PKCS1SHA512})
 )
 
 // SchemesFor returns the schemes that the key signs by in that version of TLS, in
@@ -126,10 +128,11 @@ func SchemesFor(pub crypto.PublicKey, tls13 bool) []Scheme {
 		if tls13 {
 			schemes = schemesRSA13
 		}
-		if !slices.ContainsFunc(schemes, func(s Scheme) bool { return !fitsRSA(k, s) }) {
+		tooLong := func(s Scheme) bool { return !fitsRSA(k, s) }
+		if !slices.ContainsFunc(schemes, tooLong) {
 			return schemes
 		}
-		return slices.DeleteFunc(slices.Clone(schemes), func(s Scheme) bool { return !fitsRSA(k, s) })
+		return slices.DeleteFunc(slices.Clone(schemes), tooLong)
 	}
 	return nil
 }

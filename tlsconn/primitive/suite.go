@@ -11,7 +11,7 @@ type Suite struct {
 	AEAD        AEAD
 	Hash        Hash
 	TLS13       bool
-	ECDSA       bool // TLS 1.2: for keys of ECDSA and Ed25519 (RFC 8422, Section 2.2), otherwise RSA
+	ECDSA       bool // TLS 1.2: for ECDSA and Ed25519 keys (RFC 8422, Section 2.2), not RSA
 }
 
 // The suites spoken here: (EC)DHE with an AEAD.

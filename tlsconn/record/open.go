@@ -13,7 +13,9 @@ import (
 // is returned as it is, without a copy. The header's version is for the caller to
 // check.
 //
-// After a fault the connection is to be ended: nothing can be opened after it.
+// A fault ends a connection, with one exception: BadMAC leaves the Half as it was,
+// so that records of early data can be tried and skipped (RFC 8446, Section
+// 4.2.10). The bytes of the fragment are lost then if it was opened in place.
 func (h *Half) Open(s *Scratch, dst, header, fragment []byte) (t Type, plain []byte, f Fault) {
 	switch {
 	case h.suite == nil:

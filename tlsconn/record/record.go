@@ -33,7 +33,7 @@ const (
 	None       Fault = iota
 	Overflow         // too long: record_overflow
 	BadMAC           // does not open: bad_record_mac
-	Unexpected       // a type that has no place there, or nothing where something has to be: unexpected_message
+	Unexpected       // of a type that has no place there, or empty: unexpected_message
 )
 
 // String returns the name of the alert.
