@@ -21,6 +21,8 @@ type Config struct {
 	AccessLog AccessLog
 	// MinVersion is the oldest TLS version offered: tls.VersionTLS12 or tls.VersionTLS13.
 	MinVersion uint16
+	// TLSEngine is what speaks TLS.
+	TLSEngine TLSEngine
 	// Caches holds every named cache, in the order written; a legacy `cache = N` comes first.
 	Caches []Cache
 	// SessionCache names the member of Caches that keeps TLS sessions; empty means that no session is ever resumed.
@@ -31,6 +33,8 @@ type Config struct {
 	SessionTimeout time.Duration
 	// SingleUse lets each session be resumed at most once.
 	SingleUse bool
+	// SessionTickets is how many sessions a client gets with a full handshake, where TLS and TLSEngine allow it.
+	SessionTickets int
 	// ClusterSecretFiles are files with the secrets of the fleet, which ReadSecret has accepted: the first seals, what the
 	// others sealed is still opened. None means that the secret comes from a listener's key.
 	ClusterSecretFiles []string
@@ -70,6 +74,12 @@ type Config struct {
 
 // PoolOf returns what stands behind the listeners of r.
 func (c *Config) PoolOf(r Router) *Pool { return &c.Pools[r] }
+
+// TLSEngine names what speaks TLS. It reads as an operator writes it.
+type TLSEngine string
+
+// StandardEngine is Go's standard library.
+const StandardEngine TLSEngine = "standard"
 
 // Cache is a named cache.
 type Cache struct {

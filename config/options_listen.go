@@ -64,6 +64,11 @@ var listenOptions = []option{
 			named("1.2", uint16(tls.VersionTLS12)), named("1.3", uint16(tls.VersionTLS13))),
 	},
 	{
+		name: "tls-engine", group: groupListen, form: "NAME", byDefault: string(StandardEngine),
+		help: "what speaks TLS: standard is Go's standard library. All nodes of a fleet must use the same, or clients that change nodes do not resume",
+		set:  choice(func(c *Config) *TLSEngine { return &c.TLSEngine }, named("standard", StandardEngine)),
+	},
+	{
 		name: "master", group: groupListen, form: boolForm, byDefault: "true", optional: true,
 		help: "read for uWSGI's sake; there is one process, which does what uWSGI's master does",
 		set:  boolean(func(*Config) *bool { return new(bool) }),

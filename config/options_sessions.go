@@ -46,6 +46,12 @@ var sessionOptions = []option{
 		help: "let each session be resumed only once, so that observers cannot link connections by it",
 		set:  boolean(func(c *Config) *bool { return &c.SingleUse }),
 	},
+	{
+		name: "ssl-sessions-tickets", group: groupSessions, form: "N", byDefault: "2",
+		help: "sessions that a client gets with a full handshake of TLS 1.3, to resume as many connections at once without being recognised " +
+			"by the same one twice. tls-engine = standard gives one",
+		set: integer(1, 8, func(c *Config) *int { return &c.SessionTickets }),
+	},
 	sessionContext("https-session-context", HTTPRouter),
 	sessionContext("sslrouter-session-context", SSLRouter),
 }

@@ -15,7 +15,7 @@ type Access struct {
 	Start    time.Time
 	Client   netip.AddrPort // the zero AddrPort for one at a unix socket
 	Listener *Listener
-	TLS      *tlsconn.Conn  // nil without TLS, or if the handshake has failed
+	TLS      tlsconn.Conn   // nil without TLS, or if the handshake has failed
 	Request  *http1.Request // nil for a connection, and for what was no request
 	Status   int            // of the response, 0 if there was none
 	Backend  *backend.Node  // nil if there was none

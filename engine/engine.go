@@ -56,7 +56,7 @@ type Listener struct {
 	Network, Address string // "tcp" with a numeric host, or "unix" with a path
 	// TLS makes the server of one loop, whose clock it is given; nil takes
 	// connections without TLS.
-	TLS func(now func() time.Time) (*tlsconn.Server, error)
+	TLS func(now func() time.Time) (tlsconn.Server, error)
 	// HTTP routes requests; nil relays bytes as they are.
 	HTTP     *HTTP
 	Backends *backend.Pool // may be nil if HTTP answers all by itself
@@ -127,7 +127,7 @@ func (e *Engine) listen(o *Options, ln Listener) error {
 	}
 	shared := -1
 	for _, l := range e.loops {
-		var tls *tlsconn.Server
+		var tls tlsconn.Server
 		if ln.TLS != nil {
 			var err error
 			if tls, err = ln.TLS(l.clock); err != nil {
@@ -188,8 +188,8 @@ func listenError(address string, err error) error {
 // Renew gives a listener, by its place in New, other certificates, keys and
 // policies. Connections that exist keep what they began with; new ones begin with
 // the new. It may be called while the engine runs; an error changes nothing.
-func (e *Engine) Renew(i int, tls func(now func() time.Time) (*tlsconn.Server, error)) error {
-	servers := make([]*tlsconn.Server, len(e.loops))
+func (e *Engine) Renew(i int, tls func(now func() time.Time) (tlsconn.Server, error)) error {
+	servers := make([]tlsconn.Server, len(e.loops))
 	for j, l := range e.loops {
 		var err error
 		if servers[j], err = tls(l.clock); err != nil {

@@ -16,6 +16,7 @@ import (
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 	"reprise/tlsconn"
+	"reprise/tlsconn/standard"
 )
 
 // testOptions are small, so that limits and watermarks are met.
@@ -60,8 +61,8 @@ func startListener(t *testing.T, o Options, ln Listener, secure bool) (*Engine, 
 		if err != nil {
 			t.Fatal(err)
 		}
-		ln.TLS = func(now func() time.Time) (*tlsconn.Server, error) {
-			return tlsconn.NewServer(tlsconn.Config{Certificates: certs, Now: now})
+		ln.TLS = func(now func() time.Time) (tlsconn.Server, error) {
+			return standard.New(tlsconn.Config{Certificates: certs, Now: now})
 		}
 	}
 	e, err := New(o, []Listener{ln})

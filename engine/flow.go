@@ -30,7 +30,7 @@ type flow struct {
 	client     side
 	clientDone bool           // the client has said all: close_notify, or FIN without TLS
 	peer       netip.AddrPort // who the client is, by its PROXY header if it sent one
-	tls        *tlsconn.Conn  // nil without TLS
+	tls        tlsconn.Conn   // nil without TLS
 	prefix     *proxy.Header  // what the client's proxy told, nil if nothing
 	early      queue          // the beginning of such a header
 
@@ -168,7 +168,7 @@ func (f *flow) handshakeStep(out []byte) {
 		return
 	}
 	switch f.tls.State() {
-	case tlsconn.ExpectHandshakeBytes, tlsconn.AwaitSignature:
+	case tlsconn.ExpectHandshakeBytes, tlsconn.AwaitSignature, tlsconn.AwaitVerify:
 	case tlsconn.AwaitSession:
 		f.lookup = l.tick + ticks(l.o.LookupTimeout)
 	case tlsconn.Failed:

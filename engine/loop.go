@@ -104,8 +104,8 @@ type listener struct {
 	loop    *loop
 	fd      int
 	port    int
-	tls     *tlsconn.Server // nil without TLS
-	counts  *tlsconn.Server // the first one, which all later ones count with
+	tls     tlsconn.Server // nil without TLS
+	counts  tlsconn.Server // the first one, which all later ones count with
 	cursor  backend.Cursor
 	waiting waitingList // flows that wait for a backend with room
 	paused  bool        // connections wait in the backlog until others end

@@ -12,6 +12,7 @@ import (
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 	"reprise/tlsconn"
+	"reprise/tlsconn/standard"
 )
 
 // Who does not read a request is to blame for the time it takes.
@@ -40,8 +41,8 @@ func TestPlainConnectionEvictsNoHandshake(t *testing.T) {
 	o.MaxHandshakes = 1
 	plain := Listener{Network: "tcp", Address: "127.0.0.1:0", Backends: newPool(t, backend.TCP, echo.Addr), ConnectTimeout: time.Second, IdleTimeout: time.Minute}
 	secure := plain
-	secure.TLS = func(now func() time.Time) (*tlsconn.Server, error) {
-		return tlsconn.NewServer(tlsconn.Config{Certificates: certs, Now: now})
+	secure.TLS = func(now func() time.Time) (tlsconn.Server, error) {
+		return standard.New(tlsconn.Config{Certificates: certs, Now: now})
 	}
 	e, err := New(o, []Listener{plain, secure})
 	if err != nil {

@@ -46,61 +46,36 @@ func NewCertificates(list []Certificate) (*Certificates, error) {
 	return c, nil
 }
 
-// boundCertificates are the certificates with the keys of one server.
-type boundCertificates struct {
-	byName   map[string][]*tls.Certificate
-	fallback []*tls.Certificate
-}
+// List returns the certificates, names in lower case without a dot at the end.
+// It must not be changed.
+func (c *Certificates) List() []Certificate { return c.list }
 
-func (c *Certificates) bind(s *Server) *boundCertificates {
-	b := &boundCertificates{byName: make(map[string][]*tls.Certificate)}
-	for _, cert := range c.list {
-		bound := cert.TLS
-		bound.PrivateKey = s.offload(bound.PrivateKey)
-		b.byName[cert.Name] = append(b.byName[cert.Name], &bound)
-	}
-	b.fallback = b.byName[""]
-	if b.fallback == nil {
-		b.fallback = b.byName[c.list[0].Name]
-	}
-	return b
-}
-
-// get implements tls.Config.GetCertificate.
-func (b *boundCertificates) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	candidates := b.forName(hello.ServerName)
-	if len(candidates) > 1 {
-		abilities := *hello
-		abilities.ServerName = "" // it has chosen already, and need not be in the certificate
-		for _, cert := range candidates {
-			if abilities.SupportsCertificate(cert) == nil {
-				return cert, nil
-			}
+// Default returns the name whose certificates serve clients that name nothing or
+// nothing known.
+func (c *Certificates) Default() string {
+	for i := range c.list {
+		if c.list[i].Name == "" {
+			return ""
 		}
 	}
-	// Let crypto/tls find out in which way it does not fit, and say so.
-	return candidates[0], nil
+	return c.list[0].Name
 }
 
-func (b *boundCertificates) forName(name string) []*tls.Certificate {
-	if certs, ok := forName(b.byName, name); ok && name != "" {
-		return certs
-	}
-	return b.fallback
-}
+// Names has something for each server name, as certificates write it.
+type Names[T any] map[string]T
 
-// forName finds what is kept for a server name: its own entry, else that of the
+// Find returns what is kept for a server name: its own entry, else that of the
 // wildcard that covers it.
-func forName[T any](byName map[string]T, name string) (found T, ok bool) {
-	if len(byName) == 0 {
+func (n Names[T]) Find(name string) (found T, ok bool) {
+	if len(n) == 0 {
 		return found, false
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	if found, ok = byName[name]; ok {
+	if found, ok = n[name]; ok {
 		return found, true
 	}
 	if _, parent, cut := strings.Cut(name, "."); cut {
-		found, ok = byName["*."+parent]
+		found, ok = n["*."+parent]
 	}
 	return found, ok
 }

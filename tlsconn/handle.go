@@ -2,22 +2,24 @@ package tlsconn
 
 import (
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
-	"time"
 )
 
+// HandleLen is the length of a handle in wire form, the most that a session ID
+// of TLS 1.2 may have (RFC 5246, Section 7.4.1.2).
+const HandleLen = 32
+
 const (
-	handleVersion = 1
-	handleLen     = 42
-	handleBodyLen = 26 // what the tag covers
-	handleTagLen  = handleLen - handleBodyLen
+	handleVersion  = 2 << 5 // in the high bits of the first byte; version 1 had 42 bytes
+	handleKeyMask  = 1<<5 - 1
+	handleOwnerAt  = 1
+	handleRandomAt = handleOwnerAt + len(NodeID{})
+	handleTagAt    = handleRandomAt + len(Key{}) // what the tag covers ends here
+	handleTagLen   = HandleLen - handleTagAt
 
 	// minSecretLen is what a cluster secret must at least have. An empty or
 	// guessable key would be a skeleton key to every session (GnuTLS
@@ -32,11 +34,17 @@ type NodeID [4]byte
 // Key names a session in the store: random, and told to nobody but the client.
 type Key [16]byte
 
-// A Handle is what a client holds as its ticket, parsed.
+// NewKey returns a fresh random session key.
+func NewKey() (k Key) {
+	// crypto/rand.Read never fails (it crashes the program instead).
+	_, _ = rand.Read(k[:])
+	return k
+}
+
+// A Handle is what a client holds as its session ID or ticket, parsed.
 type Handle struct {
-	Owner   NodeID
-	Expires time.Time // by the owner's clock, whole seconds
-	Key     Key
+	Owner NodeID
+	Key   Key
 }
 
 // HandleKeys authenticates handles under keys derived from cluster secrets. It
@@ -49,7 +57,7 @@ type HandleKeys struct {
 
 type handleKey struct {
 	id     byte
-	secret []byte
+	secret [sha256.Size]byte
 }
 
 // NewHandleKeys derives the keys from cluster secrets: the first makes new
@@ -64,73 +72,83 @@ func NewHandleKeys(secrets ...[]byte) (*HandleKeys, error) {
 		if len(secret) < minSecretLen {
 			return nil, fmt.Errorf("tlsconn: cluster secret %d has %d bytes, at least %d are needed", i+1, len(secret), minSecretLen)
 		}
-		derived, err := hkdf.Key(sha256.New, secret, nil, "reprise session handle v1", 33)
+		derived, err := hkdf.Key(sha256.New, secret, nil, "reprise session handle v2", sha256.Size+1)
 		if err != nil {
 			return nil, fmt.Errorf("tlsconn: deriving the handle key: %w", err)
 		}
 		// The id is derived too, so that nodes agree on it without a
-		// convention; it is not secret.
-		k.live = append(k.live, handleKey{id: derived[32], secret: derived[:32]})
+		// convention; it is not secret, and two keys may share one.
+		key := handleKey{id: derived[sha256.Size] & handleKeyMask}
+		copy(key.secret[:], derived)
+		clear(derived)
+		k.live = append(k.live, key)
 	}
 	return k, nil
 }
 
-// A handleSealer makes and opens handles; it belongs to one goroutine because
-// it keeps its HMAC states.
-type handleSealer struct {
-	ids  []byte
-	macs []hash.Hash
-	sum  [sha256.Size]byte
+// A Sealer makes and opens handles; it belongs to one goroutine because it
+// computes in arrays of its own.
+type Sealer struct{ keys []handleMAC }
+
+// handleMAC is HMAC-SHA-256 (RFC 2104) for messages of one length, with the key
+// in place: strangers may make a node compute it as often as they like, so it
+// is two calls of Sum256 and no allocation.
+type handleMAC struct {
+	id    byte
+	inner [sha256.BlockSize + handleTagAt]byte // key xor ipad, message
+	outer [sha256.BlockSize + sha256.Size]byte // key xor opad, inner hash
 }
 
-func (k *HandleKeys) sealer() *handleSealer {
-	s := new(handleSealer)
-	for _, key := range k.live {
-		s.ids = append(s.ids, key.id)
-		s.macs = append(s.macs, hmac.New(sha256.New, key.secret))
+// Sealer returns a sealer for one goroutine.
+func (k *HandleKeys) Sealer() *Sealer {
+	s := &Sealer{keys: make([]handleMAC, len(k.live))}
+	for i := range k.live {
+		m := &s.keys[i]
+		m.id = k.live[i].id
+		copy(m.inner[:], k.live[i].secret[:])
+		copy(m.outer[:], k.live[i].secret[:])
+		for j := range sha256.BlockSize {
+			m.inner[j] ^= 0x36
+			m.outer[j] ^= 0x5c
+		}
 	}
 	return s
 }
 
-// newKey returns a fresh random session key.
-func newKey() (k Key) {
-	// crypto/rand.Read never fails (it crashes the program instead).
-	_, _ = rand.Read(k[:])
-	return k
+// tag returns the whole MAC of the first handleTagAt bytes of a handle.
+func (m *handleMAC) tag(handle []byte) [sha256.Size]byte {
+	copy(m.inner[sha256.BlockSize:], handle[:handleTagAt])
+	sum := sha256.Sum256(m.inner[:])
+	copy(m.outer[sha256.BlockSize:], sum[:])
+	return sha256.Sum256(m.outer[:])
 }
 
-// append appends h in wire form to b.
-func (s *handleSealer) append(b []byte, h Handle) []byte {
+// Append appends h in wire form to b.
+func (s *Sealer) Append(b []byte, h Handle) []byte {
 	start := len(b)
-	b = append(b, handleVersion, s.ids[0])
+	b = append(b, handleVersion|s.keys[0].id)
 	b = append(b, h.Owner[:]...)
-	b = binary.BigEndian.AppendUint32(b, uint32(max(0, h.Expires.Unix())))
 	b = append(b, h.Key[:]...)
-	return append(b, s.tag(s.macs[0], b[start:])...)
+	tag := s.keys[0].tag(b[start:])
+	return append(b, tag[:handleTagLen]...)
 }
 
-// open parses and authenticates a handle; ok is false for anything this fleet
+// Open parses and authenticates a handle; ok is false for anything this fleet
 // has not made.
-func (s *handleSealer) open(b []byte) (h Handle, ok bool) {
-	if len(b) != handleLen || b[0] != handleVersion {
+func (s *Sealer) Open(b []byte) (h Handle, ok bool) {
+	if len(b) != HandleLen || b[0]&^handleKeyMask != handleVersion {
 		return Handle{}, false
 	}
-	for i, id := range s.ids {
-		if id != b[1] {
+	for i := range s.keys {
+		if s.keys[i].id != b[0]&handleKeyMask {
 			continue
 		}
-		if subtle.ConstantTimeCompare(b[handleBodyLen:], s.tag(s.macs[i], b[:handleBodyLen])) == 1 {
-			copy(h.Owner[:], b[2:])
-			h.Expires = time.Unix(int64(binary.BigEndian.Uint32(b[6:])), 0)
-			copy(h.Key[:], b[10:])
+		tag := s.keys[i].tag(b)
+		if subtle.ConstantTimeCompare(b[handleTagAt:], tag[:handleTagLen]) == 1 {
+			copy(h.Owner[:], b[handleOwnerAt:])
+			copy(h.Key[:], b[handleRandomAt:])
 			return h, true
 		}
 	}
 	return Handle{}, false
-}
-
-func (s *handleSealer) tag(mac hash.Hash, body []byte) []byte {
-	mac.Reset()
-	mac.Write(body)
-	return mac.Sum(s.sum[:0])[:handleTagLen]
 }

@@ -1,17 +1,16 @@
 package tlsconn
 
-import (
-	"crypto/tls"
-	"crypto/x509"
-)
+import "crypto/tls"
 
 // Info describes a connection whose handshake is complete.
 type Info struct {
 	Version     uint16 // as on the wire, 0x0304 is TLS 1.3
 	CipherSuite uint16
+	Group       uint16 // of the key exchange, 0 if there was none
 	ServerName  string // what the client asked for (SNI), "" if nothing
 	ALPN        string // negotiated protocol, "" if none
 	Outcome     Outcome
+	ByID        bool   // resumed by a session ID of TLS 1.2, not by a ticket
 	Owner       NodeID // who made the session that is used: this node, unless another's was resumed
 }
 
@@ -52,8 +51,3 @@ var openSSLNames = map[uint16]string{
 	tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA:            "ECDHE-RSA-AES128-SHA",
 	tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA:            "ECDHE-RSA-AES256-SHA",
 }
-
-// ClientCertificate returns the certificate by which the client was verified, in
-// this handshake or in the one that made the session; nil if it has none. It may
-// be shared with other connections.
-func (c *Conn) ClientCertificate() *x509.Certificate { return c.clientCert }

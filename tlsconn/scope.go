@@ -1,28 +1,25 @@
 package tlsconn
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/binary"
 	"slices"
 	"strings"
 )
 
-// A scope says under which policy a session may be resumed. It is sealed into
-// the session; a connection resumes only a session with an equal scope. Without
-// it a session made at one virtual host, or without a client certificate, would
-// open another that asks for more (nginx CVE-2014-3616 and CVE-2025-23419, h2o
-// CVE-2023-41337, Go CVE-2025-68121).
+// A Scope says under which policy a session may be resumed. It is part of the
+// session's state; a connection resumes only a session with an equal scope.
+// Without it a session made at one virtual host, or without a client
+// certificate, would open another that asks for more (nginx CVE-2014-3616 and
+// CVE-2025-23419, h2o CVE-2023-41337, Go CVE-2025-68121).
 //
-// Wire form, an entry of SessionState.Extra:
+// Wire form, in a state at an offset its codec knows:
 //
 //	offset  length  field
-//	     0       4  "RPS" 0x01, which marks the entry as ours
-//	     4      16  SHA-256 over all parts, truncated: this decides
-//	    20       8  two bytes of each part's own hash, in the order of
+//	     0      16  SHA-256 over all parts, truncated: this decides
+//	    16       8  two bytes of each part's own hash, in the order of
 //	                scopePart: these only say which part differed
-type scope struct {
+type Scope struct {
 	all   [16]byte
 	hints [scopeParts][2]byte
 }
@@ -32,24 +29,28 @@ type scopePart uint8
 const (
 	scopeContext scopePart = iota // session context
 	scopePolicy                   // versions, cipher suites
-	scopeClient                   // client certificates: asked for or not, by which CAs, which CRL
+	scopeClient                   // client certificates: asked for or not, by which CAs
 	scopeName                     // server name the client asked for (SNI)
 	scopeParts
 )
 
-var scopeMarker = []byte("RPS\x01")
+// ScopeLen is the length of a scope in wire form.
+const ScopeLen = 16 + 2*int(scopeParts)
 
-const scopeLen = 4 + 16 + 2*int(scopeParts)
+// PolicyScope is what the scopes of all connections under one policy share.
+type PolicyScope struct {
+	parts [scopeParts][sha256.Size]byte // but for scopeName
+}
 
-// serverScope hashes what is the same for all connections under a policy.
-func serverScope(c *Config, p *Policy) (parts [scopeParts][]byte) {
-	parts[scopeContext] = hashStrings(c.Context)
+// NewPolicyScope hashes what is the same for all connections under p.
+func NewPolicyScope(c *Config, p *Policy) (s PolicyScope) {
+	s.parts[scopeContext] = hashStrings(c.Context)
 
-	policy := binary.BigEndian.AppendUint16(nil, c.minVersion())
+	policy := binary.BigEndian.AppendUint16(nil, c.MinVersion)
 	for _, suite := range p.CipherSuites {
 		policy = binary.BigEndian.AppendUint16(policy, suite)
 	}
-	parts[scopePolicy] = hashStrings(string(policy))
+	s.parts[scopePolicy] = hashStrings(string(policy))
 
 	client := []string{string(rune('0' + p.ClientAuth))}
 	if p.ClientAuth != NoClientCert {
@@ -60,42 +61,53 @@ func serverScope(c *Config, p *Policy) (parts [scopeParts][]byte) {
 		slices.Sort(subjects) // the order in a CA file means nothing
 		client = append(client, subjects...)
 	}
-	parts[scopeClient] = hashStrings(client...)
-	return parts
-}
-
-// scopeFor completes a host's parts with the name a client asked for.
-func scopeFor(parts [scopeParts][]byte, serverName string) (s scope) {
-	parts[scopeName] = hashName(serverName)
-	h := sha256.New()
-	for i, part := range parts {
-		h.Write(part)
-		copy(s.hints[i][:], part)
-	}
-	var sum [sha256.Size]byte
-	copy(s.all[:], h.Sum(sum[:0]))
+	s.parts[scopeClient] = hashStrings(client...)
 	return s
 }
 
+// ContextHash is that of the session context, as ContextHash makes it.
+func (p *PolicyScope) ContextHash() uint64 {
+	return binary.BigEndian.Uint64(p.parts[scopeContext][:])
+}
+
+// For returns the scope of connections that ask for serverName, and its NameHash.
+func (p *PolicyScope) For(serverName string) (s Scope, nameHash uint64) {
+	name := hashName(serverName)
+	var all [int(scopeParts) * sha256.Size]byte
+	for i := range p.parts {
+		part := &p.parts[i]
+		if scopePart(i) == scopeName {
+			part = &name
+		}
+		copy(all[i*sha256.Size:], part[:])
+		copy(s.hints[i][:], part[:])
+	}
+	sum := sha256.Sum256(all[:])
+	copy(s.all[:], sum[:])
+	return s, binary.BigEndian.Uint64(name[:])
+}
+
 // hashName hashes a server name. Host names compare without regard to case
-// (RFC 6066, Section 3).
-func hashName(serverName string) []byte { return hashStrings(strings.ToLower(serverName)) }
+// (RFC 6066, Section 3), and a dot at the end, which some clients send, means
+// nothing.
+func hashName(serverName string) [sha256.Size]byte {
+	return hashStrings(strings.ToLower(strings.TrimSuffix(serverName, ".")))
+}
 
 // hashStrings hashes a list so that no two different lists hash alike by
 // moving a boundary.
-func hashStrings(list ...string) []byte {
-	h := sha256.New()
+func hashStrings(list ...string) (sum [sha256.Size]byte) {
+	var room [8 + 256]byte // a server name's length is bounded by 255
+	b := room[:0]
 	for _, s := range list {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-		h.Write(n[:])
-		h.Write([]byte(s))
+		b = binary.BigEndian.AppendUint64(b, uint64(len(s)))
+		b = append(b, s...)
 	}
-	return h.Sum(nil)
+	return sha256.Sum256(b)
 }
 
-func (s *scope) append(b []byte) []byte {
-	b = append(b, scopeMarker...)
+// Append appends s in wire form to b.
+func (s *Scope) Append(b []byte) []byte {
 	b = append(b, s.all[:]...)
 	for _, hint := range s.hints {
 		b = append(b, hint[:]...)
@@ -103,23 +115,21 @@ func (s *scope) append(b []byte) []byte {
 	return b
 }
 
-// parseScope finds our entry among a session's Extra.
-func parseScope(extra [][]byte) (s scope, ok bool) {
-	for _, e := range extra {
-		if len(e) == scopeLen && bytes.HasPrefix(e, scopeMarker) {
-			copy(s.all[:], e[4:])
-			for i := range s.hints {
-				copy(s.hints[i][:], e[20+2*i:])
-			}
-			return s, true
-		}
+// ParseScope takes a scope from the front of b and returns what follows.
+func ParseScope(b []byte) (s Scope, rest []byte, ok bool) {
+	if len(b) < ScopeLen {
+		return Scope{}, nil, false
 	}
-	return scope{}, false
+	copy(s.all[:], b)
+	for i := range s.hints {
+		copy(s.hints[i][:], b[16+2*i:])
+	}
+	return s, b[ScopeLen:], true
 }
 
-// differs returns the outcome that names the first part in which a session's
+// Differs returns the outcome that names the first part in which a session's
 // scope is not the one wanted.
-func (s *scope) differs(want *scope) (Outcome, bool) {
+func (s *Scope) Differs(want *Scope) (Outcome, bool) {
 	if s.all == want.all {
 		return 0, false
 	}
@@ -129,13 +139,4 @@ func (s *scope) differs(want *scope) (Outcome, bool) {
 		}
 	}
 	return MissScopeContext, true // differs only where the hints are too short to tell
-}
-
-// certPool returns the CAs as the pool crypto/tls verifies with.
-func certPool(cas []*x509.Certificate) *x509.CertPool {
-	pool := x509.NewCertPool()
-	for _, ca := range cas {
-		pool.AddCert(ca)
-	}
-	return pool
 }

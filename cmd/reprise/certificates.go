@@ -19,6 +19,7 @@ func (n *node) tlsConfig(l *config.TLS) (*tlsconn.Config, error) {
 		Context:    l.SessionContext,
 		Lifetime:   n.config.SessionTimeout,
 		SingleUse:  n.config.SingleUse,
+		Tickets:    n.config.SessionTickets,
 		Owner:      tlsconn.NodeID(n.id.Short()),
 	}
 	if n.sessions != nil {

@@ -206,7 +206,7 @@ var demoWords = map[tlsconn.Outcome]string{
 
 // tell writes what has changed since the last look.
 func tell(w io.Writer, number int, s engine.Stats, before map[string]uint64) map[string]uint64 {
-	for o := tlsconn.NewClient; o <= tlsconn.MissCorrupt; o++ {
+	for o := tlsconn.NewClient; o <= tlsconn.MissOtherEngine; o++ {
 		words := demoWords[o]
 		if words == "" {
 			words = "full handshake, the session offered was: " + o.String()

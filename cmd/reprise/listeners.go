@@ -14,6 +14,7 @@ import (
 	"reprise/config"
 	"reprise/engine"
 	"reprise/tlsconn"
+	"reprise/tlsconn/standard"
 )
 
 // listeners prepares each configured listener for the engine.
@@ -98,17 +99,22 @@ func (n *node) http(l *config.Listener) *engine.HTTP {
 
 // tlsServers loads what a listener needs, and returns what makes its server for
 // each loop.
-func (n *node) tlsServers(l *config.Listener, keys *tlsconn.HandleKeys) (func(now func() time.Time) (*tlsconn.Server, error), error) {
+func (n *node) tlsServers(l *config.Listener, keys *tlsconn.HandleKeys) (func(now func() time.Time) (tlsconn.Server, error), error) {
 	base, err := n.tlsConfig(l.TLS)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.Source, err)
 	}
 	base.Handles = keys
-	return func(now func() time.Time) (*tlsconn.Server, error) {
+	return func(now func() time.Time) (tlsconn.Server, error) {
 		c := *base
 		c.Now = now
-		return tlsconn.NewServer(c)
+		return tlsEngines[n.config.TLSEngine](c)
 	}, nil
+}
+
+// tlsEngines are what can speak TLS.
+var tlsEngines = map[config.TLSEngine]func(tlsconn.Config) (tlsconn.Server, error){
+	config.StandardEngine: standard.New,
 }
 
 // makePools makes the backends of each router that has some.

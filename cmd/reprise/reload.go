@@ -33,7 +33,7 @@ func (n *node) reload() error {
 		return err
 	}
 	defer wipe(raw)
-	servers := make(map[int]func(func() time.Time) (*tlsconn.Server, error)) // by listener
+	servers := make(map[int]func(func() time.Time) (tlsconn.Server, error)) // by listener
 	if len(raw) > 0 {
 		keys, err := tlsconn.NewHandleKeys(raw...)
 		if err != nil {

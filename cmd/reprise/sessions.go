@@ -61,7 +61,7 @@ var verdicts = [...]tlsconn.Verdict{
 }
 
 // Find implements tlsconn.Sessions.
-func (s *sessions) Find(dst []byte, key tlsconn.Key, hold bool) (tlsconn.Session, tlsconn.Verdict) {
+func (s *sessions) Find(dst []byte, key tlsconn.Key, _ tlsconn.NodeID, hold bool) (tlsconn.Session, tlsconn.Verdict) {
 	now := monotonic(time.Now())
 	var (
 		session tlsconn.Session
@@ -69,12 +69,14 @@ func (s *sessions) Find(dst []byte, key tlsconn.Key, hold bool) (tlsconn.Session
 		outcome cache.Outcome
 	)
 	if hold {
-		session.Hold = now + int64(s.hold)
-		session.State, entry, outcome = s.cache.Hold(dst, key[:], now, session.Hold)
+		until := now + int64(s.hold)
+		session.Hold = uint64(until)
+		session.State, entry, outcome = s.cache.Hold(dst, key[:], now, until)
 	} else {
 		session.State, entry, outcome = s.cache.AppendGet(dst, key[:], now)
 	}
-	session.Lifetime = time.Duration(entry.Expires - now)
+	session.Expires = started.Add(time.Duration(entry.Expires))
+	session.Born = session.Expires.Add(-s.lifetime)
 	session.Source = tlsconn.Source(entry.Tag)
 	return session, verdicts[outcome]
 }
@@ -132,43 +134,51 @@ func (s *sessions) askStores(l *tlsconn.Lookup, stores []*store.Store) {
 func (s *sessions) answer(l *tlsconn.Lookup, state []byte, lifetime time.Duration, source tlsconn.Source) {
 	s.lookups.Add(-1)
 	if state == nil {
-		l.Answer(nil)
+		l.Answer(tlsconn.Session{}, tlsconn.Unknown)
 		return
 	}
-	l.Answer(&tlsconn.Session{State: state, Lifetime: min(lifetime, s.lifetime), Source: source})
+	expires := time.Now().Add(min(lifetime, s.lifetime))
+	l.Answer(tlsconn.Session{State: state, Born: expires.Add(-s.lifetime), Expires: expires, Source: source}, tlsconn.Found)
 }
 
 // Save implements tlsconn.Sessions.
 func (s *sessions) Save(key tlsconn.Key, session tlsconn.Session) {
-	if s.forgotten(session.State, session.Lifetime) {
+	lifetime := time.Until(session.Expires)
+	if s.forgotten(session.State, lifetime) {
 		return // renewed from a session that was forgotten meanwhile
 	}
 	now := monotonic(time.Now())
 	// A session that does not fit is counted by the cache; its client gets a
 	// full handshake next time.
-	s.cache.Put(key[:], session.State, uint8(tlsconn.SourceLocal), now, now+int64(session.Lifetime))
+	s.cache.Put(key[:], session.State, uint8(tlsconn.SourceLocal), now, now+int64(lifetime))
 	if s.poller != nil {
 		s.poller.Publish(replicate.Update{
-			Kind: replicate.UpdateSession, Key: replicate.Key(key), Left: session.Lifetime, Value: session.State,
+			Kind: replicate.UpdateSession, Key: replicate.Key(key), Age: time.Since(session.Born), Left: lifetime, Value: session.State,
 		})
 	}
 	for _, st := range s.stores {
-		st.Set(key, session.State, session.Lifetime)
+		st.Set(key, session.State, lifetime)
 	}
 }
 
 // Release implements tlsconn.Sessions.
-func (s *sessions) Release(key tlsconn.Key, hold int64) { s.cache.Release(key[:], hold) }
+func (s *sessions) Release(key tlsconn.Key, _ tlsconn.NodeID, hold uint64) {
+	s.cache.Release(key[:], int64(hold))
+}
 
 // Spend implements tlsconn.Sessions.
-func (s *sessions) Spend(key tlsconn.Key, lifetime time.Duration) {
-	s.Delete(replicate.Key(key), lifetime)
+func (s *sessions) Spend(key tlsconn.Key, _ tlsconn.NodeID, _ uint64, lifetime time.Duration) bool {
+	now := monotonic(time.Now())
+	if s.cache.Delete(key[:], now, now+int64(lifetime)) == cache.Spent {
+		return false
+	}
 	if s.poller != nil {
 		s.poller.Publish(replicate.Update{Kind: replicate.UpdateDelete, Key: replicate.Key(key), Left: lifetime})
 	}
 	for _, st := range s.stores {
 		st.Delete(key)
 	}
+	return true
 }
 
 // Put implements replicate.Memory.

@@ -1,0 +1,104 @@
+package tlsconn
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"time"
+)
+
+// ClientAuth is what is asked of clients.
+type ClientAuth uint8
+
+const (
+	NoClientCert ClientAuth = iota // clients are not asked for a certificate
+	// OptionalClientCert asks, accepts none, and verifies what is given.
+	OptionalClientCert
+	// RequireClientCert refuses clients without a valid certificate.
+	RequireClientCert
+)
+
+// Policy is what clients must meet, perhaps different for each server name.
+type Policy struct {
+	CipherSuites []uint16 // for TLS 1.2; nil means the engine's choice
+	ClientAuth   ClientAuth
+	ClientCAs    []*x509.Certificate // who may sign client certificates
+}
+
+// Workers does slow work somewhere else: signatures with RSA keys, and the
+// verification of clients' certificates.
+type Workers interface {
+	// TrySubmit hands work over without blocking; false means that there is
+	// no room for it.
+	TrySubmit(work func()) bool
+}
+
+// Config is what the connections of one listener on one loop share.
+type Config struct {
+	Policy       // for names whose certificates state none
+	Certificates *Certificates
+	MinVersion   uint16   // as on the wire; 0 means TLS 1.2
+	ALPN         []string // in order of preference; nil means that none is negotiated
+
+	// Sessions keeps the sessions; nil turns resumption off.
+	Sessions Sessions
+	Handles  *HandleKeys
+	Owner    NodeID
+	// Context separates sessions that otherwise look alike, as uWSGI's
+	// https-session-context.
+	Context string
+	// Lifetime is how long a session may be resumed, counted from its full
+	// handshake however often it is renewed.
+	Lifetime time.Duration
+	// SingleUse lets each session be resumed once. That ends replay and
+	// tracking by the ticket, at the price of full handshakes for clients
+	// that use one session for several connections.
+	SingleUse bool
+	// Tickets is how many sessions a client gets with a full handshake of TLS
+	// 1.3; 0 means 2, which suits browsers, that open several connections at
+	// once.
+	Tickets int
+
+	// Workers does what is slow elsewhere; nil does it on the loop.
+	Workers Workers
+	// Now is the loop's clock.
+	Now func() time.Time
+}
+
+// Validate reports errors of usage: the program put c together wrongly. It fills
+// in what is left out.
+func (c *Config) Validate() error {
+	switch {
+	case c.Certificates == nil || len(c.Certificates.list) == 0:
+		return errors.New("tlsconn: no certificate")
+	case c.Now == nil:
+		return errors.New("tlsconn: no clock")
+	case c.Sessions != nil && (c.Handles == nil || c.Lifetime <= 0):
+		return errors.New("tlsconn: sessions need handle keys and a lifetime")
+	case c.Tickets < 0:
+		return errors.New("tlsconn: a negative number of tickets")
+	}
+	if c.MinVersion == 0 {
+		c.MinVersion = tls.VersionTLS12
+	}
+	if c.Tickets == 0 {
+		c.Tickets = 2
+	}
+	for _, p := range c.policies() {
+		if p.ClientAuth != NoClientCert && len(p.ClientCAs) == 0 {
+			return errors.New("tlsconn: client certificates asked for, but no CA to verify them")
+		}
+	}
+	return nil
+}
+
+// policies returns all that are in force.
+func (c *Config) policies() []*Policy {
+	list := []*Policy{&c.Policy}
+	for i := range c.Certificates.list {
+		if p := c.Certificates.list[i].Policy; p != nil {
+			list = append(list, p)
+		}
+	}
+	return list
+}

@@ -1,0 +1,68 @@
+package standard
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+
+	"reprise/tlsconn"
+)
+
+// chains are those of the configuration with the keys of one server.
+type chains struct {
+	byName   tlsconn.Names[[]*tls.Certificate]
+	fallback []*tls.Certificate
+}
+
+func bind(c *tlsconn.Certificates, s *Server) *chains {
+	b := &chains{byName: make(tlsconn.Names[[]*tls.Certificate])}
+	for _, cert := range c.List() {
+		bound := cert.TLS
+		bound.PrivateKey = s.offload(bound.PrivateKey)
+		b.byName[cert.Name] = append(b.byName[cert.Name], &bound)
+	}
+	b.fallback = b.byName[c.Default()]
+	return b
+}
+
+// get implements tls.Config.GetCertificate.
+func (b *chains) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	candidates := b.forName(hello.ServerName)
+	if len(candidates) > 1 {
+		abilities := *hello
+		abilities.ServerName = "" // it has chosen already, and need not be in the certificate
+		for _, cert := range candidates {
+			if abilities.SupportsCertificate(cert) == nil {
+				return cert, nil
+			}
+		}
+	}
+	// Let crypto/tls find out in which way it does not fit, and say so.
+	return candidates[0], nil
+}
+
+func (b *chains) forName(name string) []*tls.Certificate {
+	if certs, ok := b.byName.Find(name); ok && name != "" {
+		return certs
+	}
+	return b.fallback
+}
+
+// offload returns key, or one that signs on a key worker.
+func (s *Server) offload(key crypto.PrivateKey) crypto.PrivateKey {
+	signer, ok := key.(*rsa.PrivateKey)
+	if !ok || s.config.Workers == nil {
+		return key // ECDSA and Ed25519 take less than handing over
+	}
+	return &offloaded{Signer: signer, server: s}
+}
+
+// certPool returns the CAs as the pool crypto/tls verifies with.
+func certPool(cas []*x509.Certificate) *x509.CertPool {
+	pool := x509.NewCertPool()
+	for _, ca := range cas {
+		pool.AddCert(ca)
+	}
+	return pool
+}

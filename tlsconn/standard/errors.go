@@ -1,0 +1,68 @@
+package standard
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"reprise/tlsconn"
+)
+
+func newError(err error) *tlsconn.Error { return &tlsconn.Error{Reason: classify(err), Err: err} }
+
+// errSpent ends a handshake that crypto/tls has completed, so no alert says it.
+var errSpent = errors.New("tlsconn: the session was used by another handshake meanwhile")
+
+// texts maps crypto/tls's untyped errors, by what they contain. A wording that
+// changes costs a name in the statistics, nothing else; errors_test.go notices.
+var texts = []struct {
+	contains string
+	reason   tlsconn.Reason
+}{
+	{"first record does not look like a TLS handshake", tlsconn.ReasonNotTLS},
+	{"unsupported SSLv2", tlsconn.ReasonNotTLS},
+	{"oversized record", tlsconn.ReasonOversized},
+	{"received record with version", tlsconn.ReasonBadRecord},
+	{"client offered only unsupported versions", tlsconn.ReasonNoVersion},
+	{"no cipher suite supported by both", tlsconn.ReasonNoCipher},
+	{"no key exchanges supported by both", tlsconn.ReasonNoCipher},
+	{"peer doesn't support any of the certificate's signature algorithms", tlsconn.ReasonNoCipher},
+	{"unsupported application protocols", tlsconn.ReasonNoALPN},
+	{"client didn't provide a certificate", tlsconn.ReasonClientCert},
+	{"client certificate", tlsconn.ReasonClientCert},
+	{"invalid PSK binder", tlsconn.ReasonBadBinder},
+	{"early data", tlsconn.ReasonEarlyData},
+	{"bad record MAC", tlsconn.ReasonBadRecord},
+	{"record overflow", tlsconn.ReasonOversized},
+	{"no renegotiation", tlsconn.ReasonRenegotiation},
+	{"clientHelloMsg when waiting for *tls.helloRequestMsg", tlsconn.ReasonRenegotiation},
+	{"unexpected", tlsconn.ReasonUnexpected},
+	{"too many", tlsconn.ReasonUnexpected},
+}
+
+func classify(err error) tlsconn.Reason {
+	if errors.Is(err, tlsconn.ErrAborted) {
+		return tlsconn.ReasonAborted
+	}
+	if errors.Is(err, errSpent) {
+		return tlsconn.ReasonSpent
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return tlsconn.ReasonTruncated
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+		return tlsconn.ReasonPeerAlert
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return tlsconn.ReasonClientCert
+	}
+	text := err.Error()
+	for _, t := range texts {
+		if strings.Contains(text, t.contains) {
+			return t.reason
+		}
+	}
+	return tlsconn.ReasonOther
+}

@@ -1,0 +1,134 @@
+package standard
+
+import (
+	"crypto/tls"
+
+	"reprise/tlsconn"
+)
+
+// A Server is a tlsconn.Server whose connections are crypto/tls's.
+type Server struct {
+	config tlsconn.Config
+	host                        // for names without a policy of their own
+	hosts  tlsconn.Names[*host] // for the others, as certificates name them
+	sealer *tlsconn.Sealer
+
+	named named // remembered, since most clients ask for the same name
+
+	idle    []*coroutine
+	spares  [][]byte // see buffers.go
+	current *Conn    // whose handshake runs now, for crypto/tls's callbacks
+	closed  bool
+
+	counts *tlsconn.Counts
+}
+
+// A host is what the names share that have one policy.
+type host struct {
+	tls   *tls.Config
+	scope tlsconn.PolicyScope
+}
+
+// named is what follows from the name that a client asks for.
+type named struct {
+	name  string
+	host  *host
+	scope tlsconn.Scope
+	hash  uint64
+}
+
+// New checks c and prepares a server. Errors are usage errors: the program put c
+// together wrongly.
+func New(c tlsconn.Config) (tlsconn.Server, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{config: c, hosts: make(tlsconn.Names[*host]), counts: new(tlsconn.Counts)}
+	base := &tls.Config{
+		Time:           c.Now,
+		MinVersion:     c.MinVersion,
+		NextProtos:     c.ALPN,
+		GetCertificate: bind(c.Certificates, s).get,
+		// Behind a relay the size of a write says nothing about urgency;
+		// full records cost the fewest instructions, as in every peer.
+		DynamicRecordSizingDisabled: true,
+		SessionTicketsDisabled:      c.Sessions == nil,
+	}
+	if c.Sessions != nil {
+		s.sealer = c.Handles.Sealer()
+		base.WrapSession, base.UnwrapSession = s.wrap, s.unwrap
+	}
+	s.host = newHost(base, &s.config, &s.config.Policy)
+	for _, cert := range c.Certificates.List() {
+		if cert.Policy == nil { // a wildcard's is not for this name
+			s.hosts[cert.Name] = &s.host
+			continue
+		}
+		h := newHost(base, &s.config, cert.Policy)
+		s.hosts[cert.Name] = &h
+		s.tls.GetConfigForClient = s.configFor
+	}
+	s.rename("")
+	return s, nil
+}
+
+// newHost applies a policy.
+func newHost(base *tls.Config, c *tlsconn.Config, p *tlsconn.Policy) host {
+	h := host{tls: base.Clone(), scope: tlsconn.NewPolicyScope(c, p)}
+	h.tls.CipherSuites = p.CipherSuites
+	switch p.ClientAuth {
+	case tlsconn.OptionalClientCert:
+		h.tls.ClientAuth = tls.VerifyClientCertIfGiven
+	case tlsconn.RequireClientCert:
+		h.tls.ClientAuth = tls.RequireAndVerifyClientCert
+	default:
+		return h
+	}
+	h.tls.ClientCAs = certPool(p.ClientCAs)
+	return h
+}
+
+// configFor implements tls.Config.GetConfigForClient.
+func (s *Server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	return s.hostFor(hello.ServerName).tls, nil
+}
+
+// hostFor returns the host of a name, the server's own if it has no other.
+func (s *Server) hostFor(serverName string) *host {
+	if h, ok := s.hosts.Find(serverName); ok {
+		return h
+	}
+	if h, ok := s.hosts[""]; ok {
+		return h
+	}
+	return &s.host
+}
+
+// Counts implements tlsconn.Server.
+func (s *Server) Counts() *tlsconn.Counts { return s.counts }
+
+// Succeed implements tlsconn.Server.
+func (s *Server) Succeed(old tlsconn.Server) { s.counts = old.Counts() }
+
+// Close implements tlsconn.Server.
+func (s *Server) Close() {
+	s.closed = true
+	for _, co := range s.idle {
+		co.stop()
+	}
+	s.idle, s.spares = nil, nil
+}
+
+// names returns what follows from serverName.
+func (s *Server) names(serverName string) *named {
+	if serverName != s.named.name {
+		s.rename(serverName)
+	}
+	return &s.named
+}
+
+func (s *Server) rename(serverName string) {
+	h := s.hostFor(serverName)
+	s.named = named{name: serverName, host: h}
+	s.named.scope, s.named.hash = h.scope.For(serverName)
+}

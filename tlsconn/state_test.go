@@ -1,0 +1,63 @@
+package tlsconn
+
+import "testing"
+
+// A state is read by the engine whose codec it has.
+func TestOpenState(t *testing.T) {
+	name, context := NameHash("www.example.test"), ContextHash("shop")
+	state := append(AppendStatePrefix(nil, name, context, CodecStandard), "body"...)
+	if body, _, ok := OpenState(state, CodecStandard); !ok || string(body) != "body" {
+		t.Errorf("got %q, %t", body, ok)
+	}
+	unknown := append([]byte(nil), state...)
+	unknown[StatePrefixLen-1] = 99
+	for what, test := range map[string]struct {
+		state []byte
+		codec Codec
+		want  Outcome
+	}{
+		"the other engine's":  {state, CodecOwn, MissOtherEngine},
+		"of an unknown codec": {unknown, CodecOwn, MissCorrupt},
+		"cut short":           {state[:StatePrefixLen-1], CodecStandard, MissCorrupt},
+		"empty":               {nil, CodecStandard, MissCorrupt},
+	} {
+		if _, miss, ok := OpenState(test.state, test.codec); ok || miss != test.want {
+			t.Errorf("%s: got %v, %t, want %v", what, miss, ok, test.want)
+		}
+	}
+
+	other := name + 1
+	for what, test := range map[string]struct {
+		name, context *uint64
+		want          bool
+	}{
+		"anything":      {nil, nil, true},
+		"the name":      {&name, nil, true},
+		"the context":   {nil, &context, true},
+		"both":          {&name, &context, true},
+		"another name":  {&other, nil, false},
+		"no such place": {&name, &other, false},
+	} {
+		if got := StateMatches(state, test.name, test.context); got != test.want {
+			t.Errorf("%s: got %t, want %t", what, got, test.want)
+		}
+	}
+	if StateMatches(state[:StatePrefixLen-1], nil, nil) {
+		t.Error("a state cut short matches")
+	}
+}
+
+// Names that clients may write for one host are one name.
+func TestNameHash(t *testing.T) {
+	want := NameHash("www.example.test")
+	for _, name := range []string{"WWW.example.TEST", "www.example.test.", "www.example.test"} {
+		if NameHash(name) != want {
+			t.Errorf("%q: hashes unlike www.example.test", name)
+		}
+	}
+	for _, name := range []string{"", ".", "example.test", "www.example.test.."} {
+		if NameHash(name) == want {
+			t.Errorf("%q: hashes like www.example.test", name)
+		}
+	}
+}
