@@ -31,6 +31,7 @@ var layers = map[string][]string{
 	"replicate":  {},
 	"backend":    {},
 	"stats":      {},
+	"e2e":        {},
 	"benchmarks": {"config", "engine", "tlsconn", "cache", "replicate", "backend", "stats", "internal"},
 	"internal":   {},
 }
@@ -210,6 +211,8 @@ func TestRules(t *testing.T) {
 		{"cmd/reprise/main.go", "reprise/internal/workpool", ""},
 		{"engine/loop.go", "reprise/internal/workpool", "must not import"},
 		{"cmd/reprise/demo.go", "reprise/internal/testpki", ""},
+		{"e2e/clients/resume_test.go", "reprise/internal/nettest", ""},
+		{"e2e/clients/resume_test.go", "reprise/engine", "must not import"},
 		{"engine/socket.go", "C", "uses cgo"},
 		{"engine/socket_test.go", "C", "uses cgo"},
 		{"engine/helper/x.go", "io", `"helper", says nothing`},

@@ -14,12 +14,13 @@ var programs string
 // Need skips the test, naming what to install, if one of the programs is
 // missing. With CI set in the environment it fails the test instead. Programs
 // are looked up in $PATH and the directories for administrators, where Debian
-// keeps servers.
+// keeps servers. A name that starts with a slash is a file that must exist, such as
+// a header.
 func Need(t T, names ...string) {
 	t.Helper()
 	var missing, packages []string
 	for _, name := range names {
-		if _, err := lookPath(name); err == nil {
+		if isThere(name) {
 			continue
 		}
 		missing = append(missing, name)
@@ -44,6 +45,15 @@ func debianPackages(program string) []string {
 		}
 	}
 	return []string{program}
+}
+
+func isThere(name string) bool {
+	if strings.HasPrefix(name, "/") {
+		_, err := os.Stat(name)
+		return err == nil
+	}
+	_, err := lookPath(name)
+	return err == nil
 }
 
 func lookPath(program string) (string, error) {

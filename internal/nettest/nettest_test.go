@@ -17,11 +17,15 @@ import (
 
 func TestNeed(t *testing.T) {
 	t.Setenv("CI", "")
-	try(func(t nettest.T) { nettest.Need(t, "go") }).wantSuccess(t)
+	file := filepath.Join(t.TempDir(), "header.h")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	try(func(t nettest.T) { nettest.Need(t, "go", file) }).wantSuccess(t)
 
 	t.Setenv("PATH", t.TempDir())
-	needs := func(t nettest.T) { nettest.Need(t, "gnutls-cli", "no-such-program") }
-	const want = "needs gnutls-cli, no-such-program: apt-get install gnutls-bin no-such-program"
+	needs := func(t nettest.T) { nettest.Need(t, "gnutls-cli", "no-such-program", "/no/such/file") }
+	const want = "needs gnutls-cli, no-such-program, /no/such/file: apt-get install gnutls-bin no-such-program /no/such/file"
 	if got := try(needs); !got.skipped || got.failed || got.log[0] != want {
 		t.Errorf("got skipped %t, failed %t, log %q, want skipped: %q", got.skipped, got.failed, got.log, want)
 	}

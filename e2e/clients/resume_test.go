@@ -1,0 +1,247 @@
+package clients
+
+import (
+	"crypto/tls"
+	"fmt"
+	"testing"
+
+	"reprise/internal/testpki"
+)
+
+// A mode is a way to come back.
+type mode struct {
+	name    string
+	version uint16
+	offer   offer
+	retry   bool // the first key share is for a group we do not speak: HelloRetryRequest
+	cert    bool // with a client certificate
+}
+
+var (
+	id12       = mode{"1.2 id", tls.VersionTLS12, byID, false, false}
+	idCert12   = mode{"1.2 id, certificate", tls.VersionTLS12, byID, false, true}
+	tick12     = mode{"1.2 ticket", tls.VersionTLS12, byTicket, false, false}
+	tickCert12 = mode{"1.2 ticket, certificate", tls.VersionTLS12, byTicket, false, true}
+	psk13      = mode{"1.3", tls.VersionTLS13, byPSK, false, false}
+	retry13    = mode{"1.3 retry", tls.VersionTLS13, byPSK, true, false}
+	pskCert13  = mode{"1.3, certificate", tls.VersionTLS13, byPSK, false, true}
+)
+
+// A visit is what a client is to do: make some connections one after the other,
+// the first without a session and each with what the one before has left, on each
+// of them send a line and wait for it to come back.
+type visit struct {
+	mode
+	host, port string
+	caFile     string
+	cert       *testpki.Cert // nil without
+	fleet      *fleet
+}
+
+func (v *visit) addr() string { return v.host + ":" + v.port }
+
+// pick returns the value for the version of TLS.
+func pick[T any](v *visit, tls12, tls13 T) T {
+	if v.version == tls.VersionTLS12 {
+		return tls12
+	}
+	return tls13
+}
+
+// A client makes a visit and returns for each connection whether that resumed, by
+// the client's own word, or nil if it does not say. What keeps it from its visit
+// fails the test.
+type client struct {
+	name     string
+	do       func(t *testing.T, v *visit) []bool
+	parallel bool // connections at the same time, and a TLS 1.3 ticket for one of them only
+}
+
+// What comes of it.
+const (
+	resumes = true  // at the other node
+	full    = false // a full handshake each time
+)
+
+// A row says how a client fares in a mode, by engine.
+type row struct {
+	client        client
+	mode          mode
+	own, standard bool
+}
+
+// The rows. Where the standard engine does not resume, crypto/tls sends no session
+// ID in TLS 1.2, says of a ticket there that its lifetime is unknown (0), which
+// JSSE and wolfSSL take for none, or wants psk_key_exchange_modes of a client that
+// sends it only with a session (Erlang).
+var rows = []row{
+	{openSSL, id12, resumes, full},
+	{openSSL, idCert12, resumes, full},
+	{openSSL, tick12, resumes, resumes},
+	{openSSL, tickCert12, resumes, resumes},
+	{openSSL, psk13, resumes, resumes},
+	{openSSL, retry13, resumes, resumes},
+	{openSSL, pskCert13, resumes, resumes},
+
+	// libcurl sets SSL_OP_NO_TICKET.
+	{curl, id12, resumes, full},
+	{curl, idCert12, resumes, full},
+	{curl, psk13, resumes, resumes},
+	{curl, retry13, resumes, resumes},
+	{curl, pskCert13, resumes, resumes},
+
+	{gnuTLS, id12, resumes, full},
+	{gnuTLS, idCert12, resumes, full},
+	{gnuTLS, tick12, resumes, resumes},
+	{gnuTLS, tickCert12, resumes, resumes},
+	{gnuTLS, psk13, resumes, resumes},
+	{gnuTLS, retry13, resumes, resumes},
+	{gnuTLS, pskCert13, resumes, resumes},
+
+	{nss, id12, resumes, full},
+	{nss, idCert12, resumes, full},
+	{nss, tick12, resumes, resumes},
+	{nss, tickCert12, resumes, resumes},
+	{nss, psk13, resumes, resumes},
+	{nss, retry13, resumes, resumes},
+	{nss, pskCert13, resumes, resumes},
+
+	{java, id12, resumes, full},
+	{java, idCert12, resumes, full},
+	{java, tick12, resumes, full},
+	{java, tickCert12, resumes, full},
+	{java, psk13, resumes, resumes},
+	{java, retry13, resumes, resumes},
+	{java, pskCert13, resumes, resumes},
+
+	{wolfSSL, id12, resumes, full},
+	{wolfSSL, idCert12, resumes, full},
+	{wolfSSL, tick12, resumes, full},
+	{wolfSSL, tickCert12, resumes, full},
+	{wolfSSL, psk13, resumes, resumes},
+	{wolfSSL, retry13, resumes, resumes},
+	{wolfSSL, pskCert13, resumes, resumes},
+
+	// Debian's mbedTLS and Botan speak TLS 1.2 at most.
+	{mbedTLS, id12, resumes, full},
+	{mbedTLS, idCert12, resumes, full},
+	{mbedTLS, tick12, resumes, resumes},
+	{mbedTLS, tickCert12, resumes, resumes},
+
+	{botan, tick12, resumes, resumes},
+
+	{python, id12, resumes, full},
+	{python, idCert12, resumes, full},
+	{python, tick12, resumes, resumes},
+	{python, tickCert12, resumes, resumes},
+	{python, psk13, resumes, resumes},
+	{python, pskCert13, resumes, resumes},
+
+	{node20, id12, resumes, full},
+	{node20, tick12, resumes, resumes},
+	{node20, tickCert12, resumes, resumes},
+	{node20, psk13, resumes, resumes},
+	{node20, retry13, resumes, resumes},
+	{node20, pskCert13, resumes, resumes},
+
+	{golang, tick12, resumes, resumes},
+	{golang, tickCert12, resumes, resumes},
+	{golang, psk13, resumes, resumes},
+	{golang, pskCert13, resumes, resumes},
+
+	// OTP never offers a ticket in TLS 1.2.
+	{erlang, id12, resumes, full},
+	{erlang, idCert12, resumes, full},
+	{erlang, psk13, resumes, full},
+	{erlang, retry13, resumes, full},
+	{erlang, pskCert13, resumes, full},
+
+	{chromium, tick12, resumes, resumes},
+	{chromium, psk13, resumes, resumes},
+}
+
+// TestClientsResumeAtTheOtherNode is what this product is for.
+func TestClientsResumeAtTheOtherNode(t *testing.T) {
+	for _, engine := range engines(t) {
+		t.Run(engine, func(t *testing.T) {
+			f := startFleet(t, engine)
+			before := [2]tally{f.nodes[0].tally(t), f.nodes[1].tally(t)}
+			var seen [2]counted
+			t.Run("clients", func(t *testing.T) {
+				for _, r := range rows {
+					t.Run(r.client.name+"/"+r.mode.name, func(t *testing.T) {
+						t.Parallel()
+						want := map[string]bool{engineOwn: r.own, engineStandard: r.standard}[engine]
+						f.hold(t, r, want, &seen)
+					})
+				}
+			})
+			for i, n := range f.nodes {
+				seen[i].compare(t, before[i], n.tally(t))
+			}
+		})
+	}
+}
+
+// hold lets a client visit the fleet and compares what came of it.
+func (f *fleet) hold(t *testing.T, r row, want bool, seen *[2]counted) {
+	relay := startRelay(t, f.addresses(r.mode.cert)...)
+	v := &visit{mode: r.mode, host: relay.host, port: relay.port, caFile: f.pki.CAFile, fleet: f}
+	if r.mode.cert {
+		v.cert = f.alice
+	}
+	said := r.client.do(t, v)
+	crossings := relay.all()
+	if len(crossings) < 2 {
+		t.Fatalf("%d connections, want 2 or more", len(crossings))
+	}
+	if said != nil && len(said) != len(crossings) {
+		t.Fatalf("the client tells of %d connections, of %d there were", len(said), len(crossings))
+	}
+	movedLen := 0 // sessions resumed at another node than that which made them
+	for i, c := range crossings {
+		e := f.nodes[c.target].entry(t, c.source)
+		seen[c.target].add(e)
+		if e.Resumed != "" && e.Resumed != "local" {
+			movedLen++
+		}
+		offers := hellos(t, c.head())
+		wanted := want && (!r.client.parallel || offers[0] != nothing)
+		if err := r.mode.check(i, e, offers, wanted); err != nil {
+			t.Errorf("connection %d, to node %d: %v", i+1, c.target, err)
+		}
+		if said != nil && said[i] != (want && i > 0) {
+			t.Errorf("connection %d: the client says that resumed is %v", i+1, said[i])
+		}
+	}
+	if want != (movedLen > 0) {
+		t.Errorf("%d of %d connections resumed at the other node, want some: %v", movedLen, len(crossings), want)
+	}
+}
+
+// check compares what came of a client's connection i.
+func (m mode) check(i int, e entry, offers []offer, want bool) error {
+	wantOffers, wantCert := 1, ""
+	if m.retry {
+		wantOffers = 2
+	}
+	if m.cert {
+		wantCert = "alice"
+	}
+	resumed := e.Resumed != ""
+	switch {
+	case e.TLS != map[uint16]string{tls.VersionTLS12: "TLSv1.2", tls.VersionTLS13: "TLSv1.3"}[m.version]:
+		return fmt.Errorf("it spoke %s", e.TLS)
+	case len(offers) != wantOffers:
+		return fmt.Errorf("%d ClientHellos (%v), want %d", len(offers), offers, wantOffers)
+	case e.ClientCert != wantCert:
+		return fmt.Errorf("client certificate of %q, want %q", e.ClientCert, wantCert)
+	case i == 0 && (resumed || offers[0] != nothing):
+		return fmt.Errorf("offered %s, outcome %s, want the first to have nothing to offer", offers[0], e.Outcome)
+	case i > 0 && resumed != want:
+		return fmt.Errorf("offered %v, outcome %s, want resumed to be %v", offers, e.Outcome, want)
+	case i > 0 && want && offers[len(offers)-1] != m.offer:
+		return fmt.Errorf("offered %v, want %s", offers, m.offer)
+	}
+	return nil
+}
