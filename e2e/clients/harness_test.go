@@ -59,9 +59,9 @@ type fleet struct {
 
 // A node is the program at work, seen from outside.
 type node struct {
-	open, mutual string // its listeners; a client needs a certificate at the second
-	log          string // the access log
-	stats        string // the address of the statistics
+	open, mutual, rsa string // its listeners; at mutual a client needs a certificate
+	log               string // the access log
+	stats             string // the address of the statistics
 }
 
 // startFleet runs two nodes until the test ends.
@@ -69,18 +69,20 @@ func startFleet(t *testing.T, engine string) *fleet {
 	t.Helper()
 	pki := testpki.New(t)
 	f := &fleet{pki: pki, cert: pki.Server(testpki.ECDSA, "localhost", "127.0.0.1"), alice: pki.Client("alice")}
-	listener := ",cert=" + f.cert.CertFile + ",key=" + f.cert.KeyFile
+	listener := func(addr string, cert *testpki.Cert) string {
+		return "--sslrouter2=addr=" + addr + ",cert=" + cert.CertFile + ",key=" + cert.KeyFile
+	}
+	rsa := pki.Server(testpki.RSA, "localhost", "127.0.0.1")
 	backend := nettest.Serve(t, answer)
-	openPort, mutualPort, udpPort := nettest.FreePort(t), nettest.FreePort(t), nettest.FreePort(t)
+	openPort, mutualPort, rsaPort, udpPort := nettest.FreePort(t), nettest.FreePort(t), nettest.FreePort(t), nettest.FreePort(t)
 	at := func(i, port int) string { return fmt.Sprintf("127.0.0.%d:%d", i+1, port) }
 	for i := range f.nodes {
 		n := &node{
-			open: at(i, openPort), mutual: at(i, mutualPort), stats: nettest.FreeAddr(t),
+			open: at(i, openPort), mutual: at(i, mutualPort), rsa: at(i, rsaPort), stats: nettest.FreeAddr(t),
 			log: filepath.Join(t.TempDir(), "access.log"),
 		}
 		args := []string{
-			"--sslrouter2=addr=" + n.open + listener,
-			"--sslrouter2=addr=" + n.mutual + listener + ",clientca=!" + pki.CAFile,
+			listener(n.open, f.cert), listener(n.mutual, f.cert) + ",clientca=!" + pki.CAFile, listener(n.rsa, rsa),
 			"--sslrouter-to=" + backend.Addr, "--sslrouter-session-context=clients",
 			"--cache-udp-server=" + at(i, udpPort), "--cache-udp-node=" + at(1-i, udpPort),
 			"--cache-lookup-timeout=2s", // what is found is asked, not how fast
@@ -115,12 +117,19 @@ func (f *fleet) awaitShared(t *testing.T) {
 	}
 }
 
-// addresses are where the nodes listen, for clients with or without a certificate.
-func (f *fleet) addresses(mutual bool) []string {
-	if mutual {
-		return []string{f.nodes[0].mutual, f.nodes[1].mutual}
+// addresses are where the nodes listen for clients in the mode.
+func (f *fleet) addresses(m mode) (list []string) {
+	for _, n := range f.nodes {
+		switch {
+		case m.cert:
+			list = append(list, n.mutual)
+		case m.rsa:
+			list = append(list, n.rsa)
+		default:
+			list = append(list, n.open)
+		}
 	}
-	return []string{f.nodes[0].open, f.nodes[1].open}
+	return list
 }
 
 // page makes a browser ask for images one after the other before it is done.
