@@ -64,28 +64,47 @@ func FuzzClientHello(f *testing.F) {
 		f.Add(clientHello(f, c))
 	}
 	f.Add(fullDraft().build())
-	f.Fuzz(func(t *testing.T, msg []byte) {
-		var h ClientHello
-		if h.Parse(msg) != None {
-			return
+	f.Fuzz(checkHello)
+}
+
+// FuzzExtensions gets deeper than FuzzClientHello, for the lengths around the block
+// of extensions are right.
+func FuzzExtensions(f *testing.F) {
+	for _, e := range fullDraft().exts {
+		f.Add(e)
+	}
+	f.Add(bytes.Join(fullDraft().exts, nil))
+	f.Fuzz(func(t *testing.T, block []byte) {
+		if len(block) <= 0xffff {
+			checkHello(t, (&draft{
+				suites: u16(0x1301), compressions: []byte{0}, exts: [][]byte{block},
+			}).build())
 		}
-		for i, b := range [][]byte{
-			h.Raw, h.Random, h.SessionID, h.Suites, h.Compressions, h.ServerName, h.Groups, h.SigAlgs,
-			h.SigAlgsCert, h.PointFormats, h.ALPN, h.Versions, h.PSKModes, h.KeyShares, h.Cookie,
-			h.Ticket, h.RenegotiationInfo, h.Identities, h.Binders,
-		} {
-			if i > 0 && !within(msg, b) {
-				t.Fatalf("slice %d is not in the message", i)
-			}
-		}
-		if len(h.Random) != RandomLen || len(h.SessionID) > MaxSessionIDLen || !isList16(h.Suites) {
-			t.Fatalf("a fixed field is wrong in %+v", h)
-		}
-		h.Check13()
-		h.Check12()
-		checkShares(t, &h)
-		checkPSKs(t, &h)
 	})
+}
+
+// checkHello checks what is promised of a hello that has parsed.
+func checkHello(t *testing.T, msg []byte) {
+	var h ClientHello
+	if h.Parse(msg) != None {
+		return
+	}
+	for i, b := range [][]byte{
+		h.Raw, h.Random, h.SessionID, h.Suites, h.Compressions, h.ServerName, h.Groups, h.SigAlgs,
+		h.SigAlgsCert, h.PointFormats, h.ALPN, h.Versions, h.PSKModes, h.KeyShares, h.Cookie,
+		h.Ticket, h.RenegotiationInfo, h.Identities, h.Binders,
+	} {
+		if i > 0 && !within(msg, b) {
+			t.Fatalf("slice %d is not in the message", i)
+		}
+	}
+	if len(h.Random) != RandomLen || len(h.SessionID) > MaxSessionIDLen || !isList16(h.Suites) {
+		t.Fatalf("a fixed field is wrong in %+v", h)
+	}
+	h.Check13()
+	h.Check12()
+	checkShares(t, &h)
+	checkPSKs(t, &h)
 }
 
 // checkShares checks what is promised of key shares in the plainest way.
