@@ -76,6 +76,15 @@ fuzz: ## run each fuzz target for FUZZTIME=10s
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$pkg" </dev/null || exit 1; \
 	done
 
+.PHONY: bogo
+bogo: ## judge the TLS engine by BoringSSL's tests, BORINGSSL=DIR of its sources
+	$(GO) build -o bin/bogo ./tlsconn/bogo
+	nice bin/bogo judge -boringssl '$(BORINGSSL)' -o bin/bogo.txt
+
+.PHONY: tlsfuzzer
+tlsfuzzer: build ## judge the program by tlsfuzzer's scripts, TLSFUZZER=DIR of its sources; 15 minutes
+	nice $(GO) run ./internal/tlsfuzzer -tlsfuzzer '$(TLSFUZZER)' -logs bin/tlsfuzzer
+
 .PHONY: bench
 bench: build build-boring ## measure beside other servers, CASE=regexp for some of it; 25 minutes
 	cd benchmarks && $(GO) run ./harness $(if $(CASE),-case '$(CASE)')

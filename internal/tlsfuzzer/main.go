@@ -1,0 +1,205 @@
+// Command tlsfuzzer runs scripts of tlsfuzzer, https://github.com/tlsfuzzer/tlsfuzzer,
+// against bin/reprise and prints how many conversations of each passed.
+//
+//	make tlsfuzzer TLSFUZZER=DIR
+//
+// The scripts need Python with the packages tlslite-ng and ecdsa, installed or
+// named by PYTHONPATH. The table scripts.txt lists them with their arguments,
+// the listener they talk to, and how OpenSSL and crypto/tls did. A script that
+// does worse than crypto/tls did makes the command fail.
+//
+// Listeners relay decrypted bytes to a backend in this process, which answers
+// as openssl s_server -www does: a short page after an empty line, then the end.
+package main
+
+import (
+	_ "embed"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+//go:embed scripts.txt
+var table string
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "tlsfuzzer:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	sources := flag.String("tlsfuzzer", "", "directory with the sources of tlsfuzzer")
+	binary := flag.String("reprise", "bin/reprise", "the program to judge")
+	server := flag.String("server", "reprise", "reprise or openssl: what to run the scripts against")
+	options := flag.String("options", "", "more options for reprise, with spaces between")
+	only := flag.String("only", "*", "pattern of the scripts to run")
+	logs := flag.String("logs", "", "directory for what the scripts print")
+	flag.Parse()
+	if *sources == "" {
+		return fmt.Errorf("-tlsfuzzer is missing: the sources are at https://github.com/tlsfuzzer/tlsfuzzer")
+	}
+	scripts, err := parseTable(table)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "tlsfuzzer")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if *logs != "" {
+		if err := os.MkdirAll(*logs, 0o755); err != nil {
+			return err
+		}
+	}
+	pki, err := makeCertificates(dir)
+	if err != nil {
+		return err
+	}
+	var ports map[string]string
+	var stop func()
+	switch *server {
+	case "reprise":
+		ports, stop, err = startReprise(*binary, pki, strings.Fields(*options))
+	case "openssl":
+		ports, stop, err = startOpenSSL(pki)
+	default:
+		err = fmt.Errorf("-server %q: it is reprise or openssl", *server)
+	}
+	if err != nil {
+		return err
+	}
+	defer stop()
+
+	worse := 0
+	var sum score
+	fmt.Printf("%-64s %9s %9s %9s\n", "script, listener, arguments", *server, "OpenSSL", "crypto/tls")
+	for _, s := range scripts {
+		if ok, _ := path.Match(*only, s.name); !ok {
+			continue
+		}
+		out := s.run(*sources, ports[s.listener], pki)
+		got := parseScore(out)
+		if *logs != "" {
+			name := strings.ReplaceAll(s.title(), " ", "_")
+			if err := os.WriteFile(filepath.Join(*logs, name), []byte(out), 0o644); err != nil {
+				return err
+			}
+		}
+		remark := ""
+		if got.worse(s.standard) {
+			worse++
+			remark = "  worse than crypto/tls"
+		}
+		sum.passed += got.passed
+		sum.total += got.total
+		fmt.Printf("%-64s %9v %9v %9v%s\n", s.title(), got, s.openSSL, s.standard, remark)
+	}
+	fmt.Printf("%-64s %9v\n", "all", sum)
+	if worse > 0 {
+		return fmt.Errorf("%d scripts do worse than crypto/tls", worse)
+	}
+	return nil
+}
+
+// A script is a line of the table.
+type script struct {
+	name      string // without test_
+	listener  string
+	openSSL   score
+	standard  score // crypto/tls
+	arguments []string
+}
+
+func (s *script) title() string {
+	return strings.Join(append([]string{s.name, s.listener}, s.arguments...), " ")
+}
+
+// parseTable reads lines of the form
+//
+//	name listener openssl crypto/tls [arguments]
+func parseTable(table string) (list []script, err error) {
+	for line := range strings.Lines(table) {
+		line, _, _ = strings.Cut(line, "#")
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		if len(fields) < 4 {
+			return nil, fmt.Errorf("scripts.txt: %q: write name, listener, OpenSSL's score, crypto/tls's", line)
+		}
+		s := script{name: fields[0], listener: fields[1], arguments: fields[4:]}
+		for i, at := range []*score{&s.openSSL, &s.standard} {
+			if fields[2+i] == "-" { // not measured
+				continue
+			}
+			if _, err := fmt.Sscanf(fields[2+i], "%d/%d", &at.passed, &at.total); err != nil {
+				return nil, fmt.Errorf("scripts.txt: %q: %w", line, err)
+			}
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// patience is how long one script may take.
+const patience = 10 * time.Minute
+
+// run runs the script and returns what it printed.
+func (s *script) run(sources, port string, pki *certificates) string {
+	// Scripts draw from many conversations at random; these are always the same.
+	const start = `import random, runpy, sys; random.seed(1); runpy.run_module(sys.argv.pop(1), run_name="__main__")`
+	args := []string{"-c", start, "tlsfuzzer._apps.test_" + s.name, "-h", "127.0.0.1", "-p", port}
+	for _, arg := range s.arguments {
+		switch arg { // the client's certificate, where a script needs one
+		case "KEY":
+			arg = pki.client.key
+		case "CERT":
+			arg = pki.client.cert
+		}
+		args = append(args, arg)
+	}
+	c := exec.Command("python3", args...)
+	c.Dir = sources
+	timer := time.AfterFunc(patience, func() { _ = c.Process.Kill() })
+	defer timer.Stop()
+	out, err := c.CombinedOutput()
+	if err != nil {
+		out = fmt.Appendf(out, "\n%v\n", err)
+	}
+	return string(out)
+}
+
+// A score is how many of a script's conversations passed.
+type score struct{ passed, total int }
+
+func (s score) String() string {
+	if s.total == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d/%d", s.passed, s.total)
+}
+
+// worse reports whether more conversations failed than in the score measured.
+func (s score) worse(measured score) bool {
+	return measured.total > 0 && (s.total == 0 || s.total-s.passed > measured.total-measured.passed)
+}
+
+// parseScore reads the end of a script's output. Its TOTAL counts a conversation
+// once that is repeated.
+func parseScore(out string) (s score) {
+	failed := 0
+	for line := range strings.Lines(out) {
+		_, _ = fmt.Sscanf(line, "PASS: %d", &s.passed)
+		_, _ = fmt.Sscanf(line, "FAIL: %d", &failed)
+	}
+	s.total = s.passed + failed
+	return s
+}

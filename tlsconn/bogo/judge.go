@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	_ "embed"
+	stdflag "flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// errorMap says by which of our reasons each of BoringSSL's errors is met.
+//
+//go:embed errors.json
+var errorMap []byte
+
+//go:embed expected.txt
+var expectedFailures string
+
+// judge builds the runner, runs it, and prints what became of the tests. What
+// it returns is nil only if every failure is one that is expected.
+func judge(args []string) error {
+	set := stdflag.NewFlagSet("judge", stdflag.ContinueOnError)
+	sources := set.String("boringssl", "", "directory with the sources of BoringSSL")
+	tests := set.String("test", "", "tests to run, patterns with semicolons between; all if empty")
+	workers := set.Int("workers", 2, "tests to run at once")
+	verbose := set.Bool("v", false, "print all that the runner says")
+	relay := set.String("relay", "", "the real program: have it serve, and relay the runner's bytes to it")
+	relayOptions := set.String("relay-options", "", "more options for it, with spaces between")
+	engineName := set.String("engine", defaultEngine, "the engine to judge")
+	keep := set.String("o", "", "file for the list of tests and results")
+	loose := set.Bool("loose", false, "take any reason for a failure that is wanted")
+	if err := set.Parse(args); err != nil {
+		return err
+	}
+	if *sources == "" {
+		return fmt.Errorf("-boringssl is missing: the sources are at https://boringssl.googlesource.com/boringssl")
+	}
+	dir, err := os.MkdirTemp("", "bogo")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	runnerDir := filepath.Join(*sources, "ssl", "test", "runner")
+	runner := filepath.Join(dir, "runner")
+	build := exec.Command("go", "test", "-c", "-o", runner, ".")
+	build.Dir, build.Stdout, build.Stderr = runnerDir, os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("building the runner in %s: %w", runnerDir, err)
+	}
+	shimPath, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	config, causes := filepath.Join(dir, "errors.json"), filepath.Join(dir, "causes")
+	if err := os.WriteFile(config, errorMap, 0o600); err != nil {
+		return err
+	}
+	environment := append(os.Environ(), causesVariable+"="+causes, engineVariable+"="+*engineName)
+	if *relay != "" {
+		l, err := newLender(*relay, strings.Fields(*relayOptions), dir)
+		if err != nil {
+			return err
+		}
+		defer l.close()
+		environment = append(environment, relayVariable+"="+l.control.Addr().String())
+		*loose = true // of a listener's reasons only the alert is seen
+	}
+	run := exec.Command(runner, "-test.timeout", "2h", "-pipe", "-allow-unimplemented",
+		"-shim-path", shimPath, "-shim-config", config, "-num-workers", fmt.Sprint(*workers),
+		"-transcript-dir", filepath.Join(dir, "transcripts"), // for the names, see parseTest
+		"-test", *tests, fmt.Sprintf("-loose-errors=%v", *loose))
+	run.Dir, run.Stderr = runnerDir, os.Stderr
+	run.Env = environment
+	out, err := run.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := run.Start(); err != nil {
+		return err
+	}
+	if *verbose {
+		out = io.NopCloser(io.TeeReader(out, os.Stdout))
+	}
+	r := readResults(out)
+	_ = run.Wait() // its status says that tests failed; that is told below
+	if len(r.status) == 0 {
+		return fmt.Errorf("the runner ran no test")
+	}
+	log, err := os.ReadFile(causes)
+	if err != nil {
+		return err
+	}
+	r.explain(string(log))
+	if *keep != "" {
+		if err := os.WriteFile(*keep, r.list(), 0o644); err != nil {
+			return err
+		}
+	}
+	return r.report(os.Stdout, parseExpected(expectedFailures))
+}
+
+// results are what the runner said of each test.
+type results struct {
+	status map[string]string // PASSED, FAILED or UNIMPLEMENTED
+	detail map[string]string // of those that failed
+	cause  map[string]string // of those that are not implemented
+}
+
+// readResults parses what the runner prints: a line "STATUS (name)" for each
+// test, and for a failure what was got and wanted below it.
+func readResults(in io.Reader) *results {
+	r := &results{status: map[string]string{}, detail: map[string]string{}, cause: map[string]string{}}
+	failing := ""
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		line := lines.Text()
+		status, rest, ok := strings.Cut(line, " (")
+		name, closed := strings.CutSuffix(rest, ")")
+		if ok && closed && (status == "PASSED" || status == "FAILED" || status == "UNIMPLEMENTED") {
+			r.status[name], failing = status, ""
+			if status == "FAILED" {
+				failing = name
+			}
+			continue
+		}
+		if failing != "" {
+			r.detail[failing] += line + "\n"
+		}
+	}
+	return r
+}
+
+// explain takes the shims' log of causes. What is not counted is forgotten.
+func (r *results) explain(log string) {
+	for line := range strings.Lines(log) {
+		name, cause, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		if strings.HasPrefix(cause, notCountedPrefix) {
+			delete(r.status, name)
+			continue
+		}
+		r.cause[name] = cause
+	}
+}
+
+// summary is a failure in a line: what each side said.
+func (r *results) summary(name string) string {
+	var parts []string
+	want := false
+	lines := strings.Split(r.detail[name], "\n")
+	for i, line := range lines {
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "want:":
+			want = true
+		case strings.HasPrefix(line, "unexpected "):
+			parts = append(parts, line)
+		case line == "stderr:" && i+1 < len(lines):
+			parts = append(parts, cut("shim: "+strings.TrimSpace(lines[i+1])))
+		case strings.HasPrefix(line, "local:"), strings.HasPrefix(line, "remote:"):
+			if want {
+				line = "want " + line
+			}
+			parts = append(parts, cut(line))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// cut shortens what sides say, some of whom print whole certificates.
+func cut(s string) string { return s[:min(len(s), 240)] }
+
+// list is all results, a line each.
+func (r *results) list() []byte {
+	var b bytes.Buffer
+	for _, name := range slices.Sorted(maps.Keys(r.status)) {
+		why := r.cause[name]
+		if r.status[name] == "FAILED" {
+			why = r.summary(name)
+		}
+		fmt.Fprintf(&b, "%s\t%s\t%s\n", r.status[name], name, why)
+	}
+	return b.Bytes()
+}
+
+// expectation is a line of expected.txt: names of tests and why they fail.
+type expectation struct{ pattern, cause string }
+
+func parseExpected(file string) (list []expectation) {
+	for line := range strings.Lines(file) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		pattern, cause, _ := strings.Cut(line, " ")
+		list = append(list, expectation{pattern, strings.TrimSpace(cause)})
+	}
+	return list
+}
+
+// report prints the counts by cause. It returns an error if a test fails that
+// is not expected to.
+func (r *results) report(w io.Writer, expected []expectation) error {
+	counts := map[string]int{}
+	skipped, failed := map[string]int{}, map[string]int{}
+	var unexplained []string
+	for _, name := range slices.Sorted(maps.Keys(r.status)) {
+		status := r.status[name]
+		counts[status]++
+		switch status {
+		case "UNIMPLEMENTED":
+			skipped[cmp.Or(r.cause[name], "the shim did not say why")]++
+		case "FAILED":
+			i := slices.IndexFunc(expected, func(e expectation) bool {
+				ok, _ := filepath.Match(e.pattern, name)
+				return ok
+			})
+			if i < 0 {
+				unexplained = append(unexplained, name)
+				continue
+			}
+			failed[expected[i].cause]++
+		}
+	}
+	fmt.Fprintf(w, "tests %d: passed %d, failed %d, skipped %d\n",
+		len(r.status), counts["PASSED"], counts["FAILED"], counts["UNIMPLEMENTED"])
+	printCauses(w, "failed, by choice", failed)
+	printCauses(w, "skipped", skipped)
+	if len(unexplained) == 0 {
+		return nil
+	}
+	fmt.Fprintf(w, "\nfailed, unexplained: %d\n", len(unexplained))
+	for _, name := range unexplained {
+		fmt.Fprintf(w, "  %s\n      %s\n", name, r.summary(name))
+	}
+	return fmt.Errorf("%d tests fail that are not in expected.txt", len(unexplained))
+}
+
+func printCauses(w io.Writer, title string, causes map[string]int) {
+	if len(causes) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s:\n", title)
+	sorted := slices.SortedFunc(maps.Keys(causes), func(a, b string) int {
+		return cmp.Or(causes[b]-causes[a], strings.Compare(a, b))
+	})
+	for _, cause := range sorted {
+		fmt.Fprintf(w, "  %4d  %s\n", causes[cause], cause)
+	}
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"time"
+)
+
+// relayVariable names the environment variable with the address of the judge's
+// lender. With it the shim is not the server: it relays the runner's bytes to a
+// listener of the real program, which the judge has started.
+const relayVariable = "REPRISE_BOGO_LENDER"
+
+// A wish is a listener as a test wants it. Tests that want the same share one.
+type wish struct {
+	Certificates string // as the option sslrouter2 has them
+	ClientCA     string // a file; empty asks for no certificate
+	Stranger     bool   // clients' certificates by a CA that has signed nothing
+	Require      bool   // clients must send a certificate
+	ALPN         string
+	MinVersion   uint16
+	Backend      behaviour
+}
+
+// behaviour is what the backend of a listener does with a connection.
+type behaviour string
+
+const (
+	echoes      behaviour = "echoes"       // each byte with its bits flipped
+	greets      behaviour = "greets"       // says hello, then echoes
+	closesFirst behaviour = "closes first" // at once
+)
+
+// wish says which listener a connection needs.
+func (o *options) wish(initial *options) (wish, error) {
+	switch {
+	case len(o.clientCAs) > 0:
+		return wish{}, unimplemented("names of CAs")
+	case len(o.suites) > 0:
+		return wish{}, unimplemented("cipher suites")
+	case o.noTickets:
+		return wish{}, unimplemented("a listener without sessions")
+	case o.maxVersion != 0:
+		return wish{}, unimplemented("a maximum of TLS 1.2")
+	case o.delay != 0:
+		return wish{}, unimplemented("time that passes")
+	case o.verifyFails && !initial.verifyFails:
+		return wish{}, unimplemented("verification that would fail if it were made")
+	case o.initialWrite != "" || o.initialWrites != 0:
+		return wish{}, unimplemented("other first words than hello")
+	}
+	w := wish{ALPN: o.alpn, MinVersion: o.minVersion, Backend: echoes}
+	for _, c := range append(slices.Clone(o.credentials), o.fallback) {
+		if len(c.signingPrefs) > 0 {
+			return wish{}, unimplemented("signature algorithms")
+		}
+		if c.certFile != "" {
+			w.Certificates += ",cert=" + c.certFile + ",key=" + c.keyFile
+		}
+	}
+	if o.rejectALPN {
+		w.ALPN = "no client has this protocol"
+	}
+	if o.requireClient || o.verifyClient {
+		w.ClientCA, w.Require = o.trustFile, o.requireClient
+		w.Stranger = initial.verifyFails || o.trustFile == ""
+	}
+	switch {
+	case o.shutsDown:
+		w.Backend = closesFirst
+	case o.writesFirst:
+		w.Backend = greets
+	}
+	return w, nil
+}
+
+// relay runs a test over listeners that the judge lends.
+func (t *test) relay(lender string) error {
+	for i := range t.resumeCount + 1 {
+		o := &t.initial
+		if i > 0 {
+			o = &t.resume
+		}
+		w, err := o.wish(&t.initial)
+		if err != nil {
+			return err
+		}
+		address, err := borrow(lender, w)
+		if err != nil {
+			return err
+		}
+		if err := relayConnection(t.address, t.shimID, address, o.async); err != nil {
+			return fmt.Errorf("connection %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// A loan is the lender's answer.
+type loan struct{ Address, Error string }
+
+// borrow asks the judge for a listener.
+func borrow(lender string, w wish) (address string, err error) {
+	c, err := net.Dial("tcp", lender)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	if err := json.NewEncoder(c).Encode(w); err != nil {
+		return "", err
+	}
+	var l loan
+	if err := json.NewDecoder(c).Decode(&l); err != nil {
+		return "", err
+	}
+	if l.Error != "" {
+		return "", unimplemented(l.Error)
+	}
+	return l.Address, nil
+}
+
+// relayConnection carries bytes between the runner and a listener. All it can
+// tell of the outcome is an alert in clear.
+func relayConnection(runner string, shimID uint64, listener string, single bool) error {
+	client, err := net.Dial("tcp", runner)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if _, err := client.Write(binary.LittleEndian.AppendUint64(nil, shimID)); err != nil {
+		return err
+	}
+	server, err := net.Dial("tcp", listener)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	for _, c := range []net.Conn{client, server} {
+		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+			return err
+		}
+	}
+	go func() {
+		_ = pump(server, client, single, nil)
+	}()
+	var alerts alertWatch
+	err = pump(client, server, single, &alerts)
+	_, _ = io.Copy(io.Discard, client) // until the runner has read all and closed
+	if alerts.fatal != 0 {
+		return fmt.Errorf("<alert %d>", alerts.fatal)
+	}
+	return err
+}
+
+// pump copies until an end, and tells to of it.
+func pump(to, from net.Conn, single bool, watch *alertWatch) error {
+	defer func() { _ = to.(*net.TCPConn).CloseWrite() }()
+	p := make([]byte, 16<<10)
+	if single {
+		p = p[:1]
+	}
+	for {
+		n, err := from.Read(p)
+		if watch != nil {
+			watch.see(p[:n])
+		}
+		if n > 0 {
+			if _, err := to.Write(p[:n]); err != nil {
+				return nil // it has closed; so what
+			}
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		if err != nil {
+			return nil // an end, or a reset, which is as good
+		}
+	}
+}
+
+// An alertWatch finds a fatal alert in clear among the records it sees.
+type alertWatch struct {
+	record []byte // as much as has come of the one under way
+	fatal  byte
+}
+
+func (a *alertWatch) see(b []byte) {
+	const alert, fatal, headerLen = 21, 2, 5
+	for a.record = append(a.record, b...); len(a.record) >= headerLen; {
+		length := headerLen + int(binary.BigEndian.Uint16(a.record[3:]))
+		if len(a.record) < length {
+			return
+		}
+		if a.record[0] == alert && length == headerLen+2 && a.record[headerLen] == fatal {
+			a.fatal = a.record[headerLen+1]
+		}
+		a.record = a.record[length:]
+	}
+}

@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"reprise/tlsconn"
+)
+
+// sessionLifetime is that of BoringSSL's servers in TLS 1.2.
+const sessionLifetime = 2 * time.Hour
+
+// run makes the connections of a test.
+func (t *test) run() error {
+	var late time.Duration // how much later than the real time it is
+	now := func() time.Time { return time.Now().Add(late) }
+	secret := make([]byte, 32)
+	if _, err := rand.Read(secret); err != nil {
+		return err
+	}
+	handles, err := tlsconn.NewHandleKeys(secret)
+	if err != nil {
+		return err
+	}
+	engine, err := chosenEngine()
+	if err != nil {
+		return err
+	}
+	sessions := newMemory(now)
+	stranger, err := newCA()
+	if err != nil {
+		return err
+	}
+	for i := range t.resumeCount + 1 {
+		o := &t.initial
+		if i > 0 {
+			o = &t.resume
+		}
+		sessions.late = o.async
+		s := setup{options: o, engine: engine, resumes: i > 0, sessions: sessions, stranger: stranger, selected: -2}
+		s.config = tlsconn.Config{Handles: handles, Owner: tlsconn.NodeID{1}, Lifetime: sessionLifetime, Now: now}
+		if err := s.configure(&t.initial); err != nil {
+			return err
+		}
+		err := s.connect(t.address, t.shimID)
+		if err != nil && s.maxVersion != 0 {
+			// The contract knows no maximum. A client that offers no more is
+			// served as the runner wants; with any other the test says nothing.
+			return unimplemented("a maximum of TLS 1.2")
+		}
+		if err != nil {
+			return fmt.Errorf("connection %d: %w", i+1, err)
+		}
+		late += o.delay
+	}
+	return nil
+}
+
+// A setup is one connection with all it needs.
+type setup struct {
+	*options
+	engine   engine
+	resumes  bool
+	config   tlsconn.Config
+	sessions *memory
+	stranger *x509.Certificate // a CA that has signed nothing
+	workers  *workers
+	selected int // the credential that signed: -2 none, -1 the fallback
+}
+
+// configure makes the server's configuration of the runner's flags. The CAs are
+// always those of the first connection: a session is not resumed under others.
+func (s *setup) configure(initial *options) error {
+	c := &s.config
+	known := func(group uint16) bool { return slices.Contains(s.engine.groups, tls.CurveID(group)) }
+	if len(s.groups) > 0 && !slices.ContainsFunc(s.groups, known) {
+		return unimplemented(fmt.Sprintf("group %v", s.groups))
+	}
+	c.MinVersion = max(s.minVersion, tls.VersionTLS12)
+	c.CipherSuites = s.suites
+	if !s.noTickets {
+		c.Sessions = s.sessions
+	}
+	switch {
+	case s.rejectALPN:
+		c.ALPN = []string{"no client has this protocol"}
+	case s.alpn != "":
+		c.ALPN = []string{s.alpn}
+	}
+	if s.async || s.engine.verifiesOnWorkers && s.verifyFails {
+		s.workers = new(workers)
+		c.Workers = s.workers
+	}
+	if err := s.configureClients(initial); err != nil {
+		return err
+	}
+	return s.configureCertificates()
+}
+
+// workers run each piece of work in a goroutine, and count.
+type workers struct{ submitted int }
+
+// TrySubmit implements tlsconn.Workers.
+func (w *workers) TrySubmit(work func()) bool {
+	w.submitted++
+	go work()
+	return true
+}
+
+// configureClients says what is asked of clients. BoringSSL's shim accepts any
+// certificate, the contract only what a CA has signed: the runner names the one
+// it uses by -trust-cert.
+func (s *setup) configureClients(initial *options) error {
+	switch {
+	case s.requireClient:
+		s.config.ClientAuth = tlsconn.RequireClientCert
+	case s.verifyClient:
+		s.config.ClientAuth = tlsconn.OptionalClientCert
+	default:
+		return nil
+	}
+	switch {
+	case initial.verifyFails || s.trustFile == "":
+		s.config.ClientCAs = []*x509.Certificate{s.stranger}
+	case s.verifyFails && !s.engine.verifiesOnWorkers:
+		return unimplemented("verification that would fail if it were made")
+	default:
+		trusted, err := readCertificates(s.trustFile)
+		if err != nil {
+			return err
+		}
+		s.config.ClientCAs = trusted
+	}
+	return s.nameCAs()
+}
+
+// nameCAs adds CAs to those that clients are told, in the runner's order.
+func (s *setup) nameCAs() error {
+	if len(s.clientCAs) == 0 {
+		return nil
+	}
+	trusted := s.config.ClientCAs
+	s.config.ClientCAs = nil
+	for _, name := range s.clientCAs {
+		der, err := hex.DecodeString(name)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(trusted, func(ca *x509.Certificate) bool { return bytes.Equal(ca.RawSubject, der) })
+		if i >= 0 {
+			s.config.ClientCAs = append(s.config.ClientCAs, trusted[i])
+			continue
+		}
+		ca := *s.stranger
+		ca.RawSubject, ca.Raw = der, slices.Concat(ca.Raw, der)
+		s.config.ClientCAs = append(s.config.ClientCAs, &ca)
+	}
+	return nil
+}
+
+// newCA returns a CA that has signed nothing.
+func newCA() (*x509.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
+	template.Subject.CommonName = "a CA that has signed nothing"
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
+
+func readCertificates(file string) (list []*x509.Certificate, err error) {
+	rest, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return list, nil
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, cert)
+	}
+}
+
+// configureCertificates loads the credentials, in the runner's order of
+// preference, the fallback last.
+func (s *setup) configureCertificates() error {
+	var list []tlsconn.Certificate
+	add := func(index int, c credential) error {
+		cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+		if err != nil {
+			return unimplemented("key or certificate that Go does not know, such as ML-DSA")
+		}
+		for _, scheme := range c.signingPrefs {
+			cert.SupportedSignatureAlgorithms = append(cert.SupportedSignatureAlgorithms, tls.SignatureScheme(scheme))
+		}
+		if s.expect.checkCredential {
+			cert.PrivateKey = &watchedKey{cert.PrivateKey.(crypto.Signer), index, &s.selected}
+		}
+		list = append(list, tlsconn.Certificate{TLS: cert})
+		return nil
+	}
+	for i, c := range s.credentials {
+		if err := add(i, c); err != nil {
+			return err
+		}
+	}
+	if s.fallback.certFile != "" {
+		if err := add(-1, s.fallback); err != nil {
+			return err
+		}
+	}
+	if len(list) == 0 {
+		return unimplemented("a server without a certificate")
+	}
+	var err error
+	s.config.Certificates, err = tlsconn.NewCertificates(list)
+	return err
+}
+
+// A watchedKey tells which credential was used.
+type watchedKey struct {
+	crypto.Signer
+	index    int
+	selected *int
+}
+
+// Sign implements crypto.Signer.
+func (k *watchedKey) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	*k.selected = k.index
+	return k.Signer.Sign(random, digest, opts)
+}
+
+// check holds a completed handshake against the runner's expectations.
+func (s *setup) check(l *link) error {
+	info, e := l.conn.Info(), &s.expect
+	var wrong []string
+	differ := func(is bool, what string, got, want any) {
+		if is {
+			wrong = append(wrong, fmt.Sprintf("%s: got %v, want %v", what, got, want))
+		}
+	}
+	if s.maxVersion != 0 && info.Version > s.maxVersion {
+		return errors.New("more than the maximum version")
+	}
+	resumed := s.resumes && !e.sessionMiss
+	differ(info.Resumed() != resumed, "session resumed", info.Outcome, resumed)
+	differ(e.version != 0 && info.Version != e.version, "version", info.Version, e.version)
+	differ(e.cipher != 0 && info.CipherSuite != e.cipher, "cipher suite", info.CipherSuite, e.cipher)
+	if want := e.cipherNoAES; want != 0 {
+		if hasAES() {
+			want = e.cipherAES
+		}
+		differ(info.CipherSuite != want, "cipher suite", info.CipherSuite, want)
+	}
+	differ(e.serverName != "" && info.ServerName != e.serverName, "server name", info.ServerName, e.serverName)
+	differ(e.noServerName && info.ServerName != "", "server name", info.ServerName, "")
+	differ(info.ALPN != s.alpn, "protocol", info.ALPN, s.alpn)
+	differ(e.sessionSaved && !s.resumes && s.sessions.saves == 0, "sessions saved", 0, 1)
+	differ(e.sessionSaved && info.Resumed() && !info.ByID, "resumed by session ID", false, true)
+	differ(e.group != 0 && info.Group != e.group, "group", info.Group, e.group)
+	differ(e.retry && !l.retried, "HelloRetryRequest", l.retried, true)
+	differ(e.noRetry && l.retried, "HelloRetryRequest", l.retried, false)
+	differ(e.checkCredential && !info.Resumed() && s.selected != e.credential, "credential", s.selected, e.credential)
+
+	differ(s.verifyFails && s.workers != nil && s.workers.submitted > 0, "certificates verified", s.workers, 0)
+
+	cert := l.conn.ClientCertificate()
+	differ(e.noPeerCert && cert != nil, "client certificate", "one", "none")
+	differ(s.requireClient && !e.noPeerCert && cert == nil, "client certificate", "none", "one")
+	if e.peerCertFile != "" {
+		want, err := readCertificates(e.peerCertFile)
+		if err != nil {
+			return err
+		}
+		differ(cert == nil || !bytes.Equal(cert.Raw, want[0].Raw), "client certificate", "another", e.peerCertFile)
+	}
+	if len(wrong) > 0 {
+		return errors.New(strings.Join(wrong, "; "))
+	}
+	return nil
+}
