@@ -78,8 +78,11 @@ func (c *Config) PoolOf(r Router) *Pool { return &c.Pools[r] }
 // TLSEngine names what speaks TLS. It reads as an operator writes it.
 type TLSEngine string
 
-// StandardEngine is Go's standard library.
-const StandardEngine TLSEngine = "standard"
+// The engines.
+const (
+	OwnEngine      TLSEngine = "own"      // package tlsconn's
+	StandardEngine TLSEngine = "standard" // Go's standard library
+)
 
 // Cache is a named cache.
 type Cache struct {

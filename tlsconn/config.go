@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"time"
+
+	"reprise/tlsconn/primitive"
 )
 
 // ClientAuth is what is asked of clients.
@@ -38,7 +40,11 @@ type Config struct {
 	Policy       // for names whose certificates state none
 	Certificates *Certificates
 	MinVersion   uint16   // as on the wire; 0 means TLS 1.2
+	MaxVersion   uint16   // as on the wire; 0 means TLS 1.3
 	ALPN         []string // in order of preference; nil means that none is negotiated
+	// Groups are those of the key exchange in order of preference; nil means the
+	// engine's choice.
+	Groups []primitive.Group
 
 	// Sessions keeps the sessions; nil turns resumption off.
 	Sessions Sessions
@@ -80,6 +86,9 @@ func (c *Config) Validate() error {
 	}
 	if c.MinVersion == 0 {
 		c.MinVersion = tls.VersionTLS12
+	}
+	if c.MaxVersion == 0 {
+		c.MaxVersion = tls.VersionTLS13
 	}
 	if c.Tickets == 0 {
 		c.Tickets = 2

@@ -94,6 +94,9 @@ type Conn interface {
 	// close_notify before it that is a failure with ReasonTruncated: somebody
 	// on the path may have cut the stream short.
 	EOF(out []byte) []byte
+	// Rest tells an idle connection to forget what it can make again, such as
+	// cipher states. It may be called at any time.
+	Rest()
 	// Abort ends the connection without a word, releasing a parked handshake.
 	// It must be called for every Conn that has not failed; calling it twice is
 	// harmless.

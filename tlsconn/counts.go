@@ -14,6 +14,7 @@ type Counts struct {
 	byID             metric.Counter // of the resumed TLS 1.2 ones
 	failed           [reasons]metric.Counter
 	earlyDataSkipped metric.Counter
+	trailingDot      metric.Counter
 	signedOnLoop     metric.Counter
 }
 
@@ -40,6 +41,9 @@ func (c *Counts) Failed(r Reason) { c.failed[r].Inc() }
 // EarlyDataSkipped counts a handshake whose early data was skipped.
 func (c *Counts) EarlyDataSkipped() { c.earlyDataSkipped.Inc() }
 
+// TrailingDot counts a client that ended the server name with a dot.
+func (c *Counts) TrailingDot() { c.trailingDot.Inc() }
+
 // SignedOnLoop counts a signature that no key worker had room for.
 func (c *Counts) SignedOnLoop() { c.signedOnLoop.Inc() }
 
@@ -51,6 +55,7 @@ type Stats struct {
 	Resumed12        map[string]uint64 `json:"tls12_resumed" metric:"counter" label:"by" help:"Resumed TLS 1.2 handshakes by what named the session."`
 	Failures         map[string]uint64 `json:"failures" metric:"counter" label:"reason" help:"Handshakes that failed, by reason."`
 	EarlyDataSkipped uint64            `json:"early_data_skipped" metric:"counter" help:"Handshakes whose early data was skipped."`
+	TrailingDot      uint64            `json:"server_name_trailing_dot" metric:"counter" help:"ClientHellos whose server name ended with a dot, which was dropped."`
 	SignedOnLoop     uint64            `json:"signed_on_loop" metric:"counter" help:"RSA signatures made on a loop because the key workers' queue was full."`
 }
 
@@ -76,5 +81,6 @@ func (t *Stats) Add(s Server) {
 		t.Failures[Reason(i).String()] += c.failed[i].Load()
 	}
 	t.EarlyDataSkipped += c.earlyDataSkipped.Load()
+	t.TrailingDot += c.trailingDot.Load()
 	t.SignedOnLoop += c.signedOnLoop.Load()
 }

@@ -5,8 +5,9 @@
 //
 // Here is what an engine, which speaks the protocol, promises ([Server], [Conn])
 // and what engines share: the configuration, the choice of a certificate, the
-// memory of sessions, handles, scopes, counters. Package standard is the engine
-// of the standard library.
+// memory of sessions, handles, scopes, counters. The engine of this package ([New])
+// speaks TLS 1.3 (RFC 8446) and TLS 1.2 (RFC 5246); package standard is that of the
+// standard library.
 //
 // # Ownership
 //

@@ -20,6 +20,14 @@ const (
 	ReasonPeerAlert                   // the client sent a fatal alert
 	ReasonUnexpected                  // a message out of order
 	ReasonRenegotiation               // renegotiation, which is off
+	ReasonDecode                      // a message that does not parse
+	ReasonIllegal                     // a message that contradicts itself, the standard or what came before
+	ReasonMissing                     // a mandatory extension is missing
+	ReasonFallback                    // a client that falls back to an older version though it need not
+	ReasonBadFinished                 // a Finished that does not match the handshake
+	ReasonTooMany                     // key updates, warnings or empty records without end
+	ReasonOverloaded                  // more slow work than key workers can do
+	ReasonInternal                    // our own fault: signing failed
 	ReasonSpent                       // single use: another handshake has used the session meanwhile
 	ReasonAborted                     // ended by the caller: time-out, shutdown
 	reasons
@@ -28,7 +36,8 @@ const (
 var reasonNames = [reasons]string{
 	"other", "not_tls", "truncated", "oversized_record", "bad_record", "no_common_version", "no_common_cipher",
 	"no_common_alpn", "client_certificate", "bad_binder", "early_data", "peer_alert", "unexpected_message",
-	"renegotiation", "session_spent", "aborted",
+	"renegotiation", "decode_error", "illegal_parameter", "missing_extension", "inappropriate_fallback",
+	"bad_finished", "too_many_messages", "overloaded", "internal", "session_spent", "aborted",
 }
 
 func (r Reason) String() string { return reasonNames[r] }

@@ -133,6 +133,12 @@ func (s *Sealer) Append(b []byte, h Handle) []byte {
 	return append(b, tag[:handleTagLen]...)
 }
 
+// Made reports whether this fleet has made a handle.
+func (s *Sealer) Made(b []byte) bool {
+	_, ok := s.Open(b)
+	return ok
+}
+
 // Open parses and authenticates a handle; ok is false for anything this fleet
 // has not made.
 func (s *Sealer) Open(b []byte) (h Handle, ok bool) {

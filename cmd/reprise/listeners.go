@@ -114,7 +114,7 @@ func (n *node) tlsServers(l *config.Listener, keys *tlsconn.HandleKeys) (func(no
 
 // tlsEngines are what can speak TLS.
 var tlsEngines = map[config.TLSEngine]func(tlsconn.Config) (tlsconn.Server, error){
-	config.StandardEngine: standard.New,
+	config.OwnEngine: tlsconn.New, config.StandardEngine: standard.New,
 }
 
 // makePools makes the backends of each router that has some.

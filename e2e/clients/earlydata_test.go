@@ -29,7 +29,7 @@ func TestEarlyData(t *testing.T) {
 // allows any.
 func (f *fleet) earlyOnOwnTicket(t *testing.T, want bool) {
 	nettest.Need(t, "gnutls-cli")
-	relay := startRelay(t, f.addresses(false)...)
+	relay := startRelay(t, f.addresses(psk13)...)
 	v := &visit{mode: psk13, host: relay.host, port: relay.port, caFile: f.pki.CAFile, fleet: f}
 	r := nettest.Run(t, nettest.Command{
 		Path:    "gnutls-cli",
@@ -70,7 +70,7 @@ func (f *fleet) earlyOnForeignTicket(t *testing.T, other string, length int, wan
 	}, "a session of the other server")
 	first.Stop()
 
-	relay := startRelay(t, f.addresses(false)...)
+	relay := startRelay(t, f.addresses(psk13)...)
 	r := nettest.Run(t, nettest.Command{
 		Path:    "openssl",
 		Args:    append(arguments(relay.addr()), "-sess_in", session, "-early_data", earlyFile(t, length)),

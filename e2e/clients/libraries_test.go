@@ -13,9 +13,11 @@ import (
 // Clients that are libraries, with a program of ours around them.
 var (
 	java    = client{name: "java", do: visitJava}
+	castle  = client{name: "bouncycastle", do: visitBouncyCastle}
 	wolfSSL = client{name: "wolfssl", do: visitWolfSSL}
 	mbedTLS = client{name: "mbedtls", do: visitMbedTLS}
 	python  = client{name: "python", do: visitPython}
+	pycurl  = client{name: "libcurl-gnutls", do: visitPycurl}
 	node20  = client{name: "node", do: visitNode}
 	erlang  = client{name: "erlang", do: visitErlang}
 	golang  = client{name: "go", do: visitGo}
@@ -34,6 +36,15 @@ func visitJava(t *testing.T, v *visit) []bool {
 	return runOurs(t, v, "java", append(args, "Visit")...)
 }
 
+func visitBouncyCastle(t *testing.T, v *visit) []bool {
+	const jar = "/usr/share/java/bctls.jar"
+	nettest.Need(t, "java", "javac", jar)
+	classes := compile(t, "Visit.java", "javac", "testdata/Visit.java", "-d")
+	return runOurs(t, v, "java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+		"-cp", classes+":"+jar+":/usr/share/java/bcprov.jar:/usr/share/java/bcutil.jar",
+		"-Dvisit.providers=jce.provider.BouncyCastleProvider,jsse.provider.BouncyCastleJsseProvider", "Visit")
+}
+
 func visitWolfSSL(t *testing.T, v *visit) []bool {
 	nettest.Need(t, "gcc", "/usr/include/wolfssl/ssl.h")
 	return runOurs(t, v, compile(t, "wolfssl.c", "gcc", "-Wall", "testdata/wolfssl.c", "-lwolfssl", "-o"))
@@ -44,10 +55,16 @@ func visitMbedTLS(t *testing.T, v *visit) []bool {
 	return runOurs(t, v, compile(t, "mbedtls.c", "gcc", "-Wall", "testdata/mbedtls.c", "-lmbedtls", "-lmbedx509", "-lmbedcrypto", "-o"))
 }
 
+const debianPython = "/usr/bin/python3" // not what may be before it in $PATH
+
 func visitPython(t *testing.T, v *visit) []bool {
-	const debian = "/usr/bin/python3" // not what may be before it in $PATH
-	nettest.Need(t, debian)
-	return runOurs(t, v, debian, "testdata/visit.py")
+	nettest.Need(t, debianPython)
+	return runOurs(t, v, debianPython, "testdata/visit.py")
+}
+
+func visitPycurl(t *testing.T, v *visit) []bool {
+	nettest.Need(t, debianPython, "/usr/share/doc/python3-pycurl")
+	return runOurs(t, v, debianPython, "testdata/visit_pycurl.py")
 }
 
 func visitNode(t *testing.T, v *visit) []bool {

@@ -3,6 +3,7 @@ package clients
 import (
 	"crypto/tls"
 	"fmt"
+	"slices"
 	"testing"
 
 	"reprise/internal/testpki"
@@ -15,16 +16,19 @@ type mode struct {
 	offer   offer
 	retry   bool // the first key share is for a group we do not speak: HelloRetryRequest
 	cert    bool // with a client certificate
+	rsa     bool // the server's certificate is an RSA one
 }
 
 var (
-	id12       = mode{"1.2 id", tls.VersionTLS12, byID, false, false}
-	idCert12   = mode{"1.2 id, certificate", tls.VersionTLS12, byID, false, true}
-	tick12     = mode{"1.2 ticket", tls.VersionTLS12, byTicket, false, false}
-	tickCert12 = mode{"1.2 ticket, certificate", tls.VersionTLS12, byTicket, false, true}
-	psk13      = mode{"1.3", tls.VersionTLS13, byPSK, false, false}
-	retry13    = mode{"1.3 retry", tls.VersionTLS13, byPSK, true, false}
-	pskCert13  = mode{"1.3, certificate", tls.VersionTLS13, byPSK, false, true}
+	id12       = mode{name: "1.2 id", version: tls.VersionTLS12, offer: byID}
+	idCert12   = mode{name: "1.2 id, certificate", version: tls.VersionTLS12, offer: byID, cert: true}
+	idRSA12    = mode{name: "1.2 id, RSA", version: tls.VersionTLS12, offer: byID, rsa: true}
+	tick12     = mode{name: "1.2 ticket", version: tls.VersionTLS12, offer: byTicket}
+	tickCert12 = mode{name: "1.2 ticket, certificate", version: tls.VersionTLS12, offer: byTicket, cert: true}
+	psk13      = mode{name: "1.3", version: tls.VersionTLS13, offer: byPSK}
+	retry13    = mode{name: "1.3 retry", version: tls.VersionTLS13, offer: byPSK, retry: true}
+	pskCert13  = mode{name: "1.3, certificate", version: tls.VersionTLS13, offer: byPSK, cert: true}
+	pskRSA13   = mode{name: "1.3, RSA", version: tls.VersionTLS13, offer: byPSK, rsa: true}
 )
 
 // A visit is what a client is to do: make some connections one after the other,
@@ -82,6 +86,8 @@ var rows = []row{
 	{openSSL, psk13, resumes, resumes},
 	{openSSL, retry13, resumes, resumes},
 	{openSSL, pskCert13, resumes, resumes},
+	{openSSL, idRSA12, resumes, full},
+	{openSSL, pskRSA13, resumes, resumes},
 
 	// libcurl sets SSL_OP_NO_TICKET.
 	{curl, id12, resumes, full},
@@ -89,6 +95,12 @@ var rows = []row{
 	{curl, psk13, resumes, resumes},
 	{curl, retry13, resumes, resumes},
 	{curl, pskCert13, resumes, resumes},
+
+	// As above, and GnuTLS keeps no session in TLS 1.3 unless it waits for one, which
+	// libcurl does not before 8.11.
+	{pycurl, id12, resumes, full},
+	{pycurl, idCert12, resumes, full},
+	{pycurl, psk13, full, full},
 
 	{gnuTLS, id12, resumes, full},
 	{gnuTLS, idCert12, resumes, full},
@@ -113,6 +125,11 @@ var rows = []row{
 	{java, psk13, resumes, resumes},
 	{java, retry13, resumes, resumes},
 	{java, pskCert13, resumes, resumes},
+
+	// BouncyCastle offers no tickets, and in TLS 1.3 no session at all.
+	{castle, id12, resumes, full},
+	{castle, idCert12, resumes, full},
+	{castle, psk13, full, full},
 
 	{wolfSSL, id12, resumes, full},
 	{wolfSSL, idCert12, resumes, full},
@@ -160,15 +177,22 @@ var rows = []row{
 	{chromium, psk13, resumes, resumes},
 }
 
+// refugeClients are enough to hold the standard engine to its rows where it is not
+// the default.
+var refugeClients = []string{openSSL.name, gnuTLS.name, wolfSSL.name, golang.name}
+
 // TestClientsResumeAtTheOtherNode is what this product is for.
 func TestClientsResumeAtTheOtherNode(t *testing.T) {
-	for _, engine := range engines(t) {
+	for i, engine := range engines(t) {
 		t.Run(engine, func(t *testing.T) {
 			f := startFleet(t, engine)
 			before := [2]tally{f.nodes[0].tally(t), f.nodes[1].tally(t)}
 			var seen [2]counted
 			t.Run("clients", func(t *testing.T) {
 				for _, r := range rows {
+					if i > 0 && !slices.Contains(refugeClients, r.client.name) {
+						continue
+					}
 					t.Run(r.client.name+"/"+r.mode.name, func(t *testing.T) {
 						t.Parallel()
 						want := map[string]bool{engineOwn: r.own, engineStandard: r.standard}[engine]
@@ -185,7 +209,7 @@ func TestClientsResumeAtTheOtherNode(t *testing.T) {
 
 // hold lets a client visit the fleet and compares what came of it.
 func (f *fleet) hold(t *testing.T, r row, want bool, seen *[2]counted) {
-	relay := startRelay(t, f.addresses(r.mode.cert)...)
+	relay := startRelay(t, f.addresses(r.mode)...)
 	v := &visit{mode: r.mode, host: relay.host, port: relay.port, caFile: f.pki.CAFile, fleet: f}
 	if r.mode.cert {
 		v.cert = f.alice

@@ -1,6 +1,7 @@
 package primitive
 
 import (
+	"crypto/ecdh"
 	"crypto/rand"
 	"testing"
 )
@@ -38,15 +39,17 @@ func BenchmarkX25519(b *testing.B) {
 	var c x25519
 	var private, peer, out [x25519Len]byte
 	_, _ = rand.Read(private[:])
-	baseStandard(&peer, &private)
+	c.base(&peer, &private)
+	standard := must(ecdh.X25519().NewPrivateKey(private[:]))
+	public := must(ecdh.X25519().NewPublicKey(peer[:]))
 	for _, bc := range []struct {
 		name string
 		run  func()
 	}{
-		{"do=base/by=edwards25519", func() { c.baseFast(&out, &private) }},
-		{"do=base/by=standard", func() { baseStandard(&out, &private) }},
-		{"do=agree/by=circl", func() { c.agreeFast(&out, &private, &peer) }},
-		{"do=agree/by=standard", func() { agreeStandard(&out, &private, &peer) }},
+		{"do=base/by=edwards25519", func() { c.base(&out, &private) }},
+		{"do=base/by=standard", func() { must(ecdh.X25519().GenerateKey(rand.Reader)) }},
+		{"do=agree/by=circl", func() { c.agree(&out, &private, &peer) }},
+		{"do=agree/by=standard", func() { must(standard.ECDH(public)) }},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -33,16 +33,25 @@ type Exchange struct {
 // as the extended dst, and the shared secret. The secret aliases x until the next
 // call of Respond or Clear.
 func (x *Exchange) Respond(dst []byte, g Group, client []byte) (share, secret []byte, err error) {
+	secret = x.secret[:x25519Len]
 	switch g {
 	case X25519:
-		dst, err = x.respondX25519(dst, client, x.secret[:x25519Len])
-		return dst, x.secret[:x25519Len], err
+		dst, err = x.respondX25519(dst, client, secret)
 	case X25519MLKEM768:
-		return x.respondHybrid(dst, client)
-	case P256, P384:
-		return x.respondNIST(dst, g, client)
+		secret = x.secret[:]
+		dst, err = x.respondHybrid(dst, client)
+	case P256:
+		dst, err = respondStandard(dst, ecdh.P256(), client, secret)
+	case P384:
+		secret = x.secret[:48]
+		dst, err = respondStandard(dst, ecdh.P384(), client, secret)
+	default:
+		err = ErrGroup
 	}
-	return dst, nil, ErrGroup
+	if err != nil {
+		return dst, nil, err
+	}
+	return dst, secret, nil
 }
 
 // Clear wipes what Respond left.
@@ -54,7 +63,11 @@ func (x *Exchange) Clear() {
 	clear(x.secret[:])
 }
 
+// respondX25519 writes to secret, which is x25519Len bytes of x.secret.
 func (x *Exchange) respondX25519(dst, client, secret []byte) ([]byte, error) {
+	if !fastX25519.Load() {
+		return respondStandard(dst, ecdh.X25519(), client, secret)
+	}
 	if len(client) != x25519Len {
 		return dst, ErrShare
 	}
@@ -69,113 +82,118 @@ func (x *Exchange) respondX25519(dst, client, secret []byte) ([]byte, error) {
 
 // respondHybrid puts ML-KEM first, in the shares and in the secret
 // (draft-ietf-tls-ecdhe-mlkem, Section 4).
-func (x *Exchange) respondHybrid(dst, client []byte) (share, secret []byte, err error) {
+func (x *Exchange) respondHybrid(dst, client []byte) ([]byte, error) {
 	if len(client) != mlkemKeyLen+x25519Len {
-		return dst, nil, ErrShare
+		return dst, ErrShare
 	}
-	start := len(dst)
-	dst, err = mlkemEncapsulate(dst, x.secret[:mlkemSecretLen], client[:mlkemKeyLen])
+	key, point := client[:mlkemKeyLen], client[mlkemKeyLen:]
+	share, err := mlkemEncapsulate(dst, x.secret[:mlkemSecretLen], key)
 	if err == nil {
-		dst, err = x.respondX25519(dst, client[mlkemKeyLen:], x.secret[mlkemSecretLen:])
+		share, err = x.respondX25519(share, point, x.secret[mlkemSecretLen:])
 	}
 	if err != nil {
-		return dst[:start], nil, err
+		return dst, err
 	}
-	return dst, x.secret[:], nil
+	return share, nil
 }
 
-func (x *Exchange) respondNIST(
-	dst []byte, g Group, client []byte,
-) (share, secret []byte, err error) {
-	curve := nistCurve(g)
+// respondStandard has the standard library do it. The secret's length is right.
+func respondStandard(dst []byte, curve ecdh.Curve, client, secret []byte) ([]byte, error) {
 	peer, err := curve.NewPublicKey(client)
 	if err != nil {
-		return dst, nil, ErrShare
+		return dst, ErrShare
 	}
 	private, err := curve.GenerateKey(rand.Reader)
 	if err != nil {
-		return dst, nil, err
+		return dst, err
 	}
-	agreed, err := private.ECDH(peer)
+	agreed, err := private.ECDH(peer) // an error for a secret of zeros
 	if err != nil {
-		return dst, nil, ErrShare
+		return dst, ErrShare
 	}
-	secret = append(x.secret[:0], agreed...)
+	copy(secret, agreed)
 	clear(agreed)
-	return append(dst, private.PublicKey().Bytes()...), secret, nil
-}
-
-func nistCurve(g Group) ecdh.Curve {
-	if g == P384 {
-		return ecdh.P384()
-	}
-	return ecdh.P256()
+	return append(dst, private.PublicKey().Bytes()...), nil
 }
 
 // An Ephemeral is a server's (EC)DHE key in TLS 1.2 (RFC 8422, Section 5.4),
 // where the client's share comes a flight after the server's. It is used once.
 type Ephemeral struct {
-	group   Group
+	fast    bool             // private is the key, otherwise key
 	private [x25519Len]byte  // of X25519
-	nist    *ecdh.PrivateKey // of P-256 and P-384
+	key     *ecdh.PrivateKey // of the standard library
 }
 
 // Generate makes a key and appends its public part to dst.
 func (e *Ephemeral) Generate(dst []byte, g Group) (public []byte, err error) {
 	e.Clear()
+	var curve ecdh.Curve
 	switch g {
 	case X25519:
-		var c x25519
-		var out [x25519Len]byte
-		_, _ = rand.Read(e.private[:]) // ends the program rather than fail
-		c.base(&out, &e.private)
-		c.clear()
-		dst = append(dst, out[:]...)
-	case P256, P384:
-		if e.nist, err = nistCurve(g).GenerateKey(rand.Reader); err != nil {
-			return dst, err
+		if fastX25519.Load() {
+			return e.generateFast(dst), nil
 		}
-		dst = append(dst, e.nist.PublicKey().Bytes()...)
+		curve = ecdh.X25519()
+	case P256:
+		curve = ecdh.P256()
+	case P384:
+		curve = ecdh.P384()
 	default:
 		return dst, ErrGroup
 	}
-	e.group = g
-	return dst, nil
+	if e.key, err = curve.GenerateKey(rand.Reader); err != nil {
+		return dst, err
+	}
+	return append(dst, e.key.PublicKey().Bytes()...), nil
+}
+
+func (e *Ephemeral) generateFast(dst []byte) []byte {
+	var c x25519
+	var public [x25519Len]byte
+	_, _ = rand.Read(e.private[:]) // ends the program rather than fail
+	e.fast = true
+	c.base(&public, &e.private)
+	c.clear()
+	return append(dst, public[:]...)
 }
 
 // Agree appends the secret shared with the owner of the share to dst. A share
-// that is no key of the group, or is of low order, is ErrShare.
+// that is not a key of the group, or is of low order, is ErrShare.
 func (e *Ephemeral) Agree(dst, peer []byte) (secret []byte, err error) {
-	switch e.group {
-	case X25519:
-		if len(peer) != x25519Len {
-			return dst, ErrShare
-		}
-		var c x25519
-		var out [x25519Len]byte
-		if !c.agree(&out, &e.private, (*[x25519Len]byte)(peer)) {
-			return dst, ErrShare
-		}
-		dst = append(dst, out[:]...)
-		clear(out[:])
-		c.clear()
-		return dst, nil
-	case P256, P384:
-		public, err := nistCurve(e.group).NewPublicKey(peer)
-		if err != nil {
-			return dst, ErrShare
-		}
-		agreed, err := e.nist.ECDH(public)
-		if err != nil {
-			return dst, ErrShare
-		}
-		dst = append(dst, agreed...)
-		clear(agreed)
-		return dst, nil
+	switch {
+	case e.fast:
+		return e.agreeFast(dst, peer)
+	case e.key == nil:
+		return dst, ErrGroup
 	}
-	return dst, ErrGroup
+	public, err := e.key.Curve().NewPublicKey(peer)
+	if err != nil {
+		return dst, ErrShare
+	}
+	agreed, err := e.key.ECDH(public) // an error for a secret of zeros
+	if err != nil {
+		return dst, ErrShare
+	}
+	dst = append(dst, agreed...)
+	clear(agreed)
+	return dst, nil
 }
 
-// Clear wipes the key. What the standard library keeps of a P-256 or P-384 key is
-// out of reach and left to the garbage collector.
+func (e *Ephemeral) agreeFast(dst, peer []byte) ([]byte, error) {
+	if len(peer) != x25519Len {
+		return dst, ErrShare
+	}
+	var c x25519
+	var agreed [x25519Len]byte
+	if !c.agree(&agreed, &e.private, (*[x25519Len]byte)(peer)) {
+		return dst, ErrShare
+	}
+	dst = append(dst, agreed[:]...)
+	clear(agreed[:])
+	c.clear()
+	return dst, nil
+}
+
+// Clear wipes the key. What the standard library keeps of its keys is out of
+// reach and left to the garbage collector.
 func (e *Ephemeral) Clear() { *e = Ephemeral{} }

@@ -2,6 +2,7 @@ package primitive
 
 import (
 	"bytes"
+	"crypto/ecdh"
 	"crypto/mlkem"
 	"crypto/rand"
 	"errors"
@@ -29,42 +30,59 @@ var selfCheck = sync.OnceValue(func() error {
 	return errors.Join(curve, kem)
 })
 
-// fastCurve is what is checked of x25519.
-type fastCurve interface {
-	baseFast(public, private *[x25519Len]byte)
-	agreeFast(shared, private, peer *[x25519Len]byte) bool
+// curve25519 is what is checked of x25519.
+type curve25519 interface {
+	base(public, private *[x25519Len]byte)
+	agree(shared, private, peer *[x25519Len]byte) bool
 }
 
-func checkX25519(c fastCurve) error {
+func checkX25519(c curve25519) error {
 	peers := edgePoints()
-	var random [x25519Len]byte
-	for range 8 {
-		_, _ = rand.Read(random[:])
-		peers = append(peers, random)
+	privates := make([][x25519Len]byte, 3)
+	for i := range privates[0] {
+		privates[0][i] = 0xff
 	}
-	privates := [][x25519Len]byte{{}, {0xff}, {31: 0xff}}
-	for i := range privates[1] {
-		privates[1][i] = 0xff
+	for range 4 {
+		var peer [x25519Len]byte
+		_, _ = rand.Read(peer[:])
+		peers = append(peers, peer)
 	}
-	for range 3 {
-		_, _ = rand.Read(random[:])
-		privates = append(privates, random)
-	}
+	_, _ = rand.Read(privates[2][:]) // the second stays zero
 	for i := range privates {
-		var got, want [x25519Len]byte
-		c.baseFast(&got, &privates[i])
-		baseStandard(&want, &privates[i])
-		if got != want {
-			return errors.New("X25519: fast base multiplication differs from the standard library's")
+		private := &privates[i]
+		standard, err := ecdh.X25519().NewPrivateKey(private[:])
+		if err != nil {
+			return err
 		}
-		for j := range peers {
-			ok := c.agreeFast(&got, &privates[i], &peers[j])
-			if ok != agreeStandard(&want, &privates[i], &peers[j]) || got != want {
-				return fmt.Errorf("X25519: circl differs from the standard library for the point %x", peers[j])
+		var public [x25519Len]byte
+		if c.base(&public, private); !bytes.Equal(public[:], standard.PublicKey().Bytes()) {
+			return errors.New("X25519: edwards25519 differs from the standard library")
+		}
+		for _, peer := range peers {
+			if !agreesAs(c, standard, private, peer) {
+				return fmt.Errorf("X25519: circl differs for the point %x", peer)
 			}
 		}
 	}
 	return nil
+}
+
+// agreesAs reports whether c and the standard library agree on a secret with peer,
+// or both on there being none.
+func agreesAs(
+	c curve25519, standard *ecdh.PrivateKey, private *[x25519Len]byte, peer [x25519Len]byte,
+) bool {
+	var got [x25519Len]byte
+	ok := c.agree(&got, private, &peer)
+	public, err := ecdh.X25519().NewPublicKey(peer[:])
+	if err != nil {
+		return false
+	}
+	want, err := standard.ECDH(public)
+	if err != nil {
+		return !ok
+	}
+	return ok && bytes.Equal(got[:], want)
 }
 
 // edgePoints returns u-coordinates at which implementations go wrong, in little
@@ -77,12 +95,16 @@ func edgePoints() [][x25519Len]byte {
 		{2},
 		{9}, // zero and one are of low order
 		{ // of order 8
-			0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a,
-			0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
+			0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae,
+			0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a,
+			0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd,
+			0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
 		},
 		{ // of order 8
-			0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b,
-			0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
+			0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24,
+			0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b,
+			0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86,
+			0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
 		},
 	}
 	for low := 0xe9; low <= 0xff; low++ { // 2^255-23 to 2^255-1: 2^255-20 is of low order

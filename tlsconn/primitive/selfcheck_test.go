@@ -20,21 +20,21 @@ func TestSelfCheck(t *testing.T) {
 // brokenCurve differs from X25519 in one thing.
 type brokenCurve struct {
 	x25519
-	base  func(public, private *[x25519Len]byte)
-	agree func(shared, peer *[x25519Len]byte) bool // true: it answers
-	ok    bool                                     // what agree answers
+	breakBase  func(public, private *[x25519Len]byte)
+	breakAgree func(shared, peer *[x25519Len]byte) bool // true: it answers
+	ok         bool                                     // what it answers
 }
 
-func (c *brokenCurve) baseFast(public, private *[x25519Len]byte) {
-	c.x25519.baseFast(public, private)
-	if c.base != nil {
-		c.base(public, private)
+func (c *brokenCurve) base(public, private *[x25519Len]byte) {
+	c.x25519.base(public, private)
+	if c.breakBase != nil {
+		c.breakBase(public, private)
 	}
 }
 
-func (c *brokenCurve) agreeFast(shared, private, peer *[x25519Len]byte) bool {
-	ok := c.x25519.agreeFast(shared, private, peer)
-	if c.agree != nil && c.agree(shared, peer) {
+func (c *brokenCurve) agree(shared, private, peer *[x25519Len]byte) bool {
+	ok := c.x25519.agree(shared, private, peer)
+	if c.breakAgree != nil && c.breakAgree(shared, peer) {
 		return c.ok
 	}
 	return ok
@@ -48,21 +48,21 @@ func TestSelfCheckFindsWhatIsBroken(t *testing.T) {
 	}{
 		{"nothing", brokenCurve{}, false},
 		{"a bit of the public key", brokenCurve{
-			base: func(public, _ *[x25519Len]byte) { public[31] ^= 0x80 },
+			breakBase: func(public, _ *[x25519Len]byte) { public[31] ^= 0x80 },
 		}, true},
 		{"a carry for the private key of ones only", brokenCurve{
-			base: func(public, private *[x25519Len]byte) {
+			breakBase: func(public, private *[x25519Len]byte) {
 				if private[0] == 0xff {
 					public[0]++
 				}
 			},
 		}, true},
 		{"zeros are taken", brokenCurve{
-			agree: func(shared, _ *[x25519Len]byte) bool { return *shared == [x25519Len]byte{} },
-			ok:    true,
+			breakAgree: func(shared, _ *[x25519Len]byte) bool { return *shared == [x25519Len]byte{} },
+			ok:         true,
 		}, true},
 		{"a coordinate that is not reduced is refused", brokenCurve{
-			agree: func(shared, peer *[x25519Len]byte) bool {
+			breakAgree: func(shared, peer *[x25519Len]byte) bool {
 				bad := peer[0] == 0xf3 && peer[30] == 0xff && peer[31] == 0x7f
 				if bad {
 					clear(shared[:])
@@ -71,7 +71,7 @@ func TestSelfCheckFindsWhatIsBroken(t *testing.T) {
 			},
 		}, true},
 		{"the ignored bit is used", brokenCurve{
-			agree: func(shared, peer *[x25519Len]byte) bool {
+			breakAgree: func(shared, peer *[x25519Len]byte) bool {
 				shared[0] ^= peer[31] >> 7
 				return false
 			},

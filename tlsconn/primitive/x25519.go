@@ -1,7 +1,6 @@
 package primitive
 
 import (
-	"crypto/ecdh"
 	"crypto/subtle"
 	"sync/atomic"
 
@@ -21,7 +20,8 @@ func x25519Pays() bool {
 	return cpuid.CPU.Supports(cpuid.BMI2, cpuid.ADX)
 }
 
-// x25519 is the function of RFC 7748, Section 5, with its scratch.
+// x25519 is the function of RFC 7748, Section 5, as it is fast on amd64, with its
+// scratch.
 type x25519 struct {
 	shared, private, peer circl.Key
 	scalar                edwards25519.Scalar
@@ -30,64 +30,22 @@ type x25519 struct {
 
 func (c *x25519) clear() { *c = x25519{} }
 
-// base sets public to the key that belongs to private.
+// base sets public to the key that belongs to private. It multiplies the base
+// point on the Edwards form of the curve, for which there are tables, and takes the
+// result's coordinate on the Montgomery form.
 func (c *x25519) base(public, private *[x25519Len]byte) {
-	if fastX25519.Load() {
-		c.baseFast(public, private)
-		return
-	}
-	baseStandard(public, private)
-}
-
-// agree sets shared to the secret of private and peer. It is false if that is
-// zero, which is so for points of low order only (RFC 7748, Section 6.1).
-func (c *x25519) agree(shared, private, peer *[x25519Len]byte) bool {
-	if fastX25519.Load() {
-		return c.agreeFast(shared, private, peer)
-	}
-	return agreeStandard(shared, private, peer)
-}
-
-// baseFast multiplies the base point on the Edwards form of the curve, for which
-// there are tables, and takes the result's coordinate on the Montgomery form.
-func (c *x25519) baseFast(public, private *[x25519Len]byte) {
 	if _, err := c.scalar.SetBytesWithClamping(private[:]); err != nil {
 		panic(err) // the length is right
 	}
 	copy(public[:], c.point.ScalarBaseMult(&c.scalar).BytesMontgomery())
 }
 
-func (c *x25519) agreeFast(shared, private, peer *[x25519Len]byte) bool {
+// agree sets shared to the secret of private and peer. It is false if that is
+// zero, which is so for points of low order only (RFC 7748, Section 6.1).
+func (c *x25519) agree(shared, private, peer *[x25519Len]byte) bool {
 	c.private, c.peer = circl.Key(*private), circl.Key(*peer)
 	ok := circl.Shared(&c.shared, &c.private, &c.peer)
 	*shared = [x25519Len]byte(c.shared)
 	var zero [x25519Len]byte
 	return subtle.ConstantTimeCompare(shared[:], zero[:]) == 0 && ok
-}
-
-func baseStandard(public, private *[x25519Len]byte) {
-	key, err := ecdh.X25519().NewPrivateKey(private[:])
-	if err != nil {
-		panic(err) // the length is right
-	}
-	copy(public[:], key.PublicKey().Bytes())
-}
-
-func agreeStandard(shared, private, peer *[x25519Len]byte) bool {
-	key, err := ecdh.X25519().NewPrivateKey(private[:])
-	if err != nil {
-		panic(err) // the length is right
-	}
-	public, err := ecdh.X25519().NewPublicKey(peer[:])
-	if err != nil {
-		panic(err) // the length is right
-	}
-	agreed, err := key.ECDH(public)
-	if err != nil {
-		clear(shared[:])
-		return false
-	}
-	copy(shared[:], agreed)
-	clear(agreed)
-	return true
 }

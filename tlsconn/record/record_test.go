@@ -145,7 +145,7 @@ func TestTLS13InnerPlaintext(t *testing.T) {
 		{"padding of 8", with(content, []byte{23}, zeros(8)), ApplicationData, content, None},
 		{"padding of 15", with(content, []byte{21}, zeros(15)), Alert, content, None},
 		{"longest padding", with(content, []byte{23}, zeros(MaxPlain-7)), ApplicationData, content, None},
-		{"zeros before the type", with(zeros(20), []byte{23}, zeros(9)), ApplicationData, zeros(20), None},
+		{"zeros in front", with(zeros(20), []byte{23}, zeros(9)), ApplicationData, zeros(20), None},
 		{"empty data", []byte{23}, ApplicationData, nil, None},
 		{"empty data, padded", with([]byte{23}, zeros(100)), ApplicationData, nil, None},
 		{"full", with(zeros(MaxPlain), []byte{23}), ApplicationData, zeros(MaxPlain), None},
@@ -376,7 +376,8 @@ func TestSetForgetsTheOldKeys(t *testing.T) {
 		t.Error("half of the old key is left")
 	}
 	record := h.Seal(&s, nil, ApplicationData, 0, []byte("new"))
-	if _, plain, f := in.Open(&s, nil, record[:HeaderLen], record[HeaderLen:]); string(plain) != "new" {
+	_, plain, f := in.Open(&s, nil, record[:HeaderLen], record[HeaderLen:])
+	if string(plain) != "new" {
 		t.Errorf("%q, %v", plain, f)
 	}
 }

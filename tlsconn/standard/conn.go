@@ -194,3 +194,6 @@ type wouldBlock struct{}
 func (wouldBlock) Error() string   { return "tlsconn: needs more input" }
 func (wouldBlock) Timeout() bool   { return true }
 func (wouldBlock) Temporary() bool { return true }
+
+// Rest implements tlsconn.Conn. What could be forgotten is out of reach.
+func (c *Conn) Rest() {}

@@ -46,3 +46,15 @@ func TestParsingDoesNotAllocate(t *testing.T) {
 		t.Errorf("parsing a ClientHello makes %v allocations, want 0", got)
 	}
 }
+
+func BenchmarkParse(b *testing.B) {
+	for name, msg := range hellos(b) {
+		b.Run("hello="+name, func(b *testing.B) {
+			var h ClientHello
+			b.ReportAllocs()
+			for b.Loop() {
+				h.Parse(msg)
+			}
+		})
+	}
+}

@@ -33,7 +33,7 @@ type ClientHello struct {
 	Fallback             bool // TLS_FALLBACK_SCSV (RFC 7507)
 	EmptyRenegotiation   bool // TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746)
 
-	ServerName        []byte // as sent: any case, a trailing dot kept; 1 to 255 bytes, no NUL
+	ServerName        []byte // as sent, a trailing dot kept; 1 to 255 visible ASCII characters
 	Groups            []byte // 16-bit values, at least one
 	SigAlgs           []byte // 16-bit values, at least one
 	SigAlgsCert       []byte // 16-bit values, at least one
@@ -166,29 +166,42 @@ func (h *ClientHello) parseExtension(typ uint16, data Reader) Fault {
 	}
 }
 
-// parseServerName accepts one name of type host_name. Other types have never been
-// defined and can no longer be, for deployed servers choke on them; so the list
-// is read as if it could hold only one (RFC 6066, Section 3).
+// parseServerName takes the one host_name of a list and ignores names of types that
+// nobody has defined yet: they begin with their length, too (RFC 6066, Section 3).
 func (h *ClientHello) parseServerName(data Reader) Fault {
 	list, ok := data.Vector16()
-	if !ok || !data.Empty() {
+	if !ok || !data.Empty() || len(list) == 0 {
 		return Decode
 	}
-	r := Reader(list)
-	typ, ok := r.Uint8()
-	if !ok {
-		return Decode
+	fault := None
+	for r := Reader(list); !r.Empty(); {
+		typ, _ := r.Uint8()
+		name, ok := r.Vector16()
+		if !ok || typ == nameTypeHost && len(name) == 0 {
+			return Decode
+		}
+		switch {
+		case typ != nameTypeHost:
+		case h.HasServerName || !isHostName(name):
+			fault = Illegal // unless the rest is worse
+		case len(name) > maxServerNameLen:
+			fault = Unrecognized
+		default:
+			h.HasServerName, h.ServerName = true, name
+		}
 	}
-	name, ok := r.Vector16()
-	if !ok || !r.Empty() {
-		return Decode
+	return fault
+}
+
+// isHostName reports whether a name consists of visible ASCII characters. Others
+// cannot be in a host name, and would do harm in logs.
+func isHostName(name []byte) bool {
+	for _, c := range name {
+		if c <= ' ' || c > '~' {
+			return false
+		}
 	}
-	if typ != nameTypeHost || len(name) == 0 || len(name) > maxServerNameLen ||
-		bytes.IndexByte(name, 0) >= 0 {
-		return Unrecognized
-	}
-	h.HasServerName, h.ServerName = true, name
-	return None
+	return true
 }
 
 func (h *ClientHello) parseALPN(data Reader) Fault {

@@ -11,7 +11,7 @@ const (
 	Illegal            // illegal_parameter: well-formed, but contradicts itself or the standard
 	Missing            // missing_extension
 	Unsupported        // unsupported_extension: answers what was not asked
-	Unrecognized       // unrecognized_name: a server name that cannot be one
+	Unrecognized       // unrecognized_name: a server name longer than any
 )
 
 // String returns the name of the fault's alert.

@@ -31,7 +31,9 @@ func (e *EncryptedExtensions) Append(dst []byte) []byte {
 // AppendCertificateRequest13 appends TLS 1.3's CertificateRequest with the schemes
 // we verify and the names, in DER, of the CAs we trust; without names, clients
 // choose freely (RFC 8446, Section 4.3.2). There must be a scheme at least.
-func AppendCertificateRequest13[S ~uint16](dst []byte, schemes []S, names [][]byte) ([]byte, error) {
+func AppendCertificateRequest13[S ~uint16](
+	dst []byte, schemes []S, names [][]byte,
+) ([]byte, error) {
 	dst, start := openMessage(dst, TypeCertificateRequest)
 	dst = append(dst, 0) // no certificate_request_context
 	dst, exts := open16(dst)
@@ -54,7 +56,9 @@ func AppendCertificateRequest13[S ~uint16](dst []byte, schemes []S, names [][]by
 // AppendCertificateRequest12 appends TLS 1.2's CertificateRequest (RFC 5246,
 // Section 7.4.4) for certificates with ECDSA, Ed25519 (RFC 8422, Section 5.5) and
 // RSA keys.
-func AppendCertificateRequest12[S ~uint16](dst []byte, schemes []S, names [][]byte) ([]byte, error) {
+func AppendCertificateRequest12[S ~uint16](
+	dst []byte, schemes []S, names [][]byte,
+) ([]byte, error) {
 	const rsaSign, ecdsaSign = 1, 64
 	dst, start := openMessage(dst, TypeCertificateRequest)
 	dst = append(dst, 2, rsaSign, ecdsaSign)

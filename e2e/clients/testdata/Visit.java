@@ -8,6 +8,8 @@ import java.nio.file.Path;
 import java.security.KeyFactory;
 import java.security.KeyStore;
 import java.security.PrivateKey;
+import java.security.Provider;
+import java.security.Security;
 import java.security.cert.Certificate;
 import java.security.cert.CertificateFactory;
 import java.security.spec.PKCS8EncodedKeySpec;
@@ -23,6 +25,12 @@ public class Visit {
 	public static void main(String[] args) throws Exception {
 		String host = args[0], version = args[2], ca = args[5], cert = args[6], key = args[7];
 		int port = Integer.parseInt(args[1]);
+		for (String provider : System.getProperty("visit.providers", "").split(",", 0)) {
+			if (!provider.isEmpty()) {
+				Class<?> type = Class.forName("org.bouncycastle." + provider);
+				Security.insertProviderAt((Provider) type.getDeclaredConstructor().newInstance(), 1);
+			}
+		}
 		SSLContext context = context(ca, cert, key);
 		long first = 0;
 		for (int i = 0; i < 3; i++) {

@@ -1,0 +1,307 @@
+package tlsconn
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"hash"
+
+	"reprise/tlsconn/primitive"
+	"reprise/tlsconn/record"
+	"reprise/tlsconn/schedule"
+	"reprise/tlsconn/wire"
+)
+
+const (
+	version12 = tls.VersionTLS12
+	version13 = tls.VersionTLS13
+)
+
+// A handshake is what a connection needs until it is Connected. Slices in it are
+// its own: nothing aliases input or scratch.
+type handshake struct {
+	host     *host
+	identity *identity
+	suite    *primitive.Suite
+	scheme   primitive.Scheme // of our signature
+
+	transcript hash.Hash // nil before the suite is chosen
+	message    []byte    // the beginning of a message
+	ccsLen     uint8     // ChangeCipherSpec records that meant nothing
+
+	// A parked handshake:
+	hello  []byte  // the ClientHello, while a session is looked up
+	lookup *Lookup // AwaitSession
+	job    *job    // AwaitSignature, AwaitVerify
+
+	attempt attempt
+	asked   bool // a look-up has left the process
+
+	// TLS 1.3
+	schedule     schedule.Schedule
+	clientSecret [primitive.MaxHashLen]byte // handshake traffic secrets
+	serverSecret [primitive.MaxHashLen]byte
+	nextRead     [primitive.MaxHashLen]byte // client's application traffic secret
+	retryGroup   primitive.Group            // asked for by a HelloRetryRequest
+	helloSum     [sha256.Size]byte          // of the hello before it
+	identityAt   int                        // which of the client's sessions is tried
+	retried      bool
+	ccsSent      bool
+	skip         int  // bytes of early data that are still skipped
+	skipped      bool // there were some
+	request      bool // a client certificate was asked for
+
+	// TLS 1.2
+	ephemeral    primitive.Ephemeral
+	clientRandom [wire.RandomLen]byte
+	serverRandom [wire.RandomLen]byte
+	master       [masterLen]byte
+	keyBlock     [2 * (primitive.MaxKeyLen + primitive.NonceLen)]byte
+	params       []byte // of the key exchange, while they are signed
+	ems          bool
+	ticket       bool   // a NewSessionTicket is due
+	sessionKey   Key    // of the session to be saved
+	saveSession  bool   // there is one
+	messages     []byte // the transcript in full, if a client may sign it
+
+	client clientAuth
+}
+
+// advance goes on with the handshake as far as the input allows.
+func (c *conn) advance(out []byte) []byte {
+	s := c.server
+	s.out = out
+	c.run()
+	s.wipe()
+	if c.state != Connected {
+		c.input.retain(s)
+	}
+	return s.takeOut()
+}
+
+func (c *conn) run() {
+	for c.state == ExpectHandshakeBytes {
+		rec, why := c.nextRecord()
+		if why != ok {
+			c.fail(why)
+			return
+		}
+		if rec == nil {
+			return
+		}
+		c.handshakeRecord(rec[:record.HeaderLen], rec[record.HeaderLen:])
+	}
+}
+
+// unpark goes on with a handshake whose answer has come.
+func (c *conn) unpark(out []byte) []byte {
+	s, hs := c.server, c.hs
+	s.out = out
+	from := c.state
+	c.state = ExpectHandshakeBytes
+	var why cause
+	switch from {
+	case AwaitSession:
+		hello := hs.hello
+		hs.hello = nil
+		why = onClientHello(c, hello, true)
+	case AwaitSignature:
+		why = c.signed()
+	case AwaitVerify:
+		why = c.verified()
+	}
+	if why != ok {
+		c.fail(why)
+	}
+	c.run()
+	s.wipe()
+	if c.state != Connected {
+		c.input.retain(s)
+	}
+	return s.takeOut()
+}
+
+// ready reports whether what the handshake is parked for has come.
+func (hs *handshake) ready(state State) bool {
+	if state == AwaitSession {
+		_, _, done := hs.lookup.Result()
+		return done
+	}
+	return hs.job.done.Load()
+}
+
+// handshakeRecord handles a record that arrives before the handshake is over.
+func (c *conn) handshakeRecord(header, fragment []byte) {
+	s, hs := c.server, c.hs
+	t := record.Type(header[0])
+	// In TLS 1.3 this record means nothing (RFC 8446, Appendix D.4), and is
+	// never protected.
+	if t == record.ChangeCipherSpec && (c.info.Version == version13 || c.expect == expectSecondHello) {
+		switch {
+		case len(fragment) != 1 || fragment[0] != 1:
+			c.fail(causeRecordType)
+		case hs.ccsLen >= maxUseless:
+			c.fail(causeUselessRecords)
+		case len(hs.message) > 0:
+			c.fail(causeUnexpected)
+		default:
+			hs.ccsLen++
+		}
+		return
+	}
+	// Early data that we do not take: unprotected as yet for us before a second
+	// hello, else under a key that we do not have (RFC 8446, Section 4.2.10).
+	if t == record.ApplicationData && !c.rd.Protected() && hs.skip > 0 {
+		c.skipEarlyData(len(fragment))
+		return
+	}
+	t, plain, fault := c.rd.Open(&s.record, nil, header, fragment)
+	if fault == record.BadMAC && hs.skip > 0 {
+		c.skipEarlyData(len(fragment))
+		return
+	}
+	if fault != record.None {
+		c.fail(recordCauses[fault])
+		return
+	}
+	if c.rd.Protected() {
+		hs.skip = 0
+	}
+	switch t {
+	case record.Handshake:
+		c.handshakeMessages(plain)
+	case record.ChangeCipherSpec:
+		c.onChangeCipherSpec(plain)
+	case record.Alert:
+		c.onAlert(plain)
+	default:
+		c.fail(causeRecordType)
+	}
+}
+
+// skipEarlyData passes over a record of early data, of which there is a bound: a
+// client that exceeds it does not speak to us.
+func (c *conn) skipEarlyData(n int) {
+	hs := c.hs
+	if hs.skip -= max(n, 1); hs.skip <= 0 {
+		c.fail(causeEarlyData)
+		return
+	}
+	if !hs.skipped {
+		hs.skipped = true
+		c.server.counts.EarlyDataSkipped()
+	}
+}
+
+// maxEarlyData is how many bytes of early data are skipped, ciphertext and all. A
+// client with a session of ours sends none; one that has another server's, or
+// takes a ticket without a limit for one without limit (GnuTLS), sends a record
+// or two before it has our answer.
+const maxEarlyData = 16<<10 + 1024
+
+// handshakeMessages handles what a handshake record holds: some whole messages, or
+// parts of one.
+func (c *conn) handshakeMessages(p []byte) {
+	hs := c.hs
+	if len(p) == 0 {
+		c.fail(causeEmptyRecord)
+		return
+	}
+	if len(hs.message) > 0 {
+		p = append(hs.message, p...)
+		hs.message = nil
+	}
+	for len(p) >= messageHeaderLen && c.state == ExpectHandshakeBytes {
+		n := messageLen(p)
+		if n > c.maxMessage() {
+			c.fail(causeMessageLen)
+			return
+		}
+		if len(p) < n {
+			break
+		}
+		if why := c.dispatch(p[:n], len(p) == n); why != ok {
+			c.fail(why)
+			return
+		}
+		p = p[n:]
+	}
+	if len(p) > 0 && c.state == ExpectHandshakeBytes {
+		// The first bytes tell already whether it can become anything.
+		if t := p[0]; t >= msgTypes || table[c.expect][t] == nil {
+			c.fail(causeUnexpected)
+			return
+		}
+		hs.message = append([]byte(nil), p...)
+	}
+}
+
+// begin makes the transcript of a suite's hash.
+func (c *conn) begin(suite *primitive.Suite) {
+	c.hs.suite = suite
+	c.hs.transcript = c.server.takeHash(suite.Hash)
+}
+
+// hash adds a message to the transcript.
+func (c *conn) hash(msg []byte) {
+	hs := c.hs
+	hs.transcript.Write(msg)
+	if hs.messages != nil {
+		hs.messages = append(hs.messages, msg...)
+	}
+}
+
+// sum returns the hash of the transcript so far; it lies in scratch.
+func (c *conn) sum() []byte { return c.hs.transcript.Sum(c.server.sum[:0]) }
+
+// hashFlight adds what was appended to the flight from start on to the transcript.
+func (c *conn) hashFlight(start int) { c.hash(c.server.flight[start:]) }
+
+// flush seals the flight, in as few records as it fits in.
+func (c *conn) flush() {
+	s := c.server
+	for p := s.flight; len(p) > 0; {
+		n := min(len(p), record.MaxPlain)
+		s.out = c.wr.Seal(&s.record, s.out, record.Handshake, version12, p[:n])
+		p = p[n:]
+	}
+	s.flight = s.flight[:0]
+}
+
+var changeCipherSpec = []byte{1}
+
+// sendCCS appends a ChangeCipherSpec record.
+func (c *conn) sendCCS() {
+	s := c.server
+	s.out = c.wr.Seal(&s.record, s.out, record.ChangeCipherSpec, version12, changeCipherSpec)
+}
+
+// connected ends the handshake: from here on data flows.
+func (c *conn) connected() {
+	hs := c.hs
+	c.info.CipherSuite = hs.suite.ID
+	c.expect = expectData12
+	if c.info.Version == version13 {
+		c.expect = expectData13
+	}
+	c.server.counts.Done(&c.info)
+	c.state = Connected
+	c.endHandshake()
+}
+
+// endHandshake releases and wipes what only the handshake needed.
+func (c *conn) endHandshake() {
+	s, hs := c.server, c.hs
+	c.hs = nil
+	c.releaseAttempt(hs)
+	if hs.lookup != nil {
+		hs.lookup.GiveUp()
+	}
+	if hs.job != nil {
+		hs.job.cancelled.Store(true)
+	}
+	if hs.transcript != nil {
+		s.returnHash(hs.suite.Hash, hs.transcript)
+	}
+	hs.ephemeral.Clear()
+	*hs = handshake{}
+}

@@ -1,0 +1,116 @@
+package tlsconn
+
+import (
+	"reprise/tlsconn/primitive"
+	"reprise/tlsconn/wire"
+)
+
+// onClientHello begins the handshake: it agrees on what both versions need. It may
+// run twice for one hello, when a session had to be looked up elsewhere.
+func onClientHello(c *conn, msg []byte, last bool) cause {
+	s, hs, ch := c.server, c.hs, &c.server.hello
+	if !last {
+		return causeExcessData // the server speaks next
+	}
+	if fault := ch.Parse(msg); fault != wire.None {
+		return wireCauses[fault]
+	}
+	version, why := s.chooseVersion(ch)
+	switch {
+	case why != ok:
+		return why
+	case hs.retried && version != version13:
+		return causeSecondHello
+	}
+	c.info.Version = version
+	c.nameServer(ch)
+	hs.host = s.hostFor(c.info.ServerName)
+	if c.info.ALPN, why = s.chooseALPN(ch); why != ok {
+		return why
+	}
+	if version == version13 {
+		return c.hello13(ch)
+	}
+	return c.hello12(ch)
+}
+
+// chooseVersion returns the highest version in common.
+func (s *server) chooseVersion(ch *wire.ClientHello) (uint16, cause) {
+	newest := s.config.MaxVersion
+	for _, v := range [...]uint16{version13, version12} {
+		if v > newest || v < s.config.MinVersion || !ch.Offers(v) {
+			continue
+		}
+		if ch.Fallback && v < newest {
+			return 0, causeFallback // RFC 7507, Section 3
+		}
+		return v, ok
+	}
+	return 0, causeNoVersion
+}
+
+// nameServer notes the name the client asks for. A dot at its end means nothing,
+// but no host of a certificate has one.
+func (c *conn) nameServer(ch *wire.ClientHello) {
+	name := ch.ServerName
+	if n := len(name); n > 0 && name[n-1] == '.' {
+		name = name[:n-1]
+		c.server.counts.TrailingDot()
+	}
+	if c.info.ServerName != string(name) {
+		c.info.ServerName = string(name)
+	}
+}
+
+// chooseALPN returns the application protocol (RFC 7301, Section 3.2).
+func (s *server) chooseALPN(ch *wire.ClientHello) (string, cause) {
+	if !ch.HasALPN || len(s.config.ALPN) == 0 {
+		return "", ok
+	}
+	for _, protocol := range s.config.ALPN {
+		if ch.HasProtocol(protocol) {
+			return protocol, ok
+		}
+	}
+	return "", causeNoALPN
+}
+
+// chooseSuite returns the first of list that the client offers and fits; a client
+// that puts ChaCha20 first has no AES in hardware and is spared it.
+func chooseSuite(list []*primitive.Suite, ch *wire.ClientHello, fits func(*primitive.Suite) bool) *primitive.Suite {
+	chaCha := prefersChaCha(ch.Suites)
+	var first *primitive.Suite
+	for _, suite := range list {
+		if !ch.HasSuite(suite.ID) || !fits(suite) {
+			continue
+		}
+		if !chaCha || suite.AEAD == primitive.ChaCha20Poly1305 {
+			return suite
+		}
+		if first == nil {
+			first = suite
+		}
+	}
+	return first
+}
+
+// prefersChaCha reports whether the first suite in a client's list that we know is
+// one with ChaCha20.
+func prefersChaCha(suites []byte) bool {
+	for ; len(suites) >= 2; suites = suites[2:] {
+		if suite := primitive.SuiteByID(uint16(suites[0])<<8 | uint16(suites[1])); suite != nil {
+			return suite.AEAD == primitive.ChaCha20Poly1305
+		}
+	}
+	return false
+}
+
+// chooseScheme returns the first of our schemes that the client takes.
+func chooseScheme(schemes []primitive.Scheme, ch *wire.ClientHello) (primitive.Scheme, bool) {
+	for _, scheme := range schemes {
+		if ch.HasScheme(uint16(scheme)) {
+			return scheme, true
+		}
+	}
+	return 0, false
+}

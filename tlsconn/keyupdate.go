@@ -1,0 +1,93 @@
+package tlsconn
+
+import (
+	"crypto/tls"
+
+	"reprise/tlsconn/primitive"
+	"reprise/tlsconn/record"
+	"reprise/tlsconn/wire"
+)
+
+const (
+	// maxKeyUpdates is how many key updates a client has to its credit at most.
+	// Each costs a key schedule and an AEAD state for 5 bytes of the client's.
+	maxKeyUpdates = 32
+	// keyUpdateBytes is how many bytes of data earn another one. A client that
+	// keeps to the limits of RFC 8446, Section 5.5, needs far fewer.
+	keyUpdateBytes = 1 << 18
+)
+
+// keyUpdates holds what the keys of a TLS 1.3 connection are renewed from (RFC
+// 8446, Section 7.2), and bounds how often. Data earns credit but never resets
+// what has been used: a byte between two updates buys nothing.
+type keyUpdates struct {
+	rdSecret, wrSecret [primitive.MaxHashLen]byte
+	used               uint8
+	answered           bool // nothing was written since the last answer
+	bytes              uint32
+}
+
+// received counts data that came in.
+func (k *keyUpdates) received(n int) {
+	if k.used == 0 {
+		return
+	}
+	for k.bytes += uint32(n); k.bytes >= keyUpdateBytes && k.used > 0; k.used-- {
+		k.bytes -= keyUpdateBytes
+	}
+}
+
+func (k *keyUpdates) clear() { *k = keyUpdates{} }
+
+// onKeyUpdate renews the key of the way in, and if asked to that of the way out
+// (RFC 8446, Section 4.6.3).
+func onKeyUpdate(c *conn, msg []byte, last bool) cause {
+	requested, fault := wire.ParseKeyUpdate(msg)
+	switch {
+	case fault != wire.None:
+		return wireCauses[fault]
+	case !last:
+		return causeExcessData // what follows would be under the next key
+	case c.keyUpdates.used >= maxKeyUpdates:
+		return causeKeyUpdates
+	}
+	c.keyUpdates.used++
+	suite := c.suite()
+	c.server.kdf.NextTraffic(suite.Hash, c.keyUpdates.rdSecret[:suite.Hash.Len()])
+	c.setKeys(&c.rd, suite, c.keyUpdates.rdSecret[:suite.Hash.Len()])
+	// One answer is enough for all requests that came while nothing was written.
+	if requested && !c.keyUpdates.answered && !c.closeSent {
+		c.keyUpdates.answered = true
+		c.renewWriteKey()
+	}
+	return ok
+}
+
+// renewWriteKey announces and takes the next key of the way out. It reports false
+// in TLS 1.2, which cannot.
+func (c *conn) renewWriteKey() bool {
+	if c.info.Version != tls.VersionTLS13 {
+		return false
+	}
+	s, suite := c.server, c.suite()
+	s.out = append(s.out, c.held...)
+	c.held = nil
+	s.small = wire.AppendKeyUpdate(s.small[:0], false)
+	s.out = c.wr.Seal(&s.record, s.out, record.Handshake, tls.VersionTLS12, s.small)
+	s.kdf.NextTraffic(suite.Hash, c.keyUpdates.wrSecret[:suite.Hash.Len()])
+	c.setKeys(&c.wr, suite, c.keyUpdates.wrSecret[:suite.Hash.Len()])
+	return true
+}
+
+// suite returns the suite that was negotiated.
+func (c *conn) suite() *primitive.Suite { return primitive.SuiteByID(c.info.CipherSuite) }
+
+// setKeys gives one way the keys of a traffic secret (RFC 8446, Section 7.3).
+func (c *conn) setKeys(h *record.Half, suite *primitive.Suite, secret []byte) {
+	s := c.server
+	key, iv := s.key[:suite.AEAD.KeyLen()], s.iv[:]
+	s.kdf.TrafficKeys(suite.Hash, secret, key, iv)
+	h.Set(suite, key, iv)
+	clear(s.key[:])
+	clear(s.iv[:])
+}

@@ -1,0 +1,284 @@
+package tlsconn
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+	"hash"
+	"slices"
+
+	"reprise/tlsconn/primitive"
+	"reprise/tlsconn/record"
+	"reprise/tlsconn/schedule"
+	"reprise/tlsconn/wire"
+)
+
+// A server is our engine for one listener on one loop. What its connections need
+// for a step only is scratch here: nothing in it outlives a step but by mistake,
+// and secrets in it are wiped when the step ends.
+type server struct {
+	config Config
+	hosts  Names[*host]
+	other  *host // for names that have none of their own
+	sealer *Sealer
+	counts *Counts
+	groups []primitive.Group
+
+	scoped scoped // remembered, since most clients ask for the same name
+
+	spares [][]byte       // see input.go
+	hashes [2][]hash.Hash // transcripts to be used again, by primitive.Hash
+
+	scratch
+}
+
+// scratch is what a step of a handshake works in.
+type scratch struct {
+	out      []byte // what the call under way appends to; takeOut ends it
+	flight   []byte // handshake messages to be sealed together
+	state    []byte // a session's state, encoded
+	small    []byte // a message, a share, a handle
+	hello    wire.ClientHello
+	chain    wire.Chain
+	record   record.Scratch
+	kdf      schedule.Scratch
+	exchange primitive.Exchange
+	random   [wire.RandomLen]byte
+	secret   [primitive.MaxHashLen]byte
+	verify   [primitive.MaxHashLen]byte
+	sum      [primitive.MaxHashLen]byte
+	digest   [primitive.MaxDigestLen]byte
+	key      [primitive.MaxKeyLen]byte
+	iv       [primitive.NonceLen]byte
+	alert    [2]byte
+}
+
+// maxHashes bounds the transcripts kept for handshakes to come, of each kind.
+const maxHashes = 64
+
+// New makes a server of our engine. Errors are usage errors: the program put c
+// together wrongly.
+func New(c Config) (Server, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	// It says which implementation serves; what differs from the standard library
+	// does not. The program that starts logs the error.
+	_ = primitive.SelfCheck()
+	s := &server{config: c, hosts: Names[*host]{}, counts: new(Counts), groups: c.Groups}
+	if s.groups == nil {
+		s.groups = defaultGroups
+	}
+	if c.Sessions != nil {
+		s.sealer = c.Handles.Sealer()
+	}
+	byName := map[string]*host{}
+	policies := map[*Policy]*policy{}
+	for i := range c.Certificates.List() {
+		cert := &c.Certificates.List()[i]
+		h := byName[cert.Name]
+		if h == nil {
+			p, err := policyOf(policies, &c, cert.Policy)
+			if err != nil {
+				return nil, err
+			}
+			h = &host{policy: p}
+			byName[cert.Name] = h
+		}
+		id, err := newIdentity(cert)
+		if err != nil {
+			return nil, err
+		}
+		h.identities = append(h.identities, id)
+	}
+	s.other = byName[c.Certificates.Default()]
+	if s.other.policy.own != nil && c.Certificates.Default() != "" {
+		// The first certificate serves other names too, but its policy is for
+		// its own name.
+		p, err := policyOf(policies, &c, nil)
+		if err != nil {
+			return nil, err
+		}
+		s.other = &host{policy: p, identities: s.other.identities}
+	}
+	for name, h := range byName {
+		if name != "" {
+			s.hosts[name] = h
+		}
+	}
+	return s, nil
+}
+
+// defaultGroups are the groups in order of preference.
+var defaultGroups = []primitive.Group{
+	primitive.X25519MLKEM768, primitive.X25519, primitive.P256, primitive.P384,
+}
+
+// Counts implements Server.
+func (s *server) Counts() *Counts { return s.counts }
+
+// Succeed implements Server.
+func (s *server) Succeed(old Server) { s.counts = old.Counts() }
+
+// Close implements Server.
+func (s *server) Close() {
+	s.spares, s.hashes = nil, [2][]hash.Hash{}
+	s.scratch = scratch{}
+}
+
+func (s *server) takeOut() []byte {
+	out := s.out
+	s.out = nil
+	return out
+}
+
+// wipe clears the secrets of the step that ends. What is not secret is overwritten
+// by the next step.
+func (s *server) wipe() {
+	s.kdf.Clear()
+	s.exchange.Clear()
+	clear(s.secret[:])
+	clear(s.verify[:])
+	clear(s.state)
+}
+
+// takeHash returns an empty transcript.
+func (s *server) takeHash(h primitive.Hash) hash.Hash {
+	list := s.hashes[h]
+	if len(list) == 0 {
+		return h.New()
+	}
+	t := list[len(list)-1]
+	s.hashes[h] = list[:len(list)-1]
+	t.Reset()
+	return t
+}
+
+func (s *server) returnHash(h primitive.Hash, t hash.Hash) {
+	if len(s.hashes[h]) < maxHashes {
+		s.hashes[h] = append(s.hashes[h], t)
+	}
+}
+
+// A host is what the certificates of one name share.
+type host struct {
+	policy     *policy
+	identities []*identity // in order of preference
+}
+
+// hostFor returns the host of a server name.
+func (s *server) hostFor(name string) *host {
+	if name != "" {
+		if h, ok := s.hosts.Find(name); ok {
+			return h
+		}
+	}
+	return s.other
+}
+
+// A policy is a Policy prepared.
+type policy struct {
+	own        *Policy // nil: the listener's
+	scope      PolicyScope
+	suites12   []*primitive.Suite
+	clientAuth ClientAuth
+	roots      *x509.CertPool
+	request13  []byte // CertificateRequest
+	request12  []byte
+}
+
+func policyOf(made map[*Policy]*policy, c *Config, own *Policy) (*policy, error) {
+	if p := made[own]; p != nil {
+		return p, nil
+	}
+	from := own
+	if own == nil {
+		from = &c.Policy
+	}
+	p := &policy{own: own, scope: NewPolicyScope(c, from), clientAuth: from.ClientAuth}
+	for _, suite := range primitive.Suites12 {
+		if from.CipherSuites == nil || slices.Contains(from.CipherSuites, suite.ID) {
+			p.suites12 = append(p.suites12, suite)
+		}
+	}
+	if p.clientAuth != NoClientCert {
+		p.roots = x509.NewCertPool()
+		var names [][]byte
+		for _, ca := range from.ClientCAs {
+			p.roots.AddCert(ca)
+			names = append(names, ca.RawSubject)
+		}
+		var err error
+		if p.request13, err = wire.AppendCertificateRequest13(nil, clientSchemes13, names); err == nil {
+			p.request12, err = wire.AppendCertificateRequest12(nil, clientSchemes12, names)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("tlsconn: client CAs: %w", err)
+		}
+	}
+	made[own] = p
+	return p, nil
+}
+
+// An identity is a certificate with its key, prepared.
+type identity struct {
+	key                  crypto.Signer
+	slow                 bool   // signatures are made by key workers
+	ecdsa                bool   // the kind of suites it needs in TLS 1.2
+	message13, message12 []byte // Certificate
+	schemes13, schemes12 []primitive.Scheme
+}
+
+func newIdentity(cert *Certificate) (*identity, error) {
+	key, isSigner := cert.TLS.PrivateKey.(crypto.Signer)
+	if !isSigner {
+		return nil, fmt.Errorf("tlsconn: certificate for %q: the key cannot sign", cert.Name)
+	}
+	pub := key.Public()
+	_, isRSA := pub.(*rsa.PublicKey)
+	id := &identity{
+		key: key, slow: isRSA, ecdsa: !isRSA,
+		schemes13: primitive.SchemesFor(pub, true), schemes12: primitive.SchemesFor(pub, false),
+	}
+	if allowed := cert.TLS.SupportedSignatureAlgorithms; allowed != nil {
+		keep := func(list []primitive.Scheme) (kept []primitive.Scheme) {
+			for _, a := range allowed {
+				if slices.Contains(list, primitive.Scheme(a)) {
+					kept = append(kept, primitive.Scheme(a))
+				}
+			}
+			return kept
+		}
+		id.schemes13, id.schemes12 = keep(id.schemes13), keep(id.schemes12)
+	}
+	if len(id.schemes12) == 0 {
+		return nil, fmt.Errorf("tlsconn: certificate for %q: keys of this kind cannot be used", cert.Name)
+	}
+	var err error
+	if id.message13, err = wire.AppendCertificate13(nil, cert.TLS.Certificate); err == nil {
+		id.message12, err = wire.AppendCertificate12(nil, cert.TLS.Certificate)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tlsconn: certificate for %q: %w", cert.Name, err)
+	}
+	return id, nil
+}
+
+// scoped is the scope of one server name under one policy.
+type scoped struct {
+	valid    bool
+	name     string
+	policy   *policy
+	scope    Scope
+	nameHash uint64
+}
+
+// scopeOf returns the scope of connections that ask for name.
+func (s *server) scopeOf(h *host, name string) *scoped {
+	if !s.scoped.valid || s.scoped.name != name || s.scoped.policy != h.policy {
+		s.scoped = scoped{valid: true, name: name, policy: h.policy}
+		s.scoped.scope, s.scoped.nameHash = h.policy.scope.For(name)
+	}
+	return &s.scoped
+}

@@ -1,0 +1,82 @@
+package tlsconn
+
+import (
+	"crypto/rand"
+	"crypto/x509"
+	"slices"
+	"sync/atomic"
+
+	"reprise/tlsconn/primitive"
+)
+
+// A job is slow work that a key worker does for a parked handshake. The results
+// are the worker's until done is set.
+type job struct {
+	cancelled atomic.Bool // by the loop: nobody waits any more
+	done      atomic.Bool // by the worker: the results are there
+
+	signature []byte
+	err       error
+	cert      *x509.Certificate
+	why       cause
+}
+
+// submit parks the handshake in state until work is done by a worker. It reports
+// false if there is no worker for it.
+func (c *conn) submit(state State, work func(*job)) bool {
+	workers := c.server.config.Workers
+	if workers == nil {
+		return false
+	}
+	j, waker := new(job), c.waker
+	if !workers.TrySubmit(func() {
+		if j.cancelled.Load() {
+			return // the client has gone: what costs us must have cost it
+		}
+		work(j)
+		j.done.Store(true)
+		waker.Wake()
+	}) {
+		return false
+	}
+	c.hs.job = j
+	c.state = state
+	return true
+}
+
+// sign makes the handshake's signature of message, which may come in parts, and
+// goes on. An RSA signature takes a millisecond, which is too long for a loop: it
+// is made by a worker while the handshake is parked.
+func (c *conn) sign(message ...[]byte) cause {
+	s, hs := c.server, c.hs
+	key := hs.identity.key
+	digest, opts := primitive.Digest(hs.scheme, s.digest[:0], message...)
+	if hs.identity.slow && s.config.Workers != nil {
+		digest = slices.Clone(digest)
+		if c.submit(AwaitSignature, func(j *job) { j.signature, j.err = key.Sign(rand.Reader, digest, opts) }) {
+			c.flush() // the client may read it meanwhile
+			return ok
+		}
+		s.counts.SignedOnLoop()
+	}
+	signature, err := key.Sign(rand.Reader, digest, opts)
+	return c.useSignature(signature, err)
+}
+
+// signed goes on with a signature that a worker has made.
+func (c *conn) signed() cause {
+	j := c.hs.job
+	c.hs.job = nil
+	return c.useSignature(j.signature, j.err)
+}
+
+func (c *conn) useSignature(signature []byte, err error) cause {
+	switch {
+	case err != nil:
+		return causeSigning
+	case c.info.Version == version13:
+		return c.signed13(signature)
+	default:
+		return c.signed12(signature)
+	}
+}
