@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"testing"
 )
@@ -79,7 +80,7 @@ func offerOf(t *testing.T, hello []byte) (o offer) {
 		var data []byte
 		data, extensions = prefixed(extensions[2:], 2)
 		switch {
-		case kind == 43 && o == byID: // supported_versions: in TLS 1.3 a session ID offers nothing
+		case kind == 43 && o == byID && hasTLS13(data): // there a session ID offers nothing
 			o = nothing
 		case kind == 35 && len(data) > 0: // session_ticket
 			o = byTicket
@@ -92,6 +93,16 @@ func offerOf(t *testing.T, hello []byte) (o offer) {
 		}
 	}
 	return o
+}
+
+// hasTLS13 reads a supported_versions extension.
+func hasTLS13(extension []byte) bool {
+	for versions, _ := prefixed(extension, 1); len(versions) >= 2; versions = versions[2:] {
+		if binary.BigEndian.Uint16(versions) == tls.VersionTLS13 {
+			return true
+		}
+	}
+	return false
 }
 
 // prefixed splits off what a length of n bytes stands before.

@@ -21,10 +21,11 @@ certificate(Cert, Key) -> [{certfile, Cert}, {keyfile, Key}].
 groups("true") -> [{supported_groups, [x448, secp256r1]}];
 groups("false") -> [].
 
-%% In TLS 1.2 a session is kept when asked for and offered by its ID.
+%% In TLS 1.2 a session is offered by its ID, and given in person.
 sessions("id", first) -> [{reuse_sessions, save}];
-sessions("id", ID) -> [{reuse_session, ID}];
-sessions("psk", _) -> [{session_tickets, auto}].
+sessions("id", Session) -> [{reuse_session, Session}];
+sessions("psk", _) -> [{session_tickets, auto}];
+sessions("psk with early data", _) -> [{session_tickets, auto}, {early_data, <<"early\n">>}].
 
 visit(0, _, _, _, _, _) ->
     ok;
@@ -32,8 +33,13 @@ visit(Left, Host, Port, Offer, Options, Session) ->
     {ok, Conn} = ssl:connect(Host, Port, Options ++ sessions(Offer, Session)),
     ok = ssl:send(Conn, "ping\n"),
     {ok, "ping\n"} = ssl:recv(Conn, 5),
-    {ok, [{session_resumption, Resumed}]} = ssl:connection_information(Conn, [session_resumption]),
-    {ok, [{session_id, ID}]} = ssl:connection_information(Conn, [session_id]),
+    {ok, Info} = ssl:connection_information(Conn, [session_resumption, session_id, session_data]),
     {error, closed} = ssl:recv(Conn, 0),
-    io:format("answered~nresumed ~p~n", [Resumed]),
-    visit(Left - 1, Host, Port, Offer, Options, ID).
+    io:format("answered~nresumed ~p~n", [resumed(Offer, Info, Session)]),
+    Next = {proplists:get_value(session_id, Info), proplists:get_value(session_data, Info)},
+    visit(Left - 1, Host, Port, Offer, Options, Next).
+
+%% In TLS 1.2 session_resumption is false in any case.
+resumed("id", _, first) -> false;
+resumed("id", Info, {ID, _}) -> ID =/= <<>> andalso proplists:get_value(session_id, Info) =:= ID;
+resumed(_, Info, _) -> proplists:get_value(session_resumption, Info).
