@@ -82,6 +82,7 @@ const (
 	causeNoClientCert
 	causeNoClientCert12
 	causeClientCertChain
+	causeClientCertDecode
 	causeClientCertCA
 	causeClientCertExpired
 	causeClientCertKind
@@ -134,7 +135,8 @@ var causeTable = [causes]struct {
 	causeBadSignature:         {alertDecryptError, ReasonClientCert, "client certificate: the signature does not verify"},
 	causeNoClientCert:         {alertCertificateRequired, ReasonClientCert, "client certificate: none given"},
 	causeNoClientCert12:       {alertHandshakeFailure, ReasonClientCert, "client certificate: none given"},
-	causeClientCertChain:      {alertBadCertificate, ReasonClientCert, "client certificate: the chain does not parse or is too long"},
+	causeClientCertChain:      {alertBadCertificate, ReasonClientCert, "client certificate: the chain does not verify"},
+	causeClientCertDecode:     {alertDecodeError, ReasonClientCert, "client certificate: does not parse"},
 	causeClientCertCA:         {alertUnknownCA, ReasonClientCert, "client certificate: not signed by a configured CA"},
 	causeClientCertExpired:    {alertCertificateExpired, ReasonClientCert, "client certificate: expired or not yet valid"},
 	causeClientCertKind:       {alertUnsupportedCert, ReasonClientCert, "client certificate: kind of key or use not accepted"},

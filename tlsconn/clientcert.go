@@ -140,9 +140,11 @@ func (a *clientAuth) verify(tls13 bool, roots *x509.CertPool, now time.Time) (*x
 	}
 	leaf, err := x509.ParseCertificate(chain.Certs()[0])
 	if err != nil {
-		return nil, causeClientCertChain
+		return nil, causeClientCertDecode
 	}
 	switch {
+	case leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0:
+		return nil, causeClientCertKind // RFC 8446, Section 4.4.2.2
 	case primitive.SchemesFor(leaf.PublicKey, tls13) == nil:
 		return nil, causeClientCertKind
 	case !a.scheme.Fits(leaf.PublicKey, tls13):
@@ -154,7 +156,7 @@ func (a *clientAuth) verify(tls13 bool, roots *x509.CertPool, now time.Time) (*x
 	for _, der := range chain.Certs()[1:] {
 		cert, err := x509.ParseCertificate(der)
 		if err != nil {
-			return nil, causeClientCertChain
+			return nil, causeClientCertDecode
 		}
 		intermediates.AddCert(cert)
 	}

@@ -49,6 +49,7 @@ type handshake struct {
 	skip         int  // bytes of early data that are still skipped
 	skipped      bool // there were some
 	request      bool // a client certificate was asked for
+	noTickets    bool // the client could not use one (RFC 8446, Section 4.2.9)
 
 	// TLS 1.2
 	ephemeral    primitive.Ephemeral

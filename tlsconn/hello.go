@@ -46,6 +46,9 @@ func (s *server) chooseVersion(ch *wire.ClientHello) (uint16, cause) {
 		}
 		return v, ok
 	}
+	if ch.Fallback {
+		return 0, causeFallback // from something older still
+	}
 	return 0, causeNoVersion
 }
 

@@ -2,6 +2,8 @@ package tlsconn
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
@@ -226,9 +228,13 @@ type identity struct {
 	key                  crypto.Signer
 	slow                 bool   // signatures are made by key workers
 	ecdsa                bool   // the kind of suites it needs in TLS 1.2
+	curve                uint16 // of an ECDSA key, as in supported_groups
 	message13, message12 []byte // Certificate
 	schemes13, schemes12 []primitive.Scheme
 }
+
+// curveIDs are the numbers of curves in supported_groups (RFC 8422, Section 5.1.1).
+var curveIDs = map[elliptic.Curve]uint16{elliptic.P256(): 23, elliptic.P384(): 24, elliptic.P521(): 25}
 
 func newIdentity(cert *Certificate) (*identity, error) {
 	key, isSigner := cert.TLS.PrivateKey.(crypto.Signer)
@@ -240,6 +246,9 @@ func newIdentity(cert *Certificate) (*identity, error) {
 	id := &identity{
 		key: key, slow: isRSA, ecdsa: !isRSA,
 		schemes13: primitive.SchemesFor(pub, true), schemes12: primitive.SchemesFor(pub, false),
+	}
+	if key, isECDSA := pub.(*ecdsa.PublicKey); isECDSA {
+		id.curve = curveIDs[key.Curve]
 	}
 	if allowed := cert.TLS.SupportedSignatureAlgorithms; allowed != nil {
 		keep := func(list []primitive.Scheme) (kept []primitive.Scheme) {

@@ -150,8 +150,10 @@ func (c *conn) chooseSuite12(ch *wire.ClientHello) (*primitive.Suite, cause) {
 	why := causeNoScheme
 	for _, id := range hs.host.identities {
 		scheme, fits := chooseScheme(id.schemes12, ch)
-		if !fits {
-			continue // without the extension a client takes SHA-1 only
+		if !fits || id.curve != 0 && ch.HasGroups && !ch.HasGroup(id.curve) {
+			// Without signature_algorithms a client takes SHA-1 only. In TLS 1.2 its
+			// groups are also the curves of certificates (RFC 8422, Section 5.1).
+			continue
 		}
 		suite := chooseSuite(hs.host.policy.suites12, ch, func(s *primitive.Suite) bool { return s.ECDSA == id.ecdsa })
 		if suite != nil {
@@ -277,7 +279,7 @@ func (c *conn) complete12() cause {
 		return why
 	}
 	session, left := c.newSession()
-	if hs.saveSession && left >= time.Second {
+	if hs.saveSession && left > 0 {
 		st := c.stateToSave()
 		copy(st.secret[:], hs.master[:])
 		c.save(hs.sessionKey, &st, session)
@@ -301,7 +303,7 @@ func (c *conn) complete12() cause {
 func (c *conn) appendTicket12(left time.Duration) {
 	s := c.server
 	s.small = s.sealer.Append(s.small[:0], Handle{Owner: s.config.Owner, Key: c.hs.sessionKey})
-	s.flight = wire.AppendNewSessionTicket12(s.flight, max(1, seconds(left)), s.small)
+	s.flight = wire.AppendNewSessionTicket12(s.flight, seconds(left), s.small)
 }
 
 // finish12 takes the server's keys and sends its Finished.

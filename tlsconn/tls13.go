@@ -43,6 +43,9 @@ func (c *conn) hello13(ch *wire.ClientHello) cause {
 			return c.retry13(ch, suite, group)
 		}
 	}
+	// A client without the extension is sent tickets as by OpenSSL: Erlang sends it
+	// only once it has one.
+	hs.noTickets = ch.HasPSKModes && !ch.HasPSKMode(wire.ModePSKDHE)
 	index, found := c.findPSK(ch, suite)
 	if c.state != ExpectHandshakeBytes {
 		hs.hello = append([]byte(nil), ch.Raw...)
@@ -117,7 +120,7 @@ func (c *conn) retry13(ch *wire.ClientHello, suite *primitive.Suite, group primi
 	s.flight = retry.AppendRetry(s.flight[:0])
 	c.hashFlight(0)
 	c.flush()
-	c.sendCCS13(ch)
+	c.sendCCS13()
 	c.expect = expectSecondHello
 	return ok
 }
@@ -148,10 +151,11 @@ func (hs *handshake) sameHello(ch *wire.ClientHello) bool {
 	return !ch.EarlyData && helloSum(ch) == hs.helloSum
 }
 
-// sendCCS13 sends a client that wants it the record that makes middleboxes take
-// the handshake for a resumption (RFC 8446, Appendix D.4).
-func (c *conn) sendCCS13(ch *wire.ClientHello) {
-	if len(ch.SessionID) > 0 && !c.hs.ccsSent {
+// sendCCS13 sends the record that makes middleboxes take the handshake for a
+// resumption (RFC 8446, Appendix D.4), as other servers do even to clients that
+// have not asked for it by a session ID.
+func (c *conn) sendCCS13() {
+	if !c.hs.ccsSent {
 		c.hs.ccsSent = true
 		c.sendCCS()
 	}
@@ -227,7 +231,7 @@ func (c *conn) answer13(ch *wire.ClientHello, group primitive.Group, share []byt
 	s.flight = hello.Append13(s.flight[:0])
 	c.hashFlight(0)
 	c.flush()
-	c.sendCCS13(ch)
+	c.sendCCS13()
 
 	hs.schedule.Next(&s.kdf, secret)
 	transcript := c.sum()
@@ -316,7 +320,7 @@ func (c *conn) complete13() cause {
 	if why := c.settle(); why != ok {
 		return why
 	}
-	if c.server.config.Sessions != nil {
+	if c.server.config.Sessions != nil && !c.hs.noTickets {
 		c.sendTickets13()
 	}
 	c.connected()
@@ -333,7 +337,7 @@ func (c *conn) sendTickets13() {
 		n = 1
 	}
 	session, left := c.newSession()
-	if left < time.Second {
+	if left <= 0 {
 		return
 	}
 	h, size := hs.suite.Hash, hs.suite.Hash.Len()
@@ -363,4 +367,6 @@ func (c *conn) sendTickets13() {
 // maxTicketLife is the longest that a ticket may say (RFC 8446, Section 4.6.1).
 const maxTicketLife = 7 * 24 * time.Hour
 
-func seconds(d time.Duration) uint32 { return uint32(min(d, maxTicketLife) / time.Second) }
+func seconds(d time.Duration) uint32 {
+	return max(1, uint32(min(d, maxTicketLife)/time.Second))
+}

@@ -275,7 +275,8 @@ func (h *ClientHello) parseKeyShares(data Reader) Fault {
 }
 
 // parsePSK parses identities and binders (RFC 8446, Section 4.2.11). It is the
-// last extension, so its binders are the last bytes of the message.
+// last extension, so its binders are the last bytes of the message. Their lengths
+// are left to whoever compares them: in TLS 1.2 the extension means nothing.
 func (h *ClientHello) parsePSK(data Reader) Fault {
 	identities, ok := data.Vector16()
 	if !ok || len(identities) == 0 {
@@ -287,8 +288,8 @@ func (h *ClientHello) parsePSK(data Reader) Fault {
 	}
 	p := PSKs{identities: identities, binders: binders}
 	for !p.identities.Empty() && !p.binders.Empty() {
-		identity, _, binder, ok := p.Next()
-		if !ok || len(identity) == 0 || len(binder) < minBinderLen {
+		identity, _, _, ok := p.Next()
+		if !ok || len(identity) == 0 {
 			return Decode
 		}
 	}

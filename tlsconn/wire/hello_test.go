@@ -353,7 +353,6 @@ func TestClientHelloFaults(t *testing.T) {
 			set(ExtPreSharedKey, v16(v16([]byte("abcde"))), v16(binder)),
 			Decode,
 		},
-		{"short binder", set(ExtPreSharedKey, v16(id), v16(v8(filled(31, 1)))), Decode},
 		{"more binders than identities", set(ExtPreSharedKey, v16(id), v16(binder, binder)), Illegal},
 		{
 			"more identities than binders",

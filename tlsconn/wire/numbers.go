@@ -78,7 +78,6 @@ const (
 	Finished12Len = 12
 
 	maxServerNameLen  = 255 // RFC 1035, Section 2.3.4
-	minBinderLen      = 32
 	nameTypeHost      = 0
 	pointUncompressed = 0
 )
