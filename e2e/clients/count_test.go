@@ -5,24 +5,29 @@ import (
 	"testing"
 )
 
-// counted is how many handshakes a node must have counted, by version and kind.
-// It may be used by several goroutines.
+// counted is how many handshakes a node must have counted. It may be used by
+// several goroutines.
 type counted struct {
-	mu    sync.Mutex // guards kinds
-	kinds map[string]uint64
+	mu        sync.Mutex        // guards what follows
+	kinds     map[string]uint64 // by version and kind
+	resumed12 map[string]uint64 // by how the session was offered
 }
 
-func (c *counted) add(e entry) {
-	kind := map[string]string{"TLSv1.2": "tls12", "TLSv1.3": "tls13"}[e.TLS] + "_full"
-	if e.Resumed != "" {
-		kind = kind[:len("tls12")] + "_resumed"
-	}
+func (c *counted) add(e entry, by offer) {
+	version := map[string]string{"TLSv1.2": "tls12", "TLSv1.3": "tls13"}[e.TLS]
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.kinds == nil {
-		c.kinds = make(map[string]uint64)
+		c.kinds, c.resumed12 = make(map[string]uint64), make(map[string]uint64)
 	}
-	c.kinds[kind]++
+	if e.Resumed == "" {
+		c.kinds[version+"_full"]++
+		return
+	}
+	c.kinds[version+"_resumed"]++
+	if version == "tls12" {
+		c.resumed12[string(by)]++
+	}
 }
 
 // compare holds the statistics against what was counted.
@@ -31,6 +36,11 @@ func (c *counted) compare(t *testing.T, before, after tally) {
 	for kind, n := range after.Handshakes {
 		if got, want := n-before.Handshakes[kind], c.kinds[kind]; got != want {
 			t.Errorf("handshakes counted as %s: got %d, want %d", kind, got, want)
+		}
+	}
+	for by, n := range after.Resumed12 {
+		if got, want := n-before.Resumed12[by], c.resumed12[by]; got != want {
+			t.Errorf("TLS 1.2 handshakes counted as resumed by %s: got %d, want %d", by, got, want)
 		}
 	}
 	for reason, n := range after.Failures {

@@ -20,6 +20,8 @@ func TestEarlyData(t *testing.T) {
 			t.Run("own ticket", func(t *testing.T) { f.earlyOnOwnTicket(t, engine == engineOwn) })
 			other := startOtherServer(t, f)
 			t.Run("foreign ticket", func(t *testing.T) { f.earlyOnForeignTicket(t, other, 100, engine == engineOwn) })
+			// As much as OpenSSL and nginx accept by default, and more than what is skipped.
+			t.Run("16 KiB", func(t *testing.T) { f.earlyOnForeignTicket(t, other, 16<<10, engine == engineOwn) })
 			t.Run("20 KiB", func(t *testing.T) { f.earlyOnForeignTicket(t, other, 20<<10, false) })
 		})
 	}
@@ -71,6 +73,7 @@ func (f *fleet) earlyOnForeignTicket(t *testing.T, other string, length int, wan
 	first.Stop()
 
 	relay := startRelay(t, f.addresses(psk13)...)
+	before := f.nodes[0].tally(t)
 	r := nettest.Run(t, nettest.Command{
 		Path:    "openssl",
 		Args:    append(arguments(relay.addr()), "-sess_in", session, "-early_data", earlyFile(t, length)),
@@ -90,6 +93,13 @@ func (f *fleet) earlyOnForeignTicket(t *testing.T, other string, length int, wan
 	answered := r.ExitCode == 0 && strings.Contains(r.Stdout, "Early data was rejected") && strings.Contains(r.Stdout, "\n"+ping)
 	if answered != want {
 		t.Errorf("answered after the early data was skipped: %v, want %v:\n%s%s", answered, want, r.Stdout, r.Stderr)
+	}
+	after := f.nodes[0].tally(t)
+	if skipped := after.EarlyDataSkipped > before.EarlyDataSkipped; want && !skipped {
+		t.Error("not counted as skipped")
+	}
+	if failed := after.Failures["early_data"] - before.Failures["early_data"]; (failed == 0) != want {
+		t.Errorf("%d handshakes failed by early data, want one: %v", failed, !want)
 	}
 	if want {
 		if e := f.nodes[0].entry(t, crossings[0].source); e.Resumed != "" || e.TLS != "TLSv1.3" || e.Outcome == "new_client" {

@@ -195,7 +195,11 @@ func (n *node) entry(t *testing.T, client string) (e entry) {
 }
 
 // A tally is what a node's statistics tell of handshakes.
-type tally struct{ Handshakes, Outcomes, Failures map[string]uint64 }
+type tally struct {
+	Handshakes, Failures map[string]uint64
+	Resumed12            map[string]uint64 `json:"tls12_resumed"`
+	EarlyDataSkipped     uint64            `json:"early_data_skipped"`
+}
 
 func (n *node) tally(t *testing.T) tally {
 	t.Helper()

@@ -68,7 +68,7 @@ type verdict int
 const (
 	resumes verdict = iota // at the other node
 	full                   // a full handshake each time
-	breaks                 // the node refuses what the client says; not tried
+	untried                // why not stands with the row
 )
 
 // A row says how a client fares in a mode, by engine.
@@ -110,8 +110,11 @@ var rows = []row{
 	{gnuTLS, idCert12, resumes, full},
 	{gnuTLS, tick12, resumes, resumes},
 	{gnuTLS, tickCert12, resumes, resumes},
-	{gnuTLS, psk13, resumes, resumes},
-	{gnuTLS, retry13, resumes, resumes},
+	// crypto/tls sends tickets before it has read the client's Finished, unless it
+	// asks for a certificate, and only then is the session saved. gnutls-cli leaves
+	// as soon as it has one, and may be at the other node before.
+	{gnuTLS, psk13, resumes, untried},
+	{gnuTLS, retry13, resumes, untried},
 	{gnuTLS, pskCert13, resumes, resumes},
 
 	{nss, id12, resumes, full},
@@ -176,7 +179,7 @@ var rows = []row{
 	{erlang, idCert12, resumes, full},
 	{erlang, psk13, resumes, full},
 	{erlang, pskCert13, resumes, full},
-	{erlang, early13, resumes, breaks},
+	{erlang, early13, resumes, untried}, // crypto/tls refuses early data
 
 	{chromium, tick12, resumes, resumes},
 	{chromium, psk13, resumes, resumes},
@@ -196,7 +199,7 @@ func TestClientsResumeAtTheOtherNode(t *testing.T) {
 			t.Run("clients", func(t *testing.T) {
 				for _, r := range rows {
 					want := map[string]verdict{engineOwn: r.own, engineStandard: r.standard}[engine]
-					if want == breaks || i > 0 && !slices.Contains(refugeClients, r.client.name) {
+					if want == untried || i > 0 && !slices.Contains(refugeClients, r.client.name) {
 						continue
 					}
 					t.Run(r.client.name+"/"+r.mode.name, func(t *testing.T) {
@@ -230,11 +233,11 @@ func (f *fleet) hold(t *testing.T, r row, want bool, seen *[2]counted) {
 	movedLen := 0 // sessions resumed at another node than that which made them
 	for i, c := range crossings {
 		e := f.nodes[c.target].entry(t, c.source)
-		seen[c.target].add(e)
 		if e.Resumed != "" && e.Resumed != "local" {
 			movedLen++
 		}
 		offers := hellos(t, c.head())
+		seen[c.target].add(e, offers[0])
 		wanted := want && (!r.client.parallel || offers[0] != nothing)
 		if err := r.mode.check(i, e, offers, wanted); err != nil {
 			t.Errorf("connection %d, to node %d: %v", i+1, c.target, err)
