@@ -11,15 +11,18 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 		name string
 		do   func()
 	}{
-		{"put", func() { c.Put(key, value, 0, now, now+100) }},
+		{"put", func() { c.Put(key, value, Entry{Expires: now + 100}, now) }},
 		{"hit", func() { c.AppendGet(dst, key, now) }},
 		{"miss", func() { c.AppendGet(dst, other, now) }},
-		{"hold and release", func() { c.Hold(dst, key, now, now+10); c.Release(key, now+10) }},
+		{"hold and release", func() {
+			c.Hold(dst, key, now, Hold{ID: uint64(now + 10), Until: now + 10})
+			c.Release(key, uint64(now+10))
+		}},
 		{"delete", func() { c.Delete(key, now, now+1) }},
 		{"sweep", func() { c.Sweep(now, 10) }},
 		{"stats", func() { c.Stats() }},
 	} {
-		c.Put(key, value, 0, now, now+1000)
+		c.Put(key, value, Entry{Expires: now + 1000}, now)
 		got := testing.AllocsPerRun(100, func() { tt.do(); now++ })
 		if got != 0 {
 			t.Errorf("%s: %v allocations, want 0", tt.name, got)

@@ -1,5 +1,7 @@
 package cache
 
+import "math"
+
 const (
 	// minSegmentLen bounds the memory one stripe holds beyond its live records: part of its oldest and of its newest segment.
 	minSegmentLen = 64 << 10
@@ -19,6 +21,7 @@ type segment struct {
 	live       int32 // records alive
 	used       int32 // bytes taken by records, dead or alive
 	skip       int32 // bytes of dead records before the first that may be alive
+	due        int64 // no record expires before
 }
 
 // arena holds records in order of arrival. Its segments form a list from the oldest to the newest, and only the newest may be
@@ -67,8 +70,8 @@ func (a *arena) fitsNewest(n int) bool {
 	return a.newest != none && int(a.segments[a.newest].used)+n <= a.segmentLen
 }
 
-// alloc returns the offset of a new record of n bytes; hasRoom(n) must hold.
-func (a *arena) alloc(n int) int {
+// alloc returns the offset of a new record of n bytes that will expire at an instant; hasRoom(n) must hold.
+func (a *arena) alloc(n int, expires int64) int {
 	if !a.fitsNewest(n) {
 		a.openSegment()
 	}
@@ -76,6 +79,7 @@ func (a *arena) alloc(n int) int {
 	offset := int(a.newest)*a.segmentLen + int(g.used)
 	g.used += int32(n)
 	g.live++
+	g.due = min(g.due, expires)
 	a.bytes += n
 	return offset
 }
@@ -89,7 +93,7 @@ func (a *arena) openSegment() {
 		i = a.touched
 		a.touched++
 	}
-	a.segments[i] = segment{prev: a.newest, next: none}
+	a.segments[i] = segment{prev: a.newest, next: none, due: math.MaxInt64}
 	if a.newest != none {
 		a.segments[a.newest].next = i
 	} else {
@@ -109,7 +113,7 @@ func (a *arena) free(offset int) {
 	if g.live > 0 {
 		return
 	}
-	g.used, g.skip = 0, 0
+	g.used, g.skip, g.due = 0, 0, math.MaxInt64
 	if i != a.newest {
 		a.recycle(i)
 	}

@@ -22,7 +22,7 @@ func benchCache(b *testing.B, stripes int) (*Cache, [][]byte) {
 	for i := range keys {
 		keys[i] = make([]byte, 16)
 		rng.Read(keys[i])
-		c.Put(keys[i], value, 0, 0, 1<<62)
+		c.Put(keys[i], value, Entry{Expires: 1 << 62}, 0)
 	}
 	return c, keys
 }
@@ -73,7 +73,7 @@ func BenchmarkPut(b *testing.B) {
 		b.Run(fmt.Sprintf("stripes=%d", stripes), func(b *testing.B) {
 			c, keys := benchCache(b, stripes)
 			value := make([]byte, 200)
-			inParallel(b, func(i int, _ []byte) { c.Put(keys[i%len(keys)], value, 0, 0, 1<<62) })
+			inParallel(b, func(i int, _ []byte) { c.Put(keys[i%len(keys)], value, Entry{Expires: 1 << 62}, 0) })
 		})
 	}
 }
@@ -89,7 +89,7 @@ func BenchmarkPutFull(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				for i := int(goroutine.Add(1)) << 32; pb.Next(); i++ {
 					key := [16]byte{byte(i), byte(i >> 8), byte(i >> 16), byte(i >> 24), byte(i >> 32)}
-					c.Put(key[:], value, 0, 0, 1<<62)
+					c.Put(key[:], value, Entry{Expires: 1 << 62}, 0)
 				}
 			})
 		})
@@ -109,7 +109,7 @@ func BenchmarkFill(b *testing.B) {
 					b.Fatal(err)
 				}
 				for i := range items {
-					c.Put(numbered(i), value, 0, 0, 1<<62)
+					c.Put(numbered(i), value, Entry{Expires: 1 << 62}, 0)
 				}
 				st = c.Stats()
 				c.Close()

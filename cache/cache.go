@@ -27,8 +27,15 @@ type Cache struct {
 
 // Entry is what the cache knows about an entry besides its value.
 type Entry struct {
-	Tag     uint8 // as given to [Cache.Put]; the cache attaches no meaning to it
+	Tag     uint8 // the cache attaches no meaning to it
+	Born    int64 // when what the entry stands for began; never later than it was by an earlier Put of the key
 	Expires int64 // the first instant at which the entry is no longer served
+}
+
+// Hold names a reservation. Two that may be tried for one entry have different IDs, none of which is 0.
+type Hold struct {
+	ID    uint64
+	Until int64 // when it lapses: others may hold the entry from then on
 }
 
 // Outcome is how a look-up ended.
@@ -103,9 +110,10 @@ func New(o Options) (*Cache, error) {
 	return c, nil
 }
 
-// Put stores a copy of value under a copy of key until expires. It replaces an entry of the same key, whose reservation
-// if any carries over. A full cache makes room by evicting the oldest. tag is handed back by look-ups.
-func (c *Cache) Put(key, value []byte, tag uint8, now, expires int64) PutOutcome {
+// Put stores a copy of value under a copy of key until e.Expires. It replaces an entry of the same key but never prolongs
+// it: of the two times of birth and of expiry the earlier ones hold, and a reservation carries over. A full cache makes
+// room by evicting the oldest. e is handed back by look-ups.
+func (c *Cache) Put(key, value []byte, e Entry, now int64) PutOutcome {
 	length := recordLen(len(key), len(value))
 	hash, s := c.stripe(key)
 	s.mu.Lock()
@@ -114,14 +122,14 @@ func (c *Cache) Put(key, value []byte, tag uint8, now, expires int64) PutOutcome
 	case len(key) > c.opts.KeyLen || len(value) > c.opts.BlockLen:
 		s.counts.TooLarge++
 		return TooLarge
-	case expires <= now:
+	case e.Expires <= now:
 		s.counts.Late++
 		return AlreadyExpired
 	case s.isSpent(hash, key, now):
 		s.counts.Refused++
 		return AlreadySpent
 	}
-	heldUntil := s.replace(hash, key, now)
+	hold := s.replace(hash, key, now, &e)
 	s.sweep(now, sweepPerPut)
 	outcome := Stored
 	for !s.entries.hasRoom(length) || !c.admit() {
@@ -138,7 +146,7 @@ func (c *Cache) Put(key, value []byte, tag uint8, now, expires int64) PutOutcome
 		s.counts.Full++
 	}
 	if outcome != NoRoom {
-		s.entries.push(hash, key, value, tag, expires).holdUntil(heldUntil)
+		s.entries.push(hash, key, value, e).setHold(hold)
 	}
 	return outcome
 }
@@ -163,27 +171,57 @@ func (c *Cache) Peek(dst, key []byte, now int64) ([]byte, Entry, Outcome) {
 		return dst, Entry{}, Unknown
 	case r.expires() <= now:
 		return dst, Entry{}, Expired
-	case r.heldUntil() > now:
+	case r.hold().Until > now:
 		return dst, Entry{}, Held
 	}
 	return append(dst, r.value()...), r.entry(), Hit
 }
 
-// Hold is AppendGet that on a Hit also reserves the entry until the given instant: until then, a Release or a Delete,
-// other look-ups answer Held. A session that may be used once is held while its use is uncertain.
-func (c *Cache) Hold(dst, key []byte, now, until int64) ([]byte, Entry, Outcome) {
-	return c.lookUp(dst, key, now, until)
+// Hold is AppendGet that on a Hit also reserves the entry: until the hold lapses or is released, or the entry is spent or
+// deleted, other look-ups answer Held. A session that may be used once is held while its use is uncertain. To hold it
+// again under the same ID is a Hit too, so that whoever did not hear the answer may ask again.
+func (c *Cache) Hold(dst, key []byte, now int64, h Hold) ([]byte, Entry, Outcome) {
+	return c.lookUp(dst, key, now, h)
 }
 
-// Release ends the reservation that Hold made with the same until. One that has run out and been succeeded by another's
-// is left alone.
-func (c *Cache) Release(key []byte, until int64) {
+// Release ends the reservation of that ID. If it has lapsed and been succeeded by another, that one is left alone.
+func (c *Cache) Release(key []byte, id uint64) {
 	hash, s := c.stripe(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, r, ok := s.entries.find(hash, key); ok && r.heldUntil() == until {
-		r.holdUntil(notHeld)
+	if _, r, ok := s.entries.find(hash, key); ok && r.hold().ID == id {
+		r.setHold(notHeld)
 	}
+}
+
+// Spend is the commit of a Hold: it deletes the entry and leaves a tombstone until expires, but only if no other hold has
+// come between, which it reports by Hit. Of all that ever held an entry one gets a Hit, and gets it each time it asks. What
+// others get says why: Held, Spent, Expired or Unknown; they change nothing.
+func (c *Cache) Spend(key []byte, id uint64, now, expires int64) Outcome {
+	hash, s := c.stripe(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, r, ok := s.entries.find(hash, key)
+	switch {
+	case !ok:
+		if _, t, ok := s.spent.find(hash, key); ok && t.expires() > now {
+			if id != 0 && t.hold().ID == id {
+				return Hit
+			}
+			return Spent
+		}
+		return Unknown
+	case r.expires() <= now:
+		return Expired
+	case id == 0 || r.hold().ID != id:
+		return Held
+	}
+	s.counts.Deleted++
+	s.remove(i)
+	if expires > now {
+		s.bury(hash, key, now, expires, id)
+	}
+	return Hit
 }
 
 // Delete wipes the entry of key and leaves a tombstone until expires, also for a key it does not know: a Put that
@@ -208,7 +246,7 @@ func (c *Cache) Delete(key []byte, now, expires int64) Outcome {
 		outcome = Spent
 	}
 	if expires > now && len(key) <= c.opts.KeyLen {
-		s.bury(hash, key, now, expires)
+		s.bury(hash, key, now, expires, notHeld.ID)
 	}
 	return outcome
 }
@@ -246,8 +284,8 @@ func (c *Cache) admit() bool {
 	}
 }
 
-// lookUp serves AppendGet and Hold: it reserves what it finds if until is after notHeld.
-func (c *Cache) lookUp(dst, key []byte, now, until int64) ([]byte, Entry, Outcome) {
+// lookUp serves AppendGet and Hold: it reserves what it finds unless h is notHeld.
+func (c *Cache) lookUp(dst, key []byte, now int64, h Hold) ([]byte, Entry, Outcome) {
 	hash, s := c.stripe(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -262,12 +300,12 @@ func (c *Cache) lookUp(dst, key []byte, now, until int64) ([]byte, Entry, Outcom
 		s.remove(i)
 		s.counts.Expired++
 		return dst, Entry{}, s.miss(Expired)
-	case r.heldUntil() > now:
+	case r.hold().Until > now && (h == notHeld || r.hold().ID != h.ID):
 		s.counts.Held++
 		return dst, Entry{}, s.miss(Held)
 	}
-	if until != notHeld {
-		r.holdUntil(until)
+	if h != notHeld {
+		r.setHold(h)
 	}
 	s.counts.Hits++
 	return append(dst, r.value()...), r.entry(), Hit

@@ -46,44 +46,44 @@ func TestLookUpOutcomes(t *testing.T) {
 		count func(Counts) uint64
 	}{
 		{"unknown", func(*Cache) {}, 5, Unknown, nil},
-		{"hit", func(c *Cache) { c.Put(key, value, 7, 0, 10) }, 9, Hit, nil},
-		{"expired", func(c *Cache) { c.Put(key, value, 7, 0, 10) }, 10, Expired, func(s Counts) uint64 { return s.Expired }},
+		{"hit", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0) }, 9, Hit, nil},
+		{"expired", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0) }, 10, Expired, func(s Counts) uint64 { return s.Expired }},
 		{"held", func(c *Cache) {
-			c.Put(key, value, 7, 0, 10)
-			c.Hold(nil, key, 0, 6)
+			c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0)
+			c.Hold(nil, key, 0, Hold{ID: 6, Until: 6})
 			c.stripes[0].counts = Counts{}
 		}, 5, Held, func(s Counts) uint64 { return s.Held }},
 		{"hold over", func(c *Cache) {
-			c.Put(key, value, 7, 0, 10)
-			c.Hold(nil, key, 0, 5)
+			c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0)
+			c.Hold(nil, key, 0, Hold{ID: 5, Until: 5})
 			c.stripes[0].counts = Counts{}
 		}, 5, Hit, nil},
 		{"hold survives replacement", func(c *Cache) {
-			c.Put(key, value, 7, 0, 10)
-			c.Hold(nil, key, 0, 6)
-			c.Put(key, value, 7, 1, 10)
+			c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0)
+			c.Hold(nil, key, 0, Hold{ID: 6, Until: 6})
+			c.Put(key, value, Entry{Tag: 7, Expires: 10}, 1)
 			c.stripes[0].counts = Counts{}
 		}, 5, Held, func(s Counts) uint64 { return s.Held }},
 		{"released", func(c *Cache) {
-			c.Put(key, value, 7, 0, 10)
-			c.Hold(nil, key, 0, 6)
+			c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0)
+			c.Hold(nil, key, 0, Hold{ID: 6, Until: 6})
 			c.Release(key, 6)
 			c.stripes[0].counts = Counts{}
 		}, 5, Hit, nil},
 		{"released by the former holder", func(c *Cache) {
-			c.Put(key, value, 7, 0, 10)
-			c.Hold(nil, key, 0, 2)
-			c.Hold(nil, key, 2, 6)
+			c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0)
+			c.Hold(nil, key, 0, Hold{ID: 2, Until: 2})
+			c.Hold(nil, key, 2, Hold{ID: 6, Until: 6})
 			c.Release(key, 2)
 			c.stripes[0].counts = Counts{}
 		}, 5, Held, func(s Counts) uint64 { return s.Held }},
-		{"spent", func(c *Cache) { c.Put(key, value, 7, 0, 10); c.Delete(key, 0, 6) }, 5, Spent, func(s Counts) uint64 { return s.Spent }},
+		{"spent", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0); c.Delete(key, 0, 6) }, 5, Spent, func(s Counts) uint64 { return s.Spent }},
 		{"spent unseen", func(c *Cache) { c.Delete(key, 0, 6) }, 5, Spent, func(s Counts) uint64 { return s.Spent }},
-		{"tombstone over", func(c *Cache) { c.Put(key, value, 7, 0, 10); c.Delete(key, 0, 5) }, 5, Unknown, nil},
-		{"deleted without tombstone", func(c *Cache) { c.Put(key, value, 7, 0, 10); c.Delete(key, 0, 0) }, 5, Unknown, nil},
+		{"tombstone over", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0); c.Delete(key, 0, 5) }, 5, Unknown, nil},
+		{"deleted without tombstone", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0); c.Delete(key, 0, 0) }, 5, Unknown, nil},
 		{"tombstone lengthened", func(c *Cache) { c.Delete(key, 0, 5); c.Delete(key, 0, 6) }, 5, Spent, func(s Counts) uint64 { return s.Spent }},
 		{"tombstone not shortened", func(c *Cache) { c.Delete(key, 0, 6); c.Delete(key, 0, 5) }, 5, Spent, func(s Counts) uint64 { return s.Spent }},
-		{"stored again after the tombstone", func(c *Cache) { c.Delete(key, 0, 4); c.Put(key, value, 7, 4, 10) }, 5, Hit, nil},
+		{"stored again after the tombstone", func(c *Cache) { c.Delete(key, 0, 4); c.Put(key, value, Entry{Tag: 7, Expires: 10}, 4) }, 5, Hit, nil},
 	} {
 		for _, hold := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/hold=%v", tt.name, hold), func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestLookUpOutcomes(t *testing.T) {
 					} else {
 						c.stripes[0].counts = Counts{}
 					}
-					got, e, outcome = c.Hold([]byte("dst"), key, tt.now, tt.now+1)
+					got, e, outcome = c.Hold([]byte("dst"), key, tt.now, Hold{ID: 99, Until: tt.now + 1})
 				}
 				want, wantEntry, wantCounts := "dst", Entry{}, Counts{Miss: 1}
 				if tt.want == Hit {
@@ -123,7 +123,7 @@ func TestPutOutcomes(t *testing.T) {
 	key := []byte("key")
 	fill := func(c *Cache) {
 		for i := range small.Items {
-			c.Put(numbered(i), nil, 0, 0, 10)
+			c.Put(numbered(i), nil, Entry{Expires: 10}, 0)
 		}
 	}
 	for _, tt := range []struct {
@@ -141,13 +141,13 @@ func TestPutOutcomes(t *testing.T) {
 		{"value too long", func(*Cache) {}, key, make([]byte, 65), 0, TooLarge, Counts{TooLarge: 1}},
 		{"already expired", func(*Cache) {}, key, nil, 10, AlreadyExpired, Counts{Late: 1}},
 		{"already spent", func(c *Cache) { c.Delete(key, 0, 6) }, key, nil, 5, AlreadySpent, Counts{Refused: 1}},
-		{"replaced", func(c *Cache) { c.Put(key, nil, 0, 0, 9) }, key, nil, 5, Stored, Counts{Replaced: 1}},
-		{"replaced expired", func(c *Cache) { c.Put(key, nil, 0, 0, 5) }, key, nil, 5, Stored, Counts{Swept: 1}},
+		{"replaced", func(c *Cache) { c.Put(key, nil, Entry{Expires: 9}, 0) }, key, nil, 5, Stored, Counts{Replaced: 1}},
+		{"replaced expired", func(c *Cache) { c.Put(key, nil, Entry{Expires: 5}, 0) }, key, nil, 5, Stored, Counts{Swept: 1}},
 		{"replaced in a full cache", fill, numbered(3), nil, 5, Stored, Counts{Replaced: 1}},
 		{"full", fill, key, nil, 5, StoredFull, Counts{Full: 1, Evicted: 1}},
 		{"full of expired", func(c *Cache) {
 			for i := range small.Items {
-				c.Put(numbered(i), nil, 0, 0, 5)
+				c.Put(numbered(i), nil, Entry{Expires: 5}, 0)
 			}
 		}, key, nil, 5, Stored, Counts{Swept: sweepPerPut}},
 		{"closed", func(c *Cache) { c.Close() }, key, nil, 0, NoRoom, Counts{Full: 1}},
@@ -155,7 +155,7 @@ func TestPutOutcomes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newCache(t, small)
 			tt.setUp(c)
-			if got := c.Put(tt.key, tt.value, 1, tt.now, 10); got != tt.want {
+			if got := c.Put(tt.key, tt.value, Entry{Tag: 1, Expires: 10}, tt.now); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 			if got := c.Stats().Counts; got != tt.wantCounts {
@@ -179,9 +179,9 @@ func TestDeleteOutcomes(t *testing.T) {
 		wantCounts Counts
 	}{
 		{"unknown", func(*Cache) {}, Unknown, Counts{}},
-		{"live", func(c *Cache) { c.Put(key, nil, 0, 0, 10) }, Hit, Counts{Deleted: 1}},
-		{"held", func(c *Cache) { c.Put(key, nil, 0, 0, 10); c.Hold(nil, key, 0, 9) }, Hit, Counts{Hits: 1, Deleted: 1}},
-		{"expired", func(c *Cache) { c.Put(key, nil, 0, 0, 5) }, Expired, Counts{Swept: 1}},
+		{"live", func(c *Cache) { c.Put(key, nil, Entry{Expires: 10}, 0) }, Hit, Counts{Deleted: 1}},
+		{"held", func(c *Cache) { c.Put(key, nil, Entry{Expires: 10}, 0); c.Hold(nil, key, 0, Hold{ID: 9, Until: 9}) }, Hit, Counts{Hits: 1, Deleted: 1}},
+		{"expired", func(c *Cache) { c.Put(key, nil, Entry{Expires: 5}, 0) }, Expired, Counts{Swept: 1}},
 		{"twice", func(c *Cache) { c.Delete(key, 0, 6) }, Spent, Counts{}},
 		{"after the tombstone", func(c *Cache) { c.Delete(key, 0, 5) }, Unknown, Counts{}},
 	} {
@@ -206,10 +206,10 @@ func TestDeleteOutcomes(t *testing.T) {
 func TestEvictionIsOldestFirst(t *testing.T) {
 	c := newCache(t, small)
 	for i := range 25 {
-		c.Put(numbered(i), nil, 0, 0, 100)
+		c.Put(numbered(i), nil, Entry{Expires: 100}, 0)
 	}
-	c.Put(numbered(15), nil, 0, 0, 100) // now the newest
-	c.Put(numbered(25), nil, 0, 0, 100) // evicts 16
+	c.Put(numbered(15), nil, Entry{Expires: 100}, 0) // now the newest
+	c.Put(numbered(25), nil, Entry{Expires: 100}, 0) // evicts 16
 	for i := range 26 {
 		want := Unknown
 		if i == 15 || i > 16 {
@@ -226,7 +226,7 @@ func TestEvictionIsOldestFirst(t *testing.T) {
 
 func TestTombstonesAreBounded(t *testing.T) {
 	c := newCache(t, small)
-	c.Put([]byte("stays"), nil, 0, 0, 100)
+	c.Put([]byte("stays"), nil, Entry{Expires: 100}, 0)
 	for i := range 3 * small.Items {
 		c.Delete(numbered(i), 0, 100)
 	}
@@ -248,7 +248,7 @@ func TestHoldsExactlyItems(t *testing.T) {
 			c := newCache(t, o)
 			value := make([]byte, o.BlockLen)
 			for i := range o.Items {
-				if got := c.Put(numbered(i), value, 0, 0, 100); got != Stored {
+				if got := c.Put(numbered(i), value, Entry{Expires: 100}, 0); got != Stored {
 					t.Fatalf("put %d: %v", i, got)
 				}
 			}
@@ -258,7 +258,7 @@ func TestHoldsExactlyItems(t *testing.T) {
 				}
 			}
 			for i := range 1000 {
-				if got := c.Put(numbered(-1-i), value, 0, 0, 100); got != StoredFull {
+				if got := c.Put(numbered(-1-i), value, Entry{Expires: 100}, 0); got != StoredFull {
 					t.Fatalf("put beyond the bound: %v", got)
 				}
 			}
@@ -326,7 +326,7 @@ func TestStripesFollowItemsAndCores(t *testing.T) {
 func TestCloseLeavesNothingToUse(t *testing.T) {
 	c := newCache(t, Options{Name: "t", Items: 4096, KeyLen: 16, BlockLen: 64, Stripes: 4})
 	for i := range 100 {
-		c.Put(numbered(i), []byte("v"), 0, 0, 100)
+		c.Put(numbered(i), []byte("v"), Entry{Expires: 100}, 0)
 		c.Delete(numbered(-i), 0, 100)
 	}
 	for range 2 {
@@ -335,13 +335,13 @@ func TestCloseLeavesNothingToUse(t *testing.T) {
 		}
 	}
 	key := numbered(1)
-	if got := c.Put(key, nil, 0, 0, 100); got != NoRoom {
+	if got := c.Put(key, nil, Entry{Expires: 100}, 0); got != NoRoom {
 		t.Errorf("put: got %v, want no room", got)
 	}
 	if _, _, got := c.AppendGet(nil, key, 1); got != Unknown {
 		t.Errorf("look-up: got %v, want unknown", got)
 	}
-	if _, _, got := c.Hold(nil, key, 1, 2); got != Unknown {
+	if _, _, got := c.Hold(nil, key, 1, Hold{ID: 2, Until: 2}); got != Unknown {
 		t.Errorf("hold: got %v, want unknown", got)
 	}
 	c.Release(key, 2)

@@ -17,7 +17,8 @@
 //   - an arena: records in order of arrival, in segments that are recycled once their last record is dead.
 //
 // Sessions live about equally long, so the order of arrival is about the order of expiry: expiry and eviction both
-// take the oldest record, and an expired entry behind one that lives longer waits for it (a look-up sees its expiry all the same).
+// take the oldest record. An expired entry behind one that lives longer waits for it, or for a [Cache.Purge], for which each
+// segment knows when its first record is due (a look-up sees the expiry all the same).
 // Records removed out of turn become holes, which come back with their segment. Recycled segments are used before
 // untouched ones: the memory really touched follows what is alive, however large blocksize and the reserve behind it are.
 //
@@ -25,7 +26,7 @@
 //	stripe ---> [..|h,ref|..|h,ref] --> [hole|rec|rec|hole] [rec|rec|rec|rec] [rec|rec|      ]
 //	                                          ^oldest                                 ^next record goes here
 //
-// A record is a 24-byte header (expiry, hold, lengths, tag, state), the key and the value, padded to 8 bytes. Index and arena lie in
+// A record is a 40-byte header (expiry, birth, hold, lengths, tag, state), the key and the value, padded to 8 bytes. Index and arena lie in
 // one anonymous mapping outside the Go heap: nothing for the garbage collector to scan, left out of core dumps, and
 // keys and values are zeroed as soon as they are dead, because they are secrets.
 package cache

@@ -20,15 +20,15 @@ func Example() {
 	handle := []byte("0123456789abcdef")
 	const local = 1 // a tag: this session was made here
 
-	fmt.Println(sessions.Put(handle, []byte("session state"), local, now(), now()+int64(300*time.Second)))
+	fmt.Println(sessions.Put(handle, []byte("session state"), cache.Entry{Tag: local, Expires: now() + int64(300*time.Second)}, now()))
 
 	// Single use: reserve, and consume when the handshake has succeeded.
 	until := now() + int64(10*time.Second)
-	state, entry, outcome := sessions.Hold(nil, handle, now(), until)
+	state, entry, outcome := sessions.Hold(nil, handle, now(), cache.Hold{ID: uint64(until), Until: until})
 	fmt.Printf("%v: %s, tag %d\n", outcome, state, entry.Tag)
 	_, _, outcome = sessions.AppendGet(nil, handle, now())
 	fmt.Println(outcome)
-	sessions.Delete(handle, now(), entry.Expires)
+	fmt.Println(sessions.Spend(handle, uint64(until), now(), entry.Expires))
 	_, _, outcome = sessions.AppendGet(nil, handle, now())
 	fmt.Println(outcome)
 
@@ -38,6 +38,7 @@ func Example() {
 	// stored
 	// hit: session state, tag 1
 	// held
+	// hit
 	// spent
 	// 0 1 2
 }

@@ -64,10 +64,10 @@ func (f *fifo) find(hash uint64, key []byte) (slot int, r record, ok bool) {
 func (f *fifo) hasRoom(n int) bool { return f.len < f.max && f.arena.hasRoom(n) }
 
 // push appends a record whose key is not in the fifo; hasRoom must hold for its length.
-func (f *fifo) push(hash uint64, key, value []byte, tag uint8, expires int64) record {
-	offset := f.arena.alloc(recordLen(len(key), len(value)))
+func (f *fifo) push(hash uint64, key, value []byte, e Entry) record {
+	offset := f.arena.alloc(recordLen(len(key), len(value)), e.Expires)
 	r := f.arena.at(offset)
-	r.fill(key, value, tag, expires)
+	r.fill(key, value, e)
 	f.index.reserve(f.len)
 	f.index.insert(newSlot(uint32(hash), offset))
 	f.len++

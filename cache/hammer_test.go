@@ -50,7 +50,7 @@ func hammer(t *testing.T, c *Cache, rng *rand.Rand, clock, lookUps *atomic.Int64
 		key, now := numbered(i), clock.Add(1)
 		switch rng.IntN(12) {
 		default:
-			c.Put(key, valueOf(i), 0, now, now+2000+rng.Int64N(30_000))
+			c.Put(key, valueOf(i), Entry{Expires: now + 2000 + rng.Int64N(30_000)}, now)
 		case 0, 1, 2:
 			var outcome Outcome
 			if buf, _, outcome = c.AppendGet(buf[:0], key, now); outcome == Hit {
@@ -59,11 +59,11 @@ func hammer(t *testing.T, c *Cache, rng *rand.Rand, clock, lookUps *atomic.Int64
 			lookUps.Add(1)
 		case 3:
 			var outcome Outcome
-			if buf, _, outcome = c.Hold(buf[:0], key, now, now+20_000); outcome == Hit {
+			if buf, _, outcome = c.Hold(buf[:0], key, now, Hold{ID: uint64(now + 20_000), Until: now + 20_000}); outcome == Hit {
 				checkValue(i, buf)
 				switch n % 3 {
 				case 0:
-					c.Release(key, now+20_000)
+					c.Release(key, uint64(now+20_000))
 				case 1:
 					c.Delete(key, now, now+1000)
 				}
@@ -81,32 +81,34 @@ func hammer(t *testing.T, c *Cache, rng *rand.Rand, clock, lookUps *atomic.Int64
 				c.Scan(Cursor(rng.IntN(4))<<32, now, func(key, value []byte, _ Entry) {
 					checkValue(int(key[14])<<8|int(key[15]), value)
 				})
-				c.DeleteFunc(Cursor(rng.IntN(4))<<32, func(key, _ []byte, _ uint8) bool { return key[15] == byte(n) })
+				c.DeleteFunc(Cursor(rng.IntN(4))<<32, func(key, _ []byte, _ Entry) bool { return key[15] == byte(n) })
 			}
 		}
 	}
 }
 
-// Of many that hold one entry at once, one gets it, and its consumption is final.
+// Of many that hold one entry at once, one gets it and can spend it, whatever the others try.
 func TestHoldIsExclusive(t *testing.T) {
 	c := newCache(t, small)
 	key := []byte("key")
 	for round := range int64(200) {
-		now, until := 10*round, 10*round+5
-		c.Put(key, []byte("v"), 0, now, now+100)
-		var hits atomic.Int32
+		now := 10 * round
+		c.Put(key, []byte("v"), Entry{Expires: now + 100}, now)
+		var hits, spent atomic.Int32
 		var wg sync.WaitGroup
-		for range 4 {
+		for id := uint64(1); id <= 4; id++ {
 			wg.Go(func() {
-				if _, _, outcome := c.Hold(nil, key, now, until); outcome == Hit {
+				if _, _, outcome := c.Hold(nil, key, now, Hold{ID: id, Until: now + 5}); outcome == Hit {
 					hits.Add(1)
-					c.Delete(key, now, now+9)
+				}
+				if c.Spend(key, id, now, now+9) == Hit {
+					spent.Add(1)
 				}
 			})
 		}
 		wg.Wait()
-		if got := hits.Load(); got != 1 {
-			t.Fatalf("%d got the entry, want 1", got)
+		if hits.Load() != 1 || spent.Load() != 1 {
+			t.Fatalf("%d got the entry and %d spent it, want 1 and 1", hits.Load(), spent.Load())
 		}
 	}
 }

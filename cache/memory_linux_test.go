@@ -75,7 +75,7 @@ func TestResidentMemory(t *testing.T) {
 	}
 	const n = 20_000
 	for i := range n {
-		c.Put(numbered(i), make([]byte, 200), 0, 0, 100)
+		c.Put(numbered(i), make([]byte, 200), Entry{Expires: 100}, 0)
 		c.Delete(numbered(-i), 0, 100)
 	}
 	rss, _ := mapping(t, c.mem)

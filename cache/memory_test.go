@@ -14,7 +14,7 @@ func TestMemoryFollowsWhatIsLive(t *testing.T) {
 	value := make([]byte, 200)
 	const lifetime = 10_000 // entries live at a time
 	for i := range 20 * lifetime {
-		c.Put(numbered(i), value, 0, int64(i), int64(i+lifetime))
+		c.Put(numbered(i), value, Entry{Expires: int64(i + lifetime)}, int64(i))
 	}
 	st := c.Stats()
 	if live := lifetime * recordLen(16, 200); st.BytesLive < live || st.BytesLive > live+live/10 {
@@ -45,7 +45,7 @@ func TestReserveHoldsItemsOfAnyLength(t *testing.T) {
 				c := newCache(t, Options{Name: "t", Items: 60, KeyLen: 16, BlockLen: blockLen})
 				rng := rand.New(rand.NewPCG(1, 2))
 				for i := range 1000 {
-					c.Put(numbered(i), make([]byte, tt.len(rng, i, blockLen)), 0, 0, 10)
+					c.Put(numbered(i), make([]byte, tt.len(rng, i, blockLen)), Entry{Expires: 10}, 0)
 					if st := c.Stats(); st.Items != min(i+1, 60) {
 						t.Fatalf("%d items after %d puts", st.Items, i+1)
 					}
@@ -66,24 +66,24 @@ func TestSecretsAreWiped(t *testing.T) {
 	}{
 		{"deleted", func(c *Cache) { c.Delete(key, 1, 20) }},
 		{"deleted without tombstone", func(c *Cache) { c.Delete(key, 1, 0) }},
-		{"replaced", func(c *Cache) { c.Put(key, []byte("x"), 0, 1, 20) }},
+		{"replaced", func(c *Cache) { c.Put(key, []byte("x"), Entry{Expires: 20}, 1) }},
 		{"evicted", func(c *Cache) {
 			for i := range small.Items {
-				c.Put(numbered(i), nil, 0, 1, 20)
+				c.Put(numbered(i), nil, Entry{Expires: 20}, 1)
 			}
 		}},
 		{"expired and looked up", func(c *Cache) { c.AppendGet(nil, key, 10) }},
-		{"expired and held", func(c *Cache) { c.Hold(nil, key, 10, 20) }},
+		{"expired and held", func(c *Cache) { c.Hold(nil, key, 10, Hold{ID: 20, Until: 20}) }},
 		{"expired and swept", func(c *Cache) { c.Sweep(10, 100) }},
-		{"expired and another put", func(c *Cache) { c.Put(numbered(1), nil, 0, 10, 20) }},
-		{"forgotten", func(c *Cache) { c.DeleteFunc(0, func(k, _ []byte, _ uint8) bool { return bytes.Equal(k, key) }) }},
+		{"expired and another put", func(c *Cache) { c.Put(numbered(1), nil, Entry{Expires: 20}, 10) }},
+		{"forgotten", func(c *Cache) { c.DeleteFunc(0, func(k, _ []byte, _ Entry) bool { return bytes.Equal(k, key) }) }},
 		{"cleared", func(c *Cache) { c.Clear() }},
 		{"closed", func(c *Cache) { c.stripes[0].close() }}, // all of Close but the unmapping
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newCache(t, small)
-			c.Put(numbered(100), nil, 0, 0, 10)
-			c.Put(key, secret, 0, 0, 10)
+			c.Put(numbered(100), nil, Entry{Expires: 10}, 0)
+			c.Put(key, secret, Entry{Expires: 10}, 0)
 			if !bytes.Contains(c.mem, secret) {
 				t.Fatal("the secret is not where this test looks for it")
 			}

@@ -18,9 +18,10 @@ type model struct {
 }
 
 type modelEntry struct {
-	key, value       string
-	tag              uint8
-	expires, holding int64
+	key, value    string
+	tag           uint8
+	born, expires int64
+	hold          Hold
 }
 
 func at(list []modelEntry, key []byte) int {
@@ -46,23 +47,24 @@ func (m *model) sweep(now int64, n int) int {
 
 // put drops the oldest until the bound on items is kept and as many are dropped as done says: an arena full of holes may
 // have to give up more than the bound asks for.
-func (m *model) put(key, value []byte, tag uint8, now, expires int64, done Counts) PutOutcome {
+func (m *model) put(key, value []byte, put Entry, now int64, done Counts) PutOutcome {
 	switch {
 	case len(key) > m.opts.KeyLen || len(value) > m.opts.BlockLen:
 		m.counts.TooLarge++
 		return TooLarge
-	case expires <= now:
+	case put.Expires <= now:
 		m.counts.Late++
 		return AlreadyExpired
 	case m.isSpent(key, now):
 		m.counts.Refused++
 		return AlreadySpent
 	}
-	e := modelEntry{string(key), string(value), tag, expires, notHeld}
+	e := modelEntry{string(key), string(value), put.Tag, put.Born, put.Expires, notHeld}
 	if i := at(m.entries, key); i >= 0 {
-		e.holding = m.entries[i].holding
+		e.hold = m.entries[i].hold
 		if m.entries[i].expires > now {
 			m.counts.Replaced++
+			e.born, e.expires = min(e.born, m.entries[i].born), min(e.expires, m.entries[i].expires)
 		} else {
 			m.counts.Swept++
 		}
@@ -86,7 +88,7 @@ func (m *model) put(key, value []byte, tag uint8, now, expires int64, done Count
 	return outcome
 }
 
-func (m *model) lookUp(key []byte, now, until int64) (string, Entry, Outcome) {
+func (m *model) lookUp(key []byte, now int64, h Hold) (string, Entry, Outcome) {
 	i := at(m.entries, key)
 	outcome := Hit
 	switch {
@@ -99,7 +101,7 @@ func (m *model) lookUp(key []byte, now, until int64) (string, Entry, Outcome) {
 		outcome = Expired
 		m.counts.Expired++
 		m.entries = slices.Delete(m.entries, i, i+1)
-	case m.entries[i].holding > now:
+	case m.entries[i].hold.Until > now && (h == notHeld || m.entries[i].hold.ID != h.ID):
 		outcome = Held
 		m.counts.Held++
 	}
@@ -109,16 +111,45 @@ func (m *model) lookUp(key []byte, now, until int64) (string, Entry, Outcome) {
 	}
 	m.counts.Hits++
 	e := &m.entries[i]
-	if until != notHeld {
-		e.holding = until
+	if h != notHeld {
+		e.hold = h
 	}
-	return e.value, Entry{e.tag, e.expires}, Hit
+	return e.value, Entry{e.tag, e.born, e.expires}, Hit
 }
 
-func (m *model) release(key []byte, until int64) {
-	if i := at(m.entries, key); i >= 0 && m.entries[i].holding == until {
-		m.entries[i].holding = notHeld
+func (m *model) release(key []byte, id uint64) {
+	if i := at(m.entries, key); i >= 0 && m.entries[i].hold.ID == id {
+		m.entries[i].hold = notHeld
 	}
+}
+
+func (m *model) spend(key []byte, id uint64, now, expires int64) Outcome {
+	i := at(m.entries, key)
+	switch {
+	case i < 0 && m.isSpent(key, now):
+		if id != 0 && m.spent[at(m.spent, key)].hold.ID == id {
+			return Hit
+		}
+		return Spent
+	case i < 0:
+		return Unknown
+	case m.entries[i].expires <= now:
+		return Expired
+	case id == 0 || m.entries[i].hold.ID != id:
+		return Held
+	}
+	m.delete(key, now, expires)
+	if j := at(m.spent, key); j >= 0 {
+		m.spent[j].hold.ID = id
+	}
+	return Hit
+}
+
+func (m *model) purge(now int64) int {
+	before := len(m.entries)
+	m.entries = slices.DeleteFunc(m.entries, func(e modelEntry) bool { return e.expires <= now })
+	m.counts.Swept += uint64(before - len(m.entries))
+	return before - len(m.entries)
 }
 
 func (m *model) delete(key []byte, now, expires int64) Outcome {
@@ -139,6 +170,9 @@ func (m *model) delete(key []byte, now, expires int64) Outcome {
 		return outcome
 	}
 	if i := at(m.spent, key); i >= 0 {
+		if m.spent[i].expires <= now {
+			m.spent[i].hold = Hold{}
+		}
 		m.spent[i].expires = max(m.spent[i].expires, expires)
 		return outcome
 	}
@@ -163,7 +197,7 @@ func (m *model) deleteTag(tag uint8) (deleted int) {
 func (m *model) scan(now int64) map[string]string {
 	all := make(map[string]string)
 	for _, e := range m.entries {
-		if e.expires > now {
+		if e.expires > now && e.hold.Until <= now {
 			all[e.key] = fmt.Sprintf("%s/%d/%d", e.value, e.tag, e.expires)
 		}
 	}
@@ -177,7 +211,7 @@ const opLen = 6
 func runProgram(t *testing.T, o Options, program []byte) {
 	c := newCache(t, o)
 	m := &model{opts: o}
-	held := make(map[string]int64) // the last until by key, for Release
+	held := make(map[string]uint64) // the last hold by key, for Release and Spend
 	now := int64(1)
 	value := make([]byte, o.BlockLen+1)
 	for n := 0; len(program) >= opLen; n++ {
@@ -192,22 +226,23 @@ func runProgram(t *testing.T, o Options, program []byte) {
 			for i := range v {
 				v[i] = fill
 			}
-			got := c.Put(key, v, fill%4, now, expires)
+			e := Entry{Tag: fill % 4, Born: now - int64(size), Expires: expires}
+			got := c.Put(key, v, e, now)
 			st, a := c.Stats(), &c.stripes[0].entries.arena
 			if got == StoredFull && st.Items < o.Items && int(a.touched) < len(a.segments) {
 				t.Fatalf("op %d: evicted at %d of %d items with segments untouched", n, st.Items, o.Items)
 			}
-			if want := m.put(key, v, fill%4, now, expires, st.Counts); got != want {
+			if want := m.put(key, v, e, now, st.Counts); got != want {
 				t.Fatalf("op %d: put: got %v, want %v", n, got, want)
 			}
 		case 0, 1, 2:
-			until := int64(notHeld)
+			h := notHeld
 			if op%16 == 0 {
-				until = now + int64(size%8)
-				held[string(key)] = until
+				h = Hold{ID: 1 + uint64(fill%3), Until: now + int64(size%8)}
+				held[string(key)] = h.ID
 			}
-			got, gotEntry, gotOutcome := c.lookUp(nil, key, now, until)
-			want, wantEntry, wantOutcome := m.lookUp(key, now, until)
+			got, gotEntry, gotOutcome := c.lookUp(nil, key, now, h)
+			want, wantEntry, wantOutcome := m.lookUp(key, now, h)
 			if string(got) != want || gotEntry != wantEntry || gotOutcome != wantOutcome {
 				t.Fatalf("op %d: look-up: got %d bytes %+v %v, want %d bytes %+v %v",
 					n, len(got), gotEntry, gotOutcome, len(want), wantEntry, wantOutcome)
@@ -230,7 +265,7 @@ func runProgram(t *testing.T, o Options, program []byte) {
 			got := 0
 			for cursor := Cursor(0); ; {
 				var deleted int
-				deleted, cursor = c.DeleteFunc(cursor, func(_, _ []byte, tag uint8) bool { return tag == fill%4 })
+				deleted, cursor = c.DeleteFunc(cursor, func(_, _ []byte, e Entry) bool { return e.Tag == fill%4 })
 				got += deleted
 				if cursor == 0 {
 					break
@@ -238,6 +273,24 @@ func runProgram(t *testing.T, o Options, program []byte) {
 			}
 			if want := m.deleteTag(fill % 4); got != want {
 				t.Fatalf("op %d: deleted %d, want %d", n, got, want)
+			}
+		case 9:
+			id := held[string(key)] + uint64(fill%2) // the right one or another
+			if got, want := c.Spend(key, id, now, expires), m.spend(key, id, now, expires); got != want {
+				t.Fatalf("op %d: spend: got %v, want %v", n, got, want)
+			}
+		case 10:
+			got := 0
+			for cursor := Cursor(0); ; {
+				var purged int
+				purged, cursor = c.Purge(cursor, now)
+				got += purged
+				if cursor == 0 {
+					break
+				}
+			}
+			if want := m.purge(now); got != want {
+				t.Fatalf("op %d: purged %d, want %d", n, got, want)
 			}
 		case 8:
 			if got, want := scanAll(c, now), m.scan(now); !maps.Equal(got, want) {

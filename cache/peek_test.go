@@ -8,9 +8,9 @@ func TestPeekCountsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.Put([]byte("here"), []byte("value"), 3, 0, 100)
-	c.Put([]byte("held"), []byte("value"), 0, 0, 100)
-	c.Hold(nil, []byte("held"), 0, 50)
+	c.Put([]byte("here"), []byte("value"), Entry{Tag: 3, Expires: 100}, 0)
+	c.Put([]byte("held"), []byte("value"), Entry{Expires: 100}, 0)
+	c.Hold(nil, []byte("held"), 0, Hold{ID: 50, Until: 50})
 	c.Delete([]byte("spent"), 0, 100)
 	before := c.Stats()
 	for _, test := range []struct {

@@ -42,19 +42,21 @@ func (s *stripe) remove(i int) {
 	s.items.Add(-1)
 }
 
-// replace removes the entry of key, if there is one, and returns until when it was held.
-func (s *stripe) replace(hash uint64, key []byte, now int64) (heldUntil int64) {
+// replace removes the entry of key, if there is one, makes e no younger than that was, and returns how it was held.
+func (s *stripe) replace(hash uint64, key []byte, now int64, e *Entry) Hold {
 	i, r, ok := s.entries.find(hash, key)
 	if !ok {
 		return notHeld
 	}
-	if heldUntil = r.heldUntil(); r.expires() <= now {
+	hold := r.hold()
+	if r.expires() <= now {
 		s.counts.Swept++
 	} else {
 		s.counts.Replaced++
+		e.Born, e.Expires = min(e.Born, r.born()), min(e.Expires, r.expires())
 	}
 	s.remove(i)
-	return heldUntil
+	return hold
 }
 
 // evict removes the oldest entry, whether it has expired (it is swept, then) or not (evicted). ok is false if there is none.
@@ -83,9 +85,13 @@ func (s *stripe) sweep(now int64, n int) (reclaimed int) {
 	return entries + s.spent.dropExpired(now, n-entries)
 }
 
-// bury puts up a tombstone for key until expires, or lets one that is there stand as long.
-func (s *stripe) bury(hash uint64, key []byte, now, expires int64) {
+// bury puts up a tombstone for key until expires, or lets one that is there stand as long. id is the hold that spent it.
+func (s *stripe) bury(hash uint64, key []byte, now, expires int64, id uint64) {
+	grave := Hold{ID: id, Until: notHeld.Until}
 	if _, t, ok := s.spent.find(hash, key); ok {
+		if t.expires() <= now { // of an earlier entry of that key
+			t.setHold(grave)
+		}
 		t.setExpires(max(t.expires(), expires))
 		return
 	}
@@ -99,7 +105,7 @@ func (s *stripe) bury(hash uint64, key []byte, now, expires int64) {
 		}
 		s.spent.removeAt(offset)
 	}
-	s.spent.push(hash, key, nil, 0, expires)
+	s.spent.push(hash, key, nil, Entry{Expires: expires}).setHold(grave)
 }
 
 // close wipes the stripe and leaves it empty and without room.

@@ -1,5 +1,7 @@
 package cache
 
+import "math"
+
 // sweepStep bounds how many records a sweep reclaims while it holds a stripe's lock.
 const sweepStep = 64
 
@@ -32,7 +34,7 @@ func (c *Cache) Sweep(now int64, budget int) (reclaimed int) {
 // stripe: records do not move, so a walk misses none that was there when it began and was not replaced since.
 type Cursor uint64
 
-// Scan visits the next few live entries, perhaps none and usually some hundred, and returns the cursor to go on with; zero means
+// Scan visits the next few live entries that are not held, perhaps none and usually some hundred, and returns the cursor to go on with; zero means
 // the walk is over. What is put meanwhile may be visited or not. visit gets copies, wiped when Scan returns, and runs
 // without a lock, so it may take its time and use the cache.
 func (c *Cache) Scan(cursor Cursor, now int64, visit func(key, value []byte, e Entry)) (next Cursor) {
@@ -44,7 +46,7 @@ func (c *Cache) Scan(cursor Cursor, now int64, visit func(key, value []byte, e E
 	})
 	for offset := 0; offset < n; {
 		r := record(segment[offset:])
-		if r.alive() && r.expires() > now {
+		if r.alive() && r.expires() > now && r.hold().Until <= now {
 			visit(r.key(), r.value(), r.entry())
 		}
 		offset += r.len()
@@ -55,11 +57,11 @@ func (c *Cache) Scan(cursor Cursor, now int64, visit func(key, value []byte, e E
 // DeleteFunc deletes those of the next few entries that match, and returns how many, and the cursor to go on with; zero
 // means the walk is over. It leaves no tombstones. match runs under a stripe's lock on the cache's own memory: it must be
 // quick, and must not use the cache nor keep or change key and value. What is put meanwhile may be deleted or not.
-func (c *Cache) DeleteFunc(cursor Cursor, match func(key, value []byte, tag uint8) bool) (deleted int, next Cursor) {
+func (c *Cache) DeleteFunc(cursor Cursor, match func(key, value []byte, e Entry) bool) (deleted int, next Cursor) {
 	next = c.step(cursor, func(s *stripe, begin, end int) {
 		for offset := begin; offset < end; {
 			r := s.entries.arena.at(offset)
-			if r.alive() && match(r.key(), r.value(), r.tag()) {
+			if r.alive() && match(r.key(), r.value(), r.entry()) {
 				s.entries.removeAt(offset)
 				deleted++
 			}
@@ -71,9 +73,58 @@ func (c *Cache) DeleteFunc(cursor Cursor, match func(key, value []byte, tag uint
 	return deleted, next
 }
 
+// Purge removes expired entries wherever they lie, at most a segment of them, and returns how many, and the cursor to go
+// on with; zero means the walk is over. Entries are put with what is left of their lives, so one that lies behind another
+// may expire before it, and [Cache.Sweep] would leave it until the other goes. Segments in which nothing is due are not
+// read.
+func (c *Cache) Purge(cursor Cursor, now int64) (purged int, next Cursor) {
+	stripeNo, segmentNo := int(cursor>>32), int(uint32(cursor))
+	if stripeNo >= len(c.stripes) {
+		return 0, 0
+	}
+	s := &c.stripes[stripeNo]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := &s.entries.arena
+	for ; segmentNo < int(a.touched); segmentNo++ {
+		if a.segments[segmentNo].due <= now {
+			purged = s.purge(segmentNo, now)
+			return purged, cursor&^(1<<32-1) | Cursor(segmentNo+1)
+		}
+	}
+	if stripeNo+1 < len(c.stripes) {
+		return 0, Cursor(stripeNo+1) << 32
+	}
+	return 0, 0
+}
+
+// purge removes what has expired in a segment, and notes when the rest will.
+func (s *stripe) purge(segmentNo int, now int64) (purged int) {
+	a := &s.entries.arena
+	g, due := &a.segments[segmentNo], int64(math.MaxInt64)
+	base := segmentNo * a.segmentLen
+	for offset, end := base+int(g.skip), base+int(g.used); offset < end; {
+		r := a.at(offset)
+		length := r.len() // a dead record keeps its header
+		switch {
+		case !r.alive():
+		case r.expires() <= now:
+			s.entries.removeAt(offset)
+			purged++
+		default:
+			due = min(due, r.expires())
+		}
+		offset += length
+	}
+	g.due = due
+	s.items.Add(-int64(purged))
+	s.counts.Swept += uint64(purged)
+	return purged
+}
+
 // Clear deletes all entries that were there when it was called, and returns how many. Tombstones stay.
 func (c *Cache) Clear() (deleted int) {
-	all := func(_, _ []byte, _ uint8) bool { return true }
+	all := func(_, _ []byte, _ Entry) bool { return true }
 	for cursor := Cursor(0); ; {
 		var n int
 		n, cursor = c.DeleteFunc(cursor, all)

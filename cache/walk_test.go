@@ -27,7 +27,7 @@ func TestScanVisitsEveryLiveEntryOnce(t *testing.T) {
 	for i := range 5000 {
 		value := bytes.Repeat([]byte{'v'}, i%2000)
 		expires := int64(100 - i%3)
-		c.Put(numbered(i), value, uint8(i), 0, expires)
+		c.Put(numbered(i), value, Entry{Tag: uint8(i), Expires: expires}, 0)
 		if expires > 98 {
 			want[string(numbered(i))] = fmt.Sprintf("%s/%d/%d", value, uint8(i), expires)
 		}
@@ -58,14 +58,14 @@ func TestWalkMissesNothingThatStays(t *testing.T) {
 	c := newCache(t, striped)
 	const stays = 1000
 	for i := range stays {
-		c.Put(numbered(i), make([]byte, 500), 1, 0, 1000)
-		c.Put(numbered(stays+i), make([]byte, 700), 2, 0, 1000)
+		c.Put(numbered(i), make([]byte, 500), Entry{Tag: 1, Expires: 1000}, 0)
+		c.Put(numbered(stays+i), make([]byte, 700), Entry{Tag: 2, Expires: 1000}, 0)
 	}
 	churn := 0
 	step := func() {
 		for range 20 {
 			c.Delete(numbered(stays+churn), 0, 1000)
-			c.Put(numbered(2*stays+churn), make([]byte, 900), 2, 0, 1000)
+			c.Put(numbered(2*stays+churn), make([]byte, 900), Entry{Tag: 2, Expires: 1000}, 0)
 			churn++
 		}
 	}
@@ -86,7 +86,7 @@ func TestWalkMissesNothingThatStays(t *testing.T) {
 	deleted := 0
 	for cursor := Cursor(0); ; step() {
 		var n int
-		n, cursor = c.DeleteFunc(cursor, func(_, _ []byte, tag uint8) bool { return tag == 1 })
+		n, cursor = c.DeleteFunc(cursor, func(_, _ []byte, e Entry) bool { return e.Tag == 1 })
 		deleted += n
 		if cursor == 0 {
 			break
@@ -101,7 +101,7 @@ func TestWalkMissesNothingThatStays(t *testing.T) {
 func TestClear(t *testing.T) {
 	c := newCache(t, striped)
 	for i := range 3000 {
-		c.Put(numbered(i), make([]byte, 100), 0, 0, 100)
+		c.Put(numbered(i), make([]byte, 100), Entry{Expires: 100}, 0)
 	}
 	c.Delete(numbered(-1), 0, 100)
 	if got := c.Clear(); got != 3000 {
@@ -117,7 +117,7 @@ func TestClear(t *testing.T) {
 func TestAnyCursorIsSafe(t *testing.T) {
 	c := newCache(t, striped)
 	for i := range 3000 {
-		c.Put(numbered(i), make([]byte, 100), 0, 0, 100)
+		c.Put(numbered(i), make([]byte, 100), Entry{Expires: 100}, 0)
 	}
 	for _, cursor := range []Cursor{1, 1 << 31, 1<<32 - 1, 1 << 32, 3<<32 + 5, 3<<32 | 1<<31, 4 << 32, 1 << 63, 1<<64 - 1} {
 		steps := 0
@@ -140,7 +140,7 @@ func TestSweep(t *testing.T) {
 			o.Stripes = stripes
 			c := newCache(t, o)
 			for i := range 4000 {
-				c.Put(numbered(i), nil, 0, 0, int64(1000+i))
+				c.Put(numbered(i), nil, Entry{Expires: int64(1000 + i)}, 0)
 			}
 			if got := c.Sweep(999, 1000); got != 0 {
 				t.Errorf("swept %d live entries", got)

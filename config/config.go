@@ -36,7 +36,8 @@ type Config struct {
 	// SessionTickets is how many sessions a client gets with a full handshake, where TLS and TLSEngine allow it.
 	SessionTickets int
 	// ClusterSecretFiles are files with the secrets of the fleet, which ReadSecret has accepted: the first seals, what the
-	// others sealed is still opened. None means that the secret comes from a listener's key.
+	// others sealed is still opened. None means that the secret comes from a listener's key, which is never so if there are
+	// SessionStores, or if sessions with client certificates are shared.
 	ClusterSecretFiles []string
 	// Replication says how the SessionCache is kept in step with other nodes. Who they are is in its Listen and Peers.
 	Replication Replication
@@ -128,14 +129,16 @@ type Replication struct {
 	MaxLookups int
 }
 
-// ReplicationMode says how sessions get to other nodes. It reads as an operator writes it.
+// ReplicationMode says how sessions get to other nodes, which ask for what they lack in each of them. It reads as an
+// operator writes it.
 type ReplicationMode string
 
 // The modes of replication.
 const (
-	ReplicatePush     ReplicationMode = "push"      // each session goes to every peer when it is made
-	ReplicatePull     ReplicationMode = "pull"      // a node that lacks a session asks for it
-	ReplicatePushPull ReplicationMode = "push+pull" // both
+	ReplicateAuto  ReplicationMode = "auto"  // push in a small fleet, homes in a larger one
+	ReplicatePush  ReplicationMode = "push"  // each session goes to every peer when it is made
+	ReplicateHomes ReplicationMode = "homes" // each session goes to two peers, by its key
+	ReplicatePull  ReplicationMode = "pull"  // sessions stay where they are made
 )
 
 // Tuning holds what changes speed, memory and patience, but not meaning. Sizes are bytes.

@@ -50,7 +50,7 @@ func TestVariables(t *testing.T) {
 	}
 	t.Run("the content of a file", func(t *testing.T) {
 		writeFile(t, "password", []byte(" hidden\n"))
-		c := mustParse(t, good+"session-store = redis://:%20@(password)%d@h/1")
+		c := mustParse(t, good+"cluster-secret-file = secret\nsession-store = redis://:%20@(password)%d@h/1")
 		if got, want := c.SessionStores[0], "redis://:%20hidden%d@h/1"; got != want {
 			t.Errorf("got %q, want %q, with the percent signs of the URL", got, want)
 		}
@@ -92,7 +92,7 @@ func TestRepeatedSections(t *testing.T) {
 	inPKI(t)
 	section := "[uwsgi]\nsslrouter = :8443,cert.pem,key.pem\nsslrouter-to = :1\nsslrouter-to = :2\ncache = 20000\ncache-udp-server = OWN\n"
 	c := mustParse(t, strings.ReplaceAll(section, "OWN", "127.0.0.2:7171")+"cache-udp-node = 127.0.0.1:7171\ncache-udp-node = 127.0.0.3:7171\n"+
-		strings.ReplaceAll(section, "OWN", "127.0.0.3:7171")+"cache-udp-node = 127.0.0.1:7171\ncache-udp-node = 127.0.0.2:7171\n")
+		strings.ReplaceAll(section, "OWN", "127.0.0.3:7171")+"cache-udp-node = 127.0.0.1:7171\ncache-udp-node = 127.0.0.2:7171\n[reprise]\ncluster-secret-file = secret\n")
 	listeners, backends := c.inForce(optionsByName["sslrouter"]), c.inForce(optionsByName["sslrouter-to"])
 	if len(listeners) != 1 || len(backends) != 2 || len(c.Warnings) > 0 {
 		t.Errorf("got listeners %v, backends %v and warnings %q, want one, two and none", listeners, backends, c.Warnings)

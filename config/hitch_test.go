@@ -274,7 +274,7 @@ shared-cache-peer = "[h]:7171"
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := c.Caches[0]; s.Items != 5000 || fmt.Sprint(s.Listen) != "[127.0.0.1:7171]" || fmt.Sprint(s.Peers) != "[h:7171]" || len(c.Warnings) > 0 {
+	if s := c.Caches[0]; s.Items != 5000 || fmt.Sprint(s.Listen) != "[127.0.0.1:7171]" || fmt.Sprint(s.Peers) != "[h:7171]" || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "add cluster-secret-file") {
 		t.Errorf("got %+v and warnings %q", s, c.Warnings)
 	}
 }

@@ -19,9 +19,10 @@ var shareOptions = []option{
 	},
 	{
 		name: "cluster-secret-file", group: groupShare, form: "FILE", repeat: true,
-		help: "a secret that all nodes share and that seals what they tell each other: at least 16 bytes, such as openssl rand -hex 32 writes. " +
+		help: "a secret that all nodes share and that seals what they tell each other: at least 16 bytes, as reprise secret prints. " +
 			"The first seals, what others sealed is still opened: to change the secret, add the new one behind the old on every node, then " +
-			"before it, then remove the old. Without any it is derived from the key of the first listener, which all nodes must then share",
+			"before it, then remove the old. Without any it is derived from the key of the first listener, which all nodes must then share: that is refused with client " +
+			"certificates and with session-store, because whoever has that key could then act as a node",
 		set: func(b *builder, value string) error {
 			b.config.ClusterSecretFiles = append(b.config.ClusterSecretFiles, value)
 			b.secrets = append(b.secrets, b.now)
@@ -29,11 +30,12 @@ var shareOptions = []option{
 		},
 	},
 	{
-		name: "cache-replication", group: groupShare, form: "push|pull|push+pull", byDefault: "push+pull",
-		help: "push tells every session to every node at once, pull lets a node ask for what it lacks, push+pull does both. pull suits fleets " +
-			"in which no node can hold all sessions",
+		name: "cache-replication", group: groupShare, form: "auto|push|homes|pull", byDefault: "auto",
+		help: "who holds a session: push gives it to every node at once, homes to two nodes by its key, pull to none but its own. A node asks " +
+			"for what it lacks. auto is push in fleets of a few nodes and homes in larger ones; all nodes should have the same. push+pull is read as push",
 		set: choice(func(c *Config) *ReplicationMode { return &c.Replication.Mode },
-			named("push", ReplicatePush), named("pull", ReplicatePull), named("push+pull", ReplicatePushPull)),
+			named("auto", ReplicateAuto), named("push", ReplicatePush), named("homes", ReplicateHomes), named("pull", ReplicatePull),
+			named("push+pull", ReplicatePush)),
 	},
 	{
 		name: "cache-udp-interface", group: groupShare, form: "NAME",

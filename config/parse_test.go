@@ -68,7 +68,7 @@ func TestDefaults(t *testing.T) {
 		SessionTimeout: 5 * time.Minute,
 		Replication: Replication{
 			TTL:          1,
-			Mode:         ReplicatePushPull,
+			Mode:         ReplicateAuto,
 			DatagramSize: 1200,
 			BufferSize:   4 << 20,
 			RingLen:      8192,

@@ -164,33 +164,67 @@ func (b *builder) warnInVain(sessions Cache) {
 	if replicated && len(sessions.Peers) == 0 {
 		b.warnf(b.udpServers[0].from, "this node tells the others nothing: add cache-udp-node = ADDR")
 	}
-	if replicated && c.Replication.Mode == ReplicatePull && c.Tuning.LookupTimeout == 0 {
+	if mode := c.Replication.Mode; replicated && (mode == ReplicatePull || mode == ReplicateHomes) && c.Tuning.LookupTimeout == 0 {
 		b.warnf(b.written("cache-replication"), "no session comes from other nodes with cache-lookup-timeout 0: raise it")
 	}
 	if len(sessions.Peers)+len(c.Repeaters) == 0 {
 		b.warnUnused("no effect without cache-udp-node or udprepeater", "udprepeater-secret-file")
 	}
 	switch shared := replicated || len(c.SessionStores) > 0; {
-	case !shared && len(c.Repeaters) == 0:
+	case shared:
+		b.checkDerivedSecret()
+		b.warnOfContexts()
+	case len(c.Repeaters) == 0:
 		b.warnUnused("no effect: sessions are not shared", "cluster-secret-file", "cache-max-lookups")
-	case shared && len(c.ClusterSecretFiles) == 0 && b.severalKeys():
-		first := b.tlsListeners()[0]
-		b.warnf(first.from, "without cluster-secret-file every node must have %s as its first key: better share a secret", first.TLS.Certs[0].KeyFile)
 	}
 }
 
-// severalKeys reports whether the listeners have different keys.
-func (b *builder) severalKeys() bool {
-	listeners := b.tlsListeners()
-	for _, l := range listeners {
-		for _, c := range l.TLS.Certs {
-			if c.KeyFile != listeners[0].TLS.Certs[0].KeyFile {
-				return true
-			}
+// makeSecret says how to have a secret.
+const makeSecret = "make one with `reprise secret > FILE`, give it to all nodes, and add cluster-secret-file = FILE"
+
+// checkDerivedSecret refuses to share sessions under a secret that is derived from a key where that would make whoever has the key
+// a client with any certificate, or let him read what a store keeps. Elsewhere it warns: certificates are renewed, copied
+// to other machines and backed up, and each of these ends the secret or gives it away.
+func (b *builder) checkDerivedSecret() {
+	c := &b.config
+	if len(c.ClusterSecretFiles) > 0 || b.failed["cluster-secret-file"] {
+		return
+	}
+	if len(c.SessionStores) > 0 {
+		b.fail(b.written("session-store").errorf("sessions in a store need a secret that is not a server's key: %s", makeSecret))
+		return
+	}
+	for _, l := range b.tlsListeners() {
+		if l.TLS.ClientCA != "" {
+			b.fail(l.from.errorf("sessions of clients with certificates are shared with other nodes, which needs a secret that is not a server's key: %s", makeSecret))
+			return
 		}
 	}
-	return false
+	for _, name := range b.names {
+		if name.Policy.ClientCA != "" {
+			b.fail(name.from.errorf("sessions of clients with certificates are shared with other nodes, which needs a secret that is not a server's key: %s", makeSecret))
+			return
+		}
+	}
+	first := b.tlsListeners()[0]
+	b.warnf(first.from, "without cluster-secret-file the secret of the fleet is derived from %s: all nodes must have that key, a renewed one included, "+
+		"and whoever has it can act as a node: %s", first.TLS.Certs[0].KeyFile, makeSecret)
 }
+
+// warnOfContexts warns of listeners whose sessions other nodes can only resume if they listen on the same address.
+func (b *builder) warnOfContexts() {
+	for _, l := range b.tlsListeners() {
+		ip, err := netip.ParseAddr(l.Addr.Host)
+		everywhere := l.Addr.Network != "unix" && l.Addr.Host == "" || err == nil && ip.IsUnspecified()
+		if l.TLS.SessionContext == "" && b.contexts[l.Router] == "" && !everywhere {
+			b.warnf(l.from, "%v: its sessions are resumed only at nodes that listen on the same address, because its session context is made of that: "+
+				"write %s-session-context = NAME, the same at all nodes", l.Addr, contextOption[l.Router])
+		}
+	}
+}
+
+// contextOption names the option that gives the listeners of a router a context.
+var contextOption = map[Router]string{HTTPRouter: "https", SSLRouter: "sslrouter"}
 
 // warnUnused warns about those of the options that have another value than their default.
 func (b *builder) warnUnused(why string, names ...string) {

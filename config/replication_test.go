@@ -61,15 +61,21 @@ func TestRepeater(t *testing.T) {
 
 func TestReplicationWarnings(t *testing.T) {
 	inPKI(t)
-	const fleet = "cache-udp-server = :7171\ncache-udp-node = 127.0.0.2:7171\n"
+	const (
+		fleet   = "cache-udp-server = :7171\ncache-udp-node = 127.0.0.2:7171\n"
+		secret  = "cluster-secret-file = secret\n"
+		derived = `sslrouter = ":8443,cert.pem,key.pem": without cluster-secret-file the secret of the fleet is derived from key.pem: ` +
+			"all nodes must have that key, a renewed one included, and whoever has it can act as a node: make one with `reprise secret > FILE`, " +
+			`give it to all nodes, and add cluster-secret-file = FILE`
+	)
 	tests := []struct {
 		name, ini string
 		want      []string // without places
 	}{
 		{"a fleet", fleet + "cluster-secret-file = secret\ncache-replication = pull\ncache-udp-ring = 2", nil},
-		{"a fleet without secret", fleet, nil},
-		{"a node of a repeater", "cache-udp-node = 127.0.0.2:7171\nudprepeater-secret-file = secret", nil},
-		{"a multicast group", "cache-udp-server = 225.1.1.1:7171\ncache-udp-node = 225.1.1.1:7171\ncache-udp-interface = lo\nmulticast-ttl = 2", nil},
+		{"a fleet without secret", fleet, []string{derived}},
+		{"a node of a repeater", secret + "cache-udp-node = 127.0.0.2:7171\nudprepeater-secret-file = secret", nil},
+		{"a multicast group", secret + "cache-udp-server = 225.1.1.1:7171\ncache-udp-node = 225.1.1.1:7171\ncache-udp-interface = lo\nmulticast-ttl = 2", nil},
 		{"a store", "session-store = redis://127.0.0.1\ncluster-secret-file = secret\ncache-max-lookups = 1", nil},
 		{"sync", "cache-sync = a:1\ncache2 = name=a,items=1,sync=a:1", []string{
 			`cache-sync = "a:1": sync has no effect: a node fetches what it lacks from a live peer by itself`,
@@ -79,11 +85,11 @@ func TestReplicationWarnings(t *testing.T) {
 			"another cache", "cache2 = name=a,items=1\ncache2 = name=b,items=1,node=h:1",
 			[]string{`cache2 = "name=b,items=1,node=h:1": node and udp have no effect: only the cache of the TLS sessions is replicated, which this is not`},
 		},
-		{"global beside its own", fleet + "cache2 = name=a,items=1,udp=:1,node=h:1", []string{
+		{"global beside its own", secret + fleet + "cache2 = name=a,items=1,udp=:1,node=h:1", []string{
 			`cache-udp-server = ":7171": no effect: cache a has udp of its own`,
 			`cache-udp-node = "127.0.0.2:7171": no effect: cache a has node of its own`,
 		}},
-		{"nobody is told", "cache-udp-server = :7171", []string{
+		{"nobody is told", secret + "cache-udp-server = :7171", []string{
 			`cache-udp-server = ":7171": this node tells the others nothing: add cache-udp-node = ADDR`,
 		}},
 		{"no sessions", fleet + "ssl-sessions-use-cache = false\nsession-store = memcached://h", []string{
@@ -101,16 +107,26 @@ func TestReplicationWarnings(t *testing.T) {
 			`udprepeater-secret-file = "secret": no effect without cache-udp-node or udprepeater`,
 			`cluster-secret-file = "secret": no effect: sessions are not shared`,
 		}},
-		{"no group", fleet + "cache-udp-interface = lo\ncache-udp-ttl = 1", []string{
+		{"no group", secret + fleet + "cache-udp-interface = lo\ncache-udp-ttl = 1", []string{
 			`cache-udp-interface = "lo": no effect: no address is a multicast group`,
 		}},
-		{"pull without patience", fleet + "cache-replication = pull\nsession-store-timeout = 0", []string{
+		{"pull without patience", secret + fleet + "cache-replication = pull\nsession-store-timeout = 0", []string{
 			`cache-replication = "pull": no session comes from other nodes with cache-lookup-timeout 0: raise it`,
 		}},
-		{"several keys and no secret", fleet + "sslrouter = :1,rsa.pem,rsa-key.pem", []string{
-			`sslrouter = ":8443,cert.pem,key.pem": without cluster-secret-file every node must have key.pem as its first key: better share a secret`,
+		{"homes without patience", secret + fleet + "cache-replication = homes\nsession-store-timeout = 0", []string{
+			`cache-replication = "homes": no session comes from other nodes with cache-lookup-timeout 0: raise it`,
 		}},
-		{"a password as printed", "session-store = redis://u:***@h", []string{
+		{"push, as it was called", secret + fleet + "cache-replication = push+pull", nil},
+		{"contexts made of addresses", secret + fleet + "https = 192.0.2.1:443,cert.pem,key.pem\nhttp-to = h:1\nhttps = 0.0.0.0:444,cert.pem,key.pem", []string{
+			`https = "192.0.2.1:443,cert.pem,key.pem": 192.0.2.1:443: its sessions are resumed only at nodes that listen on the same address, ` +
+				`because its session context is made of that: write https-session-context = NAME, the same at all nodes`,
+		}},
+		{"a context of its own", secret + fleet + "https = 192.0.2.1:443,cert.pem,key.pem\nhttp-to = h:1\nhttps-session-context = a", nil},
+		{"not shared", "https = 192.0.2.1:443,cert.pem,key.pem,,!ca.pem\nhttp-to = h:1", nil},
+		{"several keys and no secret", fleet + "sslrouter = :1,rsa.pem,rsa-key.pem", []string{
+			derived,
+		}},
+		{"a password as printed", secret + "session-store = redis://u:***@h", []string{
 			`session-store = "redis://u:***@h": *** stands for a password that was not shown: write the password`,
 		}},
 	}
@@ -130,9 +146,25 @@ func TestReplicationWarnings(t *testing.T) {
 
 func TestWrongReplication(t *testing.T) {
 	inPKI(t)
-	const secretHint = ": write one with openssl rand -hex 32"
+	const secretHint = ": make one with reprise secret"
 	const storeHint = "bad URL: write redis[s]://[[USER]:PASSWORD@]HOST[:PORT][,HOST...][/DB][?ca=FILE] or memcached://HOST[:PORT][,HOST...]"
+	const makeOne = ": make one with `reprise secret > FILE`, give it to all nodes, and add cluster-secret-file = FILE"
 	testWrong(t, []wrong{
+		// A secret that is a server's key, where that would be a way in.
+		{
+			name: "derived secret and a store", ini: "session-store = redis://h",
+			want: `edge.ini:4: session-store = "redis://h": sessions in a store need a secret that is not a server's key` + makeOne,
+		},
+		{
+			name: "derived secret and client certificates", ini: "cache-udp-node = h:1\nhttp-to = h:1\nhttps = :444,cert.pem,key.pem,,ca.pem",
+			want: `edge.ini:6: https = ":444,cert.pem,key.pem,,ca.pem": sessions of clients with certificates are shared with other nodes, ` +
+				`which needs a secret that is not a server's key` + makeOne,
+		},
+		{
+			name: "derived secret and client certificates of a name", ini: "cache-udp-node = h:1\nsni = b.example cert.pem,key.pem,,!ca.pem",
+			want: `edge.ini:5: sni = "b.example cert.pem,key.pem,,!ca.pem": sessions of clients with certificates are shared with other nodes, ` +
+				`which needs a secret that is not a server's key` + makeOne,
+		},
 		// Addresses.
 		{
 			name: "unix socket", ini: "cache-udp-server = /run/x",
@@ -183,7 +215,7 @@ func TestWrongReplication(t *testing.T) {
 		// Values.
 		{
 			name: "unknown mode", ini: "cache-replication = pull+push",
-			want: `edge.ini:4: cache-replication = "pull+push": bad choice: write push or pull or push+pull`,
+			want: `edge.ini:4: cache-replication = "pull+push": bad choice: write auto or push or homes or pull or push+pull`,
 		},
 		{
 			name: "datagram too long", ini: "cache-udp-datagram = 64k",
@@ -292,7 +324,7 @@ func TestMaskStore(t *testing.T) {
 func TestStorePassword(t *testing.T) {
 	inPKI(t)
 	const url = "redis://eve:hunter2@h"
-	c := mustParse(t, good+"session-store = memcached://h\n", "--session-store", url)
+	c := mustParse(t, good+"cluster-secret-file = secret\nsession-store = memcached://h\n", "--session-store", url)
 	if want := []string{"memcached://h", url}; !slices.Equal(c.SessionStores, want) {
 		t.Errorf("got %q, want %q", c.SessionStores, want)
 	}
@@ -348,7 +380,7 @@ func TestOwnAddressAmongNodes(t *testing.T) {
 		"several of them": "cache-udp-server = :1\ncache-udp-server = :2\ncache-udp-node = h:1\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := mustParse(t, good+ini)
+			c := mustParse(t, good+"cluster-secret-file = secret\n"+ini)
 			if got := fmt.Sprint(c.Caches[0].Peers); got != "[h:1]" || len(c.Warnings) > 0 {
 				t.Errorf("got peers %s and warnings %q, want [h:1] and none", got, c.Warnings)
 			}

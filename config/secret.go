@@ -13,7 +13,7 @@ import (
 const (
 	minSecretLen = 16      // the strength of AES-128, if the bytes are random
 	maxSecretLen = 4 << 10 // so that /dev/urandom is an error and not an endless read
-	goodSecret   = "write one with openssl rand -hex 32"
+	goodSecret   = "make one with reprise secret"
 )
 
 // ReadSecret returns the secret in file, which is all of its bytes but one newline at the end. It refuses what is shorter than 16

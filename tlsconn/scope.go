@@ -84,7 +84,7 @@ func (p *PolicyScope) For(serverName string) (s Scope, nameHash uint64) {
 	}
 	sum := sha256.Sum256(all[:])
 	copy(s.all[:], sum[:])
-	return s, binary.BigEndian.Uint64(name[:])
+	return s, nameHash64(name, serverName)
 }
 
 // hashName hashes a server name. Host names compare without regard to case

@@ -1,6 +1,10 @@
 package tlsconn
 
-import "encoding/binary"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"strings"
+)
 
 // A session state begins with
 //
@@ -44,10 +48,21 @@ func OpenState(state []byte, codec Codec) (body []byte, miss Outcome, ok bool) {
 	}
 }
 
-// NameHash is what a session state says of the server name it was made under.
-func NameHash(serverName string) uint64 {
-	h := hashName(serverName)
-	return binary.BigEndian.Uint64(h[:])
+// NameHash is what a session state says of the server name it was made under: four
+// bytes of the name's hash, and four of its parent domain's, the ParentHash. So a
+// rule may be about all names under a domain.
+func NameHash(serverName string) uint64 { return nameHash64(hashName(serverName), serverName) }
+
+func nameHash64(name [sha256.Size]byte, serverName string) uint64 {
+	_, parent, _ := strings.Cut(serverName, ".")
+	return uint64(binary.BigEndian.Uint32(name[:]))<<32 | ParentHash(parent)
+}
+
+// ParentHash is what a session state says of the domain that its server name is
+// directly below.
+func ParentHash(domain string) uint64 {
+	h := hashName(domain)
+	return uint64(binary.BigEndian.Uint32(h[:]))
 }
 
 // ContextHash is what a session state says of its session context.
@@ -56,12 +71,12 @@ func ContextHash(context string) uint64 {
 	return binary.BigEndian.Uint64(h[:])
 }
 
-// StateMatches reports whether a session state was made under the given hashes;
-// nil stands for any.
-func StateMatches(state []byte, nameHash, contextHash *uint64) bool {
+// StateHashes returns what a session state says of how it was made: the NameHash,
+// the ParentHash and the ContextHash. ok is false if it is too short to say.
+func StateHashes(state []byte) (name, parent, context uint64, ok bool) {
 	if len(state) < StatePrefixLen {
-		return false
+		return 0, 0, 0, false
 	}
-	return (nameHash == nil || *nameHash == binary.BigEndian.Uint64(state)) &&
-		(contextHash == nil || *contextHash == binary.BigEndian.Uint64(state[8:]))
+	name = binary.BigEndian.Uint64(state)
+	return name, name & (1<<32 - 1), binary.BigEndian.Uint64(state[8:]), true
 }

@@ -26,24 +26,12 @@ func TestOpenState(t *testing.T) {
 		}
 	}
 
-	other := name + 1
-	for what, test := range map[string]struct {
-		name, context *uint64
-		want          bool
-	}{
-		"anything":      {nil, nil, true},
-		"the name":      {&name, nil, true},
-		"the context":   {nil, &context, true},
-		"both":          {&name, &context, true},
-		"another name":  {&other, nil, false},
-		"no such place": {&name, &other, false},
-	} {
-		if got := StateMatches(state, test.name, test.context); got != test.want {
-			t.Errorf("%s: got %t, want %t", what, got, test.want)
-		}
+	gotName, gotParent, gotContext, ok := StateHashes(state)
+	if !ok || gotName != name || gotContext != context || gotParent != ParentHash("example.test") {
+		t.Errorf("got %x, %x, %x, %t", gotName, gotParent, gotContext, ok)
 	}
-	if StateMatches(state[:StatePrefixLen-1], nil, nil) {
-		t.Error("a state cut short matches")
+	if _, _, _, ok := StateHashes(state[:StatePrefixLen-1]); ok {
+		t.Error("a state cut short says how it was made")
 	}
 }
 

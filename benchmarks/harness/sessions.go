@@ -29,7 +29,7 @@ func sessions(_ context.Context, b *bench, _ *server, n int) (sample report.Samp
 	value, buf := make([]byte, 200), make([]byte, 0, 4096)
 	begin := time.Now()
 	for i := range n {
-		c.Put(sessionKey(&key, i), value, 0, 0, never)
+		c.Put(sessionKey(&key, i), value, cache.Entry{Expires: never}, 0)
 	}
 	put := time.Since(begin)
 	rng := rand.New(rand.NewPCG(1, 2))

@@ -26,14 +26,25 @@ func (r *reader) exampleFiles() (files []string) {
 	return files
 }
 
-// TestDocumentedCheck: nothing in the examples is an error or gives a warning, and
-// every key of each has a line that says what becomes of it.
+// warnings are what check has to say of an example, but for one: uWSGI's fleets have
+// no secret.
+func warnings(stderr string) (list []string) {
+	for line := range strings.Lines(stderr) {
+		if !strings.Contains(line, ": without cluster-secret-file the secret of the fleet is derived from foobar.key: ") {
+			list = append(list, line)
+		}
+	}
+	return list
+}
+
+// TestDocumentedCheck: nothing in the examples is an error or gives a warning, but
+// for the secret, and every key of each has a line that says what becomes of it.
 func TestDocumentedCheck(t *testing.T) {
 	r := newReader(t)
 	for _, file := range r.exampleFiles() {
 		t.Run(file, func(t *testing.T) {
 			got := r.run("check", file)
-			if got.ExitCode != exitOK || got.Stderr != "" {
+			if got.ExitCode != exitOK || len(warnings(got.Stderr)) > 0 {
 				t.Errorf("exit code %d, want %d and no warning:\n%s", got.ExitCode, exitOK, got.Stderr)
 			}
 			_, table, _ := strings.Cut(got.Stdout, "; What becomes of each key of the files:\n")
@@ -87,7 +98,7 @@ func (r *reader) text(file string) string {
 func (r *reader) effective(file string) []string {
 	r.t.Helper()
 	got := r.run("check", file)
-	if got.ExitCode != exitOK || got.Stderr != "" {
+	if got.ExitCode != exitOK || len(warnings(got.Stderr)) > 0 {
 		r.t.Fatalf("exit code %d\n%s", got.ExitCode, got.Stderr)
 	}
 	return slices.Sorted(strings.SplitSeq(settings(got.Stdout), "\n"))

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"crypto/tls"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -153,14 +151,7 @@ func TestBalanced(t *testing.T) {
 // documented, and its clients notice nothing.
 func TestSecretRotates(t *testing.T) {
 	f := newFleet(t, 3, "push+pull")
-	secret := func(name string) string {
-		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, []byte(name+" secret of at least sixteen bytes\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return "--cluster-secret-file=" + path
-	}
-	older, newer := secret("old"), secret("new")
+	older, newer := f.secretFile("old"), f.secretFile("new")
 	for i := range f.nodes {
 		f.run(i, older)
 	}
@@ -184,7 +175,7 @@ func TestSecretRotates(t *testing.T) {
 	}
 	c.stop.Store(true)
 	share := c.finish()
-	t.Logf("%.2f %% of %d returns resumed while three nodes restarted three times", 100*share, c.returned.Load())
+	t.Logf("%.2f %% of %d returns resumed while three nodes restarted three times: %v", 100*share, c.returned.Load(), f.outcomes())
 	if share < 0.99 {
 		t.Errorf("%.4f of the returns resumed, want 0.99", share)
 	}

@@ -30,8 +30,7 @@ func TestJoinLargeFleet(t *testing.T) {
 		var key tlsconn.Key
 		rand.Read(key[:])
 		rand.Read(state)
-		now := monotonic(time.Now())
-		donor.sessions.cache.Put(key[:], state, uint8(tlsconn.SourceLocal), now, now+int64(time.Hour))
+		donor.sessions.Put(key, state, 0, time.Hour, false)
 	}
 	donor.start()
 	wallets := map[uint16]*wallet{}

@@ -230,9 +230,10 @@ func testStore(t *testing.T, kind storeServer, sig syscall.Signal) {
 	process := kind.start(t, storeAddr)
 	w := tap(t, storeAddr)
 	f := newFleet(t, 2, "pull")
+	secret := f.secretFile("store")
 	for i := range f.nodes {
 		f.nodes[i] = start(t, "--sslrouter2=addr="+f.tls(i)+","+f.listener, to(f.backend), "--sslrouter-session-context=foobar",
-			"--session-store="+kind.scheme+w.Addr, "--cache-lookup-timeout=250ms")
+			"--session-store="+kind.scheme+w.Addr, secret, "--cache-lookup-timeout=250ms")
 	}
 	forEachVersion(t, func(t *testing.T, version uint16) { f.shareByStore(t, w, version) })
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,7 +15,8 @@ import (
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 	"reprise/replicate"
-	"reprise/replicate/store"
+	"reprise/sessions"
+	"reprise/sessions/store"
 )
 
 // The modes of cache-replication.
@@ -57,6 +60,16 @@ func startFleet(t *testing.T, n int, mode string, options ...string) *fleet {
 	f := newFleet(t, n, mode, options...)
 	f.runAll()
 	return f
+}
+
+// secretFile is the option that gives a node a secret by that name.
+func (f *fleet) secretFile(name string) string {
+	f.t.Helper()
+	path := filepath.Join(f.t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(name+" secret of at least sixteen bytes\n"), 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+	return "--cluster-secret-file=" + path
 }
 
 func (f *fleet) tls(i int) string { return fmt.Sprintf("127.0.0.%d:%d", i+1, f.tlsPort) }
@@ -199,7 +212,7 @@ func since(now, before map[string]uint64) map[string]uint64 {
 type shared struct {
 	document
 	Replication replication
-	Lookups     lookupStats
+	Lookups     sessions.Stats
 	Store1      store.Stats
 }
 

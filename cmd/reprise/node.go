@@ -26,14 +26,19 @@ import (
 	"reprise/internal/asynclog"
 	"reprise/internal/workpool"
 	"reprise/replicate"
+	"reprise/sessions"
+	"reprise/sessions/store"
 	"reprise/stats"
+	"reprise/tlsconn"
 )
 
 // A node is everything one process runs, wired from its configuration.
 type node struct {
 	config    *config.Config
 	caches    []*cache.Cache
-	sessions  *sessions // nil if no session is ever resumed
+	sessions  *sessions.Memory // nil if no session is ever resumed
+	memory    *cache.Cache     // of the sessions
+	stores    []*store.Store
 	id        replicate.ID
 	poller    *replicate.Poller // nil without peers
 	repeaters []*replicate.Repeater
@@ -63,6 +68,7 @@ func runNode(c *config.Config, logTo io.Writer) error {
 	defer log.Close()
 	slog.SetDefault(slog.New(logHandler(c, log)))
 	tuneRuntime(&c.Tuning)
+	keepPrivate()
 
 	signals, reloads, reopens := make(chan os.Signal, 2), make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
@@ -144,7 +150,11 @@ func newNode(c *config.Config, log *asynclog.Writer) (n *node, err error) {
 		}
 		n.caches = append(n.caches, made)
 		if cc.Name == c.SessionCache {
-			n.sessions = newSessions(made, c.SessionTimeout, c.Tuning.HandshakeTimeout)
+			n.memory = made
+			n.sessions = sessions.New(sessions.Options{
+				Cache: made, Lifetime: c.SessionTimeout, Hold: c.Tuning.HandshakeTimeout + time.Second,
+				Self: tlsconn.NodeID(n.id.Short()), MaxLookups: c.Replication.MaxLookups,
+			})
 		}
 	}
 	if c.Tuning.KeyWorkers > 0 {
@@ -230,10 +240,8 @@ func (n *node) release() (err error) {
 	if n.workers != nil {
 		n.workers.Close()
 	}
-	if n.sessions != nil {
-		for _, st := range n.sessions.stores {
-			st.Close()
-		}
+	for _, st := range n.stores {
+		st.Close()
 	}
 	for _, c := range n.caches {
 		_ = c.Close()
@@ -247,12 +255,12 @@ func (n *node) release() (err error) {
 	return err
 }
 
-// sweep reclaims what is not needed any more: expired entries in small steps, so
-// that no loop waits long for a stripe, and after a burst of handshakes the memory
-// they took, which the collector would leave until as much is needed again.
+// sweep reclaims what is not needed any more: expired sessions, which are
+// overwritten, and after a burst of handshakes the memory they took, which the
+// collector would leave until as much is needed again.
 func (n *node) sweep() {
 	defer close(n.stopped)
-	ticker := time.NewTicker(n.config.CacheSweep)
+	ticker := time.NewTicker(min(n.config.CacheSweep, maxSweep))
 	defer ticker.Stop()
 	var accepted, freedAt uint64
 	for {
@@ -261,10 +269,9 @@ func (n *node) sweep() {
 			return
 		case <-ticker.C:
 		}
-		const step = 1024
-		for _, c := range n.caches {
-			for c.Sweep(monotonic(time.Now()), step) == step {
-				runtime.Gosched()
+		if n.sessions != nil {
+			if slept := n.sessions.Sweep(); slept > 0 {
+				slog.Info("the machine was asleep, or its clock was set: sessions are older by that", "by", slept.Round(time.Second))
 			}
 		}
 		before := accepted
@@ -277,6 +284,8 @@ func (n *node) sweep() {
 }
 
 const (
+	// maxSweep is how long an expired session may lie in memory.
+	maxSweep = 5 * time.Second
 	// quietLen is how few connections between two sweeps leave time for a collection.
 	quietLen = 10
 	// burstLen is how many connections since the last one make it worth while.

@@ -55,10 +55,10 @@ func (n *node) registry() *stats.Registry {
 		r.Register("replication", func() any { return n.poller.Stats() })
 	}
 	if n.sessions != nil {
-		r.Register("lookups", func() any { return n.sessions.stats() })
-		for i, st := range n.sessions.stores {
-			r.Register(fmt.Sprintf("store%d", i+1), func() any { return st.Stats() })
-		}
+		r.Register("lookups", func() any { return n.sessions.Stats() })
+	}
+	for i, st := range n.stores {
+		r.Register(fmt.Sprintf("store%d", i+1), func() any { return st.Stats() })
 	}
 	for i, repeater := range n.repeaters {
 		r.Register(fmt.Sprintf("repeater%d", i+1), func() any { return repeater.Stats() })
@@ -72,16 +72,6 @@ func (n *node) registry() *stats.Registry {
 
 type logStats struct {
 	Dropped uint64 `json:"dropped" metric:"counter" help:"Log lines lost because the log was not read."`
-}
-
-// lookupStats counts handshakes that wait for a session from elsewhere.
-type lookupStats struct {
-	Parked  int64  `json:"parked" metric:"gauge" help:"Handshakes waiting for a session from another node or a store."`
-	Refused uint64 `json:"refused" metric:"counter" help:"Look-ups not begun because too many handshakes were waiting."`
-}
-
-func (s *sessions) stats() lookupStats {
-	return lookupStats{Parked: s.lookups.Load(), Refused: s.refused.Load()}
 }
 
 // A cacheRow is uWSGI's row of a cache and what ours can tell besides.
@@ -107,7 +97,7 @@ func (n *node) cacheRows() []stats.CacheRow {
 	rows := make([]stats.CacheRow, 0, len(n.caches))
 	for _, c := range n.caches {
 		row := newCacheRow(c.Stats())
-		if n.sessions != nil && n.sessions.cache == c {
+		if n.memory == c {
 			row.Hits, row.Miss = resumptions(n.engine.Stats().TLS.Outcomes)
 		}
 		rows = append(rows, row)

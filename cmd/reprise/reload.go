@@ -63,6 +63,11 @@ func (n *node) reload() error {
 		defer wipe(repeater)
 	}
 
+	for _, st := range n.stores {
+		if err := st.Rekey(raw); err != nil {
+			return err
+		}
+	}
 	for i, s := range servers {
 		if err := n.engine.Renew(i, s); err != nil {
 			return err

@@ -13,7 +13,9 @@ import (
 
 	"reprise/config"
 	"reprise/replicate"
-	"reprise/replicate/store"
+	"reprise/sessions"
+	"reprise/sessions/peering"
+	"reprise/sessions/store"
 )
 
 // secrets returns the cluster's secrets: from files, or, so that the documented
@@ -65,7 +67,8 @@ func datagramSecrets(raw [][]byte) (list []replicate.Secret, err error) {
 }
 
 var modes = map[config.ReplicationMode]replicate.Mode{
-	config.ReplicatePushPull: replicate.Push, config.ReplicatePush: replicate.Push, config.ReplicatePull: replicate.Pull,
+	config.ReplicateAuto: replicate.Auto, config.ReplicatePush: replicate.Push,
+	config.ReplicateHomes: replicate.Homes, config.ReplicatePull: replicate.Pull,
 }
 
 // share connects the session memory with the other nodes and the stores.
@@ -75,20 +78,33 @@ func (n *node) share(raw [][]byte) error {
 	if n.sessions == nil || i < 0 {
 		return nil
 	}
-	n.sessions.maxLookups = int64(c.Replication.MaxLookups)
 	for _, url := range c.SessionStores {
 		st, err := store.Open(url, store.Options{
-			Secrets: raw, LookupTimeout: c.Tuning.LookupTimeout, Log: func(line string) { slog.Warn(line) },
+			Secrets: raw, LookupTimeout: c.Tuning.LookupTimeout, Rules: n.sessions, Log: func(line string) { slog.Warn(line) },
 		})
 		if err != nil {
 			return fmt.Errorf("session-store: %w", err)
 		}
-		n.sessions.stores = append(n.sessions.stores, st)
+		n.stores = append(n.stores, st)
 	}
-	cc := &c.Caches[i]
-	if len(cc.Listen) == 0 && len(cc.Peers) == 0 {
-		return nil
+	var peers sessions.Fleet
+	if cc := &c.Caches[i]; len(cc.Listen)+len(cc.Peers) > 0 {
+		if err := n.join(cc, raw); err != nil {
+			return err
+		}
+		peers = peering.New(n.poller, c.Tuning.LookupTimeout > 0)
 	}
+	stores := make([]sessions.Store, len(n.stores))
+	for i, st := range n.stores {
+		stores[i] = st
+	}
+	n.sessions.Connect(peers, stores...)
+	return nil
+}
+
+// join makes this node one of a fleet.
+func (n *node) join(cc *config.Cache, raw [][]byte) error {
+	c := n.config
 	secrets, err := datagramSecrets(raw)
 	if err != nil {
 		return err
@@ -108,13 +124,11 @@ func (n *node) share(raw [][]byte) error {
 			ID: n.id, Secrets: secrets, Mode: modes[r.Mode],
 			DatagramLen: r.DatagramSize, Heartbeat: r.Heartbeat, DeadAfter: r.DeadAfter,
 			LookupTimeout: c.Tuning.LookupTimeout, MaxQuestions: r.MaxLookups, SnapshotRate: r.JoinRate,
-			HoldFor: n.sessions.hold, KnownFor: n.sessions.lifetime,
-		}, peerMemory{n.sessions})
+			Name: c.Name, HoldFor: c.Tuning.HandshakeTimeout + 5*time.Second, KnownFor: n.sessions.Lifetime() + time.Minute,
+		}, peering.Memory(n.sessions))
 	if err != nil {
 		return err
 	}
-	n.sessions.poller = n.poller
-	n.sessions.pulls = r.Mode != config.ReplicatePush
 	if slices.ContainsFunc(cc.Peers, isName) {
 		go n.resolveAgain(cc.Peers)
 	}

@@ -36,7 +36,7 @@ func lookUntilOpen(t *testing.T, s *Store) (slowest time.Duration) {
 	nettest.Eventually(t, patience, func() bool {
 		answered := make(chan struct{})
 		begin := time.Now()
-		if !s.Get(randomKey(), func(_ []byte, _ time.Duration, ok bool) {
+		if !s.Get(randomKey(), func(_ []byte, _, _ time.Duration, ok bool) {
 			if ok {
 				t.Error("found what was never stored")
 			}
@@ -73,7 +73,7 @@ func TestHungServer(t *testing.T) {
 			}
 			begin := time.Now()
 			for range 1000 {
-				if s.Get([16]byte{1}, nil) || s.Set([16]byte{1}, []byte("state"), time.Hour) {
+				if s.Get([16]byte{1}, nil) || s.Set([16]byte{1}, []byte("state"), 0, time.Hour) {
 					t.Fatal("a hung server is asked")
 				}
 			}
@@ -109,9 +109,9 @@ func TestCloseWithHungServer(t *testing.T) {
 			defer process.Signal(syscall.SIGCONT)
 			var answered sync.WaitGroup
 			for range 2 * readers {
-				s.Set(randomKey(), []byte("state"), time.Hour)
+				s.Set(randomKey(), []byte("state"), 0, time.Hour)
 				answered.Add(1)
-				if !s.Get(randomKey(), func([]byte, time.Duration, bool) { answered.Done() }) {
+				if !s.Get(randomKey(), func([]byte, time.Duration, time.Duration, bool) { answered.Done() }) {
 					answered.Done()
 				}
 			}
@@ -136,7 +136,7 @@ func TestCloseWithHungServer(t *testing.T) {
 // askOnce returns what is found, empty also if the server is left alone.
 func askOnce(s *Store, key [16]byte) string {
 	answer := make(chan string, 1)
-	if !s.Get(key, func(value []byte, _ time.Duration, _ bool) { answer <- string(value) }) {
+	if !s.Get(key, func(value []byte, _, _ time.Duration, _ bool) { answer <- string(value) }) {
 		return ""
 	}
 	return <-answer
@@ -156,7 +156,7 @@ func TestServerKilledAndRestarted(t *testing.T) {
 				process := o.start(t)
 				awaitReady(t, s)
 				nettest.Eventually(t, patience, func() bool {
-					s.Set([16]byte{1}, []byte("state"), time.Hour)
+					s.Set([16]byte{1}, []byte("state"), 0, time.Hour)
 					return askOnce(s, [16]byte{1}) == "state"
 				}, "the restarted server to be used")
 				process.Kill()

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"reprise/replicate/store"
+	"reprise/sessions/store"
 )
 
 // Example uses a store whose server is not there: that costs sessions, and
@@ -21,8 +21,8 @@ func Example() {
 	defer s.Close()
 
 	key := [16]byte{1}
-	fmt.Println("will be stored:", s.Set(key, []byte("state"), 5*time.Minute))
-	asked := s.Get(key, func(state []byte, lifetime time.Duration, ok bool) {
+	fmt.Println("will be stored:", s.Set(key, []byte("state"), 0, 5*time.Minute))
+	asked := s.Get(key, func(state []byte, age, left time.Duration, ok bool) {
 		fmt.Println("found:", ok)
 	})
 	fmt.Println("asked:", asked)

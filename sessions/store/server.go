@@ -15,7 +15,7 @@ type server interface {
 	// get returns the value under name, nil if there is none, and how long it
 	// still lives, or untold if this kind of server does not say.
 	get(ctx context.Context, name string) (value []byte, left time.Duration, err error)
-	set(ctx context.Context, name string, value []byte, lifetime time.Duration) error
+	set(ctx context.Context, name string, value []byte, left time.Duration) error
 	remove(ctx context.Context, name string) error
 	// close ends all connections within about a second.
 	close()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"reprise/internal/metric"
@@ -33,7 +34,20 @@ type Options struct {
 	BreakerMinWait  time.Duration     // for how long at first; 1 s, doubles from there
 	BreakerMaxWait  time.Duration     // for how long at most; 30 s
 	Prefix          string            // of all names; "reprise:"
+	Rules           Rules             // to be kept beside the sessions; nil for none
 	Log             func(line string) // told about outages, one line each, without credentials, on a goroutine of the store; nil for silence
+}
+
+// Rules are what the nodes have been told to forget: a small value that all of them
+// keep together, here because sessions outlive nodes here. Its methods are called
+// on goroutines of the store.
+type Rules interface {
+	// MergeRules takes what the server has, nil if it has nothing, written at
+	// least that long ago, and reports whether it lacks something.
+	MergeRules(stored []byte, elapsed time.Duration) (lacks bool)
+	// AppendRules appends all that there is to b, and returns how long it must be
+	// kept, 0 if there is nothing.
+	AppendRules(b []byte) (_ []byte, left time.Duration)
 }
 
 // A Store is a shared memory of sessions outside of the fleet. Its methods may be
@@ -41,7 +55,7 @@ type Options struct {
 type Store struct {
 	options  Options
 	location location
-	secrets  []*secret
+	secrets  atomic.Pointer[[]*secret] // live ones, the first seals
 	server   server
 	breaker  *breaker
 
@@ -56,6 +70,11 @@ type Store struct {
 	prober  sync.WaitGroup
 	counts  counts
 
+	syncing  sync.Mutex
+	waiting  []func(error) // for the rules to be written
+	wantSync chan struct{} // room for one
+	synced   atomic.Int64  // when the rules were last read, Unix nanoseconds by the monotonic clock
+
 	saying sync.Mutex
 	said   string // the line logged last
 }
@@ -63,7 +82,7 @@ type Store struct {
 type lookup struct {
 	key    [16]byte
 	asked  time.Time
-	answer func(value []byte, lifetime time.Duration, ok bool)
+	answer func(value []byte, age, left time.Duration, ok bool)
 }
 
 type write struct {
@@ -91,13 +110,9 @@ func Open(url string, o Options) (*Store, error) {
 	if len(o.Secrets) == 0 {
 		return nil, errors.New("session store: no cluster secret to seal sessions with")
 	}
-	var secrets []*secret
-	for _, b := range o.Secrets {
-		secret, err := newSecret(b)
-		if err != nil {
-			return nil, fmt.Errorf("session store: %w", err)
-		}
-		secrets = append(secrets, secret)
+	secrets, err := newSecrets(o.Secrets)
+	if err != nil {
+		return nil, err
 	}
 	o.Secrets = nil
 	o.LookupTimeout = cmp.Or(o.LookupTimeout, 10*time.Millisecond)
@@ -112,8 +127,47 @@ func Open(url string, o Options) (*Store, error) {
 	return start(l, secrets, o, newServer(l, o.LookupTimeout)), nil
 }
 
+func newSecrets(raw [][]byte) (secrets []*secret, err error) {
+	for _, b := range raw {
+		secret, err := newSecret(b)
+		if err != nil {
+			return nil, fmt.Errorf("session store: %w", err)
+		}
+		secrets = append(secrets, secret)
+	}
+	return secrets, nil
+}
+
+// Rekey exchanges the live secrets of a store in use: the first seals from now on.
+// What was sealed under one that is not among them is not found any more. raw is
+// not kept.
+func (s *Store) Rekey(raw [][]byte) error {
+	if len(raw) == 0 {
+		return errors.New("session store: no cluster secret to seal sessions with")
+	}
+	secrets, err := newSecrets(raw)
+	if err != nil {
+		return err
+	}
+	old := s.secrets.Swap(&secrets)
+	time.AfterFunc(retireAfter, func() { wipe(*old) }) // requests under way use them
+	s.Sync(nil)                                        // the rules are to be had under the new one
+	return nil
+}
+
+// retireAfter is longer than any request takes.
+const retireAfter = 30 * time.Second
+
+func wipe(secrets []*secret) {
+	for _, secret := range secrets {
+		secret.wipe()
+	}
+}
+
 func start(l location, secrets []*secret, o Options, on server) *Store {
-	s := &Store{location: l, secrets: secrets, options: o, server: on}
+	s := &Store{location: l, options: o, server: on, wantSync: make(chan struct{}, 1)}
+	s.secrets.Store(&secrets)
+	s.synced.Store(-int64(2 * rulesTrusted))
 	s.breaker = newBreaker(o.BreakerFailures, o.BreakerMinWait, o.BreakerMaxWait)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.lookups = make(chan lookup, lookupQueue)
@@ -125,15 +179,20 @@ func start(l location, secrets []*secret, o Options, on server) *Store {
 		s.workers.Go(func() { s.write(s.writes[i]) })
 	}
 	s.prober.Go(func() { s.breaker.run(s.ctx, s.probe, s.changed) })
+	s.prober.Go(s.keepRules)
 	return s
 }
 
-// Set stores a copy of value under key for lifetime, some time later. It reports
-// false if that will not happen, because the queue is full, the server is being
-// left alone, value is longer than 64 KiB or lifetime is not at least a
-// millisecond. True is no promise: nobody waits for the server.
-func (s *Store) Set(key [16]byte, value []byte, lifetime time.Duration) bool {
-	if len(value) > maxValueLen || lifetime < time.Millisecond {
+// String is the URL without credentials.
+func (s *Store) String() string { return s.location.String() }
+
+// Set stores a copy of value, a session of that age with so much left to live,
+// under key, some time later. It reports false if that will not happen, because the
+// queue is full, the server is being left alone, value is longer than 64 KiB or
+// left is not at least a millisecond. True is no promise: nobody waits for the
+// server.
+func (s *Store) Set(key [16]byte, value []byte, age, left time.Duration) bool {
+	if len(value) > maxValueLen || left < time.Millisecond {
 		s.counts.setDropped.invalid.Inc()
 		return false
 	}
@@ -142,9 +201,10 @@ func (s *Store) Set(key [16]byte, value []byte, lifetime time.Duration) bool {
 		return false
 	}
 	return s.enqueue(write{key: key, session: session{
-		state:    append([]byte(nil), value...),
-		lifetime: min(lifetime, maxLifetime),
-		written:  time.Now(),
+		state:   append([]byte(nil), value...),
+		age:     age,
+		left:    min(left, maxLifetime),
+		written: time.Now(),
 	}})
 }
 
@@ -178,13 +238,19 @@ func (s *Store) enqueue(w write) bool {
 // Get looks key up. It reports false if it does not even ask, because the queue is
 // full or the server is being left alone, and then never calls answer. Otherwise
 // answer is called exactly once, on a goroutine of the store, which it must not
-// hold up: with ok, the value, which is then answer's own, and what remains of its
-// lifetime; or without ok after a miss, a failure or a time-out. That happens
-// within Options.LookupTimeout or, if the queue is long, a little later.
-func (s *Store) Get(key [16]byte, answer func(value []byte, lifetime time.Duration, ok bool)) bool {
+// hold up: with ok, the value, which is then answer's own, its age and what it has
+// left to live; or without ok after a miss, a failure or a time-out. That happens
+// within Options.LookupTimeout or, if the queue is long, a little later. A store
+// whose rules could not be read lately is not asked: it may have sessions that are
+// to be forgotten.
+func (s *Store) Get(key [16]byte, answer func(value []byte, age, left time.Duration, ok bool)) bool {
 	refused := &s.counts.getRefused
 	if !s.breaker.allows() {
 		refused.breakerOpen.Inc()
+		return false
+	}
+	if !s.rulesCurrent() {
+		refused.rulesUnknown.Inc()
 		return false
 	}
 	s.mu.RLock()
@@ -226,41 +292,40 @@ func (s *Store) Close() {
 	s.cancel()
 	s.prober.Wait()
 	s.server.close()
-	for _, secret := range s.secrets {
-		secret.wipe()
-	}
+	wipe(*s.secrets.Load())
+	s.ended(errClosed)
 }
 
 // read serves look-ups until Close.
 func (s *Store) read() {
 	for l := range s.lookups {
-		value, lifetime, outcome := s.find(l)
+		value, age, left, outcome := s.find(l)
 		took := time.Since(l.asked)
 		if took >= s.options.LookupTimeout {
 			outcome = &s.counts.late // found or not: whoever asked has most likely given up
 		}
 		outcome.Inc()
 		s.counts.latency.Observe(took)
-		l.answer(value, lifetime, value != nil)
+		l.answer(value, age, left, value != nil)
 	}
 }
 
 // find asks the server under the names that l's session has with each live secret.
 // It returns what it found, or nil, and the counter that is to know.
-func (s *Store) find(l lookup) (value []byte, lifetime time.Duration, outcome *metric.Counter) {
+func (s *Store) find(l lookup) (value []byte, age, left time.Duration, outcome *metric.Counter) {
 	if !s.breaker.allows() { // it opened meanwhile
-		return nil, 0, &s.counts.errors
+		return nil, 0, 0, &s.counts.errors
 	}
 	ctx, cancel := context.WithDeadline(s.ctx, l.asked.Add(s.options.LookupTimeout))
 	defer cancel()
-	for _, secret := range s.secrets {
+	for _, secret := range *s.secrets.Load() {
 		if ctx.Err() != nil { // used up in the queue, which is not the server's fault
-			return nil, 0, &s.counts.errors
+			return nil, 0, 0, &s.counts.errors
 		}
-		sealed, left, err := s.server.get(ctx, secret.name(s.options.Prefix, l.key))
+		sealed, told, err := s.server.get(ctx, secret.name(s.options.Prefix, l.key))
 		if err != nil {
 			s.failed(err)
-			return nil, 0, &s.counts.errors
+			return nil, 0, 0, &s.counts.errors
 		}
 		s.breaker.succeeded()
 		if sealed == nil {
@@ -271,15 +336,12 @@ func (s *Store) find(l lookup) (value []byte, lifetime time.Duration, outcome *m
 			s.counts.notAuthentic.Inc()
 			continue
 		}
-		if left == untold {
-			left = found.lifetime - time.Since(found.written)
-		}
-		if left = min(left, found.lifetime); left > 0 {
-			return found.state, left, &s.counts.hits
+		if age, left = found.at(time.Now(), told); left > 0 {
+			return found.state, age, left, &s.counts.hits
 		}
 		clear(found.state)
 	}
-	return nil, 0, &s.counts.misses
+	return nil, 0, 0, &s.counts.misses
 }
 
 // write serves one queue of writes until Close.
@@ -321,12 +383,18 @@ func (s *Store) put(w write) {
 }
 
 func (s *Store) set(ctx context.Context, w write) error {
-	seal := s.secrets[0]
-	return s.server.set(ctx, seal.name(s.options.Prefix, w.key), seal.seal(w.key, w.session), w.session.lifetime)
+	// It has waited in the queue.
+	now := time.Now()
+	waited := max(now.Sub(w.session.written), 0)
+	if w.session.age, w.session.left, w.session.written = w.session.age+waited, w.session.left-waited, now; w.session.left < time.Millisecond {
+		return nil
+	}
+	seal := (*s.secrets.Load())[0]
+	return s.server.set(ctx, seal.name(s.options.Prefix, w.key), seal.seal(w.key, w.session), w.session.left)
 }
 
 func (s *Store) remove(ctx context.Context, w write) error {
-	for _, secret := range s.secrets {
+	for _, secret := range *s.secrets.Load() {
 		if err := s.server.remove(ctx, secret.name(s.options.Prefix, w.key)); err != nil {
 			return err
 		}
@@ -340,15 +408,16 @@ func (s *Store) drop(w write, reason *metric.Counter) {
 	clear(w.session.state)
 }
 
-// probe connects if need be and then looks up what cannot be there: a server that
-// does not answer that within the time a look-up has is not worth asking.
+// probe connects if need be, reads the rules, and then looks up what cannot be
+// there: a server that does not answer that within the time a look-up has is not
+// worth asking.
 func (s *Store) probe(ctx context.Context) error {
 	if err := s.server.connect(); err != nil {
 		return err
 	}
 	var key [16]byte
 	_, _ = rand.Read(key[:])
-	name := s.secrets[0].name(s.options.Prefix, key)
+	name := (*s.secrets.Load())[0].name(s.options.Prefix, key)
 	ask := func(timeout time.Duration) error {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
@@ -356,6 +425,9 @@ func (s *Store) probe(ctx context.Context) error {
 		return err
 	}
 	if err := ask(writeTimeout); err != nil { // this one may have to reconnect
+		return err
+	}
+	if err := s.syncRules(ctx); err != nil && !refused(err) {
 		return err
 	}
 	return ask(s.options.LookupTimeout)

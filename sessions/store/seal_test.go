@@ -20,14 +20,14 @@ func TestSealOpens(t *testing.T) {
 	s := testSecret(t, "a")
 	key := [16]byte{1, 2, 3}
 	for _, size := range []int{0, 1, 1500, maxValueLen} {
-		want := session{state: bytes.Repeat([]byte{7}, size), lifetime: 299 * time.Second, written: time.UnixMilli(1_700_000_000_123)}
+		want := session{state: bytes.Repeat([]byte{7}, size), age: time.Second, left: 299 * time.Second, written: time.UnixMilli(1_700_000_000_123)}
 		sealed := s.seal(key, want)
 		if overhead := len(sealed) - size; overhead != headLen+stampLen+12+16 {
 			t.Errorf("%d bytes become %d more", size, overhead)
 		}
 		got, ok := s.open(key, sealed)
-		if !ok || !bytes.Equal(got.state, want.state) || got.lifetime != want.lifetime || !got.written.Equal(want.written) {
-			t.Errorf("%d bytes: got %v, %v, %v, %v", size, len(got.state), got.lifetime, got.written, ok)
+		if !ok || !bytes.Equal(got.state, want.state) || got.age != want.age || got.left != want.left || !got.written.Equal(want.written) {
+			t.Errorf("%d bytes: got %v, %v, %v, %v", size, len(got.state), got.left, got.written, ok)
 		}
 		if again := s.seal(key, want); bytes.Equal(sealed, again) {
 			t.Errorf("the same session sealed twice looks the same")
@@ -38,7 +38,7 @@ func TestSealOpens(t *testing.T) {
 func TestOnlyWhatWasSealedOpens(t *testing.T) {
 	s := testSecret(t, "a")
 	key := [16]byte{1}
-	sealed := s.seal(key, session{state: []byte("state"), lifetime: time.Minute, written: time.Now()})
+	sealed := s.seal(key, session{state: []byte("state"), left: time.Minute, written: time.Now()})
 	for bit := range 8 * len(sealed) {
 		damaged := bytes.Clone(sealed)
 		damaged[bit/8] ^= 1 << (bit % 8)
@@ -89,7 +89,7 @@ func TestSecretIsNotShort(t *testing.T) {
 
 func FuzzOpen(f *testing.F) {
 	s, key := testSecret(f, "a"), [16]byte{1}
-	valid := s.seal(key, session{state: []byte("state"), lifetime: time.Minute, written: time.UnixMilli(0)})
+	valid := s.seal(key, session{state: []byte("state"), left: time.Minute, written: time.UnixMilli(0)})
 	f.Add(valid)
 	f.Add(valid[:headLen])
 	f.Add([]byte{version, s.id})
@@ -106,13 +106,13 @@ func BenchmarkSeal(b *testing.B) {
 	b.SetBytes(int64(len(value)))
 	b.ReportAllocs()
 	for b.Loop() {
-		s.seal([16]byte{1}, session{state: value, lifetime: time.Minute})
+		s.seal([16]byte{1}, session{state: value, left: time.Minute})
 	}
 }
 
 func BenchmarkOpen(b *testing.B) {
 	s := testSecret(b, "a")
-	sealed := s.seal([16]byte{1}, session{state: make([]byte, 1500), lifetime: time.Minute})
+	sealed := s.seal([16]byte{1}, session{state: make([]byte, 1500), left: time.Minute})
 	b.SetBytes(int64(len(sealed)))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -12,7 +12,7 @@ type counts struct {
 
 // refusals counts what was not even queued, or dropped later, by reason.
 type refusals struct {
-	breakerOpen, queueFull, invalid, closed metric.Counter
+	breakerOpen, queueFull, invalid, closed, rulesUnknown metric.Counter
 }
 
 func (r *refusals) snapshot() map[string]uint64 {
@@ -21,6 +21,7 @@ func (r *refusals) snapshot() map[string]uint64 {
 		"queue_full":   r.queueFull.Load(),
 		"invalid":      r.invalid.Load(),
 		"closed":       r.closed.Load(),
+		"no_rules":     r.rulesUnknown.Load(),
 	}
 }
 

@@ -1,0 +1,144 @@
+package sessions
+
+import (
+	"slices"
+	"time"
+
+	"reprise/tlsconn"
+)
+
+// Store is a memory of sessions beyond the fleet. Its methods are called on loops,
+// so none may block.
+type Store interface {
+	Set(key [16]byte, value []byte, age, left time.Duration) bool
+	// Get calls answer once, on any goroutine, unless it reports false. value is
+	// then answer's own.
+	Get(key [16]byte, answer func(value []byte, age, left time.Duration, ok bool)) bool
+	Delete(key [16]byte) bool
+	// Sync writes the rules in force down, and reads those of others. done, if
+	// it is not nil, is called once it has or cannot.
+	Sync(done func(error))
+}
+
+// Ask implements tlsconn.Sessions: peers are asked first, then the stores.
+func (m *Memory) Ask(l *tlsconn.Lookup) bool {
+	askPeers := m.fleet != nil && (m.fleet.Pulls() || l.Hold)
+	stores := m.stores
+	if l.Hold && m.ownedElsewhere(l.Owner) {
+		stores = nil
+	}
+	if !askPeers && len(stores) == 0 {
+		return false
+	}
+	if m.lookups.Add(1) > m.maxLookups {
+		m.lookups.Add(-1)
+		m.counts.refusedLookups.Inc()
+		return false
+	}
+	if askPeers && m.fleet.Ask(&Question{
+		Key: l.Key, Owner: l.Owner, Hold: l.Hold, Answer: func(r Answer) { m.answeredByPeer(l, r) },
+	}) {
+		return true
+	}
+	if len(stores) > 0 {
+		m.askStores(l, stores)
+		return true
+	}
+	m.lookups.Add(-1)
+	return false
+}
+
+// ownedElsewhere reports whether a session's owner is a peer in contact, which then
+// decides alone about holding it.
+func (m *Memory) ownedElsewhere(owner tlsconn.NodeID) bool {
+	return owner != m.self && m.fleet != nil && m.fleet.Reachable(owner)
+}
+
+// answeredByPeer takes what came of a question to the fleet.
+func (m *Memory) answeredByPeer(l *tlsconn.Lookup, r Answer) {
+	now := m.clock.now()
+	switch {
+	case r.Verdict == tlsconn.Found && r.Hold != 0:
+		born, expires, v := m.admitTold(r.Value, r.Age, r.Left, now)
+		if v != tlsconn.Found {
+			m.Release(l.Key, l.Owner, r.Hold|forPeer)
+			m.answer(l, tlsconn.Session{}, v)
+			return
+		}
+		m.answer(l, tlsconn.Session{
+			State: slices.Clone(r.Value), Born: m.clock.time(born), Expires: m.clock.time(expires),
+			Source: tlsconn.SourcePulled, Hold: r.Hold | forPeer,
+		}, tlsconn.Found)
+	case r.Verdict == tlsconn.Found:
+		m.answerFound(l, slices.Clone(r.Value), r.Age, r.Left, tlsconn.SourcePulled, now)
+	case r.Verdict == tlsconn.Held, r.Verdict == tlsconn.Spent:
+		m.answer(l, tlsconn.Session{}, r.Verdict) // nobody else may know better
+	default:
+		if l.Hold && m.ownedElsewhere(l.Owner) {
+			m.answer(l, tlsconn.Session{}, r.Verdict)
+			return
+		}
+		m.answerUnheld(l)
+	}
+}
+
+// answerUnheld looks further for what no peer has, or none that can be asked. A
+// single-use session whose owner is gone may be here.
+func (m *Memory) answerUnheld(l *tlsconn.Lookup) {
+	if l.Hold {
+		if s, v := m.findHeld(nil, l.Key, m.clock.now()); v != tlsconn.Unknown {
+			m.answer(l, s, v)
+			return
+		}
+	}
+	m.askStores(l, m.stores)
+}
+
+// askStores asks one store after the other.
+func (m *Memory) askStores(l *tlsconn.Lookup, stores []Store) {
+	for i, st := range stores {
+		if st.Get(l.Key, func(value []byte, age, left time.Duration, ok bool) {
+			if !ok {
+				m.askStores(l, stores[i+1:])
+				return
+			}
+			m.answerFound(l, value, age, left, tlsconn.SourceStore, m.clock.now())
+		}) {
+			return
+		}
+	}
+	m.answer(l, tlsconn.Session{}, tlsconn.Unknown)
+}
+
+// answerFound gives a session from elsewhere to the handshake that wants it, if it
+// passes the gate and, where it is to be held, no other handshake here has it. It
+// takes ownership of value.
+func (m *Memory) answerFound(l *tlsconn.Lookup, value []byte, age, left time.Duration, source tlsconn.Source, now instant) {
+	born, expires, v := m.keep(l.Key, value, age, left, source, now)
+	switch {
+	case l.Hold:
+		// Whether this copy or an earlier one was kept, whoever holds it here
+		// first has it.
+		clear(value)
+		s, v := m.findHeld(nil, l.Key, now)
+		s.Source = source
+		m.answer(l, s, v)
+	case v != tlsconn.Found:
+		clear(value)
+		m.answer(l, tlsconn.Session{}, v)
+	default:
+		m.answer(l, tlsconn.Session{State: value, Born: m.clock.time(born), Expires: m.clock.time(expires), Source: source}, tlsconn.Found)
+	}
+}
+
+// answer ends a look-up.
+func (m *Memory) answer(l *tlsconn.Lookup, s tlsconn.Session, v tlsconn.Verdict) {
+	m.lookups.Add(-1)
+	if l.Answer(s, v) {
+		return
+	}
+	clear(s.State) // nobody waits any more
+	if s.Hold != 0 {
+		m.Release(l.Key, l.Owner, s.Hold)
+	}
+}

@@ -1,0 +1,250 @@
+package sessions
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"reprise/cache"
+	"reprise/tlsconn"
+)
+
+// Options say what a memory is made of. Cache and Lifetime are needed.
+type Options struct {
+	Cache *cache.Cache // with keys of 16 bytes; the caller closes it when nothing else uses the memory
+	// Lifetime is how long a session may be resumed, from its full handshake.
+	Lifetime time.Duration
+	// Hold is how long a handshake of this node may keep a single-use session to
+	// itself, should it never say what became of it.
+	Hold time.Duration
+	// Self is this node as its handles name it.
+	Self tlsconn.NodeID
+	// MaxLookups bounds the handshakes that wait for a session from elsewhere.
+	MaxLookups int
+	// Now is the clock, time.Now if nil. Only its differences matter.
+	Now func() time.Time
+}
+
+// Memory is the session memory of one node: tlsconn.Sessions for the loops, and
+// for peers what they may put, ask, hold, spend and forget. Make one with [New].
+type Memory struct {
+	cache    *cache.Cache
+	lifetime time.Duration
+	hold     time.Duration
+	self     tlsconn.NodeID
+	clock    *clock
+
+	// Set by Connect, before anything is served.
+	fleet  Fleet
+	stores []Store
+
+	maxLookups int64
+	lookups    atomic.Int64  // under way
+	lastHold   atomic.Uint64 // of a handshake here; even
+
+	mu    sync.Mutex // guards changes of rules
+	rules atomic.Pointer[rulebook]
+
+	counts counts
+}
+
+// New returns a memory that knows no other nodes and no stores.
+func New(o Options) *Memory {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	m := &Memory{
+		cache: o.Cache, lifetime: min(o.Lifetime, longestLife), hold: o.Hold, self: o.Self,
+		clock: newClock(o.Now), maxLookups: int64(o.MaxLookups),
+	}
+	// Where it begins tells this life of the node from the one before: its
+	// holds that peers may still speak of.
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	m.lastHold.Store(binary.BigEndian.Uint64(b[:]) &^ 1)
+	return m
+}
+
+// Connect tells the memory of other nodes, nil if there are none, and of stores in
+// the order in which they are asked. It is called once, before the memory is used.
+func (m *Memory) Connect(fleet Fleet, stores ...Store) {
+	m.mu.Lock() // stores tell of rules from the moment they are open
+	defer m.mu.Unlock()
+	m.fleet, m.stores = fleet, stores
+}
+
+// Lifetime is how long a session may be resumed, from its full handshake.
+func (m *Memory) Lifetime() time.Duration { return m.lifetime }
+
+// newHold returns the number of a hold in this node's own cache.
+func (m *Memory) newHold() uint64 {
+	for {
+		if id := m.lastHold.Add(2); id != 0 {
+			return id
+		}
+	}
+}
+
+// forPeer marks the number of a hold that one node gives to another.
+const forPeer = 1
+
+var verdicts = [...]tlsconn.Verdict{
+	cache.Hit: tlsconn.Found, cache.Unknown: tlsconn.Unknown, cache.Expired: tlsconn.Expired,
+	cache.Held: tlsconn.Held, cache.Spent: tlsconn.Spent,
+}
+
+// Find implements tlsconn.Sessions.
+func (m *Memory) Find(dst []byte, key tlsconn.Key, owner tlsconn.NodeID, hold bool) (tlsconn.Session, tlsconn.Verdict) {
+	now := m.clock.now()
+	if !hold {
+		state, entry, outcome := m.cache.AppendGet(dst, key[:], now)
+		return m.give(key, state, dst, entry, 0, now, outcome)
+	}
+	if m.ownedElsewhere(owner) {
+		// A copy here says nothing about who else has used the session.
+		return tlsconn.Session{State: dst}, tlsconn.Unknown
+	}
+	return m.findHeld(dst, key, now)
+}
+
+// findHeld reserves a session in this node's cache for one of its handshakes.
+func (m *Memory) findHeld(dst []byte, key tlsconn.Key, now instant) (tlsconn.Session, tlsconn.Verdict) {
+	id := m.newHold()
+	state, entry, outcome := m.cache.Hold(dst, key[:], now, cache.Hold{ID: id, Until: now + int64(m.hold)})
+	return m.give(key, state, dst, entry, id, now, outcome)
+}
+
+// give is the way from the cache to a handshake. dst is state without what the
+// cache has appended.
+func (m *Memory) give(key tlsconn.Key, state, dst []byte, e cache.Entry, hold uint64, now instant, o cache.Outcome) (tlsconn.Session, tlsconn.Verdict) {
+	if o != cache.Hit {
+		return tlsconn.Session{State: dst}, verdicts[o]
+	}
+	born, expires, verdict := m.admit(state[len(dst):], e.Born, e.Expires, now)
+	if verdict != tlsconn.Found {
+		m.refuse(key, state[len(dst):], now)
+		return tlsconn.Session{State: dst}, verdict
+	}
+	return tlsconn.Session{
+		State: state, Born: m.clock.time(born), Expires: m.clock.time(expires), Source: tlsconn.Source(e.Tag), Hold: hold,
+	}, tlsconn.Found
+}
+
+// refuse wipes what the gate has refused, in the cache too.
+func (m *Memory) refuse(key [16]byte, state []byte, now instant) {
+	clear(state)
+	m.cache.Delete(key[:], now, now)
+}
+
+// Save implements tlsconn.Sessions.
+func (m *Memory) Save(key tlsconn.Key, s tlsconn.Session) {
+	now := m.clock.now()
+	// A session may be renewed from one that was forgotten, or has ended, while
+	// its handshake was under way.
+	born, expires, verdict := m.admit(s.State, m.clock.instant(s.Born), m.clock.instant(s.Expires), now)
+	if verdict != tlsconn.Found {
+		return
+	}
+	// A session that does not fit is counted by the cache; its client gets a
+	// full handshake next time.
+	m.cache.Put(key[:], s.State, cache.Entry{Tag: uint8(tlsconn.SourceLocal), Born: born, Expires: expires}, now)
+	age, left := time.Duration(now-born), time.Duration(expires-now)
+	if m.fleet != nil {
+		m.fleet.Made(key, s.State, age, left)
+	}
+	for _, st := range m.stores {
+		st.Set(key, s.State, age, left)
+	}
+}
+
+// Release implements tlsconn.Sessions.
+func (m *Memory) Release(key tlsconn.Key, owner tlsconn.NodeID, hold uint64) {
+	switch {
+	case hold == 0:
+	case hold&forPeer != 0:
+		if m.fleet != nil {
+			m.fleet.Release(key, owner, hold)
+		}
+	default:
+		m.cache.Release(key[:], hold)
+	}
+}
+
+// Spend implements tlsconn.Sessions.
+func (m *Memory) Spend(key tlsconn.Key, _ tlsconn.NodeID, hold uint64, left time.Duration) bool {
+	now := m.clock.now()
+	until := now + int64(min(left, m.lifetime))
+	if hold&forPeer != 0 {
+		// What its owner holds for this node it gives to nobody else, unless it
+		// is released: it was spent when it was held.
+		m.cache.Delete(key[:], now, until)
+	} else if !m.commit(key, hold, now, until) {
+		m.counts.lostRaces.Inc()
+		return false
+	}
+	if m.fleet != nil {
+		m.fleet.Deleted(key, left)
+	}
+	for _, st := range m.stores {
+		st.Delete(key)
+	}
+	return true
+}
+
+// commit spends a session in this node's cache. What the cache had to evict
+// meanwhile is spent too: nobody else can have found it.
+func (m *Memory) commit(key [16]byte, hold uint64, now, until instant) bool {
+	outcome := m.cache.Spend(key[:], hold, now, until)
+	return outcome == cache.Hit || outcome == cache.Unknown
+}
+
+// Sweep wipes what has expired and lets go of rules that have ended. It is called
+// every few seconds, by one goroutine, and gives way to others between small
+// steps. It returns for how long the machine was asleep since the last time.
+func (m *Memory) Sweep() (slept time.Duration) {
+	if slept = m.clock.watch(); slept > 0 {
+		m.age(slept)
+	}
+	now := m.clock.now()
+	const step = 1024
+	for m.cache.Sweep(now, step) == step {
+		runtime.Gosched()
+	}
+	for cursor := cache.Cursor(0); ; {
+		purged, next := m.cache.Purge(cursor, now)
+		m.counts.purged.Add(uint64(purged))
+		if cursor = next; cursor == 0 {
+			break
+		}
+		runtime.Gosched()
+	}
+	m.dropRules(now)
+	return slept
+}
+
+// age makes everything older by the time for which the machine was asleep, but for
+// rules: if the clock that says so was merely wrong before, then what peers tell of
+// ages is right, and a rule that seemed old would let forgotten sessions in.
+func (m *Memory) age(slept time.Duration) {
+	m.counts.slept.Inc()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if book := m.rules.Load(); book != nil {
+		list := make([]*rule, 0, len(book.list))
+		for _, r := range book.list {
+			later := *r
+			later.given += int64(slept)
+			later.until += int64(slept)
+			list = append(list, &later)
+		}
+		m.rules.Store(newRulebook(list))
+	}
+	m.clock.skip(slept)
+}
+
+// forever is the hold of a peer, which ends with the session.
+const forever instant = math.MaxInt64

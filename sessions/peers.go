@@ -1,0 +1,146 @@
+package sessions
+
+import (
+	"time"
+
+	"reprise/cache"
+	"reprise/tlsconn"
+)
+
+// Fleet is the other nodes, as the memory needs them. Its methods are called on
+// loops, so none may block.
+type Fleet interface {
+	// Made tells peers of a session, Deleted that one is gone for good. value
+	// must be copied.
+	Made(key [16]byte, value []byte, age, left time.Duration)
+	Deleted(key [16]byte, left time.Duration)
+	// Ask asks for a session. It reports false if nobody can be asked; q.Answer
+	// is then never called.
+	Ask(q *Question) bool
+	// Pulls reports whether sessions that are not here may be elsewhere.
+	Pulls() bool
+	// Reachable reports whether the owner of a session can be asked: a peer in
+	// contact.
+	Reachable(owner tlsconn.NodeID) bool
+	// Release ends a hold that an owner has given. One that is not released is
+	// spent: Deleted says so to the owner too.
+	Release(key [16]byte, owner tlsconn.NodeID, hold uint64)
+}
+
+// A Question is a session that a handshake wants and this node does not have.
+type Question struct {
+	Key   [16]byte
+	Owner tlsconn.NodeID
+	// Hold is for a single-use session: its owner is then asked, and nobody else
+	// while it can be, and holds the session for this node.
+	Hold bool
+	// Answer is called once, on any goroutine; value is valid during the call.
+	Answer func(a Answer)
+}
+
+// An Answer is what came of a [Question].
+type Answer struct {
+	Value     []byte
+	Age, Left time.Duration
+	Verdict   tlsconn.Verdict // Found, or why there is none
+	Hold      uint64          // the owner's number for its hold, 0 if it holds nothing for this node
+}
+
+// Put keeps a session that came from a peer, pulled by a question of this node or
+// pushed. It reports whether it has passed the gate.
+func (m *Memory) Put(key [16]byte, value []byte, age, left time.Duration, pulled bool) bool {
+	source := tlsconn.SourcePushed
+	if pulled {
+		source = tlsconn.SourcePulled
+	}
+	_, _, v := m.keep(key, value, age, left, source, m.clock.now())
+	return v == tlsconn.Found
+}
+
+// keep passes a session from elsewhere through the gate into the cache. One for
+// which there is no room may be used all the same.
+func (m *Memory) keep(key [16]byte, value []byte, age, left time.Duration, source tlsconn.Source, now instant) (born, expires instant, v tlsconn.Verdict) {
+	born, expires, v = m.admitTold(value, age, left, now)
+	if v != tlsconn.Found {
+		return born, expires, v
+	}
+	switch m.cache.Put(key[:], value, cache.Entry{Tag: uint8(source), Born: born, Expires: expires}, now) {
+	case cache.AlreadySpent:
+		v = tlsconn.Spent
+	case cache.AlreadyExpired:
+		v = tlsconn.Expired
+	}
+	return born, expires, v
+}
+
+// admitTold is admit for a session whose age and remaining life somebody tells.
+func (m *Memory) admitTold(value []byte, age, left time.Duration, now instant) (born, expires instant, v tlsconn.Verdict) {
+	return m.admit(value, now-int64(min(max(age, 0), longestLife)), now+int64(min(max(left, 0), longestLife)), now)
+}
+
+// Lookup appends the value of a session to dst, for a peer that asks or to tell one
+// again. What a handshake has reserved is given to nobody else.
+func (m *Memory) Lookup(dst []byte, key [16]byte) (value []byte, age, left time.Duration, ok bool) {
+	now := m.clock.now()
+	value, e, outcome := m.cache.Peek(dst, key[:], now)
+	v, age, left := m.giveTold(key, value, dst, e, now, outcome)
+	if v != tlsconn.Found {
+		return dst, 0, 0, false
+	}
+	return value, age, left, true
+}
+
+// HoldFor is Lookup that reserves a session of this node for a handshake of a
+// peer, until ReleaseFor, Delete or its end: should the peer die, that one session
+// is lost, which is better than that it is used twice.
+func (m *Memory) HoldFor(dst []byte, key [16]byte) (value []byte, age, left time.Duration, hold uint64, v tlsconn.Verdict) {
+	now := m.clock.now()
+	hold = m.newHold() | forPeer
+	value, e, outcome := m.cache.Hold(dst, key[:], now, cache.Hold{ID: hold, Until: forever})
+	v, age, left = m.giveTold(key, value, dst, e, now, outcome)
+	if v != tlsconn.Found {
+		return dst, 0, 0, 0, v
+	}
+	return value, age, left, hold, v
+}
+
+// giveTold is the way from the cache to a peer.
+func (m *Memory) giveTold(key [16]byte, value, dst []byte, e cache.Entry, now instant, o cache.Outcome) (v tlsconn.Verdict, age, left time.Duration) {
+	if o != cache.Hit {
+		return verdicts[o], 0, 0
+	}
+	born, expires, v := m.admit(value[len(dst):], e.Born, e.Expires, now)
+	if v != tlsconn.Found {
+		m.refuse(key, value[len(dst):], now)
+		return v, 0, 0
+	}
+	return v, time.Duration(now - born), time.Duration(expires - now)
+}
+
+// ReleaseFor ends a hold that HoldFor has given, and none of another kind.
+func (m *Memory) ReleaseFor(key [16]byte, hold uint64) {
+	if hold&forPeer != 0 {
+		m.cache.Release(key[:], hold)
+	}
+}
+
+// Delete forgets a session that was spent elsewhere, also one that has yet to
+// arrive.
+func (m *Memory) Delete(key [16]byte, left time.Duration) {
+	now := m.clock.now()
+	m.cache.Delete(key[:], now, now+int64(min(max(left, 0), m.lifetime)))
+}
+
+// Scan visits some sessions and returns the cursor to go on with; 0 is the
+// beginning and the end. Values are valid during visit, and any cursor is safe.
+func (m *Memory) Scan(cursor uint64, visit func(key [16]byte, value []byte, age, left time.Duration)) (next uint64) {
+	now := m.clock.now()
+	return uint64(m.cache.Scan(cache.Cursor(cursor), now, func(key, value []byte, e cache.Entry) {
+		if len(key) != len([16]byte{}) {
+			return
+		}
+		if born, expires, v := m.admit(value, e.Born, e.Expires, now); v == tlsconn.Found {
+			visit([16]byte(key), value, time.Duration(now-born), time.Duration(expires-now))
+		}
+	}))
+}

@@ -1,0 +1,145 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// rulesEvery is how often the rules of others are read.
+	rulesEvery = time.Second
+	// rulesTrusted is how long it may be since they were. The store is not asked
+	// for sessions after that.
+	rulesTrusted = 10 * time.Second
+)
+
+var (
+	errClosed = errors.New("closed")
+	errAlone  = errors.New("the session store does not answer")
+)
+
+// Sync writes the rules down that the server lacks, and reads those of others, at
+// once and not only in the next second. done, if it is not nil, is called once, on a
+// goroutine of the store: with nil if the server has them all now.
+func (s *Store) Sync(done func(error)) {
+	switch {
+	case s.options.Rules == nil:
+		if done != nil {
+			go done(nil)
+		}
+		return
+	case !s.breaker.allows():
+		if done != nil {
+			go done(errAlone)
+		}
+		return
+	}
+	if done != nil {
+		s.syncing.Lock()
+		s.waiting = append(s.waiting, done)
+		s.syncing.Unlock()
+	}
+	select {
+	case s.wantSync <- struct{}{}:
+	default: // it is about to
+	}
+	if s.ctx.Err() != nil {
+		s.ended(errClosed)
+	}
+}
+
+// ended tells those who wait.
+func (s *Store) ended(err error) {
+	s.syncing.Lock()
+	waiting := s.waiting
+	s.waiting = nil
+	s.syncing.Unlock()
+	for _, done := range waiting {
+		done(err)
+	}
+}
+
+// keepRules reads and writes the rules until Close.
+func (s *Store) keepRules() {
+	if s.options.Rules == nil {
+		return
+	}
+	ticker := time.NewTicker(rulesEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-ticker.C:
+		case <-s.wantSync:
+		}
+		if !s.breaker.allows() { // its probe reads them
+			s.ended(errAlone)
+			continue
+		}
+		s.syncing.Lock()
+		waiting := s.waiting // those who come later have rules that this round may not see
+		s.waiting = nil
+		s.syncing.Unlock()
+		ctx, cancel := context.WithTimeout(s.ctx, writeTimeout)
+		err := s.syncRules(ctx)
+		cancel()
+		switch {
+		case err == nil:
+			s.breaker.succeeded()
+		case refused(err):
+			s.say("refuses the rules to forget: " + s.cause(err))
+		default:
+			s.failed(err)
+		}
+		for _, done := range waiting {
+			done(err)
+		}
+	}
+}
+
+// syncRules reads the rules under each live secret, and writes all that this node
+// knows if those under the first one lack some. An error that the server refused is
+// about the writing: what is there has been read.
+func (s *Store) syncRules(ctx context.Context) error {
+	if s.options.Rules == nil {
+		return nil
+	}
+	secrets := *s.secrets.Load()
+	lacks := false
+	for i := len(secrets) - 1; i >= 0; i-- { // the first one last: it must have what the others have
+		stored, told, err := s.server.get(ctx, secrets[i].nameOf(s.options.Prefix, rulesPurpose))
+		if err != nil {
+			return err
+		}
+		var rules []byte
+		var elapsed time.Duration
+		if stored != nil {
+			if found, ok := secrets[i].openFor(rulesPurpose, stored); ok {
+				rules, elapsed = found.state, found.elapsedAtLeast(time.Now(), told)
+			} else {
+				s.counts.notAuthentic.Inc()
+			}
+		}
+		lacks = s.options.Rules.MergeRules(rules, elapsed)
+	}
+	s.synced.Store(int64(time.Since(began)))
+	if !lacks {
+		return nil
+	}
+	rules, left := s.options.Rules.AppendRules(nil)
+	if left < time.Millisecond {
+		return nil
+	}
+	return s.server.set(ctx, secrets[0].nameOf(s.options.Prefix, rulesPurpose),
+		secrets[0].sealFor(rulesPurpose, session{state: rules, left: left, written: time.Now()}), left)
+}
+
+// began is the origin of synced.
+var began = time.Now()
+
+// rulesCurrent reports whether the rules are known that sessions here are under.
+func (s *Store) rulesCurrent() bool {
+	return s.options.Rules == nil || time.Since(began)-time.Duration(s.synced.Load()) < rulesTrusted
+}
