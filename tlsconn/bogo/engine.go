@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"reprise/tlsconn"
 	"reprise/tlsconn/standard"
@@ -16,15 +17,25 @@ import (
 // it beyond that.
 type engine struct {
 	new func(tlsconn.Config) (tlsconn.Server, error)
+	// obeysLimits: Config.MaxVersion and Config.Groups are honoured.
+	obeysLimits bool
 	// verifiesOnWorkers: client chains are verified by tlsconn.Workers, so that
 	// the shim sees whether they are.
 	verifiesOnWorkers bool
-	// groups are those it has. The contract does not say which of them to use,
-	// so a test that asks for some gets all.
+	// onlyAEAD: there are no suites with CBC.
+	onlyAEAD bool
+	// groups are those it has.
 	groups []tls.CurveID
 }
 
 var engines = map[string]engine{
+	"own": {
+		new:               tlsconn.New,
+		obeysLimits:       true,
+		onlyAEAD:          true,
+		verifiesOnWorkers: true,
+		groups:            []tls.CurveID{tls.CurveP256, tls.CurveP384, tls.X25519, tls.X25519MLKEM768},
+	},
 	"standard": {
 		new:    standard.New,
 		groups: []tls.CurveID{tls.CurveP256, tls.CurveP384, tls.CurveP521, tls.X25519, tls.X25519MLKEM768},
@@ -35,7 +46,7 @@ var engines = map[string]engine{
 // what -engine sets for the shims of a run.
 const (
 	engineVariable = "REPRISE_TLS_ENGINE"
-	defaultEngine  = "standard"
+	defaultEngine  = "own"
 )
 
 // chosenEngine returns the engine to be judged.
@@ -48,11 +59,13 @@ func chosenEngine() (engine, error) {
 	return e, nil
 }
 
-// suiteIDs are the TLS 1.2 suites by the runner's names.
-var suiteIDs = func() map[string]uint16 {
+// suiteIDs are the engine's TLS 1.2 suites by the runner's names.
+func (e *engine) suiteIDs() map[string]uint16 {
 	ids := map[string]uint16{}
 	for _, suite := range tls.CipherSuites() {
-		ids[suite.Name] = suite.ID
+		if !e.onlyAEAD || !strings.Contains(suite.Name, "_CBC_") {
+			ids[suite.Name] = suite.ID
+		}
 	}
 	return ids
-}()
+}

@@ -39,8 +39,8 @@ func (w waker) Wake() {
 func (s *setup) connect(address string, shimID uint64) error {
 	wake := make(waker, 1)
 	server, err := s.engine.new(s.config)
-	if err != nil {
-		return err
+	if err != nil { // what the runner wants cannot be configured
+		return unimplemented(err.Error())
 	}
 	defer server.Close()
 	conn := server.NewConn(wake)

@@ -42,11 +42,11 @@ func (o *options) wish(initial *options) (wish, error) {
 	switch {
 	case len(o.clientCAs) > 0:
 		return wish{}, unimplemented("names of CAs")
-	case len(o.suites) > 0:
+	case o.suites != "":
 		return wish{}, unimplemented("cipher suites")
 	case o.noTickets:
 		return wish{}, unimplemented("a listener without sessions")
-	case o.maxVersion != 0:
+	case o.maxVersion != 0 || o.java11:
 		return wish{}, unimplemented("a maximum of TLS 1.2")
 	case o.delay != 0:
 		return wish{}, unimplemented("time that passes")

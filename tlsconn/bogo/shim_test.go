@@ -144,7 +144,6 @@ func TestParseRefusesWhatTheContractCannotDo(t *testing.T) {
 	}{
 		{[]string{"-server", "-never-heard-of"}, "flag -never-heard-of"},
 		{[]string{"-server", "-on-resume-expect-accept-early-data"}, "early data accepted"},
-		{[]string{"-server", "-cipher", "[A|B]"}, "cipher list [A|B]"},
 		{[]string{"-async"}, "outside: client test"},
 		{[]string{"-server", "-dtls"}, "outside: not TLS over a stream"},
 		{[]string{"-server", "-write-settings", "/x/ALPS-Basic-Server-"}, "outside: application settings (ALPS)"},
