@@ -77,7 +77,7 @@ fuzz: ## run each fuzz target for FUZZTIME=10s
 	done
 
 .PHONY: bogo
-bogo: ## judge the TLS engine by BoringSSL's tests, BORINGSSL=DIR of its sources
+bogo: ## judge the TLS engine by BoringSSL's tests, BORINGSSL=DIR of its sources; 1 minute
 	$(GO) build -o bin/bogo ./tlsconn/bogo
 	nice bin/bogo judge -boringssl '$(BORINGSSL)' -o bin/bogo.txt
 

@@ -23,10 +23,18 @@
 // unsupported in flags.go). With -async it feeds and takes single bytes, has
 // signatures made on another goroutine, and answers look-ups of sessions late.
 //
+// With -relay PROGRAM the shim is not the server: it relays the runner's bytes to a
+// listener of that program, which the judge starts with the certificate and the
+// options that the test wants, as far as the program has such options, in front of
+// a backend that echoes as the shim does. Of the outcome the shim sees no more then
+// than an alert in clear; the runner sees the rest.
+//
 // # What is counted
 //
 // The runner has some 7,900 tests. Those counted are of TLS servers, in TLS 1.2
 // and 1.3, without extensions that are not for a terminator: see outside in
-// selection.go. What fails among them must be listed in expected.txt with the
-// choice that explains it.
+// selection.go. errors.json says by which of our reasons each of BoringSSL's errors
+// is met, so that a test is not passed by failing for another reason; it is for our
+// engine only, crypto/tls is judged with -loose. What fails among the tests must be
+// listed in expected.txt with the choice that explains it.
 package main

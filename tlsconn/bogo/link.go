@@ -40,7 +40,7 @@ func (s *setup) connect(address string, shimID uint64) error {
 	wake := make(waker, 1)
 	server, err := s.engine.new(s.config)
 	if err != nil { // what the runner wants cannot be configured
-		return unimplemented(err.Error())
+		return unimplemented("a configuration that the engine refuses: " + err.Error())
 	}
 	defer server.Close()
 	conn := server.NewConn(wake)
