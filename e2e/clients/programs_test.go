@@ -54,6 +54,9 @@ func openSSLArgs(v *visit) []string {
 	if v.retry {
 		args = append(args, "-groups", "X448:P-256")
 	}
+	if v.sha384 {
+		args = append(args, "-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384", "-ciphersuites", "TLS_AES_256_GCM_SHA384")
+	}
 	if v.cert != nil {
 		args = append(args, "-cert", v.cert.CertFile, "-key", v.cert.KeyFile)
 	}
@@ -96,6 +99,9 @@ func gnuTLSArgs(v *visit) []string {
 	priority := "NORMAL:-VERS-ALL:+VERS-TLS" + pick(v, "1.2", "1.3")
 	if v.offer == byID {
 		priority += ":%NO_TICKETS"
+	}
+	if v.noEMS {
+		priority += ":%NO_SESSION_HASH"
 	}
 	if v.retry {
 		priority += ":-GROUP-ALL:+GROUP-X448:+GROUP-SECP256R1"
@@ -191,7 +197,7 @@ func visitBotan(t *testing.T, v *visit) (said []bool) {
 var oneBrowser sync.Mutex
 
 func visitChromium(t *testing.T, v *visit) []bool {
-	nettest.Need(t, "chromium")
+	nettest.Need(t, "chromium") // the package with the shell alone is smaller, but does not know ssl-version-max
 	oneBrowser.Lock()
 	defer oneBrowser.Unlock()
 	key := sha256.Sum256(v.fleet.cert.TLS.Leaf.RawSubjectPublicKeyInfo)

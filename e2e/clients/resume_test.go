@@ -17,6 +17,8 @@ type mode struct {
 	retry   bool // the first key share is for a group we do not speak: HelloRetryRequest
 	cert    bool // with a client certificate
 	rsa     bool // the server's certificate is an RSA one
+	sha384  bool // with a cipher suite of the longer hash
+	noEMS   bool // by a client that does not know the extended master secret
 }
 
 var (
@@ -30,6 +32,10 @@ var (
 	pskCert13  = mode{name: "1.3, certificate", version: tls.VersionTLS13, offer: byPSK, cert: true}
 	early13    = mode{name: "1.3 early data", version: tls.VersionTLS13, offer: withEarly}
 	pskRSA13   = mode{name: "1.3, RSA", version: tls.VersionTLS13, offer: byPSK, rsa: true}
+	idLong12   = mode{name: "1.2 id, SHA-384", version: tls.VersionTLS12, offer: byID, sha384: true}
+	pskLong13  = mode{name: "1.3, SHA-384", version: tls.VersionTLS13, offer: byPSK, sha384: true}
+	idOld12    = mode{name: "1.2 id, no EMS", version: tls.VersionTLS12, offer: byID, noEMS: true}
+	tickOld12  = mode{name: "1.2 ticket, no EMS", version: tls.VersionTLS12, offer: byTicket, noEMS: true}
 )
 
 // A visit is what a client is to do: make some connections one after the other,
@@ -92,6 +98,8 @@ var rows = []row{
 	{openSSL, pskCert13, resumes, resumes},
 	{openSSL, idRSA12, resumes, full},
 	{openSSL, pskRSA13, resumes, resumes},
+	{openSSL, idLong12, resumes, full},
+	{openSSL, pskLong13, resumes, resumes},
 
 	// libcurl sets SSL_OP_NO_TICKET.
 	{curl, id12, resumes, full},
@@ -108,8 +116,10 @@ var rows = []row{
 
 	{gnuTLS, id12, resumes, full},
 	{gnuTLS, idCert12, resumes, full},
+	{gnuTLS, idOld12, resumes, full},
 	{gnuTLS, tick12, resumes, resumes},
 	{gnuTLS, tickCert12, resumes, resumes},
+	{gnuTLS, tickOld12, resumes, resumes},
 	// crypto/tls sends tickets before it has read the client's Finished, unless it
 	// asks for a certificate, and only then is the session saved. gnutls-cli leaves
 	// as soon as it has one, and may be at the other node before.
