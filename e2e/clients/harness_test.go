@@ -73,6 +73,14 @@ func startFleet(t *testing.T, engine string) *fleet {
 		return "--sslrouter2=addr=" + addr + ",cert=" + cert.CertFile + ",key=" + cert.KeyFile
 	}
 	rsa := pki.Server(testpki.RSA, "localhost", "127.0.0.1")
+	secret := filepath.Join(t.TempDir(), "secret")
+	text, err := exec.Command(program(t), "secret").Output()
+	if err == nil {
+		err = os.WriteFile(secret, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	backend := nettest.Serve(t, answer)
 	openPort, mutualPort, rsaPort, udpPort := nettest.FreePort(t), nettest.FreePort(t), nettest.FreePort(t), nettest.FreePort(t)
 	at := func(i, port int) string { return fmt.Sprintf("127.0.0.%d:%d", i+1, port) }
@@ -84,7 +92,7 @@ func startFleet(t *testing.T, engine string) *fleet {
 		args := []string{
 			listener(n.open, f.cert), listener(n.mutual, f.cert) + ",clientca=!" + pki.CAFile, listener(n.rsa, rsa),
 			"--sslrouter-to=" + backend.Addr, "--sslrouter-session-context=clients",
-			"--cache-udp-server=" + at(i, udpPort), "--cache-udp-node=" + at(1-i, udpPort),
+			"--cache-udp-server=" + at(i, udpPort), "--cache-udp-node=" + at(1-i, udpPort), "--cluster-secret-file=" + secret,
 			"--cache-lookup-timeout=2s", // what is found is asked, not how fast
 			"--http-processes=1", "--access-log=" + n.log, "--stats=" + n.stats, "--drain-timeout=1s",
 			"--tls-engine=" + engine,
