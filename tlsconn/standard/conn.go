@@ -90,21 +90,16 @@ func (c *Conn) Read(out, p []byte) (int, []byte) {
 	if c.state != tlsconn.Connected {
 		return 0, out
 	}
-	if !c.stage() {
-		c.releaseBuffers()
-		return 0, out
-	}
 	c.out = out
 	n, err := c.tls.Read(p)
 	switch {
-	case err == nil, err == errWouldBlock: //nolint:errorlint // returned as is
+	case err == nil:
+	case err == errWouldBlock: //nolint:errorlint // returned as is
+		c.in = nil // all of it is used up
 	case err == io.EOF: //nolint:errorlint // close_notify: wire.Read never returns EOF once connected
 		c.state, c.in = tlsconn.PeerClosed, nil
 	default:
 		c.fail(err)
-	}
-	if err != nil {
-		c.releaseBuffers()
 	}
 	return n, c.takeOut()
 }
@@ -156,7 +151,6 @@ func (c *Conn) Abort() {
 	}
 	if c.err == nil {
 		c.err, c.state, c.in = aborted, tlsconn.Failed, nil
-		c.releaseBuffers()
 	}
 }
 
@@ -179,7 +173,6 @@ func (c *Conn) fail(err error) {
 		c.err = newError(err)
 	}
 	c.state, c.in = tlsconn.Failed, nil
-	c.releaseBuffers()
 }
 
 var (

@@ -38,8 +38,12 @@ var texts = []struct {
 	{"record overflow", tlsconn.ReasonOversized},
 	{"no renegotiation", tlsconn.ReasonRenegotiation},
 	{"clientHelloMsg when waiting for *tls.helloRequestMsg", tlsconn.ReasonRenegotiation},
+	{"inappropriate protocol fallback", tlsconn.ReasonFallback},
+	{"client's Finished message is incorrect", tlsconn.ReasonBadFinished},
+	{"invalid client finished hash", tlsconn.ReasonBadFinished},
+	{"failed to sign", tlsconn.ReasonInternal},
 	{"unexpected", tlsconn.ReasonUnexpected},
-	{"too many", tlsconn.ReasonUnexpected},
+	{"too many", tlsconn.ReasonTooMany},
 }
 
 func classify(err error) tlsconn.Reason {

@@ -16,8 +16,7 @@ type Server struct {
 	named named // remembered, since most clients ask for the same name
 
 	idle    []*coroutine
-	spares  [][]byte // see buffers.go
-	current *Conn    // whose handshake runs now, for crypto/tls's callbacks
+	current *Conn // whose handshake runs now, for crypto/tls's callbacks
 	closed  bool
 
 	counts *tlsconn.Counts
@@ -47,12 +46,16 @@ func New(c tlsconn.Config) (tlsconn.Server, error) {
 	base := &tls.Config{
 		Time:           c.Now,
 		MinVersion:     c.MinVersion,
+		MaxVersion:     c.MaxVersion,
 		NextProtos:     c.ALPN,
 		GetCertificate: bind(c.Certificates, s).get,
 		// Behind a relay the size of a write says nothing about urgency;
 		// full records cost the fewest instructions, as in every peer.
 		DynamicRecordSizingDisabled: true,
 		SessionTicketsDisabled:      c.Sessions == nil,
+	}
+	for _, g := range c.Groups {
+		base.CurvePreferences = append(base.CurvePreferences, tls.CurveID(g))
 	}
 	if c.Sessions != nil {
 		s.sealer = c.Handles.Sealer()
@@ -116,7 +119,7 @@ func (s *Server) Close() {
 	for _, co := range s.idle {
 		co.stop()
 	}
-	s.idle, s.spares = nil, nil
+	s.idle = nil
 }
 
 // names returns what follows from serverName.

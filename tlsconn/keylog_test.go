@@ -1,4 +1,4 @@
-package standard
+package tlsconn_test
 
 import (
 	"bytes"

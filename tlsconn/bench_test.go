@@ -1,10 +1,12 @@
-package standard
+package tlsconn_test
 
 import (
 	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
+	"runtime"
+	"slices"
 	"testing"
 
 	"reprise/tlsconn"
@@ -19,17 +21,14 @@ import (
 func BenchmarkHandshake(b *testing.B) {
 	for _, version := range versions {
 		for _, resumed := range []bool{false, true} {
-			for _, server := range []string{"tlsconn", "crypto/tls"} {
+			for _, server := range append(engineNames(), "crypto/tls") {
 				b.Run(fmt.Sprintf("version=%s/resumed=%t/server=%s", version.name, resumed, server), func(b *testing.B) {
 					client := clientConfig()
 					client.MaxVersion = version.id
 					// The hybrid key exchange would add as much again to both
 					// ends; X25519 is what most clients had until now.
 					client.CurvePreferences = []tls.CurveID{tls.X25519}
-					do := cryptoTLSHandshake(b)
-					if server == "tlsconn" {
-						do = connHandshake(b)
-					}
+					do := connHandshake(b, server)
 					do(client) // gets a session
 					b.ReportAllocs()
 					for b.Loop() {
@@ -46,13 +45,25 @@ func BenchmarkHandshake(b *testing.B) {
 	}
 }
 
-// connHandshake returns a function that does a handshake with a Conn.
-func connHandshake(b *testing.B) func(*tls.Config) (resumed bool) {
+func engineNames() (names []string) {
+	for _, e := range engines {
+		names = append(names, e.name)
+	}
+	return names
+}
+
+// connHandshake returns a function that does a handshake with an engine's Conn.
+func connHandshake(b *testing.B, name string) func(*tls.Config) (resumed bool) {
+	at := slices.IndexFunc(engines, func(e engine) bool { return e.name == name })
+	if at < 0 {
+		return cryptoTLSHandshake(b)
+	}
+	e := engines[at]
 	clock := newClock()
 	sessions := newStore(clock)
-	s := testServer(b, func(c *tlsconn.Config) { c.Sessions = forgetful{sessions}; c.Now = clock.Now })
+	s := e.server(b, func(c *tlsconn.Config) { c.Sessions = forgetful{sessions}; c.Now = clock.Now })
 	return func(config *tls.Config) bool {
-		l := &link{conn: s.NewConn(nil).(*Conn), cut: whole}
+		l := &link{conn: s.NewConn(nil), cut: whole}
 		p := &pair{t: b, client: tls.Client(l, config), conn: l.conn, link: l}
 		p.doHandshake()
 		return p.conn.Info().Resumed()
@@ -114,11 +125,13 @@ func BenchmarkRead(b *testing.B) {
 			name := fmt.Sprintf("version=%s/size=%d/server=", version.name, size)
 			config := clientConfig()
 			config.MaxVersion = version.id
-			b.Run(name+"tlsconn", func(b *testing.B) {
-				p := newPair(b, testServer(b), config).doHandshake()
-				read := recordReader(p.conn, make([]byte, 16<<10))
-				measureRead(b, size, batch, p.client, &p.link.toServer, read)
-			})
+			for _, e := range engines {
+				b.Run(name+e.name, func(b *testing.B) {
+					p := newPair(b, e.server(b), config).doHandshake()
+					read := recordReader(p.conn, make([]byte, 16<<10))
+					measureRead(b, size, batch, p.client, &p.link.toServer, read)
+				})
+			}
 			b.Run(name+"crypto/tls", func(b *testing.B) {
 				client, server, script := scriptedTLS(b, config)
 				buf := make([]byte, 16<<10)
@@ -134,7 +147,7 @@ func BenchmarkRead(b *testing.B) {
 }
 
 // recordReader feeds c one record and reads it, as a loop would.
-func recordReader(c *Conn, buf []byte) func(record []byte) {
+func recordReader(c tlsconn.Conn, buf []byte) func(record []byte) {
 	return func(record []byte) {
 		c.Feed(nil, record)
 		for {
@@ -184,11 +197,13 @@ func BenchmarkWrite(b *testing.B) {
 					write()
 				}
 			}
-			b.Run(name+"tlsconn", func(b *testing.B) {
-				p := newPair(b, testServer(b), config).doHandshake()
-				out := make([]byte, 0, 32<<10)
-				measure(b, func() { out = p.conn.Write(out[:0], plaintext) })
-			})
+			for _, e := range engines {
+				b.Run(name+e.name, func(b *testing.B) {
+					p := newPair(b, e.server(b), config).doHandshake()
+					out := make([]byte, 0, 32<<10)
+					measure(b, func() { out = p.conn.Write(out[:0], plaintext) })
+				})
+			}
 			b.Run(name+"crypto/tls", func(b *testing.B) {
 				_, server, script := scriptedTLS(b, config)
 				measure(b, func() {
@@ -227,17 +242,66 @@ func scriptedTLS(b *testing.B, clientConfig *tls.Config) (client, server *tls.Co
 // BenchmarkRequest is a small request and response on a connection kept alive.
 func BenchmarkRequest(b *testing.B) {
 	for _, version := range versions {
-		config := clientConfig()
-		config.MaxVersion = version.id
-		b.Run("version="+version.name, func(b *testing.B) {
-			p := newPair(b, testServer(b), config).doHandshake()
-			request, response := bytes.Repeat([]byte("q"), 100), bytes.Repeat([]byte("a"), 200)
-			buf, out := make([]byte, 16<<10), make([]byte, 0, 16<<10)
-			read := recordReader(p.conn, buf)
-			measureRead(b, len(request), 64, p.client, &p.link.toServer, func(record []byte) {
-				read(record)
-				out = p.conn.Write(out[:0], response)
+		for _, e := range engines {
+			config := clientConfig()
+			config.MaxVersion = version.id
+			b.Run("version="+version.name+"/server="+e.name, func(b *testing.B) {
+				p := newPair(b, e.server(b), config).doHandshake()
+				request, response := bytes.Repeat([]byte("q"), 100), bytes.Repeat([]byte("a"), 200)
+				buf, out := make([]byte, 16<<10), make([]byte, 0, 16<<10)
+				read := recordReader(p.conn, buf)
+				measureRead(b, len(request), 64, p.client, &p.link.toServer, func(record []byte) {
+					read(record)
+					out = p.conn.Write(out[:0], response)
+				})
 			})
-		})
+		}
 	}
+}
+
+// BenchmarkIdleMemory reports what a connection costs on the heap.
+func BenchmarkIdleMemory(b *testing.B) {
+	for _, version := range versions {
+		for _, after := range []string{"handshake", "record"} {
+			for _, e := range engines {
+				b.Run("version="+version.name+"/after="+after+"/server="+e.name, func(b *testing.B) {
+					client := clientConfig()
+					client.MaxVersion, client.ClientSessionCache = version.id, nil
+					measureIdle(b, e.server(b), client, after == "record")
+				})
+			}
+		}
+	}
+}
+
+func measureIdle(b *testing.B, s tlsconn.Server, client *tls.Config, record bool) {
+	const conns = 5000
+	var total float64
+	for b.Loop() {
+		keep := make([]tlsconn.Conn, 0, conns)
+		before := liveHeap()
+		for range conns {
+			// A pair that leaves nothing behind but its Conn.
+			l := &link{conn: s.NewConn(nil), cut: whole}
+			p := (&pair{t: b, client: tls.Client(l, client), conn: l.conn, link: l}).doHandshake()
+			if record {
+				p.exchange(make([]byte, 16<<10), []byte("ok"))
+			}
+			keep = append(keep, p.conn)
+		}
+		total += float64(liveHeap()-before) / conns
+		for _, c := range keep {
+			c.Abort()
+		}
+	}
+	b.ReportMetric(total/float64(b.N), "B/conn")
+	b.ReportMetric(0, "ns/op")
+}
+
+func liveHeap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -1,4 +1,4 @@
-package standard_test
+package tlsconn_test
 
 import (
 	"crypto/tls"

@@ -1,4 +1,4 @@
-package standard
+package tlsconn_test
 
 import (
 	"io"
@@ -19,30 +19,34 @@ import (
 // A KeyUpdate that asks for one in return (RFC 8446, Section 4.6.3), however it
 // is cut.
 func TestKeyUpdate(t *testing.T) {
-	for name, cut := range cuts() {
-		t.Run(name, func(t *testing.T) {
-			client := startOpenSSL(t, cut, "-tls1_3")
-			client.say("before\n")
-			client.expect("BEFORE")
-			for range 3 {
-				client.say("K\n")
-				client.expect("KEYUPDATE")
-				client.say("after\n")
-				client.expect("AFTER")
-			}
-			client.finish(tlsconn.PeerClosed, tlsconn.ReasonOther)
-		})
-	}
+	onEach(t, func(t *testing.T, e engine) {
+		for name, cut := range cuts() {
+			t.Run(name, func(t *testing.T) {
+				client := e.startOpenSSL(t, cut, "-tls1_3")
+				client.say("before\n")
+				client.expect("BEFORE")
+				for range 3 {
+					client.say("K\n")
+					client.expect("KEYUPDATE")
+					client.say("after\n")
+					client.expect("AFTER")
+				}
+				client.finish(tlsconn.PeerClosed, tlsconn.ReasonOther)
+			})
+		}
+	})
 }
 
 // A client that renegotiates gets no second handshake.
 func TestRenegotiationByOpenSSL(t *testing.T) {
-	client := startOpenSSL(t, whole, "-tls1_2")
-	client.say("before\n")
-	client.expect("BEFORE")
-	client.say("R\n")
-	client.expect("RENEGOTIATING")
-	client.finish(tlsconn.Failed, tlsconn.ReasonRenegotiation)
+	onEach(t, func(t *testing.T, e engine) {
+		client := e.startOpenSSL(t, whole, "-tls1_2")
+		client.say("before\n")
+		client.expect("BEFORE")
+		client.say("R\n")
+		client.expect("RENEGOTIATING")
+		client.finish(tlsconn.Failed, tlsconn.ReasonRenegotiation)
+	})
 }
 
 // An opensslClient talks to a Conn that answers in capitals.
@@ -51,10 +55,10 @@ type opensslClient struct {
 	stdin io.WriteCloser
 	out   chan string // pieces of its output
 	seen  string
-	done  chan *Conn // the Conn at its end
+	done  chan tlsconn.Conn // the Conn at its end
 }
 
-func startOpenSSL(t *testing.T, cut func(int) int, args ...string) *opensslClient {
+func (e engine) startOpenSSL(t *testing.T, cut func(int) int, args ...string) *opensslClient {
 	t.Helper()
 	nettest.Need(t, "openssl")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -62,8 +66,8 @@ func startOpenSSL(t *testing.T, cut func(int) int, args ...string) *opensslClien
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	c := &opensslClient{t: t, out: make(chan string, 1000), done: make(chan *Conn, 1)}
-	s := testServer(t)
+	c := &opensslClient{t: t, out: make(chan string, 1000), done: make(chan tlsconn.Conn, 1)}
+	s := e.server(t)
 	go func() { c.done <- serveCapitals(listener, s, cut) }()
 
 	cmd := exec.Command("openssl", append([]string{"s_client", "-connect", listener.Addr().String()}, args...)...)
@@ -90,8 +94,8 @@ func startOpenSSL(t *testing.T, cut func(int) int, args ...string) *opensslClien
 	return c
 }
 
-func serveCapitals(listener net.Listener, s *Server, cut func(int) int) *Conn {
-	conn := s.NewConn(nil).(*Conn)
+func serveCapitals(listener net.Listener, s tlsconn.Server, cut func(int) int) tlsconn.Conn {
+	conn := s.NewConn(nil)
 	socket, err := listener.Accept()
 	if err != nil {
 		return conn

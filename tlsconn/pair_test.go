@@ -1,4 +1,4 @@
-package standard
+package tlsconn_test
 
 import (
 	"bytes"
@@ -21,16 +21,16 @@ import (
 type pair struct {
 	t      testing.TB
 	client *tls.Conn
-	conn   *Conn
+	conn   tlsconn.Conn
 	link   *link
 }
 
 // newPair connects a client to server. A nil client configuration is a client
 // that trusts anybody.
-func newPair(t testing.TB, server *Server, client *tls.Config) *pair {
+func newPair(t testing.TB, server tlsconn.Server, client *tls.Config) *pair {
 	t.Helper()
 	wake := make(waker, 1)
-	l := &link{conn: server.NewConn(wake).(*Conn), wake: wake, cut: whole}
+	l := &link{conn: server.NewConn(wake), wake: wake, cut: whole}
 	if client == nil {
 		client = clientConfig()
 	}
@@ -79,7 +79,7 @@ func (p *pair) send(b []byte) {
 // A link carries bytes between a client, which sees it as its net.Conn, and a
 // Conn, which it drives.
 type link struct {
-	conn *Conn
+	conn tlsconn.Conn
 	wake waker
 
 	toServer, toClient []byte
@@ -128,7 +128,7 @@ func (l *link) drive() {
 
 // settle serves whatever the server waits for other than input.
 func (l *link) settle() {
-	for l.note(); l.conn.State() == tlsconn.AwaitSession || l.conn.State() == tlsconn.AwaitSignature; l.note() {
+	for l.note(); l.conn.State().Parked(); l.note() {
 		if l.parked != nil {
 			before := l.conn.State()
 			l.parked(before)
@@ -193,6 +193,12 @@ func (l *link) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// noAddr is the address of either end.
+type noAddr struct{}
+
+func (noAddr) Network() string { return "memory" }
+func (noAddr) String() string  { return "memory" }
+
 func (l *link) Close() error                     { l.eof = true; return nil }
 func (l *link) LocalAddr() net.Addr              { return noAddr{} }
 func (l *link) RemoteAddr() net.Addr             { return noAddr{} }
@@ -226,31 +232,47 @@ func (f *firstSession) Put(_ string, session *tls.ClientSessionState) {
 }
 
 // testServer makes a server for tests, changed by edit, and closes it at the end.
-func testServer(t testing.TB, edit ...func(*tlsconn.Config)) *Server {
+func (e engine) server(t testing.TB, edit ...func(*tlsconn.Config)) tlsconn.Server {
 	t.Helper()
 	c := testConfig(t)
-	for _, e := range edit {
-		e(&c)
+	for _, change := range edit {
+		change(&c)
 	}
-	s, err := New(c)
+	s, err := e.new(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	return s.(*Server)
+	return s
+}
+
+// testOwner is the node that the servers run on, testSecret its fleet's.
+var testOwner = tlsconn.NodeID{1, 2, 3, 4}
+
+const testSecret = "secret of the test cluster"
+
+// openHandle reads a handle of the fleet.
+func openHandle(t testing.TB, wire []byte) tlsconn.Handle {
+	t.Helper()
+	h, ok := handleKeys(t, testSecret).Sealer().Open(wire)
+	if !ok {
+		t.Fatalf("% x is no handle of ours", wire)
+	}
+	return h
 }
 
 // testConfig has one ECDSA certificate, an empty store, a clock that stands
-// still and a session time-out of five minutes.
+// still, a session time-out of five minutes, and one ticket for each client.
 func testConfig(t testing.TB) tlsconn.Config {
 	t.Helper()
 	clock := newClock()
 	return tlsconn.Config{
 		Certificates: certificates(t, testpki.ECDSA),
 		Sessions:     newStore(clock),
-		Handles:      handleKeys(t, "secret of the test cluster"),
-		Owner:        tlsconn.NodeID{1, 2, 3, 4},
+		Handles:      handleKeys(t, testSecret),
+		Owner:        testOwner,
 		Lifetime:     5 * time.Minute,
+		Tickets:      1,
 		Now:          clock.Now,
 	}
 }

@@ -1,4 +1,4 @@
-package standard
+package tlsconn_test
 
 import (
 	"slices"
@@ -15,12 +15,13 @@ type store struct {
 	spent    map[tlsconn.Key]bool
 	ask      func(*tlsconn.Lookup) bool // nil: nobody to ask
 
+	holds                                uint64 // made so far
 	finds, asks, saves, releases, spends int
 }
 
 type stored struct {
 	session tlsconn.Session
-	held    bool
+	hold    uint64 // the reservation, 0 if there is none
 }
 
 func newStore(c *clock) *store {
@@ -37,14 +38,16 @@ func (s *store) Find(dst []byte, key tlsconn.Key, _ tlsconn.NodeID, hold bool) (
 		return tlsconn.Session{}, tlsconn.Unknown
 	case !s.clock.Now().Before(found.session.Expires):
 		return tlsconn.Session{}, tlsconn.Expired
-	case found.held:
+	case found.hold != 0:
 		return tlsconn.Session{}, tlsconn.Held
 	}
 	if hold {
-		found.held = true
+		s.holds++
+		found.hold = s.holds
 		s.sessions[key] = found
 	}
 	session := found.session
+	session.Hold = found.hold
 	session.State = append(dst, session.State...)
 	return session, tlsconn.Found
 }
@@ -60,17 +63,19 @@ func (s *store) Save(key tlsconn.Key, session tlsconn.Session) {
 	s.sessions[key] = stored{session: session}
 }
 
-func (s *store) Release(key tlsconn.Key, _ tlsconn.NodeID, _ uint64) {
+func (s *store) Release(key tlsconn.Key, _ tlsconn.NodeID, hold uint64) {
 	s.releases++
-	found := s.sessions[key]
-	found.held = false
-	s.sessions[key] = found
+	if found, ok := s.sessions[key]; ok && found.hold == hold {
+		found.hold = 0
+		s.sessions[key] = found
+	}
 }
 
-func (s *store) Spend(key tlsconn.Key, _ tlsconn.NodeID, _ uint64, _ time.Duration) bool {
+func (s *store) Spend(key tlsconn.Key, _ tlsconn.NodeID, hold uint64, _ time.Duration) bool {
 	s.spends++
+	lost := s.sessions[key].hold != hold || s.spent[key]
 	delete(s.sessions, key)
-	if s.spent[key] {
+	if lost {
 		return false
 	}
 	s.spent[key] = true
@@ -90,7 +95,7 @@ func (s *store) only() (tlsconn.Key, stored) {
 // heldLen returns how many sessions are reserved.
 func (s *store) heldLen() (n int) {
 	for _, found := range s.sessions {
-		if found.held {
+		if found.hold != 0 {
 			n++
 		}
 	}
