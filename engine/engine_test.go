@@ -16,7 +16,6 @@ import (
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 	"reprise/tlsconn"
-	"reprise/tlsconn/standard"
 )
 
 // testOptions are small, so that limits and watermarks are met.
@@ -62,7 +61,7 @@ func startListener(t *testing.T, o Options, ln Listener, secure bool) (*Engine, 
 			t.Fatal(err)
 		}
 		ln.TLS = func(now func() time.Time) (tlsconn.Server, error) {
-			return standard.New(tlsconn.Config{Certificates: certs, Now: now})
+			return tlsconn.New(tlsconn.Config{Certificates: certs, Now: now})
 		}
 	}
 	e, err := New(o, []Listener{ln})

@@ -12,7 +12,6 @@ import (
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 	"reprise/tlsconn"
-	"reprise/tlsconn/standard"
 )
 
 // Who does not read a request is to blame for the time it takes.
@@ -42,7 +41,7 @@ func TestPlainConnectionEvictsNoHandshake(t *testing.T) {
 	plain := Listener{Network: "tcp", Address: "127.0.0.1:0", Backends: newPool(t, backend.TCP, echo.Addr), ConnectTimeout: time.Second, IdleTimeout: time.Minute}
 	secure := plain
 	secure.TLS = func(now func() time.Time) (tlsconn.Server, error) {
-		return standard.New(tlsconn.Config{Certificates: certs, Now: now})
+		return tlsconn.New(tlsconn.Config{Certificates: certs, Now: now})
 	}
 	e, err := New(o, []Listener{plain, secure})
 	if err != nil {

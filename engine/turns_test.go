@@ -13,7 +13,6 @@ import (
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 	"reprise/tlsconn"
-	"reprise/tlsconn/standard"
 )
 
 // Of the handshakes that one round of epoll brings, most wait for the next rounds, so
@@ -28,7 +27,7 @@ func TestHandshakesTakeTurns(t *testing.T) {
 	e, err := New(o, []Listener{{
 		Network: "tcp", Address: "127.0.0.1:0", Backends: newPool(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr),
 		TLS: func(now func() time.Time) (tlsconn.Server, error) {
-			return standard.New(tlsconn.Config{Certificates: certs, Now: now})
+			return tlsconn.New(tlsconn.Config{Certificates: certs, Now: now})
 		},
 	}})
 	if err != nil {
