@@ -196,7 +196,8 @@ func (c *Cache) Release(key []byte, id uint64) {
 
 // Spend is the commit of a Hold: it deletes the entry and leaves a tombstone until expires, but only if no other hold has
 // come between, which it reports by Hit. Of all that ever held an entry one gets a Hit, and gets it each time it asks. What
-// others get says why: Held, Spent, Expired or Unknown; they change nothing.
+// others get says why: Held, Spent or Expired; they change nothing. Unknown means that the entry has gone, by eviction
+// for one, and that the tombstone is this hold's all the same: nobody else can have spent the entry, or will.
 func (c *Cache) Spend(key []byte, id uint64, now, expires int64) Outcome {
 	hash, s := c.stripe(key)
 	s.mu.Lock()
@@ -209,6 +210,9 @@ func (c *Cache) Spend(key []byte, id uint64, now, expires int64) Outcome {
 				return Hit
 			}
 			return Spent
+		}
+		if id != 0 && expires > now && len(key) <= c.opts.KeyLen {
+			s.bury(hash, key, now, expires, id)
 		}
 		return Unknown
 	case r.expires() <= now:

@@ -132,6 +132,12 @@ func (m *model) spend(key []byte, id uint64, now, expires int64) Outcome {
 		}
 		return Spent
 	case i < 0:
+		if id != 0 {
+			m.delete(key, now, expires)
+			if j := at(m.spent, key); j >= 0 && m.spent[j].expires > now {
+				m.spent[j].hold.ID = id
+			}
+		}
 		return Unknown
 	case m.entries[i].expires <= now:
 		return Expired

@@ -26,7 +26,7 @@ func TestSpend(t *testing.T) {
 		{"spent by another", func(c *Cache) { hold(c, 4, 2); c.Spend(key, 2, 4, 20) }, Spent, Spent},
 		{"spent by the same, then deleted", func(c *Cache) { hold(c, 4, 1); c.Spend(key, 1, 4, 20); c.Delete(key, 4, 20) }, Hit, Spent},
 		{"deleted", func(c *Cache) { hold(c, 4, 1); c.Delete(key, 4, 20) }, Spent, Spent},
-		{"forgotten", func(c *Cache) { hold(c, 4, 1); c.Clear() }, Unknown, Unknown},
+		{"evicted", func(c *Cache) { hold(c, 4, 1); c.Clear() }, Unknown, Spent},
 		{"put again while held", func(c *Cache) { hold(c, 4, 1); c.Put(key, nil, Entry{Expires: 99}, 4) }, Hit, Spent},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
