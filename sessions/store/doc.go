@@ -25,20 +25,21 @@
 // session a client on the wire has. Values are:
 //
 //	offset  length  field
-//	     0       1  version, 1
+//	     0       1  version, 2
 //	     1       1  id of the cluster secret
 //	     2      12  nonce, random
-//	    14       n  encrypted: lifetime when written in ms 4, time of writing in
-//	                Unix ms by the writer's clock 8, then the session
+//	    14       n  encrypted: age when written in ms 4, what was left to live in
+//	                ms 4, time of writing in Unix ms by the writer's clock 8, then
+//	                the session
 //	  14+n      16  tag
 //
 // All integers are big endian. Sealed with AES-256-GCM; the additional data is
 // bytes 0 and 1 and the session's key. The encryption key is
-// HKDF-SHA-256(cluster secret, info "reprise store v1" and the session's key): one
+// HKDF-SHA-256(cluster secret, info "reprise store v2" and the session's key): one
 // for each session, so that random nonces never get near the 2^32 values that NIST
 // SP 800-38D allows under one key, however long the secret lives. The HMAC key is
-// HKDF-SHA-256(cluster secret, info "reprise store v1 name"), the id the first
-// byte of it with "reprise store v1 id". All live secrets are tried on a look-up;
+// HKDF-SHA-256(cluster secret, info "reprise store v2 name"), the id the first
+// byte of it with "reprise store v2 id". All live secrets are tried on a look-up;
 // the first one writes.
 //
 // A Redis user needs no more rights than GET, PTTL, SET and DEL for names with the
@@ -46,21 +47,33 @@
 //
 // # How old a session is
 //
-// Redis tells how long a value still lives, by its own clock, so the clocks of
-// nodes do not matter. memcached does not tell: what is left is then the
-// lifetime when it was written, less what has passed since by the clocks of its
-// writer and its reader. A reader whose clock is ahead misses sessions too early,
-// one whose clock is behind believes them that much younger, but never younger
-// than new, and memcached's own expiry still ends them in time.
+// What has passed since a value was written is the more of what two clocks say:
+// those of its writer and its reader, and, as Redis tells how long a value still
+// lives, the server's. So a server that was restored from a backup, or lies, cannot
+// make a session younger than the nodes' clocks allow, and a reader whose clock is
+// behind does not make it younger than the server's clock allows. A reader whose
+// clock is ahead misses sessions too early. memcached tells nothing: a reader whose
+// clock is behind believes sessions that much younger, but never younger than when
+// they were written, and memcached's own expiry still ends them in time.
 //
-// A server that lies can keep a value and show it for as long as the secret lives.
-// crypto/tls refuses sessions older than seven days even then.
+// # Rules to forget
+//
+// Beside the sessions lies one more value, sealed and named for the purpose "rules"
+// where a session has its key: what the nodes were told to forget. Every node reads
+// it before the breaker closes and once a second after that, and writes it when it
+// lacks something: the union, so that of two who write at once neither is lost for
+// longer than a second. A store whose rules could not be read for ten seconds is
+// not asked for sessions. For rules the less of what the two clocks say counts: a
+// rule that looked older than it is would forget less.
 //
 // # What it does not do
 //
 // Reading and deleting are two steps. A single-use session that two nodes without
 // any other connection look up at the same time is given to both, and one whose
 // deletion is lost to an outage stays until it expires.
+//
+// A server that lies can show an older value again, of a session or of the rules,
+// while it lives.
 //
 // There is one breaker for all servers of a URL. While one of several is hung,
 // look-ups of its sessions take all the time they have.
