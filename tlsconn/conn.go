@@ -105,7 +105,7 @@ func (c *conn) Read(out, p []byte) (int, []byte) {
 	s := c.server
 	s.out = out
 	n := 0
-	for c.state == Connected && n == 0 {
+	for c.state == Connected && n == 0 && len(c.plain) == 0 {
 		rec, why := c.nextRecord()
 		if why != ok {
 			c.fail(why)
@@ -126,8 +126,8 @@ func (c *conn) Write(out, p []byte) []byte {
 		return out
 	}
 	s := c.server
-	s.out = append(out, c.held...)
-	c.held = nil
+	s.out = out
+	c.releaseHeld()
 	for len(p) > 0 {
 		if c.wr.Exhausted() && !c.renewWriteKey() {
 			c.fail(causeKeyUsed)
@@ -146,12 +146,10 @@ func (c *conn) CloseNotify(out []byte) []byte {
 	if c.state != Connected && c.state != PeerClosed || c.closeSent {
 		return out
 	}
-	s := c.server
-	s.out = append(out, c.held...)
-	c.held = nil
-	c.closeSent = true
+	c.server.out = out
 	c.sendAlert(alertWarning, alertCloseNotify)
-	return s.takeOut()
+	c.closeSent = true
+	return c.server.takeOut()
 }
 
 // EOF implements Conn.
@@ -246,6 +244,10 @@ func (c *conn) dataRecord(rec, p []byte) int {
 	t, plain, fault := c.rd.Open(&s.record, dst, header, fragment)
 	if fault != record.None {
 		c.fail(recordCauses[fault])
+		return 0
+	}
+	if len(c.message) > 0 && t != record.Handshake {
+		c.fail(causeUnexpected) // RFC 8446, Section 5.1: messages are not interleaved
 		return 0
 	}
 	switch t {
@@ -359,12 +361,20 @@ func (c *conn) failWith(err *Error, alert uint8) {
 
 func (c *conn) sendAlert(level, description uint8) {
 	s := c.server
+	c.releaseHeld()
 	s.alert = [2]byte{level, description}
 	version := uint16(tls.VersionTLS12)
 	if c.info.Version == 0 {
 		version = tls.VersionTLS10 // as an answer to a first record
 	}
 	s.out = c.wr.Seal(&s.record, s.out, record.Alert, version, s.alert[:])
+}
+
+// releaseHeld sends the tickets that wait for data. They are sealed already, so
+// nothing may be sealed and sent before them.
+func (c *conn) releaseHeld() {
+	c.server.out = append(c.server.out, c.held...)
+	c.held = nil
 }
 
 // drop lets go of everything: keys, reservations, work under way.

@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	version12 = tls.VersionTLS12
-	version13 = tls.VersionTLS13
+	versionSSL3 = 0x0300
+	version12   = tls.VersionTLS12
+	version13   = tls.VersionTLS13
 )
 
 // A handshake is what a connection needs until it is Connected. Slices in it are
@@ -140,7 +141,7 @@ func (c *conn) handshakeRecord(header, fragment []byte) {
 		switch {
 		case len(fragment) != 1 || fragment[0] != 1:
 			c.fail(causeRecordType)
-		case hs.ccsLen >= maxUseless:
+		case hs.ccsLen >= maxUseless: // each costs work and means nothing
 			c.fail(causeUselessRecords)
 		case len(hs.message) > 0:
 			c.fail(causeUnexpected)
@@ -166,6 +167,10 @@ func (c *conn) handshakeRecord(header, fragment []byte) {
 	}
 	if c.rd.Protected() {
 		hs.skip = 0
+	}
+	if len(hs.message) > 0 && t != record.Handshake && t != record.Alert {
+		c.fail(causeUnexpected) // RFC 8446, Section 5.1: messages are not interleaved
+		return
 	}
 	switch t {
 	case record.Handshake:
@@ -207,9 +212,10 @@ func (c *conn) handshakeMessages(p []byte) {
 		c.fail(causeEmptyRecord)
 		return
 	}
-	if len(hs.message) > 0 {
-		p = append(hs.message, p...)
-		hs.message = nil
+	gathered := len(hs.message) > 0
+	if gathered {
+		hs.message = append(hs.message, p...) // grows by doubling: linear in what was sent
+		p = hs.message
 	}
 	for len(p) >= messageHeaderLen && c.state == ExpectHandshakeBytes {
 		n := messageLen(p)
@@ -226,12 +232,16 @@ func (c *conn) handshakeMessages(p []byte) {
 		}
 		p = p[n:]
 	}
-	if len(p) > 0 && c.state == ExpectHandshakeBytes {
-		// The first bytes tell already whether it can become anything.
-		if t := p[0]; t >= msgTypes || table[c.expect][t] == nil {
-			c.fail(causeUnexpected)
-			return
-		}
+	switch {
+	case c.state != ExpectHandshakeBytes:
+		// Over, or parked for a message behind which nothing may stand.
+	case len(p) == 0:
+		hs.message = nil
+	case p[0] >= msgTypes || table[c.expect][p[0]] == nil:
+		c.fail(causeUnexpected) // whatever it becomes
+	case gathered:
+		hs.message = hs.message[:copy(hs.message, p)]
+	default:
 		hs.message = append([]byte(nil), p...)
 	}
 }
@@ -294,8 +304,15 @@ func (c *conn) endHandshake() {
 	s, hs := c.server, c.hs
 	c.hs = nil
 	c.releaseAttempt(hs)
-	if hs.lookup != nil {
-		hs.lookup.GiveUp()
+	if l := hs.lookup; l != nil {
+		// The answer may have come while nobody looked: what it reserved is let go.
+		l.GiveUp()
+		if session, verdict, _ := l.Result(); verdict == Found {
+			if session.Hold != 0 {
+				s.config.Sessions.Release(l.Key, l.Owner, session.Hold)
+			}
+			clear(session.State)
+		}
 	}
 	if hs.job != nil {
 		hs.job.cancelled.Store(true)

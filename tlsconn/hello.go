@@ -36,6 +36,9 @@ func onClientHello(c *conn, msg []byte, last bool) cause {
 
 // chooseVersion returns the highest version in common.
 func (s *server) chooseVersion(ch *wire.ClientHello) (uint16, cause) {
+	if ch.Version <= versionSSL3 {
+		return 0, causeNoVersion // RFC 8446, Appendix D.5
+	}
 	newest := s.config.MaxVersion
 	for _, v := range [...]uint16{version13, version12} {
 		if v > newest || v < s.config.MinVersion || !ch.Offers(v) {

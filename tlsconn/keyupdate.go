@@ -70,8 +70,7 @@ func (c *conn) renewWriteKey() bool {
 		return false
 	}
 	s, suite := c.server, c.suite()
-	s.out = append(s.out, c.held...)
-	c.held = nil
+	c.releaseHeld()
 	s.small = wire.AppendKeyUpdate(s.small[:0], false)
 	s.out = c.wr.Seal(&s.record, s.out, record.Handshake, tls.VersionTLS12, s.small)
 	s.kdf.NextTraffic(suite.Hash, c.keyUpdates.wrSecret[:suite.Hash.Len()])

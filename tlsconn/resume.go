@@ -144,6 +144,13 @@ func (c *conn) settle() cause {
 	return ok
 }
 
+// decline says that the session found does not fit the handshake. A reservation
+// ends at once: whoever has seen a handle could keep others from it.
+func (c *conn) decline() {
+	c.releaseHold(&c.hs.attempt)
+	c.hs.attempt.outcome = MissDeclined
+}
+
 // releaseAttempt lets go of the session found last.
 func (c *conn) releaseAttempt(hs *handshake) {
 	c.releaseHold(&hs.attempt)

@@ -61,7 +61,7 @@ func (c *conn) findSession12(ch *wire.ClientHello) (found bool, why cause) {
 	st := &hs.attempt.state
 	switch {
 	case st.version != version12, !ch.HasSuite(st.suite.ID), !st.ems && ch.EMS:
-		hs.attempt.outcome = MissDeclined // RFC 7627, Section 5.3
+		c.decline() // the last by RFC 7627, Section 5.3
 		return false, ok
 	case st.ems && !ch.EMS:
 		return false, causeMixedEMS
@@ -71,7 +71,8 @@ func (c *conn) findSession12(ch *wire.ClientHello) (found bool, why cause) {
 }
 
 // resume12 sends the server's side of an abbreviated handshake (RFC 5246, Section
-// 7.3). The client keeps its handle, unless that is good for once only.
+// 7.3). The client is given its handle again with what is left of its life, or a new
+// one if that is good for once only.
 func (c *conn) resume12(ch *wire.ClientHello) cause {
 	s, hs := c.server, c.hs
 	st := &hs.attempt.state
@@ -79,16 +80,21 @@ func (c *conn) resume12(ch *wire.ClientHello) cause {
 	copy(hs.master[:], st.secret[:])
 	c.begin(st.suite)
 	c.hash(ch.Raw)
-	hs.saveSession = s.config.SingleUse && ch.HasTicket
+	hs.ticket = ch.HasTicket
+	hs.saveSession = hs.ticket && s.config.SingleUse
 	hello := wire.ServerHello{
 		Random: hs.serverRandom[:], SessionID: ch.SessionID, Suite: st.suite.ID, ALPN: c.info.ALPN, EMS: st.ems,
-		Ticket: hs.saveSession, RenegotiateInfo: ch.HasRenegotiationInfo || ch.EmptyRenegotiation,
+		Ticket: hs.ticket, RenegotiateInfo: ch.HasRenegotiationInfo || ch.EmptyRenegotiation,
 	}
 	s.flight = hello.Append12(s.flight[:0])
-	if hs.saveSession {
-		hs.sessionKey = NewKey()
+	if hs.ticket {
+		name := Handle{Owner: hs.attempt.owner, Key: hs.attempt.key}
+		if hs.saveSession {
+			hs.sessionKey = NewKey()
+			name = Handle{Owner: s.config.Owner, Key: hs.sessionKey}
+		}
 		_, left := c.newSession()
-		c.appendTicket12(left)
+		c.appendTicket12(name, left)
 	}
 	c.hashFlight(0)
 	c.flush()
@@ -288,7 +294,7 @@ func (c *conn) complete12() cause {
 	if !hs.attempt.used {
 		if hs.ticket {
 			start := len(s.flight)
-			c.appendTicket12(left)
+			c.appendTicket12(Handle{Owner: s.config.Owner, Key: hs.sessionKey}, left)
 			c.hashFlight(start)
 			c.flush()
 		}
@@ -300,9 +306,9 @@ func (c *conn) complete12() cause {
 
 // appendTicket12 appends the message with the session's handle (RFC 5077, Section
 // 3.3), whose lifetime is the truth: JSSE discards a ticket that states none.
-func (c *conn) appendTicket12(left time.Duration) {
+func (c *conn) appendTicket12(name Handle, left time.Duration) {
 	s := c.server
-	s.small = s.sealer.Append(s.small[:0], Handle{Owner: s.config.Owner, Key: c.hs.sessionKey})
+	s.small = s.sealer.Append(s.small[:0], name)
 	s.flight = wire.AppendNewSessionTicket12(s.flight, seconds(left), s.small)
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
-	"hash"
 	"time"
 
 	"reprise/tlsconn/primitive"
@@ -32,7 +31,8 @@ func (c *conn) hello13(ch *wire.ClientHello) cause {
 		return why
 	}
 	if hs.retried {
-		if suite != hs.suite || group != hs.retryGroup || share == nil || !hs.sameHello(ch) {
+		hs.skip = 0 // RFC 8446, Section 4.2.10: only up to the second hello
+		if suite != hs.suite || group != hs.retryGroup || share == nil || !hs.maySecond(ch, share) {
 			return causeSecondHello
 		}
 	} else {
@@ -129,26 +129,32 @@ func (c *conn) retry13(ch *wire.ClientHello, suite *primitive.Suite, group primi
 func helloSum(ch *wire.ClientHello) (sum [sha256.Size]byte) {
 	h := sha256.New()
 	for _, field := range [...][]byte{
-		ch.Random, ch.SessionID, ch.Suites, ch.Compressions, ch.ServerName, ch.Groups, ch.SigAlgs, ch.ALPN,
-		ch.Versions, ch.PSKModes,
+		ch.Random, ch.SessionID, ch.Suites, ch.Compressions, ch.ServerName, ch.Groups, ch.SigAlgs, ch.SigAlgsCert,
+		ch.ALPN, ch.Versions, ch.PSKModes, ch.PointFormats, ch.Ticket, ch.RenegotiationInfo,
 	} {
-		hashField(h, field)
+		var n [4]byte
+		binary.BigEndian.PutUint32(n[:], uint32(len(field)))
+		h.Write(n[:])
+		h.Write(field)
+	}
+	for _, flag := range [...]bool{ch.EMS, ch.HasTicket, ch.HasRenegotiationInfo, ch.PostHandshakeAuth, ch.HasPSKModes} {
+		if flag {
+			h.Write([]byte{1})
+		} else {
+			h.Write([]byte{0})
+		}
 	}
 	h.Sum(sum[:0])
 	return sum
 }
 
-func hashField(h hash.Hash, field []byte) {
-	var n [4]byte
-	binary.BigEndian.PutUint32(n[:], uint32(len(field)))
-	h.Write(n[:])
-	h.Write(field)
-}
-
-// sameHello reports whether ch may follow the first hello. Early data was refused
-// with that (RFC 8446, Section 4.2.10).
-func (hs *handshake) sameHello(ch *wire.ClientHello) bool {
-	return !ch.EarlyData && helloSum(ch) == hs.helloSum
+// maySecond reports whether ch may follow the first hello: with the one share asked
+// for, without early data, which was refused with that (RFC 8446, Section 4.2.10),
+// and without a cookie, for none was given.
+func (hs *handshake) maySecond(ch *wire.ClientHello, share []byte) bool {
+	const shareHeaderLen = 4
+	return len(ch.KeyShares) == shareHeaderLen+len(share) && !ch.EarlyData && !ch.HasCookie &&
+		helloSum(ch) == hs.helloSum
 }
 
 // sendCCS13 sends the record that makes middleboxes take the handshake for a
@@ -185,7 +191,7 @@ func (c *conn) findPSK(ch *wire.ClientHello, suite *primitive.Suite) (index int,
 			if st.version == version13 && (st.suite.Hash == suite.Hash || !hs.retried && ch.HasSuite(st.suite.ID)) {
 				return i, true
 			}
-			hs.attempt.outcome = MissDeclined
+			c.decline()
 		}
 		if c.state != ExpectHandshakeBytes {
 			return 0, false
