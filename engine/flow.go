@@ -2,6 +2,9 @@ package engine
 
 import (
 	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"reprise/backend"
 	"reprise/backend/proxy"
@@ -48,6 +51,7 @@ type flow struct {
 	lookup   uint64 // tick at which a session look-up is given up
 	active   uint64 // tick at which data last moved
 	began    uint64 // tick at which the phase began
+	stirred  uint64 // tick at which TLS last had work, 0 while it rests
 	deferred bool   // is in loop.again
 
 	prev, next *flow // in the loop's list of handshakes, or in its listener's of those waiting
@@ -146,7 +150,14 @@ func (f *flow) handshake() {
 		f.close(causeClientGone)
 		return
 	}
-	for f.phase == handshaking && f.client.readable && f.tls.State() == tlsconn.ExpectHandshakeBytes {
+	for f.phase == handshaking {
+		switch state := f.tls.State(); {
+		case state.Parked() && f.client.ended && f.gaveUp():
+			f.close(causeClientGone)
+			return
+		case state != tlsconn.ExpectHandshakeBytes, !f.client.readable:
+			return
+		}
 		n, err := f.client.read(l.in)
 		switch {
 		case err != nil:
@@ -158,6 +169,19 @@ func (f *flow) handshake() {
 			f.handshakeStep(f.tls.Feed(l.out[:0], l.in[:n]))
 		}
 	}
+}
+
+// gaveUp reports whether the client of a parked handshake is gone. What is being
+// done for it, such as an RSA signature, would be done for nothing, and at the cost
+// of clients that are there. epoll's word may have been about the descriptor's
+// predecessor, so the socket is asked.
+func (f *flow) gaveUp() bool {
+	if f.tls.State() == tlsconn.AwaitVerify {
+		// All that the client has to say may be here already, its request and its
+		// FIN included: then it still waits for an answer.
+		return hungUp(f.client.fd, hangup)
+	}
+	return hungUp(f.client.fd, hangup|unix.EPOLLRDHUP)
 }
 
 // handshakeStep acts on what a step of the handshake led to.
@@ -194,6 +218,7 @@ func (f *flow) opened() {
 		f.trace.handshake = l.now.Sub(f.trace.start)
 	}
 	f.phase, f.active = serving, l.tick
+	f.stir()
 	if ln.HTTP != nil {
 		f.http = f.newExchange()
 		return
@@ -241,8 +266,27 @@ func (f *flow) begin(p phase, limit duration) {
 	f.phase, f.began, f.until = p, f.loop.tick, f.loop.tick+ticks(limit)
 }
 
+// restAfter is how long a connection must have been idle to be worth less memory:
+// the next record then costs a microsecond more.
+const restAfter = uint64(time.Second / tick)
+
+// stir notes that TLS has work.
+func (f *flow) stir() {
+	if f.tls != nil {
+		f.stirred = f.loop.tick
+	}
+}
+
 // deadline is the tick at which onTimer has something to do.
 func (f *flow) deadline() uint64 {
+	if f.stirred != 0 {
+		return min(f.stirred+restAfter, f.patience())
+	}
+	return f.patience()
+}
+
+// patience is the tick at which something has taken too long.
+func (f *flow) patience() uint64 {
 	switch {
 	case f.phase == handshaking && f.tls.State() == tlsconn.AwaitSession:
 		return min(f.until, f.lookup)
@@ -274,6 +318,10 @@ func (f *flow) arm() {
 // onTimer acts on a deadline that may have come.
 func (f *flow) onTimer() {
 	l := f.loop
+	if f.stirred != 0 && f.stirred+restAfter <= l.tick {
+		f.stirred = 0
+		f.tls.Rest()
+	}
 	if f.deadline() > l.tick {
 		f.arm()
 		return

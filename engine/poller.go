@@ -32,6 +32,13 @@ func (e events) failed() bool   { return e&hangup != 0 }
 // short of the buffer then does not mean that there is nothing more to learn.
 func (e events) ended() bool { return e&(unix.EPOLLRDHUP|hangup) != 0 }
 
+// hungUp asks the kernel whether one of these has happened to fd.
+func hungUp(fd int, what events) bool {
+	fds := [1]unix.PollFd{{Fd: int32(fd), Events: int16(what)}}
+	n, err := unix.Poll(fds[:], 0)
+	return err == nil && n > 0 && events(fds[0].Revents)&what != 0
+}
+
 const hangup = unix.EPOLLERR | unix.EPOLLHUP
 
 func openPoller() (*poller, error) {

@@ -108,6 +108,7 @@ func (f *flow) pumpIn() int {
 // has to say so far. It reports whether the flow is still served.
 func (f *flow) decrypt(out []byte) bool {
 	l := f.loop
+	f.stir()
 	fill := 0
 	for {
 		var n int
@@ -253,6 +254,7 @@ func (f *flow) outputDone() {
 // closeNotify tells a TLS client that no more will come. It reports whether the
 // flow lives.
 func (f *flow) closeNotify() bool {
+	f.stir()
 	return f.tls == nil || f.send(f.tls.CloseNotify(f.loop.out[:0]))
 }
 
@@ -264,6 +266,7 @@ func (f *flow) toClient(p []byte) bool {
 	if f.tls == nil {
 		return f.send(p)
 	}
+	f.stir()
 	return f.send(f.tls.Write(f.loop.out[:0], p))
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"reprise/tlsconn"
@@ -84,7 +85,7 @@ func TestChunking(t *testing.T) {
 // laterWorkers sign when the handshake is parked, so that it always is.
 type laterWorkers struct{ work func() }
 
-func (l *laterWorkers) TrySubmit(work func()) bool { l.work = work; return true }
+func (l *laterWorkers) TrySubmit(work func(), _ *atomic.Bool) bool { l.work = work; return true }
 
 func (l *laterWorkers) handshake(p *pair) {
 	p.link.parked = func(tlsconn.State) {

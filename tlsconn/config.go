@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"reprise/tlsconn/primitive"
@@ -31,8 +32,9 @@ type Policy struct {
 // verification of clients' certificates.
 type Workers interface {
 	// TrySubmit hands work over without blocking; false means that there is
-	// no room for it.
-	TrySubmit(work func()) bool
+	// no room for it. Work need not be done any more once abandoned is set,
+	// because the client has gone.
+	TrySubmit(work func(), abandoned *atomic.Bool) bool
 }
 
 // Config is what the connections of one listener on one loop share.

@@ -315,7 +315,7 @@ func (c *conn) endHandshake() {
 		}
 	}
 	if hs.job != nil {
-		hs.job.cancelled.Store(true)
+		hs.job.abandoned.Store(true)
 	}
 	if hs.transcript != nil {
 		s.returnHash(hs.suite.Hash, hs.transcript)

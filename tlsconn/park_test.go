@@ -237,7 +237,7 @@ type workers struct {
 	hold      chan struct{} // if not nil, signing waits for it to be closed
 }
 
-func (w *workers) TrySubmit(work func()) bool {
+func (w *workers) TrySubmit(work func(), _ *atomic.Bool) bool {
 	if w.full {
 		return false
 	}

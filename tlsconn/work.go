@@ -12,7 +12,7 @@ import (
 // A job is slow work that a key worker does for a parked handshake. The results
 // are the worker's until done is set.
 type job struct {
-	cancelled atomic.Bool // by the loop: nobody waits any more
+	abandoned atomic.Bool // by the loop: the client has gone
 	done      atomic.Bool // by the worker: the results are there
 
 	signature []byte
@@ -30,13 +30,10 @@ func (c *conn) submit(state State, work func(*job)) bool {
 	}
 	j, waker := new(job), c.waker
 	if !workers.TrySubmit(func() {
-		if j.cancelled.Load() {
-			return // the client has gone: what costs us must have cost it
-		}
 		work(j)
 		j.done.Store(true)
 		waker.Wake()
-	}) {
+	}, &j.abandoned) {
 		return false
 	}
 	c.hs.job = j

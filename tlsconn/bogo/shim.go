@@ -17,6 +17,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"reprise/tlsconn"
@@ -162,7 +163,7 @@ func (s *setup) configureSuites() error {
 type workers struct{ submitted int }
 
 // TrySubmit implements tlsconn.Workers.
-func (w *workers) TrySubmit(work func()) bool {
+func (w *workers) TrySubmit(work func(), _ *atomic.Bool) bool {
 	w.submitted++
 	go work()
 	return true

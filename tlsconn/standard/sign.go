@@ -26,11 +26,12 @@ func (o *offloaded) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) 
 	c := o.server.current
 	waker := c.waker
 	var answer atomic.Pointer[signature]
+	var abandoned atomic.Bool
 	submitted := o.server.config.Workers.TrySubmit(func() {
 		b, err := o.Signer.Sign(rand, digest, opts)
 		answer.Store(&signature{b, err})
 		waker.Wake()
-	})
+	}, &abandoned)
 	if !submitted {
 		// The queue is bounded by the handshakes in flight, so this is a
 		// misconfiguration; a late answer is better than none.
@@ -39,6 +40,7 @@ func (o *offloaded) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) 
 	}
 	for answer.Load() == nil {
 		if err := c.park(tlsconn.AwaitSignature); err != nil {
+			abandoned.Store(true)
 			return nil, err
 		}
 	}
