@@ -32,13 +32,13 @@ func (s sessions) Rules(dst []replicate.Rule) []replicate.Rule   { return dst }
 func (s sessions) RulesDigest() uint64                           { return 0 }
 func (s sessions) AddRule(_ replicate.Rule, done func(int)) bool { done(0); return true }
 
-// wire is a network of two: what one sends, the other finds in its queue.
-type wire struct{ out *[][]byte }
+// network is one of two: what one sends, the other finds in its queue.
+type network struct{ out *[][]byte }
 
-func (w wire) Send(_ netip.AddrPort, datagram []byte) {
+func (w network) Send(_ netip.AddrPort, datagram []byte) {
 	*w.out = append(*w.out, append([]byte(nil), datagram...))
 }
-func (w wire) Broadcast(datagram []byte) { w.Send(netip.AddrPort{}, datagram) }
+func (w network) SendAll(_ []netip.AddrPort, datagram []byte) { w.Send(netip.AddrPort{}, datagram) }
 
 // Example connects two nodes without a socket: a Node is the protocol as a value.
 func Example() {
@@ -51,28 +51,31 @@ func Example() {
 		return replicate.NewNode(replicate.Options{
 			ID: replicate.NewID(), Secrets: []replicate.Secret{secret}, Mode: replicate.Push,
 			DatagramLen: 1200, Heartbeat: time.Second, DeadAfter: 3 * time.Second,
-			LookupTimeout: 5 * time.Millisecond, MaxQuestions: 100, SnapshotRate: 1 << 20,
-		}, memory, wire{out})
+			LookupTimeout: 5 * time.Millisecond, MaxQuestions: 100, SnapshotRate: 1 << 20, HoldFor: time.Second, KnownFor: time.Hour,
+		}, memory, network{out})
 	}
 	var toA, toB [][]byte
 	a, b := start(sessions{}, &toB), start(sessions{}, &toA)
 	var now time.Duration
+	addr := netip.MustParseAddrPort("192.0.2.1:7171")
+	a.SetPeers(now, []netip.AddrPort{addr}, nil)
+	b.SetPeers(now, []netip.AddrPort{addr}, nil)
 	deliver := func() {
 		for range 10 {
 			now += time.Millisecond
 			a.Tick(now)
 			b.Tick(now)
 			for _, d := range toA {
-				a.Receive(now, netip.AddrPort{}, d)
+				a.Receive(now, addr, d)
 			}
 			toA = nil
 			for _, d := range toB {
-				b.Receive(now, netip.AddrPort{}, d)
+				b.Receive(now, addr, d)
 			}
 			toB = nil
 		}
 	}
-	deliver() // they challenge each other
+	deliver() // they introduce themselves
 
 	key := replicate.Key{1}
 	a.Publish(now, &replicate.Update{Kind: replicate.UpdateSession, Key: key, Left: time.Minute, Value: []byte("state")})

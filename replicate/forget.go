@@ -2,122 +2,150 @@ package replicate
 
 import (
 	"crypto/rand"
-	"encoding/binary"
+	"slices"
 	"time"
+
+	"reprise/replicate/wire"
 )
+
+// What is to be forgotten is a set of rules that all nodes have, like the sessions:
+// heartbeats carry a digest of it, and who finds another one there sends its rules.
+// So a node that was away, or that no node but one hears, learns what it missed.
 
 const (
 	forgetEvery = 100 * time.Millisecond
 	// forgetFor is how long acknowledgements are waited for.
 	forgetFor = 3 * time.Second
-	// forgottenLen bounds how many commands are remembered, so that one that
-	// is repeated is acknowledged and not obeyed again.
-	forgottenLen = 64
+	// rulesPerDatagram keeps a list within the smallest datagram.
+	rulesPerDatagram = 30
+	// maxDropped bounds the rules of which it is remembered what they dropped.
+	maxDropped = 256
 )
-
-// rule is the rule that a command puts in force.
-func (n *Node) rule(m Forget) Rule {
-	r := Rule{What: m.What, Hash: m.Hash, Left: n.o.KnownFor}
-	binary.BigEndian.PutUint64(r.ID[:], m.ID)
-	return r
-}
 
 // forgetting is a command of this node under way.
 type forgetting struct {
-	here    bool // this node itself has obeyed
-	message Forget
-	waiting map[ID]bool
+	here    bool               // this node itself has obeyed
+	waiting map[ShortID]string // who has not, by what it is called
 	result  Forgetting
 	until   time.Duration
 	againAt time.Duration
 	done    func(Forgetting)
 }
 
-// Forget makes this node and all live peers drop sessions. done is called once, on
-// the node's goroutine, when all have obeyed or some have not for a while.
+// Forget makes this node and all others drop sessions. done is called once, on the
+// node's goroutine, when all have obeyed that are known to have lived within the
+// longest life of a session, or some have not for a while.
 func (n *Node) Forget(now time.Duration, what ForgetScope, hash uint64, done func(Forgetting)) {
 	n.now = now
-	var id [8]byte
-	_, _ = rand.Read(id[:])
+	rule := Rule{What: what, Hash: hash, Left: n.o.KnownFor}
+	_, _ = rand.Read(rule.ID[:]) // never fails
 	f := &forgetting{
-		message: Forget{ID: binary.BigEndian.Uint64(id[:]), What: what, Hash: hash},
-		waiting: make(map[ID]bool), result: Forgetting{Dropped: make(map[string]int)},
-		until: now + forgetFor, againAt: now, done: done,
+		waiting: make(map[ShortID]string), result: Forgetting{Rule: rule, Dropped: make(map[string]int)},
+		until: now + forgetFor, againAt: now + forgetEvery, done: done,
 	}
-	for id, p := range n.peers {
-		if n.alive(p) {
-			f.waiting[id] = true
+	for _, p := range n.peers {
+		if !p.superseded {
+			f.waiting[p.id.Short()] = n.label(p)
 		}
 	}
-	f.result.Rule = n.rule(f.message)
-	n.forgets[f.message.ID] = f
-	n.memory.AddRule(f.result.Rule, func(dropped int) {
-		n.Defer(func() { f.here, f.result.Here = true, dropped; n.tickForgets() })
+	for id, r := range n.rumours {
+		if _, known := f.waiting[id]; !known {
+			f.waiting[id] = r.addr.String()
+		}
+	}
+	n.forgets[rule.ID] = f
+	n.memory.AddRule(rule, func(dropped int) {
+		n.Defer(func() {
+			f.here, f.result.Here = true, dropped
+			n.tickForgets()
+		})
 	})
+	n.repack()
+	n.seal(wire.Rules{List: wire.RuleList(nil).Append(rule)}.Append(n.begin()))
+	n.out.SendAll(n.told, n.sealed)
 	n.tickForgets()
 }
 
 func (n *Node) tickForgets() time.Duration {
 	next := n.now + time.Second
 	for id, f := range n.forgets {
-		if f.here && (len(f.waiting) == 0 || n.now >= f.until) {
+		if len(f.waiting) == 0 && f.here || n.now >= f.until {
 			delete(n.forgets, id)
-			for id := range f.waiting {
-				f.result.Silent = append(f.result.Silent, id.Short().String())
+			for _, name := range f.waiting {
+				f.result.Silent = append(f.result.Silent, name)
 			}
+			slices.Sort(f.result.Silent)
 			f.done(f.result)
 			continue
 		}
 		if n.now >= f.againAt {
 			f.againAt = n.now + forgetEvery
-			n.broadcast(f.message.Append(n.msgs[:0]))
+			rule := f.result.Rule
+			rule.Age = n.now - (f.until - forgetFor)
+			rule.Left -= rule.Age
+			for id := range f.waiting {
+				if p := n.byShort[id]; p != nil && p.introduced {
+					n.sendTo(p, wire.Rules{To: id, List: wire.RuleList(nil).Append(rule)}.Append(n.begin()))
+				}
+			}
 		}
-		next = min(next, f.againAt)
+		next = min(next, f.againAt, f.until)
 	}
 	return next
 }
 
-// handleForget obeys once and acknowledges each time.
-func (n *Node) handleForget(p *peer, m Forget) {
-	for i := range n.obeyed {
-		if o := &n.obeyed[i]; o.id == m.ID {
-			if o.done {
-				n.acknowledge(p, o)
+// sendRules tells p the rules in force, since it has others.
+func (n *Node) sendRules(p *peer) {
+	n.rules = n.memory.Rules(n.rules[:0])
+	for rules := range slices.Chunk(n.rules, rulesPerDatagram) {
+		var list wire.RuleList
+		for _, r := range rules {
+			if r.Left > 0 {
+				list = list.Append(r)
 			}
-			return
 		}
-	}
-	n.nextObeyed = (n.nextObeyed + 1) % forgottenLen
-	o := &n.obeyed[n.nextObeyed]
-	*o = obeyed{id: m.ID}
-	n.memory.AddRule(n.rule(m), func(dropped int) { n.Defer(func() { n.finishForget(p, m.ID, dropped) }) })
-}
-
-func (n *Node) finishForget(p *peer, id uint64, dropped int) {
-	for i := range n.obeyed {
-		if o := &n.obeyed[i]; o.id == id {
-			o.done, o.dropped = true, dropped
-			n.acknowledge(p, o)
-		}
+		n.sendTo(p, wire.Rules{To: p.id.Short(), List: list}.Append(n.begin()))
 	}
 }
 
-type obeyed struct {
-	id      uint64
-	done    bool
-	dropped int
+// handleRules puts rules in force and acknowledges each, also those that are.
+func (n *Node) handleRules(p *peer, m wire.Rules) {
+	for r := range m.List.All() {
+		if r.Left <= 0 {
+			continue
+		}
+		r.Left = min(r.Left, n.o.KnownFor)
+		id := r.ID
+		if n.memory.AddRule(r, func(dropped int) { n.Defer(func() { n.obeyed(p, id, dropped) }) }) {
+			n.repack()
+		}
+	}
 }
 
-func (n *Node) acknowledge(p *peer, o *obeyed) {
-	n.sendTo(p, Forgotten{To: p.id.Short(), ID: o.id, Dropped: uint32(o.dropped)}.Append(n.msgs[:0]))
+// obeyed acknowledges a rule. What it dropped when it was new is remembered, because
+// an acknowledgement may be lost.
+func (n *Node) obeyed(p *peer, id RuleID, dropped int) {
+	if dropped > 0 {
+		if len(n.dropped) >= maxDropped {
+			clear(n.dropped)
+		}
+		n.dropped[id] = dropped
+	}
+	dropped = n.dropped[id]
+	if n.peers[p.id] == p && p.introduced {
+		n.sendTo(p, wire.Obeyed{To: p.id.Short(), ID: id, Dropped: uint32(dropped)}.Append(n.begin()))
+	}
 }
 
-func (n *Node) handleForgotten(p *peer, m Forgotten) {
+func (n *Node) handleObeyed(p *peer, m wire.Obeyed) {
 	f := n.forgets[m.ID]
-	if f == nil || !f.waiting[p.id] {
+	if f == nil {
 		return
 	}
-	delete(f.waiting, p.id)
-	f.result.Dropped[p.id.Short().String()] = int(m.Dropped)
+	if _, waiting := f.waiting[p.id.Short()]; !waiting {
+		return
+	}
+	delete(f.waiting, p.id.Short())
+	f.result.Dropped[n.label(p)] += int(m.Dropped)
 	n.tickForgets()
 }

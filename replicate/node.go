@@ -1,38 +1,43 @@
 package replicate
 
 import (
-	"crypto/rand"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"reprise/internal/metric"
+	"reprise/replicate/wire"
 )
+
+// receiveLen is the longest datagram taken: a session of the largest size.
+const receiveLen = wire.DatagramOverhead + wire.BatchOverhead + wire.MaxRecordLen + 1024
 
 // A Transport sends datagrams and forgets about them; it must copy what it keeps.
 type Transport interface {
 	Send(to netip.AddrPort, datagram []byte)
-	// Broadcast sends to every configured peer, group and repeater.
-	Broadcast(datagram []byte)
+	SendAll(to []netip.AddrPort, datagram []byte)
 }
 
 // Options are what a node is told once. Zero values are not defaults.
 type Options struct {
-	ID      ID
-	Secrets []Secret // live ones; the first seals
-	Mode    Mode
+	ID       ID
+	Instance Instance // the same in each life of this node
+	Name     string   // of this node, for the logs and statistics of others
+	Secrets  []Secret // live ones; the first introduces
+	Mode     Mode
+	Context  uint64 // hash of the session contexts that this node serves
 
 	DatagramLen   int           // most bytes of a datagram, but for a larger session
 	Heartbeat     time.Duration // between two of them
 	DeadAfter     time.Duration // of silence
-	LookupTimeout time.Duration // for a question, both rounds of it
+	LookupTimeout time.Duration // for a question, to all that are asked
 	MaxQuestions  int           // under way at once
 	SnapshotRate  int           // bytes per second given to joining nodes, together
+	HoldFor       time.Duration // for which a session is kept for a peer's handshake
+	KnownFor      time.Duration // the longest life of a session: so long are rules kept, and nodes remembered
 
-	Name     string        // of this node, for the logs and statistics of others
-	Context  uint64        // hash of the session contexts that this node serves
-	HoldFor  time.Duration // for which a session is kept for a peer's handshake
-	KnownFor time.Duration // the longest life of a session: so long are rules kept, and nodes remembered
+	Wall func() time.Time // for comparing clocks; nil means time.Now
 }
 
 // A Node is one node's side of the protocol as a value: datagrams, updates and
@@ -41,34 +46,56 @@ type Options struct {
 // is a duration on a clock of the caller's choosing that never goes back.
 type Node struct {
 	o      Options
+	id     ShortID
 	memory Memory
 	out    Transport
-	sealer *Sealer
 	now    time.Duration
 
-	// Report is called, if set, for datagrams that cannot be opened.
-	Report func(from netip.AddrPort, why Reason)
+	// transit is for how long at most the datagram being handled was on its way.
+	// The sessions in it are older by that; else one that was under way while a
+	// rule came in force would be taken for one that was born after it.
+	transit time.Duration
+
+	// Notice is called, if set, for what an operator should know.
+	Notice func(Notice)
 	// Defer runs f on the node's goroutine; it may be called by any. By
 	// default it calls f at once.
 	Defer func(f func())
 
+	secrets []liveSecret // the first introduces
+	sender  *wire.Sender
+
 	peers   map[ID]*peer
 	byShort map[ShortID]*peer
-	listed  atomic.Pointer[[]*peer] // the same, for readers elsewhere
+	listed  atomic.Pointer[[]*peer] // some of the same, for readers elsewhere
 
-	outbox    outbox
+	contacts  map[netip.AddrPort]*contact // configured addresses
+	contacted atomic.Pointer[[]*contact]  // the same, sorted, for readers elsewhere
+
+	up      atomic.Pointer[map[ShortID]*peer] // those that are up, for readers elsewhere
+	members []member                          // this node and the peers that are up
+	digest  uint32                            // of members
+	beats   []netip.AddrPort                  // who gets heartbeats
+	told    []netip.AddrPort                  // who gets batches for all
+	rumours map[ShortID]*rumour
+
+	intro     introductions
+	mode      autoMode
+	all       stream
+	pending   []*stream // with updates that have yet to be sent
+	tails     []*peer   // whose stream of home batches has ended lately
+	gaps      []*inbound
 	questions questions
+	holds     map[holdKey]*hold
 	snapshot  snapshots
-	forgets   map[uint64]*forgetting
-
-	obeyed     [forgottenLen]obeyed // commands of others, the newest at nextObeyed
-	nextObeyed int
+	forgets   map[RuleID]*forgetting
+	dropped   map[RuleID]int // sessions, by rules of others
 
 	heartbeatAt time.Duration
+	starting    int           // heartbeats sent since the start, up to a few
 	tail        int           // heartbeats already sent after the last batch
 	tailFrom    time.Duration // when the last of these or the batch was sent
-
-	strangers strangers
+	sweepAt     time.Duration
 
 	counts counts
 
@@ -78,8 +105,15 @@ type Node struct {
 	msgs       []byte // to be sealed
 	value      []byte // found
 	sealed     []byte
-	ranges     []Range
-	wireRanges Ranges
+	ranges     []wire.Range
+	wireRanges wire.Ranges
+	rules      []Rule
+}
+
+// A liveSecret is a cluster secret with the fleet's check.
+type liveSecret struct {
+	Secret
+	check *wire.Checker
 }
 
 // counts are written by the node's goroutine and read by anybody.
@@ -92,52 +126,101 @@ type counts struct {
 	asked, askedOther, found         metric.Counter
 	absent, unanswered, refused      metric.Counter
 	answered, answeredAbsent         metric.Counter
+	heldForPeers, holdsLapsed        metric.Counter
 	repairAsked, repairSent          metric.Counter
 	snapshotSent, snapshotIn         metric.Counter
-	joinState                        metric.Gauge
+	retries, hellos, introduced      metric.Counter
+	joinState, homes                 metric.Gauge
 	lookup                           metric.Histogram
 }
 
-// Reasons to drop a datagram or message beyond those of Open.
+// Reasons to drop a datagram or message beyond those of package wire.
 const (
-	dropMalformed = Replayed + 1 + iota
+	dropMalformed = wire.Stale + 1 + iota
 	dropReflected // our own, sent back to us
 	dropNotIntroduced
 	dropTooManyPeers
-	dropTooManyStrangers
+	dropIntroductions // too many at once
 	drops
 )
-
-// NewID returns a random id for a node that starts.
-func NewID() (id ID) {
-	_, _ = rand.Read(id[:]) // never fails
-	return id
-}
 
 // NewNode returns a node that knows nobody yet.
 func NewNode(o Options, m Memory, t Transport) *Node {
 	n := &Node{
-		o: o, memory: m, out: t,
-		sealer:  NewSealer(o.Secrets[0], o.ID),
-		peers:   make(map[ID]*peer),
-		byShort: make(map[ShortID]*peer),
-		forgets: make(map[uint64]*forgetting),
-		Defer:   func(f func()) { f() },
+		o: o, id: o.ID.Short(), memory: m, out: t,
+		peers:    make(map[ID]*peer),
+		byShort:  make(map[ShortID]*peer),
+		contacts: make(map[netip.AddrPort]*contact),
+		rumours:  make(map[ShortID]*rumour),
+		holds:    make(map[holdKey]*hold),
+		forgets:  make(map[RuleID]*forgetting),
+		dropped:  make(map[RuleID]int),
+		Defer:    func(f func()) { f() },
 	}
-	n.plain, n.msgs, n.value = make([]byte, 0, receiveLen), make([]byte, 0, receiveLen), make([]byte, 0, maxValueLen)
-	n.outbox.init(o.DatagramLen)
+	if n.o.Wall == nil {
+		n.o.Wall = time.Now
+	}
+	for _, s := range o.Secrets {
+		n.secrets = append(n.secrets, liveSecret{s, s.Checker()})
+	}
+	n.sender = wire.NewSender(n.secrets[0].check, n.id, 0)
+	n.plain, n.msgs = make([]byte, 0, receiveLen), make([]byte, 0, receiveLen)
+	n.value = make([]byte, 0, wire.MaxValueLen)
+	n.intro.init()
+	n.all.init(wire.StreamAll, nil, o.DatagramLen)
 	n.questions.init()
 	n.snapshot.init()
+	n.retarget()
 	return n
 }
 
-// Rekey exchanges the live secrets of a running node.
-func (n *Node) Rekey(secrets []Secret) {
-	n.o.Secrets = secrets
-	n.sealer.Rekey(secrets[0])
-	for _, p := range n.peers {
-		p.opener.Rekey(secrets)
+// Rekey exchanges the live secrets of a running node. When one goes, peers that were
+// introduced under it are forgotten until they are introduced anew, and all get a new
+// key, which whoever has the old secret only cannot learn.
+func (n *Node) Rekey(now time.Duration, secrets []Secret) {
+	n.now = now
+	live := make([]liveSecret, len(secrets))
+	for i, s := range secrets {
+		live[i] = liveSecret{s, s.Checker()}
 	}
+	old := n.secrets
+	n.secrets = live
+	n.sender.Recheck(live[0].check)
+	if slices.ContainsFunc(old, func(s liveSecret) bool { return n.secretByID(s.ID()) == nil }) {
+		n.sender.Renew(now)
+	}
+	for _, p := range n.peers {
+		if p.introduced && n.secretByID(p.secret) == nil {
+			p.opener.Wipe()
+			p.introduced = false
+		}
+	}
+	n.heartbeatAt = now // whoever cannot open it asks for an introduction
+}
+
+func (n *Node) secretByID(id byte) *liveSecret {
+	for i := range n.secrets {
+		if n.secrets[i].ID() == id {
+			return &n.secrets[i]
+		}
+	}
+	return nil
+}
+
+// verify returns the secret by whose check a datagram passes.
+func (n *Node) verify(datagram []byte, h wire.Header) (*liveSecret, wire.Reason) {
+	reason := wire.ForeignSecret
+	for i := range n.secrets { // ids may collide, so the first that matches need not be the one
+		s := &n.secrets[i]
+		if s.check.ID() != h.SecretID {
+			continue
+		}
+		if s.check.Verify(datagram) {
+			return s, wire.Opened
+		}
+		reason = wire.Forged
+	}
+	return nil, reason
 }
 
 // Receive takes a datagram that arrived. It is not kept.
@@ -145,155 +228,162 @@ func (n *Node) Receive(now time.Duration, from netip.AddrPort, datagram []byte) 
 	n.now = now
 	n.counts.receivedDatagrams.Inc()
 	n.counts.receivedBytes.Add(uint64(len(datagram)))
-	h, reason := ParseHeader(datagram)
-	if reason == Opened && h.Sender == n.o.ID {
+	h, reason := wire.ParseHeader(datagram)
+	var secret *liveSecret
+	if reason == wire.Opened {
+		secret, reason = n.verify(datagram, h)
+	}
+	if reason == wire.Opened && h.Sender == n.id {
 		reason = dropReflected
 	}
-	if reason != Opened {
-		n.drop(from, reason)
-		return
-	}
-	p := n.peers[h.Sender]
-	opener := (*Opener)(nil)
-	if p != nil {
-		opener = p.opener
-	} else {
-		if !n.knowsKey(h.KeyID) { // before deriving a key for a stranger
-			n.drop(from, ForeignKey)
-			return
-		}
-		if !n.strangers.admit(n.now) {
-			n.drop(from, dropTooManyStrangers)
-			return
-		}
-		opener = NewOpener(n.o.Secrets, h.Sender)
-	}
-	plain, reason := opener.Open(n.plain[:0], datagram)
-	if reason != Opened {
-		n.drop(from, reason)
-		return
-	}
-	defer clear(plain)
-	messages, ok := ParseMessages(plain)
-	if !ok {
-		n.drop(from, dropMalformed)
-		return
-	}
-	if p == nil {
-		if p = n.meet(h.Sender, opener); p == nil {
-			n.drop(from, dropTooManyPeers)
-			return
+	if reason == wire.Opened {
+		if h.Kind == wire.KindSealed {
+			reason = n.receiveSealed(from, datagram, h, secret)
+		} else {
+			reason = n.receiveIntroduction(from, datagram, h, secret)
 		}
 	}
-	p.heard(n.now, from, h.Counter, len(datagram))
-	for m := range messages.All() {
-		if m.IsFor(n.o.ID.Short()) {
-			n.handle(p, m)
-		}
-	}
-	if !p.introduced {
-		n.challenge(p)
+	if reason != wire.Opened {
+		n.drop(from, reason, datagram)
 	}
 }
 
-// handle acts on one message.
-func (n *Node) handle(p *peer, m Message) {
-	switch m.Type { // these need no introduction
-	case TypeChallenge:
-		n.handleChallenge(p, m.Challenge())
-		return
-	case TypeResponse:
-		n.handleResponse(p, m.Response())
-		return
+// receiveSealed opens a datagram and acts on its messages. Nothing is sent to its
+// source but a retry: peers get what they ask for where they have proved to be.
+func (n *Node) receiveSealed(from netip.AddrPort, datagram []byte, h wire.Header, secret *liveSecret) wire.Reason {
+	p := n.byShort[h.Sender]
+	if p == nil || !p.introduced {
+		if len(datagram) < wire.DatagramOverhead {
+			return wire.TooShort
+		}
+		if !n.retry(from, h, secret) {
+			return dropIntroductions
+		}
+		return dropNotIntroduced
 	}
-	if !p.introduced {
-		n.counts.dropped[dropNotIntroduced].Inc()
-		return
+	plain, reason := p.opener.Open(n.plain[:0], datagram, h, n.now)
+	if reason != wire.Opened {
+		switch reason {
+		case wire.NotAuthentic, wire.KeyGone, wire.Stale: // perhaps the sender has another key now, or its clock has stood still
+			n.retry(from, h, secret)
+		}
+		return reason
 	}
+	defer clear(plain)
+	messages, ok := wire.ParseMessages(plain[wire.PlainHeaderLen:])
+	if !ok {
+		return dropMalformed
+	}
+	if !p.heard(n.now, from, len(datagram)) {
+		n.retry(from, h, secret) // it says something new, but where it is has to be proved
+	}
+	if p.secret != secret.ID() && secret == &n.secrets[0] {
+		n.retry(from, h, secret) // both have the new secret: before the old one goes
+	}
+	if !p.up {
+		n.rise(p)
+	}
+	n.transit = p.opener.Transit()
+	for m := range messages.All() {
+		if m.IsFor(n.id) {
+			n.handle(p, m)
+		}
+	}
+	return wire.Opened
+}
+
+// handle acts on one message of a peer.
+func (n *Node) handle(p *peer, m wire.Message) {
 	switch m.Type {
-	case TypeBatch:
+	case wire.TypeBatch:
 		n.handleBatch(p, m.Batch())
-	case TypeHeartbeat:
+	case wire.TypeHeartbeat:
 		n.handleHeartbeat(p, m.Heartbeat())
-	case TypeEcho:
+	case wire.TypeEcho:
 		n.handleEcho(p, m.Echo())
-	case TypeRepair:
+	case wire.TypeRepair:
 		n.handleRepair(p, m.Repair())
-	case TypeAsk:
+	case wire.TypeAsk:
 		n.handleAsk(p, m.Ask())
-	case TypeAnswer:
+	case wire.TypeAnswer:
 		n.handleAnswer(p, m.Answer())
-	case TypeSnapshotRequest:
+	case wire.TypeRelease:
+		n.handleRelease(p, m.Release())
+	case wire.TypeSnapshotRequest:
 		n.handleSnapshotRequest(p, m.SnapshotRequest())
-	case TypeSnapshotPart:
+	case wire.TypeSnapshotPart:
 		n.handleSnapshotPart(p, m.SnapshotPart())
-	case TypeForget:
-		n.handleForget(p, m.Forget())
-	case TypeForgotten:
-		n.handleForgotten(p, m.Forgotten())
+	case wire.TypeRules:
+		n.handleRules(p, m.Rules())
+	case wire.TypeObeyed:
+		n.handleObeyed(p, m.Obeyed())
+	case wire.TypeMembers:
+		n.handleMembers(m.Members())
+	case wire.TypeGoodbye:
+		n.leave(p)
 	}
 }
 
 // Tick does what has become due and returns when to call again, at the latest.
 func (n *Node) Tick(now time.Duration) (next time.Duration) {
 	n.now = now
-	next = n.tickHeartbeat()
-	next = min(next, n.tickPeers())
+	if now >= n.sweepAt {
+		n.sweep()
+	}
+	next = min(n.sweepAt, n.tickHeartbeat())
+	next = min(next, n.tickTails())
+	next = min(next, n.tickIntroductions())
+	next = min(next, n.tickGaps())
 	next = min(next, n.tickQuestions())
 	next = min(next, n.tickSnapshot())
 	return min(next, n.tickForgets())
 }
 
-func (n *Node) drop(from netip.AddrPort, why Reason) {
+// sweepEvery is how late it may be noticed that something has ended.
+const sweepEvery = 100 * time.Millisecond
+
+// sweep looks at everything that time alone changes.
+func (n *Node) sweep() {
+	n.sweepAt = n.now + sweepEvery
+	for _, p := range n.peers {
+		n.sweepPeer(p)
+	}
+	n.sweepContacts()
+	n.sweepRumours()
+	n.sweepHolds()
+	n.mode.update(n)
+}
+
+// drop counts a datagram that is not believed, and notes what it tells about the
+// configured address that it came from.
+func (n *Node) drop(from netip.AddrPort, why wire.Reason, datagram []byte) {
 	n.counts.dropped[why].Inc()
-	if n.Report != nil {
-		n.Report(from, why)
-	}
+	n.noteForeign(from, why, datagram)
 }
 
-func (n *Node) knowsKey(id byte) bool {
-	for _, s := range n.o.Secrets {
-		if s.ID() == id {
-			return true
-		}
-	}
-	return false
+// Goodbye tells the peers that this node ends, and its memory with it.
+func (n *Node) Goodbye(now time.Duration) {
+	n.now = now
+	n.seal(wire.Goodbye{}.Append(n.begin()))
+	n.out.SendAll(n.told, n.sealed)
 }
 
-// strangers bounds the work for senders that nobody has heard of, which anybody
-// may invent: keys are derived before their datagrams can be refused. Peers are not
-// affected, and whoever wants to become one tries again.
-type strangers struct {
-	left  int
-	until time.Duration // when there are strangersLen again
-}
-
-const (
-	// A fleet may start at once. At 5 us for each, derivations take at most
-	// 1.3 % of a core.
-	strangersLen   = 256
-	strangersEvery = 100 * time.Millisecond
-)
-
-// admit reports whether another may be looked at now.
-func (s *strangers) admit(now time.Duration) bool {
-	if now >= s.until {
-		s.left, s.until = strangersLen, now+strangersEvery
-	}
-	s.left--
-	return s.left >= 0
-}
-
-// wipe overwrites the sessions that the node still holds. It must not be used
-// afterwards.
+// wipe overwrites keys and what the node still holds of sessions. It must not be
+// used afterwards.
 func (n *Node) wipe() {
-	n.outbox.wipe()
-	for id := range n.snapshot.donations {
-		n.snapshot.endDonation(id)
+	n.sender.Wipe()
+	for _, p := range n.peers {
+		p.opener.Wipe()
+		p.home.wipe()
 	}
+	n.all.wipe()
 }
 
-// sendTo seals messages for one peer. Messages must have been made in n.msgs.
+// begin returns the buffer for the messages of a datagram, which are appended to
+// it.
+func (n *Node) begin() []byte { return n.msgs[:wire.PlainHeaderLen] }
+
+// sendTo seals messages for one peer. They must have been made in [Node.begin].
 func (n *Node) sendTo(p *peer, messages []byte) {
 	n.seal(messages)
 	p.counts.sentDatagrams.Inc()
@@ -301,16 +391,14 @@ func (n *Node) sendTo(p *peer, messages []byte) {
 	n.out.Send(p.addr, n.sealed)
 }
 
-// broadcast seals messages for all.
-func (n *Node) broadcast(messages []byte) {
-	n.seal(messages)
-	n.out.Broadcast(n.sealed)
-}
-
 func (n *Node) seal(messages []byte) {
-	n.sealed = n.sealer.Seal(n.sealed[:0], messages)
+	n.sealed = n.sender.Seal(n.sealed[:0], messages, n.now)
 	clear(messages)
 	n.msgs = messages[:0]
+	n.countSent(n.sealed)
+}
+
+func (n *Node) countSent(datagram []byte) {
 	n.counts.sentDatagrams.Inc()
-	n.counts.sentBytes.Add(uint64(len(n.sealed)))
+	n.counts.sentBytes.Add(uint64(len(datagram)))
 }

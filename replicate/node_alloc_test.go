@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"reprise/replicate/wire"
 )
 
 // slotMemory is a Memory like a cache: fixed places, chosen by the key, and no
@@ -60,25 +62,62 @@ func (m *slotMemory) AddRule(_ Rule, done func(int)) bool { done(0); return true
 type sink struct{ last []byte }
 
 func (s *sink) Send(_ netip.AddrPort, datagram []byte) { s.last = append(s.last[:0], datagram...) }
-func (s *sink) Broadcast(datagram []byte)              { s.last = append(s.last[:0], datagram...) }
 
-// pairOf returns a node, and the sealer of a peer that it believes.
-func pairOf(t testing.TB) (n *Node, m *slotMemory, out *sink, peer *Sealer) {
-	m, out = newSlotMemory(), new(sink)
-	o := Options{
-		ID: NewID(), Secrets: []Secret{testSecret(t, "a cluster secret for tests")}, DatagramLen: 1200,
-		Heartbeat: time.Second, DeadAfter: time.Hour, LookupTimeout: 5 * time.Millisecond, MaxQuestions: 1024, SnapshotRate: 1 << 20,
-	}
-	n = NewNode(o, m, out)
+func (s *sink) SendAll(_ []netip.AddrPort, datagram []byte) { s.last = append(s.last[:0], datagram...) }
+
+// A puppet is a peer of which a test decides what it says.
+type puppet struct {
+	id     ID
+	sender *wire.Sender
+	check  *wire.Checker
+	plain  []byte
+	out    []byte
+}
+
+// newPuppet introduces one to a node, at an address.
+func newPuppet(t testing.TB, n *Node, out *sink, from netip.AddrPort) *puppet {
+	t.Helper()
 	id := NewID()
-	peer = NewSealer(o.Secrets[0], id)
-	n.Receive(0, elsewhere, peer.Seal(nil, Heartbeat{}.Append(nil)))
-	p := n.peers[id]
-	n.Receive(0, elsewhere, peer.Seal(nil, Response{To: o.ID.Short(), Nonce: p.nonce}.Append(nil)))
-	if !p.introduced {
+	secret := n.secrets[0].Secret
+	p := &puppet{id: id, check: secret.Checker(), plain: make([]byte, 0, receiveLen), out: make([]byte, 0, receiveLen)}
+	p.sender = wire.NewSender(secret.Checker(), id.Short(), n.now)
+	n.Receive(n.now, from, p.seal(n.now, nil)) // not understood
+	retry, ok := wire.ParseRetry(out.last)
+	if !ok || retry.To != id.Short() {
+		t.Fatal("no retry")
+	}
+	i := wire.NewInitiator(secret, p.check, id.Short(), n.id, retry.Cookie)
+	n.Receive(n.now, from, i.Hello)
+	own := wire.Introduction{ID: id, Wall: n.o.Wall(), Name: "puppet"}
+	p.sender.Handover(&own, n.now)
+	_, proof, ok := i.Welcome(out.last, p.check, &own)
+	if !ok {
+		t.Fatal("no welcome")
+	}
+	n.Receive(n.now, from, proof)
+	if peer := n.peers[id]; peer == nil || !peer.introduced {
 		t.Fatal("not introduced")
 	}
-	return n, m, out, peer
+	return p
+}
+
+// seal seals a message.
+func (p *puppet) seal(now time.Duration, messages []byte) []byte {
+	plain := append(p.plain[:wire.PlainHeaderLen], messages...)
+	p.out = p.sender.Seal(p.out[:0], plain, now)
+	return p.out
+}
+
+// pairOf returns a node, and a peer that it believes.
+func pairOf(t testing.TB) (n *Node, m *slotMemory, out *sink, peer *puppet) {
+	m, out = newSlotMemory(), new(sink)
+	o := Options{
+		ID: NewID(), Secrets: []Secret{testSecret(t, "a cluster secret for tests")}, DatagramLen: 1200, Mode: Push,
+		Heartbeat: time.Second, DeadAfter: time.Hour, LookupTimeout: 5 * time.Millisecond, MaxQuestions: 1024, SnapshotRate: 1 << 20,
+		HoldFor: time.Second, KnownFor: time.Hour,
+	}
+	n = NewNode(o, m, out)
+	return n, m, out, newPuppet(t, n, out, elsewhere)
 }
 
 // No session allocates on its way out or in, nor when it is given to a node that
@@ -98,28 +137,29 @@ func TestNodeDoesNotAllocate(t *testing.T) {
 	for range keptLen {
 		publish()
 	}
-	records := pack(benchSession, benchSession, benchSession, benchSession)
+	var records wire.Records
+	for range 4 {
+		records = wire.AppendRecord(records, &wire.Update{Kind: UpdateSession, Key: keyA, Left: time.Minute, Value: benchSession.Value})
+	}
 	seq := uint64(0)
-	messages, datagram := make([]byte, 0, 1200), make([]byte, 0, 1200)
+	messages := make([]byte, 0, 1200)
 	receive := func() {
 		seq++
-		messages = Batch{Seq: seq, Records: records}.Append(messages[:0])
-		datagram = peer.Seal(datagram[:0], messages)
-		n.Receive(now, elsewhere, datagram)
+		messages = wire.Batch{Seq: seq, Records: records}.Append(messages[:0])
+		n.Receive(now, elsewhere, peer.seal(now, messages))
 	}
 	m.Put(keyA, benchSession.Value, 0, time.Minute, false)
 	answer := func() {
-		messages = Ask{To: n.o.ID.Short(), Question: 1, Key: keyA}.Append(messages[:0])
-		datagram = peer.Seal(datagram[:0], messages)
-		n.Receive(now, elsewhere, datagram)
+		messages = wire.Ask{To: n.id, Question: 1, Key: keyA}.Append(messages[:0])
+		n.Receive(now, elsewhere, peer.seal(now, messages))
 	}
 	beat := func() {
-		messages = Heartbeat{Newest: seq, Oldest: 1}.Append(messages[:0])
-		datagram = peer.Seal(datagram[:0], messages)
-		n.Receive(now, elsewhere, datagram)
-		now += time.Second
+		messages = wire.Heartbeat{Newest: seq, Oldest: 1, Members: n.digest}.Append(messages[:0])
+		n.Receive(now, elsewhere, peer.seal(now, messages))
+		now += n.o.Heartbeat
 		n.Tick(now)
 	}
+	n.o.Heartbeat = 10 * time.Millisecond // a ratchet's step, twice a minute, does allocate
 	for _, test := range []struct {
 		name string
 		f    func()
@@ -139,13 +179,12 @@ func TestNodeDoesNotAllocate(t *testing.T) {
 func TestAskAllocatesOnce(t *testing.T) {
 	n, _, _, peer := pairOf(t)
 	answered := 0
-	q := &Question{Key: keyA, Owner: peer.next.Sender.Short(), Answer: func(Reply) { answered++ }}
-	messages, datagram := make([]byte, 0, 1200), make([]byte, 0, 1200)
+	q := &Question{Key: keyA, Owner: peer.id.Short(), Answer: func(Reply) { answered++ }}
+	messages := make([]byte, 0, 1200)
 	got := testing.AllocsPerRun(1000, func() {
 		n.Ask(0, q)
-		messages = Answer{To: n.o.ID.Short(), Question: n.questions.last, Record: Update{Kind: UpdateSession, Key: keyA, Value: benchSession.Value}}.Append(messages[:0])
-		datagram = peer.Seal(datagram[:0], messages)
-		n.Receive(0, elsewhere, datagram)
+		messages = wire.Answer{To: n.id, Question: n.questions.last, Verdict: Found, Record: wire.Update{Kind: UpdateSession, Key: keyA, Left: time.Minute, Value: benchSession.Value}}.Append(messages[:0])
+		n.Receive(0, elsewhere, peer.seal(0, messages))
 	})
 	if got > 1 || answered != 1001 {
 		t.Errorf("%v allocations, want at most 1; %d answers", got, answered)

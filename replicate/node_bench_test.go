@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"reprise/internal/nettest"
+	"reprise/replicate/udp"
+	"reprise/replicate/wire"
 )
 
 // BenchmarkPublish tells three peers of sessions as fast as the poller takes them,
@@ -41,7 +44,7 @@ func benchFleet(b *testing.B, n int) (fleet []*Poller) {
 		}
 		p, err := NewPoller(PollerOptions{Network: network, RingLen: 8192}, Options{
 			ID: NewID(), Secrets: []Secret{testSecret(b, "a cluster secret for tests")}, DatagramLen: 1200,
-			Heartbeat: 50 * time.Millisecond, DeadAfter: time.Second, LookupTimeout: 5 * time.Millisecond, MaxQuestions: 1024, SnapshotRate: 1 << 20,
+			Heartbeat: 50 * time.Millisecond, DeadAfter: time.Second, LookupTimeout: 5 * time.Millisecond, MaxQuestions: 1024, SnapshotRate: 1 << 20, Mode: Push, HoldFor: time.Second, KnownFor: time.Hour,
 		}, newSlotMemory())
 		if err != nil {
 			b.Fatal(err)
@@ -68,19 +71,15 @@ func benchFleet(b *testing.B, n int) (fleet []*Poller) {
 func BenchmarkReceive(b *testing.B) {
 	n, m, _, peer := pairOf(b)
 	const lap = 1 << 12 // datagrams
-	var slab []byte
 	var datagrams [][]byte
 	seq, perBatch := uint64(0), 0
 	next := func() {
-		slab, datagrams = slab[:0], datagrams[:0]
+		datagrams = datagrams[:0]
 		for range lap {
-			packer := NewBatchPacker(1200 - DatagramOverhead - BatchOverhead)
-			perBatch = 0
-			for packer.TryAdd(&benchSession) {
-				perBatch++
-			}
 			seq++
-			datagrams = append(datagrams, peer.Seal(nil, Batch{Seq: seq, Records: packer.Records()}.Append(nil)))
+			records := benchRecords()
+			perBatch = len(slices.Collect(records.All()))
+			datagrams = append(datagrams, slices.Clone(peer.seal(0, wire.Batch{Seq: seq, Records: records}.Append(nil))))
 		}
 	}
 	b.ReportAllocs()
@@ -107,21 +106,21 @@ func BenchmarkReceive(b *testing.B) {
 func BenchmarkSendPath(b *testing.B) {
 	for _, peers := range []int{1, 3, 30} {
 		b.Run(fmt.Sprintf("peers=%d", peers), func(b *testing.B) {
-			sinkSocket, err := openSockets(&Network{Listen: []netip.AddrPort{netip.MustParseAddrPort(nettest.FreeAddr(b))}})
+			sinkSocket, err := udp.Open(&udp.Network{Listen: []netip.AddrPort{netip.MustParseAddrPort(nettest.FreeAddr(b))}})
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer sinkSocket.close()
+			defer sinkSocket.Close()
 			network := Network{}
 			for range peers {
-				network.Peers = append(network.Peers, sinkSocket.list[0].addr)
+				network.Peers = append(network.Peers, sinkSocket.List[0].Addr)
 			}
-			s, err := openSockets(&network)
+			s, err := udp.Open(&network)
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer s.close()
-			if err := unix.SetsockoptInt(sinkSocket.list[0].fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20); err != nil {
+			defer s.Close()
+			if err := unix.SetsockoptInt(sinkSocket.List[0].FD, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20); err != nil {
 				b.Fatal(err)
 			}
 			datagram := make([]byte, 1200)
@@ -129,11 +128,11 @@ func BenchmarkSendPath(b *testing.B) {
 			b.ResetTimer()
 			sent := 0
 			for sent < b.N {
-				for len(s.pending) < batchLen {
-					s.Broadcast(datagram)
+				for i := 0; i < udp.BatchLen; i += peers {
+					s.SendAll(network.Peers, datagram)
+					sent += peers
 				}
-				sent += len(s.pending)
-				s.flush()
+				s.Flush()
 			}
 			b.ReportMetric(float64(sent)/b.Elapsed().Seconds(), "datagrams/s")
 		})
@@ -146,7 +145,7 @@ func BenchmarkTick(b *testing.B) {
 		b.Run(fmt.Sprintf("peers=%d", peers), func(b *testing.B) {
 			n, _, _, _ := pairOf(b)
 			for len(n.peers) < peers {
-				n.meet(NewID(), NewOpener(n.o.Secrets, NewID())).introduced = true
+				n.meet(NewID()).introduced = true
 			}
 			b.ReportAllocs()
 			for b.Loop() {
@@ -161,6 +160,19 @@ func BenchmarkPeer(b *testing.B) {
 	n, _, _, _ := pairOf(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		n.removePeer(n.meet(NewID(), NewOpener(n.o.Secrets, NewID())))
+		n.removePeer(n.meet(NewID()))
 	}
+}
+
+// benchRecords are as many sessions as fit a datagram.
+func benchRecords() (records wire.Records) {
+	u := wire.Update{Kind: UpdateSession, Key: keyA, Left: 300 * time.Second, Value: benchSession.Value}
+	for len(records)+wire.RecordLen(&u) <= 1200-wire.DatagramOverhead-wire.BatchOverhead {
+		records = wire.AppendRecord(records, &u)
+	}
+	return records
+}
+
+func perSecond(b *testing.B, n int) {
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "sessions/s")
 }

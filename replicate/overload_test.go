@@ -12,6 +12,7 @@ import (
 func TestOverload(t *testing.T) {
 	fleet := loopbackFleet(t, 2, nil)
 	a, b := fleet[0], fleet[1]
+	nettest.Eventually(t, 10*time.Second, func() bool { return b.Stats().Join == "done" }, "no join")
 	const sessions = 10 * 4096 // ten rings
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	a.do(func() { close(stopped); <-stop }) // the poller does not get the processor

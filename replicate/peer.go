@@ -1,55 +1,67 @@
 package replicate
 
 import (
-	"crypto/rand"
-	"crypto/subtle"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"reprise/internal/metric"
+	"reprise/replicate/wire"
 )
 
 const (
-	// maxPeers bounds what senders with the secret can make a node remember.
-	maxPeers = 4096
-	// challengeEvery bounds challenges to one peer.
-	challengeEvery = 50 * time.Millisecond
-	challengeLen   = DatagramOverhead + messageHeaderLen + 20
-	// forgetAfter is when a peer that fell silent is forgotten; should it
-	// come back with the same id, it is introduced anew.
-	forgetAfter = 10 * time.Minute
+	// keysFor is how long a peer's keys are kept that is not heard: as long as
+	// two keys are in use, so that they open nothing older.
+	keysFor = 2 * wire.RatchetEvery
 	// catchUpLen is how many batches from before its introduction a peer is
 	// asked for. More comes by the snapshot, or when it is missed.
 	catchUpLen = 256
+	// maxProved bounds the addresses of one peer.
+	maxProved = 8
 )
 
 // A peer is another node in one life of its process.
 type peer struct {
-	id     ID
-	addr   netip.AddrPort // where its newest datagram came from
-	opener *Opener
+	id       ID
+	instance Instance
+	name     string // as announced
+	context  uint64
 
-	// A recording of an earlier life opens like a datagram. So a peer must
-	// answer a nonce before anything it says has an effect.
-	introduced   bool
-	nonce        Nonce
-	challengedAt time.Duration
+	// Keys are there once the peer has proved that it has the secret and lives.
+	introduced bool
+	secret     byte // by which
+	opener     wire.Opener
 
-	newest uint64 // counter of its newest datagram
-	seen   time.Duration
-	rtt    time.Duration // smoothed, 0 if not known
-	offset time.Duration // of our clock against the peer's, 0 if not known
+	addr   netip.AddrPort // where it gets what is sent to it, one of proved
+	proved []provedAddr
 
-	batches     tracker
-	tracking    bool // batches has been told where to begin
-	repairAt    time.Duration
-	repairing   uint64 // the oldest missing batch when it was last asked for
-	repairTries int    // of that one
+	seen       time.Duration
+	up         bool          // heard lately
+	upAt       time.Duration // since when
+	superseded bool          // by another life of the same instance
 
-	echoedAt time.Duration
+	rtt time.Duration // smoothed, 0 if not known
+
+	in   [2]inbound // its batches, by stream
+	home stream     // ours for it
+
+	tail     int // of home
+	tailFrom time.Duration
+
+	echoedAt  time.Duration // when it got an echo of us
+	echoAt    time.Duration // when we got one of it
+	deaf      bool          // it does not hear what is sent to groups
+	rulesAt   time.Duration // when it may be told the rules again
+	membersAt time.Duration // and the members
+	toldSelf  uint32        // digests when it was told the members
+	toldOther uint32
 
 	counts peerCounts
+}
+
+type provedAddr struct {
+	addr  netip.AddrPort
+	heard time.Duration
 }
 
 // peerCounts are written by the node's goroutine and read by anybody.
@@ -63,33 +75,102 @@ type peerCounts struct {
 	repeated                         metric.Gauge
 	seen                             metric.Gauge // nanoseconds on the node's clock
 	introduced                       metric.Gauge // 0 or 1
+	foreignContext                   metric.Gauge // 0 or 1
+	clockApart                       metric.Gauge // nanoseconds
 	addr                             atomic.Pointer[netip.AddrPort]
+	label                            atomic.Pointer[string]
 }
 
-// heard notes that the peer lives.
-func (p *peer) heard(now time.Duration, from netip.AddrPort, counter uint64, size int) {
+// heard notes that the peer lives, and reports whether it has proved to be where
+// the datagram came from.
+func (p *peer) heard(now time.Duration, from netip.AddrPort, size int) bool {
 	p.counts.receivedDatagrams.Inc()
 	p.counts.receivedBytes.Add(uint64(size))
 	p.seen = now
 	p.counts.seen.Set(int64(now))
-	if counter >= p.newest { // a delayed datagram does not say where the peer is now
-		p.newest = counter
-		p.moveTo(from)
+	for i := range p.proved {
+		if p.proved[i].addr == from {
+			p.proved[i].heard = now
+			return true
+		}
+	}
+	return false
+}
+
+// prove notes that the peer receives what is sent to addr.
+func (p *peer) prove(now time.Duration, addr netip.AddrPort) {
+	if !p.heardAt(now, addr) {
+		if len(p.proved) == maxProved {
+			p.proved = append(p.proved[:0], p.proved[1:]...)
+		}
+		p.proved = append(p.proved, provedAddr{addr, now})
+	}
+	if !p.addr.IsValid() {
+		p.moveTo(addr)
+	}
+}
+
+func (p *peer) heardAt(now time.Duration, addr netip.AddrPort) bool {
+	for i := range p.proved {
+		if p.proved[i].addr == addr {
+			p.proved[i].heard = now
+			return true
+		}
+	}
+	return false
+}
+
+func (p *peer) hasProved(addr netip.AddrPort) bool {
+	for i := range p.proved {
+		if p.proved[i].addr == addr {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *peer) moveTo(addr netip.AddrPort) {
+	if p.addr != addr {
+		p.addr = addr
+		moved := addr // or each call would allocate
+		p.counts.addr.Store(&moved)
+	}
+}
+
+// settle chooses the address to send to: the one in use while the peer is heard
+// from there, else where it was heard last.
+func (p *peer) settle(now, deadAfter time.Duration) {
+	best := provedAddr{}
+	for _, a := range p.proved {
+		if a.addr == p.addr && now-a.heard < deadAfter {
+			return
+		}
+		if !best.addr.IsValid() || a.heard > best.heard {
+			best = a
+		}
+	}
+	if best.addr.IsValid() {
+		p.moveTo(best.addr)
 	}
 }
 
 // alive reports whether p can be asked something.
 func (n *Node) alive(p *peer) bool { return p.introduced && n.now-p.seen < n.o.DeadAfter }
 
-// meet remembers a sender whose datagram opened. It returns nil if there is no
-// room for another.
-func (n *Node) meet(id ID, opener *Opener) *peer {
+// meet remembers a node that has proved itself. It returns nil if there is no room
+// for another.
+func (n *Node) meet(id ID) *peer {
 	if len(n.peers) >= maxPeers && !n.forgetOldest() {
 		return nil
 	}
-	p := &peer{id: id, opener: opener, challengedAt: n.now - challengeEvery, echoedAt: n.now - n.o.Heartbeat}
+	if old := n.byShort[id.Short()]; old != nil {
+		n.removePeer(old) // the same beginning by chance
+	}
+	p := &peer{id: id, echoedAt: n.now - n.o.Heartbeat, echoAt: n.now}
+	for s := range p.in {
+		p.in[s] = inbound{peer: p, stream: wire.Stream(s)}
+	}
 	n.peers[id], n.byShort[id.Short()] = p, p
-	n.list(p, true)
 	return p
 }
 
@@ -98,8 +179,16 @@ func (n *Node) removePeer(p *peer) {
 	if n.byShort[p.id.Short()] == p {
 		delete(n.byShort, p.id.Short())
 	}
+	p.opener.Wipe()
+	p.home.wipe()
+	n.mode.homeFirst = max(n.mode.homeFirst, p.home.seq+1) // the peer may remember the stream
+	p.introduced = false
 	n.snapshot.endDonation(p.id)
-	n.list(p, false)
+	n.unlist(p)
+	if p.up {
+		p.up = false
+		n.retarget()
+	}
 }
 
 // forgetOldest makes room by forgetting a dead peer.
@@ -117,90 +206,198 @@ func (n *Node) forgetOldest() bool {
 	return true
 }
 
-// mayChallenge reports whether p may be challenged again. A recording can be sent
-// from a forged address: until the proof, p gets at most three times the bytes that
-// came from it (RFC 9000, Section 8.1).
-func (p *peer) mayChallenge() bool {
-	return p.counts.sentBytes.Load()+challengeLen <= 3*p.counts.receivedBytes.Load()
-}
-
-// challenge asks p to prove that it lives now.
-func (n *Node) challenge(p *peer) {
-	if n.now-p.challengedAt < challengeEvery || !p.mayChallenge() {
+// rise notes that a peer is heard that was not.
+func (n *Node) rise(p *peer) {
+	if p.up {
 		return
 	}
-	p.challengedAt = n.now
-	if p.nonce == (Nonce{}) {
-		_, _ = rand.Read(p.nonce[:])
-	}
-	n.sendTo(p, Challenge{To: p.id.Short(), Nonce: p.nonce}.Append(n.msgs[:0]))
+	p.up, p.upAt, p.deaf, p.echoAt = true, n.now, false, n.now
+	p.superseded = false
+	n.list(p)
+	n.retarget()
+	n.notice(Notice{Kind: NoticeUp, Addr: p.addr, Name: n.label(p)})
 }
 
-// handleChallenge answers, also to somebody who is not introduced: the answer
-// tells nothing and is hardly larger than the question.
-func (n *Node) handleChallenge(p *peer, m Challenge) {
-	messages := Response{To: p.id.Short(), Nonce: m.Nonce}.Append(n.msgs[:0])
-	n.sendTo(p, n.heartbeat().Append(messages))
+// leave takes a peer's goodbye.
+func (n *Node) leave(p *peer) {
+	n.notice(Notice{Kind: NoticeLeft, Addr: p.addr, Name: n.label(p)})
+	n.removePeer(p)
 }
 
-func (n *Node) handleResponse(p *peer, m Response) {
-	if p.introduced || p.nonce == (Nonce{}) || subtle.ConstantTimeCompare(m.Nonce[:], p.nonce[:]) != 1 {
+// supersede forgets earlier lives of p's installation: their memory is gone with
+// them. One that is still heard is another node under the same name, or has yet to
+// end; it stays until it is silent.
+func (n *Node) supersede(p *peer) {
+	if p.instance == (Instance{}) {
 		return
 	}
-	p.introduced = true
-	p.counts.introduced.Set(1)
+	for _, old := range n.peers {
+		if old != p && old.instance == p.instance {
+			old.superseded = true
+			n.unlist(old)
+		}
+	}
+}
+
+// sweepPeer does what is due because a peer has been silent for some time.
+func (n *Node) sweepPeer(p *peer) {
+	silent := n.now - p.seen
+	p.opener.Expire(n.now)
+	if p.up {
+		p.settle(n.now, n.o.DeadAfter)
+		for _, a := range p.proved {
+			if c := n.contacts[a.addr]; c != nil && a.heard > c.heardAt {
+				c.heardAt = a.heard
+				c.state.Set(int64(Alive))
+			}
+		}
+		if deaf := n.now-p.echoAt > 3*n.o.Heartbeat; deaf && !p.deaf {
+			p.deaf = true
+			n.retarget()
+		}
+	}
+	if p.up && silent >= n.o.DeadAfter {
+		p.up = false
+		n.retarget()
+		n.notice(Notice{Kind: NoticeDown, Addr: p.addr, Name: n.label(p)})
+	}
+	if !p.up && p.superseded || silent >= max(n.o.KnownFor, keysFor) {
+		n.removePeer(p)
+		return
+	}
+	if p.introduced && silent >= keysFor {
+		p.opener.Wipe()
+		p.introduced = false
+		p.counts.introduced.Set(0)
+	}
+}
+
+// label is what logs and statistics call a peer: its name, or where it is.
+func (n *Node) label(p *peer) string {
+	if p.name != "" {
+		return p.name
+	}
+	if c := n.contacts[p.addr]; c != nil {
+		return c.label()
+	}
+	return p.addr.String()
+}
+
+// retarget finds out anew who is there to be told, after that has changed.
+func (n *Node) retarget() {
+	n.members = append(n.members[:0], member{nil, idHash(n.o.ID)})
+	n.digest = n.id.Uint32()
+	n.beats, n.told = n.beats[:0], n.told[:0]
+	hasGroup := false
+	for _, c := range n.contacts {
+		n.beats = append(n.beats, c.addr)
+		if c.isGroup {
+			hasGroup = true
+			n.told = append(n.told, c.addr)
+		}
+	}
+	for _, p := range n.peers {
+		if !p.up {
+			continue
+		}
+		n.members = append(n.members, member{p, idHash(p.id)})
+		n.digest ^= p.id.Short().Uint32()
+		isContact := n.contacts[p.addr] != nil
+		if hasGroup && !isContact && !p.deaf {
+			continue // it hears the group
+		}
+		if !isContact {
+			n.beats = append(n.beats, p.addr)
+		}
+		if !contains(n.told, p.addr) { // several behind one repeater
+			n.told = append(n.told, p.addr)
+		}
+	}
+	sortAddrs(n.beats)
+	sortAddrs(n.told)
+	up := make(map[ShortID]*peer, len(n.members))
+	for _, m := range n.members {
+		if m.peer != nil {
+			up[m.peer.id.Short()] = m.peer
+		}
+	}
+	n.up.Store(&up)
+}
+
+// reachable reports whether a node is heard. Any goroutine may call it.
+func (n *Node) reachable(id ShortID, now time.Duration) bool {
+	p := (*n.up.Load())[id]
+	return p != nil && now-time.Duration(p.counts.seen.Load()) < n.o.DeadAfter
 }
 
 // heartbeatTail is when further heartbeats, each after the one before and the
 // first after the last batch, let receivers find that the end is missing, long
 // before the regular one. While batches keep coming these say as much, and the tail
 // waits.
-var heartbeatTail = [...]time.Duration{3 * time.Millisecond, 15 * time.Millisecond, 75 * time.Millisecond}
+var heartbeatTail = [...]time.Duration{8 * time.Millisecond, 30 * time.Millisecond, 120 * time.Millisecond}
 
-func (n *Node) heartbeat() Heartbeat {
-	return Heartbeat{Newest: n.outbox.seq, Oldest: n.outbox.oldest(), Sent: uint64(n.now / time.Microsecond)}
+// heartbeatStart is when further heartbeats follow the first ones of a node's life.
+var heartbeatStart = [...]time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond}
+
+func (n *Node) heartbeat(to ShortID) wire.Heartbeat {
+	return wire.Heartbeat{
+		To: to, Newest: n.all.seq, Oldest: n.all.oldest(), Sent: uint64(n.now / time.Microsecond),
+		Rules: n.memory.RulesDigest(), Members: n.digest,
+	}
 }
 
 func (n *Node) tickHeartbeat() time.Duration {
-	if n.now >= n.nextHeartbeat() {
-		n.broadcast(n.heartbeat().Append(n.msgs[:0]))
+	switch {
+	case n.now >= n.heartbeatAt:
+		n.seal(n.heartbeat(wire.Everybody).Append(n.begin()))
+		n.out.SendAll(n.beats, n.sealed)
 		n.heartbeatAt = n.now + n.o.Heartbeat
-		if n.tail < len(heartbeatTail) {
-			n.tail++
-			n.tailFrom = n.now
+		if n.starting < len(heartbeatStart) {
+			n.heartbeatAt = n.now + min(n.o.Heartbeat, heartbeatStart[n.starting])
+			n.starting++
 		}
+	case n.now >= n.tailAt():
+		n.seal(n.heartbeat(wire.Everybody).Append(n.begin()))
+		n.out.SendAll(n.told, n.sealed)
+		n.tail++
+		n.tailFrom = n.now
 	}
-	return n.nextHeartbeat()
+	return min(n.heartbeatAt, n.tailAt())
 }
 
-// nextHeartbeat is when the regular one or one of the tail is due.
-func (n *Node) nextHeartbeat() time.Duration {
-	if n.tail < len(heartbeatTail) {
-		return min(n.heartbeatAt, n.tailFrom+heartbeatTail[n.tail])
+// tailAt is when the next heartbeat of the tail is due.
+func (n *Node) tailAt() time.Duration {
+	if n.all.seq == 0 || n.tail >= len(heartbeatTail) {
+		return n.heartbeatAt
 	}
-	return n.heartbeatAt
+	return n.tailFrom + heartbeatTail[n.tail]
 }
 
-// startTail is called for each batch.
-func (n *Node) startTail() { n.tail, n.tailFrom = 0, n.now }
-
-func (n *Node) handleHeartbeat(p *peer, m Heartbeat) {
+func (n *Node) handleHeartbeat(p *peer, m wire.Heartbeat) {
 	if n.now-p.echoedAt >= n.o.Heartbeat/2 { // those of the tail are not for timing
 		p.echoedAt = n.now
-		n.sendTo(p, Echo{To: p.id.Short(), Sent: m.Sent}.Append(n.msgs[:0]))
+		n.sendTo(p, wire.Echo{
+			To: p.id.Short(), Sent: m.Sent, Stream: wire.StreamHome, Newest: p.home.seq, Oldest: p.home.oldest(),
+		}.Append(n.begin()))
 	}
-	if p.rtt != 0 {
-		p.offset = n.now - time.Duration(m.Sent)*time.Microsecond - p.rtt/2
+	n.announce(&p.in[wire.StreamAll], m.Newest, m.Oldest)
+	if m.Rules != n.memory.RulesDigest() && n.now >= p.rulesAt {
+		p.rulesAt = n.now + n.o.Heartbeat/2
+		n.sendRules(p)
 	}
-	if !p.tracking {
-		p.track(m.Newest + 1)
+	if m.Members != n.digest && n.now >= p.membersAt {
+		n.sendMembers(p, m.Members)
 	}
-	p.batches.announce(m.Newest)
-	p.batches.giveUp(m.Oldest)
-	n.noteGaps(p)
 }
 
-func (n *Node) handleEcho(p *peer, m Echo) {
+func (n *Node) handleEcho(p *peer, m wire.Echo) {
+	if m.Stream == wire.StreamHome {
+		n.announce(&p.in[wire.StreamHome], m.Newest, m.Oldest)
+	}
+	if m.Sent == 0 {
+		return
+	}
+	p.echoAt = n.now
 	rtt := n.now - time.Duration(m.Sent)*time.Microsecond - m.Held
 	if rtt < 0 || rtt > time.Minute {
 		return // not ours, or the peer's invention
@@ -208,43 +405,23 @@ func (n *Node) handleEcho(p *peer, m Echo) {
 	p.sampleRTT(rtt)
 }
 
+// sampleRTT takes the time after which an answer has come, which is being handled.
 func (p *peer) sampleRTT(rtt time.Duration) {
+	p.opener.Sample(rtt)
 	if p.rtt == 0 {
-		p.rtt = rtt
+		p.rtt = max(rtt, 1)
 	} else {
 		p.rtt += (rtt - p.rtt) / 8 // as TCP does (RFC 6298)
 	}
 	p.counts.rtt.Set(int64(p.rtt))
 }
 
-// track begins to follow p's batches, with the last ones before seq.
-func (p *peer) track(seq uint64) {
-	p.tracking = true
-	p.batches.from(max(1, seq-min(seq, catchUpLen)))
-}
-
-// tickPeers repairs what is missing and forgets who is long gone.
-func (n *Node) tickPeers() time.Duration {
-	next := n.now + time.Second
-	for _, p := range n.peers {
-		switch {
-		case n.now-p.seen >= forgetAfter:
-			n.removePeer(p)
-		case !p.introduced && p.mayChallenge():
-			n.challenge(p)
-			next = min(next, p.challengedAt+challengeEvery)
-		case p.introduced && !p.batches.complete():
-			next = min(next, n.repair(p))
-		}
-	}
-	return next
-}
-
 // closest returns the live peer with the shortest round trip, other than not.
 func (n *Node) closest(not *peer) *peer {
 	var best *peer
-	for _, p := range n.peers {
-		if p != not && n.alive(p) && (best == nil || p.rtt < best.rtt) {
+	for _, m := range n.members {
+		p := m.peer
+		if p != nil && p != not && n.alive(p) && (best == nil || p.rtt < best.rtt) {
 			best = p
 		}
 	}

@@ -1,6 +1,8 @@
 package replicate
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -9,135 +11,141 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/panjf2000/gnet/v2/pkg/errors"
-	"github.com/panjf2000/gnet/v2/pkg/netpoll"
-	tasks "github.com/panjf2000/gnet/v2/pkg/queue"
 	"golang.org/x/sys/unix"
+
+	"reprise/internal/metric"
+	"reprise/replicate/repeater"
+	"reprise/replicate/udp"
 )
 
 const (
-	// flushEvery is how long updates gather while they keep coming. The first
-	// one after a pause goes out at once.
-	flushEvery = time.Millisecond
+	// flushFirst is how long updates gather while they keep coming, flushMost
+	// how long when they have kept coming for some time: the more there are, the
+	// fewer datagrams are made of them. The first one after a pause goes out at
+	// once.
+	flushFirst = time.Millisecond
+	flushMost  = 4 * time.Millisecond
 	// drainLen bounds how many updates are taken before datagrams are looked at.
 	drainLen = 4096
-	// batchLen datagrams are moved by one system call.
-	batchLen = 64
-	// receiveLen is the longest datagram taken: a session of the largest size.
-	receiveLen = DatagramOverhead + BatchOverhead + recordHeaderLen + maxValueLen + 1024
-	// maxReported bounds how many addresses are remembered as complained about.
+	// maxReported bounds how many complaints are remembered.
 	maxReported = 1024
 )
 
 // PollerOptions say where a node listens and whom it tells.
 type PollerOptions struct {
 	Network
-	RingLen int // updates that may wait to be sent
+	Names   map[netip.AddrPort]string // what peers are called in the configuration
+	RingLen int                       // updates that may wait to be sent
 	Logger  *slog.Logger
 }
 
 // A Poller is the goroutine that owns a node's sockets: it drains the ring,
 // drives the Node and moves datagrams in batches.
 type Poller struct {
-	np    *netpoll.Poller
 	ring  *Ring
 	node  *Node
 	log   *slog.Logger
 	began time.Time
 
-	sockets *sockets
-	subs    *subscriber // at those peers that are repeaters
-	in      *batch
-	timerfd int
-	armed   time.Duration // when the timerfd fires, 0 if it is not set
+	sockets *udp.Sockets
+	subs    *repeater.Subscriber // at those peers that are repeaters
+	in      *udp.Batch
+	polled  []unix.PollFd // waker first, then the sockets
+	waker   int           // an eventfd
 
-	draining bool          // updates came lately: drain by time, not by wake-up
-	drainAt  time.Duration // when
-	tickAt   time.Duration
+	draining   bool          // updates came lately: drain by time, not by wake-up
+	drainAt    time.Duration // when
+	flushEvery time.Duration
+	tickAt     time.Duration
 
-	reported map[netip.Addr]bool
+	reported map[report]bool
+	panics   metric.Counter
+
+	mu      sync.Mutex // guards tasks
+	tasks   []func()   // to be run by the goroutine
+	closing atomic.Bool
 
 	running sync.WaitGroup
 	closed  chan struct{}
-	failed  atomic.Pointer[error]
+	failed  error // written before running is done
+}
+
+// A report is a complaint that was made.
+type report struct {
+	kind NoticeKind
+	addr netip.AddrPort
 }
 
 // NewPoller binds the sockets of a node.
 func NewPoller(o PollerOptions, n Options, m Memory) (*Poller, error) {
 	p := &Poller{
-		ring: NewRing(o.RingLen), log: o.Logger, began: time.Now(), timerfd: -1, closed: make(chan struct{}),
-		in: newBatch(batchLen, receiveLen), reported: make(map[netip.Addr]bool),
+		ring: NewRing(o.RingLen), log: o.Logger, began: time.Now(), closed: make(chan struct{}),
+		in: udp.NewBatch(udp.BatchLen, receiveLen), reported: make(map[report]bool), flushEvery: flushFirst,
+		draining: true, // so that the ring is told before the first sleep
 	}
 	var err error
-	if p.sockets, err = openSockets(&o.Network); err != nil {
+	if p.sockets, err = udp.Open(&o.Network); err != nil {
 		return nil, err
 	}
-	if p.np, err = netpoll.OpenPoller(); err != nil {
-		p.sockets.close()
-		return nil, err
+	if p.waker, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+		p.sockets.Close()
+		return nil, os.NewSyscallError("eventfd", err)
 	}
-	if err = p.register(); err != nil {
-		p.free()
-		return nil, err
+	p.polled = append(p.polled, unix.PollFd{Fd: int32(p.waker), Events: unix.POLLIN})
+	for _, s := range p.sockets.List {
+		p.polled = append(p.polled, unix.PollFd{Fd: int32(s.FD), Events: unix.POLLIN})
+	}
+	if n.Instance == (Instance{}) {
+		n.Instance = p.instance()
 	}
 	p.node = NewNode(n, m, p.sockets)
-	p.subs = newSubscriber(RepeaterKey(n.Secrets[0]), o.Peers)
+	p.node.SetPeers(0, o.Peers, o.Names)
 	p.node.Defer = p.do
-	p.node.Report = p.report
+	p.node.Notice = p.report
+	key := n.Secrets[0].RepeaterKey()
+	defer clear(key)
+	p.subs = repeater.NewSubscriber(key, o.Peers)
 	return p, nil
 }
 
-func (p *Poller) register() (err error) {
-	if p.timerfd, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
-		return os.NewSyscallError("timerfd_create", err)
+// instance names this installation: by its machine, and where it listens.
+func (p *Poller) instance() Instance {
+	machine, err := os.ReadFile("/etc/machine-id")
+	if err != nil {
+		machine = nil
 	}
-	if err = p.np.AddRead(&netpoll.PollAttachment{FD: p.timerfd}, true); err != nil {
-		return err
+	host, _ := os.Hostname()
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%s\n", machine, host)
+	for _, s := range p.sockets.List {
+		fmt.Fprintln(h, s.Addr)
 	}
-	for _, s := range p.sockets.list {
-		// Level-triggered: what a turn leaves in the buffer comes again.
-		if err = p.np.AddRead(&netpoll.PollAttachment{FD: s.fd}, false); err != nil {
-			return err
-		}
-	}
-	return nil
+	return Instance(h.Sum(nil))
 }
 
 // Start runs the goroutine.
 func (p *Poller) Start() {
-	p.ring.Sleep()
-	p.do(p.turn)
 	p.running.Add(1)
 	go func() {
 		defer p.running.Done()
-		err := p.np.Polling(p.onEvent)
-		if err != nil && err != errors.ErrEngineShutdown { //nolint:errorlint // returned as is
-			p.failed.Store(&err)
-		}
+		p.failed = p.run()
 	}()
 }
 
 // Close stops the goroutine and closes the sockets. Updates that still wait are
 // lost to the peers.
 func (p *Poller) Close() error {
-	_ = p.np.Trigger(tasks.HighPriority, func(any) error { return errors.ErrEngineShutdown }, nil)
+	p.closing.Store(true)
+	p.wake()
 	p.running.Wait()
 	close(p.closed)
+	p.node.Goodbye(p.Now())
+	p.sockets.Flush()
 	p.ring.Drain(len(p.ring.slots), func(*Update) {}) // wipes
 	p.node.wipe()
-	p.free()
-	if err := p.failed.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
-func (p *Poller) free() {
-	p.sockets.close()
-	if p.timerfd >= 0 {
-		unix.Close(p.timerfd)
-	}
-	_ = p.np.Close()
+	p.sockets.Close()
+	unix.Close(p.waker)
+	return p.failed
 }
 
 // Now is the node's clock.
@@ -154,14 +162,9 @@ func (p *Poller) Publish(u Update) bool {
 	return ok
 }
 
-func (p *Poller) wake() { _ = p.np.Trigger(tasks.HighPriority, wakePoller, p) }
+var one = [8]byte{7: 1}
 
-func wakePoller(arg any) error {
-	p := arg.(*Poller)
-	p.draining, p.drainAt = true, 0
-	p.turn()
-	return nil
-}
+func (p *Poller) wake() { _, _ = unix.Write(p.waker, one[:]) }
 
 // TryAsk asks the peers for a session. Any goroutine may call it; false means
 // that there is no room for another question.
@@ -174,14 +177,18 @@ func (p *Poller) TryAsk(q *Question) bool {
 	return true
 }
 
+// Reachable reports whether a node, other than this one, is heard now: whether a
+// question to it would have an answer. Any goroutine may call it.
+func (p *Poller) Reachable(id ShortID) bool { return p.node.reachable(id, p.Now()) }
+
 // Release gives a session back that its owner holds for this node. Any goroutine
 // may call it.
 func (p *Poller) Release(key Key, owner ShortID, hold uint64) {
 	p.Publish(Update{Kind: UpdateRelease, Key: key, Owner: owner, Hold: hold})
 }
 
-// Forget makes this node and all live peers drop sessions and waits until they
-// have, or some have not for some seconds. Any goroutine but a loop's may call it.
+// Forget makes this node and all others drop sessions and waits until they have, or
+// some have not for some seconds. Any goroutine but a loop's may call it.
 func (p *Poller) Forget(what ForgetScope, hash uint64) Forgetting {
 	result := make(chan Forgetting, 1)
 	p.do(func() { p.node.Forget(p.Now(), what, hash, func(f Forgetting) { result <- f }) })
@@ -196,16 +203,19 @@ func (p *Poller) Forget(what ForgetScope, hash uint64) Forgetting {
 // Rekey exchanges the live secrets. Any goroutine may call it.
 func (p *Poller) Rekey(secrets []Secret) {
 	p.do(func() {
-		p.node.Rekey(secrets)
-		p.subs.Rekey(RepeaterKey(secrets[0]))
+		p.node.Rekey(p.Now(), secrets)
+		key := secrets[0].RepeaterKey()
+		defer clear(key)
+		p.subs.Rekey(key)
+		p.tickAt = 0
 	})
 }
 
 // SetPeers exchanges the addresses that are told everything, when names resolve
-// to others. Any goroutine may call it.
-func (p *Poller) SetPeers(peers []netip.AddrPort) {
+// to others. names are what they are called, if they are. Any goroutine may call it.
+func (p *Poller) SetPeers(peers []netip.AddrPort, names map[netip.AddrPort]string) {
 	p.do(func() {
-		p.sockets.peers = peers
+		p.node.SetPeers(p.Now(), peers, names)
 		p.subs.SetPeers(peers)
 		p.tickAt = 0
 	})
@@ -213,26 +223,73 @@ func (p *Poller) SetPeers(peers []netip.AddrPort) {
 
 // do runs f on the poller's goroutine.
 func (p *Poller) do(f func()) {
-	_ = p.np.Trigger(tasks.HighPriority, func(any) error {
-		f()
-		p.turn()
-		return nil
-	}, nil)
+	p.mu.Lock()
+	p.tasks = append(p.tasks, f)
+	p.mu.Unlock()
+	p.wake()
 }
 
-func (p *Poller) onEvent(fd int, _ netpoll.IOEvent, _ netpoll.IOFlags) error {
-	if fd == p.timerfd {
-		p.armed = 0
-	} else if s := p.sockets.byFD(fd); s != nil {
-		now := p.Now()
-		n, err := p.in.receive(fd, func(from netip.AddrPort, datagram []byte) {
-			p.receive(now, from, datagram)
-		})
-		p.sockets.count.received(n, err)
-		p.tickAt = 0 // what came may have made something due
+func (p *Poller) run() error {
+	for {
+		p.turn()
+		if p.closing.Load() {
+			return nil
+		}
+		wait := unix.NsecToTimespec(int64(p.wait()))
+		_, err := unix.Ppoll(p.polled, &wait, nil)
+		if err != nil && err != unix.EINTR {
+			return os.NewSyscallError("ppoll", err)
+		}
+		if err != nil {
+			continue
+		}
+		if p.polled[0].Revents != 0 {
+			p.woken()
+		}
+		for i, s := range p.sockets.List {
+			if p.polled[i+1].Revents != 0 {
+				p.receiveFrom(s)
+			}
+		}
 	}
-	p.turn()
-	return nil
+}
+
+// woken does what others want of the goroutine.
+func (p *Poller) woken() {
+	var n [8]byte
+	_, _ = unix.Read(p.waker, n[:])
+	p.mu.Lock()
+	tasks := p.tasks
+	p.tasks = nil
+	p.mu.Unlock()
+	for _, f := range tasks {
+		f()
+		p.tickAt = 0
+	}
+	p.draining, p.drainAt = true, 0
+}
+
+// wait is how long nothing is due. What is due sooner than the kernel's timers are
+// exact waits for these.
+func (p *Poller) wait() time.Duration {
+	next := p.tickAt
+	if p.draining {
+		next = min(next, p.drainAt)
+	}
+	return max(next-p.Now(), 50*time.Microsecond)
+}
+
+// receiveFrom takes one batch of datagrams: what it leaves comes in the next turn.
+func (p *Poller) receiveFrom(s *udp.Socket) {
+	now := p.Now()
+	_, err := p.in.Receive(s.FD, func(from netip.AddrPort, datagram []byte) {
+		p.receive(now, from, datagram)
+	})
+	p.sockets.Count.ReceiveCalls.Inc()
+	if err != nil && err != unix.EAGAIN {
+		p.sockets.Count.ReceiveErrors.Inc()
+	}
+	p.tickAt = 0 // what came may have made something due
 }
 
 // receive takes one datagram. A panic costs that datagram, not the node: what
@@ -240,7 +297,7 @@ func (p *Poller) onEvent(fd int, _ netpoll.IOEvent, _ netpoll.IOFlags) error {
 func (p *Poller) receive(now time.Duration, from netip.AddrPort, datagram []byte) {
 	defer func() {
 		if r := recover(); r != nil {
-			p.sockets.count.panics.Inc()
+			p.panics.Inc()
 			p.log.Error("panic in a datagram, which is dropped", "from", from, "panic", r, "stack", string(debug.Stack()))
 		}
 	}()
@@ -259,12 +316,11 @@ func (p *Poller) turn() {
 	if now >= p.tickAt {
 		p.tickAt = min(p.node.Tick(now), p.subs.Tick(now, p.sockets.Send))
 	}
-	p.sockets.flush()
-	p.arm()
+	p.sockets.Flush()
 }
 
 // drain takes updates from the ring. While there are some it goes by time, so
-// that a busy loop need not wake anybody; after an idle millisecond it sleeps.
+// that a busy loop need not wake anybody; after an idle time it sleeps.
 func (p *Poller) drain(now time.Duration) {
 	n := p.ring.Drain(drainLen, func(u *Update) {
 		if u.Kind == UpdateAsk {
@@ -277,35 +333,53 @@ func (p *Poller) drain(now time.Duration) {
 	switch {
 	case n == drainLen:
 		p.drainAt = now
-	case n > 0 || !p.ring.Sleep():
-		p.drainAt = now + flushEvery
+	case n > 0:
+		p.drainAt = now + p.flushEvery
+		p.flushEvery = min(p.flushEvery*3/2, flushMost)
+	case !p.ring.Sleep():
+		p.drainAt = now + p.flushEvery
 	default:
 		p.draining = false
+		p.flushEvery = flushFirst
 	}
 }
 
-// arm sets the timer to what comes first.
-func (p *Poller) arm() {
-	next := p.tickAt
-	if p.draining {
-		next = min(next, p.drainAt)
+// report says once for each address what an operator should know of it, until that
+// changes.
+func (p *Poller) report(m Notice) {
+	who := m.Name
+	if who == "" {
+		who = m.Addr.String()
+	} else if who != m.Addr.String() {
+		who += " (" + m.Addr.String() + ")"
 	}
-	if p.armed != 0 && p.armed <= next {
+	switch m.Kind {
+	case NoticeUp:
+		for kind := NoticeVersion; kind <= NoticeSecret; kind++ {
+			delete(p.reported, report{kind, m.Addr})
+		}
+		p.log.Info("peer " + who + " is there")
+		return
+	case NoticeDown:
+		p.log.Warn("peer " + who + " is not heard any more")
+		return
+	case NoticeLeft:
+		p.log.Info("peer " + who + " has ended")
 		return
 	}
-	wait := max(next-p.Now(), 50*time.Microsecond)
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(wait))}
-	if err := unix.TimerfdSettime(p.timerfd, 0, &spec, nil); err != nil {
-		panic(os.NewSyscallError("timerfd_settime", err)) // its arguments are ours
-	}
-	p.armed = next
-}
-
-// report says once for each address what is the likeliest mistake.
-func (p *Poller) report(from netip.AddrPort, why Reason) {
-	if why != ForeignKey && why != NotAuthentic || p.reported[from.Addr()] || len(p.reported) >= maxReported {
+	key := report{m.Kind, m.Addr}
+	if p.reported[key] || len(p.reported) >= maxReported {
 		return
 	}
-	p.reported[from.Addr()] = true
-	p.log.Warn(from.String() + " sends datagrams this node cannot open: do both have the same cluster-secret-file / key?")
+	p.reported[key] = true
+	switch m.Kind {
+	case NoticeVersion:
+		p.log.Warn(fmt.Sprintf("%s speaks version %s of the replication protocol, this node version %s: they share no sessions until both run the same release", who, m.Theirs, m.Ours))
+	case NoticeSecret:
+		p.log.Warn(fmt.Sprintf("%s sends datagrams this node cannot open: do both have the same cluster-secret-file / key? (theirs has the id %s, this node's %s)", who, m.Theirs, m.Ours))
+	case NoticeContext:
+		p.log.Warn(fmt.Sprintf("peer %s serves other session contexts (%s, this node's are %s): sessions of one are of no use at the other", who, m.Theirs, m.Ours))
+	case NoticeClock:
+		p.log.Warn(fmt.Sprintf("the clock of peer %s is %s ahead of this node's", who, m.Theirs))
+	}
 }

@@ -48,11 +48,37 @@ func (m *lockedMemory) AddRule(r Rule, done func(int)) bool {
 	return m.mapMemory.AddRule(r, done)
 }
 
+func (m *lockedMemory) Hold(dst []byte, key Key) (value []byte, age, left time.Duration, hold uint64, v Verdict) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mapMemory.Hold(dst, key)
+}
+
+func (m *lockedMemory) Release(key Key, hold uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mapMemory.Release(key, hold)
+}
+
+func (m *lockedMemory) Rules(dst []Rule) []Rule {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mapMemory.Rules(dst)
+}
+
+func (m *lockedMemory) RulesDigest() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mapMemory.RulesDigest()
+}
+
 func (m *lockedMemory) len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.sessions)
 }
+
+var testBegan = time.Now()
 
 type livePoller struct {
 	*Poller
@@ -62,11 +88,11 @@ type livePoller struct {
 
 func startPoller(t *testing.T, secret string, network Network, change func(*Options)) *livePoller {
 	t.Helper()
-	l := &livePoller{memory: &lockedMemory{mapMemory: newMapMemory()}, log: new(strings.Builder)}
+	l := &livePoller{memory: &lockedMemory{mapMemory: newMapMemory(func() time.Duration { return time.Since(testBegan) })}, log: new(strings.Builder)}
 	o := Options{
 		ID: NewID(), Secrets: []Secret{testSecret(t, secret)}, DatagramLen: 1200,
 		Heartbeat: 50 * time.Millisecond, DeadAfter: time.Second, LookupTimeout: 200 * time.Millisecond,
-		MaxQuestions: 100, SnapshotRate: 32 << 20,
+		MaxQuestions: 100, SnapshotRate: 32 << 20, Mode: Push, HoldFor: time.Second, KnownFor: time.Minute,
 	}
 	if change != nil {
 		change(&o)
@@ -179,7 +205,7 @@ func TestPollerSaysWhoHasAnotherSecret(t *testing.T) {
 		return <-result
 	}
 	nettest.Eventually(t, 10*time.Second, func() bool { return strings.Contains(text(), "cluster-secret-file") }, "nothing was said")
-	if got := strings.Count(text(), "\n"); got != 1 {
+	if got := strings.Count(text(), "sends datagrams"); got != 1 {
 		t.Errorf("said %d times, want once:\n%s", got, text())
 	}
 	if !strings.Contains(text(), b.String()+" sends datagrams this node cannot open") {
@@ -218,7 +244,7 @@ func TestNetworkErrors(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := NewPoller(PollerOptions{Network: test.network, RingLen: 2}, Options{}, nil)
+			_, err := NewPoller(PollerOptions{Network: test.network, RingLen: 2}, Options{Secrets: []Secret{testSecret(t, "a cluster secret for tests")}}, nil)
 			if err == nil || err.Error() != test.want {
 				t.Errorf("got %v, want %v", err, test.want)
 			}

@@ -11,25 +11,27 @@ import (
 	"time"
 
 	"reprise/internal/nettest"
+	"reprise/replicate/repeater"
+	"reprise/replicate/wire"
 )
 
 // A repeaterLife is a repeater that runs until it is stopped.
 type repeaterLife struct {
-	*Repeater
+	*repeater.Repeater
 	addr netip.AddrPort
 }
 
 func startRepeater(t *testing.T, addr netip.AddrPort) *repeaterLife {
 	t.Helper()
-	r, err := NewRepeater(RepeaterOptions{
-		Listen: []netip.AddrPort{addr}, Keys: [][]byte{RepeaterKey(testSecret(t, fleetSecret))},
+	r, err := repeater.New(repeater.Options{
+		Listen: []netip.AddrPort{addr}, Keys: [][]byte{testSecret(t, fleetSecret).RepeaterKey()},
 		Lifetime: time.Second, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Start()
-	return &repeaterLife{r, r.outlets[0].addr}
+	return &repeaterLife{r, r.Addrs()[0]}
 }
 
 func (r *repeaterLife) stop(t *testing.T) {
@@ -47,9 +49,9 @@ func (r *repeaterLife) requireSubscribers(t *testing.T, n int64) {
 const fleetSecret = "a cluster secret for tests"
 
 // startMember starts a node that knows a repeater and nothing else.
-func startMember(t *testing.T, listen, repeater netip.AddrPort) *livePoller {
+func startMember(t *testing.T, listen, gateway netip.AddrPort) *livePoller {
 	t.Helper()
-	return startPoller(t, fleetSecret, Network{Listen: []netip.AddrPort{listen}, Peers: []netip.AddrPort{repeater}}, nil)
+	return startPoller(t, fleetSecret, Network{Listen: []netip.AddrPort{listen}, Peers: []netip.AddrPort{gateway}}, nil)
 }
 
 func (l *livePoller) requireSession(t *testing.T, key Key, value string) {
@@ -80,18 +82,18 @@ func share(t *testing.T, fleet []*livePoller, at int, key Key, value string) {
 // sees what a repeater sees.
 type tap struct {
 	conn *net.UDPConn
-	sub  *subscriber
+	sub  *repeater.Subscriber
 	to   netip.AddrPort
 	seen chan []byte // all of it, once the connection is closed
 }
 
-func startTap(t *testing.T, repeater netip.AddrPort) *tap {
+func startTap(t *testing.T, gateway netip.AddrPort) *tap {
 	t.Helper()
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(loopback))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &tap{conn, newSubscriber(RepeaterKey(testSecret(t, fleetSecret)), []netip.AddrPort{repeater}), repeater, make(chan []byte, 1)}
+	p := &tap{conn, repeater.NewSubscriber(testSecret(t, fleetSecret).RepeaterKey(), []netip.AddrPort{gateway}), gateway, make(chan []byte, 1)}
 	go p.run()
 	return p
 }
@@ -119,7 +121,7 @@ func TestRepeaterFleet(t *testing.T) {
 	nettest.LeakCheck(t)
 	r := startRepeater(t, loopback)
 	defer r.stop(t)
-	wire := startTap(t, r.addr)
+	tapped := startTap(t, r.addr)
 	r.requireSubscribers(t, 1)
 	var fleet []*livePoller
 	for range 3 {
@@ -148,8 +150,8 @@ func TestRepeaterFleet(t *testing.T) {
 		fleet[3].requireSession(t, simKey(i), fmt.Sprintf("a master secret of node %d", i))
 	}
 
-	wire.conn.Close()
-	seen := <-wire.seen
+	tapped.conn.Close()
+	seen := <-tapped.seen
 	if len(seen) == 0 {
 		t.Error("the tap saw nothing")
 	}
@@ -206,9 +208,11 @@ func TestRepeaterOutlivesNodes(t *testing.T) {
 func TestSubscribersAtNodes(t *testing.T) {
 	fleet := loopbackFleet(t, 2, nil)
 	for _, l := range fleet {
-		nettest.Eventually(t, 10*time.Second, func() bool { return l.subs.counts.ignored.Load() > 0 }, "nobody tried")
-		if got := l.node.counts.dropped[ForeignVersion].Load(); got != 0 {
+		nettest.Eventually(t, 10*time.Second, func() bool { return l.subs.Ignored() > 0 }, "nobody tried")
+		if got := l.node.counts.dropped[wire.ForeignVersion].Load(); got != 0 {
 			t.Errorf("the node was bothered %d times", got)
 		}
 	}
 }
+
+var loopback = netip.MustParseAddrPort("127.0.0.1:0")

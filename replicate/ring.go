@@ -6,31 +6,32 @@ import (
 	"time"
 
 	"golang.org/x/sys/cpu"
+
+	"reprise/replicate/wire"
 )
 
-// UpdateKind says what an update tells. The kinds that travel have the number
-// they have on the wire.
-type UpdateKind uint8
+// UpdateKind says what an update tells.
+type UpdateKind = wire.UpdateKind
 
+// The kinds. Those that never travel are what loops tell the poller only.
 const (
-	UpdateSession UpdateKind = 1    // a session was made
-	UpdateDelete  UpdateKind = 2    // a session must not be resumed any more
-	UpdateAsk     UpdateKind = 0xff // never on the wire: a loop wants a session that it does not have
-	UpdateRelease UpdateKind = 0xfe // never on the wire: a loop gives a held session back
+	UpdateSession            = wire.UpdateSession
+	UpdateDelete             = wire.UpdateDelete
+	UpdateRelease UpdateKind = 0xfe // a loop gives a held session back
+	UpdateAsk     UpdateKind = 0xff // a loop wants a session that it does not have
 )
 
-// An Update is what loops tell the poller and nodes tell each other about one
-// session.
+// An Update is what loops tell the poller about one session.
 type Update struct {
 	Kind  UpdateKind
 	Key   Key
 	Age   time.Duration // since the full handshake
-	Left  time.Duration // to live; both whole milliseconds and at most 49 days on the wire
+	Left  time.Duration // to live
 	Value []byte        // of a session; whose memory it is, the function that hands it over says
 	Made  time.Duration // when Age and Left were true, by the poller's clock
 	Ask   *Question     // of an ask
 	Owner ShortID       // of a release: who holds the session
-	Hold  uint64
+	Hold  uint64        // of a release
 }
 
 // ringValueLen is what each slot has room for without allocation: a session
@@ -103,7 +104,7 @@ func NewRing(slots int) *Ring {
 // time that a slot gets a value longer than 512 bytes. Any goroutine may call it;
 // updates of one goroutine keep their order. Ask [Ring.NeedsWake] afterwards.
 func (r *Ring) TryPush(u Update) bool {
-	if len(u.Value) > maxValueLen {
+	if len(u.Value) > wire.MaxValueLen {
 		r.tooLarge.Add(1)
 		return false
 	}

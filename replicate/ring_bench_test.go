@@ -93,3 +93,5 @@ func BenchmarkPushAlone(b *testing.B) {
 		}
 	}
 }
+
+var keyA = Key{0xa0, 0xa1, 0xa2, 0xa3}

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"reprise/replicate/wire"
 )
 
 func session(key byte, value string) Update {
@@ -95,7 +97,7 @@ func TestRingDrainKeepsToItsLimit(t *testing.T) {
 
 func TestRingValueLengths(t *testing.T) {
 	r := NewRing(2)
-	for _, n := range []int{0, 1, ringValueLen, ringValueLen + 1, maxValueLen, 3} {
+	for _, n := range []int{0, 1, ringValueLen, ringValueLen + 1, wire.MaxValueLen, 3} {
 		want := bytes.Repeat([]byte{byte(n) | 1}, n)
 		if !r.TryPush(Update{Kind: UpdateSession, Value: want}) {
 			t.Fatalf("value of %d bytes refused", n)
@@ -106,7 +108,7 @@ func TestRingValueLengths(t *testing.T) {
 			}
 		})
 	}
-	if r.TryPush(Update{Kind: UpdateSession, Value: make([]byte, maxValueLen+1)}) {
+	if r.TryPush(Update{Kind: UpdateSession, Value: make([]byte, wire.MaxValueLen+1)}) {
 		t.Error("a value that cannot be sent was accepted")
 	}
 	if r.TooLarge() != 1 || r.Dropped() != 0 {

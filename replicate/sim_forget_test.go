@@ -1,36 +1,14 @@
 package replicate
 
 import (
-	"strings"
 	"testing"
 	"time"
 )
-
-// forgetfulMemory refuses, after a Forget, what was made before it, as a Memory
-// must: values that begin with "old".
-type forgetfulMemory struct {
-	*mapMemory
-	forgot bool
-}
-
-func (m *forgetfulMemory) Put(key Key, value []byte, age, left time.Duration, pulled bool) {
-	if !m.forgot || !strings.HasPrefix(string(value), "old") {
-		m.mapMemory.Put(key, value, age, left, pulled)
-	}
-}
-
-func (m *forgetfulMemory) AddRule(r Rule, done func(int)) bool {
-	m.forgot = true
-	return m.mapMemory.AddRule(r, done)
-}
 
 // Copies of forgotten sessions that are under way, or come by repair, snapshot or
 // answer, do not come back; what is made afterwards does.
 func TestForgetAgainstCopiesUnderWay(t *testing.T) {
 	s := newSim(t, 4)
-	for _, n := range s.nodes {
-		n.Node.memory = &forgetfulMemory{mapMemory: n.memory}
-	}
 	s.runUntil(5*time.Second, s.introduced)
 	s.loss, s.dup = 0.2, 0.2
 	a := s.nodes[0]
@@ -67,7 +45,7 @@ func TestRotationUnderLoss(t *testing.T) {
 	made := 0
 	for _, secrets := range [][]Secret{{old, fresh}, {fresh, old}, {fresh}} {
 		for _, n := range s.nodes {
-			n.Rekey(secrets)
+			n.Rekey(n.clock(), secrets)
 			for range 200 {
 				s.nodes[made%3].publish(simKey(made), "session")
 				s.run(time.Millisecond)

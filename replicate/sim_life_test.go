@@ -36,7 +36,7 @@ func TestRestart(t *testing.T) {
 			t.Errorf("%d nodes silent, want at most the dead one", len(f.Silent))
 		}
 	})
-	s.run(forgetAfter + 5*time.Second)
+	s.run(s.nodes[2].o.KnownFor + 5*time.Second)
 	if got := len(s.nodes[2].peers); got != 3 {
 		t.Errorf("%d peers are remembered, want 3", got)
 	}
@@ -177,7 +177,7 @@ func TestDeleteBeatsLateCopies(t *testing.T) {
 	a.publish(simKey(1), "session") // lost on its way to b
 	s.cut = nil
 	b.memory.Delete(simKey(1), time.Minute)
-	b.Publish(b.clock(), &Update{Kind: UpdateDelete, Key: simKey(1), Left: time.Minute})
+	b.Publish(b.clock(), &Update{Kind: UpdateDelete, Key: simKey(1), Left: time.Minute, Made: b.clock()})
 	b.Flush(b.clock())
 	b.tick()
 	s.run(2 * time.Second)

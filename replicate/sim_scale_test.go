@@ -73,7 +73,7 @@ func scale(t *testing.T, nodes int, loss float64) {
 	made := 0
 	publish := func(n *simNode) {
 		n.memory.Put(simKey(made), []byte(value), 0, time.Minute, false)
-		n.Publish(n.clock(), &Update{Kind: UpdateSession, Key: simKey(made), Left: time.Minute, Value: []byte(value)})
+		n.Publish(n.clock(), &Update{Kind: UpdateSession, Key: simKey(made), Left: time.Minute, Value: []byte(value), Made: n.clock()})
 		made++
 	}
 	// Each node makes a session every 20 ms, in turn.

@@ -21,6 +21,8 @@ type sim struct {
 	nodes []*simNode // dead ones too
 	live  map[netip.AddrPort]*simNode
 
+	// unlisted nodes know only the peers that the test gives them.
+	unlisted  bool
 	loss, dup float64
 	delay     time.Duration                // mean of one way
 	cut       func(from, to *simNode) bool // if set, whether nothing gets through
@@ -90,20 +92,42 @@ func (s *sim) restart(n *simNode) *simNode {
 }
 
 func (s *sim) start(addr netip.AddrPort, change func(*Options)) *simNode {
-	n := &simNode{sim: s, memory: newMapMemory(), addr: addr, skew: time.Duration(len(s.nodes)) * 24 * time.Hour}
+	n := &simNode{sim: s, addr: addr, skew: time.Duration(len(s.nodes)) * 24 * time.Hour}
+	n.memory = newMapMemory(n.clock)
 	o := Options{
 		ID: NewID(), Secrets: []Secret{testSecret(s.t, "a cluster secret for tests")}, DatagramLen: 1200,
 		Heartbeat: time.Second, DeadAfter: 3 * time.Second, LookupTimeout: 5 * time.Millisecond,
-		MaxQuestions: 1024, SnapshotRate: 32 << 20,
+		MaxQuestions: 1024, SnapshotRate: 32 << 20, HoldFor: 2 * time.Second, KnownFor: 10 * time.Minute,
+		Mode: Push, Wall: func() time.Time { return time.Unix(1e9, 0).Add(s.now) },
 	}
+	as4 := addr.Addr().As4()
+	o.Instance = Instance(append([]byte("instance of "), as4[:]...))
 	if change != nil {
 		change(&o)
 	}
 	n.Node = NewNode(o, n.memory, n)
 	s.nodes = append(s.nodes, n)
 	s.live[addr] = n
+	if !s.unlisted {
+		s.list()
+	}
 	n.tick()
 	return n
+}
+
+// list makes all nodes know all addresses.
+func (s *sim) list() {
+	var addrs []netip.AddrPort
+	for _, n := range s.nodes {
+		if !slices.Contains(addrs, n.addr) {
+			addrs = append(addrs, n.addr)
+		}
+	}
+	for _, n := range s.live {
+		own := n.addr
+		n.SetPeers(n.clock(), slices.DeleteFunc(slices.Clone(addrs), func(a netip.AddrPort) bool { return a == own }), nil)
+		n.tick()
+	}
 }
 
 func (n *simNode) clock() time.Duration { return n.sim.now + n.skew }
@@ -157,12 +181,10 @@ func (n *simNode) Send(to netip.AddrPort, datagram []byte) {
 	}
 }
 
-// Broadcast implements Transport.
-func (n *simNode) Broadcast(datagram []byte) {
-	for _, other := range n.sim.nodes { // in order, so that a run can be repeated
-		if other != n && other == n.sim.live[other.addr] {
-			n.Send(other.addr, datagram)
-		}
+// SendAll implements Transport.
+func (n *simNode) SendAll(to []netip.AddrPort, datagram []byte) {
+	for _, addr := range to {
+		n.Send(addr, datagram)
 	}
 }
 
@@ -180,7 +202,7 @@ func (s *sim) run(d time.Duration) {
 // publish makes a session at n, as a loop and the poller would.
 func (n *simNode) publish(key Key, value string) {
 	n.memory.Put(key, []byte(value), 0, time.Minute, false)
-	n.Publish(n.clock(), &Update{Kind: UpdateSession, Key: key, Left: time.Minute, Value: []byte(value)})
+	n.Publish(n.clock(), &Update{Kind: UpdateSession, Key: key, Left: time.Minute, Value: []byte(value), Made: n.clock()})
 	n.Flush(n.clock())
 	n.tick()
 }
@@ -205,46 +227,84 @@ func simKey(i int) (k Key) {
 
 // mapMemory is a Memory without bounds.
 type mapMemory struct {
-	sessions map[Key]string
-	deleted  map[Key]bool
+	clock    func() time.Duration
+	sessions map[Key]mapSession
+	deleted  map[Key]time.Duration // until when
 	order    []Key
+	rules    []mapRule
+	holds    uint64
 }
 
-func newMapMemory() *mapMemory {
-	return &mapMemory{sessions: make(map[Key]string), deleted: make(map[Key]bool)}
+type mapSession struct {
+	value         string
+	born, expires time.Duration
+	hold          uint64
 }
 
-func (m *mapMemory) Put(key Key, value []byte, _, _ time.Duration, _ bool) {
-	if m.deleted[key] {
+type mapRule struct {
+	Rule
+	given, until time.Duration
+}
+
+func newMapMemory(clock func() time.Duration) *mapMemory {
+	return &mapMemory{clock: clock, sessions: make(map[Key]mapSession), deleted: make(map[Key]time.Duration)}
+}
+
+func (m *mapMemory) Put(key Key, value []byte, age, left time.Duration, _ bool) {
+	now := m.clock()
+	s := mapSession{value: string(value), born: now - age, expires: now + left}
+	old, ok := m.sessions[key]
+	if m.deleted[key] > now || m.refused(s) {
 		return
 	}
-	if _, ok := m.sessions[key]; !ok {
+	if !ok {
 		m.order = append(m.order, key)
+	} else {
+		s.born, s.expires, s.hold = min(old.born, s.born), min(old.expires, s.expires), old.hold
 	}
-	m.sessions[key] = string(value)
+	m.sessions[key] = s
+}
+
+func (m *mapMemory) refused(s mapSession) bool {
+	now := m.clock()
+	return s.expires <= now || slices.ContainsFunc(m.rules, func(r mapRule) bool {
+		return r.until > now && s.born <= r.given && r.What == ForgetAll
+	})
 }
 
 func (m *mapMemory) Find(dst []byte, key Key) (_ []byte, age, left time.Duration, ok bool) {
-	v, ok := m.sessions[key]
-	return append(dst, v...), 0, time.Minute, ok
+	s, ok := m.sessions[key]
+	if !ok || m.refused(s) || s.hold != 0 {
+		return dst, 0, 0, false
+	}
+	return append(dst, s.value...), m.clock() - s.born, s.expires - m.clock(), true
 }
 
 func (m *mapMemory) Hold(dst []byte, key Key) (_ []byte, age, left time.Duration, hold uint64, v Verdict) {
-	value, ok := m.sessions[key]
-	if !ok {
+	s, ok := m.sessions[key]
+	switch {
+	case m.deleted[key] > m.clock():
+		return dst, 0, 0, 0, Spent
+	case !ok || m.refused(s):
 		return dst, 0, 0, 0, Unknown
+	case s.hold != 0:
+		return dst, 0, 0, 0, Held
 	}
-	return append(dst, value...), 0, time.Minute, 1, Found
+	m.holds++
+	s.hold = m.holds
+	m.sessions[key] = s
+	return append(dst, s.value...), m.clock() - s.born, s.expires - m.clock(), s.hold, Found
 }
 
-func (m *mapMemory) Release(Key, uint64) {}
+func (m *mapMemory) Release(key Key, hold uint64) {
+	if s, ok := m.sessions[key]; ok && s.hold == hold {
+		s.hold = 0
+		m.sessions[key] = s
+	}
+}
 
-func (m *mapMemory) Rules(dst []Rule) []Rule { return dst }
-
-func (m *mapMemory) RulesDigest() uint64 { return 0 }
-
-func (m *mapMemory) Delete(key Key, _ time.Duration) {
-	m.deleted[key] = true
+func (m *mapMemory) Delete(key Key, left time.Duration) {
+	m.deleted[key] = m.clock() + left
 	delete(m.sessions, key)
 }
 
@@ -252,8 +312,8 @@ func (m *mapMemory) Scan(cursor uint64, visit func(Key, []byte, time.Duration, t
 	cursor = min(cursor, uint64(len(m.order)))
 	end := min(cursor+200, uint64(len(m.order)))
 	for _, key := range m.order[cursor:end] {
-		if v, ok := m.sessions[key]; ok {
-			visit(key, []byte(v), 0, time.Minute)
+		if v, age, left, ok := m.Find(nil, key); ok {
+			visit(key, v, age, left)
 		}
 	}
 	if end == uint64(len(m.order)) {
@@ -262,14 +322,40 @@ func (m *mapMemory) Scan(cursor uint64, visit func(Key, []byte, time.Duration, t
 	return end
 }
 
-func (m *mapMemory) AddRule(r Rule, done func(int)) bool {
-	n := 0
-	if r.What == ForgetAll {
-		n = len(m.sessions)
-		clear(m.sessions)
+func (m *mapMemory) Rules(dst []Rule) []Rule {
+	for _, r := range m.rules {
+		r.Age, r.Left = m.clock()-r.given, r.until-m.clock()
+		dst = append(dst, r.Rule)
 	}
-	done(n)
+	return dst
+}
+
+func (m *mapMemory) AddRule(r Rule, done func(int)) bool {
+	for _, known := range m.rules {
+		if known.ID == r.ID {
+			done(0)
+			return false
+		}
+	}
+	m.rules = append(m.rules, mapRule{Rule: r, given: m.clock() - r.Age, until: m.clock() + r.Left})
+	dropped := 0
+	for key, s := range m.sessions {
+		if m.refused(s) {
+			delete(m.sessions, key)
+			dropped++
+		}
+	}
+	done(dropped)
 	return true
+}
+
+func (m *mapMemory) RulesDigest() (digest uint64) {
+	for _, r := range m.rules {
+		if r.until > m.clock() {
+			digest ^= binary.BigEndian.Uint64(r.ID[:])
+		}
+	}
+	return digest
 }
 
 func (s *sim) requireIntroduced() {
@@ -392,7 +478,7 @@ func TestDelete(t *testing.T) {
 		n := s.nodes[i%4]
 		n.publish(simKey(i), "session")
 		n.memory.Delete(simKey(i), time.Minute)
-		n.Publish(n.clock(), &Update{Kind: UpdateDelete, Key: simKey(i), Left: time.Minute})
+		n.Publish(n.clock(), &Update{Kind: UpdateDelete, Key: simKey(i), Left: time.Minute, Made: n.clock()})
 		n.Flush(n.clock())
 		n.tick()
 	}
@@ -422,27 +508,31 @@ func TestForget(t *testing.T) {
 		t.Fatal("no result")
 	}
 	for _, other := range s.nodes[1:3] {
-		if got := result.Dropped[other.o.ID.Short().String()]; got != 100 {
+		if got := result.Dropped[other.addr.String()]; got != 100 {
 			t.Errorf("a live node dropped %d sessions, want 100", got)
 		}
 	}
-	if len(result.Silent) != 1 || result.Silent[0] != s.nodes[3].o.ID.Short().String() {
+	if len(result.Silent) != 1 || result.Silent[0] != s.nodes[3].addr.String() {
 		t.Errorf("silent: got %v, want the node that is down", result.Silent)
 	}
 }
 
-// Nodes with different secrets do not hear each other, and count why.
+// Nodes with different secrets do not hear each other, count why, and tell which
+// configured peer it is.
 func TestForeignSecret(t *testing.T) {
 	s := newSim(t, 1)
 	other := s.add(func(o *Options) { o.Secrets = []Secret{testSecret(t, "another cluster secret")} })
-	reported := make(map[netip.AddrPort]Reason)
-	s.nodes[0].Report = func(from netip.AddrPort, why Reason) { reported[from] = why }
+	reported := make(map[netip.AddrPort]NoticeKind)
+	s.nodes[0].Notice = func(m Notice) { reported[m.Addr] = m.Kind }
 	s.run(3 * time.Second)
 	if len(other.peers) != 0 || len(s.nodes[0].peers) != 0 {
 		t.Error("they met")
 	}
-	if got := reported[other.addr]; got != ForeignKey && got != NotAuthentic {
+	if got := reported[other.addr]; got != NoticeSecret {
 		t.Errorf("reported %v", got)
+	}
+	if got := s.nodes[0].stats(s.nodes[0].clock()).Contacts[0]; got.State != "foreign secret" || got.ForeignSecret != 1 {
+		t.Errorf("the peer is %+v", got)
 	}
 }
 
@@ -462,7 +552,7 @@ func TestNodeRotation(t *testing.T) {
 	}
 	for _, secrets := range [][]Secret{{old, fresh}, {fresh, old}, {fresh}} {
 		for _, n := range s.nodes {
-			n.Rekey(secrets)
+			n.Rekey(n.clock(), secrets)
 			load()
 		}
 	}
@@ -471,8 +561,10 @@ func TestNodeRotation(t *testing.T) {
 		if got := len(n.memory.sessions); got != i {
 			t.Errorf("node %d has %d sessions of %d", j, got, i)
 		}
-		if d := n.counts.dropped[ForeignKey].Load() + n.counts.dropped[NotAuthentic].Load(); d != 0 {
-			t.Errorf("node %d dropped %d datagrams", j, d)
+		for _, p := range n.peers {
+			if lost := p.counts.lost.Load(); lost != 0 {
+				t.Errorf("node %d gave up %d batches", j, lost)
+			}
 		}
 	}
 }

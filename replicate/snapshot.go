@@ -1,6 +1,11 @@
 package replicate
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"reprise/replicate/wire"
+)
 
 const (
 	// maxDonations bounds how many joining nodes are served at once.
@@ -9,6 +14,11 @@ const (
 	// anything. While it lives, a joining node asks every joinAgain or two round
 	// trips; while it is served, others wait.
 	donationIdle = time.Second
+	// joinDelay is how long a node waits, after the first peer is there, for
+	// others: how many there are decides what it fetches, and from whom.
+	joinDelay = 50 * time.Millisecond
+	// joinPause is when a node begins again that no peer has given everything.
+	joinPause = 100 * time.Millisecond
 	// joinAgain is how long missing parts are waited for.
 	joinAgain = 20 * time.Millisecond
 	// joinTries is when another donor is tried.
@@ -42,11 +52,15 @@ const (
 
 func (s JoinState) String() string { return [...]string{"alone", "under way", "done"}[s] }
 
-// join is the receiver's side.
+// join is the receiver's side: everything of one peer, or of each peer what this node
+// is a home of.
 type join struct {
 	state   JoinState
+	beginAt time.Duration
+	stream  wire.Stream // what is asked for
 	donor   *peer
-	cursor  uint64 // of the step being fetched
+	rest    []*peer // donors to come
+	cursor  uint64  // of the step being fetched
 	next    uint64
 	have    []bool // parts of the step
 	haveLen int
@@ -54,26 +68,66 @@ type join struct {
 	tries   int
 }
 
-// donation is the giver's side: one step, kept to repeat parts of it.
+// donation is the giver's side: the keys of one step, kept to repeat parts of it.
+// The sessions are looked up when a part is sealed, so that none is given that has
+// expired or been forgotten meanwhile.
 type donation struct {
 	peer    *peer
+	stream  wire.Stream
 	cursor  uint64
 	next    uint64
-	parts   []Records
+	parts   [][]Key
 	pending []uint16 // parts asked for and not yet sent
 	seen    time.Duration
 }
 
-// startJoining fetches the sessions of a live peer other than not, as soon as
-// there is one.
-func (n *Node) startJoining(not *peer) {
-	if n.o.Mode == Pull {
+// startJoining fetches sessions of live peers, as soon as there are some.
+func (n *Node) startJoining() time.Duration {
+	j := &n.snapshot.join
+	if n.o.Mode == Pull || len(n.members) == 1 {
+		return n.now + time.Second
+	}
+	if j.beginAt == 0 {
+		j.beginAt = n.now + joinDelay
+	}
+	if n.now < j.beginAt {
+		return j.beginAt
+	}
+	n.mode.update(n)
+	fresh := join{state: JoinUnderWay, beginAt: j.beginAt}
+	if n.sends() == Homes {
+		fresh.stream = wire.StreamHome
+	}
+	for _, m := range n.members {
+		if m.peer != nil {
+			fresh.rest = append(fresh.rest, m.peer)
+		}
+	}
+	slices.SortFunc(fresh.rest, func(a, b *peer) int { return int(a.rtt - b.rtt) })
+	n.setJoin(fresh)
+	n.nextDonor()
+	return n.now
+}
+
+// nextDonor goes on with another peer, or ends the join.
+func (n *Node) nextDonor() {
+	j := n.snapshot.join
+	for len(j.rest) > 0 {
+		donor := j.rest[0]
+		j.rest = j.rest[1:]
+		if n.alive(donor) {
+			n.setJoin(join{
+				state: JoinUnderWay, beginAt: j.beginAt, stream: j.stream, donor: donor, rest: j.rest,
+			})
+			n.requestSnapshot()
+			return
+		}
+	}
+	if j.stream == wire.StreamAll { // none has given all
+		n.setJoin(join{beginAt: n.now + joinPause})
 		return
 	}
-	if donor := n.closest(not); donor != nil {
-		n.setJoin(join{state: JoinUnderWay, donor: donor})
-		n.requestSnapshot()
-	}
+	n.setJoin(join{state: JoinDone})
 }
 
 func (n *Node) setJoin(j join) {
@@ -84,19 +138,21 @@ func (n *Node) setJoin(j join) {
 // requestSnapshot asks for the parts of the step that are missing.
 func (n *Node) requestSnapshot() {
 	j := &n.snapshot.join
-	var parts Parts
+	var parts wire.Parts
 	for i, have := range j.have {
 		if !have && len(parts) < n.o.DatagramLen/2 {
 			parts = parts.Append(uint16(i))
 		}
 	}
 	j.againAt = n.now + max(joinAgain, 2*j.donor.rtt)
-	n.sendTo(j.donor, SnapshotRequest{To: j.donor.id.Short(), Cursor: j.cursor, Parts: parts}.Append(n.msgs[:0]))
+	n.sendTo(j.donor, wire.SnapshotRequest{
+		To: j.donor.id.Short(), Stream: j.stream, Cursor: j.cursor, Parts: parts,
+	}.Append(n.begin()))
 }
 
-func (n *Node) handleSnapshotPart(p *peer, m SnapshotPart) {
+func (n *Node) handleSnapshotPart(p *peer, m wire.SnapshotPart) {
 	j := &n.snapshot.join
-	if j.state != JoinUnderWay || j.donor.id != p.id || m.Cursor != j.cursor || m.Part >= m.Parts || m.Parts > maxParts {
+	if j.state != JoinUnderWay || j.donor != p || m.Cursor != j.cursor || m.Part >= m.Parts || m.Parts > maxParts {
 		return
 	}
 	if len(j.have) != int(m.Parts) {
@@ -115,6 +171,10 @@ func (n *Node) handleSnapshotPart(p *peer, m SnapshotPart) {
 		return
 	}
 	if j.cursor, j.have, j.haveLen = j.next, j.have[:0], 0; j.cursor == 0 {
+		if j.stream == wire.StreamHome {
+			n.nextDonor()
+			return
+		}
 		n.setJoin(join{state: JoinDone})
 		return
 	}
@@ -122,7 +182,7 @@ func (n *Node) handleSnapshotPart(p *peer, m SnapshotPart) {
 }
 
 // handleSnapshotRequest gives a step, or parts of it again.
-func (n *Node) handleSnapshotRequest(p *peer, m SnapshotRequest) {
+func (n *Node) handleSnapshotRequest(p *peer, m wire.SnapshotRequest) {
 	s := &n.snapshot
 	d := s.donations[p.id]
 	if d == nil {
@@ -133,8 +193,8 @@ func (n *Node) handleSnapshotRequest(p *peer, m SnapshotRequest) {
 		s.donations[p.id] = d
 	}
 	d.seen = n.now
-	if d.parts == nil || d.cursor != m.Cursor {
-		n.scan(d, m.Cursor)
+	if d.parts == nil || d.cursor != m.Cursor || d.stream != m.Stream {
+		n.scan(d, m)
 	}
 	d.pending = d.pending[:0]
 	for part := range m.Parts.All() {
@@ -150,24 +210,32 @@ func (n *Node) handleSnapshotRequest(p *peer, m SnapshotRequest) {
 	n.give()
 }
 
-// scan packs the next sessions into parts.
-func (n *Node) scan(d *donation, cursor uint64) {
-	d.wipe()
-	d.cursor, d.parts = cursor, d.parts[:0]
-	packer := NewBatchPacker(n.o.DatagramLen - DatagramOverhead - SnapshotPartOverhead)
-	add := func() {
-		d.parts = append(d.parts, append(Records(nil), packer.Records()...))
-		packer.Reset()
-	}
-	d.next = n.memory.Scan(cursor, func(key Key, value []byte, age, left time.Duration) {
-		u := &Update{Kind: UpdateSession, Key: key, Age: age, Left: left, Value: value}
-		for !packer.TryAdd(u) {
-			add()
+// scan plans parts for the next sessions.
+func (n *Node) scan(d *donation, m wire.SnapshotRequest) {
+	d.cursor, d.stream, d.parts = m.Cursor, m.Stream, d.parts[:0]
+	room := n.o.DatagramLen - wire.DatagramOverhead - wire.SnapshotPartOverhead
+	var part []Key
+	partLen := 0
+	d.next = n.memory.Scan(m.Cursor, func(key Key, value []byte, _, _ time.Duration) {
+		if m.Stream == wire.StreamHome && !n.isHome(key, d.peer) {
+			return
 		}
+		need := wire.RecordLen(&wire.Update{Kind: UpdateSession, Value: value})
+		if partLen+need > room && len(part) > 0 {
+			d.parts = append(d.parts, part)
+			part, partLen = nil, 0
+		}
+		part = append(part, key)
+		partLen += need
 	})
-	if len(packer.Records()) > 0 || len(d.parts) == 0 {
-		add() // an empty part tells the joining node to go on
+	if len(part) > 0 || len(d.parts) == 0 {
+		d.parts = append(d.parts, part) // an empty part tells the joining node to go on
 	}
+}
+
+func (n *Node) isHome(key Key, p *peer) bool {
+	a, b := n.homesOf(key)
+	return a == p || b == p
 }
 
 // give sends pending parts as the rate allows and returns when to go on.
@@ -180,11 +248,7 @@ func (n *Node) give() time.Duration {
 		for len(d.pending) > 0 && s.budget > 0 {
 			part := d.pending[0]
 			d.pending = d.pending[1:]
-			m := SnapshotPart{
-				To: d.peer.id.Short(), Cursor: d.cursor, Next: d.next,
-				Part: part, Parts: uint16(len(d.parts)), Records: d.parts[part],
-			}
-			n.sendTo(d.peer, m.Append(n.msgs[:0]))
+			n.givePart(d, part)
 			n.counts.snapshotSent.Inc()
 			d.seen = n.now
 			s.budget -= float64(len(n.sealed))
@@ -197,19 +261,23 @@ func (n *Node) give() time.Duration {
 	return n.now + time.Second
 }
 
-// endDonation forgets a joining node and wipes what was kept for it.
-func (s *snapshots) endDonation(id ID) {
-	if d := s.donations[id]; d != nil {
-		d.wipe()
-		delete(s.donations, id)
+// givePart seals the sessions of a part that are still there.
+func (n *Node) givePart(d *donation, part uint16) {
+	b, start := wire.BeginSnapshotPart(n.begin(), wire.SnapshotPart{
+		To: d.peer.id.Short(), Cursor: d.cursor, Next: d.next, Part: part, Parts: uint16(len(d.parts)),
+	})
+	for _, key := range d.parts[part] {
+		value, age, left, ok := n.memory.Find(n.value[:0], key)
+		if ok && left > 0 && len(b)+wire.MaxRecordLen-wire.MaxValueLen+len(value) <= cap(b) {
+			b = wire.AppendRecord(b, &wire.Update{Kind: UpdateSession, Key: key, Age: age, Left: left, Value: value})
+		}
+		clear(value)
 	}
+	n.sendTo(d.peer, wire.EndMessage(b, start))
 }
 
-func (d *donation) wipe() {
-	for _, p := range d.parts {
-		clear(p)
-	}
-}
+// endDonation forgets a joining node.
+func (s *snapshots) endDonation(id ID) { delete(s.donations, id) }
 
 func (n *Node) tickSnapshot() time.Duration {
 	s := &n.snapshot
@@ -222,18 +290,16 @@ func (n *Node) tickSnapshot() time.Duration {
 	j := &s.join
 	switch {
 	case j.state == JoinAlone:
-		n.startJoining(nil)
+		next = min(next, n.startJoining())
 	case j.state == JoinUnderWay && n.now >= j.againAt:
 		if j.tries++; j.tries <= joinTries && n.alive(j.donor) {
 			n.requestSnapshot()
 			break
 		}
-		silent := j.donor
-		n.setJoin(join{}) // cursors mean nothing to another donor
-		n.startJoining(silent)
+		n.nextDonor() // from the beginning: cursors mean nothing to another donor
 	}
-	if j.state == JoinUnderWay {
-		next = min(next, j.againAt)
+	if s.join.state == JoinUnderWay {
+		next = min(next, s.join.againAt)
 	}
 	return next
 }

@@ -1,21 +1,23 @@
 package replicate
 
 import (
-	"bytes"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"reprise/internal/metric"
+	"reprise/replicate/wire"
 )
 
 // Stats is what a node has sent, heard and dropped.
 type Stats struct {
-	ID    string      `json:"id"`
-	Mode  string      `json:"mode"`
-	Join  string      `json:"join"` // alone, under way or done
-	Peers []PeerStats `json:"peers"`
+	ID       string         `json:"id"`
+	Name     string         `json:"name"`
+	Mode     string         `json:"mode"`
+	Join     string         `json:"join"` // alone, under way or done
+	Homes    int64          `json:"homes" metric:"gauge" help:"1 while each session is sent to two nodes instead of all."`
+	Contacts []ContactStats `json:"contacts"`
+	Peers    []PeerStats    `json:"peers"`
 
 	RingDropped  uint64 `json:"ring_dropped" metric:"counter" help:"Updates not sent because the ring between loops and poller was full."`
 	RingTooLarge uint64 `json:"ring_too_large" metric:"counter" help:"Sessions not sent because they are larger than 16 KiB."`
@@ -32,6 +34,10 @@ type Stats struct {
 	DeletesIn   uint64 `json:"deletes_in" metric:"counter" help:"Deletes told by peers."`
 
 	Lookups Lookups `json:"lookups"`
+
+	Retries    uint64 `json:"retries" metric:"counter" help:"Senders of datagrams that could not be opened asked to introduce themselves."`
+	Hellos     uint64 `json:"hellos" metric:"counter" help:"Introductions begun."`
+	Introduced uint64 `json:"introduced" metric:"counter" help:"Introductions by which a peer came to be believed."`
 
 	RepairsAsked  uint64 `json:"repairs_asked" metric:"counter" help:"Requests for batches that did not arrive."`
 	RepairsSent   uint64 `json:"repairs_sent" metric:"counter" help:"Batches sent again because a peer asked."`
@@ -54,12 +60,29 @@ type Lookups struct {
 	Answered       uint64 `json:"answered" metric:"counter" help:"Sessions given to nodes that asked."`
 	AnsweredAbsent uint64 `json:"answered_absent" metric:"counter" help:"Nodes told that the session they asked for is not here."`
 
+	HeldForPeers uint64 `json:"held_for_peers" metric:"counter" help:"Sessions for one use kept for a handshake at a peer."`
+	HoldsLapsed  uint64 `json:"holds_lapsed" metric:"counter" help:"Of these, deleted because they were neither spent nor released in time."`
+
 	Time metric.HistogramSnapshot `json:"time" metric:"histogram" help:"Time from question to answer."`
+}
+
+// ContactStats is what is known of a configured address, be it that nothing which
+// came from there could be opened.
+type ContactStats struct {
+	Name           string  `json:"name" label:"contact"` // as configured, else the address
+	Address        string  `json:"address"`
+	State          string  `json:"state"` // never heard, foreign version, foreign secret, introducing, alive, lost
+	Alive          int     `json:"alive" metric:"gauge" help:"1 while a peer is heard at the address."`
+	ForeignVersion int     `json:"foreign_version" metric:"gauge" help:"1 if what came last from the address is of another version of the protocol."`
+	ForeignSecret  int     `json:"foreign_secret" metric:"gauge" help:"1 if what came last from the address is of a fleet with another cluster secret, or garbage."`
+	ForeignContext int64   `json:"foreign_context" metric:"gauge" help:"1 if the peer at the address serves other session contexts, so that sessions cannot be shared."`
+	ClockApart     float64 `json:"clock_apart_seconds" metric:"gauge" help:"How far the wall clock of the peer at the address was ahead when it was introduced."`
 }
 
 // PeerStats is another node as this one sees it.
 type PeerStats struct {
-	ID         string `json:"id" label:"peer"`
+	Name       string `json:"name" label:"peer"` // as announced, else its address
+	ID         string `json:"id"`
 	Address    string `json:"address"`
 	Introduced int64  `json:"introduced" metric:"gauge" help:"1 once the peer has proved that it lives."`
 	Alive      int    `json:"alive" metric:"gauge" help:"1 while the peer is heard."`
@@ -71,8 +94,8 @@ type PeerStats struct {
 	Repaired          uint64 `json:"repaired_batches" metric:"counter" help:"Batches of the peer that came late or again after a gap."`
 	Repeated          int64  `json:"repeated_batches" metric:"gauge" help:"Batches of the peer that came twice."`
 
-	RTTMicroseconds int64                    `json:"rtt_us" metric:"gauge" help:"Smoothed round-trip time, microseconds."`
-	Lag             metric.HistogramSnapshot `json:"lag" metric:"histogram" help:"From the making of a session at the peer to its being here, by clocks compared through heartbeats."`
+	RTT float64                  `json:"rtt_seconds" metric:"gauge" help:"Smoothed round-trip time."`
+	Lag metric.HistogramSnapshot `json:"lag" metric:"histogram" help:"From the making of a session at the peer to its being here, at most: by clocks compared through answers."`
 }
 
 // SocketStats is what the kernel says of the sockets.
@@ -91,11 +114,11 @@ type SocketStats struct {
 func (p *Poller) Stats() Stats {
 	s := p.node.stats(p.Now())
 	s.RingDropped, s.RingTooLarge = p.ring.Dropped(), p.ring.TooLarge()
-	c := &p.sockets.count
+	c := &p.sockets.Count
 	s.Sockets = SocketStats{
-		ReceiveBuffer: p.sockets.receiveBuffer, SendBuffer: p.sockets.sendBuffer,
-		ReceiveCalls: c.receiveCalls.Load(), ReceiveErrors: c.receiveErrors.Load(),
-		SendCalls: c.sendCalls.Load(), SendFull: c.sendFull.Load(), SendErrors: c.sendErrors.Load(), Panics: c.panics.Load(),
+		ReceiveBuffer: p.sockets.ReceiveBuffer, SendBuffer: p.sockets.SendBuffer,
+		ReceiveCalls: c.ReceiveCalls.Load(), ReceiveErrors: c.ReceiveErrors.Load(),
+		SendCalls: c.SendCalls.Load(), SendFull: c.SendFull.Load(), SendErrors: c.SendErrors.Load(), Panics: p.panics.Load(),
 	}
 	return s
 }
@@ -103,7 +126,8 @@ func (p *Poller) Stats() Stats {
 func (n *Node) stats(now time.Duration) Stats {
 	c := &n.counts
 	s := Stats{
-		ID: n.o.ID.String(), Mode: n.o.Mode.String(), Join: JoinState(c.joinState.Load()).String(), Peers: []PeerStats{},
+		ID: n.o.ID.String(), Name: n.o.Name, Mode: n.o.Mode.String(), Join: JoinState(c.joinState.Load()).String(),
+		Homes: c.homes.Load(), Contacts: []ContactStats{}, Peers: []PeerStats{},
 		SentDatagrams: c.sentDatagrams.Load(), SentBytes: c.sentBytes.Load(),
 		ReceivedDatagrams: c.receivedDatagrams.Load(), ReceivedBytes: c.receivedBytes.Load(),
 		Dropped:     make(map[string]uint64, drops),
@@ -112,13 +136,20 @@ func (n *Node) stats(now time.Duration) Stats {
 		Lookups: Lookups{
 			Asked: c.asked.Load(), AskedOther: c.askedOther.Load(), Found: c.found.Load(), Absent: c.absent.Load(),
 			Unanswered: c.unanswered.Load(), Refused: c.refused.Load(),
-			Answered: c.answered.Load(), AnsweredAbsent: c.answeredAbsent.Load(), Time: c.lookup.Snapshot(),
+			Answered: c.answered.Load(), AnsweredAbsent: c.answeredAbsent.Load(),
+			HeldForPeers: c.heldForPeers.Load(), HoldsLapsed: c.holdsLapsed.Load(), Time: c.lookup.Snapshot(),
 		},
+		Retries: c.retries.Load(), Hellos: c.hellos.Load(), Introduced: c.introduced.Load(),
 		RepairsAsked: c.repairAsked.Load(), RepairsSent: c.repairSent.Load(),
 		SnapshotParts: c.snapshotIn.Load(), SnapshotGiven: c.snapshotSent.Load(),
 	}
-	for why := TooShort; why < drops; why++ {
+	for why := wire.TooShort; why < drops; why++ {
 		s.Dropped[strings.ReplaceAll(why.String(), " ", "_")] = c.dropped[why].Load()
+	}
+	if list := n.contacted.Load(); list != nil {
+		for _, c := range *list {
+			s.Contacts = append(s.Contacts, c.stats())
+		}
 	}
 	if list := n.listed.Load(); list != nil {
 		for _, p := range *list {
@@ -128,13 +159,26 @@ func (n *Node) stats(now time.Duration) Stats {
 	return s
 }
 
+func (c *contact) stats() ContactStats {
+	state := ContactState(c.state.Load())
+	is := func(s ContactState) int { return int(boolean(state == s)) }
+	return ContactStats{
+		Name: c.label(), Address: c.addr.String(), State: state.String(),
+		Alive: is(Alive), ForeignVersion: is(SpeaksForeign), ForeignSecret: is(HasOtherSecret),
+		ForeignContext: c.foreignContext.Load(), ClockApart: time.Duration(c.clockApart.Load()).Seconds(),
+	}
+}
+
 func (p *peer) stats(now, deadAfter time.Duration) PeerStats {
 	c := &p.counts
 	s := PeerStats{
 		ID: p.id.Short().String(), Introduced: c.introduced.Load(),
 		SentDatagrams: c.sentDatagrams.Load(), ReceivedDatagrams: c.receivedDatagrams.Load(), ReceivedBytes: c.receivedBytes.Load(),
 		Lost: c.lost.Load(), Repaired: c.repaired.Load(), Repeated: c.repeated.Load(),
-		RTTMicroseconds: c.rtt.Load() / int64(time.Microsecond), Lag: c.lag.Snapshot(),
+		RTT: time.Duration(c.rtt.Load()).Seconds(), Lag: c.lag.Snapshot(),
+	}
+	if label := c.label.Load(); label != nil {
+		s.Name = *label
 	}
 	if addr := c.addr.Load(); addr != nil {
 		s.Address = addr.String()
@@ -145,26 +189,29 @@ func (p *peer) stats(now, deadAfter time.Duration) PeerStats {
 	return s
 }
 
-// list publishes that p is a peer or not, for stats: in a copy, sorted by id.
-func (n *Node) list(p *peer, isPeer bool) {
+// list publishes a peer for stats, in a copy sorted by names. Each has its own: two
+// nodes of one name are told apart by their ids.
+func (n *Node) list(p *peer) {
+	n.unlist(p)
+	name := n.label(p)
 	var list []*peer
 	if old := n.listed.Load(); old != nil {
 		list = slices.Clone(*old)
 	}
-	at, found := slices.BinarySearchFunc(list, p, func(a, b *peer) int { return bytes.Compare(a.id[:], b.id[:]) })
-	switch {
-	case isPeer && !found:
-		list = slices.Insert(list, at, p)
-	case !isPeer && found:
-		list = slices.Delete(list, at, at+1)
+	byName := func(p *peer, name string) int { return strings.Compare(*p.counts.label.Load(), name) }
+	at, taken := slices.BinarySearchFunc(list, name, byName)
+	if taken {
+		name += "#" + p.id.Short().String()
+		at, _ = slices.BinarySearchFunc(list, name, byName)
 	}
+	p.counts.label.Store(&name)
+	list = slices.Insert(list, at, p)
 	n.listed.Store(&list)
 }
 
-func (p *peer) moveTo(addr netip.AddrPort) {
-	if p.addr != addr {
-		p.addr = addr
-		moved := addr // or each call would allocate
-		p.counts.addr.Store(&moved)
+func (n *Node) unlist(p *peer) {
+	if old := n.listed.Load(); old != nil {
+		list := slices.DeleteFunc(slices.Clone(*old), func(other *peer) bool { return other == p })
+		n.listed.Store(&list)
 	}
 }

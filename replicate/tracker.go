@@ -1,5 +1,7 @@
 package replicate
 
+import "reprise/replicate/wire"
+
 // trackedLen is how many batches behind the newest can still be missing; what
 // is older is given up. It bounds a tracker's memory and a sender's window.
 const trackedLen = 8192
@@ -87,7 +89,7 @@ func (t *tracker) advance() {
 }
 
 // missing appends up to most runs of batches that exist and have not arrived.
-func (t *tracker) missing(spans []Range, most int) []Range {
+func (t *tracker) missing(spans []wire.Range, most int) []wire.Range {
 	for seq := t.next; seq <= t.newest && len(spans) < most; seq++ {
 		word, mask := t.bit(seq)
 		if *word&mask != 0 {
@@ -97,7 +99,7 @@ func (t *tracker) missing(spans []Range, most int) []Range {
 			spans[n-1].Count++
 			continue
 		}
-		spans = append(spans, Range{seq, 1})
+		spans = append(spans, wire.Range{First: seq, Count: 1})
 	}
 	return spans
 }

@@ -180,7 +180,7 @@ func TestSecretRotates(t *testing.T) {
 		t.Errorf("%.4f of the returns resumed, want 0.99", share)
 	}
 	for i, s := range f.nodes {
-		if dropped := s.shared().Replication.Dropped; dropped["foreign_key"]+dropped["not_authentic"] > 0 {
+		if dropped := s.shared().Replication.Dropped; dropped["foreign_secret"]+dropped["forged"] > 0 {
 			t.Errorf("node %d could not open what the others sent: %v", i, dropped)
 		}
 	}

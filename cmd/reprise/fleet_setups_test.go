@@ -131,7 +131,7 @@ func TestForgetSaysWhoIsSilent(t *testing.T) {
 	askLine(t, f.tls(0), config)
 	config = offering(config, w.session)
 	f.awaitPushed()
-	id := f.nodes[2].shared().shortID(t)
+	id := f.udp(2)
 	f.nodes[2].Signal(syscall.SIGSTOP)
 	r := f.forgetAt(0, "--all")
 	f.nodes[2].Signal(syscall.SIGCONT)

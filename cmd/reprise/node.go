@@ -26,6 +26,7 @@ import (
 	"reprise/internal/asynclog"
 	"reprise/internal/workpool"
 	"reprise/replicate"
+	"reprise/replicate/repeater"
 	"reprise/sessions"
 	"reprise/sessions/store"
 	"reprise/stats"
@@ -41,7 +42,7 @@ type node struct {
 	stores    []*store.Store
 	id        replicate.ID
 	poller    *replicate.Poller // nil without peers
-	repeaters []*replicate.Repeater
+	repeaters []*repeater.Repeater
 	workers   *workpool.Pool
 	engine    *engine.Engine
 	pools     [len(config.Routers)]*backend.Pool // nil where nobody needs backends

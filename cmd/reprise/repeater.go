@@ -11,6 +11,7 @@ import (
 
 	"reprise/config"
 	"reprise/replicate"
+	"reprise/replicate/repeater"
 )
 
 // repeaterBuffer is what the kernel is asked for: a repeater gets what all nodes
@@ -34,7 +35,7 @@ func (n *node) openRepeaters(secrets [][]byte) error {
 		if err != nil {
 			return fmt.Errorf("udprepeater: %w", err)
 		}
-		r, err := replicate.NewRepeater(replicate.RepeaterOptions{
+		r, err := repeater.New(repeater.Options{
 			Listen: listen, Keys: keys, BufferLen: repeaterBuffer, Logger: slog.Default(),
 		})
 		if err != nil {
@@ -64,7 +65,7 @@ func repeaterKeys(c *config.Config, secrets [][]byte) (keys [][]byte, err error)
 		return nil, err
 	}
 	for _, s := range derived {
-		keys = append(keys, replicate.RepeaterKey(s))
+		keys = append(keys, s.RepeaterKey())
 	}
 	return keys, nil
 }
@@ -84,6 +85,6 @@ func repeaterKey(args []string, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", args[0], err)
 	}
-	fmt.Fprintln(stdout, hex.EncodeToString(replicate.RepeaterKey(secret)))
+	fmt.Fprintln(stdout, hex.EncodeToString(secret.RepeaterKey()))
 	return nil
 }

@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"reprise/config"
@@ -114,17 +117,18 @@ func (n *node) join(cc *config.Cache, raw [][]byte) error {
 	if network.Listen, err = resolveUDP(cc.Listen); err != nil {
 		return fmt.Errorf("cache-udp-server: %w", err)
 	}
-	if network.Peers, err = resolveUDP(cc.Peers); err != nil {
+	var names map[netip.AddrPort]string
+	if network.Peers, names, err = resolvePeers(cc.Peers); err != nil {
 		// A name may resolve later; the others need not wait for it.
 		slog.Warn("cache-udp-node: a peer is left out until its name resolves", "error", err)
 	}
 	n.poller, err = replicate.NewPoller(
-		replicate.PollerOptions{Network: network, RingLen: r.RingLen, Logger: slog.Default()},
+		replicate.PollerOptions{Network: network, Names: names, RingLen: r.RingLen, Logger: slog.Default()},
 		replicate.Options{
 			ID: n.id, Secrets: secrets, Mode: modes[r.Mode],
 			DatagramLen: r.DatagramSize, Heartbeat: r.Heartbeat, DeadAfter: r.DeadAfter,
 			LookupTimeout: c.Tuning.LookupTimeout, MaxQuestions: r.MaxLookups, SnapshotRate: r.JoinRate,
-			Name: c.Name, HoldFor: c.Tuning.HandshakeTimeout + 5*time.Second, KnownFor: n.sessions.Lifetime() + time.Minute,
+			Name: c.Name, Context: contextsHash(c), HoldFor: c.Tuning.HandshakeTimeout + 5*time.Second, KnownFor: n.sessions.Lifetime() + time.Minute,
 		}, peering.Memory(n.sessions))
 	if err != nil {
 		return err
@@ -153,11 +157,42 @@ func (n *node) resolveAgain(peers []config.Address) {
 		case <-n.stop:
 			return
 		case <-ticker.C:
-			if list, err := resolveUDP(peers); err == nil {
-				n.poller.SetPeers(list)
+			if list, names, err := resolvePeers(peers); err == nil {
+				n.poller.SetPeers(list, names)
 			}
 		}
 	}
+}
+
+// resolvePeers makes the addresses of peers numeric, and says how those are called in
+// the configuration that have a name there.
+func resolvePeers(addresses []config.Address) (list []netip.AddrPort, names map[netip.AddrPort]string, err error) {
+	names = make(map[netip.AddrPort]string)
+	for _, a := range addresses {
+		resolved, oneErr := resolveUDP([]config.Address{a})
+		err = errors.Join(err, oneErr)
+		list = append(list, resolved...)
+		if isName(a) {
+			for _, addr := range resolved {
+				names[addr] = fmt.Sprintf("%s:%d", a.Host, a.Port)
+			}
+		}
+	}
+	return list, names, err
+}
+
+// contextsHash is a hash of the session contexts of the listeners: nodes for which it
+// differs can share no sessions, or not all.
+func contextsHash(c *config.Config) uint64 {
+	var contexts []string
+	for _, l := range c.Listeners {
+		if l.TLS != nil {
+			contexts = append(contexts, fmt.Sprintf("%q", l.TLS.SessionContext))
+		}
+	}
+	slices.Sort(contexts)
+	sum := sha256.Sum256([]byte(strings.Join(slices.Compact(contexts), "\n")))
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // resolveUDP makes addresses numeric; a name stands for all its addresses, no

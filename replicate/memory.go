@@ -16,32 +16,6 @@ const (
 
 func (m Mode) String() string { return [...]string{"auto", "push", "homes", "pull"}[m] }
 
-// A Verdict says what has become of a session that was asked for.
-type Verdict uint8
-
-// The verdicts.
-const (
-	Unknown    Verdict = iota // no node that was asked has it
-	Found                     // here it is
-	Held                      // another handshake is trying it
-	Spent                     // it was for one use, and has been used
-	Expired                   // its time is over
-	Unanswered                // the node that decides was not reached
-)
-
-// A RuleID names a command to forget in all nodes: random.
-type RuleID [16]byte
-
-// A Rule is a command to forget: it refuses the sessions that were born at the
-// moment it was given, or before.
-type Rule struct {
-	ID   RuleID
-	What ForgetScope
-	Hash uint64
-	Age  time.Duration // since it was given
-	Left time.Duration // for which it must still be kept
-}
-
 // A Memory is the session memory of this node, as the protocol sees it. It is
 // called on the node's goroutine and must not block. age is the time since a
 // session's full handshake, left what it has left to live.

@@ -1,4 +1,4 @@
-package replicate
+package wire
 
 const (
 	windowBlockBits = 64
@@ -19,13 +19,28 @@ const (
 // shifts (RFC 6479).
 type Window struct {
 	newest uint64
+	floor  uint64 // what is less is old
 	blocks [windowBlocks]uint64
+}
+
+// raise makes everything before counter old.
+func (w *Window) raise(counter uint64) { w.floor = max(w.floor, counter) }
+
+// IsNew reports what Check would, and marks nothing.
+func (w *Window) IsNew(counter uint64) bool {
+	if counter < w.floor || counter <= w.newest && w.newest-counter > windowLen {
+		return false
+	}
+	return counter > w.newest || w.blocks[counter/windowBlockBits%windowBlocks]&(1<<(counter%windowBlockBits)) == 0
 }
 
 // Check marks counter as seen and reports whether it was new. Call it only with
 // the counter of an authentic datagram: a forged one would move the window past
 // everything still to come.
 func (w *Window) Check(counter uint64) bool {
+	if counter < w.floor {
+		return false
+	}
 	block := counter / windowBlockBits
 	if counter > w.newest {
 		last := w.newest / windowBlockBits

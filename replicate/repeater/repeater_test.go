@@ -1,4 +1,4 @@
-package replicate
+package repeater
 
 import (
 	"bytes"
@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"reprise/internal/nettest"
+	"reprise/replicate/udp"
+	"reprise/replicate/wire"
 )
 
 var (
@@ -28,7 +30,7 @@ type testRepeater struct {
 	log *strings.Builder
 }
 
-func newTestRepeater(t testing.TB, o RepeaterOptions) *testRepeater {
+func newTestRepeater(t testing.TB, o Options) *testRepeater {
 	t.Helper()
 	log := new(strings.Builder)
 	o.Logger = slog.New(slog.NewTextHandler(log, nil))
@@ -36,9 +38,9 @@ func newTestRepeater(t testing.TB, o RepeaterOptions) *testRepeater {
 		o.Listen = []netip.AddrPort{loopback}
 	}
 	if o.Keys == nil {
-		o.Keys = [][]byte{RepeaterKey(clusterSecret(t, 1))}
+		o.Keys = [][]byte{clusterKey(t, 1)}
 	}
-	r, err := NewRepeater(o)
+	r, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +53,7 @@ func newTestRepeater(t testing.TB, o RepeaterOptions) *testRepeater {
 }
 
 // give hands r a datagram and returns what it sends. It is valid until the next.
-func (r *testRepeater) give(now time.Duration, from netip.AddrPort, datagram []byte) []outgoing {
+func (r *testRepeater) give(now time.Duration, from netip.AddrPort, datagram []byte) []udp.Outgoing {
 	o := r.outlets[0]
 	o.pending, r.answers = o.pending[:0], r.answers[:0]
 	r.expire(now)
@@ -61,11 +63,11 @@ func (r *testRepeater) give(now time.Duration, from netip.AddrPort, datagram []b
 
 // offer lets s subscribe from addr, challenge and all, and returns the last that
 // it sent.
-func (r *testRepeater) offer(now time.Duration, addr netip.AddrPort, s *subscriber) (sent []byte) {
+func (r *testRepeater) offer(now time.Duration, addr netip.AddrPort, s *Subscriber) (sent []byte) {
 	for range 2 {
 		s.Tick(now, func(_ netip.AddrPort, b []byte) { sent = bytes.Clone(b) })
 		for _, o := range r.give(now, addr, sent) {
-			s.Receive(now, o.datagram)
+			s.Receive(now, o.Datagram)
 		}
 	}
 	return sent
@@ -74,7 +76,7 @@ func (r *testRepeater) offer(now time.Duration, addr netip.AddrPort, s *subscrib
 // subscribe subscribes addr and returns the subscribe that did it.
 func (r *testRepeater) subscribe(t testing.TB, now time.Duration, addr netip.AddrPort) []byte {
 	t.Helper()
-	s := newSubscriber(RepeaterKey(clusterSecret(t, 1)), []netip.AddrPort{loopback})
+	s := NewSubscriber(clusterKey(t, 1), []netip.AddrPort{loopback})
 	sent := r.offer(now, addr, s)
 	if s.counts.accepted.Load() != 1 {
 		t.Fatalf("%v was not accepted", addr)
@@ -82,42 +84,76 @@ func (r *testRepeater) subscribe(t testing.TB, now time.Duration, addr netip.Add
 	return sent
 }
 
-func addressees(list []outgoing) (to []netip.AddrPort) {
+func addressees(list []udp.Outgoing) (to []netip.AddrPort) {
 	for _, o := range list {
-		to = append(to, o.to)
+		to = append(to, o.To)
 	}
 	return to
 }
 
 func sealedDatagram(t testing.TB) []byte {
-	return NewSealer(clusterSecret(t, 1), ID{1}).Seal(nil, []byte("messages"))
+	return sealed(t, []byte("messages"))
 }
 
 func TestRepeaterForwards(t *testing.T) {
-	r := newTestRepeater(t, RepeaterOptions{})
+	r := newTestRepeater(t, Options{})
 	all := []netip.AddrPort{addrA, addrB, addrC}
 	for _, addr := range all {
 		r.subscribe(t, 0, addr)
 	}
-	d := sealedDatagram(t)
 	for i, from := range all {
+		d := sealedDatagram(t)
 		got := r.give(time.Second, from, d)
 		if want := slices.Delete(slices.Clone(all), i, i+1); !slices.Equal(addressees(got), want) {
 			t.Errorf("from %v to %v, want %v", from, addressees(got), want)
 		}
 		for _, o := range got {
-			if !bytes.Equal(o.datagram, d) {
-				t.Errorf("forwarded as %x", o.datagram)
+			if !bytes.Equal(o.Datagram, d) {
+				t.Errorf("forwarded as %x", o.Datagram)
 			}
 		}
 	}
 }
 
+// What was recorded, or garbage, is not multiplied, though its source is forged to be a
+// subscriber's.
+func TestRepeaterDoesNotMultiply(t *testing.T) {
+	r := newTestRepeater(t, Options{})
+	for _, addr := range []netip.AddrPort{addrA, addrB, addrC} {
+		r.subscribe(t, 0, addr)
+	}
+	d := sealedDatagram(t)
+	if got := r.give(0, addrA, d); len(got) != 2 {
+		t.Fatalf("forwarded to %d, want 2", len(got))
+	}
+	garbage := bytes.Clone(d)
+	garbage[20] ^= 1 // the check
+	for _, bad := range [][]byte{d, garbage} {
+		for range 1000 {
+			if got := r.give(0, addrB, bad); len(got) != 0 {
+				t.Fatalf("%x was forwarded to %d", bad, len(got))
+			}
+		}
+	}
+	if s := r.Stats(); s.Dropped["repeated"] != 1000 || s.Dropped["forged"] != 1000 {
+		t.Errorf("dropped %v", s.Dropped)
+	}
+	// Hellos of one sender are few.
+	hello := wire.NewInitiator(secretOf(t, 1), wire.NewChecker(clusterKey(t, 1)), wire.ShortID{1}, wire.ShortID{2}, wire.Cookie{})
+	forwarded := 0
+	for range 10_000 {
+		forwarded += len(r.give(time.Millisecond, addrA, hello.Hello))
+	}
+	if forwarded != 2*introductionsLen {
+		t.Errorf("one hello was forwarded %d times, want %d", forwarded, 2*introductionsLen)
+	}
+}
+
 func TestRepeaterDrops(t *testing.T) {
-	key := RepeaterKey(clusterSecret(t, 1))
+	key := clusterKey(t, 1)
 	d := sealedDatagram(t)
 	withControl := func(kind controlType, key []byte) []byte {
-		return control{kind: kind, nonce: Nonce{1}}.append(nil, newMAC(key))
+		return control{kind: kind, nonce: nonce{1}}.append(nil, wire.NewMAC(key))
 	}
 	flipped := withControl(controlSubscribe, key)
 	flipped[20] ^= 1
@@ -130,8 +166,9 @@ func TestRepeaterDrops(t *testing.T) {
 		{"stranger", addrC, d, "not_subscribed"},
 		{"subscriber's other port", netip.AddrPortFrom(addrA.Addr(), 7172), d, "not_subscribed"},
 		{"empty, or longer than any", addrA, nil, "not_sealed"},
-		{"short", addrA, d[:DatagramOverhead-1], "not_sealed"},
-		{"foreign version", addrA, append([]byte{2}, d[1:]...), "not_sealed"},
+		{"short", addrA, d[:wire.HeaderLen-1], "not_sealed"},
+		{"foreign version", addrA, append([]byte{1}, d[1:]...), "not_sealed"},
+		{"garbage", addrA, append([]byte{2}, make([]byte, 100)...), "forged"},
 		{"short control", addrC, flipped[:controlLen-1], "bad_control"},
 		{"long control", addrC, append(slices.Clone(flipped), 0), "bad_control"},
 		{"another repeater's challenge", addrC, withControl(controlChallenge, key), "bad_control"},
@@ -139,14 +176,14 @@ func TestRepeaterDrops(t *testing.T) {
 		{"unknown control", addrC, withControl(9, key), "bad_control"},
 		{"forged", addrC, flipped, "forged_control"},
 		{"forged from a subscriber", addrA, flipped, "forged_control"},
-		{"foreign key", addrC, withControl(controlSubscribe, RepeaterKey(clusterSecret(t, 2))), "forged_control"},
+		{"foreign key", addrC, withControl(controlSubscribe, clusterKey(t, 2)), "forged_control"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newTestRepeater(t, RepeaterOptions{})
+			r := newTestRepeater(t, Options{})
 			r.subscribe(t, 0, addrA)
 			r.subscribe(t, 0, addrB)
 			if got := r.give(0, tt.from, tt.datagram); len(got) != 0 {
-				t.Errorf("sent %x to %v", got[0].datagram, addressees(got))
+				t.Errorf("sent %x to %v", got[0].Datagram, addressees(got))
 			}
 			s := r.Stats()
 			if s.Dropped[tt.reason] != 1 || s.Subscribers != 2 {
@@ -159,15 +196,15 @@ func TestRepeaterDrops(t *testing.T) {
 // Whoever listens on the wire and sends a subscribe again, subscribes nobody.
 func TestRepeaterReplay(t *testing.T) {
 	const lifetime = 10 * time.Second
-	r := newTestRepeater(t, RepeaterOptions{Lifetime: lifetime})
+	r := newTestRepeater(t, Options{Lifetime: lifetime})
 	recorded := r.subscribe(t, 0, addrA)
 	r.subscribe(t, 0, addrB)
 
 	got := r.give(0, addrC, recorded)
-	if len(got) != 1 || got[0].to != addrC || len(got[0].datagram) > len(recorded) {
+	if len(got) != 1 || got[0].To != addrC || len(got[0].Datagram) > len(recorded) {
 		t.Fatalf("got %v", got)
 	}
-	if c, _ := parseControl(got[0].datagram); c.kind != controlChallenge {
+	if c, _ := parseControl(got[0].Datagram); c.kind != controlChallenge {
 		t.Errorf("answered with %+v", c)
 	}
 	if got := addressees(r.give(0, addrB, sealedDatagram(t))); !slices.Equal(got, []netip.AddrPort{addrA}) {
@@ -181,14 +218,14 @@ func TestRepeaterReplay(t *testing.T) {
 		t.Error("a recording keeps its address subscribed")
 	}
 	// A repeater that was started again takes no recording at all.
-	r = newTestRepeater(t, RepeaterOptions{Lifetime: lifetime})
+	r = newTestRepeater(t, Options{Lifetime: lifetime})
 	if r.give(0, addrA, recorded); len(r.subscribers) != 0 {
 		t.Error("subscribed by a recording from an earlier life")
 	}
 }
 
 func TestRepeaterExpires(t *testing.T) {
-	r := newTestRepeater(t, RepeaterOptions{Lifetime: 10 * time.Second})
+	r := newTestRepeater(t, Options{Lifetime: 10 * time.Second})
 	r.subscribe(t, 0, addrA)
 	r.subscribe(t, 0, addrB)
 	r.subscribe(t, 9*time.Second, addrB) // renewed
@@ -212,10 +249,10 @@ func TestRepeaterExpires(t *testing.T) {
 }
 
 func TestRepeaterIsBounded(t *testing.T) {
-	r := newTestRepeater(t, RepeaterOptions{MaxSubscribers: 2})
+	r := newTestRepeater(t, Options{MaxSubscribers: 2})
 	r.subscribe(t, 0, addrA)
 	r.subscribe(t, time.Second, addrB)
-	late := newSubscriber(RepeaterKey(clusterSecret(t, 1)), []netip.AddrPort{loopback})
+	late := NewSubscriber(clusterKey(t, 1), []netip.AddrPort{loopback})
 	r.offer(5*time.Second, addrC, late)
 	r.offer(8*time.Second, addrC, late)
 	if s := r.Stats(); s.Subscribers != 2 || s.Subscriptions["refused"] < 2 {
@@ -233,9 +270,9 @@ func TestRepeaterIsBounded(t *testing.T) {
 // Many addresses, all of them forged: no memory, no more bytes than came, and no
 // garbage to collect.
 func TestRepeaterFlood(t *testing.T) {
-	r := newTestRepeater(t, RepeaterOptions{})
+	r := newTestRepeater(t, Options{})
 	recorded := r.subscribe(t, 0, addrA)
-	foreign := control{kind: controlSubscribe}.append(nil, newMAC([]byte("another")))
+	foreign := control{kind: controlSubscribe}.append(nil, wire.NewMAC([]byte("another")))
 	in, out, next := 0, 0, uint32(0x0a000000)
 	flood := func(datagram []byte) func() {
 		return func() {
@@ -245,10 +282,10 @@ func TestRepeaterFlood(t *testing.T) {
 			from := netip.AddrPortFrom(netip.AddrFrom4(ip), 7171)
 			in += len(datagram)
 			for _, o := range r.give(time.Second, from, datagram) {
-				if o.to != from {
-					t.Fatalf("sent to %v what came from %v", o.to, from)
+				if o.To != from {
+					t.Fatalf("sent to %v what came from %v", o.To, from)
 				}
-				out += len(o.datagram)
+				out += len(o.Datagram)
 			}
 		}
 	}
@@ -273,7 +310,7 @@ func TestRepeaterFlood(t *testing.T) {
 			t.Errorf("%s: %d bytes for %d", tt.name, out, in)
 		}
 	}
-	if len(r.subscribers) != 1 || len(r.reported) > maxReported || cap(r.answers) != batchLen*controlLen {
+	if len(r.subscribers) != 1 || len(r.reported) > maxReported || cap(r.answers) != udp.BatchLen*controlLen {
 		t.Errorf("%d subscribers, %d reported, %d bytes of answers", len(r.subscribers), len(r.reported), cap(r.answers))
 	}
 	if got := strings.Count(r.log.String(), "subscribes with a key that this repeater does not have"); got != maxReported {
@@ -283,11 +320,11 @@ func TestRepeaterFlood(t *testing.T) {
 
 // While the cluster secret is rotated, nodes with either are subscribers.
 func TestRepeaterRekey(t *testing.T) {
-	older, newer := RepeaterKey(clusterSecret(t, 1)), RepeaterKey(clusterSecret(t, 2))
-	r := newTestRepeater(t, RepeaterOptions{Keys: [][]byte{older}})
+	older, newer := clusterKey(t, 1), clusterKey(t, 2)
+	r := newTestRepeater(t, Options{Keys: [][]byte{older}})
 	answered := func(key []byte) bool {
-		got := r.give(0, addrA, control{kind: controlSubscribe}.append(nil, newMAC(key)))
-		return len(got) == 1 && newMAC(key).verify(got[0].datagram)
+		got := r.give(0, addrA, control{kind: controlSubscribe}.append(nil, wire.NewMAC(key)))
+		return len(got) == 1 && verify(wire.NewMAC(key), got[0].Datagram)
 	}
 	for _, step := range []struct {
 		keys         [][]byte
@@ -310,8 +347,8 @@ func TestRepeaterRekey(t *testing.T) {
 }
 
 func TestRepeaterErrors(t *testing.T) {
-	key := RepeaterKey(clusterSecret(t, 1))
-	taken := newTestRepeater(t, RepeaterOptions{}).outlets[0].addr
+	key := clusterKey(t, 1)
+	taken := newTestRepeater(t, Options{}).outlets[0].Addr
 	for _, tt := range []struct {
 		name   string
 		listen string
@@ -326,7 +363,7 @@ func TestRepeaterErrors(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			nettest.LeakCheck(t)
-			_, err := NewRepeater(RepeaterOptions{Listen: []netip.AddrPort{loopback, netip.MustParseAddrPort(tt.listen)}, Keys: tt.keys})
+			_, err := New(Options{Listen: []netip.AddrPort{loopback, netip.MustParseAddrPort(tt.listen)}, Keys: tt.keys})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
@@ -347,22 +384,22 @@ func TestRepeaterServes(t *testing.T) {
 	before := f.r.Stats().SentDatagrams
 	f.send()
 	f.serve()
-	const want = batchLen * (subscribers - 1)
+	const want = udp.BatchLen * (subscribers - 1)
 	if got := f.r.Stats().SentDatagrams - before; got != want {
-		t.Errorf("%d datagrams became %d, want %d", batchLen, got, want)
+		t.Errorf("%d datagrams became %d, want %d", udp.BatchLen, got, want)
 	}
 	if got := f.drain(); got != want {
 		t.Errorf("%d arrived, want %d", got, want)
 	}
-	subscribe := control{kind: controlSubscribe}.append(nil, newMAC(RepeaterKey(clusterSecret(t, 1))))
+	subscribe := control{kind: controlSubscribe}.append(nil, wire.NewMAC(clusterKey(t, 1)))
 	for i := range f.batch {
-		f.batch[i].datagram = subscribe
+		f.batch[i].Datagram = subscribe
 	}
 	for range 3 {
 		work()
 	}
 	o := f.r.outlets[0]
-	if len(o.pending) != 0 || cap(o.pending) != pendingLen || len(f.r.answers) != 0 || cap(f.r.answers) != batchLen*controlLen {
+	if len(o.pending) != 0 || cap(o.pending) != pendingLen || len(f.r.answers) != 0 || cap(f.r.answers) != udp.BatchLen*controlLen {
 		t.Errorf("%d of %d pending, %d of %d bytes of answers", len(o.pending), cap(o.pending), len(f.r.answers), cap(f.r.answers))
 	}
 }

@@ -1,22 +1,24 @@
-package replicate
+package repeater
 
 import (
 	"bytes"
 	"net/netip"
 	"testing"
 	"time"
+
+	"reprise/replicate/wire"
 )
 
 // The bytes here were computed apart from this package, with Python's hmac
 // module, from the comment in subscription.go alone.
 
 func TestRepeaterKey(t *testing.T) {
-	secret, err := NewSecret([]byte("0123456789abcdef"))
+	secret, err := wire.NewSecret([]byte("0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := unhex(t, "d2babebed5a140080f4dc52587a937ed130a78d2befe746d5a7d2de66125a0b5")
-	if got := RepeaterKey(secret); !bytes.Equal(got, want) {
+	if got := secret.RepeaterKey(); !bytes.Equal(got, want) {
 		t.Errorf("got %x, want %x", got, want)
 	}
 	secret.Wipe()
@@ -25,13 +27,13 @@ func TestRepeaterKey(t *testing.T) {
 			t.Error("a wiped secret has a key")
 		}
 	}()
-	RepeaterKey(secret)
+	secret.RepeaterKey()
 }
 
 func TestControlBytes(t *testing.T) {
-	m := newMAC(unhex(t, "d2babebed5a140080f4dc52587a937ed130a78d2befe746d5a7d2de66125a0b5"))
-	nonce := Nonce(unhex(t, "000102030405060708090a0b0c0d0e0f"))
-	biscuit := cookie(unhex(t, "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"))
+	m := wire.NewMAC(unhex(t, "d2babebed5a140080f4dc52587a937ed130a78d2befe746d5a7d2de66125a0b5"))
+	nonce := nonce(unhex(t, "000102030405060708090a0b0c0d0e0f"))
+	biscuit := wire.Cookie(unhex(t, "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"))
 	for _, tt := range []struct {
 		control control
 		want    string
@@ -53,59 +55,24 @@ func TestControlBytes(t *testing.T) {
 		if !bytes.Equal(b, unhex(t, tt.want)) {
 			t.Errorf("%+v:\n got %x\nwant %s", tt.control, b, tt.want)
 		}
-		if got, ok := parseControl(b); !ok || got != tt.control || !m.verify(b) {
+		if got, ok := parseControl(b); !ok || got != tt.control || !verify(m, b) {
 			t.Errorf("got %+v, %v, want %+v", got, ok, tt.control)
 		}
 	}
 }
 
-func TestCookie(t *testing.T) {
-	const epoch = 10 * time.Second
-	v4, v6 := netip.MustParseAddrPort("192.0.2.1:7171"), netip.MustParseAddrPort("[2001:db8::1]:7171")
-	j := &cookieJar{mac: newMAC(bytes.Repeat([]byte("j"), 32)), epoch: epoch}
-	at := 35 * time.Second // epoch 3
-	for addr, want := range map[netip.AddrPort]string{v4: "593eb8b75533131a3fffa09e8ac8e0a8", v6: "c81c280dee56462e6132b867df5f965d"} {
-		if got := j.make(at, addr); got != cookie(unhex(t, want)) {
-			t.Errorf("%v: got %x, want %v", addr, got, want)
-		}
-	}
-	c := j.make(at, v4)
-	for _, tt := range []struct {
-		name string
-		jar  *cookieJar
-		at   time.Duration
-		addr netip.AddrPort
-		want bool
-	}{
-		{"at once", j, at, v4, true},
-		{"in the next epoch", j, 49 * time.Second, v4, true},
-		{"in the one after", j, 50 * time.Second, v4, false},
-		{"in the one before", j, 29 * time.Second, v4, false},
-		{"another port", j, at, netip.AddrPortFrom(v4.Addr(), 7172), false},
-		{"another address", j, at, netip.MustParseAddrPort("192.0.2.2:7171"), false},
-		{"another repeater", newCookieJar(epoch), at, v4, false},
-	} {
-		if got := tt.jar.isGood(tt.at, tt.addr, c); got != tt.want {
-			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
-		}
-	}
-	if j.isGood(at, v4, cookie{}) {
-		t.Error("no cookie is a good one")
-	}
-}
-
 // A subscriberTest is a subscriber with one peer, whose mind is the test's.
 type subscriberTest struct {
-	*subscriber
-	mac  *mac
+	*Subscriber
+	mac  *wire.MAC
 	now  time.Duration
 	sent []control
 }
 
 func newSubscriberTest(t *testing.T) *subscriberTest {
-	key := RepeaterKey(clusterSecret(t, 1))
+	key := clusterKey(t, 1)
 	peer := netip.MustParseAddrPort("192.0.2.1:7171")
-	return &subscriberTest{subscriber: newSubscriber(key, []netip.AddrPort{peer}), mac: newMAC(key)}
+	return &subscriberTest{Subscriber: NewSubscriber(key, []netip.AddrPort{peer}), mac: wire.NewMAC(key)}
 }
 
 // tick calls Tick until nothing is due any more and moves on to when it is.
@@ -146,15 +113,15 @@ func TestSubscriberRenews(t *testing.T) {
 	s := newSubscriberTest(t)
 	s.tick()
 	s.now = 10 * time.Millisecond
-	s.answer(control{kind: controlChallenge, cookie: cookie{1}})
-	if s.tick(); len(s.sent) != 2 || s.sent[1].cookie != (cookie{1}) || s.sent[1].nonce == s.sent[0].nonce {
+	s.answer(control{kind: controlChallenge, cookie: wire.Cookie{1}})
+	if s.tick(); len(s.sent) != 2 || s.sent[1].cookie != (wire.Cookie{1}) || s.sent[1].nonce == s.sent[0].nonce {
 		t.Fatalf("after the challenge: sent %+v", s.sent)
 	}
 	accepted := s.now
-	s.answer(control{kind: controlAccepted, cookie: cookie{2}, lifetime: 10 * time.Second})
+	s.answer(control{kind: controlAccepted, cookie: wire.Cookie{2}, lifetime: 10 * time.Second})
 	s.Tick(s.now, func(netip.AddrPort, []byte) { t.Error("subscribed again at once") })
 	s.now = accepted + 2*time.Second
-	if s.tick(); len(s.sent) != 3 || s.sent[2].cookie != (cookie{2}) {
+	if s.tick(); len(s.sent) != 3 || s.sent[2].cookie != (wire.Cookie{2}) {
 		t.Fatalf("at the renewal: sent %+v", s.sent)
 	}
 	for range 100 { // the repeater is down
@@ -169,7 +136,7 @@ func TestSubscriberRenews(t *testing.T) {
 func TestSubscriberSetPeers(t *testing.T) {
 	s := newSubscriberTest(t)
 	s.tick()
-	s.answer(control{kind: controlAccepted, cookie: cookie{2}, lifetime: 10 * time.Second})
+	s.answer(control{kind: controlAccepted, cookie: wire.Cookie{2}, lifetime: 10 * time.Second})
 	old := s.list[0]
 	added, group := netip.MustParseAddrPort("192.0.2.2:7171"), netip.MustParseAddrPort("239.1.1.1:7171")
 	s.SetPeers([]netip.AddrPort{group, added, old.peer})
@@ -188,7 +155,7 @@ func TestSubscriberEndlessChallenges(t *testing.T) {
 			s.sent = append(s.sent, c)
 		})
 		if len(s.sent) > before {
-			s.answer(control{kind: controlChallenge, cookie: cookie{byte(before)}})
+			s.answer(control{kind: controlChallenge, cookie: wire.Cookie{byte(before)}})
 		}
 	}
 	if got := len(s.sent); got > 4*60 {
@@ -197,24 +164,24 @@ func TestSubscriberEndlessChallenges(t *testing.T) {
 }
 
 func TestSubscriberIgnores(t *testing.T) {
-	challenge := control{kind: controlChallenge, cookie: cookie{1}}
+	challenge := control{kind: controlChallenge, cookie: wire.Cookie{1}}
 	for _, tt := range []struct {
 		name   string
-		answer func(s *subscriberTest, nonce Nonce) []byte
+		answer func(s *subscriberTest, nonce nonce) []byte
 	}{
-		{"no answer to anything", func(s *subscriberTest, _ Nonce) []byte { return challenge.append(nil, s.mac) }},
-		{"somebody's subscribe", func(s *subscriberTest, nonce Nonce) []byte {
-			return control{kind: controlSubscribe, nonce: nonce, cookie: cookie{1}}.append(nil, s.mac)
+		{"no answer to anything", func(s *subscriberTest, _ nonce) []byte { return challenge.append(nil, s.mac) }},
+		{"somebody's subscribe", func(s *subscriberTest, nonce nonce) []byte {
+			return control{kind: controlSubscribe, nonce: nonce, cookie: wire.Cookie{1}}.append(nil, s.mac)
 		}},
-		{"forged", func(_ *subscriberTest, nonce Nonce) []byte {
-			return control{kind: controlChallenge, nonce: nonce, cookie: cookie{1}}.append(nil, newMAC([]byte("x")))
+		{"forged", func(_ *subscriberTest, nonce nonce) []byte {
+			return control{kind: controlChallenge, nonce: nonce, cookie: wire.Cookie{1}}.append(nil, wire.NewMAC([]byte("x")))
 		}},
-		{"short", func(*subscriberTest, Nonce) []byte { return []byte{controlVersion} }},
-		{"long", func(s *subscriberTest, nonce Nonce) []byte {
-			return append(control{kind: controlChallenge, nonce: nonce, cookie: cookie{1}}.append(nil, s.mac), 0)
+		{"short", func(*subscriberTest, nonce) []byte { return []byte{controlVersion} }},
+		{"long", func(s *subscriberTest, nonce nonce) []byte {
+			return append(control{kind: controlChallenge, nonce: nonce, cookie: wire.Cookie{1}}.append(nil, s.mac), 0)
 		}},
-		{"unknown type", func(s *subscriberTest, nonce Nonce) []byte {
-			return control{kind: 4, nonce: nonce, cookie: cookie{1}}.append(nil, s.mac)
+		{"unknown type", func(s *subscriberTest, nonce nonce) []byte {
+			return control{kind: 4, nonce: nonce, cookie: wire.Cookie{1}}.append(nil, s.mac)
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -240,7 +207,7 @@ func TestSubscriberIgnores(t *testing.T) {
 	if got := s.counts.accepted.Load(); got != 1 {
 		t.Errorf("an answer counted %d times", got)
 	}
-	if s.Receive(s.now, NewSealer(clusterSecret(t, 1), ID{1}).Seal(nil, nil)) {
+	if s.Receive(s.now, sealed(t, nil)) {
 		t.Error("a sealed datagram was taken for a control")
 	}
 }
@@ -248,35 +215,35 @@ func TestSubscriberIgnores(t *testing.T) {
 // Whatever is read as a control, writes the same; nobody without the key makes
 // or changes one, and neither side panics.
 func FuzzControl(f *testing.F) {
-	key := RepeaterKey(clusterSecret(f, 1))
-	m := newMAC(key)
+	key := clusterKey(f, 1)
+	m := wire.NewMAC(key)
 	for _, kind := range []controlType{0, controlSubscribe, controlChallenge, controlAccepted, 4} {
-		f.Add(control{kind: kind, nonce: Nonce{1}, cookie: cookie{2}, lifetime: time.Second}.append(nil, newMAC([]byte("x"))))
+		f.Add(control{kind: kind, nonce: nonce{1}, cookie: wire.Cookie{2}, lifetime: time.Second}.append(nil, wire.NewMAC([]byte("x"))))
 	}
 	f.Add([]byte{controlVersion})
 	f.Add([]byte{})
-	r := newTestRepeater(f, RepeaterOptions{Keys: [][]byte{key}})
+	r := newTestRepeater(f, Options{Keys: [][]byte{key}})
 	from := netip.MustParseAddrPort("192.0.2.1:7171")
-	s := newSubscriber(key, []netip.AddrPort{from})
+	s := NewSubscriber(key, []netip.AddrPort{from})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if s.Receive(0, b) != isControl(b) {
 			t.Error("it is for the node and for the subscriber, or for neither")
 		}
 		if got := r.give(0, from, b); len(got) > 0 {
-			t.Fatalf("%x was answered with %x", b, got[0].datagram)
+			t.Fatalf("%x was answered with %x", b, got[0].Datagram)
 		}
 		c, ok := parseControl(b)
 		if !ok {
 			return
 		}
-		if m.verify(b) {
+		if verify(m, b) {
 			t.Fatalf("%x is authentic", b)
 		}
 		good := c.append(nil, m)
 		if n := controlLen - tagLen; !bytes.Equal(good[:n], b[:n]) {
 			t.Fatalf("%x reads as %+v, which is %x", b, c, good)
 		}
-		if !m.verify(good) {
+		if !verify(m, good) {
 			t.Fatalf("%x is not authentic", good)
 		}
 	})

@@ -1,4 +1,4 @@
-package replicate
+package udp
 
 import (
 	"net/netip"
@@ -13,9 +13,9 @@ type mmsghdr struct {
 	len uint32
 }
 
-// A batch moves up to its size of datagrams in one system call. It belongs to
+// A Batch moves up to its size of datagrams in one system call. It belongs to
 // one goroutine.
-type batch struct {
+type Batch struct {
 	msgs  []mmsghdr
 	iovs  []unix.Iovec
 	names []unix.RawSockaddrInet6 // large enough for IPv4 as well
@@ -23,10 +23,10 @@ type batch struct {
 	slow  bool // the kernel has no recvmmsg or sendmmsg: one call for each
 }
 
-// newBatch makes a batch of n datagrams of at most size bytes each. One to send
+// NewBatch makes a batch of n datagrams of at most size bytes each. One to send
 // with needs no buffers: size is 0. A batch is for one direction only.
-func newBatch(n, size int) *batch {
-	b := &batch{
+func NewBatch(n, size int) *Batch {
+	b := &Batch{
 		msgs: make([]mmsghdr, n), iovs: make([]unix.Iovec, n),
 		names: make([]unix.RawSockaddrInet6, n), bufs: make([][]byte, n),
 	}
@@ -41,11 +41,11 @@ func newBatch(n, size int) *batch {
 	return b
 }
 
-// receive fills the batch from a non-blocking socket and calls each for every
-// datagram, which is valid until the next receive. It returns how many there
+// Receive fills the batch from a non-blocking socket and calls each for every
+// datagram, which is valid until the next call. It returns how many there
 // were; 0 means that there are no more now. Datagrams that were cut because they
 // exceed the buffer come with a length of 0.
-func (b *batch) receive(fd int, each func(from netip.AddrPort, datagram []byte)) (int, error) {
+func (b *Batch) Receive(fd int, each func(from netip.AddrPort, datagram []byte)) (int, error) {
 	for i := range b.msgs {
 		b.iovs[i].SetLen(len(b.bufs[i]))
 		b.msgs[i].hdr.Namelen = uint32(unsafe.Sizeof(b.names[i]))
@@ -66,20 +66,20 @@ func (b *batch) receive(fd int, each func(from netip.AddrPort, datagram []byte))
 	return n, nil
 }
 
-// An outgoing datagram.
-type outgoing struct {
-	to       netip.AddrPort
-	datagram []byte
+// Outgoing is a datagram to be sent.
+type Outgoing struct {
+	To       netip.AddrPort
+	Datagram []byte
 }
 
-// send sends what it can and returns how many datagrams that were. The error is
+// Send sends what it can and returns how many datagrams that were. The error is
 // that of the first one that could not be sent.
-func (b *batch) send(fd int, family uint16, list []outgoing) (int, error) {
+func (b *Batch) Send(fd int, family uint16, list []Outgoing) (int, error) {
 	n := min(len(list), len(b.msgs))
 	for i, o := range list[:n] {
-		b.iovs[i].Base = unsafe.SliceData(o.datagram)
-		b.iovs[i].SetLen(len(o.datagram))
-		b.msgs[i].hdr.Namelen = putAddrPort(&b.names[i], family, o.to)
+		b.iovs[i].Base = unsafe.SliceData(o.Datagram)
+		b.iovs[i].SetLen(len(o.Datagram))
+		b.msgs[i].hdr.Namelen = putAddrPort(&b.names[i], family, o.To)
 	}
 	sent, err := b.call(unix.SYS_SENDMMSG, unix.SYS_SENDMSG, fd, n)
 	for i := range n {
@@ -90,7 +90,7 @@ func (b *batch) send(fd int, family uint16, list []outgoing) (int, error) {
 
 // call makes one system call for n messages, or, where the kernel does not know
 // it, one each until the first that fails.
-func (b *batch) call(many, single uintptr, fd, n int) (int, error) {
+func (b *Batch) call(many, single uintptr, fd, n int) (int, error) {
 	if n == 0 {
 		return 0, nil
 	}

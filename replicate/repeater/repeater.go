@@ -1,4 +1,4 @@
-package replicate
+package repeater
 
 import (
 	"errors"
@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reprise/internal/metric"
+	"reprise/replicate/udp"
+	"reprise/replicate/wire"
 )
 
 const (
@@ -30,14 +32,18 @@ const (
 	// expireEvery is how long expired subscriptions may be counted as ones,
 	// while nothing comes.
 	expireEvery = time.Second
+	// maxReported bounds how many addresses are remembered as complained about.
+	maxReported = 1024
+	// receiveLen is the longest datagram taken: a session of the largest size.
+	receiveLen = wire.DatagramOverhead + wire.BatchOverhead + wire.MaxRecordLen + 1024
 )
 
-// RepeaterOptions are what a repeater is told once.
-type RepeaterOptions struct {
+// Options are what a repeater is told once.
+type Options struct {
 	// Listen are own addresses: one fleet's. Nodes subscribed at different
 	// ones hear each other.
 	Listen []netip.AddrPort
-	// Keys are from [RepeaterKey]: the newest first, the others while the
+	// Keys are from [wire.Secret.RepeaterKey]: the newest first, the others while the
 	// cluster secret is being rotated. They stay the caller's, to be wiped.
 	Keys [][]byte
 	// BufferLen is how many bytes are asked for each socket buffer; 0 leaves
@@ -56,24 +62,25 @@ type RepeaterOptions struct {
 // cannot read them, and sends nothing to anybody who has not proven to be one of
 // the fleet, at that address; see subscription.go.
 //
-// A forged source address makes it forward garbage, but only to subscribers, who
-// drop it as they would had they got it directly.
+// What it forwards has passed the fleet's check, once: neither garbage under a forged
+// source address nor a recording is multiplied.
 type Repeater struct {
 	log            *slog.Logger
 	lifetime       time.Duration
 	maxSubscribers int
 	began          time.Time
-	macs           atomic.Pointer[[]*mac] // used by the goroutine only
+	keys           atomic.Pointer[[]fleetKey] // used by the goroutine only
 
 	outlets []*outlet
-	in      *batch
-	out     *batch
+	in      *udp.Batch
+	out     *udp.Batch
 	polled  []unix.PollFd // closing first, then the outlets
 	closing int           // an eventfd
 
 	// What follows belongs to the goroutine.
-	cookies     *cookieJar
+	cookies     *wire.CookieJar
 	subscribers []subscribed
+	seen        seen
 	answers     []byte // what pending answers point into
 	reported    map[netip.Addr]bool
 	fullSaid    bool
@@ -81,6 +88,12 @@ type Repeater struct {
 	counts  repeaterCounts
 	running sync.WaitGroup
 	failed  error // written before running is done
+}
+
+// fleetKey is what a repeater knows of one cluster secret.
+type fleetKey struct {
+	mac     *wire.MAC
+	checker *wire.Checker
 }
 
 // subscribed is a node that datagrams are forwarded to.
@@ -92,8 +105,8 @@ type subscribed struct {
 
 // An outlet is a socket and what is to be sent by it.
 type outlet struct {
-	*socket
-	pending []outgoing
+	*udp.Socket
+	pending []udp.Outgoing
 }
 
 // repeaterCounts are written by the goroutine and read by anybody.
@@ -121,6 +134,8 @@ var repeaterEventNames = [repeaterEvents]string{"challenged", "subscribed", "ren
 const (
 	dropNotSubscribed = iota // from nobody we know
 	dropNotSealed            // neither a node's datagram nor a control
+	dropForged               // its check is not of our keys
+	dropRepeated             // forwarded before, or too many of its kind
 	dropBadControl           // of no use to a repeater
 	dropForgedControl        // its tag is not of our keys
 	dropReceiveError         // of a system call
@@ -130,15 +145,15 @@ const (
 )
 
 var repeaterDropNames = [repeaterDrops]string{
-	"not_subscribed", "not_sealed", "bad_control", "forged_control", "receive_error", "send_full", "undeliverable",
+	"not_subscribed", "not_sealed", "forged", "repeated", "bad_control", "forged_control", "receive_error", "send_full", "undeliverable",
 }
 
-// NewRepeater binds the sockets of a repeater.
-func NewRepeater(o RepeaterOptions) (*Repeater, error) {
+// New binds the sockets of a repeater.
+func New(o Options) (*Repeater, error) {
 	r := &Repeater{
 		log: o.Logger, lifetime: o.Lifetime, maxSubscribers: o.MaxSubscribers, began: time.Now(), closing: -1,
-		in: newBatch(batchLen, receiveLen), out: newBatch(batchLen, 0),
-		answers: make([]byte, 0, batchLen*controlLen), reported: make(map[netip.Addr]bool),
+		in: udp.NewBatch(udp.BatchLen, receiveLen), out: udp.NewBatch(udp.BatchLen, 0),
+		answers: make([]byte, 0, udp.BatchLen*controlLen), reported: make(map[netip.Addr]bool),
 	}
 	if r.lifetime == 0 {
 		r.lifetime = defaultLifetime
@@ -146,7 +161,7 @@ func NewRepeater(o RepeaterOptions) (*Repeater, error) {
 	if r.maxSubscribers == 0 {
 		r.maxSubscribers = defaultMaxSubscribers
 	}
-	r.cookies = newCookieJar(r.lifetime)
+	r.cookies = wire.NewCookieJar(r.lifetime)
 	if err := r.Rekey(o.Keys); err != nil {
 		return nil, err
 	}
@@ -157,7 +172,7 @@ func NewRepeater(o RepeaterOptions) (*Repeater, error) {
 	return r, nil
 }
 
-func (r *Repeater) open(o *RepeaterOptions) (err error) {
+func (r *Repeater) open(o *Options) (err error) {
 	if r.closing, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
 		return os.NewSyscallError("eventfd", err)
 	}
@@ -166,14 +181,23 @@ func (r *Repeater) open(o *RepeaterOptions) (err error) {
 		if addr.Addr().IsMulticast() {
 			return fmt.Errorf("cannot repeat at %s: it is a multicast group, whose nodes need no repeater", addr)
 		}
-		s, err := openSocket(&Network{BufferLen: o.BufferLen}, addr)
+		s, err := udp.OpenSocket(&udp.Network{BufferLen: o.BufferLen}, addr)
 		if err != nil {
-			return fmt.Errorf("cannot listen on UDP %s: %w%s", addr, err, advice(err))
+			return fmt.Errorf("cannot listen on UDP %s: %w%s", addr, err, udp.Advice(err))
 		}
-		r.outlets = append(r.outlets, &outlet{socket: s, pending: make([]outgoing, 0, pendingLen)})
-		r.polled = append(r.polled, unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN})
+		r.outlets = append(r.outlets, &outlet{Socket: s, pending: make([]udp.Outgoing, 0, pendingLen)})
+		r.polled = append(r.polled, unix.PollFd{Fd: int32(s.FD), Events: unix.POLLIN})
 	}
 	return nil
+}
+
+// Addrs returns the addresses as bound.
+func (r *Repeater) Addrs() []netip.AddrPort {
+	list := make([]netip.AddrPort, len(r.outlets))
+	for i, o := range r.outlets {
+		list[i] = o.Addr
+	}
+	return list
 }
 
 // Start runs the repeater's goroutine.
@@ -197,30 +221,27 @@ func (r *Repeater) Close() error {
 
 func (r *Repeater) free() {
 	for _, o := range r.outlets {
-		unix.Close(o.fd)
+		unix.Close(o.FD)
 	}
 	if r.closing >= 0 {
 		unix.Close(r.closing)
 	}
 }
 
-// Rekey exchanges the keys: see [RepeaterOptions]. It keeps the old ones if one of
-// the new could be guessed, as [NewSecret] does. Any goroutine may call it.
+// Rekey exchanges the keys: see [Options]. It keeps the old ones if one of
+// the new could be guessed, as [wire.NewSecret] does. Any goroutine may call it.
 func (r *Repeater) Rekey(keys [][]byte) error {
 	if len(keys) == 0 {
 		return errors.New("replicate: a repeater needs a key")
 	}
-	macs := make([]*mac, len(keys))
+	list := make([]fleetKey, len(keys))
 	for i, key := range keys {
-		if len(key) < minSecretLen {
-			return fmt.Errorf("replicate: repeater key has %d bytes, at least %d are needed", len(key), minSecretLen)
+		if err := wire.CheckKey(key); err != nil {
+			return err
 		}
-		if isConstant(key) {
-			return errors.New("replicate: repeater key is the same byte over and over, random bytes are needed")
-		}
-		macs[i] = newMAC(key)
+		list[i] = fleetKey{wire.NewMAC(key), wire.NewChecker(key)}
 	}
-	r.macs.Store(&macs)
+	r.keys.Store(&list)
 	return nil
 }
 
@@ -247,7 +268,7 @@ func (r *Repeater) run() error {
 
 // serve forwards one batch of what has come in by o.
 func (r *Repeater) serve(now time.Duration, o *outlet) {
-	_, err := r.in.receive(o.fd, func(from netip.AddrPort, datagram []byte) {
+	_, err := r.in.Receive(o.FD, func(from netip.AddrPort, datagram []byte) {
 		r.handle(now, o, from, datagram)
 	})
 	if err != nil && err != unix.EAGAIN {
@@ -272,8 +293,17 @@ func (r *Repeater) handle(now time.Duration, via *outlet, from netip.AddrPort, d
 		r.counts.dropped[dropNotSubscribed].Inc()
 		return
 	}
-	if _, reason := ParseHeader(datagram); reason != Opened {
+	h, reason := wire.ParseHeader(datagram)
+	if reason != wire.Opened {
 		r.counts.dropped[dropNotSealed].Inc()
+		return
+	}
+	if !slices.ContainsFunc(*r.keys.Load(), func(k fleetKey) bool { return k.checker.Verify(datagram) }) {
+		r.counts.dropped[dropForged].Inc()
+		return
+	}
+	if !r.seen.isNew(now, h) {
+		r.counts.dropped[dropRepeated].Inc()
 		return
 	}
 	for i := range r.subscribers {
@@ -291,15 +321,15 @@ func (r *Repeater) handleControl(now time.Duration, via *outlet, from netip.Addr
 		r.counts.dropped[dropBadControl].Inc()
 		return
 	}
-	macs := *r.macs.Load()
-	key := slices.IndexFunc(macs, func(m *mac) bool { return m.verify(datagram) })
+	keys := *r.keys.Load()
+	key := slices.IndexFunc(keys, func(k fleetKey) bool { return verify(k.mac, datagram) })
 	if key < 0 {
 		r.counts.dropped[dropForgedControl].Inc()
 		r.report(from)
 		return
 	}
-	answer := control{kind: controlChallenge, nonce: c.nonce, cookie: r.cookies.make(now, from)}
-	if !r.cookies.isGood(now, from, c.cookie) {
+	answer := control{kind: controlChallenge, nonce: c.nonce, cookie: r.cookies.Make(now, from)}
+	if !r.cookies.IsGood(now, from, c.cookie) {
 		r.counts.events[eventChallenged].Inc()
 	} else if r.subscribe(now, via, from) {
 		answer.kind, answer.lifetime = controlAccepted, r.lifetime
@@ -307,7 +337,7 @@ func (r *Repeater) handleControl(now time.Duration, via *outlet, from netip.Addr
 		return
 	}
 	start := len(r.answers)
-	r.answers = answer.append(r.answers, macs[key])
+	r.answers = answer.append(r.answers, keys[key].mac)
 	r.send(via, from, r.answers[start:])
 }
 
@@ -355,22 +385,22 @@ func (r *Repeater) send(via *outlet, to netip.AddrPort, datagram []byte) {
 	if len(via.pending) == pendingLen {
 		r.flush(via)
 	}
-	via.pending = append(via.pending, outgoing{to, datagram})
+	via.pending = append(via.pending, udp.Outgoing{To: to, Datagram: datagram})
 }
 
 // flush sends what is pending. What the kernel does not take soon is dropped: the
 // nodes notice and ask each other again.
 func (r *Repeater) flush(o *outlet) {
 	for rest := o.pending; len(rest) > 0; {
-		n, err := r.out.send(o.fd, o.family, rest)
+		n, err := r.out.Send(o.FD, o.Family, rest)
 		for _, sent := range rest[:n] {
 			r.counts.sentDatagrams.Inc()
-			r.counts.sentBytes.Add(uint64(len(sent.datagram)))
+			r.counts.sentBytes.Add(uint64(len(sent.Datagram)))
 		}
 		rest = rest[n:]
 		switch {
 		case err == nil:
-		case err == unix.EAGAIN && becomesWritable(o.fd):
+		case err == unix.EAGAIN && becomesWritable(o.FD):
 		case err == unix.EAGAIN || err == unix.ENOBUFS:
 			r.counts.dropped[dropSendFull].Add(uint64(len(rest)))
 			rest = nil
@@ -398,8 +428,8 @@ func (r *Repeater) report(from netip.AddrPort) {
 	r.log.Warn(from.String() + " subscribes with a key that this repeater does not have: do both have the same cluster-secret-file / udprepeater-secret-file?")
 }
 
-// RepeaterStats are a repeater's counters.
-type RepeaterStats struct {
+// Stats are a repeater's counters.
+type Stats struct {
 	Subscribers       int64             `json:"subscribers" metric:"gauge" help:"Nodes subscribed now."`
 	Subscriptions     map[string]uint64 `json:"subscriptions" label:"event" metric:"counter" help:"Subscriptions by what became of them."`
 	ReceivedDatagrams uint64            `json:"received_datagrams" metric:"counter" help:"Datagrams received, of any kind and from anybody."`
@@ -410,9 +440,9 @@ type RepeaterStats struct {
 }
 
 // Stats returns the counters. Any goroutine may call it.
-func (r *Repeater) Stats() RepeaterStats {
+func (r *Repeater) Stats() Stats {
 	c := &r.counts
-	s := RepeaterStats{
+	s := Stats{
 		Subscribers:       c.subscribers.Load(),
 		Subscriptions:     make(map[string]uint64, repeaterEvents),
 		ReceivedDatagrams: c.receivedDatagrams.Load(), ReceivedBytes: c.receivedBytes.Load(),

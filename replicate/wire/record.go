@@ -1,4 +1,4 @@
-package replicate
+package wire
 
 import (
 	"encoding/binary"
@@ -7,7 +7,40 @@ import (
 	"time"
 )
 
-// Records are updates in wire form, whole and well formed: a [BatchPacker] or
+const (
+	recordHeaderLen = 27 // kind, key, age, left, length
+	rangeLen        = 10
+	partLen         = 2
+
+	// MaxValueLen is the longest session that travels. With it a datagram is
+	// fragmented by IP, which is tolerable for the rare session that holds a
+	// client's certificates.
+	MaxValueLen = 16 << 10
+
+	// MaxRecordLen is the length of the longest record.
+	MaxRecordLen = recordHeaderLen + MaxValueLen
+)
+
+// UpdateKind says what an update tells. Those that travel have the number they
+// have on the wire; others are for use inside a node.
+type UpdateKind uint8
+
+// The kinds.
+const (
+	UpdateSession UpdateKind = 1 // a session was made
+	UpdateDelete  UpdateKind = 2 // a session must not be resumed any more
+)
+
+// An Update is what nodes tell each other about one session.
+type Update struct {
+	Kind  UpdateKind
+	Key   Key
+	Age   time.Duration // since the full handshake, when the datagram was sealed
+	Left  time.Duration // to live, then; both whole milliseconds and at most 49 days on the wire
+	Value []byte        // of a session; whose memory it is, the function that hands it over says
+}
+
+// Records are updates in wire form, whole and well formed: [AppendRecord] or
 // [ParseMessages] made them.
 type Records []byte
 
@@ -36,22 +69,24 @@ func (r Records) wellFormed() bool {
 	return true
 }
 
-// recordLen returns how many bytes u takes as a record, or 0 if it cannot travel:
+// RecordLen returns how many bytes u takes as a record, or 0 if it cannot travel:
 // because it is not of a kind that does, or because its value is too long.
-func recordLen(u *Update) int {
-	if u.Kind != UpdateDelete && u.Kind != UpdateSession || len(u.Value) > maxValueLen {
+func RecordLen(u *Update) int {
+	if u.Kind != UpdateDelete && u.Kind != UpdateSession || len(u.Value) > MaxValueLen {
 		return 0
 	}
 	return recordHeaderLen + len(u.Value)
 }
 
-// appendRecord appends u to b, or nothing if it cannot travel.
-func appendRecord(b []byte, u *Update) []byte {
-	if recordLen(u) == 0 {
+// AppendRecord appends u to b, or nothing if it cannot travel. The age is rounded
+// up and what is left down: no session grows younger on its way.
+func AppendRecord(b []byte, u *Update) []byte {
+	if RecordLen(u) == 0 {
 		return b
 	}
 	b = append(b, byte(u.Kind))
 	b = append(b, u.Key[:]...)
+	b = appendDuration(b, u.Age+time.Millisecond-1, time.Millisecond)
 	b = appendDuration(b, u.Left, time.Millisecond)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(u.Value)))
 	return append(b, u.Value...)
@@ -66,7 +101,10 @@ func cutRecord(b []byte) (u Update, rest []byte, ok bool) {
 	if len(b) < end {
 		return Update{}, nil, false
 	}
-	u = Update{Kind: UpdateKind(b[0]), Key: Key(b[1:17]), Left: parseDuration(b[17:21], time.Millisecond)}
+	u = Update{
+		Kind: UpdateKind(b[0]), Key: Key(b[1:17]),
+		Age: parseDuration(b[17:21], time.Millisecond), Left: parseDuration(b[21:25], time.Millisecond),
+	}
 	if end > recordHeaderLen {
 		u.Value = b[recordHeaderLen:end:end]
 	}
@@ -82,50 +120,6 @@ func appendDuration(b []byte, d, unit time.Duration) []byte {
 func parseDuration(b []byte, unit time.Duration) time.Duration {
 	return time.Duration(binary.BigEndian.Uint32(b)) * unit
 }
-
-// A BatchPacker gathers updates into the records of batches that fit a datagram.
-// It belongs to one goroutine.
-type BatchPacker struct {
-	maxLen  int
-	records Records
-	refused uint64
-}
-
-// NewBatchPacker returns an empty packer whose records are at most maxLen bytes
-// together, but for a session that is longer by itself.
-func NewBatchPacker(maxLen int) *BatchPacker {
-	return &BatchPacker{maxLen: maxLen, records: make(Records, 0, max(maxLen, recordHeaderLen+maxValueLen))}
-}
-
-// TryAdd adds u and reports whether it did: false if it does not fit any more,
-// and never so when the packer is empty. What cannot travel at all, a session of
-// more than 16 KiB, is left out and counted, and reported as added. The packer
-// copies u's value.
-func (p *BatchPacker) TryAdd(u *Update) bool {
-	n := recordLen(u)
-	switch {
-	case n == 0:
-		p.refused++
-		return true
-	case len(p.records) > 0 && len(p.records)+n > p.maxLen:
-		return false
-	}
-	p.records = appendRecord(p.records, u)
-	return true
-}
-
-// Records returns what was added since the last [BatchPacker.Reset], in order. It
-// is valid until the next call of TryAdd or Reset.
-func (p *BatchPacker) Records() Records { return p.records }
-
-// Reset wipes the records and empties the packer.
-func (p *BatchPacker) Reset() {
-	clear(p.records)
-	p.records = p.records[:0]
-}
-
-// Refused returns how many updates could not travel.
-func (p *BatchPacker) Refused() uint64 { return p.refused }
 
 // Range is Count batches from First on.
 type Range struct {
@@ -167,5 +161,17 @@ func (ps Parts) All() iter.Seq[uint16] {
 				return
 			}
 		}
+	}
+}
+
+// Pass lets time pass for records that have waited to be sealed, in place. Deletes
+// have no age.
+func (r Records) Pass(d time.Duration) {
+	ms := int64((d + time.Millisecond - 1) / time.Millisecond)
+	for rest := []byte(r); len(rest) >= recordHeaderLen && ms > 0; {
+		age, left := rest[17:21], rest[21:25]
+		binary.BigEndian.PutUint32(age, uint32(min(int64(binary.BigEndian.Uint32(age))+ms, math.MaxUint32)))
+		binary.BigEndian.PutUint32(left, uint32(max(int64(binary.BigEndian.Uint32(left))-ms, 0)))
+		rest = rest[recordHeaderLen+int(binary.BigEndian.Uint16(rest[recordHeaderLen-2:])):]
 	}
 }

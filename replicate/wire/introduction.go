@@ -1,0 +1,278 @@
+package wire
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/flynn/noise"
+)
+
+// An introduction is three datagrams, after a retry that asked for it:
+//
+//	responder                     initiator
+//	retry: cookie             ->            an answer to what it could not open
+//	                          <-  hello     cookie, Noise message 1
+//	welcome: Noise message 2  ->
+//	                          <-  proof     Noise transport message
+//
+// It is Noise_NNpsk0_25519_ChaChaPoly_SHA256 (the Noise Protocol Framework,
+// revision 34), with the cluster secret's introduction key as the pre-shared key.
+// Each side tells in its [Introduction], encrypted under ephemeral keys, what the
+// other needs to open its datagrams: the initiator in the proof, the responder in
+// the welcome. The welcome proves to the initiator that the responder has the
+// secret and lives now, the proof proves the same the other way round, and that the
+// initiator receives what is sent to its address.
+//
+// The cookie comes first so that an address is proved before anything is computed
+// or remembered for it, and so that a retry, which is shorter than what it answers,
+// is all that an unproved address ever gets.
+
+const (
+	// MaxNameLen bounds a node's name.
+	MaxNameLen = 64
+
+	toLen         = 4
+	retryLen      = HeaderLen + toLen + 16
+	helloLen      = HeaderLen + toLen + 16 + noiseHelloLen
+	noiseHelloLen = 32 + aeadLen
+	prologue      = "reprise introduction v2"
+
+	// introductionLen is that of an [Introduction] but for the name.
+	introductionLen = 16 + 16 + 4 + keyLen + 8 + 4 + 8 + 8 + 1
+)
+
+var suite = noise.NewCipherSuite(noise.DH25519, noise.CipherChaChaPoly, noise.HashSHA256)
+
+// An Instance names a node's installation: the same in each of its lives, and of
+// no other node at one time.
+type Instance [16]byte
+
+// An Introduction is what nodes tell each other first.
+type Introduction struct {
+	ID       ID
+	Instance Instance
+	Epoch    uint32 // of Chain
+	Chain    Chain
+	Counter  uint64 // of the next datagram
+	Clock    uint32 // the sender's clock, in units of 16 us
+	Wall     time.Time
+	Context  uint64 // hash of the session contexts served
+	Name     string
+}
+
+// Wipe overwrites the key.
+func (i *Introduction) Wipe() { clear(i.Chain[:]) }
+
+func (i *Introduction) append(b []byte) []byte {
+	b = append(b, i.ID[:]...)
+	b = append(b, i.Instance[:]...)
+	b = binary.BigEndian.AppendUint32(b, i.Epoch)
+	b = append(b, i.Chain[:]...)
+	b = binary.BigEndian.AppendUint64(b, i.Counter)
+	b = binary.BigEndian.AppendUint32(b, i.Clock)
+	b = binary.BigEndian.AppendUint64(b, uint64(i.Wall.UnixMilli()))
+	b = binary.BigEndian.AppendUint64(b, i.Context)
+	name := i.Name[:min(len(i.Name), MaxNameLen)]
+	return append(append(b, byte(len(name))), name...)
+}
+
+// parseIntroduction reads what append wrote. What later versions add behind it is
+// skipped.
+func parseIntroduction(b []byte) (i Introduction, ok bool) {
+	if len(b) < introductionLen {
+		return Introduction{}, false
+	}
+	nameLen := int(b[introductionLen-1])
+	if nameLen > MaxNameLen || len(b) < introductionLen+nameLen {
+		return Introduction{}, false
+	}
+	i = Introduction{
+		ID: ID(b), Instance: Instance(b[16:]), Epoch: binary.BigEndian.Uint32(b[32:]), Chain: Chain(b[36:]),
+		Counter: binary.BigEndian.Uint64(b[68:]), Clock: binary.BigEndian.Uint32(b[76:]),
+		Wall: time.UnixMilli(int64(binary.BigEndian.Uint64(b[80:]))), Context: binary.BigEndian.Uint64(b[88:]),
+		Name: printable(string(b[introductionLen : introductionLen+nameLen])),
+	}
+	return i, true
+}
+
+// printable replaces what would disturb a log or a metric's label.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == '"' || r == '\\' {
+			return '_'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "_"))
+}
+
+// AppendRetry appends a retry for a datagram with the given header, to a node at an
+// address.
+func AppendRetry(b []byte, c *Checker, from ShortID, h Header, cookie Cookie) []byte {
+	b = Header{Kind: KindRetry, Epoch: byte(h.Kind), Sender: from, Counter: h.Counter}.append(b, c)
+	b = append(b, h.Sender[:]...)
+	return append(b, cookie[:]...)
+}
+
+// A Retry asks the node To to introduce itself with a cookie.
+type Retry struct {
+	To     ShortID
+	Cookie Cookie
+}
+
+// ParseRetry reads a retry behind its header.
+func ParseRetry(datagram []byte) (Retry, bool) {
+	if len(datagram) < retryLen {
+		return Retry{}, false
+	}
+	return Retry{ShortID(datagram[HeaderLen:]), Cookie(datagram[HeaderLen+toLen:])}, true
+}
+
+// An Initiator is an introduction that this node has begun.
+type Initiator struct {
+	// Hello is the datagram to be sent, perhaps again.
+	Hello    []byte
+	To       ShortID
+	Number   uint64
+	secretID byte
+	state    *noise.HandshakeState
+}
+
+// NewInitiator begins an introduction of the node from to the node to, which has
+// given it a cookie.
+func NewInitiator(s Secret, c *Checker, from, to ShortID, cookie Cookie) *Initiator {
+	var number [8]byte
+	_, _ = rand.Read(number[:]) // never fails
+	i := &Initiator{To: to, Number: binary.BigEndian.Uint64(number[:]), secretID: c.id}
+	b := make([]byte, 0, helloLen)
+	b = Header{Kind: KindHello, Sender: from, Counter: i.Number}.append(b, c)
+	b = append(b, to[:]...)
+	b = append(b, cookie[:]...)
+	i.state = newState(s, true, b)
+	b, _, _, err := i.state.WriteMessage(b, nil)
+	if err != nil {
+		panic(err) // only for messages out of turn
+	}
+	i.Hello = b
+	return i
+}
+
+// Welcome takes the responder's welcome. It returns what that says of the
+// responder, which is proved by it, and the proof to be sent with our own
+// introduction.
+func (i *Initiator) Welcome(datagram []byte, c *Checker, own *Introduction) (other Introduction, proof []byte, ok bool) {
+	h, reason := ParseHeader(datagram)
+	if reason != Opened || len(datagram) < HeaderLen+toLen || h.Counter != i.Number || h.Sender != i.To {
+		return Introduction{}, nil, false
+	}
+	plain, toResponder, _, err := i.state.ReadMessage(nil, datagram[HeaderLen+toLen:])
+	if err != nil {
+		return Introduction{}, nil, false
+	}
+	defer clear(plain)
+	if other, ok = parseIntroduction(plain); !ok || other.ID.Short() != i.To {
+		return Introduction{}, nil, false
+	}
+	own.Name = own.Name[:min(len(own.Name), MaxNameLen)]
+	payload := own.append(make([]byte, 0, introductionLen+MaxNameLen))
+	defer clear(payload)
+	proof = Header{Kind: KindProof, Sender: own.ID.Short(), Counter: i.Number}.append(nil, c)
+	proof = append(proof, i.To[:]...)
+	if proof, err = toResponder.Encrypt(proof, proof[:len(proof):len(proof)], payload); err != nil {
+		panic(err) // only after 2^64 messages
+	}
+	i.Wipe()
+	return other, proof, true
+}
+
+// Wipe overwrites the ephemeral key, as far as it is in reach.
+func (i *Initiator) Wipe() { clear(i.state.LocalEphemeral().Private) }
+
+// HelloTo returns whom a hello is for, and its cookie.
+func HelloTo(datagram []byte) (to ShortID, cookie Cookie, ok bool) {
+	if len(datagram) < helloLen {
+		return ShortID{}, Cookie{}, false
+	}
+	return ShortID(datagram[HeaderLen:]), Cookie(datagram[HeaderLen+toLen:]), true
+}
+
+// To returns whom a welcome or a proof is for.
+func To(datagram []byte) (to ShortID, ok bool) {
+	if len(datagram) < HeaderLen+toLen {
+		return ShortID{}, false
+	}
+	return ShortID(datagram[HeaderLen:]), true
+}
+
+// A Responder is an introduction that another node has begun, between welcome and
+// proof.
+type Responder struct {
+	// Welcome is the datagram to be sent, perhaps again.
+	Welcome []byte
+	From    ShortID
+	Number  uint64
+	// For the caller: where the cookie was good, and by which secret.
+	Addr     netip.AddrPort
+	SecretID byte
+	in       *noise.CipherState
+}
+
+// NewResponder answers a hello whose cookie is good. It reports whether the hello
+// was made by a node that has the secret; the key exchange is not computed before
+// that is known.
+func NewResponder(s Secret, c *Checker, hello []byte, own *Introduction) (*Responder, bool) {
+	h, reason := ParseHeader(hello)
+	if reason != Opened || len(hello) < helloLen {
+		return nil, false
+	}
+	const noiseAt = helloLen - noiseHelloLen
+	state := newState(s, false, hello[:noiseAt])
+	if _, _, _, err := state.ReadMessage(nil, hello[noiseAt:helloLen]); err != nil {
+		return nil, false
+	}
+	own.Name = own.Name[:min(len(own.Name), MaxNameLen)]
+	payload := own.append(make([]byte, 0, introductionLen+MaxNameLen))
+	defer clear(payload)
+	r := &Responder{From: h.Sender, Number: h.Counter}
+	b := Header{Kind: KindWelcome, Sender: own.ID.Short(), Counter: h.Counter}.append(nil, c)
+	b = append(b, h.Sender[:]...)
+	b, in, _, err := state.WriteMessage(b, payload)
+	if err != nil {
+		return nil, false // the other's public key is of low order
+	}
+	clear(state.LocalEphemeral().Private)
+	r.Welcome, r.in = b, in
+	return r, true
+}
+
+// Proof takes the initiator's proof and returns what it says of the initiator.
+func (r *Responder) Proof(datagram []byte) (other Introduction, ok bool) {
+	if len(datagram) < HeaderLen+toLen {
+		return Introduction{}, false
+	}
+	const sealedAt = HeaderLen + toLen
+	plain, err := r.in.Decrypt(nil, datagram[:sealedAt], datagram[sealedAt:])
+	if err != nil {
+		return Introduction{}, false
+	}
+	defer clear(plain)
+	other, ok = parseIntroduction(plain)
+	return other, ok && other.ID.Short() == r.From
+}
+
+// newState begins a handshake that is bound to the beginning of its hello.
+func newState(s Secret, isInitiator bool, hello []byte) *noise.HandshakeState {
+	psk := s.presharedKey()
+	defer clear(psk)
+	state, err := noise.NewHandshakeState(noise.Config{
+		CipherSuite: suite, Random: rand.Reader, Pattern: noise.HandshakeNN, Initiator: isInitiator,
+		Prologue: append([]byte(prologue), hello...), PresharedKey: psk, PresharedKeyPlacement: 0,
+	})
+	if err != nil {
+		panic(err) // its arguments are ours
+	}
+	return state
+}

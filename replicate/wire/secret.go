@@ -1,0 +1,114 @@
+package wire
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+)
+
+const (
+	// minSecretLen is what a cluster secret must at least have: a guessable one
+	// would let anybody into the fleet (GnuTLS CVE-2020-13777, hitch's all-zero
+	// key).
+	minSecretLen = 16
+
+	// keyLen is that of every key but the checks'.
+	keyLen = 32
+
+	repeaterInfo     = "reprise repeater v1" // of wire version 1 too: key files stay good
+	introductionInfo = "reprise introduction v2"
+)
+
+// A Secret is what the nodes of a fleet share. It keeps no copy of the bytes it
+// was made of, only what keys are derived from. Copies share memory; everything
+// but [Secret.Wipe] is safe for concurrent use. The zero value is not for use: it
+// panics.
+//
+// It proves that a node belongs to the fleet and encrypts nothing that outlives an
+// introduction: whoever learns it can join from then on, but opens nothing that
+// was recorded before.
+type Secret struct {
+	id  byte
+	prk []byte // HKDF's pseudorandom key
+}
+
+// NewSecret derives a Secret from a cluster secret's bytes. It refuses what is
+// shorter than 16 bytes or one byte repeated, never pads or replaces it. b stays
+// the caller's, to be wiped.
+func NewSecret(b []byte) (Secret, error) {
+	if len(b) < minSecretLen {
+		return Secret{}, fmt.Errorf("replicate: cluster secret has %d bytes, at least %d are needed", len(b), minSecretLen)
+	}
+	if isConstant(b) {
+		return Secret{}, errors.New("replicate: cluster secret is the same byte over and over, random bytes are needed")
+	}
+	prk, err := hkdf.Extract(sha256.New, b, nil)
+	if err != nil {
+		return Secret{}, fmt.Errorf("replicate: deriving from the cluster secret: %w", err)
+	}
+	s := Secret{prk: prk}
+	s.id = s.Checker().id
+	return s, nil
+}
+
+// ID is the byte by which datagrams name the secret of their fleet. It is not
+// secret, and two secrets may have the same.
+func (s Secret) ID() byte { return s.id }
+
+// Wipe overwrites the secret, also in its copies, which are useless afterwards.
+func (s Secret) Wipe() { clear(s.prk) }
+
+// Format writes only the id, whatever the verb: a secret must not reach a log.
+func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "secret %02x", s.id) }
+
+// RepeaterKey derives what a repeater must know of a cluster secret: enough to
+// tell the fleet's datagrams from others', nothing about what they say. Whoever has
+// it can subscribe and see sealed datagrams pass by. The caller wipes it.
+func (s Secret) RepeaterKey() []byte { return s.expand(repeaterInfo) }
+
+// Checker returns the fleet's check.
+func (s Secret) Checker() *Checker {
+	key := s.RepeaterKey()
+	defer clear(key)
+	return NewChecker(key)
+}
+
+// presharedKey is what nodes prove to have when they are introduced.
+func (s Secret) presharedKey() []byte { return s.expand(introductionInfo) }
+
+func (s Secret) expand(info string) []byte {
+	if isConstant(s.prk) { // so that a mistake of ours does not become a skeleton key
+		panic("replicate: use of an empty or wiped secret")
+	}
+	return expand(s.prk, info, keyLen)
+}
+
+func expand(prk []byte, info string, n int) []byte {
+	key, err := hkdf.Expand(sha256.New, prk, info, n)
+	if err != nil {
+		panic(err) // only for a key length out of range
+	}
+	return key
+}
+
+// CheckKey reports why a key, of a repeater or another, could be guessed.
+func CheckKey(key []byte) error {
+	if len(key) < minSecretLen {
+		return fmt.Errorf("replicate: repeater key has %d bytes, at least %d are needed", len(key), minSecretLen)
+	}
+	if isConstant(key) {
+		return errors.New("replicate: repeater key is the same byte over and over, random bytes are needed")
+	}
+	return nil
+}
+
+// isConstant reports whether b is one byte repeated, or nothing.
+func isConstant(b []byte) bool {
+	for _, c := range b {
+		if c != b[0] {
+			return false
+		}
+	}
+	return true
+}
