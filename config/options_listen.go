@@ -64,7 +64,7 @@ var listenOptions = []option{
 			named("1.2", uint16(tls.VersionTLS12)), named("1.3", uint16(tls.VersionTLS13))),
 	},
 	{
-		name: "tls-engine", group: groupListen, form: "own|standard", byDefault: string(StandardEngine),
+		name: "tls-engine", group: groupListen, form: "own|standard", byDefault: string(OwnEngine),
 		help: "what speaks TLS: own is this program's engine, standard is Go's standard library, which does not resume by session ID. All nodes of a fleet must use the same, or clients that change nodes do not resume",
 		set:  choice(func(c *Config) *TLSEngine { return &c.TLSEngine }, named("own", OwnEngine), named("standard", StandardEngine)),
 	},

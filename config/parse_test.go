@@ -60,7 +60,7 @@ func TestDefaults(t *testing.T) {
 		},
 		AccessLog:      AccessLog{Format: "json", Sample: 1, Queue: 8192},
 		MinVersion:     tls.VersionTLS12,
-		TLSEngine:      StandardEngine,
+		TLSEngine:      OwnEngine,
 		SessionTickets: 2,
 		Caches:         []Cache{{Name: "default", Items: 20000, KeySize: 128, BlockSize: 4096}},
 		SessionCache:   "default",

@@ -73,6 +73,10 @@ func handshakes() []testcase {
 			peers: http, rounds: 3, measure: resumed13,
 		},
 		{
+			Case:  report.Case{Name: "resumed12-http", Title: "As resumed12, by servers that parse HTTP.", Unit: cpuPerOp, Best: true},
+			peers: http, rounds: 3, measure: resumed12,
+		},
+		{
 			Case:  report.Case{Name: "resumed13-cores", Title: "As resumed13, with as many workers as cores, which load generator and backend use too.", Unit: cpuPerOp, Best: true},
 			peers: tcp, setup: setup{allCores: true}, rounds: 3, measure: resumed13,
 		},

@@ -105,7 +105,7 @@ func TestForgetOutlivesTheNode(t *testing.T) {
 			if r := f.forgetAt(0, "--sni", "*.other.example"); r.ExitCode != exitOK || !strings.Contains(r.Stdout, "no node had such a session") {
 				t.Errorf("another name: exit code %d\n%s%s", r.ExitCode, r.Stdout, r.Stderr)
 			}
-			if r := f.forgetAt(0, "--sni", "LOCALHOST."); r.ExitCode != exitOK || !strings.Contains(r.Stdout, "forgotten here: 1\n") {
+			if r := f.forgetAt(0, "--sni", "LOCALHOST."); r.ExitCode != exitOK || !strings.Contains(r.Stdout, "forgotten here: 2\n") {
 				t.Fatalf("exit code %d\n%s%s", r.ExitCode, r.Stdout, r.Stderr)
 			}
 			f.nodes[0].Stop()
