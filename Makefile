@@ -77,9 +77,10 @@ fuzz: ## run each fuzz target for FUZZTIME=10s
 	done
 
 .PHONY: bogo
-bogo: ## judge the TLS engine by BoringSSL's tests, BORINGSSL=DIR of its sources; 1 minute
+bogo: build ## judge engine and program by BoringSSL's tests, BORINGSSL=DIR of its sources; 2 minutes
 	$(GO) build -o bin/bogo ./tlsconn/bogo
 	nice bin/bogo judge -boringssl '$(BORINGSSL)' -o bin/bogo.txt
+	nice bin/bogo judge -boringssl '$(BORINGSSL)' -relay bin/reprise -relay-options '--tls-engine own' -o bin/bogo-relay.txt
 
 .PHONY: tlsfuzzer
 tlsfuzzer: build ## judge the program by tlsfuzzer's scripts, TLSFUZZER=DIR of its sources; 15 minutes

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -39,9 +40,16 @@ const (
 
 // wish says which listener a connection needs.
 func (o *options) wish(initial *options) (wish, error) {
+	engine, err := chosenEngine()
+	if err != nil {
+		return wish{}, err
+	}
+	known := func(g uint16) bool { return slices.Contains(engine.groups, tls.CurveID(g)) }
 	switch {
 	case len(o.clientCAs) > 0:
 		return wish{}, unimplemented("names of CAs")
+	case len(o.groups) > 0 && !slices.ContainsFunc(o.groups, known):
+		return wish{}, unimplemented(fmt.Sprintf("group %v", o.groups))
 	case o.suites != "":
 		return wish{}, unimplemented("cipher suites")
 	case o.noTickets:
@@ -82,6 +90,15 @@ func (o *options) wish(initial *options) (wish, error) {
 
 // relay runs a test over listeners that the judge lends.
 func (t *test) relay(lender string) error {
+	if t.resumeCount > 0 {
+		first, err := t.initial.wish(&t.initial)
+		if err != nil {
+			return err
+		}
+		if second, err := t.resume.wish(&t.initial); err == nil && second != first {
+			return unimplemented("a resumption at another listener")
+		}
+	}
 	for i := range t.resumeCount + 1 {
 		o := &t.initial
 		if i > 0 {
