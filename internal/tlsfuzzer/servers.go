@@ -40,14 +40,14 @@ func makeCertificates(dir string) (*certificates, error) {
 
 // startReprise starts the program with a listener for each kind of certificate
 // and one that asks for the client's.
-func startReprise(binary string, pki *certificates, options []string) (ports map[string]string, stop func(), err error) {
+func startReprise(binary string, pki *certificates, engine string) (ports map[string]string, stop func(), err error) {
 	backend, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err
 	}
 	go serve(backend)
 	ports = map[string]string{}
-	args := []string{"--sslrouter-to", backend.Addr().String(), "--drain-timeout", "1"}
+	args := []string{"--sslrouter-to", backend.Addr().String(), "--drain-timeout", "1", "--tls-engine", engine}
 	for _, l := range []struct {
 		name string
 		pair
@@ -60,7 +60,7 @@ func startReprise(binary string, pki *certificates, options []string) (ports map
 		ports[l.name] = freePort()
 		args = append(args, "--sslrouter", fmt.Sprintf("127.0.0.1:%s,%s,%s%s", ports[l.name], l.cert, l.key, l.ca))
 	}
-	stopServer, err := start(ports, binary, append(args, options...)...)
+	stopServer, err := start(ports, binary, args...)
 	return ports, func() { stopServer(); backend.Close() }, err
 }
 
