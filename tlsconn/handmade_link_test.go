@@ -25,14 +25,14 @@ func (noWaker) Wake() {}
 
 // handmadeMemory keeps sessions and notes what is done with reservations.
 type handmadeMemory struct {
-	sessions map[tlsconn.Key]tlsconn.Session
+	sessions  map[tlsconn.Key]tlsconn.Session
 	elsewhere bool // Find says Unknown, Ask keeps the question
-	question *tlsconn.Lookup
-	saved    int
-	held     map[uint64]bool // reservations that stand
-	next     uint64
-	twice    int // releases or spends of what does not stand
-	lapsed   bool
+	question  *tlsconn.Lookup
+	saved     int
+	held      map[uint64]bool // reservations that stand
+	next      uint64
+	twice     int // releases or spends of what does not stand
+	lapsed    bool
 }
 
 func newHandmadeMemory() *handmadeMemory {
@@ -182,7 +182,10 @@ func (l *handmadeLink) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (l *handmadeLink) Write(p []byte) (int, error)        { l.sent = append(l.sent, p...); return len(p), nil }
+func (l *handmadeLink) Write(p []byte) (int, error) {
+	l.sent = append(l.sent, p...)
+	return len(p), nil
+}
 func (l *handmadeLink) Close() error                     { return nil }
 func (l *handmadeLink) LocalAddr() net.Addr              { return nil }
 func (l *handmadeLink) RemoteAddr() net.Addr             { return nil }

@@ -233,9 +233,8 @@ func (c *conn) handshakeMessages(p []byte) {
 		p = p[n:]
 	}
 	switch {
-	case c.state != ExpectHandshakeBytes:
+	case c.state != ExpectHandshakeBytes, len(p) == 0:
 		// Over, or parked for a message behind which nothing may stand.
-	case len(p) == 0:
 		hs.message = nil
 	case p[0] >= msgTypes || table[c.expect][p[0]] == nil:
 		c.fail(causeUnexpected) // whatever it becomes

@@ -32,13 +32,13 @@ func TestNoEarlyDataIsSkippedAfterSecondHello(t *testing.T) {
 func TestSecondHelloChangesOnlyWhatItMay(t *testing.T) {
 	s := handmadeServer(t, nil, func(c *tlsconn.Config) { c.Sessions = nil })
 	for name, exts := range map[string][][]byte{
-		"cookie":            {extName, extGroups, extSigAlgs, ext13, ext16(44, v16(1)...), extShare(29)},
-		"two shares":        {extName, extGroups, extSigAlgs, ext13, extShare(29, 23)},
-		"new extension":     {extName, extGroups, extSigAlgs, ext13, ext16(23), extShare(29)},
-		"sig_algs_cert":     {extName, extGroups, extSigAlgs, ext13, ext16(50, v16(4, 3)...), extShare(29)},
-		"renegotiation":     {extName, extGroups, extSigAlgs, ext13, ext16(0xff01, 0), extShare(29)},
-		"post_handshake":    {extName, extGroups, extSigAlgs, ext13, ext16(49), extShare(29)},
-		"ticket":            {extName, extGroups, extSigAlgs, ext13, ext16(35), extShare(29)},
+		"cookie":         {extName, extGroups, extSigAlgs, ext13, ext16(44, v16(1)...), extShare(29)},
+		"two shares":     {extName, extGroups, extSigAlgs, ext13, extShare(29, 23)},
+		"new extension":  {extName, extGroups, extSigAlgs, ext13, ext16(23), extShare(29)},
+		"sig_algs_cert":  {extName, extGroups, extSigAlgs, ext13, ext16(50, v16(4, 3)...), extShare(29)},
+		"renegotiation":  {extName, extGroups, extSigAlgs, ext13, ext16(0xff01, 0), extShare(29)},
+		"post_handshake": {extName, extGroups, extSigAlgs, ext13, ext16(49), extShare(29)},
+		"ticket":         {extName, extGroups, extSigAlgs, ext13, ext16(35), extShare(29)},
 	} {
 		conn := s.NewConn(noWaker{})
 		one := handHello(0x0303, nil, []byte{0x13, 1}, extName, extGroups, extSigAlgs, ext13, ext16(51, v16()...))

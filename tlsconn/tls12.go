@@ -247,7 +247,7 @@ func (c *conn) onChangeCipherSpec(p []byte) {
 	case c.expect != expectCCS12 || len(hs.message) > 0:
 		c.fail(causeUnexpected)
 	case len(p) != 1 || p[0] != 1:
-		c.fail(causeDecode)
+		c.fail(causeUnexpected)
 	default:
 		key, iv := hs.keys12(0)
 		c.rd.Set(hs.suite, key, iv)
