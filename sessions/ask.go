@@ -23,9 +23,11 @@ type Store interface {
 // Ask implements tlsconn.Sessions: peers are asked first, then the stores.
 func (m *Memory) Ask(l *tlsconn.Lookup) bool {
 	askPeers := m.fleet != nil && (m.fleet.Pulls() || l.Hold)
-	stores := m.stores
-	if l.Hold && m.ownedElsewhere(l.Owner) {
-		stores = nil
+	stores, asked := m.stores, l.Owner
+	if l.Hold {
+		if asked = m.arbiter(l.Key, l.Owner); asked != m.self {
+			stores = nil // it decides alone
+		}
 	}
 	if !askPeers && len(stores) == 0 {
 		return false
@@ -36,7 +38,7 @@ func (m *Memory) Ask(l *tlsconn.Lookup) bool {
 		return false
 	}
 	if askPeers && m.fleet.Ask(&Question{
-		Key: l.Key, Owner: l.Owner, Hold: l.Hold, Answer: func(r Answer) { m.answeredByPeer(l, r) },
+		Key: l.Key, Owner: asked, Hold: l.Hold && asked != m.self, Answer: func(r Answer) { m.answeredByPeer(l, asked, r) },
 	}) {
 		return true
 	}
@@ -48,33 +50,36 @@ func (m *Memory) Ask(l *tlsconn.Lookup) bool {
 	return false
 }
 
-// ownedElsewhere reports whether a session's owner is a peer in contact, which then
-// decides alone about holding it.
-func (m *Memory) ownedElsewhere(owner tlsconn.NodeID) bool {
-	return owner != m.self && m.fleet != nil && m.fleet.Reachable(owner)
+// arbiter returns the node that decides who may use a single-use session.
+func (m *Memory) arbiter(key [16]byte, owner tlsconn.NodeID) tlsconn.NodeID {
+	if m.fleet == nil || owner == m.self {
+		return m.self
+	}
+	return m.fleet.Arbiter(key, owner)
 }
 
-// answeredByPeer takes what came of a question to the fleet.
-func (m *Memory) answeredByPeer(l *tlsconn.Lookup, r Answer) {
+// answeredByPeer takes what came of a question to the fleet, put to one node or, if
+// it is this one, to whichever may know.
+func (m *Memory) answeredByPeer(l *tlsconn.Lookup, asked tlsconn.NodeID, r Answer) {
 	now := m.clock.now()
 	switch {
 	case r.Verdict == tlsconn.Found && r.Hold != 0:
 		born, expires, v := m.admitTold(r.Value, r.Age, r.Left, now)
 		if v != tlsconn.Found {
-			m.Release(l.Key, l.Owner, r.Hold|forPeer)
+			m.fleet.Release(l.Key, asked, r.Hold)
 			m.answer(l, tlsconn.Session{}, v)
 			return
 		}
 		m.answer(l, tlsconn.Session{
 			State: slices.Clone(r.Value), Born: m.clock.time(born), Expires: m.clock.time(expires),
-			Source: tlsconn.SourcePulled, Hold: r.Hold | forPeer,
+			Source: tlsconn.SourcePulled, Hold: m.keepRemote(remoteHold{arbiter: asked, number: r.Hold, until: expires}),
 		}, tlsconn.Found)
 	case r.Verdict == tlsconn.Found:
 		m.answerFound(l, slices.Clone(r.Value), r.Age, r.Left, tlsconn.SourcePulled, now)
 	case r.Verdict == tlsconn.Held, r.Verdict == tlsconn.Spent:
 		m.answer(l, tlsconn.Session{}, r.Verdict) // nobody else may know better
 	default:
-		if l.Hold && m.ownedElsewhere(l.Owner) {
+		if l.Hold && m.arbiter(l.Key, l.Owner) != m.self {
 			m.answer(l, tlsconn.Session{}, r.Verdict)
 			return
 		}
@@ -82,8 +87,8 @@ func (m *Memory) answeredByPeer(l *tlsconn.Lookup, r Answer) {
 	}
 }
 
-// answerUnheld looks further for what no peer has, or none that can be asked. A
-// single-use session whose owner is gone may be here.
+// answerUnheld looks further for what no peer has, or none that can be asked. If it
+// is this node that decides about a single-use session, it may have a copy.
 func (m *Memory) answerUnheld(l *tlsconn.Lookup) {
 	if l.Hold {
 		if s, v := m.findHeld(nil, l.Key, m.clock.now()); v != tlsconn.Unknown {

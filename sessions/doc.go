@@ -29,8 +29,8 @@
 // # Once
 //
 // A single-use session is held by one handshake and spent by compare-and-delete.
-// Its owner, the node that made it, decides for the whole fleet as long as it can
-// be asked: hold and spend then happen there. A hold that a
+// Its owner, the node that made it, decides for the whole fleet as long as it is in
+// contact, and after that one of those that are: hold and spend happen there. A hold that a
 // node gives to a handshake of its own has an even number, one that it gives to a
 // peer an odd one.
 //

@@ -140,6 +140,12 @@ func (f *answering) Ask(q *Question) bool {
 }
 func (f *answering) Pulls() bool                                         { return true }
 func (f *answering) Reachable(owner tlsconn.NodeID) bool                 { return owner == other }
+func (f *answering) Arbiter(_ [16]byte, owner tlsconn.NodeID) tlsconn.NodeID {
+	if owner == other {
+		return other
+	}
+	return self
+}
 func (f *answering) Made([16]byte, []byte, time.Duration, time.Duration) {}
 func (f *answering) Deleted([16]byte, time.Duration)                     {}
 func (f *answering) Release([16]byte, tlsconn.NodeID, uint64)            {}

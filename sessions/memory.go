@@ -3,6 +3,7 @@ package sessions
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"maps"
 	"math"
 	"runtime"
 	"sync"
@@ -49,6 +50,9 @@ type Memory struct {
 	mu    sync.Mutex // guards changes of rules
 	rules atomic.Pointer[rulebook]
 
+	remoteMu sync.Mutex
+	remote   map[uint64]remoteHold // guarded by remoteMu
+
 	counts counts
 }
 
@@ -59,7 +63,7 @@ func New(o Options) *Memory {
 	}
 	m := &Memory{
 		cache: o.Cache, lifetime: min(o.Lifetime, longestLife), hold: o.Hold, self: o.Self,
-		clock: newClock(o.Now), maxLookups: int64(o.MaxLookups),
+		clock: newClock(o.Now), maxLookups: int64(o.MaxLookups), remote: make(map[uint64]remoteHold),
 	}
 	// Where it begins tells this life of the node from the one before: its
 	// holds that peers may still speak of.
@@ -92,6 +96,38 @@ func (m *Memory) newHold() uint64 {
 // forPeer marks the number of a hold that one node gives to another.
 const forPeer = 1
 
+// A remoteHold is one that another node has given to a handshake of this one.
+type remoteHold struct {
+	arbiter tlsconn.NodeID
+	number  uint64  // by which the arbiter knows it
+	until   instant // the session ends
+}
+
+// keepRemote returns the number by which a handshake of this node knows a hold.
+func (m *Memory) keepRemote(h remoteHold) uint64 {
+	id := m.newHold() | forPeer
+	m.remoteMu.Lock()
+	defer m.remoteMu.Unlock()
+	m.remote[id] = h
+	return id
+}
+
+// takeRemote ends a hold's use by its handshake: it is spent or released once.
+func (m *Memory) takeRemote(id uint64) (h remoteHold, ok bool) {
+	m.remoteMu.Lock()
+	defer m.remoteMu.Unlock()
+	h, ok = m.remote[id]
+	delete(m.remote, id)
+	return h, ok
+}
+
+// dropRemote forgets holds whose sessions have ended.
+func (m *Memory) dropRemote(now instant) {
+	m.remoteMu.Lock()
+	defer m.remoteMu.Unlock()
+	maps.DeleteFunc(m.remote, func(_ uint64, h remoteHold) bool { return h.until <= now })
+}
+
 var verdicts = [...]tlsconn.Verdict{
 	cache.Hit: tlsconn.Found, cache.Unknown: tlsconn.Unknown, cache.Expired: tlsconn.Expired,
 	cache.Held: tlsconn.Held, cache.Spent: tlsconn.Spent,
@@ -104,7 +140,7 @@ func (m *Memory) Find(dst []byte, key tlsconn.Key, owner tlsconn.NodeID, hold bo
 		state, entry, outcome := m.cache.AppendGet(dst, key[:], now)
 		return m.give(key, state, dst, entry, 0, now, outcome)
 	}
-	if m.ownedElsewhere(owner) {
+	if m.arbiter(key, owner) != m.self {
 		// A copy here says nothing about who else has used the session.
 		return tlsconn.Session{State: dst}, tlsconn.Unknown
 	}
@@ -162,12 +198,12 @@ func (m *Memory) Save(key tlsconn.Key, s tlsconn.Session) {
 }
 
 // Release implements tlsconn.Sessions.
-func (m *Memory) Release(key tlsconn.Key, owner tlsconn.NodeID, hold uint64) {
+func (m *Memory) Release(key tlsconn.Key, _ tlsconn.NodeID, hold uint64) {
 	switch {
 	case hold == 0:
 	case hold&forPeer != 0:
-		if m.fleet != nil {
-			m.fleet.Release(key, owner, hold)
+		if h, ok := m.takeRemote(hold); ok {
+			m.fleet.Release(key, h.arbiter, h.number)
 		}
 	default:
 		m.cache.Release(key[:], hold)
@@ -179,8 +215,13 @@ func (m *Memory) Spend(key tlsconn.Key, _ tlsconn.NodeID, hold uint64, left time
 	now := m.clock.now()
 	until := now + int64(min(left, m.lifetime))
 	if hold&forPeer != 0 {
-		// What its owner holds for this node it gives to nobody else, unless it
-		// is released: it was spent when it was held.
+		// What its arbiter holds for this node it gives to nobody else, unless
+		// it is released: it was spent when it was held. But if the arbiter has
+		// gone since, another may have taken its place and know nothing.
+		if h, ok := m.takeRemote(hold); !ok || !m.fleet.Reachable(h.arbiter) {
+			m.counts.lostRaces.Inc()
+			return false
+		}
 		m.cache.Delete(key[:], now, until)
 	} else if !m.commit(key, hold, now, until) {
 		m.counts.lostRaces.Inc()
@@ -223,6 +264,7 @@ func (m *Memory) Sweep() (slept time.Duration) {
 		runtime.Gosched()
 	}
 	m.dropRules(now)
+	m.dropRemote(now)
 	return slept
 }
 

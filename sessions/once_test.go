@@ -195,8 +195,19 @@ func TestOwnerArbitrates(t *testing.T) {
 	if _, v, ok := l.Result(); asked && (!ok || v == tlsconn.Found) {
 		t.Errorf("with a silent owner: %v", v)
 	}
-	// A dead one is: the copy may be used, once.
+	// An owner that dies while its session is held for a guest leaves the guest
+	// without it: who decides now may not know of the hold.
+	direct.silent = false
+	save(owner, 3, "a.example")
+	l, _ = ask(guest, 3, other, true)
+	if s, v, _ = l.Result(); v != tlsconn.Found {
+		t.Fatalf("answered %v", v)
+	}
 	direct.dead = true
+	if guest.Spend(numbered(3), other, s.Hold, lifetime) {
+		t.Error("spent, though its owner has died since it was held")
+	}
+	// With a dead owner the copy may be used, once.
 	s, v = guest.Find(nil, numbered(2), other, true)
 	if v != tlsconn.Found || !guest.Spend(numbered(2), other, s.Hold, lifetime) {
 		t.Errorf("with a dead owner: %v", v)
@@ -275,6 +286,16 @@ func (w *wired) Made(key [16]byte, value []byte, age, left time.Duration) {
 func (w *wired) Deleted(key [16]byte, left time.Duration) { w.to.Delete(key, left) }
 func (w *wired) Pulls() bool                              { return true }
 func (w *wired) Reachable(owner tlsconn.NodeID) bool      { return owner == w.id && !w.dead }
+func (w *wired) Arbiter(_ [16]byte, owner tlsconn.NodeID) tlsconn.NodeID {
+	if w.Reachable(owner) {
+		return owner
+	}
+	if w.id == other {
+		return self
+	}
+	return other
+}
+
 func (w *wired) Release(key [16]byte, _ tlsconn.NodeID, hold uint64) {
 	w.to.ReleaseFor(key, hold)
 }

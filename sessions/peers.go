@@ -19,20 +19,23 @@ type Fleet interface {
 	Ask(q *Question) bool
 	// Pulls reports whether sessions that are not here may be elsewhere.
 	Pulls() bool
-	// Reachable reports whether the owner of a session can be asked: a peer in
-	// contact.
-	Reachable(owner tlsconn.NodeID) bool
-	// Release ends a hold that an owner has given. One that is not released is
-	// spent: Deleted says so to the owner too.
-	Release(key [16]byte, owner tlsconn.NodeID, hold uint64)
+	// Arbiter returns the node that decides which handshake may use a single-use
+	// session: its owner while that is in contact, otherwise one of all that are,
+	// this node among them, the same whichever of them is asked.
+	Arbiter(key [16]byte, owner tlsconn.NodeID) tlsconn.NodeID
+	// Reachable reports whether a peer is in contact.
+	Reachable(node tlsconn.NodeID) bool
+	// Release ends a hold that an arbiter has given. One that is not released is
+	// spent: Deleted says so to the arbiter too.
+	Release(key [16]byte, arbiter tlsconn.NodeID, hold uint64)
 }
 
 // A Question is a session that a handshake wants and this node does not have.
 type Question struct {
 	Key   [16]byte
-	Owner tlsconn.NodeID
-	// Hold is for a single-use session: its owner is then asked, and nobody else
-	// while it can be, and holds the session for this node.
+	Owner tlsconn.NodeID // or the arbiter, if it is to be held
+	// Hold is for a single-use session: that node alone is asked, and holds the
+	// session for this one.
 	Hold bool
 	// Answer is called once, on any goroutine; value is valid during the call.
 	Answer func(a Answer)
@@ -43,7 +46,7 @@ type Answer struct {
 	Value     []byte
 	Age, Left time.Duration
 	Verdict   tlsconn.Verdict // Found, or why there is none
-	Hold      uint64          // the owner's number for its hold, 0 if it holds nothing for this node
+	Hold      uint64          // the arbiter's number for its hold, 0 if it holds nothing for this node
 }
 
 // Put keeps a session that came from a peer, pulled by a question of this node or

@@ -22,6 +22,7 @@ type world struct {
 	truth  map[int]*sessionTruth
 	last   int // the newest session
 	parted bool
+	dead   int // the node that has died, -1 for none
 	// everParted is whether nodes were ever without contact: then single use is
 	// promised at each of them only.
 	everParted bool
@@ -67,7 +68,7 @@ type handshake struct {
 }
 
 func newWorld(t *testing.T, seed uint64, nodes, items int) *world {
-	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), clock: newFakeClock(), truth: make(map[int]*sessionTruth)}
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), clock: newFakeClock(), truth: make(map[int]*sessionTruth), dead: -1}
 	for i := range nodes {
 		n := &worldNode{w: w, index: i, id: tlsconn.NodeID{byte(i + 1)}}
 		n.m = newMemoryOf(t, w.clock, n.id, items)
@@ -80,6 +81,9 @@ func newWorld(t *testing.T, seed uint64, nodes, items int) *world {
 
 // contact reports whether two nodes hear each other: the last one may be parted.
 func (w *world) contact(a, b int) bool {
+	if w.dead >= 0 && (a == w.dead || b == w.dead) {
+		return false
+	}
 	island := len(w.nodes) - 1
 	return a == b || !w.parted || a != island && b != island
 }
@@ -161,6 +165,20 @@ func (n *worldNode) node(id tlsconn.NodeID) *worldNode {
 	return nil
 }
 
+// Arbiter is the owner or, by a hash of key and node, one of those in contact.
+func (n *worldNode) Arbiter(key [16]byte, owner tlsconn.NodeID) tlsconn.NodeID {
+	if n.Reachable(owner) {
+		return owner
+	}
+	best, bestScore := n.id, -1
+	for _, o := range n.w.nodes {
+		if score := int(key[15]) * (7 + 31*o.index) % 257; (o == n || n.w.contact(n.index, o.index)) && score > bestScore {
+			best, bestScore = o.id, score
+		}
+	}
+	return best
+}
+
 func (n *worldNode) Reachable(owner tlsconn.NodeID) bool {
 	o := n.node(owner)
 	return o != nil && o != n && n.w.contact(n.index, o.index)
@@ -213,6 +231,9 @@ func (n *worldNode) Release(key [16]byte, owner tlsconn.NodeID, hold uint64) {
 
 func (w *world) step() {
 	n := w.nodes[w.rng.IntN(len(w.nodes))]
+	if n.index == w.dead {
+		return
+	}
 	switch w.rng.IntN(24) {
 	case 0, 1, 2, 3:
 		w.last++
@@ -383,18 +404,23 @@ func TestLawsUnderRandomInterleavings(t *testing.T) {
 		name   string
 		nodes  int
 		items  int
-		partes bool
+		parts  bool
+		dies   bool
 	}{
-		{"alone", 1, 50, false},
-		{"in contact", 3, 1000, false},
-		{"in contact, caches too small", 3, 12, false},
-		{"parted now and then", 3, 1000, true},
+		{"alone", 1, 50, false, false},
+		{"in contact", 3, 1000, false, false},
+		{"in contact, caches too small", 3, 12, false, false},
+		{"in contact, and one dies", 4, 1000, false, true},
+		{"parted now and then", 3, 1000, true, false},
 	} {
 		t.Run(setting.name, func(t *testing.T) {
 			for seed := range seeds {
 				w := newWorld(t, seed, setting.nodes, setting.items)
 				for step := range steps {
-					if setting.partes && step%50 == 0 {
+					if setting.dies && step == steps/2 {
+						w.dead = 0
+					}
+					if setting.parts && step%50 == 0 {
 						w.parted = !w.parted
 						w.everParted = true
 					}
