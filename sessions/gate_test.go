@@ -138,8 +138,8 @@ func (f *answering) Ask(q *Question) bool {
 	q.Answer(f.answer)
 	return true
 }
-func (f *answering) Pulls() bool                                         { return true }
-func (f *answering) Reachable(owner tlsconn.NodeID) bool                 { return owner == other }
+func (f *answering) Pulls() bool                         { return true }
+func (f *answering) Reachable(owner tlsconn.NodeID) bool { return owner == other }
 func (f *answering) Arbiter(_ [16]byte, owner tlsconn.NodeID) tlsconn.NodeID {
 	if owner == other {
 		return other

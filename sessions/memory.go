@@ -45,13 +45,15 @@ type Memory struct {
 
 	maxLookups int64
 	lookups    atomic.Int64  // under way
-	lastHold   atomic.Uint64 // of a handshake here; even
+	lastHold   atomic.Int64  // of a handshake here; even
+	lastRemote atomic.Uint64 // at another node; odd
 
 	mu    sync.Mutex // guards changes of rules
 	rules atomic.Pointer[rulebook]
 
-	remoteMu sync.Mutex
-	remote   map[uint64]remoteHold // guarded by remoteMu
+	holdMu sync.Mutex            // guards remote and lent, and what is held while they say that it may be
+	remote map[uint64]remoteHold // holds of this node's handshakes at others
+	lent   map[[16]byte]lentHold // holds here for handshakes of others
 
 	counts counts
 }
@@ -63,13 +65,13 @@ func New(o Options) *Memory {
 	}
 	m := &Memory{
 		cache: o.Cache, lifetime: min(o.Lifetime, longestLife), hold: o.Hold, self: o.Self,
-		clock: newClock(o.Now), maxLookups: int64(o.MaxLookups), remote: make(map[uint64]remoteHold),
+		clock: newClock(o.Now), maxLookups: int64(o.MaxLookups), remote: make(map[uint64]remoteHold), lent: make(map[[16]byte]lentHold),
 	}
 	// Where it begins tells this life of the node from the one before: its
 	// holds that peers may still speak of.
 	var b [8]byte
 	_, _ = rand.Read(b[:])
-	m.lastHold.Store(binary.BigEndian.Uint64(b[:]) &^ 1)
+	m.lastRemote.Store(binary.BigEndian.Uint64(b[:]) | forPeer)
 	return m
 }
 
@@ -84,11 +86,14 @@ func (m *Memory) Connect(fleet Fleet, stores ...Store) {
 // Lifetime is how long a session may be resumed, from its full handshake.
 func (m *Memory) Lifetime() time.Duration { return m.lifetime }
 
-// newHold returns the number of a hold in this node's own cache.
-func (m *Memory) newHold() uint64 {
+// newHold returns a hold for a handshake of this node. Its number is also when it
+// lapses.
+func (m *Memory) newHold(now instant) cache.Hold {
 	for {
-		if id := m.lastHold.Add(2); id != 0 {
-			return id
+		last := m.lastHold.Load()
+		id := max(last+2, (now+int64(m.hold))&^forPeer)
+		if m.lastHold.CompareAndSwap(last, id) {
+			return cache.Hold{ID: uint64(id), Until: id}
 		}
 	}
 }
@@ -103,29 +108,37 @@ type remoteHold struct {
 	until   instant // the session ends
 }
 
+// A lentHold is one that a peer has been given. It is remembered beside the cache,
+// which may have to evict the session meanwhile, and be given a copy of it again.
+type lentHold struct {
+	number uint64
+	until  instant // the session ends
+}
+
 // keepRemote returns the number by which a handshake of this node knows a hold.
 func (m *Memory) keepRemote(h remoteHold) uint64 {
-	id := m.newHold() | forPeer
-	m.remoteMu.Lock()
-	defer m.remoteMu.Unlock()
+	id := m.lastRemote.Add(2)
+	m.holdMu.Lock()
+	defer m.holdMu.Unlock()
 	m.remote[id] = h
 	return id
 }
 
 // takeRemote ends a hold's use by its handshake: it is spent or released once.
 func (m *Memory) takeRemote(id uint64) (h remoteHold, ok bool) {
-	m.remoteMu.Lock()
-	defer m.remoteMu.Unlock()
+	m.holdMu.Lock()
+	defer m.holdMu.Unlock()
 	h, ok = m.remote[id]
 	delete(m.remote, id)
 	return h, ok
 }
 
-// dropRemote forgets holds whose sessions have ended.
-func (m *Memory) dropRemote(now instant) {
-	m.remoteMu.Lock()
-	defer m.remoteMu.Unlock()
+// dropHolds forgets holds whose sessions have ended.
+func (m *Memory) dropHolds(now instant) {
+	m.holdMu.Lock()
+	defer m.holdMu.Unlock()
 	maps.DeleteFunc(m.remote, func(_ uint64, h remoteHold) bool { return h.until <= now })
+	maps.DeleteFunc(m.lent, func(_ [16]byte, h lentHold) bool { return h.until <= now })
 }
 
 var verdicts = [...]tlsconn.Verdict{
@@ -149,9 +162,15 @@ func (m *Memory) Find(dst []byte, key tlsconn.Key, owner tlsconn.NodeID, hold bo
 
 // findHeld reserves a session in this node's cache for one of its handshakes.
 func (m *Memory) findHeld(dst []byte, key tlsconn.Key, now instant) (tlsconn.Session, tlsconn.Verdict) {
-	id := m.newHold()
-	state, entry, outcome := m.cache.Hold(dst, key[:], now, cache.Hold{ID: id, Until: now + int64(m.hold)})
-	return m.give(key, state, dst, entry, id, now, outcome)
+	h := m.newHold(now)
+	m.holdMu.Lock()
+	if _, lent := m.lent[key]; lent {
+		m.holdMu.Unlock()
+		return tlsconn.Session{State: dst}, tlsconn.Held
+	}
+	state, entry, outcome := m.cache.Hold(dst, key[:], now, h)
+	m.holdMu.Unlock()
+	return m.give(key, state, dst, entry, h.ID, now, outcome)
 }
 
 // give is the way from the cache to a handshake. dst is state without what the
@@ -237,10 +256,11 @@ func (m *Memory) Spend(key tlsconn.Key, _ tlsconn.NodeID, hold uint64, left time
 }
 
 // commit spends a session in this node's cache. What the cache had to evict
-// meanwhile is spent too: nobody else can have found it.
+// meanwhile is spent too, unless the hold has lapsed: until then nobody else can
+// have had it.
 func (m *Memory) commit(key [16]byte, hold uint64, now, until instant) bool {
 	outcome := m.cache.Spend(key[:], hold, now, until)
-	return outcome == cache.Hit || outcome == cache.Unknown
+	return outcome == cache.Hit || outcome == cache.Unknown && now < int64(hold)
 }
 
 // Sweep wipes what has expired and lets go of rules that have ended. It is called
@@ -264,7 +284,7 @@ func (m *Memory) Sweep() (slept time.Duration) {
 		runtime.Gosched()
 	}
 	m.dropRules(now)
-	m.dropRemote(now)
+	m.dropHolds(now)
 	return slept
 }
 

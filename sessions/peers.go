@@ -98,12 +98,18 @@ func (m *Memory) Lookup(dst []byte, key [16]byte) (value []byte, age, left time.
 // is lost, which is better than that it is used twice.
 func (m *Memory) HoldFor(dst []byte, key [16]byte) (value []byte, age, left time.Duration, hold uint64, v tlsconn.Verdict) {
 	now := m.clock.now()
-	hold = m.newHold() | forPeer
+	hold = m.lastRemote.Add(2)
+	m.holdMu.Lock()
+	defer m.holdMu.Unlock()
+	if _, lent := m.lent[key]; lent {
+		return dst, 0, 0, 0, tlsconn.Held
+	}
 	value, e, outcome := m.cache.Hold(dst, key[:], now, cache.Hold{ID: hold, Until: forever})
 	v, age, left = m.giveTold(key, value, dst, e, now, outcome)
 	if v != tlsconn.Found {
 		return dst, 0, 0, 0, v
 	}
+	m.lent[key] = lentHold{hold, now + int64(left)}
 	return value, age, left, hold, v
 }
 
@@ -122,7 +128,10 @@ func (m *Memory) giveTold(key [16]byte, value, dst []byte, e cache.Entry, now in
 
 // ReleaseFor ends a hold that HoldFor has given, and none of another kind.
 func (m *Memory) ReleaseFor(key [16]byte, hold uint64) {
-	if hold&forPeer != 0 {
+	m.holdMu.Lock()
+	defer m.holdMu.Unlock()
+	if m.lent[key].number == hold {
+		delete(m.lent, key)
 		m.cache.Release(key[:], hold)
 	}
 }
@@ -131,7 +140,10 @@ func (m *Memory) ReleaseFor(key [16]byte, hold uint64) {
 // arrive.
 func (m *Memory) Delete(key [16]byte, left time.Duration) {
 	now := m.clock.now()
+	m.holdMu.Lock()
+	defer m.holdMu.Unlock()
 	m.cache.Delete(key[:], now, now+int64(min(max(left, 0), m.lifetime)))
+	delete(m.lent, key) // its tombstone stands now
 }
 
 // Scan visits some sessions and returns the cursor to go on with; 0 is the

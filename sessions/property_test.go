@@ -270,12 +270,22 @@ func (w *world) step() {
 		w.finish(n)
 	default:
 		if w.last > 0 {
-			w.comeBack(n, w.last-w.rng.IntN(min(w.last, 40)), w.rng.IntN(2) == 0)
+			session, hold := w.last-w.rng.IntN(min(w.last, 40)), w.rng.IntN(2) == 0
+			for i := session; w.dead >= 0 && i > 0; i-- { // what the dead node has left
+				if w.truth[i].owner == w.dead && w.truth[i].spent == 0 {
+					session, hold = i, true
+					break
+				}
+			}
+			w.comeBack(n, session, hold)
 		}
 	}
 	most := time.Second
-	if w.rng.IntN(10) == 0 {
+	switch w.rng.IntN(10) {
+	case 0:
 		most = 80 * time.Second
+	case 1, 2, 3, 4:
+		most = 5 * time.Millisecond // sooner than anything gets to another node
 	}
 	w.pass(time.Duration(w.rng.Int64N(int64(most))))
 }
@@ -395,17 +405,17 @@ func (w *world) hold(n *worldNode, truth *sessionTruth, how string) {
 // and lifetime, nothing that a node has been told to forget, and nothing is spent
 // twice while nodes are in contact.
 func TestLawsUnderRandomInterleavings(t *testing.T) {
-	seeds, steps := uint64(300), 400
+	seeds, steps := uint64(500), 400
 	if testing.Short() {
 		seeds = 30
 	}
 	var given, refused, spent, lost int
 	for _, setting := range []struct {
-		name   string
-		nodes  int
-		items  int
-		parts  bool
-		dies   bool
+		name  string
+		nodes int
+		items int
+		parts bool
+		dies  bool
 	}{
 		{"alone", 1, 50, false, false},
 		{"in contact", 3, 1000, false, false},
@@ -418,6 +428,7 @@ func TestLawsUnderRandomInterleavings(t *testing.T) {
 				w := newWorld(t, seed, setting.nodes, setting.items)
 				for step := range steps {
 					if setting.dies && step == steps/2 {
+						w.pass(time.Second) // what it said last is heard
 						w.dead = 0
 					}
 					if setting.parts && step%50 == 0 {
