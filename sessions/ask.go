@@ -74,6 +74,8 @@ func (m *Memory) answeredByPeer(l *tlsconn.Lookup, asked tlsconn.NodeID, r Answe
 			State: slices.Clone(r.Value), Born: m.clock.time(born), Expires: m.clock.time(expires),
 			Source: tlsconn.SourcePulled, Hold: m.keepRemote(remoteHold{arbiter: asked, number: r.Hold, until: expires}),
 		}, tlsconn.Found)
+	case r.Verdict == tlsconn.Found && l.Hold && asked != m.self:
+		m.answer(l, tlsconn.Session{}, tlsconn.Unknown) // it was to be held
 	case r.Verdict == tlsconn.Found:
 		m.answerFound(l, slices.Clone(r.Value), r.Age, r.Left, tlsconn.SourcePulled, now)
 	case r.Verdict == tlsconn.Held, r.Verdict == tlsconn.Spent:

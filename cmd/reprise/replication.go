@@ -19,7 +19,6 @@ import (
 	"reprise/sessions"
 	"reprise/sessions/peering"
 	"reprise/sessions/store"
-	"reprise/tlsconn"
 )
 
 // secrets returns the cluster's secrets: from files, or, so that the documented
@@ -96,7 +95,7 @@ func (n *node) share(raw [][]byte) error {
 		if err := n.join(cc, raw); err != nil {
 			return err
 		}
-		peers = peering.New(n.poller, tlsconn.NodeID(n.id.Short()), c.Tuning.LookupTimeout > 0)
+		peers = peering.New(n.poller, c.Tuning.LookupTimeout > 0)
 	}
 	stores := make([]sessions.Store, len(n.stores))
 	for i, st := range n.stores {

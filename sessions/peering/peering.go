@@ -67,15 +67,12 @@ var verdictsIn = [...]tlsconn.Verdict{
 // peers is a poller as the memory sees it.
 type peers struct {
 	p     *replicate.Poller
-	self  tlsconn.NodeID
 	pulls bool
 }
 
-// New returns the peers that p, which is self, reaches. pulls says whether they are
-// asked for what is not here.
-func New(p *replicate.Poller, self tlsconn.NodeID, pulls bool) sessions.Fleet {
-	return peers{p, self, pulls}
-}
+// New returns the peers that p reaches. pulls says whether they are asked for what
+// is not here.
+func New(p *replicate.Poller, pulls bool) sessions.Fleet { return peers{p, pulls} }
 
 func (f peers) Made(key [16]byte, value []byte, age, left time.Duration) {
 	f.p.Publish(replicate.Update{Kind: replicate.UpdateSession, Key: key, Value: value, Age: age, Left: left})
@@ -101,11 +98,9 @@ func (f peers) Ask(q *sessions.Question) bool {
 
 func (f peers) Pulls() bool { return f.pulls }
 
-func (f peers) Arbiter(_ [16]byte, owner tlsconn.NodeID) tlsconn.NodeID {
-	if f.Reachable(owner) {
-		return owner
-	}
-	return f.self
+func (f peers) Arbiter(key [16]byte, owner tlsconn.NodeID) tlsconn.NodeID {
+	arbiter, _ := f.p.Arbiter(key, replicate.ShortID(owner))
+	return tlsconn.NodeID(arbiter)
 }
 
 func (f peers) Reachable(owner tlsconn.NodeID) bool { return f.p.Reachable(replicate.ShortID(owner)) }

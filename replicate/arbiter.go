@@ -1,0 +1,27 @@
+package replicate
+
+import "encoding/binary"
+
+// Arbiter returns the node that decides which handshake may use a session that is
+// for one use: its owner while that can be asked, otherwise the first of its homes
+// among the nodes that are heard and this one, which self says it is. Nodes that hear
+// each other choose the same one. Any goroutine may call it.
+func (p *Poller) Arbiter(key Key, owner ShortID) (arbiter ShortID, self bool) {
+	n := p.node
+	if owner == n.o.ID.Short() {
+		return owner, true
+	}
+	now := p.Now()
+	if n.reachable(owner, now) {
+		return owner, false
+	}
+	k := binary.BigEndian.Uint64(key[:])
+	arbiter, self = n.o.ID.Short(), true
+	first := score(k, idHash(n.o.ID))
+	for id, peer := range *n.up.Load() {
+		if s := score(k, idHash(peer.id)); s > first && n.reachable(id, now) {
+			arbiter, self, first = id, false, s
+		}
+	}
+	return arbiter, self
+}
