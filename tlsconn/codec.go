@@ -2,6 +2,7 @@ package tlsconn
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"reprise/tlsconn/primitive"
 )
@@ -29,6 +30,8 @@ type sessionState struct {
 }
 
 const (
+	// maxStateLen is how long a state is at most without a certificate.
+	maxStateLen  = 6 + ScopeLen + 1 + primitive.MaxHashLen + 3
 	stateFormat  = 1
 	stateFlagEMS = 1
 	masterLen    = 48
@@ -42,8 +45,10 @@ func (st *sessionState) secretLen() int {
 	return masterLen
 }
 
-// append appends the encoded state.
+// append appends the encoded state. It makes room first: room that is outgrown with
+// the secret in it is not wiped.
 func (st *sessionState) append(b []byte) []byte {
+	b = slices.Grow(b, maxStateLen+len(st.cert))
 	b = append(b, stateFormat)
 	b = binary.BigEndian.AppendUint16(b, st.version)
 	b = binary.BigEndian.AppendUint16(b, st.suite.ID)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -83,6 +84,8 @@ func (c *Config) Validate() error {
 		return errors.New("tlsconn: no clock")
 	case c.Sessions != nil && (c.Handles == nil || c.Lifetime <= 0):
 		return errors.New("tlsconn: sessions need handle keys and a lifetime")
+	case slices.ContainsFunc(c.Groups, func(g primitive.Group) bool { return !g.Known() }):
+		return errors.New("tlsconn: a group that is not known")
 	case c.Tickets < 0:
 		return errors.New("tlsconn: a negative number of tickets")
 	}

@@ -135,6 +135,7 @@ func (c *conn) Write(out, p []byte) []byte {
 		}
 		n := min(len(p), record.MaxPlain)
 		s.out = c.wr.Seal(&s.record, s.out, record.ApplicationData, tls.VersionTLS12, p[:n])
+		c.keyUpdates.moved(n)
 		p = p[n:]
 	}
 	c.keyUpdates.answered = false
@@ -257,7 +258,7 @@ func (c *conn) dataRecord(rec, p []byte) int {
 			return 0
 		}
 		c.useless = 0
-		c.keyUpdates.received(len(plain))
+		c.keyUpdates.moved(len(plain))
 		if dst != nil {
 			return len(plain)
 		}
@@ -292,6 +293,9 @@ func (c *conn) postHandshake(p []byte) {
 	}
 	for len(p) >= messageHeaderLen && c.state == Connected {
 		n := messageLen(p)
+		if c.handler(p[0]) == nil || p[0] == msgClientHello {
+			n = messageHeaderLen // what is refused anyway need not be whole
+		}
 		if n > maxPostHandshake {
 			c.fail(causeMessageLen)
 			return

@@ -9,7 +9,7 @@ import (
 	"reprise/tlsconn"
 )
 
-func v8(b ...byte) []byte { return append([]byte{byte(len(b))}, b...) }
+func v8(b ...byte) []byte  { return append([]byte{byte(len(b))}, b...) }
 func v16(b ...byte) []byte { return append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...) }
 
 func ext16(typ uint16, b ...byte) []byte {

@@ -71,7 +71,7 @@ type handshake struct {
 // advance goes on with the handshake as far as the input allows.
 func (c *conn) advance(out []byte) []byte {
 	s := c.server
-	s.out = out
+	s.begin(out)
 	c.run()
 	s.wipe()
 	if c.state != Connected {
@@ -97,7 +97,7 @@ func (c *conn) run() {
 // unpark goes on with a handshake whose answer has come.
 func (c *conn) unpark(out []byte) []byte {
 	s, hs := c.server, c.hs
-	s.out = out
+	s.begin(out)
 	from := c.state
 	c.state = ExpectHandshakeBytes
 	var why cause
@@ -219,6 +219,10 @@ func (c *conn) handshakeMessages(p []byte) {
 	}
 	for len(p) >= messageHeaderLen && c.state == ExpectHandshakeBytes {
 		n := messageLen(p)
+		if c.handler(p[0]) == nil {
+			c.fail(causeUnexpected)
+			return
+		}
 		if n > c.maxMessage() {
 			c.fail(causeMessageLen)
 			return
@@ -236,7 +240,7 @@ func (c *conn) handshakeMessages(p []byte) {
 	case c.state != ExpectHandshakeBytes, len(p) == 0:
 		// Over, or parked for a message behind which nothing may stand.
 		hs.message = nil
-	case p[0] >= msgTypes || table[c.expect][p[0]] == nil:
+	case c.handler(p[0]) == nil:
 		c.fail(causeUnexpected) // whatever it becomes
 	case gathered:
 		hs.message = hs.message[:copy(hs.message, p)]

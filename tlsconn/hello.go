@@ -61,7 +61,9 @@ func (c *conn) nameServer(ch *wire.ClientHello) {
 	name := ch.ServerName
 	if n := len(name); n > 0 && name[n-1] == '.' {
 		name = name[:n-1]
-		c.server.counts.TrailingDot()
+		if c.info.ServerName == "" { // not again when the hello has been parked
+			c.server.counts.TrailingDot()
+		}
 	}
 	if c.info.ServerName != string(name) {
 		c.info.ServerName = string(name)

@@ -8,8 +8,8 @@ const (
 	// maxSpares bounds what a burst of half records leaves behind.
 	maxSpares = 16
 	// lendFrom is how much of a record must have come before a whole buffer is
-	// lent for it: an idle connection must have paid for what it holds.
-	lendFrom = 1 << 10
+	// lent for it: a connection must have paid for a quarter of what it holds.
+	lendFrom = keptLen / 4
 )
 
 // An input is the ciphertext that has arrived and is not consumed: first what was

@@ -27,8 +27,9 @@ type keyUpdates struct {
 	bytes              uint32
 }
 
-// received counts data that came in.
-func (k *keyUpdates) received(n int) {
+// moved counts data, in either direction: a client may renew the keys by what it
+// gets (RFC 8446, Section 5.5).
+func (k *keyUpdates) moved(n int) {
 	if k.used == 0 {
 		return
 	}
@@ -89,4 +90,5 @@ func (c *conn) setKeys(h *record.Half, suite *primitive.Suite, secret []byte) {
 	h.Set(suite, key, iv)
 	clear(s.key[:])
 	clear(s.iv[:])
+	s.kdf.Clear()
 }

@@ -129,6 +129,12 @@ func (s *server) Close() {
 	s.scratch = scratch{}
 }
 
+// begin starts a step whose output is appended to out. What a step that panicked has
+// left, and the caller recovered from, must not get into this one.
+func (s *server) begin(out []byte) {
+	s.out, s.flight = out, s.flight[:0]
+}
+
 func (s *server) takeOut() []byte {
 	out := s.out
 	s.out = nil

@@ -82,14 +82,19 @@ const (
 
 // dispatch hands a message to its handler.
 func (c *conn) dispatch(msg []byte, last bool) cause {
-	var h handler
-	if t := msg[0]; t < msgTypes {
-		h = table[c.expect][t]
-	}
+	h := c.handler(msg[0])
 	if h == nil {
 		return causeUnexpected
 	}
 	return h(c, msg, last)
+}
+
+// handler returns who acts on a message of a type now, nil if it is unexpected.
+func (c *conn) handler(t uint8) handler {
+	if t >= msgTypes {
+		return nil
+	}
+	return table[c.expect][t]
 }
 
 // onRenegotiation refuses a ClientHello after the handshake (RFC 5746, Section 4.5).

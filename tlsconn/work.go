@@ -54,6 +54,8 @@ func (c *conn) sign(message ...[]byte) cause {
 			c.flush() // the client may read it meanwhile
 			return ok
 		}
+		// The queue has room for all handshakes in flight, so this is a mistake in
+		// the configuration: a late answer is better than none.
 		s.counts.SignedOnLoop()
 	}
 	signature, err := key.Sign(rand.Reader, digest, opts)
