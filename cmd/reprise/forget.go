@@ -122,6 +122,7 @@ func (n *node) forget(what sessions.Scope, hash uint64) forgetResult {
 		result.Here = f.Here
 		maps.Copy(result.Peers, f.Dropped)
 		result.Silent = append(result.Silent, f.Silent...)
+		time.Sleep(settle)
 	} else {
 		here := make(chan int, 1)
 		n.sessions.AddRule(n.sessions.NewRule(what, hash), func(dropped int) { here <- dropped })
@@ -130,6 +131,11 @@ func (n *node) forget(what sessions.Scope, hash uint64) forgetResult {
 	result.Silent = append(result.Silent, silentStores(n.stores)...)
 	return result
 }
+
+// settle is how much older than it is a session may look to another node, which
+// knows this one's clock only as well as the network and its own load let it. What is
+// made after the command has returned must not look older than the command.
+const settle = 250 * time.Millisecond
 
 // storePatience is how long stores may take to write a rule down.
 const storePatience = 3 * time.Second
