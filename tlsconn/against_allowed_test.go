@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
+
+	"reprise/tlsconn"
 )
 
 // A difference is what two servers made of the same bytes.
@@ -342,4 +344,67 @@ var later = []irregularity{
 	{"close_notify in the handshake: crypto/tls says nothing", []int{50}, func(d *difference) bool {
 		return d.standard.alert < 0 && d.standard.failed && strings.Contains(d.standard.why, "EOF")
 	}},
+}
+
+// allowed says why what became of a client is meant to differ, "" if it is not.
+func (d *meetingDifference) allowed() string {
+	own, other := d.own, d.standard
+	failed := own.state == tlsconn.Failed && other.state == tlsconn.Failed
+	if failed && own.read == other.read && alertClass(own.alert) == alertClass(other.alert) {
+		return "both fail, in other words of one class"
+	}
+	for _, m := range meetingsAllowed {
+		if m.fits(d) {
+			return m.why
+		}
+	}
+	return ""
+}
+
+// meetingsAllowed is what may become of a client otherwise. That both fail is not
+// enough: what our engine says must fit the reason.
+var meetingsAllowed = []struct {
+	why  string
+	fits func(d *meetingDifference) bool
+}{
+	{"the type of a record is looked at before it is decrypted (RFC 8446, Section 5.2)", func(d *meetingDifference) bool {
+		return (d.own.why == "tlsconn: record of a type not expected now" || d.own.why == "tlsconn: message not expected now") &&
+			d.standard.state == tlsconn.Failed && alertClass(d.standard.alert) == "keys" && d.own.read == d.standard.read
+	}},
+	{"the version of a record says nothing (RFC 8446, Section 5.1), or makes it fail to authenticate", func(d *meetingDifference) bool {
+		return strings.Contains(d.standard.why, "received record with version") && (d.own.state != tlsconn.Failed || d.own.read >= d.standard.read)
+	}},
+	{"ChangeCipherSpec after the client's Finished (RFC 8446, Section 5)", func(d *meetingDifference) bool {
+		return d.own.state == tlsconn.Failed && d.own.alert == alertUnexpectedMessage && d.own.read <= d.standard.read && ccsAfterData(d.wire)
+	}},
+	{"client certificates are parsed and verified at the client's Finished, the signature in the order of messages", func(d *meetingDifference) bool {
+		return d.own.state == tlsconn.Failed && strings.Contains(d.standard.why, "certificate")
+	}},
+	{"close_notify in the handshake is answered with an alert", func(d *meetingDifference) bool {
+		return d.own.why == "tlsconn: the byte stream ended early" && d.standard.why == "EOF" && d.own.read == d.standard.read
+	}},
+	{"an alert of a level that does not exist (RFC 8446, Section 6)", func(d *meetingDifference) bool {
+		return d.own.alert == 47 && strings.Contains(d.standard.why, "remote error")
+	}},
+	{"a message longer than may be, or a record of a wrong type, is refused at its header, where crypto/tls waits for more", func(d *meetingDifference) bool {
+		early := d.own.why == "tlsconn: handshake message is too long" || d.own.why == "tlsconn: record of a type not expected now" ||
+			d.own.why == "tlsconn: message not expected now"
+		return early && strings.HasSuffix(d.standard.why, "EOF") && d.own.read <= d.standard.read
+	}},
+	{"a record is refused when it is whole, crypto/tls refuses the header", func(d *meetingDifference) bool {
+		return d.own.why == "tlsconn: the byte stream ended early" && strings.Contains(d.standard.why, "first record")
+	}},
+}
+
+// ccsAfterData reports whether a ChangeCipherSpec follows a protected record.
+func ccsAfterData(wire []byte) bool {
+	data := false
+	for len(wire) >= 5 {
+		data = data || wire[0] == 23
+		if data && wire[0] == 20 {
+			return true
+		}
+		wire = wire[min(len(wire), 5+int(binary.BigEndian.Uint16(wire[3:]))):]
+	}
+	return false
 }

@@ -217,7 +217,7 @@ func (h *rawHello) appendElement(e *rawExtension, v uint16) {
 
 // fixLength makes the length before an extension's list right.
 func (e *rawExtension) fixLength() {
-	if n := e.prefixLen(); n == 1 && len(e.data) > 0 {
+	if e.prefixLen() == 1 && len(e.data) > 0 {
 		e.data[0] = byte(len(e.data) - 1)
 	} else if len(e.data) > 1 {
 		binary.BigEndian.PutUint16(e.data, uint16(len(e.data)-2))
@@ -254,12 +254,12 @@ func (e *rawExtension) mutateShares(y int, z byte) {
 	case 4:
 		clear(shares[i][4:]) // a point that no key exchange may take
 	case 5:
-		shares[i] = shares[i][:len(shares[i])-1]
+		shares[i] = shares[i][:max(4, len(shares[i])-1)]
 		binary.BigEndian.PutUint16(shares[i][2:], uint16(len(shares[i])-4))
 	case 6:
 		shares = append(shares, append(binary.BigEndian.AppendUint16(nil, someNumbers[int(z)%len(someNumbers)]), 0, 1, z))
 	}
-	e.data = append(e.data[:2:2], slices.Concat(shares...)...)
+	e.data = append([]byte{0, 0}, slices.Concat(shares...)...)
 	e.fixLength()
 }
 

@@ -71,6 +71,7 @@ type twin struct {
 	psk           []byte // of the session that TLS 1.3 bases offer
 	sha384        bool
 	bases         []base
+	clients       []*tls.Config
 }
 
 // A base is a ClientHello to be mutated.
@@ -112,6 +113,7 @@ var twinSuites = []uint16{
 
 func newTwins(t testing.TB) (twins []twin) {
 	pki := testpki.New(t)
+	alice := pki.Client("alice").TLS
 	groups := []primitive.Group{primitive.X25519MLKEM768, primitive.X25519, primitive.P256, primitive.P384}
 	for _, edit := range []func(*tlsconn.Config){
 		func(*tlsconn.Config) {},
@@ -126,14 +128,14 @@ func newTwins(t testing.TB) (twins []twin) {
 		c := testConfig(t)
 		c.ALPN, c.Groups, c.CipherSuites = []string{"h2", "http/1.1"}, groups, twinSuites
 		edit(&c)
-		twins = append(twins, newTwin(t, c))
+		twins = append(twins, newTwin(t, c, alice))
 	}
 	return twins
 }
 
 // newTwin makes the servers, has crypto/tls make a session of each version it may,
 // and gives our engine the same.
-func newTwin(t testing.TB, c tlsconn.Config) (w twin) {
+func newTwin(t testing.TB, c tlsconn.Config, clientCert tls.Certificate) (w twin) {
 	own, other := &twinStore{}, &twinStore{}
 	made := func(make func(tlsconn.Config) (tlsconn.Server, error), s *twinStore) tlsconn.Server {
 		c.Sessions = s
@@ -151,6 +153,7 @@ func newTwin(t testing.TB, c tlsconn.Config) (w twin) {
 		}
 		client, cache := clientOf(version.id)
 		client.NextProtos = c.ALPN
+		client.Certificates = []tls.Certificate{clientCert}
 		w.add("full "+version.name, client)
 		if c.ClientAuth != tlsconn.NoClientCert {
 			continue // sessions with certificates are another matter
@@ -185,7 +188,7 @@ func newTwin(t testing.TB, c tlsconn.Config) (w twin) {
 	both.NextProtos = c.ALPN
 	w.add("both versions", both)
 	few := clientConfig()
-	few.CurvePreferences = []tls.CurveID{tls.CurveP521, tls.X25519, tls.CurveP384}
+	few.CurvePreferences = []tls.CurveID{tls.CurveP521, tls.X25519, tls.CurveP384, tls.CurveP256}
 	w.add("no share in common", few)
 	few.CurvePreferences = []tls.CurveID{tls.CurveP256}
 	w.add("P-256 alone", few)
@@ -193,6 +196,7 @@ func newTwin(t testing.TB, c tlsconn.Config) (w twin) {
 }
 
 func (w *twin) add(name string, client *tls.Config) {
+	w.clients = append(w.clients, client.Clone())
 	var said sink
 	tls.Client(&said, client).Handshake()
 	w.bases = append(w.bases, base{name, parseRawHello(said.bytes)})

@@ -1,6 +1,7 @@
 package standard
 
 import (
+	"crypto/tls"
 	"iter"
 
 	"reprise/tlsconn"
@@ -116,6 +117,9 @@ func (c *Conn) handshakeDone(co *coroutine, outLen int) {
 		Group:       uint16(state.CurveID),
 		ServerName:  state.ServerName,
 		ALPN:        state.NegotiatedProtocol,
+	}
+	if state.DidResume && state.Version < tls.VersionTLS13 {
+		c.info.Group = 0 // crypto/tls says that of the session's own handshake
 	}
 	if len(state.PeerCertificates) > 0 {
 		c.clientCert = state.PeerCertificates[0]
