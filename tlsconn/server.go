@@ -114,7 +114,7 @@ func New(c Config) (Server, error) {
 
 // defaultGroups are the groups in order of preference.
 var defaultGroups = []primitive.Group{
-	primitive.X25519MLKEM768, primitive.X25519, primitive.P256, primitive.P384,
+	primitive.X25519MLKEM768, primitive.X25519, primitive.P256, primitive.P384, primitive.X448,
 }
 
 // Counts implements Server.

@@ -42,6 +42,9 @@ func (x *Exchange) Respond(dst []byte, g Group, client []byte) (share, secret []
 		dst, err = x.respondHybrid(dst, client)
 	case P256:
 		dst, err = respondStandard(dst, ecdh.P256(), client, secret)
+	case X448:
+		secret = x.secret[:x448Len]
+		dst, err = respondX448(dst, client, (*[x448Len]byte)(secret))
 	case P384:
 		secret = x.secret[:48]
 		dst, err = respondStandard(dst, ecdh.P384(), client, secret)
@@ -78,6 +81,16 @@ func (x *Exchange) respondX25519(dst, client, secret []byte) ([]byte, error) {
 	}
 	x.curve.base(&x.public, &x.private)
 	return append(dst, x.public[:]...), nil
+}
+
+func respondX448(dst, client []byte, secret *[x448Len]byte) ([]byte, error) {
+	var key x448
+	defer key.clear()
+	share := key.generate(dst)
+	if !key.agree(secret, client) {
+		return dst, ErrShare
+	}
+	return share, nil
 }
 
 // respondHybrid puts ML-KEM first, in the shares and in the secret
@@ -122,6 +135,7 @@ type Ephemeral struct {
 	fast    bool             // private is the key, otherwise key
 	private [x25519Len]byte  // of X25519
 	key     *ecdh.PrivateKey // of the standard library
+	x448    *x448
 }
 
 // Generate makes a key and appends its public part to dst.
@@ -138,6 +152,9 @@ func (e *Ephemeral) Generate(dst []byte, g Group) (public []byte, err error) {
 		curve = ecdh.P256()
 	case P384:
 		curve = ecdh.P384()
+	case X448:
+		e.x448 = new(x448)
+		return e.x448.generate(dst), nil
 	default:
 		return dst, ErrGroup
 	}
@@ -163,6 +180,14 @@ func (e *Ephemeral) Agree(dst, peer []byte) (secret []byte, err error) {
 	switch {
 	case e.fast:
 		return e.agreeFast(dst, peer)
+	case e.x448 != nil:
+		var agreed [x448Len]byte
+		if !e.x448.agree(&agreed, peer) {
+			return dst, ErrShare
+		}
+		dst = append(dst, agreed[:]...)
+		clear(agreed[:])
+		return dst, nil
 	case e.key == nil:
 		return dst, ErrGroup
 	}
@@ -196,4 +221,9 @@ func (e *Ephemeral) agreeFast(dst, peer []byte) ([]byte, error) {
 
 // Clear wipes the key. What the standard library keeps of its keys is out of
 // reach and left to the garbage collector.
-func (e *Ephemeral) Clear() { *e = Ephemeral{} }
+func (e *Ephemeral) Clear() {
+	if e.x448 != nil {
+		e.x448.clear()
+	}
+	*e = Ephemeral{}
+}

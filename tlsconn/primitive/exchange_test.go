@@ -271,7 +271,7 @@ func TestInvalidShares(t *testing.T) {
 }
 
 func TestUnknownGroups(t *testing.T) {
-	for _, g := range []Group{0, 25, 30, 0x6399, 0x2a2a} {
+	for _, g := range []Group{0, 25, 31, 0x6399, 0x2a2a} {
 		if g.Known() {
 			t.Errorf("%v is known", g)
 		}

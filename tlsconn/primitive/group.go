@@ -11,13 +11,14 @@ const (
 	P256           Group = 23
 	P384           Group = 24
 	X25519         Group = 29
+	X448           Group = 30     // for clients that have nothing else: it costs as much as P-384
 	X25519MLKEM768 Group = 0x11ec // draft-ietf-tls-ecdhe-mlkem
 )
 
 // Known reports whether g is one of the groups spoken here.
 func (g Group) Known() bool {
 	switch g {
-	case P256, P384, X25519, X25519MLKEM768:
+	case P256, P384, X25519, X448, X25519MLKEM768:
 		return true
 	}
 	return false
@@ -32,6 +33,8 @@ func (g Group) String() string {
 		return "P-384"
 	case X25519:
 		return "X25519"
+	case X448:
+		return "X448"
 	case X25519MLKEM768:
 		return "X25519MLKEM768"
 	}
