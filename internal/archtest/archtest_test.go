@@ -88,6 +88,9 @@ func violations(s source) []string {
 			report("must not import %s", imported)
 		case within(imported, "github.com/panjf2000/gnet") && !slices.Contains(gnetFiles, s.path):
 			report("must not import gnet: only %s may", strings.Join(gnetFiles, " and "))
+		case (within(imported, "github.com/cloudflare/circl") || within(imported, "filippo.io/edwards25519")) &&
+			s.pkg() != "tlsconn/primitive":
+			report("must not import %s: cryptography comes from tlsconn/primitive", imported)
 		case !isOurs && s.layer() == "cache" && !s.isTest() && !isStandard(imported) &&
 			!slices.ContainsFunc(cacheModules, func(m string) bool { return within(imported, m) }):
 			report("must not import %s: package cache needs the standard library, %s only", imported, strings.Join(cacheModules, ", "))
