@@ -84,11 +84,11 @@ func flood(t *testing.T, addr string, config *tls.Config, stop chan struct{}, do
 // TestIdleFlowsCostLittle: what a connection costs that has done its handshake,
 // and nothing since, decides how many a node can hold.
 func TestIdleFlowsCostLittle(t *testing.T) {
-	const bound = 8 << 10 // bytes of resident memory for each flow
+	const bound = 3 << 10 // bytes of resident memory for each flow
 	flows := idleFlows(t)
 	pki := testpki.New(t)
 	backend := nettest.Serve(t, nettest.Discard)
-	s := start(t, "--idle-timeout", "1h", listen(pki.Server(testpki.ECDSA, "localhost")), to(backend.Addr))
+	s := start(t, "--tls-engine", "own", "--idle-timeout", "1h", listen(pki.Server(testpki.ECDSA, "localhost")), to(backend.Addr))
 	config := with(clientConfig(pki), noResumption)
 	tcp(connect(t, s.addr(), config)).Close()
 	s.awaitIdle()
