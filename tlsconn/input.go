@@ -3,8 +3,9 @@ package tlsconn
 import "reprise/tlsconn/record"
 
 const (
-	// keptLen is the capacity of a lent buffer: the longest record.
-	keptLen = record.HeaderLen + record.Max12
+	// keptLen is the capacity of a lent buffer: the longest record that clients
+	// send. One of TLS 1.2 may be longer, but none with an AEAD has a reason to.
+	keptLen = record.HeaderLen + record.Max13
 	// maxSpares bounds what a burst of half records leaves behind.
 	maxSpares = 16
 	// lendFrom is how much of a record must have come before a whole buffer is

@@ -56,6 +56,7 @@ func onKeyUpdate(c *conn, msg []byte, last bool) cause {
 	suite := c.suite()
 	c.server.kdf.NextTraffic(suite.Hash, c.keyUpdates.rdSecret[:suite.Hash.Len()])
 	c.setKeys(&c.rd, suite, c.keyUpdates.rdSecret[:suite.Hash.Len()])
+	c.server.kdf.Clear()
 	// One answer is enough for all requests that came while nothing was written.
 	if requested && !c.keyUpdates.answered && !c.closeSent {
 		c.keyUpdates.answered = true
@@ -76,6 +77,7 @@ func (c *conn) renewWriteKey() bool {
 	s.out = c.wr.Seal(&s.record, s.out, record.Handshake, tls.VersionTLS12, s.small)
 	s.kdf.NextTraffic(suite.Hash, c.keyUpdates.wrSecret[:suite.Hash.Len()])
 	c.setKeys(&c.wr, suite, c.keyUpdates.wrSecret[:suite.Hash.Len()])
+	s.kdf.Clear()
 	return true
 }
 
