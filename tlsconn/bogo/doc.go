@@ -20,8 +20,9 @@
 // The shim uses nothing but the public contract of package tlsconn: bytes in,
 // bytes out. It exits with status 89, "not implemented", for every flag that
 // the contract cannot honour, with the cause in a log for the judge (see
-// unsupported in flags.go). With -async it feeds and takes single bytes, has
-// signatures made on another goroutine, and answers look-ups of sessions late.
+// unsupported in flags.go). With -async it feeds and takes single bytes, lets the
+// connection rest before each, has signatures made on another goroutine, and answers
+// look-ups of sessions late.
 //
 // With -relay PROGRAM the shim is not the server: it relays the runner's bytes to a
 // listener of that program, which the judge starts with the certificate and the

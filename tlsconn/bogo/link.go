@@ -112,6 +112,7 @@ func (l *link) receive() error {
 	size := 16 << 10
 	if l.single {
 		size = 1
+		l.conn.Rest() // as a loop may at any time
 	}
 	in := make([]byte, size) // a new one each time: Feed borrows it
 	n, err := l.socket.Read(in)
