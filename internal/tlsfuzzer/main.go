@@ -196,6 +196,7 @@ func (s *script) run(sources, port string, pki *certificates) string {
 	}
 	c := exec.Command("python3", args...)
 	c.Dir = sources
+	c.Env = append(os.Environ(), "PYTHONHASHSEED=1") // or sets would be drawn from in another order
 	timer := time.AfterFunc(patience, func() { _ = c.Process.Kill() })
 	defer timer.Stop()
 	out, err := c.CombinedOutput()
