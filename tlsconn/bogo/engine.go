@@ -17,8 +17,6 @@ import (
 // it beyond that.
 type engine struct {
 	new func(tlsconn.Config) (tlsconn.Server, error)
-	// obeysLimits: Config.MaxVersion and Config.Groups are honoured.
-	obeysLimits bool
 	// verifiesOnWorkers: client chains are verified by tlsconn.Workers, so that
 	// the shim sees whether they are.
 	verifiesOnWorkers bool
@@ -31,7 +29,6 @@ type engine struct {
 var engines = map[string]engine{
 	"own": {
 		new:               tlsconn.New,
-		obeysLimits:       true,
 		onlyAEAD:          true,
 		verifiesOnWorkers: true,
 		groups:            []tls.CurveID{tls.CurveP256, tls.CurveP384, tls.X25519, tls.X25519MLKEM768},
