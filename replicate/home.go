@@ -28,7 +28,34 @@ type member struct {
 	hash uint64
 }
 
-func idHash(id ID) uint64 { return binary.BigEndian.Uint64(id[:]) }
+// memberHash is what a node is called when homes are chosen: by its installation, so
+// that after a restart it is a home of the same sessions.
+func memberHash(id ID, instance Instance) uint64 {
+	name := [16]byte(instance)
+	if instance == (Instance{}) {
+		name = id
+	}
+	return score(binary.BigEndian.Uint64(name[:]), binary.BigEndian.Uint64(name[8:]))
+}
+
+// tellApart sees to it that no two members have one hash, because they were installed
+// as copies of each other.
+func tellApart(members []member, own ID) {
+	for i := range members {
+		for j := range members[:i] {
+			if members[i].hash != members[j].hash {
+				continue
+			}
+			for _, k := range []int{i, j} {
+				id := own
+				if members[k].peer != nil {
+					id = members[k].peer.id
+				}
+				members[k].hash = memberHash(id, Instance{})
+			}
+		}
+	}
+}
 
 // score says how much a member is a home for a key: the finalizer of splitmix64,
 // over two random numbers.

@@ -68,7 +68,7 @@ func (n *Node) sendMembers(p *peer, theirs uint32) {
 func (n *Node) handleMembers(m wire.Members) {
 	for member := range m.List.All() {
 		p := n.byShort[member.ID]
-		if member.ID == n.id || p != nil && p.up || !isHost(member.Addr) {
+		if _, gone := n.departed[member.ID]; gone || member.ID == n.id || p != nil && p.up || !isHost(member.Addr) {
 			continue
 		}
 		r := n.rumours[member.ID]
@@ -95,6 +95,11 @@ func (n *Node) knock(r *rumour) {
 }
 
 func (n *Node) sweepRumours() {
+	for id, at := range n.departed {
+		if n.now-at > max(membersAgain, n.o.DeadAfter)+rumourFor {
+			delete(n.departed, id)
+		}
+	}
 	for id, r := range n.rumours {
 		if n.now-r.heard > max(membersAgain+rumourFor, n.o.DeadAfter) {
 			delete(n.rumours, id)

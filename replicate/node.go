@@ -78,6 +78,8 @@ type Node struct {
 	beats   []netip.AddrPort                  // who gets heartbeats
 	told    []netip.AddrPort                  // who gets batches for all
 	rumours map[ShortID]*rumour
+	// departed are those that have ended: others may yet tell of them.
+	departed map[ShortID]time.Duration
 
 	intro     introductions
 	mode      autoMode
@@ -152,6 +154,7 @@ func NewNode(o Options, m Memory, t Transport) *Node {
 		byShort:  make(map[ShortID]*peer),
 		contacts: make(map[netip.AddrPort]*contact),
 		rumours:  make(map[ShortID]*rumour),
+		departed: make(map[ShortID]time.Duration),
 		holds:    make(map[holdKey]*hold),
 		forgets:  make(map[RuleID]*forgetting),
 		dropped:  make(map[RuleID]int),
@@ -280,7 +283,8 @@ func (n *Node) receiveSealed(from netip.AddrPort, datagram []byte, h wire.Header
 	if p.secret != secret.ID() && secret == &n.secrets[0] {
 		n.retry(from, h, secret) // both have the new secret: before the old one goes
 	}
-	if !p.up {
+	if !p.up || p.superseded {
+		p.up = false
 		n.rise(p)
 	}
 	n.transit = p.opener.Transit()

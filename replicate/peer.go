@@ -221,6 +221,10 @@ func (n *Node) rise(p *peer) {
 // leave takes a peer's goodbye.
 func (n *Node) leave(p *peer) {
 	n.notice(Notice{Kind: NoticeLeft, Addr: p.addr, Name: n.label(p)})
+	if len(n.departed) >= maxRumours {
+		clear(n.departed)
+	}
+	n.departed[p.id.Short()] = n.now
 	n.removePeer(p)
 }
 
@@ -232,9 +236,10 @@ func (n *Node) supersede(p *peer) {
 		return
 	}
 	for _, old := range n.peers {
-		if old != p && old.instance == p.instance {
+		if old != p && old.instance == p.instance && !old.superseded {
 			old.superseded = true
 			n.unlist(old)
+			n.retarget()
 		}
 	}
 }
@@ -285,7 +290,7 @@ func (n *Node) label(p *peer) string {
 
 // retarget finds out anew who is there to be told, after that has changed.
 func (n *Node) retarget() {
-	n.members = append(n.members[:0], member{nil, idHash(n.o.ID)})
+	n.members = append(n.members[:0], member{nil, memberHash(n.o.ID, n.o.Instance)})
 	n.digest = n.id.Uint32()
 	n.beats, n.told = n.beats[:0], n.told[:0]
 	hasGroup := false
@@ -297,10 +302,10 @@ func (n *Node) retarget() {
 		}
 	}
 	for _, p := range n.peers {
-		if !p.up {
+		if !p.up || p.superseded {
 			continue
 		}
-		n.members = append(n.members, member{p, idHash(p.id)})
+		n.members = append(n.members, member{p, memberHash(p.id, p.instance)})
 		n.digest ^= p.id.Short().Uint32()
 		isContact := n.contacts[p.addr] != nil
 		if hasGroup && !isContact && !p.deaf {
@@ -315,6 +320,7 @@ func (n *Node) retarget() {
 	}
 	sortAddrs(n.beats)
 	sortAddrs(n.told)
+	tellApart(n.members, n.o.ID)
 	up := make(map[ShortID]*peer, len(n.members))
 	for _, m := range n.members {
 		if m.peer != nil {

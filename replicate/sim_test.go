@@ -29,6 +29,7 @@ type sim struct {
 
 	datagrams, bytes int
 	tap              func(datagram []byte)
+	tapTo            func(to netip.AddrPort, datagram []byte)
 }
 
 type simNode struct {
@@ -124,6 +125,9 @@ func (s *sim) list() {
 		}
 	}
 	for _, n := range s.live {
+		if n.Node == nil {
+			continue // nothing but an address
+		}
 		own := n.addr
 		n.SetPeers(n.clock(), slices.DeleteFunc(slices.Clone(addrs), func(a netip.AddrPort) bool { return a == own }), nil)
 		n.tick()
@@ -159,6 +163,9 @@ func (n *simNode) Send(to netip.AddrPort, datagram []byte) {
 	s := n.sim
 	if s.tap != nil {
 		s.tap(datagram)
+	}
+	if s.tapTo != nil {
+		s.tapTo(to, datagram)
 	}
 	copies := 1
 	if s.rand.Float64() < s.dup {
@@ -200,9 +207,11 @@ func (s *sim) run(d time.Duration) {
 }
 
 // publish makes a session at n, as a loop and the poller would.
-func (n *simNode) publish(key Key, value string) {
-	n.memory.Put(key, []byte(value), 0, time.Minute, false)
-	n.Publish(n.clock(), &Update{Kind: UpdateSession, Key: key, Left: time.Minute, Value: []byte(value), Made: n.clock()})
+func (n *simNode) publish(key Key, value string) { n.publishFor(time.Minute, key, value) }
+
+func (n *simNode) publishFor(life time.Duration, key Key, value string) {
+	n.memory.Put(key, []byte(value), 0, life, false)
+	n.Publish(n.clock(), &Update{Kind: UpdateSession, Key: key, Left: life, Value: []byte(value), Made: n.clock()})
 	n.Flush(n.clock())
 	n.tick()
 }

@@ -276,11 +276,11 @@ func (o *Opener) Open(dst, datagram []byte, h Header, now time.Duration) ([]byte
 	if ahead > 0 {
 		o.advance(ahead, now)
 	}
+	o.window.Check(h.Counter)
 	if o.isLate(binary.BigEndian.Uint32(plain[len(dst):]), now) {
 		clear(plain[len(dst):])
 		return dst, Stale
 	}
-	o.window.Check(h.Counter)
 	return plain, Opened
 }
 
