@@ -101,6 +101,48 @@ func BenchmarkReceive(b *testing.B) {
 	perSecond(b, sessions)
 }
 
+// BenchmarkSend is a session's way from the ring to the socket, without both; an
+// operation is a session.
+func BenchmarkSend(b *testing.B) {
+	n, _, out, _ := pairOf(b)
+	u := benchSession
+	bytes := 0
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		n.Publish(0, &u)
+		if i%4 == 3 {
+			n.Flush(0)
+			bytes += len(out.last)
+		}
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(bytes)/float64(b.N), "wire-B/session")
+	perSecond(b, b.N)
+}
+
+// BenchmarkRefuse is what a datagram costs that is not believed.
+func BenchmarkRefuse(b *testing.B) {
+	n, _, _, peer := pairOf(b)
+	genuine := slices.Clone(peer.seal(0, wire.Heartbeat{}.Append(nil)))
+	n.Receive(0, elsewhere, genuine)
+	garbage := slices.Clone(genuine)
+	garbage[20] ^= 1
+	altered := slices.Clone(peer.seal(0, wire.Heartbeat{}.Append(nil)))
+	altered[60] ^= 1
+	for _, test := range []struct {
+		name     string
+		datagram []byte
+	}{{"garbage", garbage}, {"replayed", genuine}, {"altered", altered}} {
+		b.Run("datagram="+test.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				n.Receive(0, elsewhere, test.datagram)
+			}
+		})
+	}
+}
+
 // BenchmarkSendPath is what the system call path costs for one datagram of 1200
 // bytes on loopback, to a socket that nobody reads.
 func BenchmarkSendPath(b *testing.B) {

@@ -36,7 +36,7 @@ type PollerOptions struct {
 	Network
 	Names   map[netip.AddrPort]string // what peers are called in the configuration
 	RingLen int                       // updates that may wait to be sent
-	Logger  *slog.Logger
+	Logger  *slog.Logger              // nil: nothing is said
 }
 
 // A Poller is the goroutine that owns a node's sockets: it drains the ring,
@@ -82,6 +82,9 @@ func NewPoller(o PollerOptions, n Options, m Memory) (*Poller, error) {
 		ring: NewRing(o.RingLen), log: o.Logger, began: time.Now(), closed: make(chan struct{}),
 		in: udp.NewBatch(udp.BatchLen, receiveLen), reported: make(map[report]bool), flushEvery: flushFirst,
 		draining: true, // so that the ring is told before the first sleep
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
 	}
 	var err error
 	if p.sockets, err = udp.Open(&o.Network); err != nil {
