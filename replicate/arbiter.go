@@ -17,9 +17,9 @@ func (p *Poller) Arbiter(key Key, owner ShortID) (arbiter ShortID, self bool) {
 	}
 	k := binary.BigEndian.Uint64(key[:])
 	arbiter, self = n.o.ID.Short(), true
-	first := score(k, idHash(n.o.ID))
+	first := score(k, memberHash(n.o.ID, n.o.Instance))
 	for id, peer := range *n.up.Load() {
-		if s := score(k, idHash(peer.id)); s > first && n.reachable(id, now) {
+		if s := score(k, memberHash(peer.id, peer.instance)); s > first && n.reachable(id, now) {
 			arbiter, self, first = id, false, s
 		}
 	}

@@ -342,7 +342,10 @@ func (n *Node) introduce(i *wire.Introduction, from netip.AddrPort, secret byte,
 	p.opener.Introduce(i, n.now, took)
 	p.introduced, p.secret = true, secret
 	p.counts.introduced.Set(1)
-	p.instance, p.context = i.Instance, i.Context
+	if p.instance != i.Instance { // once: any goroutine reads it in Poller.Arbiter
+		p.instance = i.Instance
+	}
+	p.context = i.Context
 	if p.name != i.Name {
 		p.name = i.Name
 	}

@@ -19,12 +19,13 @@ import (
 )
 
 const (
-	// flushFirst is how long updates gather while they keep coming, flushMost
-	// how long when they have kept coming for some time: the more there are, the
-	// fewer datagrams are made of them. The first one after a pause goes out at
-	// once.
-	flushFirst = time.Millisecond
-	flushMost  = 4 * time.Millisecond
+	// flushEvery is how long updates gather while they keep coming, flushSoon how
+	// long at least, if the goroutine runs for another reason. The first one
+	// after a pause of drainFor goes out at once: until then loops need wake
+	// nobody, and a fleet's cost is that of being woken.
+	flushEvery = 4 * time.Millisecond
+	flushSoon  = 2 * time.Millisecond
+	drainFor   = 50 * time.Millisecond
 	// drainLen bounds how many updates are taken before datagrams are looked at.
 	drainLen = 4096
 	// maxReported bounds how many complaints are remembered.
@@ -50,20 +51,20 @@ type Poller struct {
 	sockets *udp.Sockets
 	subs    *repeater.Subscriber // at those peers that are repeaters
 	in      *udp.Batch
-	polled  []unix.PollFd // waker first, then the sockets
-	waker   int           // an eventfd
+	waits   *udp.Waiter
 
-	draining   bool          // updates came lately: drain by time, not by wake-up
-	drainAt    time.Duration // when
-	flushEvery time.Duration
-	tickAt     time.Duration
+	draining  bool          // updates came lately: drain by time, not by wake-up
+	drainAt   time.Duration // when at the latest
+	drainedAt time.Duration // when it was last
+	updatedAt time.Duration // when there was an update then
+	tickAt    time.Duration
 
 	reported map[report]bool
 	panics   metric.Counter
 
-	mu      sync.Mutex // guards tasks
-	tasks   []func()   // to be run by the goroutine
-	closing atomic.Bool
+	mu      sync.Mutex  // guards tasks
+	tasks   []func()    // to be run by the goroutine
+	closing atomic.Bool // written by Close
 
 	running sync.WaitGroup
 	closed  chan struct{}
@@ -80,7 +81,7 @@ type report struct {
 func NewPoller(o PollerOptions, n Options, m Memory) (*Poller, error) {
 	p := &Poller{
 		ring: NewRing(o.RingLen), log: o.Logger, began: time.Now(), closed: make(chan struct{}),
-		in: udp.NewBatch(udp.BatchLen, receiveLen), reported: make(map[report]bool), flushEvery: flushFirst,
+		in: udp.NewBatch(udp.BatchLen, receiveLen), reported: make(map[report]bool),
 		draining: true, // so that the ring is told before the first sleep
 	}
 	if p.log == nil {
@@ -90,13 +91,9 @@ func NewPoller(o PollerOptions, n Options, m Memory) (*Poller, error) {
 	if p.sockets, err = udp.Open(&o.Network); err != nil {
 		return nil, err
 	}
-	if p.waker, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+	if p.waits, err = udp.NewWaiter(p.sockets.List); err != nil {
 		p.sockets.Close()
-		return nil, os.NewSyscallError("eventfd", err)
-	}
-	p.polled = append(p.polled, unix.PollFd{Fd: int32(p.waker), Events: unix.POLLIN})
-	for _, s := range p.sockets.List {
-		p.polled = append(p.polled, unix.PollFd{Fd: int32(s.FD), Events: unix.POLLIN})
+		return nil, err
 	}
 	if n.Instance == (Instance{}) {
 		n.Instance = p.instance()
@@ -146,8 +143,8 @@ func (p *Poller) Close() error {
 	p.sockets.Flush()
 	p.ring.Drain(len(p.ring.slots), func(*Update) {}) // wipes
 	p.node.wipe()
+	p.waits.Close()
 	p.sockets.Close()
-	unix.Close(p.waker)
 	return p.failed
 }
 
@@ -165,9 +162,7 @@ func (p *Poller) Publish(u Update) bool {
 	return ok
 }
 
-var one = [8]byte{7: 1}
-
-func (p *Poller) wake() { _, _ = unix.Write(p.waker, one[:]) }
+func (p *Poller) wake() { p.waits.Wake() }
 
 // TryAsk asks the peers for a session. Any goroutine may call it; false means
 // that there is no room for another question.
@@ -238,29 +233,21 @@ func (p *Poller) run() error {
 		if p.closing.Load() {
 			return nil
 		}
-		wait := unix.NsecToTimespec(int64(p.wait()))
-		_, err := unix.Ppoll(p.polled, &wait, nil)
-		if err != nil && err != unix.EINTR {
-			return os.NewSyscallError("ppoll", err)
-		}
+		ready, woken, err := p.waits.Wait(p.wait())
 		if err != nil {
-			continue
+			return err
 		}
-		if p.polled[0].Revents != 0 {
+		if woken {
 			p.woken()
 		}
-		for i, s := range p.sockets.List {
-			if p.polled[i+1].Revents != 0 {
-				p.receiveFrom(s)
-			}
+		for _, i := range ready {
+			p.receiveFrom(p.sockets.List[i])
 		}
 	}
 }
 
 // woken does what others want of the goroutine.
 func (p *Poller) woken() {
-	var n [8]byte
-	_, _ = unix.Read(p.waker, n[:])
 	p.mu.Lock()
 	tasks := p.tasks
 	p.tasks = nil
@@ -272,8 +259,8 @@ func (p *Poller) woken() {
 	p.draining, p.drainAt = true, 0
 }
 
-// wait is how long nothing is due. What is due sooner than the kernel's timers are
-// exact waits for these.
+// wait is how long nothing is due. What is due sooner than timers are exact waits for
+// these.
 func (p *Poller) wait() time.Duration {
 	next := p.tickAt
 	if p.draining {
@@ -312,7 +299,7 @@ func (p *Poller) receive(now time.Duration, from netip.AddrPort, datagram []byte
 // turn does what is due and sends what came of it.
 func (p *Poller) turn() {
 	now := p.Now()
-	if p.draining && now >= p.drainAt {
+	if p.draining && (now >= p.drainAt || now >= p.drainedAt+flushSoon) {
 		p.drain(now)
 		p.tickAt = 0
 	}
@@ -323,7 +310,7 @@ func (p *Poller) turn() {
 }
 
 // drain takes updates from the ring. While there are some it goes by time, so
-// that a busy loop need not wake anybody; after an idle time it sleeps.
+// that a busy loop need wake nobody; after an idle time it sleeps.
 func (p *Poller) drain(now time.Duration) {
 	n := p.ring.Drain(drainLen, func(u *Update) {
 		if u.Kind == UpdateAsk {
@@ -333,17 +320,17 @@ func (p *Poller) drain(now time.Duration) {
 		p.node.Publish(now, u)
 	})
 	p.node.Flush(now)
+	p.drainedAt = now
+	if n > 0 {
+		p.updatedAt = now
+	}
 	switch {
 	case n == drainLen:
 		p.drainAt = now
-	case n > 0:
-		p.drainAt = now + p.flushEvery
-		p.flushEvery = min(p.flushEvery*3/2, flushMost)
-	case !p.ring.Sleep():
-		p.drainAt = now + p.flushEvery
+	case now-p.updatedAt < drainFor || !p.ring.Sleep():
+		p.drainAt = now + flushEvery
 	default:
 		p.draining = false
-		p.flushEvery = flushFirst
 	}
 }
 

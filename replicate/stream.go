@@ -208,7 +208,9 @@ func (n *Node) appendEntries(b []byte, entries []entry) []byte {
 }
 
 // homeTail is when a peer is told, after the last home batch, how many there were.
-var homeTail = [...]time.Duration{20 * time.Millisecond, 150 * time.Millisecond}
+// While batches keep coming they say as much. What is missing meanwhile is found at
+// the other home, or at the owner.
+var homeTail = [...]time.Duration{200 * time.Millisecond}
 
 func (n *Node) startHomeTail(p *peer) {
 	if p.tailFrom == 0 {
