@@ -1,17 +1,23 @@
 package replicate
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // Arbiter returns the node that decides which handshake may use a session that is
 // for one use: its owner while that can be asked, otherwise the first of its homes
 // among the nodes that are heard and this one, which self says it is. Nodes that hear
 // each other choose the same one. Any goroutine may call it.
 func (p *Poller) Arbiter(key Key, owner ShortID) (arbiter ShortID, self bool) {
-	n := p.node
+	return p.node.Arbiter(p.Now(), key, owner)
+}
+
+// Arbiter is what [Poller.Arbiter] says.
+func (n *Node) Arbiter(now time.Duration, key Key, owner ShortID) (arbiter ShortID, self bool) {
 	if owner == n.o.ID.Short() {
 		return owner, true
 	}
-	now := p.Now()
 	if n.reachable(owner, now) {
 		return owner, false
 	}

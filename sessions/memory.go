@@ -28,16 +28,19 @@ type Options struct {
 	MaxLookups int
 	// Now is the clock, time.Now if nil. Only its differences matter.
 	Now func() time.Time
+	// Go runs what goes through the whole cache, on a goroutine of its own if nil.
+	Go func(func())
 }
 
 // Memory is the session memory of one node: tlsconn.Sessions for the loops, and
 // for peers what they may put, ask, hold, spend and forget. Make one with [New].
 type Memory struct {
-	cache    *cache.Cache
-	lifetime time.Duration
-	hold     time.Duration
-	self     tlsconn.NodeID
-	clock    *clock
+	cache        *cache.Cache
+	lifetime     time.Duration
+	hold         time.Duration
+	self         tlsconn.NodeID
+	clock        *clock
+	inBackground func(func())
 
 	// Set by Connect, before anything is served.
 	fleet  Fleet
@@ -63,9 +66,12 @@ func New(o Options) *Memory {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Go == nil {
+		o.Go = func(f func()) { go f() }
+	}
 	m := &Memory{
 		cache: o.Cache, lifetime: min(o.Lifetime, longestLife), hold: o.Hold, self: o.Self,
-		clock: newClock(o.Now), maxLookups: int64(o.MaxLookups), remote: make(map[uint64]remoteHold), lent: make(map[[16]byte]lentHold),
+		clock: newClock(o.Now), inBackground: o.Go, maxLookups: int64(o.MaxLookups), remote: make(map[uint64]remoteHold), lent: make(map[[16]byte]lentHold),
 	}
 	// Where it begins tells this life of the node from the one before: its
 	// holds that peers may still speak of.

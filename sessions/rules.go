@@ -174,7 +174,7 @@ func (m *Memory) AddRule(r Rule, done func(dropped int)) (isNew bool) {
 	stores := m.stores
 	m.mu.Unlock()
 	m.counts.rules.Inc()
-	go m.dropForgotten(n)
+	m.inBackground(func() { m.dropForgotten(n) })
 	for _, st := range stores {
 		st.Sync(nil)
 	}

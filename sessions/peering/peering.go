@@ -85,15 +85,18 @@ func (f peers) Deleted(key [16]byte, left time.Duration) {
 func (f peers) Ask(q *sessions.Question) bool {
 	return f.p.TryAsk(&replicate.Question{
 		Key: q.Key, Owner: replicate.ShortID(q.Owner), Hold: q.Hold,
-		Answer: func(r replicate.Reply) {
-			a := sessions.Answer{Value: r.Value, Age: r.Age, Left: r.Left, Hold: r.Hold}
-			a.Verdict = tlsconn.Unknown
-			if int(r.Verdict) < len(verdictsIn) {
-				a.Verdict = verdictsIn[r.Verdict]
-			}
-			q.Answer(a)
-		},
+		Answer: func(r replicate.Reply) { q.Answer(Answer(r)) },
 	})
+}
+
+// Answer is a reply as the memory takes it. A verdict of a later version is that
+// nobody knows.
+func Answer(r replicate.Reply) sessions.Answer {
+	a := sessions.Answer{Value: r.Value, Age: r.Age, Left: r.Left, Hold: r.Hold, Verdict: tlsconn.Unknown}
+	if int(r.Verdict) < len(verdictsIn) {
+		a.Verdict = verdictsIn[r.Verdict]
+	}
+	return a
 }
 
 func (f peers) Pulls() bool { return f.pulls }

@@ -1,0 +1,571 @@
+package sessions_test
+
+import (
+	"container/heap"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"reprise/cache"
+	"reprise/replicate"
+	"reprise/sessions"
+	"reprise/sessions/peering"
+	"reprise/tlsconn"
+)
+
+// A sim is a fleet in one goroutine, with nothing in it that is not the real thing but
+// the network, the clocks, and the clients: the protocol, the memory, its rules and
+// its cache. It knows the truth about each session and holds every resumption
+// against it.
+type sim struct {
+	t     *testing.T
+	rand  *rand.Rand
+	now   time.Duration // what has truly passed
+	queue simEvents
+	order int
+	nodes []*simNode // by address; a node that restarts takes its place
+	kind  simKind
+
+	truth  map[int]*simSession
+	last   int // the newest session
+	rules  []simRule
+	shaken bool // contact was lost, or a clock stood still, at some time
+
+	resumed, refused, spent, forgotten int // how often something worth testing has happened
+}
+
+// simKind is what may happen in a run.
+type simKind struct {
+	name     string
+	nodes    int
+	mode     replicate.Mode
+	loss     float64
+	pause    bool // processes stop, and find what came meanwhile in their sockets
+	part     bool // the network parts
+	restart  bool // nodes die and others take their places
+	restored bool // machines are set back to a snapshot: clocks stood still
+}
+
+type simSession struct {
+	born  time.Duration
+	name  string
+	owner tlsconn.NodeID
+	spent int
+}
+
+// simRule is a command that all nodes have acknowledged.
+type simRule struct {
+	given time.Duration
+	name  string // "" for all
+}
+
+type simEvent struct {
+	at    time.Duration
+	order int
+	do    func()
+}
+
+type simEvents []simEvent
+
+func (q simEvents) Len() int { return len(q) }
+func (q simEvents) Less(i, j int) bool {
+	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
+}
+func (q simEvents) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *simEvents) Push(x any)   { *q = append(*q, x.(simEvent)) }
+func (q *simEvents) Pop() any {
+	last := len(*q) - 1
+	e := (*q)[last]
+	*q = (*q)[:last]
+	return e
+}
+
+func (s *sim) at(at time.Duration, do func()) {
+	s.order++
+	heap.Push(&s.queue, simEvent{at, s.order, do})
+}
+
+// run lets time pass.
+func (s *sim) run(d time.Duration) {
+	end := s.now + d
+	for len(s.queue) > 0 && s.queue[0].at <= end {
+		e := heap.Pop(&s.queue).(simEvent)
+		s.now = max(s.now, e.at)
+		e.do()
+	}
+	s.now = end
+}
+
+// simNode is one life of a node. It is replicate's Transport and the memory's Fleet.
+type simNode struct {
+	s      *sim
+	index  int
+	addr   netip.AddrPort
+	id     tlsconn.NodeID
+	node   *replicate.Node
+	memory *sessions.Memory
+	cache  *cache.Cache
+
+	gone     bool
+	stopped  bool          // gets no time
+	asleep   bool          // nor does its clock
+	slept    time.Duration // for which its clock has stood still in all
+	sleptAt  time.Duration
+	islanded bool
+	socket   []func() // what came while it was stopped
+	tickAt   time.Duration
+	inFlight []*simHandshake
+}
+
+type simHandshake struct {
+	session int
+	hold    bool
+	lookup  *tlsconn.Lookup // nil if it was found at once
+	found   tlsconn.Session
+	judged  bool
+}
+
+const (
+	simLifetime = 60 * time.Second
+	// simSlack is what rounding on the wire may add to a life.
+	simSlack = 5 * time.Millisecond
+)
+
+func simID(i int) (id replicate.ID) {
+	binary.BigEndian.PutUint64(id[:], uint64(i)*0x9e3779b97f4a7c15)
+	binary.BigEndian.PutUint64(id[8:], uint64(i))
+	return id
+}
+
+func newSim(t *testing.T, kind simKind, seed uint64) *sim {
+	s := &sim{t: t, kind: kind, rand: rand.New(rand.NewPCG(seed, 3)), truth: make(map[int]*simSession)}
+	s.nodes = make([]*simNode, kind.nodes)
+	for i := range s.nodes {
+		s.start(i)
+	}
+	s.run(3 * time.Second) // they meet
+	return s
+}
+
+// start begins a life of the node at an address.
+func (s *sim) start(i int) {
+	addr := func(i int) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)}), 7171)
+	}
+	c, err := cache.New(cache.Options{Name: "t", Items: 1000, KeyLen: 16, BlockLen: 4096})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.order++
+	n := &simNode{s: s, index: i, addr: addr(i), cache: c}
+	o := replicate.Options{
+		ID: simID(s.order), DatagramLen: 1200, Mode: s.kind.mode,
+		Heartbeat: time.Second, DeadAfter: 3 * time.Second, LookupTimeout: 50 * time.Millisecond,
+		MaxQuestions: 1024, SnapshotRate: 32 << 20, HoldFor: 15 * time.Second, KnownFor: simLifetime + time.Minute,
+		Name: fmt.Sprintf("node %d", i), Instance: replicate.Instance{0: byte(i + 1)}, Context: 1,
+		Wall: func() time.Time { return time.Unix(1e9, 0).Add(s.now) },
+	}
+	secret, err := replicate.NewSecret([]byte("a cluster secret for tests"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	o.Secrets = []replicate.Secret{secret}
+	n.id = tlsconn.NodeID(o.ID.Short())
+	n.memory = sessions.New(sessions.Options{
+		Cache: c, Lifetime: simLifetime, Hold: 11 * time.Second, Self: n.id, MaxLookups: 1 << 20,
+		Now: func() time.Time { return time.Unix(1e9, 0).Add(n.clock()) }, Go: func(f func()) { f() },
+	})
+	n.node = replicate.NewNode(o, peering.Memory(n.memory), n)
+	n.memory.Connect(n)
+	s.nodes[i] = n
+	var peers []netip.AddrPort
+	for j := range s.kind.nodes {
+		if j != i {
+			peers = append(peers, addr(j))
+		}
+	}
+	n.node.SetPeers(n.clock(), peers, nil)
+	n.tick()
+}
+
+// end frees what a test does not need any more.
+func (n *simNode) end() {
+	n.gone = true
+	_ = n.cache.Close()
+}
+
+// clock is what the node's own clock says. Clocks of nodes are days apart.
+func (n *simNode) clock() time.Duration {
+	at := n.s.now
+	if n.asleep {
+		at = n.sleptAt
+	}
+	return at - n.slept + time.Duration(n.index+1)*24*time.Hour
+}
+
+func (n *simNode) tick() {
+	if n.gone || n.stopped {
+		return
+	}
+	wait := n.node.Tick(n.clock()) - n.clock()
+	at := n.s.now + max(wait, 100*time.Microsecond)
+	n.tickAt = at
+	n.s.at(at, func() {
+		if n.tickAt == at {
+			n.tick()
+		}
+	})
+}
+
+// Send implements replicate.Transport.
+func (n *simNode) Send(to netip.AddrPort, datagram []byte) {
+	s := n.s
+	target := s.nodes[to.Addr().As4()[3]-1]
+	copies := 1
+	if s.rand.Float64() < s.kind.loss/4 {
+		copies = 2
+	}
+	for range copies {
+		if target == nil || s.rand.Float64() < s.kind.loss || n.islanded != target.islanded {
+			continue
+		}
+		d, from := slices.Clone(datagram), n.addr
+		s.at(s.now+time.Duration(s.rand.ExpFloat64()*float64(time.Millisecond)), func() {
+			other := s.nodes[target.index]
+			receive := func() {
+				other.node.Receive(other.clock(), from, d)
+			}
+			switch {
+			case other.asleep:
+			case other.stopped && len(other.socket) < 256:
+				other.socket = append(other.socket, receive)
+			case !other.stopped:
+				receive()
+				other.tick()
+			}
+		})
+	}
+}
+
+// SendAll implements replicate.Transport.
+func (n *simNode) SendAll(to []netip.AddrPort, datagram []byte) {
+	for _, addr := range to {
+		n.Send(addr, datagram)
+	}
+}
+
+// The Fleet of the memory.
+
+func (n *simNode) Made(key [16]byte, value []byte, age, left time.Duration) {
+	n.publish(&replicate.Update{Kind: replicate.UpdateSession, Key: key, Value: value, Age: age, Left: left, Made: n.clock()})
+}
+
+func (n *simNode) Deleted(key [16]byte, left time.Duration) {
+	n.publish(&replicate.Update{Kind: replicate.UpdateDelete, Key: key, Left: left, Made: n.clock()})
+}
+
+func (n *simNode) Release(key [16]byte, arbiter tlsconn.NodeID, hold uint64) {
+	n.publish(&replicate.Update{Kind: replicate.UpdateRelease, Key: key, Owner: replicate.ShortID(arbiter), Hold: hold})
+}
+
+func (n *simNode) publish(u *replicate.Update) {
+	u.Value = slices.Clone(u.Value)
+	n.s.at(n.s.now, func() { // the ring
+		if n.gone {
+			return
+		}
+		n.node.Publish(n.clock(), u)
+		n.node.Flush(n.clock())
+		n.tick()
+	})
+}
+
+func (n *simNode) Pulls() bool { return true }
+
+func (n *simNode) Arbiter(key [16]byte, owner tlsconn.NodeID) tlsconn.NodeID {
+	id, _ := n.node.Arbiter(n.clock(), key, replicate.ShortID(owner))
+	return tlsconn.NodeID(id)
+}
+
+func (n *simNode) Reachable(id tlsconn.NodeID) bool {
+	return id != n.id && n.Arbiter([16]byte{}, id) == id
+}
+
+func (n *simNode) Ask(q *sessions.Question) bool {
+	n.s.at(n.s.now, func() {
+		if n.gone {
+			return
+		}
+		n.node.Ask(n.clock(), &replicate.Question{
+			Key: q.Key, Owner: replicate.ShortID(q.Owner), Hold: q.Hold,
+			Answer: func(r replicate.Reply) {
+				q.Answer(peering.Answer(r))
+				n.judge()
+			},
+		})
+		n.tick()
+	})
+	return true
+}
+
+// What happens.
+
+type nobody struct{}
+
+func (nobody) Wake() {}
+
+func simKey(i int) (key tlsconn.Key) {
+	binary.BigEndian.PutUint64(key[:], uint64(i)*0x9e3779b97f4a7c15)
+	binary.BigEndian.PutUint64(key[8:], uint64(i))
+	return key
+}
+
+func (s *sim) step() {
+	n := s.nodes[s.rand.IntN(len(s.nodes))]
+	switch what := s.rand.IntN(40); {
+	case n.stopped:
+	case what < 8:
+		s.last++
+		truth := &simSession{born: s.now, name: fmt.Sprintf("%c.example", 'a'+s.rand.IntN(3)), owner: n.id}
+		s.truth[s.last] = truth
+		born := time.Unix(1e9, 0).Add(n.clock())
+		state := tlsconn.AppendStatePrefix(nil, tlsconn.NameHash(truth.name), tlsconn.ContextHash("ctx"), tlsconn.CodecStandard)
+		n.memory.Save(simKey(s.last), tlsconn.Session{State: append(state, "a master secret"...), Born: born, Expires: born.Add(simLifetime)})
+	case what < 10:
+		n.forget()
+	case what < 11:
+		n.memory.Sweep()
+	case what < 24:
+		n.finish()
+	case s.last > 0:
+		n.comeBack(s.last-s.rand.IntN(min(s.last, 30)), s.rand.IntN(2) == 0)
+	}
+	if s.rand.IntN(12) == 0 {
+		s.shake(n)
+	}
+	most := 300 * time.Millisecond
+	switch s.rand.IntN(10) {
+	case 0:
+		most = 12 * time.Second
+	case 1, 2, 3:
+		most = 2 * time.Millisecond
+	}
+	s.run(time.Duration(s.rand.Int64N(int64(most))))
+}
+
+// shake does one of the things that the run is about.
+func (s *sim) shake(n *simNode) {
+	var shakes []func()
+	if s.kind.pause {
+		shakes = append(shakes, func() { n.stop(false) })
+	}
+	if s.kind.restored {
+		shakes = append(shakes, func() { n.stop(true) })
+	}
+	if s.kind.part {
+		shakes = append(shakes, func() { n.islanded = !n.islanded })
+	}
+	if s.kind.restart {
+		shakes = append(shakes, func() {
+			n.end()
+			s.start(n.index)
+			s.nodes[n.index].islanded = n.islanded
+		})
+	}
+	if len(shakes) > 0 {
+		s.shaken = true
+		shakes[s.rand.IntN(len(shakes))]()
+	}
+}
+
+// stop gives a node no time for a while. A machine that is set back to a snapshot
+// has not lived meanwhile: its clock says so, until the next look at others.
+func (n *simNode) stop(asleep bool) {
+	if n.stopped || n.gone {
+		return
+	}
+	n.stopped, n.asleep, n.sleptAt = true, asleep, n.s.now
+	n.s.at(n.s.now+time.Duration(n.s.rand.Int64N(int64(40*time.Second))), func() {
+		if n.gone {
+			return
+		}
+		if asleep {
+			slept := n.s.now - n.sleptAt
+			n.asleep = false
+			n.slept += slept
+			n.memory.Age(slept)
+		}
+		n.stopped = false
+		for _, receive := range n.socket {
+			receive()
+		}
+		n.socket = nil
+		n.tick()
+	})
+}
+
+// forget gives a command, and notes it once all nodes have acknowledged it.
+func (n *simNode) forget() {
+	rule := simRule{given: n.s.now}
+	what, hash := replicate.ForgetAll, uint64(0)
+	if n.s.rand.IntN(3) > 0 {
+		rule.name = fmt.Sprintf("%c.example", 'a'+n.s.rand.IntN(3))
+		what, hash = replicate.ForgetScope(sessions.ForgetName), tlsconn.NameHash(rule.name)
+	}
+	n.node.Forget(n.clock(), what, hash, func(f replicate.Forgetting) {
+		// A node that this life of another has never heard cannot be named.
+		if len(f.Silent) == 0 && len(f.Dropped) == len(n.s.nodes)-1 && !n.gone {
+			n.s.rules = append(n.s.rules, rule)
+			n.s.forgotten++
+		}
+	})
+	n.tick()
+}
+
+// comeBack is a client with a session that it got once.
+func (n *simNode) comeBack(session int, hold bool) {
+	truth := n.s.truth[session]
+	found, v := n.memory.Find(nil, simKey(session), truth.owner, hold)
+	h := &simHandshake{session: session, hold: hold, found: found}
+	switch v {
+	case tlsconn.Found:
+		n.hold(truth, "found")
+	case tlsconn.Unknown:
+		h.lookup = tlsconn.NewLookup(simKey(session), truth.owner, hold, nobody{})
+		if !n.memory.Ask(h.lookup) {
+			return
+		}
+	default:
+		n.s.refused++
+		return
+	}
+	n.inFlight = append(n.inFlight, h)
+}
+
+// judge looks at what look-ups were answered, at the moment when they were.
+func (n *simNode) judge() {
+	for _, h := range n.inFlight {
+		if h.lookup == nil || h.judged {
+			continue
+		}
+		_, v, ok := h.lookup.Result()
+		if h.judged = ok; ok && v == tlsconn.Found {
+			n.hold(n.s.truth[h.session], "answered")
+		}
+	}
+}
+
+// finish ends a handshake: in success, or because the client did not prove itself.
+func (n *simNode) finish() {
+	if len(n.inFlight) == 0 {
+		return
+	}
+	i := n.s.rand.IntN(len(n.inFlight))
+	h := n.inFlight[i]
+	truth := n.s.truth[h.session]
+	if h.lookup != nil {
+		if n.s.rand.IntN(8) == 0 {
+			h.lookup.GiveUp()
+		}
+		found, v, ok := h.lookup.Result()
+		if !ok {
+			return // not yet
+		}
+		if h.found = found; v != tlsconn.Found {
+			n.inFlight = slices.Delete(n.inFlight, i, i+1)
+			n.s.refused++
+			return
+		}
+	}
+	n.inFlight = slices.Delete(n.inFlight, i, i+1)
+	left := h.found.Expires.Sub(time.Unix(1e9, 0).Add(n.clock()))
+	switch {
+	case !h.hold:
+	case n.s.rand.IntN(4) == 0 || left <= 0:
+		n.memory.Release(simKey(h.session), truth.owner, h.found.Hold)
+	case n.memory.Spend(simKey(h.session), truth.owner, h.found.Hold, left):
+		n.s.spent++
+		if truth.spent++; truth.spent > 1 && !n.s.shaken {
+			n.s.t.Errorf("session %d was spent %d times by nodes in contact", h.session, truth.spent)
+		}
+	}
+}
+
+// hold holds a session that a handshake is given against the truth.
+func (n *simNode) hold(truth *simSession, how string) {
+	s := n.s
+	s.resumed++
+	if age := s.now - truth.born; age >= simLifetime+simSlack {
+		s.t.Errorf("node %d: %s at the age of %v", n.index, how, age)
+	}
+	for _, r := range s.rules {
+		if truth.born <= r.given && (r.name == "" || r.name == truth.name) {
+			s.t.Errorf("node %d: %s, though all had acknowledged to forget it (born %v before the command, %v ago)",
+				n.index, how, r.given-truth.born, s.now-r.given)
+		}
+	}
+}
+
+// simSeeds is how many runs of each kind there are: some, or as many as
+// REPRISE_SIM_SEEDS says.
+func simSeeds(t *testing.T) int {
+	seeds := 12
+	if testing.Short() {
+		seeds = 3
+	}
+	if more := os.Getenv("REPRISE_SIM_SEEDS"); more != "" {
+		n, err := strconv.Atoi(more)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seeds = n
+	}
+	return seeds
+}
+
+// With the real protocol, whatever happens to processes, machines and the network:
+// nothing resumes past its birth and lifetime, nothing that predates a command to
+// forget resumes after that is acknowledged, and while nodes are in contact a
+// single-use session is spent once.
+func TestLawsOverTheRealProtocol(t *testing.T) {
+	seeds := simSeeds(t)
+	for _, kind := range []simKind{
+		{name: "in contact", nodes: 3, mode: replicate.Push},
+		{name: "homes", nodes: 4, mode: replicate.Homes},
+		{name: "pull", nodes: 3, mode: replicate.Pull},
+		{name: "loss", nodes: 3, mode: replicate.Push, loss: 0.2},
+		{name: "pauses", nodes: 3, mode: replicate.Push, pause: true},
+		{name: "partitions", nodes: 3, mode: replicate.Push, part: true},
+		{name: "restarts", nodes: 3, mode: replicate.Push, restart: true},
+		{name: "snapshots of machines", nodes: 3, mode: replicate.Push, restored: true},
+		{name: "everything", nodes: 3, mode: replicate.Push, loss: 0.05, pause: true, part: true, restart: true, restored: true},
+		{name: "everything, with homes", nodes: 4, mode: replicate.Homes, loss: 0.05, pause: true, part: true, restart: true, restored: true},
+	} {
+		t.Run(kind.name, func(t *testing.T) {
+			var resumed, refused, spent, forgotten int
+			for seed := range seeds {
+				s := newSim(t, kind, uint64(seed))
+				for range 250 {
+					s.step()
+				}
+				for _, n := range s.nodes {
+					n.end()
+				}
+				resumed, refused, spent, forgotten = resumed+s.resumed, refused+s.refused, spent+s.spent, forgotten+s.forgotten
+				if t.Failed() {
+					t.Fatalf("with seed %d", seed)
+				}
+			}
+			t.Logf("%d resumed, %d refused, %d spent, %d commands acknowledged", resumed, refused, spent, forgotten)
+			if resumed < seeds || spent == 0 || forgotten == 0 {
+				t.Error("too little has happened to prove anything")
+			}
+		})
+	}
+}
