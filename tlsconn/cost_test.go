@@ -24,8 +24,8 @@ func BenchmarkServer(b *testing.B) {
 		{"full13", tls.VersionTLS13, []tls.CurveID{tls.X25519}, false},
 		{"full13-mlkem", tls.VersionTLS13, []tls.CurveID{tls.X25519MLKEM768}, false},
 		{"resumed13", tls.VersionTLS13, []tls.CurveID{tls.X25519}, true},
-		{"full12", tls.VersionTLS12, []tls.CurveID{tls.X25519}, false},
-		{"resumed12", tls.VersionTLS12, []tls.CurveID{tls.X25519}, true},
+		{"full12", tls.VersionTLS12, []tls.CurveID{tls.X25519, tls.CurveP256}, false},
+		{"resumed12", tls.VersionTLS12, []tls.CurveID{tls.X25519, tls.CurveP256}, true},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			client := &tls.Config{
