@@ -28,7 +28,6 @@ type chaosEnd struct {
 	closed     bool
 	clientDone bool
 	clientErr  error
-	echoed     bool
 }
 
 func newChaosEnd() *chaosEnd { e := &chaosEnd{}; e.cond = sync.NewCond(&e.mu); return e }

@@ -41,7 +41,6 @@ var (
 	extSigAlgs = ext16(13, v16(4, 3, 8, 4)...)
 	extEMS     = ext16(23)
 	ext13      = ext16(43, v8(3, 4)...)
-	extModes   = ext16(45, v8(1)...)
 )
 
 func extShare(groups ...uint16) []byte {

@@ -232,27 +232,6 @@ func halfOf(suite *primitive.Suite, secret []byte) *record.Half {
 	return h
 }
 
-// open decrypts records and returns types and contents.
-func openAll(t testing.TB, h *record.Half, b []byte) (types []record.Type, plain [][]byte) {
-	t.Helper()
-	var s record.Scratch
-	for len(b) >= record.HeaderLen {
-		n := record.HeaderLen + int(b[3])<<8 + int(b[4])
-		header, fragment := b[:record.HeaderLen], bytes.Clone(b[record.HeaderLen:n])
-		b = b[n:]
-		if header[0] == byte(record.ChangeCipherSpec) {
-			continue
-		}
-		typ, p, fault := h.Open(&s, nil, header, fragment)
-		if fault != record.None {
-			t.Errorf("a record of the server does not open: %v", fault)
-			return
-		}
-		types, plain = append(types, typ), append(plain, p)
-	}
-	return
-}
-
 func seal(h *record.Half, t record.Type, p ...byte) []byte {
 	var s record.Scratch
 	return h.Seal(&s, nil, t, 0x0303, p)

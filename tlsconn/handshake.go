@@ -298,7 +298,7 @@ func (c *conn) connected() {
 		c.expect = expectData13
 	}
 	c.server.counts.Done(&c.info)
-	c.state = Connected
+	c.state, c.input.lends = Connected, true
 	c.endHandshake()
 }
 

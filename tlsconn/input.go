@@ -19,6 +19,9 @@ type input struct {
 	in   []byte // borrowed
 	kept []byte // copied, from off on
 	off  int
+	// lends says that whole buffers are lent: once Connected. Before that, a hello
+	// costs what has come of it.
+	lends bool
 }
 
 func (i *input) len() int { return len(i.kept) - i.off + len(i.in) }
@@ -65,7 +68,7 @@ func (i *input) reserve(s *server, n int) {
 		i.kept = i.kept[:copy(i.kept, i.kept[i.off:])]
 		i.off = 0
 	}
-	if cap(i.kept) >= n || len(i.kept)+len(i.in) < lendFrom || n > keptLen {
+	if !i.lends || cap(i.kept) >= n || len(i.kept)+len(i.in) < lendFrom || n > keptLen {
 		return
 	}
 	b := append(s.takeSpare(), i.kept...)
@@ -82,7 +85,7 @@ func (i *input) retain(s *server) {
 	}
 	if i.off == len(i.kept) {
 		i.kept, i.off = i.kept[:0], 0
-		if len(i.in) >= lendFrom && len(i.in) <= keptLen && cap(i.kept) < len(i.in) {
+		if i.lends && len(i.in) >= lendFrom && len(i.in) <= keptLen && cap(i.kept) < len(i.in) {
 			i.kept = s.takeSpare()
 		}
 	}
@@ -95,7 +98,7 @@ func (i *input) release(s *server) {
 	if cap(i.kept) == keptLen && len(s.spares) < maxSpares {
 		s.spares = append(s.spares, i.kept[:0])
 	}
-	*i = input{}
+	*i = input{lends: i.lends}
 }
 
 func (s *server) takeSpare() []byte {

@@ -69,7 +69,7 @@ func TestMemoryOfConnections(t *testing.T) {
 		if inFlight > 3<<10 {
 			t.Errorf("%s: a handshake in flight holds %d bytes", version.name, inFlight)
 		}
-		if half > 20<<10 || halfInTwo > 30<<10 {
+		if half > 20<<10 || halfInTwo > 20<<10 {
 			t.Errorf("%s: half a ClientHello holds %d or %d bytes", version.name, half, halfInTwo)
 		}
 	}

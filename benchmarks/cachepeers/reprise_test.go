@@ -38,5 +38,7 @@ func (r reprise) appendGet(dst []byte, k *key) ([]byte, bool) {
 	return dst, outcome == cache.Hit
 }
 
-func (r reprise) put(k *key, value []byte) { r.c.Put(k[:], value, cache.Entry{Expires: now + int64(lifetime)}, now) }
-func (r reprise) close()                   { r.c.Close() }
+func (r reprise) put(k *key, value []byte) {
+	r.c.Put(k[:], value, cache.Entry{Expires: now + int64(lifetime)}, now)
+}
+func (r reprise) close() { r.c.Close() }
