@@ -99,7 +99,7 @@ func TestSNIDir(t *testing.T) {
 		}
 		writeFile(t, "names/"+to, data)
 	}
-	c := mustParse(t, good+"sni-dir-ciphers = ECDHE-RSA-AES128-GCM-SHA256\nsni-dir = names\n")
+	c := mustParse(t, "[reprise]\nhttps = :8443,cert.pem,key.pem\nhttp-to = 127.0.0.1:9000\nsni-dir-ciphers = ECDHE-RSA-AES128-GCM-SHA256\nsni-dir = names\n")
 	var got []string
 	for _, cert := range certsOf(c)[1:] {
 		got = append(got, fmt.Sprint(cert.Name, " ", cert.CertFile, " ", cert.KeyFile, " ", cert.ClientCA, " ", len(cert.Ciphers)))

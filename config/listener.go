@@ -205,6 +205,11 @@ func (p Policy) or(q Policy) Policy {
 	return p
 }
 
+// sameClients reports whether p and q ask the same of clients.
+func (p Policy) sameClients(q Policy) bool {
+	return p.ClientCA == q.ClientCA && p.ClientCARequired == q.ClientCARequired
+}
+
 // contradicts reports whether p and q state different things.
 func (p Policy) contradicts(q Policy) bool {
 	return p.Ciphers != nil && q.Ciphers != nil && !slices.Equal(p.Ciphers, q.Ciphers) ||

@@ -18,7 +18,7 @@ sslrouter2 = addr=[0::1]:2,cert=cert.pem,key=key.pem,crt=rsa.pem,key=rsa-key.pem
 sslrouter-alpn = http/1.1
 sni = *.A.example cert.pem,key.pem,ECDHE-RSA-AES256-GCM-SHA384
 sni = *.a.example,rsa.pem,rsa-key.pem
-sni = www.a.example	cert.pem,key.pem,,!ca.pem
+sni = www.a.example	cert.pem,key.pem
 sslrouter-to = /run/backend
 `)
 	ecdsa, rsa := []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, []uint16{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384}
@@ -50,7 +50,7 @@ sslrouter-to = /run/backend
 					{Name: "", CertFile: "rsa.pem", KeyFile: "rsa-key.pem", Policy: optional},
 					{Name: "*.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: with(optional, rsa)},
 					{Name: "*.a.example", CertFile: "rsa.pem", KeyFile: "rsa-key.pem", Policy: with(optional, rsa)},
-					{Name: "www.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: required},
+					{Name: "www.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: optional},
 				},
 				ALPN:           []string{"h2", "http/1.1"},
 				SessionContext: "shared",
@@ -62,6 +62,31 @@ sslrouter-to = /run/backend
 	}
 	if len(c.Warnings) > 0 {
 		t.Errorf("unexpected warnings %q", c.Warnings)
+	}
+}
+
+// A name may ask more of clients than its listener where each request's name is
+// looked at; elsewhere all names must ask the same.
+func TestPolicyOfAName(t *testing.T) {
+	inPKI(t)
+	c := mustParse(t, "[reprise]\nhttps = :1,cert.pem,key.pem,,ca.pem\nhttp-to = /run/app\n"+
+		"sni = a.example cert.pem,key.pem,,!ca.pem\nsni = a.example rsa.pem,rsa-key.pem\nsni = *.a.example cert.pem,key.pem")
+	required, optional := Policy{ClientCA: "ca.pem", ClientCARequired: true}, Policy{ClientCA: "ca.pem"}
+	want := []Certificate{
+		{Name: "", CertFile: "cert.pem", KeyFile: "key.pem", Policy: optional},
+		{Name: "a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: required},
+		{Name: "a.example", CertFile: "rsa.pem", KeyFile: "rsa-key.pem", Policy: required},
+		{Name: "*.a.example", CertFile: "cert.pem", KeyFile: "key.pem", Policy: optional},
+	}
+	if got := certsOf(c); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	c = mustParse(t, "[reprise]\nsslrouter = :1,cert.pem,key.pem,,!ca.pem\nsslrouter-to = /run/app\n"+
+		"sni = a.example cert.pem,key.pem,,!ca.pem\nsni = *.a.example cert.pem,key.pem")
+	for _, cert := range certsOf(c) {
+		if cert.Policy.ClientCA != "ca.pem" || !cert.Policy.ClientCARequired {
+			t.Errorf("%q: got %+v", cert.Name, cert.Policy)
+		}
 	}
 }
 

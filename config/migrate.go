@@ -190,6 +190,16 @@ it is used as a variable, as ` + "`%(KEY)`" + `. Keys that only uWSGI has are re
 - Sections of one name add up. What a later one repeats word for word counts once.
 `
 
+const clientCerts = `
+## Client certificates by name
+
+uWSGI asks for a client certificate by the name in the handshake (SNI) and does not look at Host: with ` + "`sni = NAME CERT,KEY,,!CLIENTCA`" + ` a
+client without one gets NAME's pages all the same, by a handshake for another name. Here ` + "`https`" + ` answers such a request with 421, as nginx
+does where ` + "`ssl_verify_client`" + ` differs between servers and HAProxy if you compare ` + "`ssl_fc_sni` with `hdr(host)`" + `. ` + "`sslrouter`" + ` sees no
+requests: a name's CLIENTCA that is not also its listener's and that of all other names is refused there. Write the same for all, make it
+` + "`https`" + `, or run another node for that name with backends of its own.
+`
+
 // migratingPage returns docs/MIGRATING.md.
 func migratingPage() []byte {
 	var out bytes.Buffer
@@ -197,6 +207,7 @@ func migratingPage() []byte {
 	for _, c := range append(slices.Clone(verdicts), cacheVerdicts) {
 		c.print(&out)
 	}
+	out.WriteString(clientCerts)
 	out.WriteString("\n# hitch\n\nA file named as `hitch*.conf`, or without sections and with hitch's keys, is read as hitch reads it. `reprise check hitch.conf` prints\n" +
 		"the configuration it is translated into, which may be used instead of it.\n")
 	keys := chapter{title: "Keys of hitch.conf"}

@@ -54,6 +54,7 @@ func (b *builder) resolveListeners() {
 		}
 		b.config.Listeners = append(b.config.Listeners, l)
 	}
+	b.checkNamesOfSSLRouters()
 	b.warnWithoutTLS()
 	listeners := []string{"https", "https2", "http", "http-to-https", "sslrouter", "sslrouter2", "rawrouter", "udprepeater"}
 	if !slices.ContainsFunc(listeners, func(name string) bool { return b.written(name).option != nil }) {
@@ -98,6 +99,20 @@ func (b *builder) resolveTLS(l Listener, policies map[string]Policy) *TLS {
 		t.ALPN = slices.Clone(b.alpn)
 	}
 	return &t
+}
+
+// checkNamesOfSSLRouters refuses names that ask clients of an sslrouter for other certificates than its listener does. All names
+// lead to the same backends there, and no request is looked at: a client would go round what one name asks by another.
+func (b *builder) checkNamesOfSSLRouters() {
+	for _, c := range b.names {
+		i := slices.IndexFunc(b.listeners, func(l pendingListener) bool {
+			return l.TLS != nil && l.Router == SSLRouter && c.Policy.ClientCA != "" && !c.Policy.sameClients(l.TLS.Policy)
+		})
+		if i >= 0 {
+			b.fail(c.from.errorf("clients could go round CLIENTCA by another name, since all names reach the same backends of sslrouter "+
+				"at %s: write it there and for each name, or use https, which looks at each request's Host", b.listeners[i].Source))
+		}
+	}
 }
 
 // httpALPN is all that https listeners speak.

@@ -25,7 +25,7 @@ var verdicts = []chapter{
 		{"http", better, "requests that can be read in two ways are refused"},
 		{"http-to-https", supported, ""},
 		{"sslrouter sslrouter2 rawrouter", better, "a half-close goes through in both ways; every option of backends is there for all routers"},
-		{"sni", better, "names may be wildcards; a session resumes only under the name it was made for"},
+		{"sni", better, "names may be wildcards; a session resumes only under the name it was made for; CLIENTCA holds for requests too, see below"},
 		{"sni-dir", supported, "read at start, not on demand"},
 		{"sni-dir-ciphers", supported, ""},
 		{"sni-regexp", refused, "names are not matched by expressions: write sni = NAME CERT,KEY for each, or a wildcard such as *.example.com"},

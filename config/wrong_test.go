@@ -8,6 +8,12 @@ import (
 // good is a configuration without a fault; in a test's file it takes lines 1 to 3.
 const good = "[reprise]\nsslrouter = :8443,cert.pem,key.pem\nsslrouter-to = 127.0.0.1:9000\n"
 
+// goneRound is what is said of a name that asks more of clients than its sslrouter.
+func goneRound(router string) string {
+	return "clients could go round CLIENTCA by another name, since all names reach the same backends of sslrouter at " + router +
+		": write it there and for each name, or use https, which looks at each request's Host"
+}
+
 func TestWrongConfigurations(t *testing.T) {
 	inPKI(t)
 	const forms = "write host:port, :port, [v6]:port or /unix/path"
@@ -282,9 +288,21 @@ func TestWrongConfigurations(t *testing.T) {
 		},
 		{
 			name: "two policies for one name",
-			ini:  "sni = a.example cert.pem,key.pem,,!ca.pem\nsni = A.example rsa.pem,rsa-key.pem,,ca.pem",
-			want: `edge.ini:5: sni = "A.example rsa.pem,rsa-key.pem,,ca.pem": ` +
+			ini: "sni = a.example cert.pem,key.pem,ECDHE-RSA-AES128-GCM-SHA256\n" +
+				"sni = A.example rsa.pem,rsa-key.pem,ECDHE-RSA-AES256-GCM-SHA384",
+			want: `edge.ini:5: sni = "A.example rsa.pem,rsa-key.pem,ECDHE-RSA-AES256-GCM-SHA384": ` +
 				`a.example already has other ciphers or another client CA from edge.ini:4: write the same for both`,
+		},
+		{
+			name: "a name that asks for more on an sslrouter", ini: "sni = a.example cert.pem,key.pem,,!ca.pem",
+			want: `edge.ini:4: sni = "a.example cert.pem,key.pem,,!ca.pem": ` + goneRound("edge.ini:2"),
+		},
+		{
+			name: "names that ask for more on an sslrouter2",
+			ini: "sslrouter2 = addr=:1,cert=cert.pem,key=key.pem,clientca=!ca.pem\n" +
+				"sni = a.example cert.pem,key.pem,,ca.pem\nsni = *.a.example cert.pem,key.pem,,!ca.pem\nsni = b.example cert.pem,key.pem",
+			want: `edge.ini:5: sni = "a.example cert.pem,key.pem,,ca.pem": ` + goneRound("edge.ini:2") + "\n" +
+				`edge.ini:6: sni = "*.a.example cert.pem,key.pem,,!ca.pem": ` + goneRound("edge.ini:2"),
 		},
 
 		// Ciphers.

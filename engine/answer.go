@@ -178,7 +178,7 @@ func (h *exchange) answered(f *flow) {
 
 // over ends an exchange and turns to the next.
 func (h *exchange) over(f *flow) {
-	f.endRequest(causeDone)
+	f.endRequest(h.why)
 	last := h.close
 	h.current.drop()
 	h.current, h.began = current{}, 0

@@ -65,6 +65,7 @@ type current struct {
 	answerAs     http1.Framing // how the client gets it
 	backendStays bool          // the backend's connection may serve another request
 	close        bool          // the client's connection ends with this exchange
+	why          cause         // why it was not served, for the access log
 }
 
 func (f *flow) newExchange() *exchange {
@@ -178,6 +179,8 @@ func (h *exchange) takeHead(f *flow, p []byte) int {
 	h.framing, h.personal = r.Framing, authenticatesConnection(r)
 	h.body.Start(r.Framing, r.Length, &o.Limits)
 	switch {
+	case f.tls != nil && !f.listener.tls.ClientPolicies().Admits(f.tls.Info().ClientPolicy, r.HostName()):
+		f.misdirect()
 	case o.MaxBody > 0 && r.Length > o.MaxBody:
 		f.reply(413)
 	case o.RedirectPort > 0:
@@ -186,6 +189,19 @@ func (h *exchange) takeHead(f *flow, p []byte) int {
 		f.seek()
 	}
 	return n
+}
+
+// misdirect answers a request for a name under which clients have to show something
+// other than the handshake of this connection asked for: certificates are asked for
+// by the name in the handshake, so another name in the request would go round them.
+// The client may ask again on a connection of its own (RFC 9110, Section 15.5.20).
+func (f *flow) misdirect() {
+	h, info := f.http, f.tls.Info()
+	f.loop.count.http.refused.inc("misdirected")
+	h.why = causeMisdirected
+	// No request can succeed here any more if what was met has been done away with.
+	h.close = f.listener.tls.ClientPolicies().Renewed(info.ClientPolicy, info.ServerName)
+	f.reply(421)
 }
 
 // authenticatesConnection reports whether a request may log the connection in, and

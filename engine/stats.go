@@ -26,12 +26,15 @@ const (
 	causeShutdown                      // the node stops
 	causePanic                         // our bug
 	causeNone                          // the cause was counted before, or there is nothing to say
+	// causeMisdirected is of requests only: the connection goes on.
+	causeMisdirected
 	causes
 )
 
 var causeNames = [causes]string{
 	"done", "client_gone", "truncated", "bad_record", "handshake_failed", "handshake_timeout", "handshake_evicted",
 	"no_backend", "backend_reset", "idle", "not_reading", "proxy_header", "bad_request", "system", "shutdown", "panic", "",
+	"misdirected",
 }
 
 // cuts reports whether data may be missing when a flow ends this way, so that

@@ -47,6 +47,9 @@ type Server interface {
 	// NewConn starts a connection that waits for a ClientHello. The waker is
 	// called for a parked handshake, and may be once more after an Abort.
 	NewConn(waker Waker) Conn
+	// ClientPolicies tells what clients have to show under each name now. A
+	// connection of the server's before it may have met something else.
+	ClientPolicies() *ClientPolicies
 	// Counts returns what the server counts on.
 	Counts() *Counts
 	// Succeed makes the server count on where old has counted, whose place it

@@ -25,6 +25,7 @@ func onClientHello(c *conn, msg []byte, last bool) cause {
 	c.info.Version = version
 	c.nameServer(ch)
 	hs.host = s.hostFor(c.info.ServerName)
+	c.info.ClientPolicy = hs.host.policy.client
 	if c.info.ALPN, why = s.chooseALPN(ch); why != ok {
 		return why
 	}

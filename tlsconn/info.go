@@ -12,6 +12,9 @@ type Info struct {
 	Outcome     Outcome
 	ByID        bool   // resumed by a session ID of TLS 1.2, not by a ticket
 	Owner       NodeID // who made the session that is used: this node, unless another's was resumed
+	// ClientPolicy is what the handshake met, or the one that made the session: a
+	// session of another is not resumed.
+	ClientPolicy ClientPolicy
 }
 
 // Resumed reports whether a session was resumed.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
+	"unique"
 )
 
 // A Scope says under which policy a session may be resumed. It is part of the
@@ -63,6 +64,11 @@ func NewPolicyScope(c *Config, p *Policy) (s PolicyScope) {
 	}
 	s.parts[scopeClient] = hashStrings(client...)
 	return s
+}
+
+// ClientPolicy returns what handshakes under the policy meet.
+func (p *PolicyScope) ClientPolicy() ClientPolicy {
+	return ClientPolicy{unique.Make(p.parts[scopeClient])}
 }
 
 // ContextHash is that of the session context, as ContextHash makes it.

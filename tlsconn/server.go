@@ -20,12 +20,13 @@ import (
 // for a step only is scratch here: nothing in it outlives a step but by mistake,
 // and secrets in it are wiped when the step ends.
 type server struct {
-	config Config
-	hosts  Names[*host]
-	other  *host // for names that have none of their own
-	sealer *Sealer
-	counts *Counts
-	groups []primitive.Group
+	config  Config
+	hosts   Names[*host]
+	other   *host // for names that have none of their own
+	sealer  *Sealer
+	counts  *Counts
+	clients *ClientPolicies
+	groups  []primitive.Group
 
 	scoped scoped // remembered, since most clients ask for the same name
 
@@ -69,6 +70,7 @@ func New(c Config) (Server, error) {
 	// does not. The program that starts logs the error.
 	_ = primitive.SelfCheck()
 	s := &server{config: c, hosts: Names[*host]{}, counts: new(Counts), groups: c.Groups}
+	s.clients = NewClientPolicies(&s.config)
 	if s.groups == nil {
 		s.groups = defaultGroups
 	}
@@ -119,6 +121,9 @@ var defaultGroups = []primitive.Group{
 
 // Counts implements Server.
 func (s *server) Counts() *Counts { return s.counts }
+
+// ClientPolicies implements Server.
+func (s *server) ClientPolicies() *ClientPolicies { return s.clients }
 
 // Succeed implements Server.
 func (s *server) Succeed(old Server) { s.counts = old.Counts() }
@@ -189,6 +194,7 @@ func (s *server) hostFor(name string) *host {
 type policy struct {
 	own        *Policy // nil: the listener's
 	scope      PolicyScope
+	client     ClientPolicy
 	suites12   []*primitive.Suite
 	clientAuth ClientAuth
 	roots      *x509.CertPool
@@ -205,6 +211,7 @@ func policyOf(made map[*Policy]*policy, c *Config, own *Policy) (*policy, error)
 		from = &c.Policy
 	}
 	p := &policy{own: own, scope: NewPolicyScope(c, from), clientAuth: from.ClientAuth}
+	p.client = p.scope.ClientPolicy()
 	for _, suite := range primitive.Suites12 {
 		if from.CipherSuites == nil || slices.Contains(from.CipherSuites, suite.ID) {
 			p.suites12 = append(p.suites12, suite)

@@ -116,3 +116,14 @@ func arrivingPartial(p []byte, cut func() int) string {
 	}
 	return ""
 }
+
+func TestHostName(t *testing.T) {
+	for host, want := range map[string]string{
+		"": "", "a.example": "a.example", "a.example:443": "a.example", "A.Example.:0": "A.Example.",
+		"127.0.0.1:80": "127.0.0.1", "[::1]": "[::1]", "[::1]:443": "[::1]",
+	} {
+		if got := (&Request{Host: []byte(host)}).HostName(); string(got) != want {
+			t.Errorf("%q: got %q, want %q", host, got, want)
+		}
+	}
+}

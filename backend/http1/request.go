@@ -223,6 +223,15 @@ func mayUpgrade(list []byte) bool {
 	return true
 }
 
+// HostName returns the name or address in Host: without the port, else as sent.
+func (r *Request) HostName() []byte {
+	if len(r.Host) > 0 && r.Host[0] == '[' {
+		return r.Host[:bytes.IndexByte(r.Host, ']')+1]
+	}
+	name, _, _ := bytes.Cut(r.Host, []byte(":"))
+	return name
+}
+
 // Idempotent reports whether the request may be sent again if nothing came back
 // (RFC 9110, Section 9.2.2).
 func (r *Request) Idempotent() bool {

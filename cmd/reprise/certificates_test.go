@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -110,21 +111,30 @@ func keyType(cert *x509.Certificate) string {
 func TestPolicyByName(t *testing.T) {
 	pki := testpki.New(t)
 	cert := pki.Server(testpki.ECDSA, "localhost", "staff.example")
-	s := start(t, listen(cert), to(nettest.Serve(t, nettest.Echo).Addr),
+	s := start(t, https(cert), httpTo(serveName(t)),
 		fmt.Sprintf("--sni=staff.example %s,%s,,!%s", cert.CertFile, cert.KeyFile, pki.CAFile))
 	client := pki.Client("somebody").TLS
 	forEachVersion(t, func(t *testing.T, version uint16) {
 		config, w := walletConfig(pki, version)
-		visit(t, s.addr(), config)
+		ask := func(config *tls.Config) (resumed bool, status int) {
+			return askAs(t, s.addr(), config, requestFor(config.ServerName))
+		}
+		wantResumed := func(config *tls.Config, want bool) {
+			t.Helper()
+			if resumed, status := ask(config); resumed != want || status != http.StatusOK {
+				t.Errorf("%s: got %d, resumed is %v, want %v", config.ServerName, status, resumed, want)
+			}
+		}
+		wantResumed(config, false)
 		staff := with(config, func(c *tls.Config) { c.ServerName = "staff.example" })
-		if _, err := tryVisit(s.addr(), staff); err == nil {
+		if _, status := ask(staff); status != 0 {
 			t.Error("served without a certificate")
 		}
 		staff.Certificates = []tls.Certificate{client}
-		wantResumed(t, s.addr(), staff, false)
-		wantResumed(t, s.addr(), staff, true)
+		wantResumed(staff, false)
+		wantResumed(staff, true)
 		// Nor does what was made with one open more than its own door.
-		wantResumed(t, s.addr(), offering(config, w.session), false)
+		wantResumed(offering(config, w.session), false)
 	})
 }
 

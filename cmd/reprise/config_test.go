@@ -43,6 +43,7 @@ func TestWrongConfiguration(t *testing.T) {
 		{"missing client CA", []string{"--sslrouter=:8443" + pair + ",,!/nowhere/ca.pem", backend}, []string{"--sslrouter", "cannot read /nowhere/ca.pem"}},
 		{"unknown option", []string{"--sslroutr=:8443" + pair, backend}, []string{"--sslroutr", "sslrouter"}},
 		{"unknown key", []string{file("key.ini", "[reprise]\nsslrouter = :8443"+pair+"\nsslrouterto = 127.0.0.1:9000\n"), backend}, []string{"key.ini:3", "sslrouterto", "sslrouter-to"}},
+		{"a client CA that clients could go round", []string{"--sslrouter=:8443" + pair, backend, "--sni=localhost" + pair + ",,!" + pki.CAFile}, []string{"--sni", "clients could go round CLIENTCA", "or use https"}},
 		{"missing file", []string{"/nowhere/edge.ini"}, []string{"/nowhere/edge.ini", "no such file"}},
 		{"bad number", []string{"--sslrouter=:8443" + pair, backend, "--read-size=lots"}, []string{"--read-size", "lots", "such as 65536 or 64k"}},
 		{"contradiction", []string{"--sslrouter=:8443" + pair, backend, "--low-watermark=1m"}, []string{"--low-watermark", "not below high-watermark", "lower it"}},

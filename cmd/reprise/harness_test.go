@@ -58,7 +58,14 @@ func start(t *testing.T, args ...string) *server {
 	return s
 }
 
-func program(t *testing.T) string { return nettest.Build(t, "reprise/cmd/reprise") }
+// program returns the path of the program under test: built from this source, or
+// what REPRISE_BIN names, so that a test can be seen to fail on an older one.
+func program(t *testing.T) string {
+	if path := os.Getenv("REPRISE_BIN"); path != "" {
+		return path
+	}
+	return nettest.Build(t, "reprise/cmd/reprise")
+}
 
 // listen is the option for a listener with cert on a port that the kernel
 // chooses; more are further fields of sslrouter2.

@@ -117,6 +117,8 @@ func (c *Conn) handshakeDone(co *coroutine, outLen int) {
 		Group:       uint16(state.CurveID),
 		ServerName:  state.ServerName,
 		ALPN:        state.NegotiatedProtocol,
+
+		ClientPolicy: c.server.hostFor(state.ServerName).client,
 	}
 	if state.DidResume && state.Version < tls.VersionTLS13 {
 		c.info.Group = 0 // crypto/tls says that of the session's own handshake

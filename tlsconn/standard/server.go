@@ -19,13 +19,15 @@ type Server struct {
 	current *Conn // whose handshake runs now, for crypto/tls's callbacks
 	closed  bool
 
-	counts *tlsconn.Counts
+	counts  *tlsconn.Counts
+	clients *tlsconn.ClientPolicies
 }
 
 // A host is what the names share that have one policy.
 type host struct {
-	tls   *tls.Config
-	scope tlsconn.PolicyScope
+	tls    *tls.Config
+	scope  tlsconn.PolicyScope
+	client tlsconn.ClientPolicy
 }
 
 // named is what follows from the name that a client asks for.
@@ -43,6 +45,7 @@ func New(c tlsconn.Config) (tlsconn.Server, error) {
 		return nil, err
 	}
 	s := &Server{config: c, hosts: make(tlsconn.Names[*host]), counts: new(tlsconn.Counts)}
+	s.clients = tlsconn.NewClientPolicies(&s.config)
 	base := &tls.Config{
 		Time:           c.Now,
 		MinVersion:     c.MinVersion,
@@ -78,6 +81,7 @@ func New(c tlsconn.Config) (tlsconn.Server, error) {
 // newHost applies a policy.
 func newHost(base *tls.Config, c *tlsconn.Config, p *tlsconn.Policy) host {
 	h := host{tls: base.Clone(), scope: tlsconn.NewPolicyScope(c, p)}
+	h.client = h.scope.ClientPolicy()
 	h.tls.CipherSuites = p.CipherSuites
 	switch p.ClientAuth {
 	case tlsconn.OptionalClientCert:
@@ -109,6 +113,9 @@ func (s *Server) hostFor(serverName string) *host {
 
 // Counts implements tlsconn.Server.
 func (s *Server) Counts() *tlsconn.Counts { return s.counts }
+
+// ClientPolicies implements tlsconn.Server.
+func (s *Server) ClientPolicies() *tlsconn.ClientPolicies { return s.clients }
 
 // Succeed implements tlsconn.Server.
 func (s *Server) Succeed(old tlsconn.Server) { s.counts = old.Counts() }
