@@ -81,6 +81,18 @@ func TestPolicyOfAName(t *testing.T) {
 	if got := certsOf(c); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
+	c = mustParse(t, "[reprise]\nhttps = :1,cert.pem,key.pem\nhttp = :2\nhttp-to = /run/app\n"+
+		"sni = a.example cert.pem,key.pem,,!ca.pem\nsni = b.example expired.pem,expired-key.pem,,ca.pem")
+	const warning = `edge.ini:5: sni = "a.example cert.pem,key.pem,,!ca.pem": the http listener at edge.ini:3 ` +
+		"serves a.example to clients without a certificate: write http-to-https there"
+	if !slices.Contains(c.Warnings, warning) ||
+		slices.ContainsFunc(c.Warnings, func(w string) bool { return strings.Contains(w, "serves b.example") }) {
+		t.Errorf("got warnings %q, want %q", c.Warnings, warning)
+	}
+	c = mustParse(t, "[reprise]\nhttps = :1,cert.pem,key.pem\nhttp-to-https = :2\nhttp-to = /run/app\nsni = a.example cert.pem,key.pem,,!ca.pem")
+	if len(c.Warnings) > 0 {
+		t.Errorf("got warnings %q, want none", c.Warnings)
+	}
 	c = mustParse(t, "[reprise]\nsslrouter = :1,cert.pem,key.pem,,!ca.pem\nsslrouter-to = /run/app\n"+
 		"sni = a.example cert.pem,key.pem,,!ca.pem\nsni = *.a.example cert.pem,key.pem")
 	for _, cert := range certsOf(c) {

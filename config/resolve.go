@@ -55,6 +55,7 @@ func (b *builder) resolveListeners() {
 		b.config.Listeners = append(b.config.Listeners, l)
 	}
 	b.checkNamesOfSSLRouters()
+	b.warnOfPlainHTTP()
 	b.warnWithoutTLS()
 	listeners := []string{"https", "https2", "http", "http-to-https", "sslrouter", "sslrouter2", "rawrouter", "udprepeater"}
 	if !slices.ContainsFunc(listeners, func(name string) bool { return b.written(name).option != nil }) {
@@ -111,6 +112,22 @@ func (b *builder) checkNamesOfSSLRouters() {
 		if i >= 0 {
 			b.fail(c.from.errorf("clients could go round CLIENTCA by another name, since all names reach the same backends of sslrouter "+
 				"at %s: write it there and for each name, or use https, which looks at each request's Host", b.listeners[i].Source))
+		}
+	}
+}
+
+// warnOfPlainHTTP warns about names that require client certificates by https and can be asked for by http, which has none.
+func (b *builder) warnOfPlainHTTP() {
+	i := slices.IndexFunc(b.listeners, func(l pendingListener) bool {
+		return l.Router == HTTPRouter && l.TLS == nil && l.RedirectPort == 0
+	})
+	if i < 0 || !b.hasListener(func(l Listener) bool { return l.Router == HTTPRouter && l.TLS != nil }) {
+		return
+	}
+	for _, c := range b.names {
+		if c.Policy.ClientCARequired {
+			b.warnf(c.from, "the http listener at %s serves %s to clients without a certificate: write http-to-https there",
+				b.listeners[i].Source, c.Name)
 		}
 	}
 }
