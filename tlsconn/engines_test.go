@@ -18,6 +18,9 @@ type engine struct {
 
 	refusesEarlyData bool // where others skip it
 	allocates        bool // for each record
+	ticketsOnly      bool // TLS 1.2 is not resumed by session ID
+	oneTicket        bool // for each connection
+	verifiesOnLoop   bool // client certificates
 	alertSSLv2       byte // what a client of SSLv2 is told
 	silentWithoutEMS bool // no alert for a client that has dropped extended master secret
 
@@ -37,6 +40,9 @@ var engines = []engine{
 		refusesEarlyData: true, // crypto/tls has no way to skip it
 		allocates:        true, // crypto/tls fetches each record through a net.Conn
 		silentWithoutEMS: true,
+		ticketsOnly:      true,
+		oneTicket:        true,
+		verifiesOnLoop:   true,
 		withoutEMS:       withoutEMSOfStandard,
 	},
 }

@@ -49,6 +49,36 @@ func TestRenegotiationByOpenSSL(t *testing.T) {
 	})
 }
 
+// A client without tickets resumes TLS 1.2 by session ID.
+func TestResumedByID(t *testing.T) {
+	onEach(t, func(t *testing.T, e engine) {
+		if e.ticketsOnly {
+			t.Skip("this engine resumes by ticket alone")
+		}
+		s, _, _ := e.sessionServer(t)
+		file := t.TempDir() + "/session"
+		visit := func(option string) *tlsconn.Info {
+			client := startOpenSSL(t, s, whole, "-tls1_2", "-no_ticket", "-servername", "www.example.test", option, file)
+			client.say("hello\n")
+			client.expect("HELLO")
+			client.say("Q\n")
+			conn := <-client.done
+			return conn.Info()
+		}
+		if got := visit("-sess_out"); got.Outcome != tlsconn.NewClient || got.ByID {
+			t.Fatalf("the first time: got %v, by ID %t", got.Outcome, got.ByID)
+		}
+		if got := visit("-sess_in"); got.Outcome != tlsconn.ResumedLocal || !got.ByID {
+			t.Errorf("the second time: got %v, by ID %t, want %v", got.Outcome, got.ByID, tlsconn.ResumedLocal)
+		}
+		var stats tlsconn.Stats
+		stats.Add(s)
+		if got := stats.Resumed12["id"]; got != 1 {
+			t.Errorf("counted %d times, want once", got)
+		}
+	})
+}
+
 // An opensslClient talks to a Conn that answers in capitals.
 type opensslClient struct {
 	t     *testing.T
@@ -60,6 +90,11 @@ type opensslClient struct {
 
 func (e engine) startOpenSSL(t *testing.T, cut func(int) int, args ...string) *opensslClient {
 	t.Helper()
+	return startOpenSSL(t, e.server(t), cut, args...)
+}
+
+func startOpenSSL(t *testing.T, s tlsconn.Server, cut func(int) int, args ...string) *opensslClient {
+	t.Helper()
 	nettest.Need(t, "openssl")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -67,7 +102,6 @@ func (e engine) startOpenSSL(t *testing.T, cut func(int) int, args ...string) *o
 	}
 	t.Cleanup(func() { listener.Close() })
 	c := &opensslClient{t: t, out: make(chan string, 1000), done: make(chan tlsconn.Conn, 1)}
-	s := e.server(t)
 	go func() { c.done <- serveCapitals(listener, s, cut) }()
 
 	cmd := exec.Command("openssl", append([]string{"s_client", "-connect", listener.Addr().String()}, args...)...)
