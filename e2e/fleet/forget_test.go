@@ -1,0 +1,200 @@
+package fleet
+
+import (
+	"crypto/tls"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"reprise/internal/nettest"
+)
+
+var quickFleet = []string{"--cache-udp-heartbeat=100ms", "--cache-udp-dead-after=1s", patientLookup}
+
+// TestForgottenStaysForgotten: what was forgotten does not come back, neither by
+// nodes that join or return afterwards nor from a store.
+func TestForgottenStaysForgotten(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		args func(f *fleet) []string
+	}{
+		{"after all", func(*fleet) []string { return []string{"--all"} }},
+		{"after a name", func(*fleet) []string { return []string{"--sni", "localhost"} }},
+		{"after a listener", func(f *fleet) []string { return []string{"--listener", f.tls(0)} }},
+	} {
+		t.Run("then a node joins "+test.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, 2, quickFleet...)
+			f.run(0)
+			held := f.hold(0)
+			f.wantAll(0, held)
+			f.mustForget(0, test.args(f)...)
+			f.run(1)
+			f.awaitIntroduced()
+			f.wantNever("forgotten, then node 1 joined", held, 1, 0)
+			f.restart(0)
+			f.awaitIntroduced()
+			f.wantNever("forgotten, then node 0 was restarted", held, 1, 0)
+			f.wantAll(1, f.hold(0)) // what is made afterwards is as good as ever
+		})
+	}
+	t.Run("three nodes restart in turn", func(t *testing.T) {
+		t.Parallel()
+		f := startFleet(t, 3, quickFleet...)
+		held := f.hold(0)
+		for i := range f.nodes {
+			f.wantAll(i, held)
+		}
+		f.mustForget(1, "--all")
+		for i := range f.nodes {
+			f.restart(i)
+			f.awaitIntroduced()
+			f.wantNever("forgotten, then nodes were restarted", held, 0, 1, 2)
+		}
+	})
+	t.Run("the network held the session back", func(t *testing.T) {
+		t.Parallel()
+		f := newFleet(t, 2, quickFleet...)
+		n := newNetwork(f)
+		f.runAll()
+		n.setPolicy(n.holdBack)
+		held := f.hold(0)
+		n.setPolicy(nil)
+		f.awaitIntroduced()
+		f.mustForget(0, "--all")
+		n.deliverHeld()
+		f.wantNever("forgotten before it arrived", held, 1, 0)
+	})
+	t.Run("a store in between", func(t *testing.T) {
+		t.Parallel()
+		_, addr := redis(t)
+		f := newFleet(t, 1, append(quickFleet, "--session-store=redis://"+addr)...)
+		f.run(0)
+		held := f.hold(0)
+		f.awaitStored(addr, len(held))
+		f.mustForget(0, "--all")
+		f.restart(0)
+		f.wantNever("forgotten, but in the store", held, 0)
+		f.wantAll(0, f.hold(0))
+	})
+	// Two fleets of one node each, as two sites are.
+	t.Run("a store that another fleet uses", func(t *testing.T) {
+		t.Parallel()
+		_, addr := redis(t)
+		f := newFleet(t, 2, append(quickFleet, "--session-store=redis://"+addr)...)
+		f.peer = func(int, int) string { return "" }
+		f.run(0)
+		f.run(1)
+		held := f.hold(0)
+		f.awaitStored(addr, len(held))
+		f.mustForget(0, "--all")
+		f.nodes[1].Stop()
+		f.run(1) // a restart is when a rule in the store must be known at the latest
+		f.wantNever("forgotten by the other fleet", held, 1)
+	})
+	t.Run("a session spent", func(t *testing.T) {
+		t.Parallel()
+		f := newFleet(t, 2, append(quickFleet, "--ssl-sessions-single-use")...)
+		f.run(0)
+		held := f.hold(0)
+		for _, h := range held {
+			if !f.resumes(0, h) {
+				t.Fatalf("%v: its first use was not granted", h)
+			}
+		}
+		f.run(1)
+		f.awaitIntroduced()
+		f.wantNever("spent, then node 1 joined", held, 1, 0)
+	})
+}
+
+// TestForgetNamesTheSilent: forget succeeds only if every node that may have the
+// sessions has forgotten them; one that returns learns what it missed.
+func TestForgetNamesTheSilent(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 3, quickFleet...)
+	held := f.hold(0)
+	for i := range f.nodes {
+		f.wantAll(i, held)
+	}
+	f.nodes[1].Signal(syscall.SIGSTOP)
+	time.Sleep(5 * time.Second) // so long that nobody would wait for it any more
+	r := f.forget(0, "--all")
+	if said := r.Stdout + r.Stderr; r.ExitCode != 1 || !strings.Contains(said, f.udp(1)) {
+		t.Errorf("node 1 is stopped: exit code %d, want 1 and %s in:\n%s", r.ExitCode, f.udp(1), said)
+	}
+	if said := r.Stdout + r.Stderr; strings.Contains(said, "no answer") && strings.Contains(said[strings.Index(said, "no answer"):], f.udp(2)) {
+		t.Errorf("node 2 has answered, but:\n%s", said)
+	}
+	f.nodes[1].Signal(syscall.SIGCONT)
+	f.awaitIntroduced()
+	f.wantNever("forgotten while node 1 slept", held, 1, 2, 0)
+	f.mustForget(0, "--all") // now that all are there
+}
+
+// TestForgetReachesOneWayPeers: a is told of b, c is told of a; b and c were never
+// told of each other.
+func TestForgetReachesOneWayPeers(t *testing.T) {
+	t.Parallel()
+	const a, b, c = 0, 1, 2
+	f := newFleet(t, 3, quickFleet...)
+	f.peer = func(i, j int) string {
+		if i == a && j == b || i == c && j == a {
+			return f.udp(j)
+		}
+		return ""
+	}
+	f.runAll()
+	held := f.hold(b)
+	held = append(held, f.hold(a)...)
+	f.wantAll(b, held)
+	f.mustForget(c, "--all")
+	f.wantNever("forgotten at c", held, a, b, c)
+	held = f.hold(c)
+	f.mustForget(b, "--all")
+	f.wantNever("forgotten at b", held, a, b, c)
+}
+
+// TestForgetTakesNamesAsClientsWriteThem: what forget exits 0 for is forgotten.
+func TestForgetTakesNamesAsClientsWriteThem(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1, quickFleet...)
+	f.run(0)
+	named := func(name string) *goHolder {
+		h := f.newHolder(tls.VersionTLS13)
+		h.config.ServerName, h.config.InsecureSkipVerify = name, true
+		if _, err := h.offer(f.tls(0)); err != nil {
+			t.Fatal(err)
+		}
+		if !f.resumes(0, h) {
+			t.Fatalf("%s: does not resume", name)
+		}
+		return h
+	}
+	for _, test := range []struct{ client, forget string }{
+		{"localhost", "localhost"},
+		{"localhost", "localhost."},
+		{"localhost", "LocalHost"},
+		{"LOCALHOST", "localhost"},
+		{"one.wild.example", "ONE.wild.example."},
+		{"one.wild.example", "*.wild.example"},
+		{"one.wild.example", "*.WILD.example."},
+	} {
+		h := named(test.client)
+		r := f.forget(0, "--sni", test.forget)
+		if r.ExitCode != 0 {
+			// Refused in words is honest too, for what no client can have asked for.
+			if !strings.Contains(test.forget, "*") || !strings.Contains(r.Stderr, "*") {
+				t.Errorf("forget --sni %s: exit code %d\n%s", test.forget, r.ExitCode, r.Stderr)
+			}
+			continue
+		}
+		if f.resumes(0, h) {
+			t.Errorf("forget --sni %s exits 0, and a session for %s resumes\n%s", test.forget, test.client, r.Stdout)
+		}
+	}
+	other := named("two.wild.example")
+	f.mustForget(0, "--sni", "localhost")
+	nettest.Eventually(t, patience, func() bool { return f.resumes(0, other) }, "a session for another name resumes")
+}

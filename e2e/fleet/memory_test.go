@@ -1,0 +1,109 @@
+package fleet
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// memory yields the parts of a process's memory that it can write to, or ends the
+// test's interest if this user may not look.
+func (n *node) memory(visit func(part []byte)) {
+	n.t.Helper()
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", n.Pid()))
+	if err != nil {
+		n.t.Skipf("needs to read another process's memory, as root may: %v", err)
+	}
+	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", n.Pid()))
+	if err != nil {
+		n.t.Skipf("needs to read another process's memory, as root may: %v", err)
+	}
+	defer mem.Close()
+	const step = 1 << 20
+	buf := make([]byte, step)
+	for lines := bufio.NewScanner(bytes.NewReader(maps)); lines.Scan(); {
+		var begin, end int64
+		var mode string
+		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %s", &begin, &end, &mode); err != nil || !strings.HasPrefix(mode, "rw") {
+			continue
+		}
+		// Parts overlap, so that nothing hides at a seam.
+		for at := begin; at < end; at += step - 64 {
+			part := buf[:min(step, end-at)]
+			if _, err := mem.ReadAt(part, at); err != nil && err != io.EOF {
+				continue // gone meanwhile, or never there
+			}
+			visit(part)
+		}
+	}
+}
+
+// remembers reports whether any of the secrets is in the process's memory.
+func (n *node) remembers(secrets [][]byte) bool {
+	n.t.Helper()
+	found := false
+	n.memory(func(part []byte) {
+		for _, s := range secrets {
+			found = found || bytes.Contains(part, s)
+		}
+	})
+	return found
+}
+
+// TestDeadSessionsLeaveMemory: when a session's time is over, or it was forgotten,
+// its secret is in no node's memory any more: a core dump taken later opens nothing
+// that was recorded before (law 4 of docs/SECURITY.md).
+func TestDeadSessionsLeaveMemory(t *testing.T) {
+	const lifetime = 3 * time.Second
+	// Whatever happens not to be overwritten on a heap or a stack is, by what
+	// other connections leave there.
+	const others = 1000
+	for _, test := range []struct {
+		name   string
+		forget bool
+	}{{"expired", false}, {"forgotten", true}} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			options := []string{"--cache-udp-heartbeat=100ms", "--cache-udp-dead-after=1s", patientLookup, "--cache-expire-freq=1s"}
+			if !test.forget {
+				options = append(options, "--ssl-sessions-timeout="+lifetime.String())
+			}
+			f := startFleet(t, 2, options...)
+			var secrets [][]byte
+			born := time.Now()
+			for i := range 4 {
+				h := f.goHolder(i%2, versions[i/2])
+				secrets = append(secrets, h.secret(t))
+				f.wantAll(1-i%2, []holder{h})
+			}
+			for i, n := range f.nodes {
+				if time.Since(born) < lifetime && !n.remembers(secrets) {
+					t.Errorf("node %d does not remember the secrets while they are good: this test finds nothing", i)
+				}
+			}
+			if test.forget {
+				f.mustForget(0, "--all")
+			} else {
+				time.Sleep(time.Until(born.Add(2 * lifetime)))
+			}
+			for i := range others {
+				f.goHolder(i%2, versions[i/2%2])
+			}
+			// The sweep runs every second, and peers are told of the time by heartbeats.
+			time.Sleep(2 * time.Second)
+			for i, n := range f.nodes {
+				for j, s := range secrets {
+					if n.remembers([][]byte{s}) {
+						t.Errorf("node %d still has the secret of session %d (%s)", i, j, tls.VersionName(versions[j/2]))
+					}
+				}
+			}
+		})
+	}
+}
