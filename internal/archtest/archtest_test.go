@@ -24,7 +24,6 @@ const module = "reprise"
 var layers = map[string][]string{
 	"cmd":        {"config", "engine", "tlsconn", "sessions", "cache", "replicate", "backend", "stats", "internal"},
 	"config":     {},
-	"e2e":        {"replicate"},
 	"engine":     {"tlsconn", "backend"},
 	"tlsconn":    {},
 	"sessions":   {"tlsconn", "cache", "replicate"},

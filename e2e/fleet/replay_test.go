@@ -1,0 +1,69 @@
+package fleet
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"reprise/internal/nettest"
+)
+
+// A recorder keeps what a client writes, and has no answer.
+type recorder struct {
+	net.Conn
+	bytes.Buffer
+}
+
+func (r *recorder) Write(p []byte) (int, error)      { return r.Buffer.Write(p) }
+func (r *recorder) Read([]byte) (int, error)         { return 0, io.EOF }
+func (r *recorder) Close() error                     { return nil }
+func (r *recorder) SetDeadline(time.Time) error      { return nil }
+func (r *recorder) SetReadDeadline(time.Time) error  { return nil }
+func (r *recorder) SetWriteDeadline(time.Time) error { return nil }
+
+// TestReplayedHellosFillNothing: a ClientHello recorded once and replayed again and
+// again by somebody who cannot finish the handshake puts nothing into the memory of
+// the fleet, and nothing out of it.
+func TestReplayedHellosFillNothing(t *testing.T) {
+	const replays, genuine = 1200, 20
+	for _, version := range versions {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			t.Parallel()
+			f := startFleet(t, 2, append(quickFleet, "--cache2=name=ssl,items=1000,keysize=128,blocksize=4096")...)
+			held := make([]holder, genuine)
+			for i := range held {
+				held[i] = f.goHolder(0, version)
+			}
+			f.awaitLevel()
+			before := f.nodes[1].document().Caches[0].Items
+			var hello recorder
+			_ = tls.Client(&hello, f.newHolder(version).config).Handshake() // it gets no answer
+			for range replays {
+				conn, err := nettest.Dial(f.tls(0))
+				if err != nil {
+					t.Fatal(err)
+				}
+				conn.SetDeadline(time.Now().Add(patience))
+				if _, err := conn.Write(hello.Bytes()); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := conn.Read(make([]byte, 1)); err != nil { // the server has done its part
+					t.Fatal(err)
+				}
+				conn.Close()
+			}
+			f.awaitLevel()
+			for i, n := range f.nodes {
+				if items := n.document().Caches[0].Items; items != before {
+					t.Errorf("node %d remembers %d sessions after %d replays, %d before", i, items, replays, before)
+				}
+			}
+			for i := range f.nodes {
+				f.wantAll(i, held)
+			}
+		})
+	}
+}

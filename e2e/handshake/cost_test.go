@@ -1,0 +1,171 @@
+package handshake
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"reprise/internal/nettest"
+	"reprise/internal/testpki"
+)
+
+// costlyChain returns a client certificate with n authorities of one name, none of
+// which has signed it: a verifier has to try them all, at 3 ms for each.
+func costlyChain(t *testing.T, n int) tls.Certificate {
+	t.Helper()
+	key := func() *ecdsa.PrivateKey {
+		k, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	issue := func(serial int64, isCA bool, public *ecdsa.PublicKey, signer *ecdsa.PrivateKey) []byte {
+		name := pkix.Name{CommonName: "an authority of which there are many"}
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(serial), Subject: name, IsCA: isCA, BasicConstraintsValid: true,
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			SignatureAlgorithm: x509.ECDSAWithSHA512,
+		}
+		if isCA {
+			template.KeyUsage = x509.KeyUsageCertSign
+		} else {
+			template.Subject.CommonName = "a client"
+			template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, &x509.Certificate{Subject: name}, public, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	signer, leaf := key(), key()
+	chain := tls.Certificate{PrivateKey: leaf, Certificate: [][]byte{issue(1, false, &leaf.PublicKey, signer)}}
+	for i := range n {
+		chain.Certificate = append(chain.Certificate, issue(int64(i+2), true, &key().PublicKey, signer))
+	}
+	return chain
+}
+
+// TestClientChainsDoNotBlockTheLoop: a certificate chain that takes long to verify
+// delays no other connection of the same loop.
+func TestClientChainsDoNotBlockTheLoop(t *testing.T) {
+	const limit = 5 * time.Millisecond
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for _, authorities := range []int{100, 8} {
+			t.Run(tls.VersionName(version), func(t *testing.T) {
+				n := start(t, testpki.ECDSA, ",clientca=CA")
+				other := n.connect(t, n.config(tls.VersionTLS13))
+				chain := costlyChain(t, authorities)
+				config := n.config(version)
+				config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &chain, nil }
+				// What the machine does to both counts for neither: of several attacks
+				// the one that delayed least is looked at.
+				var delays []time.Duration
+				for range 7 {
+					var attack sync.WaitGroup
+					raw := n.dial(t)
+					attack.Go(func() {
+						conn := tls.Client(raw, config)
+						if err := conn.Handshake(); err == nil {
+							err = ping(conn) // in TLS 1.3 the client is done before it is judged
+							if err == nil {
+								t.Error("a client with a worthless certificate was served")
+							}
+						}
+					})
+					ended := make(chan struct{})
+					go func() { attack.Wait(); close(ended) }()
+					longest := time.Duration(0)
+					for going := true; going; {
+						select {
+						case <-ended:
+							going = false
+						default:
+						}
+						begun := time.Now()
+						if err := ping(other); err != nil {
+							t.Fatal(err)
+						}
+						longest = max(longest, time.Since(begun))
+					}
+					delays = append(delays, longest)
+				}
+				slices.Sort(delays)
+				t.Logf("%d authorities delayed another connection by %v", authorities, delays)
+				if delays[0] > limit {
+					t.Errorf("%d authorities delay another connection by at least %v, want %v at most", authorities, delays[0], limit)
+				}
+			})
+		}
+	}
+}
+
+// TestClientsThatLeftCostNoSignature: after thousands of clients that asked for an
+// RSA signature and left at once, the next client is served promptly.
+func TestClientsThatLeftCostNoSignature(t *testing.T) {
+	const clients, limit = 6000, time.Second
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			n := start(t, testpki.RSA, "")
+			hello := clientHello(t, n.config(version))
+			n.connect(t, n.config(version)) // the node is warm
+			var crowd sync.WaitGroup
+			const atATime = 16
+			for range atATime {
+				crowd.Go(func() {
+					for range clients / atATime {
+						raw, err := nettest.Dial(n.addr)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if _, err := raw.Write(hello); err != nil {
+							t.Error(err)
+						}
+						raw.Close()
+					}
+				})
+			}
+			crowd.Wait()
+			begun := time.Now()
+			conn := n.connect(t, n.config(version))
+			if err := ping(conn); err != nil {
+				t.Fatal(err)
+			}
+			took := time.Since(begun)
+			t.Logf("the client after %d that left was served in %v", clients, took)
+			if took > limit {
+				t.Errorf("the client after %d that left was served in %v, want %v at most", clients, took, limit)
+			}
+		})
+	}
+}
+
+// TestNoP521: its key exchange costs the server 3 ms for a hello of 380 bytes that
+// anybody can replay, ten times as much as X25519. Clients that have nothing else
+// do not exist; one that sends a share for it is asked for another.
+func TestNoP521(t *testing.T) {
+	n := start(t, testpki.ECDSA, "")
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config := n.config(version)
+		config.CurvePreferences = []tls.CurveID{tls.CurveP521}
+		raw := n.dial(t)
+		conn := tls.Client(raw, config)
+		if err := conn.Handshake(); err == nil {
+			t.Errorf("%s: a key exchange with P-521", tls.VersionName(version))
+		}
+		config.CurvePreferences = []tls.CurveID{tls.CurveP521, tls.CurveP256}
+		if err := ping(n.connect(t, config)); err != nil {
+			t.Errorf("%s, P-521 and P-256: %v", tls.VersionName(version), err)
+		}
+	}
+}
