@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/asn1"
@@ -75,13 +76,17 @@ func (f *fleet) wantNever(why string, holders []holder, nodes ...int) {
 type goHolder struct {
 	config  *tls.Config
 	session *tls.ClientSessionState
+	offered *tls.ClientSessionState // instead of session, if set
 	born    time.Time
 }
 
 func (h *goHolder) String() string { return "Go, " + tls.VersionName(h.config.MaxVersion) }
 
 // Get implements tls.ClientSessionCache.
-func (h *goHolder) Get(string) (*tls.ClientSessionState, bool) { return h.session, h.session != nil }
+func (h *goHolder) Get(string) (*tls.ClientSessionState, bool) {
+	s := cmp.Or(h.offered, h.session)
+	return s, s != nil
+}
 
 // Put implements tls.ClientSessionCache: the first session is kept.
 func (h *goHolder) Put(_ string, s *tls.ClientSessionState) {
