@@ -119,9 +119,10 @@ func TestCapturedDatagramsFromElsewhere(t *testing.T) {
 	f.wantAll(victim, f.hold(sender))
 }
 
-// TestDamagedDatagramsAreNotAnswered: what nobody with the secret has made costs a
-// counter, and draws nothing.
-func TestDamagedDatagramsAreNotAnswered(t *testing.T) {
+// TestDamagedDatagramsDrawNothingMuch: what nobody with the secret has made costs a
+// counter. What looks like a known sender's under a new key may be answered by a
+// retry, which is shorter, a few times.
+func TestDamagedDatagramsDrawNothingMuch(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, quickFleet...)
 	n := newNetwork(f)
@@ -130,7 +131,7 @@ func TestDamagedDatagramsAreNotAnswered(t *testing.T) {
 	f.nodes[1].Stop() // from here on node 0 hears only us
 	before := f.nodes[0].document().Replication
 	s := newStranger(t)
-	sent := uint64(0)
+	sent, size := uint64(0), int64(0)
 	for _, c := range n.captured() {
 		if c.to != 0 {
 			continue
@@ -140,6 +141,7 @@ func TestDamagedDatagramsAreNotAnswered(t *testing.T) {
 			damaged[bit/8] ^= 1 << (bit % 8)
 			s.send(t, f.udp(0), damaged)
 			sent++
+			size += int64(len(damaged))
 			if sent%100 == 0 {
 				time.Sleep(time.Millisecond) // the socket's buffer is finite
 			}
@@ -151,7 +153,7 @@ func TestDamagedDatagramsAreNotAnswered(t *testing.T) {
 	nettest.Eventually(t, patience, func() bool {
 		return f.nodes[0].document().Replication.ReceivedDatagrams >= before.ReceivedDatagrams+sent*9/10
 	}, "%d datagrams arrive", sent)
-	if got := s.awaitQuiet(t); got > 0 {
-		t.Errorf("%d damaged datagrams drew %d bytes", sent, got)
+	if got := s.awaitQuiet(t); got > size/10 {
+		t.Errorf("%d damaged datagrams of %d bytes drew %d bytes", sent, size, got)
 	}
 }

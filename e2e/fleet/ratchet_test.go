@@ -4,6 +4,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"testing"
 	"time"
 
@@ -80,7 +81,7 @@ func newAttack(list []captured) *attack {
 func (f *fleet) openedByMemory(a *attack) int {
 	f.t.Helper()
 	a.tried = map[[keyLen]byte]bool{}
-	opened := map[[5]byte]bool{}
+	opened := map[[5]byte]string{}
 	for _, n := range f.nodes {
 		n.memory(func(part []byte) {
 			for at := 0; at+keyLen <= len(part); at += 4 {
@@ -91,7 +92,7 @@ func (f *fleet) openedByMemory(a *attack) int {
 			}
 		})
 	}
-	f.t.Logf("%d strings tried against %d keys, %d found", len(a.tried), len(a.datagrams), len(opened))
+	f.t.Logf("%d strings tried against %d keys, found: %v", len(a.tried), len(a.datagrams), opened)
 	return len(opened)
 }
 
@@ -116,16 +117,16 @@ func looksRandom(b []byte) bool {
 }
 
 // try tries a string as a key, and as what keys are derived from.
-func (a *attack) try(candidate [keyLen]byte, opened map[[5]byte]bool) {
-	a.tryKey(candidate[:], opened)
+func (a *attack) try(candidate [keyLen]byte, opened map[[5]byte]string) {
+	a.tryKey(candidate[:], "a key", opened)
 	chain := candidate[:]
-	for range ratchetsTried {
-		a.tryKey(expand(chain, sealInfo), opened)
+	for i := range ratchetsTried {
+		a.tryKey(expand(chain, sealInfo), fmt.Sprintf("a ratchet's state, %d steps before", i), opened)
 		chain = expand(chain, ratchetInfo)
 	}
 }
 
-func (a *attack) tryKey(key []byte, opened map[[5]byte]bool) {
+func (a *attack) tryKey(key []byte, what string, opened map[[5]byte]string) {
 	aead, err := chacha20poly1305.NewX(key)
 	if err != nil {
 		return
@@ -134,7 +135,7 @@ func (a *attack) tryKey(key []byte, opened map[[5]byte]bool) {
 		nonce := append([]byte(nil), d[headerLen:headerLen+randomLen]...)
 		nonce = binary.BigEndian.AppendUint64(nonce, binary.BigEndian.Uint64(d[8:]))
 		if _, err := aead.Open(nil, nonce, d[headerLen+randomLen:], d[:blockLen]); err == nil {
-			opened[id] = true
+			opened[id] += " " + what
 		}
 	}
 }
