@@ -39,6 +39,7 @@ type contact struct {
 	// Of the peer that was introduced there last.
 	foreignContext, clockApart metric.Gauge // 0 or 1; nanoseconds
 	heardAt                    time.Duration
+	toldAt                     time.Duration // when this node was told of it
 }
 
 func (c *contact) label() string {
@@ -56,7 +57,7 @@ func (n *Node) SetPeers(now time.Duration, peers []netip.AddrPort, names map[net
 	for _, addr := range peers {
 		c := n.contacts[addr]
 		if c == nil {
-			c = &contact{addr: addr, isGroup: addr.Addr().IsMulticast()}
+			c = &contact{addr: addr, isGroup: addr.Addr().IsMulticast(), toldAt: now}
 		}
 		if name, ok := names[addr]; ok {
 			c.name.Store(&name)

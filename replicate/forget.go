@@ -2,6 +2,8 @@ package replicate
 
 import (
 	"crypto/rand"
+	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -26,6 +28,10 @@ const (
 type forgetting struct {
 	here    bool               // this node itself has obeyed
 	waiting map[ShortID]string // who has not, by what it is called
+	obeyed  map[ShortID]bool   // who has
+	// unheard are configured addresses where nobody has been heard yet. Who is
+	// there may have lived, and got sessions, before this node did.
+	unheard map[netip.AddrPort]string
 	result  Forgetting
 	until   time.Duration
 	againAt time.Duration
@@ -34,14 +40,16 @@ type forgetting struct {
 
 // Forget makes this node and all others drop sessions. done is called once, on the
 // node's goroutine, when all have obeyed that are known to have lived within the
-// longest life of a session, or some have not for a while.
+// longest life of a session, or some have not for a while. For so long configured
+// peers count as known though they have never been heard.
 func (n *Node) Forget(now time.Duration, what ForgetScope, hash uint64, done func(Forgetting)) {
 	n.now = now
 	rule := Rule{What: what, Hash: hash, Left: n.o.KnownFor}
 	_, _ = rand.Read(rule.ID[:]) // never fails
 	f := &forgetting{
-		waiting: make(map[ShortID]string), result: Forgetting{Rule: rule, Dropped: make(map[string]int)},
-		until: now + forgetFor, againAt: now + forgetEvery, done: done,
+		waiting: make(map[ShortID]string), obeyed: make(map[ShortID]bool), unheard: make(map[netip.AddrPort]string),
+		result: Forgetting{Rule: rule, Dropped: make(map[string]int)},
+		until:  now + forgetFor, againAt: now + forgetEvery, done: done,
 	}
 	for _, p := range n.peers {
 		if !p.superseded {
@@ -51,6 +59,11 @@ func (n *Node) Forget(now time.Duration, what ForgetScope, hash uint64, done fun
 	for id, r := range n.rumours {
 		if _, known := f.waiting[id]; !known {
 			f.waiting[id] = r.addr.String()
+		}
+	}
+	for addr, c := range n.contacts {
+		if !c.isGroup && (c.is(NeverHeard) || c.is(Introducing)) && now-c.toldAt < n.o.KnownFor {
+			f.unheard[addr] = c.label()
 		}
 	}
 	n.forgets[rule.ID] = f
@@ -69,12 +82,13 @@ func (n *Node) Forget(now time.Duration, what ForgetScope, hash uint64, done fun
 func (n *Node) tickForgets() time.Duration {
 	next := n.now + time.Second
 	for id, f := range n.forgets {
-		if len(f.waiting) == 0 && f.here || n.now >= f.until {
+		n.hearUnheard(f)
+		if f.here && (len(f.waiting)+len(f.unheard) == 0 || n.now >= f.until) {
 			delete(n.forgets, id)
-			for _, name := range f.waiting {
-				f.result.Silent = append(f.result.Silent, name)
-			}
+			f.result.Silent = slices.AppendSeq(f.result.Silent, maps.Values(f.waiting))
+			f.result.Silent = slices.AppendSeq(f.result.Silent, maps.Values(f.unheard))
 			slices.Sort(f.result.Silent)
+			f.result.Silent = slices.Compact(f.result.Silent)
 			f.done(f.result)
 			continue
 		}
@@ -92,6 +106,21 @@ func (n *Node) tickForgets() time.Duration {
 		next = min(next, f.againAt, f.until)
 	}
 	return next
+}
+
+// hearUnheard waits for those that have been introduced meanwhile like for others.
+func (n *Node) hearUnheard(f *forgetting) {
+	for addr := range f.unheard {
+		if c := n.contacts[addr]; c != nil && !c.is(Alive) {
+			continue
+		}
+		delete(f.unheard, addr)
+		for _, p := range n.peers {
+			if id := p.id.Short(); p.hasProved(addr) && !p.superseded && !f.obeyed[id] {
+				f.waiting[id] = n.label(p)
+			}
+		}
+	}
 }
 
 // sendRules tells p the rules in force, since it has others.
@@ -146,6 +175,7 @@ func (n *Node) handleObeyed(p *peer, m wire.Obeyed) {
 		return
 	}
 	delete(f.waiting, p.id.Short())
+	f.obeyed[p.id.Short()] = true
 	f.result.Dropped[n.label(p)] += int(m.Dropped)
 	n.tickForgets()
 }

@@ -330,8 +330,8 @@ func (n *Node) retarget() {
 	n.up.Store(&up)
 }
 
-// reachable reports whether a node is heard. Any goroutine may call it.
-func (n *Node) reachable(id ShortID, now time.Duration) bool {
+// Reachable reports whether a node is heard. Any goroutine may call it.
+func (n *Node) Reachable(id ShortID, now time.Duration) bool {
 	p := (*n.up.Load())[id]
 	return p != nil && now-time.Duration(p.counts.seen.Load()) < n.o.DeadAfter
 }

@@ -177,7 +177,7 @@ func (p *Poller) TryAsk(q *Question) bool {
 
 // Reachable reports whether a node, other than this one, is heard now: whether a
 // question to it would have an answer. Any goroutine may call it.
-func (p *Poller) Reachable(id ShortID) bool { return p.node.reachable(id, p.Now()) }
+func (p *Poller) Reachable(id ShortID) bool { return p.node.Reachable(id, p.Now()) }
 
 // Release gives a session back that its owner holds for this node. Any goroutine
 // may call it.

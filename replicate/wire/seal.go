@@ -45,11 +45,7 @@ const (
 type Chain [keyLen]byte
 
 // step moves to the next epoch.
-func (c *Chain) step() {
-	next := expand(c[:], ratchetInfo, keyLen)
-	copy(c[:], next)
-	clear(next)
-}
+func (c *Chain) step() { expandInto(c[:], c[:], ratchetInfo) }
 
 // An aead is XChaCha20-Poly1305 under a key that can be exchanged and wiped.
 type aead struct {
@@ -80,11 +76,7 @@ func newAEAD() aead {
 }
 
 // of makes the key that of a chain.
-func (a aead) of(c *Chain) {
-	key := expand(c[:], sealInfo, keyLen)
-	copy(a.key[:], key)
-	clear(key)
-}
+func (a aead) of(c *Chain) { expandInto(a.key[:], c[:], sealInfo) }
 
 func (a aead) wipe() { clear(a.key[:]) }
 
