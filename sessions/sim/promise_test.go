@@ -1,0 +1,199 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"reprise/replicate"
+	"reprise/tlsconn"
+)
+
+const (
+	// ageSlack is what rounding and the shortest way between nodes may add to a
+	// session's life.
+	ageSlack = 20 * time.Millisecond
+	// settleTime is what nodes that were apart need to tell each other everything.
+	settleTime = 3 * time.Second
+)
+
+// A forget is a command to forget and what became of it.
+type forget struct {
+	name   string
+	scope  replicate.ForgetScope
+	which  int
+	given  time.Duration
+	acked  time.Duration // 0 as long as nothing is promised
+	silent []*slot
+	obeyed []*node // lives that ran when it was acknowledged, but for the silent
+}
+
+func (f *forget) covers(c *session) bool {
+	if c.born >= f.given {
+		return false
+	}
+	switch f.scope {
+	case replicate.ForgetName:
+		return c.sni == f.which
+	case replicate.ForgetContext:
+		return c.context == f.which
+	default:
+		return true
+	}
+}
+
+// forget gives the command at s.
+func (w *world) forget(s *slot) {
+	f := &forget{name: fmt.Sprintf("f%d", len(w.forgets)), scope: replicate.ForgetScope(w.rand.IntN(3)), given: w.now}
+	var hash uint64
+	switch f.scope {
+	case replicate.ForgetName:
+		f.which = w.rand.IntN(len(serverNames))
+		hash = tlsconn.NameHash(serverNames[f.which])
+	case replicate.ForgetContext:
+		f.which = w.rand.IntN(len(contexts))
+		hash = tlsconn.ContextHash(contexts[f.which])
+	}
+	w.forgets = append(w.forgets, f)
+	w.say("%s is given at node %d: scope %d, %d", f.name, s.index, f.scope, f.which)
+	s.node.input(func(n *node) {
+		n.proto.Forget(n.clock(), f.scope, hash, func(r replicate.Forgetting) {
+			if !n.reliving && n.restoredFrom == 0 {
+				w.acknowledged(f, r)
+			}
+		})
+		n.tick()
+	})
+}
+
+func (w *world) acknowledged(f *forget, r replicate.Forgetting) {
+	f.acked = w.now
+	for _, name := range r.Silent {
+		f.silent = append(f.silent, w.named(name)...)
+	}
+	for _, s := range w.slots {
+		if s.node != nil && !slices.Contains(f.silent, s) {
+			f.obeyed = append(f.obeyed, s.node)
+		}
+	}
+	w.counts.acknowledged++
+	if len(r.Silent) > 0 {
+		w.counts.silent++
+	}
+	w.say("%s is acknowledged; silent: %v", f.name, r.Silent)
+	for range 5 { // clients of forgotten sessions come at once
+		s, c := w.anySlot((*slot).serves), w.clients[len(w.clients)-1-w.rand.IntN(min(20, len(w.clients)))]
+		if s != nil {
+			w.after(w.between(1, 20*time.Millisecond), func() {
+				if s.serves() {
+					w.offer(s, c)
+				}
+			})
+		}
+	}
+}
+
+// named returns the slots that a node may mean by a peer's name.
+func (w *world) named(name string) (list []*slot) {
+	for _, s := range w.slots {
+		if name == s.name() || name == s.addr.String() || s.node != nil && name == s.node.id.Short().String() {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func (s *slot) name() string { return fmt.Sprintf("node%d", s.index) }
+
+// resumed holds a resumption against the promises.
+func (w *world) resumed(n *node, a *attempt) {
+	c := a.of
+	w.counts.resumed++
+	age := a.foundAt - c.born
+	w.say("%s resumes at node %d at the age of %v", c.name, n.slot.index, age)
+	if age > lifetime+ageSlack {
+		w.fail("%s, born %v ago, resumed at node %d", c.name, age, n.slot.index)
+	}
+	for _, f := range w.forgets {
+		if f.acked != 0 && a.foundAt > f.acked && f.covers(c) && !w.excused(f, n) {
+			w.fail("%s, forgotten by %s, which was acknowledged %v ago, resumed at node %d", c.name, f.name, a.foundAt-f.acked, n.slot.index)
+		}
+	}
+	c.used = append(c.used, use{w.now, a.foundAt, n.slot})
+	if w.single {
+		w.counts.spent++
+		if len(c.used) > 1 && w.inContact(c) {
+			w.fail("%s was used %d times: %v", c.name, len(c.used), c.used)
+		}
+	}
+	renewed := &session{
+		name: fmt.Sprintf("s%d", len(w.clients)), key: a.renewed, owner: n.id, ownerAt: n.slot, born: c.born, sni: c.sni, context: c.context,
+	}
+	w.clients = append(w.clients, renewed)
+	w.probe(renewed)
+}
+
+// excused reports whether node n may not know of f yet: it was named as silent, or
+// goes on from a state before f, and has not been in contact with the others since
+// for long enough; or nobody is left who could have told it.
+func (w *world) excused(f *forget, n *node) bool {
+	unsettled := w.now-n.slot.troubleAt < settleTime || w.isCutOff(n.slot)
+	old := n.restoredFrom != 0 && n.restoredFrom <= f.acked
+	young := n.born > f.given-settleTime // those that give commands may not have known it
+	silent := len(f.silent) > 0
+	if unsettled && (old || silent || young) {
+		return true
+	}
+	// Two copies go by one name and one key: what is meant for one reaches the
+	// other, and each makes the other's datagrams replays.
+	if w.copies(n) > 1 || unsettled && w.forked[n.id] {
+		return true
+	}
+	obeyedLives := slices.ContainsFunc(f.obeyed, func(m *node) bool { return !m.dead && m != n })
+	return silent && !obeyedLives
+}
+
+// copies is how many nodes go by n's name.
+func (w *world) copies(n *node) (count int) {
+	for _, s := range w.slots {
+		if s.node != nil && s.node.id == n.id {
+			count++
+		}
+	}
+	return count
+}
+
+func (w *world) isCutOff(s *slot) bool {
+	return slices.ContainsFunc(w.slots, func(o *slot) bool { return o.node != nil && o.group != s.group })
+}
+
+// inContact reports whether the owner of c and those who used it have heard each
+// other all the time.
+func (w *world) inContact(c *session) bool {
+	owner := c.ownerAt.node
+	if owner == nil || owner.id != c.owner || w.forked[c.owner] {
+		return false
+	}
+	since := w.now
+	for _, u := range c.used {
+		since = min(since, u.foundAt)
+	}
+	since -= settleTime
+	if c.ownerAt.troubleAt > since {
+		return false
+	}
+	for _, u := range c.used {
+		if u.by.troubleAt > since || u.by.node == nil || w.forked[u.by.node.id] {
+			return false
+		}
+		if u.by == c.ownerAt {
+			continue
+		}
+		for _, l := range []*link{w.link(u.by, c.ownerAt), w.link(c.ownerAt, u.by)} {
+			if l.gapAt > since || w.now-l.heardAt > deadAfter {
+				return false
+			}
+		}
+	}
+	return true
+}

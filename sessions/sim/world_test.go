@@ -1,0 +1,280 @@
+package sim
+
+import (
+	"container/heap"
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"reprise/replicate"
+	"reprise/replicate/wire"
+)
+
+// A world is one story: a fleet, its clients, its network and its time.
+type world struct {
+	t    *testing.T
+	seed uint64
+	rand *rand.Rand // of the story; links have their own
+	now  time.Duration
+
+	queue events
+	order int
+
+	slots   []*slot
+	weather weather
+	links   map[[2]int]*link
+
+	mode    replicate.Mode
+	single  bool     // sessions are for one use
+	moments []moment // to which nodes may go back
+	clients []*session
+	forgets []*forget
+	forked  map[replicate.ID]bool // there may be two of them
+	lastID  int                   // of an attempt
+	counts  counts
+	failure string
+	told    []string // all that has happened
+
+	hash   maphash.Seed
+	nonces map[nonce]uint64 // hashes of what was sealed with them
+}
+
+// counts say whether a story was worth telling.
+type counts struct {
+	made, offered, resumed, spent, acknowledged, silent, forks, restores, diverged int
+}
+
+// A slot is an address at which one node runs after the other.
+type slot struct {
+	index  int
+	addr   netip.AddrPort
+	node   *node // nil if none runs
+	clone  bool  // a copy of another slot's node, which peers were not told of
+	group  int   // slots in different groups are cut off from each other
+	paused bool
+	inbox  []datagram
+	// troubleAt is when it last was paused, cut off, restarted, or freed of that.
+	troubleAt time.Duration
+}
+
+type datagram struct {
+	from netip.AddrPort
+	data []byte
+}
+
+// weather is what the network does to datagrams.
+type weather struct {
+	loss, dup float64
+	delay     time.Duration // mean of one way
+	late      float64       // share that comes up to 100 ms later
+	held      float64       // share that comes up to held seconds later
+}
+
+var fair = weather{delay: 200 * time.Microsecond}
+
+// A link is one direction between two slots. Its dice are its own, so that a story
+// does not depend on the order in which a node speaks to several others.
+type link struct {
+	rand    *rand.Rand
+	heardAt time.Duration // when something arrived
+	gapAt   time.Duration // when something arrived after too long a silence
+}
+
+func (l *link) heard(now time.Duration) {
+	if now-l.heardAt >= deadAfter {
+		l.gapAt = now
+	}
+	l.heardAt = now
+}
+
+type event struct {
+	at    time.Duration
+	order int
+	do    func()
+}
+
+type events []event
+
+func (q events) Len() int { return len(q) }
+func (q events) Less(i, j int) bool {
+	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
+}
+func (q events) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *events) Push(x any)   { *q = append(*q, x.(event)) }
+func (q *events) Pop() any {
+	last := len(*q) - 1
+	e := (*q)[last]
+	(*q)[last] = event{}
+	*q = (*q)[:last]
+	return e
+}
+
+func newWorld(t *testing.T, seed uint64) *world {
+	w := &world{
+		t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), weather: fair, links: map[[2]int]*link{}, forked: map[replicate.ID]bool{}, nonces: map[nonce]uint64{}, hash: maphash.MakeSeed(),
+		// A clock that has not just begun, so that nothing is special about 0.
+		now: time.Hour,
+	}
+	t.Cleanup(func() {
+		for _, s := range w.slots {
+			s.kill()
+		}
+	})
+	return w
+}
+
+func (w *world) epoch() time.Time { return time.Unix(1_700_000_000, 0) }
+
+// at plans an event.
+func (w *world) at(at time.Duration, do func()) {
+	w.order++
+	heap.Push(&w.queue, event{max(at, w.now), w.order, do})
+}
+
+func (w *world) after(d time.Duration, do func()) { w.at(w.now+d, do) }
+
+// run lets time pass until end, or until a promise is broken.
+func (w *world) run(end time.Duration) {
+	for len(w.queue) > 0 && w.queue[0].at <= end && w.failure == "" {
+		e := heap.Pop(&w.queue).(event)
+		w.now = e.at
+		e.do()
+	}
+	w.now = max(w.now, end)
+}
+
+// say tells of an event.
+func (w *world) say(format string, args ...any) {
+	w.told = append(w.told, fmt.Sprintf("%9.4f "+format, append([]any{(w.now - time.Hour).Seconds()}, args...)...))
+}
+
+// fail ends the story.
+func (w *world) fail(format string, args ...any) {
+	if w.failure == "" {
+		w.failure = fmt.Sprintf(format, args...)
+		w.say("BROKEN: %s", w.failure)
+	}
+}
+
+// chance is true in a share p of all cases.
+func (w *world) chance(p float64) bool { return w.rand.Float64() < p }
+
+// between returns a time from a to b.
+func (w *world) between(a, b time.Duration) time.Duration {
+	return a + time.Duration(w.rand.Int64N(int64(b-a)+1))
+}
+
+func (w *world) addSlot() *slot {
+	i := len(w.slots)
+	s := &slot{index: i, addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}), 7171), troubleAt: w.now}
+	w.slots = append(w.slots, s)
+	return s
+}
+
+func (w *world) slotAt(addr netip.AddrPort) *slot {
+	for _, s := range w.slots {
+		if s.addr == addr {
+			return s
+		}
+	}
+	return nil
+}
+
+func (w *world) link(from, to *slot) *link {
+	id := [2]int{from.index, to.index}
+	l := w.links[id]
+	if l == nil {
+		l = &link{rand: rand.New(rand.NewPCG(w.seed, uint64(from.index)<<32|uint64(to.index)+1))}
+		w.links[id] = l
+	}
+	return l
+}
+
+// send carries a datagram.
+func (w *world) send(from *slot, to netip.AddrPort, data []byte) {
+	w.noteNonce(data)
+	dest := w.slotAt(to)
+	if dest == nil {
+		return
+	}
+	l := w.link(from, dest)
+	copies := 1
+	if l.rand.Float64() < w.weather.dup {
+		copies = 2
+	}
+	for range copies {
+		if l.rand.Float64() < w.weather.loss || from.group != dest.group {
+			continue
+		}
+		delay := time.Duration(l.rand.ExpFloat64() * float64(w.weather.delay))
+		if l.rand.Float64() < w.weather.late {
+			delay += time.Duration(l.rand.Int64N(int64(100 * time.Millisecond)))
+		}
+		if l.rand.Float64() < w.weather.held {
+			delay += time.Duration(l.rand.Int64N(int64(6 * time.Second)))
+		}
+		d := datagram{from.addr, append([]byte(nil), data...)}
+		w.after(delay, func() {
+			if from.group == dest.group || delay > 100*time.Millisecond { // what was held back gets through
+				dest.arrive(d)
+			}
+		})
+	}
+}
+
+// noteNonce holds what is sealed against the promise that no nonce is used twice
+// under one key, also by copies of one node. A datagram for several peers is the
+// same each time.
+func (w *world) noteNonce(d []byte) {
+	const sealed, randomAt, randomLen = 1, wire.HeaderLen, 16
+	if len(d) < randomAt+randomLen || d[1] != sealed {
+		return
+	}
+	var n nonce
+	copy(n.key[:], d[3:8]) // epoch and sender
+	copy(n.random[:], d[randomAt:])
+	n.counter = binary.BigEndian.Uint64(d[8:])
+	sum := maphash.Bytes(w.hash, d)
+	if before, used := w.nonces[n]; used && before != sum {
+		w.fail("a nonce was used twice: %+v", n)
+	}
+	w.nonces[n] = sum
+}
+
+type nonce struct {
+	key     [5]byte
+	random  [16]byte
+	counter uint64
+}
+
+// arrive puts a datagram into a node's socket.
+func (s *slot) arrive(d datagram) {
+	const socketLen = 500
+	switch {
+	case s.node == nil:
+	case s.paused:
+		if len(s.inbox) < socketLen {
+			s.inbox = append(s.inbox, d)
+		}
+	default:
+		s.node.w.link(s.node.w.slotAt(d.from), s).heard(s.node.w.now)
+		s.node.input(func(n *node) { n.proto.Receive(n.clock(), d.from, d.data); n.tick() })
+	}
+}
+
+// kill ends a node as a crash would.
+func (s *slot) kill() {
+	if n := s.node; n != nil {
+		n.close()
+		for _, other := range n.w.slots {
+			if other.node != nil && other.node.id == n.id { // a copy, or itself
+				other.troubleAt = n.w.now
+			}
+		}
+	}
+	s.node, s.inbox, s.paused = nil, nil, false
+}
