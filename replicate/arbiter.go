@@ -18,14 +18,14 @@ func (n *Node) Arbiter(now time.Duration, key Key, owner ShortID) (arbiter Short
 	if owner == n.o.ID.Short() {
 		return owner, true
 	}
-	if n.reachable(owner, now) {
+	if n.Reachable(owner, now) {
 		return owner, false
 	}
 	k := binary.BigEndian.Uint64(key[:])
 	arbiter, self = n.o.ID.Short(), true
 	first := score(k, memberHash(n.o.ID, n.o.Instance))
 	for id, peer := range *n.up.Load() {
-		if s := score(k, memberHash(peer.id, peer.instance)); s > first && n.reachable(id, now) {
+		if s := score(k, memberHash(peer.id, peer.instance)); s > first && n.Reachable(id, now) {
 			arbiter, self, first = id, false, s
 		}
 	}

@@ -85,7 +85,7 @@ func (w *world) newNode(s *slot, id replicate.ID, instance replicate.Instance, s
 	}
 	n.memory = sessions.New(sessions.Options{
 		Cache: n.cache, Lifetime: lifetime, Hold: handshakeTime + time.Second, Self: tlsconn.NodeID(id.Short()), MaxLookups: 1000,
-		Now: n.now,
+		Now: n.now, Go: func(f func()) { f() },
 	})
 	n.memory.Connect(toFleet{n})
 	n.proto = replicate.NewNode(replicate.Options{
@@ -320,8 +320,13 @@ func (n toFleet) Ask(q *sessions.Question) bool {
 
 func (n toFleet) Pulls() bool { return true }
 
-func (n toFleet) Reachable(owner tlsconn.NodeID) bool {
-	return n.proto.Reachable(replicate.ShortID(owner), n.clock())
+func (n toFleet) Arbiter(key [16]byte, owner tlsconn.NodeID) tlsconn.NodeID {
+	who, _ := n.proto.Arbiter(n.clock(), key, replicate.ShortID(owner))
+	return tlsconn.NodeID(who)
+}
+
+func (n toFleet) Reachable(node tlsconn.NodeID) bool {
+	return n.proto.Reachable(replicate.ShortID(node), n.clock())
 }
 
 func (n toFleet) Release(key [16]byte, owner tlsconn.NodeID, hold uint64) {
@@ -372,18 +377,10 @@ func (n fromFleet) Rules(dst []replicate.Rule) []replicate.Rule {
 	return dst
 }
 
-// AddRule waits for the walk through the cache, which is on a goroutine of its own:
-// here all happens in order.
 func (n fromFleet) AddRule(r replicate.Rule, done func(int)) bool {
-	walked := make(chan int, 1)
-	isNew := n.memory.AddRule(sessions.Rule{
+	return n.memory.AddRule(sessions.Rule{
 		ID: sessions.RuleID(r.ID), What: sessions.Scope(r.What), Hash: r.Hash, Age: r.Age, Left: r.Left,
-	}, func(dropped int) { walked <- dropped })
-	dropped := <-walked
-	if done != nil {
-		done(dropped)
-	}
-	return isNew
+	}, done)
 }
 
 func (n fromFleet) RulesDigest() uint64 { return n.memory.RulesDigest() }

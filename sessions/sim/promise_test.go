@@ -167,11 +167,11 @@ func (w *world) isCutOff(s *slot) bool {
 	return slices.ContainsFunc(w.slots, func(o *slot) bool { return o.node != nil && o.group != s.group })
 }
 
-// inContact reports whether the owner of c and those who used it have heard each
-// other all the time.
+// inContact reports whether all nodes that decide about c, and those that used it,
+// have heard each other all the time: its owner, or, if that is long gone, all that
+// run.
 func (w *world) inContact(c *session) bool {
-	owner := c.ownerAt.node
-	if owner == nil || owner.id != c.owner || w.forked[c.owner] {
+	if w.forked[c.owner] {
 		return false
 	}
 	since := w.now
@@ -179,18 +179,27 @@ func (w *world) inContact(c *session) bool {
 		since = min(since, u.foundAt)
 	}
 	since -= settleTime
-	if c.ownerAt.troubleAt > since {
-		return false
+	var deciding []*slot
+	if owner := c.ownerAt.node; owner != nil && owner.id == c.owner {
+		deciding = []*slot{c.ownerAt}
+	} else {
+		for _, s := range w.slots {
+			if s.node != nil {
+				deciding = append(deciding, s)
+			} else if s.troubleAt > since {
+				return false // it has just died
+			}
+		}
 	}
 	for _, u := range c.used {
-		if u.by.troubleAt > since || u.by.node == nil || w.forked[u.by.node.id] {
+		deciding = append(deciding, u.by)
+	}
+	for _, a := range deciding {
+		if a.node == nil || a.troubleAt > since || w.forked[a.node.id] {
 			return false
 		}
-		if u.by == c.ownerAt {
-			continue
-		}
-		for _, l := range []*link{w.link(u.by, c.ownerAt), w.link(c.ownerAt, u.by)} {
-			if l.gapAt > since || w.now-l.heardAt > deadAfter {
+		for _, b := range deciding {
+			if l := w.link(a, b); a != b && (l.gapAt > since || w.now-l.heardAt > deadAfter) {
 				return false
 			}
 		}
