@@ -23,8 +23,8 @@ type flood struct {
 }
 
 // startFlood sends to the nodes in turn, so many datagrams per second in all, or as
-// many as one sender can if rate is 0. Their first two bytes, version and key id as
-// it may be, are those of genuine ones; keep is how much more of them is left alone.
+// many as one sender can if rate is 0. Their first three bytes, of the version and of
+// the secret's id, are those of genuine ones.
 func (f *fleet) startFlood(genuine [][]byte, rate int, nodes ...int) *flood {
 	f.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -42,7 +42,7 @@ func (f *fleet) startFlood(genuine [][]byte, rate int, nodes ...int) *flood {
 		begun := time.Now()
 		for ctx.Err() == nil {
 			d := bytes.Clone(genuine[fl.sent%len(genuine)])
-			for i := 2; i < min(len(d), 26); i++ {
+			for i := 3; i < min(len(d), 26); i++ {
 				d[i] = byte(random.Uint32())
 			}
 			_, _ = conns[fl.sent%len(conns)].Write(d) // a full buffer is not the flood's worry
