@@ -81,14 +81,14 @@ func (c *contact) is(s ContactState) bool { return ContactState(c.state.Load()) 
 // from: of a configured address, and by a notice of any.
 func (n *Node) noteForeign(from netip.AddrPort, why wire.Reason, datagram []byte) {
 	state, kind := NeverHeard, NoticeKind(0)
-	theirs, ours := "", ""
+	var theirs, ours byte
 	switch why {
 	case wire.ForeignVersion:
 		state, kind = SpeaksForeign, NoticeVersion
-		theirs, ours = decimal(datagram[0]), decimal(wire.Version)
+		theirs, ours = datagram[0], wire.Version
 	case wire.ForeignSecret, wire.Forged:
 		state, kind = HasOtherSecret, NoticeSecret
-		theirs, ours = hexByte(datagram[2]), hexByte(n.secrets[0].ID())
+		theirs, ours = datagram[2], n.secrets[0].ID()
 	case dropNotIntroduced:
 		state = Introducing
 	default:
@@ -104,19 +104,8 @@ func (n *Node) noteForeign(from netip.AddrPort, why wire.Reason, datagram []byte
 		}
 	}
 	if kind != 0 && (c == nil || !c.is(Alive)) {
-		n.notice(Notice{Kind: kind, Addr: from, Name: name, Theirs: theirs, Ours: ours})
+		n.notice(Notice{Kind: kind, Addr: from, Name: name, TheirByte: theirs, OurByte: ours})
 	}
-}
-
-const hexDigits = "0123456789abcdef"
-
-func hexByte(b byte) string { return string([]byte{hexDigits[b>>4], hexDigits[b&15]}) }
-
-func decimal(b byte) string {
-	if b < 10 {
-		return string([]byte{'0' + b})
-	}
-	return "0x" + hexByte(b)
 }
 
 // contactIntroduced notes that p has proved to be at a configured address.
@@ -156,7 +145,10 @@ type Notice struct {
 	Kind         NoticeKind
 	Addr         netip.AddrPort
 	Name         string // "" if it is a stranger
-	Theirs, Ours string // what differs
+	Theirs, Ours string // what differs, of contexts and clocks
+	// The same of versions and of secrets, by their ids: as numbers, since there
+	// may be many a second.
+	TheirByte, OurByte byte
 }
 
 func (n *Node) notice(m Notice) {

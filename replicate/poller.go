@@ -28,6 +28,8 @@ const (
 	drainFor   = 50 * time.Millisecond
 	// drainLen bounds how many updates are taken before datagrams are looked at.
 	drainLen = 4096
+	// maxVersion is what may be taken for a version, in the first byte.
+	maxVersion = 15
 	// maxReported bounds how many complaints are remembered.
 	maxReported = 1024
 )
@@ -337,6 +339,10 @@ func (p *Poller) drain(now time.Duration) {
 // report says once for each address what an operator should know of it, until that
 // changes.
 func (p *Poller) report(m Notice) {
+	key := report{m.Kind, m.Addr}
+	if p.reported[key] {
+		return
+	}
 	who := m.Name
 	if who == "" {
 		who = m.Addr.String()
@@ -357,16 +363,19 @@ func (p *Poller) report(m Notice) {
 		p.log.Info("peer " + who + " has ended")
 		return
 	}
-	key := report{m.Kind, m.Addr}
-	if p.reported[key] || len(p.reported) >= maxReported {
+	if len(p.reported) >= maxReported && m.Name == "" { // strangers, who may be invented
 		return
 	}
 	p.reported[key] = true
 	switch m.Kind {
 	case NoticeVersion:
-		p.log.Warn(fmt.Sprintf("%s speaks version %s of the replication protocol, this node version %s: they share no sessions until both run the same release", who, m.Theirs, m.Ours))
+		if m.TheirByte == 0 || m.TheirByte > maxVersion {
+			p.log.Warn(who + " sends something else than this replication protocol")
+			return
+		}
+		p.log.Warn(fmt.Sprintf("%s speaks version %d of the replication protocol, this node version %d: they share no sessions until both run the same release", who, m.TheirByte, m.OurByte))
 	case NoticeSecret:
-		p.log.Warn(fmt.Sprintf("%s sends datagrams this node cannot open: do both have the same cluster-secret-file / key? (theirs has the id %s, this node's %s)", who, m.Theirs, m.Ours))
+		p.log.Warn(fmt.Sprintf("%s sends datagrams this node cannot open: do both have the same cluster-secret-file / key? (theirs has the id %02x, this node's %02x)", who, m.TheirByte, m.OurByte))
 	case NoticeContext:
 		p.log.Warn(fmt.Sprintf("peer %s serves other session contexts (%s, this node's are %s): sessions of one are of no use at the other", who, m.Theirs, m.Ours))
 	case NoticeClock:

@@ -13,6 +13,8 @@ import (
 
 var elsewhere = netip.MustParseAddrPort("192.0.2.66:6666")
 
+var elsewhere2 = netip.MustParseAddrPort("192.0.2.67:6666")
+
 // droppedLen is how many datagrams the node has not believed.
 func (n *simNode) droppedLen() (sum uint64) {
 	for why := range drops {
