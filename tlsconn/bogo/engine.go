@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"reprise/tlsconn"
+	"reprise/tlsconn/primitive"
 	"reprise/tlsconn/standard"
 )
 
@@ -31,7 +32,9 @@ var engines = map[string]engine{
 		new:               tlsconn.New,
 		onlyAEAD:          true,
 		verifiesOnWorkers: true,
-		groups:            []tls.CurveID{tls.CurveP256, tls.CurveP384, tls.X25519, tls.X25519MLKEM768},
+		groups: []tls.CurveID{
+			tls.CurveP256, tls.CurveP384, tls.X25519, tls.X25519MLKEM768, tls.CurveID(primitive.X448),
+		},
 	},
 	"standard": {
 		new:    standard.New,
