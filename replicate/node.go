@@ -55,6 +55,9 @@ type Node struct {
 	// The sessions in it are older by that; else one that was under way while a
 	// rule came in force would be taken for one that was born after it.
 	transit time.Duration
+	// paused is for how long this node got no time, until when what it finds in its
+	// sockets may have lain there as long, whatever is known of the senders' clocks.
+	paused, pausedUntil time.Duration
 
 	// Notice is called, if set, for what an operator should know.
 	Notice func(Notice)
@@ -229,6 +232,7 @@ func (n *Node) verify(datagram []byte, h wire.Header) (*liveSecret, wire.Reason)
 // Receive takes a datagram that arrived. It is not kept.
 func (n *Node) Receive(now time.Duration, from netip.AddrPort, datagram []byte) {
 	n.now = now
+	n.noticePause()
 	n.counts.receivedDatagrams.Inc()
 	n.counts.receivedBytes.Add(uint64(len(datagram)))
 	h, reason := wire.ParseHeader(datagram)
@@ -287,7 +291,9 @@ func (n *Node) receiveSealed(from netip.AddrPort, datagram []byte, h wire.Header
 		p.up = false
 		n.rise(p)
 	}
-	n.transit = p.opener.Transit()
+	if n.transit = p.opener.Transit(); n.now < n.pausedUntil {
+		n.transit = max(n.transit, n.paused)
+	}
 	for m := range messages.All() {
 		if m.IsFor(n.id) {
 			n.handle(p, m)
@@ -331,6 +337,7 @@ func (n *Node) handle(p *peer, m wire.Message) {
 // Tick does what has become due and returns when to call again, at the latest.
 func (n *Node) Tick(now time.Duration) (next time.Duration) {
 	n.now = now
+	n.noticePause()
 	if now >= n.sweepAt {
 		n.sweep()
 	}
@@ -345,6 +352,16 @@ func (n *Node) Tick(now time.Duration) (next time.Duration) {
 
 // sweepEvery is how late it may be noticed that something has ended.
 const sweepEvery = 100 * time.Millisecond
+
+// pauseLen is how late a node must be to think that it was stopped.
+const pauseLen = time.Second
+
+// noticePause notes that the node has not run for a while: it was stopped, or starved.
+func (n *Node) noticePause() {
+	if late := n.now - n.sweepAt; n.sweepAt != 0 && late > pauseLen && n.now >= n.pausedUntil {
+		n.paused, n.pausedUntil = late+sweepEvery, n.now+pauseLen
+	}
+}
 
 // sweep looks at everything that time alone changes.
 func (n *Node) sweep() {
