@@ -227,6 +227,7 @@ func TestSingleUse(t *testing.T) {
 		if state, err := tryVisit(s.addr(), offering(thief, withHandle(t, own.session, handle))); err == nil {
 			t.Errorf("served with a secret that is not the session's, resumed is %v", state.DidResume)
 		}
+		s.await("the node has seen the thief off", func(d document) bool { return d.Engine.Flows.Open == 0 })
 
 		before := s.document()
 		wantResumed(t, s.addr(), offering(config, first), true)
