@@ -23,8 +23,8 @@ const (
 	// long at least, if the goroutine runs for another reason. The first one
 	// after a pause of drainFor goes out at once: until then loops need wake
 	// nobody, and a fleet's cost is that of being woken.
-	flushEvery = 4 * time.Millisecond
-	flushSoon  = 2 * time.Millisecond
+	flushEvery = 5 * time.Millisecond
+	flushSoon  = 3 * time.Millisecond
 	drainFor   = 50 * time.Millisecond
 	// drainLen bounds how many updates are taken before datagrams are looked at.
 	drainLen = 4096
