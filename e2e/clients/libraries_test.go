@@ -31,7 +31,7 @@ func visitJava(t *testing.T, v *visit) []bool {
 		args = append(args, "-Djdk.tls.client.enableSessionTicketExtension=false")
 	}
 	if v.retry {
-		args = append(args, "-Djdk.tls.namedGroups=x448,ffdhe2048,secp256r1")
+		args = append(args, "-Djdk.tls.namedGroups=secp521r1,ffdhe2048,secp256r1")
 	}
 	return runOurs(t, v, "java", append(args, "Visit")...)
 }

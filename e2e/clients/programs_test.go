@@ -52,7 +52,7 @@ func openSSLArgs(v *visit) []string {
 		args = append(args, "-no_ticket")
 	}
 	if v.retry {
-		args = append(args, "-groups", "X448:P-256")
+		args = append(args, "-groups", "P-521:P-256")
 	}
 	if v.sha384 {
 		args = append(args, "-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384", "-ciphersuites", "TLS_AES_256_GCM_SHA384")
@@ -71,7 +71,7 @@ func visitCurl(t *testing.T, v *visit) []bool {
 		"--resolve", "localhost:" + v.port + ":" + v.host,
 	}
 	if v.retry {
-		args = append(args, "--curves", "X448:P-256")
+		args = append(args, "--curves", "P-521:P-256")
 	}
 	if v.cert != nil {
 		args = append(args, "--cert", v.cert.CertFile, "--key", v.cert.KeyFile)
@@ -104,7 +104,7 @@ func gnuTLSArgs(v *visit) []string {
 		priority += ":%NO_SESSION_HASH"
 	}
 	if v.retry {
-		priority += ":-GROUP-ALL:+GROUP-X448:+GROUP-SECP256R1"
+		priority += ":-GROUP-ALL:+GROUP-SECP521R1:+GROUP-SECP256R1"
 	}
 	args := []string{
 		v.host, "--port", v.port, "--x509cafile", v.caFile, "--sni-hostname", "localhost", "--verify-hostname", "localhost",

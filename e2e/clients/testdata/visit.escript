@@ -18,7 +18,7 @@ version("1.3") -> 'tlsv1.3'.
 certificate("-", _) -> [];
 certificate(Cert, Key) -> [{certfile, Cert}, {keyfile, Key}].
 
-groups("true") -> [{supported_groups, [x448, secp256r1]}];
+groups("true") -> [{supported_groups, [secp521r1, secp256r1]}];
 groups("false") -> [].
 
 %% In TLS 1.2 a session is offered by its ID, and given in person.

@@ -8,7 +8,7 @@ const options = {
   minVersion: 'TLSv' + version, maxVersion: 'TLSv' + version,
 };
 if (offer === 'id') options.secureOptions = constants.SSL_OP_NO_TICKET;
-if (retry === 'true') options.ecdhCurve = 'X448:P-256';
+if (retry === 'true') options.ecdhCurve = 'P-521:P-256';
 if (cert !== '-') Object.assign(options, {cert: readFileSync(cert), key: readFileSync(key)});
 
 function visit(left, session) {

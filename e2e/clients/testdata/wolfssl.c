@@ -50,7 +50,7 @@ int main(int argc, char **argv)
 		if (strcmp(offer, "ticket") == 0)
 			must(wolfSSL_UseSessionTicket(ssl) == WOLFSSL_SUCCESS, "ticket", ssl);
 		if (strcmp(retry, "true") == 0) {
-			int groups[] = {WOLFSSL_ECC_X448, WOLFSSL_ECC_SECP256R1};
+			int groups[] = {WOLFSSL_ECC_SECP521R1, WOLFSSL_ECC_SECP256R1};
 			must(wolfSSL_set_groups(ssl, groups, 2) == WOLFSSL_SUCCESS, "groups", ssl);
 			must(wolfSSL_UseKeyShare(ssl, groups[0]) == WOLFSSL_SUCCESS, "key share", ssl);
 		}
