@@ -60,7 +60,6 @@ type begun struct {
 	addr    netip.AddrPort
 	secret  byte
 	since   time.Duration
-	sent    time.Duration // the last time
 	againAt time.Duration
 	tries   int
 }
@@ -188,7 +187,7 @@ func (n *Node) hello(addr netip.AddrPort, to ShortID, cookie wire.Cookie, secret
 	}
 	b := &begun{
 		Initiator: wire.NewInitiator(secret.Secret, secret.check, n.id, to, cookie),
-		addr:      addr, secret: secret.ID(), since: n.now, sent: n.now, againAt: n.now + helloAgain,
+		addr:      addr, secret: secret.ID(), since: n.now, againAt: n.now + helloAgain,
 	}
 	i.begun[b.Number] = b
 	i.newest[begunKey{to, addr}] = b
@@ -290,7 +289,10 @@ func (n *Node) handleWelcome(from netip.AddrPort, datagram []byte, h wire.Header
 			n.endBegun(other)
 		}
 	}
-	return n.introduce(&other, from, b.secret, n.now-b.sent)
+	// Which of the hellos it answers cannot be told. Taking the first one makes what
+	// it sends look older than it is, if anything; the last one would make it look
+	// younger, and a session outlive the rule that forgets it.
+	return n.introduce(&other, from, b.secret, n.now-b.since, b.tries == 0)
 }
 
 // handleProof ends it for its responder.
@@ -313,7 +315,7 @@ func (n *Node) handleProof(from netip.AddrPort, datagram []byte, h wire.Header) 
 	}
 	took := n.now - n.intro.since[key]
 	n.endAwaited(key)
-	return n.introduce(&other, from, r.SecretID, took)
+	return n.introduce(&other, from, r.SecretID, took, true)
 }
 
 // introduction is what this node says of itself. The caller wipes it.
@@ -326,8 +328,10 @@ func (n *Node) introduction() wire.Introduction {
 }
 
 // introduce believes a node that has proved itself, and its address. took is how long
-// it took to answer.
-func (n *Node) introduce(i *wire.Introduction, from netip.AddrPort, secret byte, took time.Duration) wire.Reason {
+// it took to answer at most, and isRTT whether that is a round trip.
+func (n *Node) introduce(
+	i *wire.Introduction, from netip.AddrPort, secret byte, took time.Duration, isRTT bool,
+) wire.Reason {
 	defer i.Wipe()
 	if i.ID == n.o.ID || i.ID.Short() == n.id {
 		return dropReflected
@@ -350,7 +354,7 @@ func (n *Node) introduce(i *wire.Introduction, from netip.AddrPort, secret byte,
 		p.name = i.Name
 	}
 	p.prove(n.now, from)
-	if p.rtt == 0 {
+	if p.rtt == 0 && isRTT { // as Karn's algorithm does (RFC 6298 section 3)
 		p.sampleRTT(took)
 	}
 	p.seen = n.now
@@ -409,7 +413,6 @@ func (n *Node) tickIntroductions() time.Duration {
 			continue
 		case b.tries < helloTries && n.mayRepeat(b) && n.now >= b.againAt:
 			b.tries++
-			b.sent = n.now
 			b.againAt = n.now + helloAgain<<b.tries
 			n.countSent(b.Hello)
 			n.out.Send(b.addr, b.Hello)
