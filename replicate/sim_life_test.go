@@ -67,6 +67,7 @@ func TestBurstBeyondTheWindow(t *testing.T) {
 	s := newSim(t, 2)
 	s.runUntil(5*time.Second, s.introduced)
 	a, b := s.nodes[0], s.nodes[1]
+	s.run(3 * time.Second) // heartbeats: b knows where a's batches begin
 	s.cut = func(*simNode, *simNode) bool { return true }
 	const sessions = 10 * keptLen
 	for i := range sessions {
