@@ -255,6 +255,7 @@ func (n *Node) endOldestAwaited() {
 }
 
 func (n *Node) endAwaited(key awaitedKey) {
+	n.intro.awaited[key].Wipe()
 	delete(n.intro.awaited, key)
 	delete(n.intro.since, key)
 }

@@ -247,7 +247,9 @@ func (n *Node) Receive(now time.Duration, from netip.AddrPort, datagram []byte) 
 		if h.Kind == wire.KindSealed {
 			reason = n.receiveSealed(from, datagram, h, secret)
 		} else {
+			wire.ScrubStack()
 			reason = n.receiveIntroduction(from, datagram, h, secret)
+			wire.ScrubStack() // an introduction's keys are gone when it has ended
 		}
 	}
 	if reason != wire.Opened {
@@ -340,6 +342,7 @@ func (n *Node) Tick(now time.Duration) (next time.Duration) {
 	n.noticePause()
 	if now >= n.sweepAt {
 		n.sweep()
+		wire.ScrubStack() // of keys that were in use for a while
 	}
 	next = min(n.sweepAt, n.tickHeartbeat())
 	next = min(next, n.tickTails())
@@ -397,7 +400,14 @@ func (n *Node) wipe() {
 		p.opener.Wipe()
 		p.home.wipe()
 	}
+	for _, b := range n.intro.begun {
+		b.Wipe()
+	}
+	for _, r := range n.intro.awaited {
+		r.Wipe()
+	}
 	n.all.wipe()
+	wire.ScrubStack()
 }
 
 // begin returns the buffer for the messages of a datagram, which are appended to

@@ -43,6 +43,11 @@ var testLeaves = []string{"internal/testpki", "internal/nettest"}
 // its replacement would be written, in one place each.
 var gnetFiles = []string{"engine/poller.go"}
 
+// x25519Files know circl beside tlsconn/primitive, which package replicate must not
+// import: the introduction of nodes, because the scalar of crypto/ecdh stays in memory
+// that cannot be wiped.
+var x25519Files = []string{"replicate/wire/noise.go"}
+
 // cacheModules are the only modules beyond the standard library that package
 // cache needs.
 var cacheModules = []string{"golang.org/x/sys", "github.com/klauspost/cpuid"}
@@ -89,8 +94,10 @@ func violations(s source) []string {
 		case within(imported, "github.com/panjf2000/gnet") && !slices.Contains(gnetFiles, s.path):
 			report("must not import gnet: only %s may", strings.Join(gnetFiles, " and "))
 		case (within(imported, "github.com/cloudflare/circl") || within(imported, "filippo.io/edwards25519")) &&
-			s.pkg() != "tlsconn/primitive":
+			s.pkg() != "tlsconn/primitive" && !slices.Contains(x25519Files, s.path):
 			report("must not import %s: cryptography comes from tlsconn/primitive", imported)
+		case within(imported, "github.com/flynn/noise") && !s.isTest():
+			report("must not import %s: its keys stay in memory; it is what tests compare with", imported)
 		case !isOurs && s.layer() == "cache" && !s.isTest() && !isStandard(imported) &&
 			!slices.ContainsFunc(cacheModules, func(m string) bool { return within(imported, m) }):
 			report("must not import %s: package cache needs the standard library, %s only", imported, strings.Join(cacheModules, ", "))

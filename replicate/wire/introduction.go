@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-
-	"github.com/flynn/noise"
 )
 
 // An introduction is three datagrams, after a retry that asked for it:
@@ -38,14 +36,12 @@ const (
 	toLen         = 4
 	retryLen      = HeaderLen + toLen + 16
 	helloLen      = HeaderLen + toLen + 16 + noiseHelloLen
-	noiseHelloLen = 32 + aeadLen
+	noiseHelloLen = ephemeralLen + aeadLen
 	prologue      = "reprise introduction v2"
 
 	// introductionLen is that of an [Introduction] but for the name.
 	introductionLen = 16 + 16 + 4 + keyLen + 8 + 4 + 8 + 8 + 1
 )
-
-var suite = noise.NewCipherSuite(noise.DH25519, noise.CipherChaChaPoly, noise.HashSHA256)
 
 // An Instance names a node's installation: the same in each of its lives, and of
 // no other node at one time.
@@ -134,11 +130,10 @@ func ParseRetry(datagram []byte) (Retry, bool) {
 // An Initiator is an introduction that this node has begun.
 type Initiator struct {
 	// Hello is the datagram to be sent, perhaps again.
-	Hello    []byte
-	To       ShortID
-	Number   uint64
-	secretID byte
-	state    *noise.HandshakeState
+	Hello  []byte
+	To     ShortID
+	Number uint64
+	state  *handshake
 }
 
 // NewInitiator begins an introduction of the node from to the node to, which has
@@ -146,17 +141,13 @@ type Initiator struct {
 func NewInitiator(s Secret, c *Checker, from, to ShortID, cookie Cookie) *Initiator {
 	var number [8]byte
 	_, _ = rand.Read(number[:]) // never fails
-	i := &Initiator{To: to, Number: binary.BigEndian.Uint64(number[:]), secretID: c.id}
+	i := &Initiator{To: to, Number: binary.BigEndian.Uint64(number[:])}
 	b := make([]byte, 0, helloLen)
 	b = Header{Kind: KindHello, Sender: from, Counter: i.Number}.append(b, c)
 	b = append(b, to[:]...)
 	b = append(b, cookie[:]...)
-	i.state = newState(s, true, b)
-	b, _, _, err := i.state.WriteMessage(b, nil)
-	if err != nil {
-		panic(err) // only for messages out of turn
-	}
-	i.Hello = b
+	i.state = newState(s, b)
+	i.Hello = i.state.appendHello(b, nil)
 	return i
 }
 
@@ -168,12 +159,14 @@ func (i *Initiator) Welcome(datagram []byte, c *Checker, own *Introduction) (oth
 	if reason != Opened || len(datagram) < HeaderLen+toLen || h.Counter != i.Number || h.Sender != i.To {
 		return Introduction{}, nil, false
 	}
-	plain, toResponder, _, err := i.state.ReadMessage(nil, datagram[HeaderLen+toLen:])
-	if err != nil {
+	plain, ok := i.state.readWelcome(datagram[HeaderLen+toLen:])
+	if !ok {
 		return Introduction{}, nil, false
 	}
+	defer i.Wipe()
 	defer clear(plain)
 	if other, ok = parseIntroduction(plain); !ok || other.ID.Short() != i.To {
+		other.Wipe()
 		return Introduction{}, nil, false
 	}
 	own.Name = own.Name[:min(len(own.Name), MaxNameLen)]
@@ -181,15 +174,11 @@ func (i *Initiator) Welcome(datagram []byte, c *Checker, own *Introduction) (oth
 	defer clear(payload)
 	proof = Header{Kind: KindProof, Sender: own.ID.Short(), Counter: i.Number}.append(nil, c)
 	proof = append(proof, i.To[:]...)
-	if proof, err = toResponder.Encrypt(proof, proof[:len(proof):len(proof)], payload); err != nil {
-		panic(err) // only after 2^64 messages
-	}
-	i.Wipe()
-	return other, proof, true
+	return other, i.state.sealProof(proof, payload, proof[:len(proof):len(proof)]), true
 }
 
-// Wipe overwrites the ephemeral key, as far as it is in reach.
-func (i *Initiator) Wipe() { clear(i.state.LocalEphemeral().Private) }
+// Wipe overwrites the keys, of an introduction that ends.
+func (i *Initiator) Wipe() { i.state.wipe() }
 
 // HelloTo returns whom a hello is for, and its cookie.
 func HelloTo(datagram []byte) (to ShortID, cookie Cookie, ok bool) {
@@ -217,8 +206,11 @@ type Responder struct {
 	// For the caller: where the cookie was good, and by which secret.
 	Addr     netip.AddrPort
 	SecretID byte
-	in       *noise.CipherState
+	state    *handshake
 }
+
+// Wipe overwrites the keys, of an introduction that ends.
+func (r *Responder) Wipe() { r.state.wipe() }
 
 // NewResponder answers a hello whose cookie is good. It reports whether the hello
 // was made by a node that has the secret; the key exchange is not computed before
@@ -229,23 +221,23 @@ func NewResponder(s Secret, c *Checker, hello []byte, own *Introduction) (*Respo
 		return nil, false
 	}
 	const noiseAt = helloLen - noiseHelloLen
-	state := newState(s, false, hello[:noiseAt])
-	if _, _, _, err := state.ReadMessage(nil, hello[noiseAt:helloLen]); err != nil {
+	state := newState(s, hello[:noiseAt])
+	public, _, ok := state.readHello(hello[noiseAt:helloLen])
+	if !ok {
+		state.wipe()
 		return nil, false
 	}
 	own.Name = own.Name[:min(len(own.Name), MaxNameLen)]
 	payload := own.append(make([]byte, 0, introductionLen+MaxNameLen))
 	defer clear(payload)
-	r := &Responder{From: h.Sender, Number: h.Counter}
 	b := Header{Kind: KindWelcome, Sender: own.ID.Short(), Counter: h.Counter}.append(nil, c)
 	b = append(b, h.Sender[:]...)
-	b, in, _, err := state.WriteMessage(b, payload)
-	if err != nil {
-		return nil, false // the other's public key is of low order
+	welcome, ok := state.appendWelcome(b, &public, payload)
+	if !ok {
+		state.wipe()
+		return nil, false
 	}
-	clear(state.LocalEphemeral().Private)
-	r.Welcome, r.in = b, in
-	return r, true
+	return &Responder{Welcome: welcome, From: h.Sender, Number: h.Counter, state: state}, true
 }
 
 // Proof takes the initiator's proof and returns what it says of the initiator.
@@ -254,25 +246,21 @@ func (r *Responder) Proof(datagram []byte) (other Introduction, ok bool) {
 		return Introduction{}, false
 	}
 	const sealedAt = HeaderLen + toLen
-	plain, err := r.in.Decrypt(nil, datagram[:sealedAt], datagram[sealedAt:])
-	if err != nil {
+	plain, ok := r.state.openProof(datagram[sealedAt:], datagram[:sealedAt])
+	if !ok {
 		return Introduction{}, false
 	}
 	defer clear(plain)
-	other, ok = parseIntroduction(plain)
-	return other, ok && other.ID.Short() == r.From
+	if other, ok = parseIntroduction(plain); !ok || other.ID.Short() != r.From {
+		other.Wipe()
+		return Introduction{}, false
+	}
+	return other, true
 }
 
 // newState begins a handshake that is bound to the beginning of its hello.
-func newState(s Secret, isInitiator bool, hello []byte) *noise.HandshakeState {
+func newState(s Secret, hello []byte) *handshake {
 	psk := s.presharedKey()
 	defer clear(psk)
-	state, err := noise.NewHandshakeState(noise.Config{
-		CipherSuite: suite, Random: rand.Reader, Pattern: noise.HandshakeNN, Initiator: isInitiator,
-		Prologue: append([]byte(prologue), hello...), PresharedKey: psk, PresharedKeyPlacement: 0,
-	})
-	if err != nil {
-		panic(err) // its arguments are ours
-	}
-	return state
+	return newHandshake(psk, []byte(prologue), hello)
 }

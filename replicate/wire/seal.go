@@ -47,22 +47,26 @@ type Chain [keyLen]byte
 // step moves to the next epoch.
 func (c *Chain) step() { expandInto(c[:], c[:], ratchetInfo) }
 
-// An aead is XChaCha20-Poly1305 under a key that can be exchanged and wiped.
+// An aead is XChaCha20-Poly1305, or ChaCha20-Poly1305 in introductions, under a key
+// that can be exchanged and wiped.
 type aead struct {
 	cipher.AEAD
 	key *[keyLen]byte // the AEAD's own
 }
 
-// newAEAD returns an aead without a key.
+// newAEAD returns an aead of datagrams without a key.
+func newAEAD() aead { return wipeable(chacha20poly1305.NewX) }
+
+// wipeable returns an aead without a key.
 //
 // chacha20poly1305 copies its key into memory of its own and has no way to wipe
 // it, but keys that are over must be gone. The AEAD it returns is a pointer to a
 // struct that is the key and nothing else; that is asserted here for each one, so
 // that another version of that package would be noticed before anything is sealed.
-func newAEAD() aead {
+func wipeable(construct func(key []byte) (cipher.AEAD, error)) aead {
 	var marker [keyLen]byte
 	_, _ = rand.Read(marker[:]) // never fails
-	a, err := chacha20poly1305.NewX(marker[:])
+	a, err := construct(marker[:])
 	if err != nil {
 		panic(err) // only for a key length out of range, or in a process that allows no ChaCha20
 	}

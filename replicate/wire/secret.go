@@ -91,36 +91,14 @@ func expand(prk []byte, info string, n int) []byte {
 }
 
 // expandInto is HKDF-Expand (RFC 5869) to at most 32 bytes, HMAC-SHA-256(prk, info
-// and a byte of 1), into dst, which may be prk. crypto/hkdf leaves a copy of what it
-// derives in memory that it gives back to the collector: keys whose time was over
-// were found there minutes later.
+// and a byte of 1), into dst, which may be prk.
 func expandInto(dst, prk []byte, info string) {
-	const block = sha256.BlockSize
-	var (
-		pad [2 * block]byte
-		sum [sha256.Size]byte
-	)
-	if len(dst) > len(sum) || len(info) >= block {
-		panic("replicate: a key or its label is too long")
+	var sum [sha256.Size]byte
+	if len(dst) > len(sum) {
+		panic("replicate: a key is too long")
 	}
-	if copy(pad[:block], prk); len(prk) > block { // a repeater's key may be
-		sum = sha256.Sum256(prk)
-		clear(pad[:])
-		copy(pad[:], sum[:])
-	}
-	for i := range block {
-		pad[i] ^= 0x36
-	}
-	n := block + copy(pad[block:], info)
-	pad[n] = 1
-	sum = sha256.Sum256(pad[:n+1])
-	for i := range block {
-		pad[i] ^= 0x36 ^ 0x5c
-	}
-	copy(pad[block:], sum[:])
-	sum = sha256.Sum256(pad[:block+len(sum)])
+	hmacSum(&sum, prk, []byte(info), block1)
 	copy(dst, sum[:])
-	clear(pad[:])
 	clear(sum[:])
 }
 
