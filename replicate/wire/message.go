@@ -123,13 +123,19 @@ func (m Message) wellFormed() bool {
 	}
 	tail := m.body[minBodyLen[m.Type]:]
 	switch m.Type {
-	case TypeBatch, TypeSnapshotPart:
+	case TypeBatch:
+		return isSeq(m.body[5:]) && Records(tail).wellFormed()
+	case TypeHeartbeat:
+		return isSeq(m.body[4:]) && isSeq(m.body[12:])
+	case TypeEcho:
+		return isSeq(m.body[17:]) && isSeq(m.body[25:])
+	case TypeSnapshotPart:
 		return Records(tail).wellFormed()
 	case TypeAnswer:
 		_, _, ok := cutRecord(tail)
 		return ok || len(tail) == 0
 	case TypeRepair:
-		return len(tail)%rangeLen == 0
+		return len(tail)%rangeLen == 0 && Ranges(tail).wellFormed()
 	case TypeSnapshotRequest:
 		return len(tail)%partLen == 0
 	case TypeRules:
@@ -139,6 +145,14 @@ func (m Message) wellFormed() bool {
 	}
 	return true
 }
+
+// maxSeq is what numbers of batches stay below. No node comes so far; with what is
+// behind, receivers' sums would wrap around, and one heartbeat would let them look
+// for missing batches for ever.
+const maxSeq = 1 << 62
+
+// isSeq reports whether b begins with what may be the number of a batch.
+func isSeq(b []byte) bool { return binary.BigEndian.Uint64(b) < maxSeq }
 
 // IsFor reports whether the message is meant for node: for it alone or for all.
 func (m Message) IsFor(node ShortID) bool {

@@ -135,8 +135,17 @@ func (rs Ranges) Append(r Range) Ranges {
 	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint64(rs, r.First), r.Count)
 }
 
-// All yields the ranges in order. Nothing is said about their size: First and
-// Count are what the peer sent.
+func (rs Ranges) wellFormed() bool {
+	for rest := rs; len(rest) >= rangeLen; rest = rest[rangeLen:] {
+		if !isSeq(rest) {
+			return false
+		}
+	}
+	return true
+}
+
+// All yields the ranges in order. Nothing is said about their size, but that First
+// may be the number of a batch.
 func (rs Ranges) All() iter.Seq[Range] {
 	return func(yield func(Range) bool) {
 		for rest := rs; len(rest) >= rangeLen; rest = rest[rangeLen:] {
