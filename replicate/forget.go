@@ -62,7 +62,7 @@ func (n *Node) Forget(now time.Duration, what ForgetScope, hash uint64, done fun
 		}
 	}
 	for addr, c := range n.contacts {
-		if !c.isGroup && (c.is(NeverHeard) || c.is(Introducing)) && now-c.toldAt < n.o.KnownFor {
+		if !c.isGroup && (c.is(Introducing) || c.is(NeverHeard) && now-c.toldAt < n.o.KnownFor) {
 			f.unheard[addr] = c.label()
 		}
 	}

@@ -25,7 +25,10 @@ type forget struct {
 	given  time.Duration
 	acked  time.Duration // 0 as long as nothing is promised
 	silent []*slot
-	obeyed []*node // lives that ran when it was acknowledged, but for the silent
+	// unknown are those that the node which gave the command has not heard for
+	// longer than a session lives.
+	unknown []*slot
+	obeyed  []*node // lives that ran when it was acknowledged, but for the silent
 }
 
 func (f *forget) covers(c *session) bool {
@@ -53,6 +56,11 @@ func (w *world) forget(s *slot) {
 	case replicate.ForgetContext:
 		f.which = w.rand.IntN(len(contexts))
 		hash = tlsconn.ContextHash(contexts[f.which])
+	}
+	for _, other := range w.slots {
+		if other != s && w.now-w.link(other, s).heardAt > lifetime-100*time.Millisecond {
+			f.unknown = append(f.unknown, other)
+		}
 	}
 	w.forgets = append(w.forgets, f)
 	w.say("%s is given at node %d: scope %d, %d", f.name, s.index, f.scope, f.which)
@@ -141,6 +149,9 @@ func (w *world) excused(f *forget, n *node) bool {
 	old := n.restoredFrom != 0 && n.restoredFrom <= f.acked
 	young := n.born > f.given-settleTime // those that give commands may not have known it
 	silent := len(f.silent) > 0
+	if slices.Contains(f.unknown, n.slot) {
+		return true
+	}
 	if unsettled && (old || silent || young) {
 		return true
 	}
@@ -153,10 +164,10 @@ func (w *world) excused(f *forget, n *node) bool {
 	return silent && !obeyedLives
 }
 
-// copies is how many nodes go by n's name.
+// copies is how many nodes say that they are the machine n.
 func (w *world) copies(n *node) (count int) {
 	for _, s := range w.slots {
-		if s.node != nil && s.node.id == n.id {
+		if s.node != nil && s.node.instance == n.instance {
 			count++
 		}
 	}

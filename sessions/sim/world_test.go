@@ -271,7 +271,7 @@ func (s *slot) kill() {
 	if n := s.node; n != nil {
 		n.close()
 		for _, other := range n.w.slots {
-			if other.node != nil && other.node.id == n.id { // a copy, or itself
+			if other.node != nil && other.node.instance == n.instance { // a copy, or itself
 				other.troubleAt = n.w.now
 			}
 		}
