@@ -113,7 +113,7 @@ func TestClientChainsDoNotBlockTheLoop(t *testing.T) {
 // RSA signature and left at once, the next client is served as promptly, about, as
 // if signatures cost nothing.
 func TestClientsThatLeftCostNoSignature(t *testing.T) {
-	const more = time.Second
+	const more = 4 * time.Second // signatures in vain took 8 s, what a busy machine does to both takes some
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
 			cheap, dear := afterCrowd(t, testpki.ECDSA, version), afterCrowd(t, testpki.RSA, version)
