@@ -118,7 +118,8 @@ func (n *node) join(cc *config.Cache, raw [][]byte) error {
 		return fmt.Errorf("cache-udp-server: %w", err)
 	}
 	var names map[netip.AddrPort]string
-	if network.Peers, names, err = resolvePeers(cc.Peers); err != nil {
+	resolved := make(resolvedNames)
+	if network.Peers, names, err = resolved.resolve(cc.Peers); err != nil {
 		// A name may resolve later; the others need not wait for it.
 		slog.Warn("cache-udp-node: a peer is left out until its name resolves", "error", err)
 	}
@@ -134,7 +135,7 @@ func (n *node) join(cc *config.Cache, raw [][]byte) error {
 		return err
 	}
 	if slices.ContainsFunc(cc.Peers, isName) {
-		go n.resolveAgain(cc.Peers)
+		go n.resolveAgain(cc.Peers, resolved, network.Peers)
 	}
 	return nil
 }
@@ -148,8 +149,8 @@ func isName(a config.Address) bool {
 // resolveEvery is how often the names of peers are looked up again.
 const resolveEvery = 30 * time.Second
 
-// resolveAgain follows the names of peers.
-func (n *node) resolveAgain(peers []config.Address) {
+// resolveAgain follows the names of peers. current are the addresses in use.
+func (n *node) resolveAgain(peers []config.Address, resolved resolvedNames, current []netip.AddrPort) {
 	ticker := time.NewTicker(resolveEvery)
 	defer ticker.Stop()
 	for {
@@ -157,28 +158,41 @@ func (n *node) resolveAgain(peers []config.Address) {
 		case <-n.stop:
 			return
 		case <-ticker.C:
-			if list, names, err := resolvePeers(peers); err == nil {
-				n.poller.SetPeers(list, names)
+			list, names, _ := resolved.resolve(peers)
+			if slices.Equal(list, current) { // or each look would begin with the heartbeats of a start
+				continue
 			}
+			current = list
+			slog.Info("cache-udp-node: names of peers resolve to other addresses", "peers", list)
+			n.poller.SetPeers(list, names)
 		}
 	}
 }
 
-// resolvePeers makes the addresses of peers numeric, and says how those are called in
-// the configuration that have a name there.
-func resolvePeers(addresses []config.Address) (list []netip.AddrPort, names map[netip.AddrPort]string, err error) {
+// resolvedNames are the addresses that each configured one had when it last resolved.
+type resolvedNames map[config.Address][]netip.AddrPort
+
+// resolve makes the addresses of peers numeric, and says how those are called in the
+// configuration that have a name there. A name that does not resolve now keeps the
+// addresses that it had, and does not keep others from having new ones. The order is
+// the same for the same addresses, whatever the resolver's.
+func (r resolvedNames) resolve(addresses []config.Address) (list []netip.AddrPort, names map[netip.AddrPort]string, err error) {
 	names = make(map[netip.AddrPort]string)
 	for _, a := range addresses {
 		resolved, oneErr := resolveUDP([]config.Address{a})
+		if oneErr == nil {
+			r[a] = resolved
+		}
 		err = errors.Join(err, oneErr)
-		list = append(list, resolved...)
+		list = append(list, r[a]...)
 		if isName(a) {
-			for _, addr := range resolved {
+			for _, addr := range r[a] {
 				names[addr] = fmt.Sprintf("%s:%d", a.Host, a.Port)
 			}
 		}
 	}
-	return list, names, err
+	slices.SortFunc(list, netip.AddrPort.Compare)
+	return slices.Compact(list), names, err
 }
 
 // contextsHash is a hash of the session contexts of the listeners: nodes for which it
