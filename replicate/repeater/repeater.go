@@ -101,6 +101,7 @@ type subscribed struct {
 	addr  netip.AddrPort
 	via   *outlet // where it subscribed: what it gets comes from there
 	until time.Duration
+	intro budget
 }
 
 // An outlet is a socket and what is to be sent by it.
@@ -135,7 +136,7 @@ const (
 	dropNotSubscribed = iota // from nobody we know
 	dropNotSealed            // neither a node's datagram nor a control
 	dropForged               // its check is not of our keys
-	dropRepeated             // forwarded before, or too many of its kind
+	dropRepeated             // forwarded before, or too many or too long of its kind
 	dropBadControl           // of no use to a repeater
 	dropForgedControl        // its tag is not of our keys
 	dropReceiveError         // of a system call
@@ -302,7 +303,8 @@ func (r *Repeater) handle(now time.Duration, via *outlet, from netip.AddrPort, d
 		r.counts.dropped[dropForged].Inc()
 		return
 	}
-	if !r.seen.isNew(now, h) {
+	isSealed := h.Kind == wire.KindSealed
+	if !fits(h.Kind, len(datagram)) || !isSealed && !r.subscribers[source].intro.take(now) || !r.seen.isNew(now, h) {
 		r.counts.dropped[dropRepeated].Inc()
 		return
 	}
@@ -346,6 +348,7 @@ func (r *Repeater) subscribe(now time.Duration, via *outlet, addr netip.AddrPort
 	s := subscribed{addr: addr, via: via, until: now + r.lifetime}
 	if i := r.find(addr); i >= 0 {
 		r.counts.events[eventRenewed].Inc()
+		s.intro = r.subscribers[i].intro
 		r.subscribers[i] = s
 		return true
 	}

@@ -7,15 +7,34 @@ import (
 )
 
 const (
-	// maxSenders bounds the windows kept: 300 bytes each.
+	// maxSenders bounds what is kept of senders: 2 KiB each.
 	maxSenders = 4096
 	// senderIdle is when a sender's window is forgotten.
 	senderIdle = 10 * time.Minute
-	// A sender may have so many datagrams of introductions forwarded: enough
+	// A subscriber may have so many datagrams of introductions forwarded: enough
 	// for a fleet that starts at once.
 	introductionsLen   = 256
 	introductionsEvery = 100 * time.Millisecond
+	// Of one sender, kind and number as many are forwarded as a node repeats a
+	// hello, and the number of the first; what is remembered of a sender is the
+	// newest recentLen of these.
+	introductionTries = 5
+	recentLen         = 64
 )
+
+// fits reports whether a datagram is no longer than one of its kind can be: the body
+// of an introduction is not checked here, and is not to carry anything else.
+func fits(kind wire.Kind, length int) bool {
+	switch kind {
+	case wire.KindRetry:
+		return length <= 44
+	case wire.KindHello:
+		return length <= 92
+	case wire.KindWelcome, wire.KindProof:
+		return length <= 237 // with the longest name
+	}
+	return true
+}
 
 // seen tells what was forwarded before. Whoever records a datagram cannot have it
 // multiplied again. The zero value has seen nothing.
@@ -27,8 +46,32 @@ type sender struct {
 	window wire.Window
 	last   time.Duration
 
-	left  int // datagrams of introductions
+	recent [recentLen]introduction
+	next   int // of recent, to be overwritten
+}
+
+// introduction is one datagram of an introduction, which may be sent again.
+type introduction struct {
+	kind   wire.Kind
+	epoch  byte
+	number uint64
+	left   int
+}
+
+// budget is how many datagrams of introductions a subscriber may still send, until then.
+type budget struct {
+	left  int
 	until time.Duration
+}
+
+// take reports whether there is one left. It is the subscriber's and not the
+// sender's, or whoever repeats a recorded header would use up another node's.
+func (b *budget) take(now time.Duration) bool {
+	if now >= b.until {
+		b.left, b.until = introductionsLen, now+introductionsEvery
+	}
+	b.left--
+	return b.left >= 0
 }
 
 // isNew reports whether a datagram with such a header is to be forwarded. The
@@ -49,11 +92,21 @@ func (s *seen) isNew(now time.Duration, h wire.Header) bool {
 	if h.Kind == wire.KindSealed {
 		return from.window.Check(h.Counter)
 	}
-	if now >= from.until {
-		from.left, from.until = introductionsLen, now+introductionsEvery
+	return from.mayRepeat(h)
+}
+
+// mayRepeat reports whether a datagram of an introduction may be forwarded once more.
+func (f *sender) mayRepeat(h wire.Header) bool {
+	for i := range f.recent {
+		r := &f.recent[i]
+		if r.kind == h.Kind && r.number == h.Counter && r.epoch == h.Epoch {
+			r.left--
+			return r.left >= 0
+		}
 	}
-	from.left--
-	return from.left >= 0
+	f.recent[f.next] = introduction{h.Kind, h.Epoch, h.Counter, introductionTries - 1}
+	f.next = (f.next + 1) % recentLen
+	return true
 }
 
 // forget makes room by forgetting senders that are gone.
