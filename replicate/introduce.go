@@ -58,7 +58,7 @@ type retried struct {
 type begun struct {
 	*wire.Initiator
 	addr    netip.AddrPort
-	secret  byte
+	secret  wire.Fingerprint
 	since   time.Duration
 	againAt time.Duration
 	tries   int
@@ -187,7 +187,7 @@ func (n *Node) hello(addr netip.AddrPort, to ShortID, cookie wire.Cookie, secret
 	}
 	b := &begun{
 		Initiator: wire.NewInitiator(secret.Secret, secret.check, n.id, to, cookie),
-		addr:      addr, secret: secret.ID(), since: n.now, againAt: n.now + helloAgain,
+		addr:      addr, secret: secret.Fingerprint(), since: n.now, againAt: n.now + helloAgain,
 	}
 	i.begun[b.Number] = b
 	i.newest[begunKey{to, addr}] = b
@@ -232,7 +232,7 @@ func (n *Node) handleHello(from netip.AddrPort, datagram []byte, h wire.Header, 
 		if len(i.awaited) >= maxAwaited {
 			n.endOldestAwaited()
 		}
-		r.Addr, r.SecretID = from, secret.ID()
+		r.Addr, r.Secret = from, secret.Fingerprint()
 		i.awaited[key], i.since[key] = r, n.now
 	}
 	if r.Addr != from {
@@ -273,7 +273,7 @@ func (n *Node) handleWelcome(from netip.AddrPort, datagram []byte, h wire.Header
 	if b == nil || b.addr != from {
 		return wire.Replayed
 	}
-	secret := n.secretByID(b.secret)
+	secret := n.liveSecret(b.secret)
 	if secret == nil {
 		return wire.ForeignSecret // exchanged meanwhile
 	}
@@ -316,7 +316,7 @@ func (n *Node) handleProof(from netip.AddrPort, datagram []byte, h wire.Header) 
 	}
 	took := n.now - n.intro.since[key]
 	n.endAwaited(key)
-	return n.introduce(&other, from, r.SecretID, took, true)
+	return n.introduce(&other, from, r.Secret, took, true)
 }
 
 // introduction is what this node says of itself. The caller wipes it.
@@ -331,7 +331,7 @@ func (n *Node) introduction() wire.Introduction {
 // introduce believes a node that has proved itself, and its address. took is how long
 // it took to answer at most, and isRTT whether that is a round trip.
 func (n *Node) introduce(
-	i *wire.Introduction, from netip.AddrPort, secret byte, took time.Duration, isRTT bool,
+	i *wire.Introduction, from netip.AddrPort, secret wire.Fingerprint, took time.Duration, isRTT bool,
 ) wire.Reason {
 	defer i.Wipe()
 	if i.ID == n.o.ID || i.ID.Short() == n.id {

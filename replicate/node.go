@@ -192,11 +192,11 @@ func (n *Node) Rekey(now time.Duration, secrets []Secret) {
 	old := n.secrets
 	n.secrets = live
 	n.sender.Recheck(live[0].check)
-	if slices.ContainsFunc(old, func(s liveSecret) bool { return n.secretByID(s.ID()) == nil }) {
+	if slices.ContainsFunc(old, func(s liveSecret) bool { return n.liveSecret(s.Fingerprint()) == nil }) {
 		n.sender.Renew(now)
 	}
 	for _, p := range n.peers {
-		if p.introduced && n.secretByID(p.secret) == nil {
+		if p.introduced && n.liveSecret(p.secret) == nil {
 			p.opener.Wipe()
 			p.introduced = false
 		}
@@ -204,9 +204,11 @@ func (n *Node) Rekey(now time.Duration, secrets []Secret) {
 	n.heartbeatAt = now // whoever cannot open it asks for an introduction
 }
 
-func (n *Node) secretByID(id byte) *liveSecret {
+// liveSecret returns the live secret that has a fingerprint. Ids are not enough: one
+// that leaked, and one of 256 that replace it, have the same.
+func (n *Node) liveSecret(f wire.Fingerprint) *liveSecret {
 	for i := range n.secrets {
-		if n.secrets[i].ID() == id {
+		if n.secrets[i].Fingerprint().Is(f) {
 			return &n.secrets[i]
 		}
 	}
@@ -286,7 +288,7 @@ func (n *Node) receiveSealed(from netip.AddrPort, datagram []byte, h wire.Header
 	if !p.heard(n.now, from, len(datagram)) {
 		n.retry(from, h, secret) // it says something new, but where it is has to be proved
 	}
-	if p.secret != secret.ID() && secret == &n.secrets[0] {
+	if !p.secret.Is(secret.Fingerprint()) && secret == &n.secrets[0] {
 		n.retry(from, h, secret) // both have the new secret: before the old one goes
 	}
 	if !p.up || p.superseded {

@@ -29,7 +29,7 @@ type peer struct {
 
 	// Keys are there once the peer has proved that it has the secret and lives.
 	introduced bool
-	secret     byte // by which
+	secret     wire.Fingerprint // by which
 	opener     wire.Opener
 
 	addr   netip.AddrPort // where it gets what is sent to it, one of proved

@@ -204,9 +204,9 @@ type Responder struct {
 	From    ShortID
 	Number  uint64
 	// For the caller: where the cookie was good, and by which secret.
-	Addr     netip.AddrPort
-	SecretID byte
-	state    *handshake
+	Addr   netip.AddrPort
+	Secret Fingerprint
+	state  *handshake
 }
 
 // Wipe overwrites the keys, of an introduction that ends.

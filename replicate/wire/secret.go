@@ -3,6 +3,7 @@ package wire
 import (
 	"crypto/hkdf"
 	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 )
@@ -18,6 +19,7 @@ const (
 
 	repeaterInfo     = "reprise repeater v1" // of wire version 1 too: key files stay good
 	introductionInfo = "reprise introduction v2"
+	fingerprintInfo  = "reprise fingerprint v2"
 )
 
 // A Secret is what the nodes of a fleet share. It keeps no copy of the bytes it
@@ -29,8 +31,18 @@ const (
 // introduction: whoever learns it can join from then on, but opens nothing that
 // was recorded before.
 type Secret struct {
-	id  byte
-	prk []byte // HKDF's pseudorandom key
+	id          byte
+	prk         []byte // HKDF's pseudorandom key
+	fingerprint Fingerprint
+}
+
+// A Fingerprint tells secrets apart that have the same id. It is of no use for
+// anything else, and stays in the memory of a node. That of no secret is zero.
+type Fingerprint [keyLen]byte
+
+// Is reports whether f is that of the same secret.
+func (f Fingerprint) Is(other Fingerprint) bool {
+	return subtle.ConstantTimeCompare(f[:], other[:]) == 1
 }
 
 // NewSecret derives a Secret from a cluster secret's bytes. It refuses what is
@@ -49,12 +61,16 @@ func NewSecret(b []byte) (Secret, error) {
 	}
 	s := Secret{prk: prk}
 	s.id = s.Checker().id
+	expandInto(s.fingerprint[:], prk, fingerprintInfo)
 	return s, nil
 }
 
 // ID is the byte by which datagrams name the secret of their fleet. It is not
-// secret, and two secrets may have the same.
+// secret, and two secrets may have the same: [Secret.Fingerprint].
 func (s Secret) ID() byte { return s.id }
+
+// Fingerprint is the secret's, also when it has been wiped.
+func (s Secret) Fingerprint() Fingerprint { return s.fingerprint }
 
 // Wipe overwrites the secret, also in its copies, which are useless afterwards.
 func (s Secret) Wipe() { clear(s.prk) }
