@@ -30,6 +30,13 @@ const (
 	ratchetUses  = 1 << 20
 	ratchetGrace = 2 * time.Second
 
+	// maxAhead is by how many epochs a datagram may be ahead of the last one. A sender
+	// takes one step in RatchetEvery, and one after a pause; a receiver that has not
+	// heard it for two of these has forgotten its key. More steps, which are made
+	// before anything is authentic, would let others who can make headers, a repeater,
+	// occupy a node.
+	maxAhead = 4
+
 	// staleAfter is how long a datagram may be on its way: who holds one back
 	// longer has lengthened no session's life.
 	staleAfter = 2 * time.Second
@@ -301,7 +308,7 @@ func (o *Opener) keyFor(epoch byte, now time.Duration) (key aead, ahead int) {
 		return o.keys[0], 0
 	case ahead == -1 && now < o.oldUntil:
 		return o.keys[1], 0
-	case ahead < 0:
+	case ahead < 0 || ahead > maxAhead:
 		return aead{}, 0
 	}
 	o.nextChain = o.chain
