@@ -254,6 +254,10 @@ type holdKey struct {
 func (n *Node) holdFor(p *peer, m wire.Ask, answer *wire.Answer) (value []byte) {
 	key := holdKey{p.id.Short(), m.Question}
 	h := n.holds[key]
+	if h != nil && h.key != m.Key { // one number is one question: the first hold stays
+		answer.Verdict = Unknown
+		return nil
+	}
 	if h != nil { // asked again
 		n.memory.Release(h.key, h.token)
 	} else if len(n.holds) >= maxHolds {
@@ -277,8 +281,11 @@ func (n *Node) holdFor(p *peer, m wire.Ask, answer *wire.Answer) (value []byte) 
 	return value
 }
 
-// release gives a session back that a peer holds for this node.
+// release gives a session back that a peer holds for this node. The question may have
+// been repeated, and a late copy of it be answered with another hold: that has to be
+// released too.
 func (n *Node) release(u *Update) {
+	delete(n.questions.held, u.Hold)
 	if p := n.byShort[u.Owner]; p != nil && p.introduced {
 		n.sendTo(p, wire.Release{To: u.Owner, Question: u.Hold, Key: u.Key}.Append(n.begin()))
 	}
