@@ -2,6 +2,7 @@ package replicate
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -188,17 +189,21 @@ func (p *Poller) Release(key Key, owner ShortID, hold uint64) {
 }
 
 // Forget makes this node and all others drop sessions and waits until they have, or
-// some have not for some seconds. Any goroutine but a loop's may call it.
-func (p *Poller) Forget(what ForgetScope, hash uint64) Forgetting {
+// some have not for some seconds. Any goroutine but a loop's may call it. If the node
+// ends before that, it is not known who has, and the result is [ErrClosed].
+func (p *Poller) Forget(what ForgetScope, hash uint64) (Forgetting, error) {
 	result := make(chan Forgetting, 1)
 	p.do(func() { p.node.Forget(p.Now(), what, hash, func(f Forgetting) { result <- f }) })
 	select {
 	case f := <-result:
-		return f
+		return f, nil
 	case <-p.closed:
-		return Forgetting{}
+		return Forgetting{}, ErrClosed
 	}
 }
+
+// ErrClosed is the result of what a node could not finish before its end.
+var ErrClosed = errors.New("the node has ended")
 
 // Rekey exchanges the live secrets. Any goroutine may call it.
 func (p *Poller) Rekey(secrets []Secret) {

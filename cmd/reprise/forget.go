@@ -108,17 +108,24 @@ func (n *node) handleForget(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	result := n.forget(what, hash)
+	result, err := n.forget(what, hash)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(result)
 }
 
 // forget puts a rule in force here and at all peers, writes it to all stores, and
-// waits for them.
-func (n *node) forget(what sessions.Scope, hash uint64) forgetResult {
+// waits for them. It is an error if this node ends meanwhile.
+func (n *node) forget(what sessions.Scope, hash uint64) (forgetResult, error) {
 	result := forgetResult{Peers: map[string]int{}, Silent: []string{}}
 	if n.poller != nil {
-		f := n.poller.Forget(replicate.ForgetScope(what), hash)
+		f, err := n.poller.Forget(replicate.ForgetScope(what), hash)
+		if err != nil {
+			return result, err
+		}
 		result.Here = f.Here
 		maps.Copy(result.Peers, f.Dropped)
 		result.Silent = append(result.Silent, f.Silent...)
@@ -129,7 +136,7 @@ func (n *node) forget(what sessions.Scope, hash uint64) forgetResult {
 		result.Here = <-here
 	}
 	result.Silent = append(result.Silent, silentStores(n.stores)...)
-	return result
+	return result, nil
 }
 
 // settle is how much older than it is a session may look to another node, which
