@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -99,6 +100,8 @@ func leavingClient(t *testing.T, addr string) *net.TCPConn {
 // A worker does work in the order in which it came, as package workpool does while
 // that keeps up.
 type worker struct {
+	mu    sync.Mutex // guards the queue's end
+	done  bool
 	queue chan func()
 	ended chan bool
 }
@@ -115,6 +118,11 @@ func newWorker(queue int) *worker {
 }
 
 func (w *worker) TrySubmit(work func(), abandoned *atomic.Bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.done {
+		return false
+	}
 	select {
 	case w.queue <- func() {
 		if !abandoned.Load() {
@@ -128,7 +136,10 @@ func (w *worker) TrySubmit(work func(), abandoned *atomic.Bool) bool {
 }
 
 func (w *worker) close() {
+	w.mu.Lock()
+	w.done = true
 	close(w.queue)
+	w.mu.Unlock()
 	<-w.ended
 }
 

@@ -395,10 +395,11 @@ func TestForgetReachesWhoWasAway(t *testing.T) {
 func TestGoodbye(t *testing.T) {
 	s := newSim(t, 3)
 	s.runUntil(5*time.Second, s.introduced)
+	s.run(time.Second) // both ways
 	a, b := s.nodes[0], s.nodes[1]
 	b.Goodbye(b.clock())
 	b.down = true
-	s.run(10 * time.Millisecond)
+	s.runUntil(time.Second, func() bool { return len(a.stats(a.clock()).Peers) == 1 })
 	var result *Forgetting
 	a.Forget(a.clock(), ForgetAll, 0, func(f Forgetting) { result = &f })
 	a.tick()

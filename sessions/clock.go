@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -20,7 +21,8 @@ type clock struct {
 	// Written by skip only.
 	slept atomic.Int64
 
-	// What watch saw last; it belongs to one goroutine.
+	mu sync.Mutex // guards what watch saw last
+
 	ran  time.Duration // by the monotonic clock
 	seen sleepClocks
 }
@@ -44,8 +46,10 @@ func (c *clock) time(i instant) time.Time { return c.base.Add(time.Duration(i - 
 const minSleep = 2 * time.Second
 
 // watch returns for how long the machine was asleep since the last look. It is
-// called every few seconds, by one goroutine, which is to pass that on to skip.
+// called every few seconds; the caller is to pass that on to skip.
 func (c *clock) watch() (slept time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	var seen sleepClocks
 	seen.read()
 	return c.compare(c.source().Sub(c.base), seen)
