@@ -83,9 +83,6 @@ type Node struct {
 	rumours map[ShortID]*rumour
 	// departed are those that have ended: others may yet tell of them.
 	departed map[ShortID]time.Duration
-	// copied are instances that two nodes have at once: machines that were made as
-	// copies of each other.
-	copied map[Instance]bool
 
 	intro     introductions
 	mode      autoMode
@@ -161,7 +158,6 @@ func NewNode(o Options, m Memory, t Transport) *Node {
 		contacts: make(map[netip.AddrPort]*contact),
 		rumours:  make(map[ShortID]*rumour),
 		departed: make(map[ShortID]time.Duration),
-		copied:   make(map[Instance]bool),
 		holds:    make(map[holdKey]*hold),
 		forgets:  make(map[RuleID]*forgetting),
 		dropped:  make(map[RuleID]int),
@@ -295,11 +291,8 @@ func (n *Node) receiveSealed(from netip.AddrPort, datagram []byte, h wire.Header
 	if !p.secret.Is(secret.Fingerprint()) && secret == &n.secrets[0] {
 		n.retry(from, h, secret) // both have the new secret: before the old one goes
 	}
-	if p.superseded { // both live: that one of them is heard says nothing of the other
-		n.noteCopy(p.instance)
+	if !p.up || p.superseded {
 		p.up = false
-	}
-	if !p.up {
 		n.rise(p)
 	}
 	if n.transit = p.opener.Transit(); n.now < n.pausedUntil {

@@ -232,7 +232,7 @@ func (n *Node) leave(p *peer) {
 // them. One that is still heard is another node under the same name, or has yet to
 // end; it stays until it is silent.
 func (n *Node) supersede(p *peer) {
-	if p.instance == (Instance{}) || n.copied[p.instance] {
+	if p.instance == (Instance{}) {
 		return
 	}
 	for _, old := range n.peers {
@@ -240,22 +240,6 @@ func (n *Node) supersede(p *peer) {
 			old.superseded = true
 			n.unlist(old)
 			n.retarget()
-		}
-	}
-}
-
-// noteCopy notes that a node was heard though another one was introduced as a later
-// life of it. It has not ended, so from now on none of that instance is taken for
-// ended before it has been silent for the longest life of a session.
-func (n *Node) noteCopy(i Instance) {
-	if len(n.copied) >= maxRumours {
-		return
-	}
-	n.copied[i] = true
-	for _, p := range n.peers {
-		if p.instance == i && p.superseded {
-			p.superseded = false
-			n.list(p)
 		}
 	}
 }
