@@ -222,7 +222,7 @@ func (c *conn) checkBinder(ch *wire.ClientHello, index int) cause {
 // session's identity, -1 without one.
 func (c *conn) answer13(ch *wire.ClientHello, group primitive.Group, share []byte, index int) cause {
 	s, hs := c.server, c.hs
-	h, n := hs.suite.Hash, hs.suite.Hash.Len()
+	n := hs.suite.Hash.Len()
 	c.info.Group = uint16(group)
 	ours, secret, err := s.exchange.Respond(s.small[:0], group, share)
 	if err != nil {
@@ -260,7 +260,6 @@ func (c *conn) answer13(ch *wire.ClientHello, group primitive.Group, share []byt
 	s.flight = append(s.flight, hs.identity.message13...)
 	c.hashFlight(0)
 	s.small = wire.AppendSigned13(s.small[:0], true, c.sum())
-	_ = h
 	return c.sign(s.small)
 }
 
