@@ -3,7 +3,6 @@ package config
 import (
 	"cmp"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"reprise/config/pki"
 )
 
 // hitchFile is a file of hitch's on its way to entries of ours.
@@ -221,8 +222,11 @@ func (h *hitchFile) readPEMDir() {
 	}
 	var dir hitchScope
 	for _, f := range files {
-		if ok, _ := path.Match(h.pemGlob, f.Name()); !f.IsDir() && (ok || h.pemGlob == "") {
-			name := filepath.Join(h.pemDir.value, f.Name())
+		name := filepath.Join(h.pemDir.value, f.Name())
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			continue // also a link to one, such as Kubernetes' ..data
+		}
+		if ok, _ := path.Match(h.pemGlob, f.Name()); ok || h.pemGlob == "" {
 			h.check(h.pemDir, h.addPEM(&dir, hitchPEM{from: h.pemDir, cert: name, key: name}))
 		}
 	}
@@ -239,12 +243,11 @@ func (h *hitchFile) readPEMDir() {
 
 // addPEM adds a certificate to what is offered in s.
 func (h *hitchFile) addPEM(s *hitchScope, p hitchPEM) error {
-	data, err := h.b.read(p.cert, maxFileSize)
+	chain, err := pki.ReadCertificates(p.cert)
 	if err != nil {
-		return fmt.Errorf("cannot read %s: %w", p.cert, cause(err))
+		return err
 	}
-	defer clear(data) // a key stands beside it
-	p.names = namesIn(data)
+	p.names = namesIn(chain[0])
 	s.pems = append(s.pems, p)
 	return nil
 }
@@ -270,26 +273,16 @@ func (h *hitchFile) setNames(pems []hitchPEM) {
 	}
 }
 
-// namesIn returns the names of the first certificate; none if that cannot be read, which is told when it is loaded.
-func namesIn(data []byte) []string {
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		leaf, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil
-		}
-		names := leaf.DNSNames
-		if len(names) == 0 {
-			names = []string{leaf.Subject.CommonName}
-		}
-		return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-			_, err := parseServerName(name)
-			return err != nil
-		})
+// namesIn returns the names in a certificate that clients can send.
+func namesIn(leaf *x509.Certificate) []string {
+	names := leaf.DNSNames
+	if len(names) == 0 {
+		names = []string{leaf.Subject.CommonName}
 	}
-	return nil
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		_, err := parseServerName(name)
+		return err != nil
+	})
 }
 
 // setListener makes a frontend a listener. Its fallback is the last certificate of its own, or else of all.

@@ -161,7 +161,7 @@ func TestWarningAboutCertificateOfTomorrow(t *testing.T) {
 	inPKI(t)
 	b := newBuilder()
 	from := setting{optionsByName["sni"], "sni", "a.example cert.pem,key.pem", "edge.ini:1"}
-	b.checkCertificate(from, Certificate{CertFile: "cert.pem", KeyFile: "key.pem"}, time.Now().Add(-48*time.Hour))
+	b.checkCertificate(from, Certificate{CertFile: "cert.pem", KeyFile: "key.pem"}, make(offers), time.Now().Add(-48*time.Hour))
 	if w := b.config.Warnings; len(w) != 1 || !strings.Contains(w[0], "cert.pem is not valid before ") || len(b.errs) > 0 {
 		t.Errorf("got warnings %q and errors %v, want one warning", w, b.errs)
 	}
@@ -204,5 +204,37 @@ func TestParseCiphers(t *testing.T) {
 				t.Errorf("got %v, %v, want %v", got, err, test.want)
 			}
 		})
+	}
+}
+
+// TestCertificateNeverServed: of two for one name and kind of key only the first valid
+// one is offered.
+func TestCertificateNeverServed(t *testing.T) {
+	inPKI(t)
+	from := setting{optionsByName["sni"], "sni", "", "edge.ini:1"}
+	for _, tc := range []struct {
+		files []string
+		want  string // of the last warning
+	}{
+		{[]string{"cert", "rsa"}, ""},
+		{[]string{"expired", "cert"}, ""},
+		{[]string{"cert", "cert"}, "cert.pem is never served: cert.pem comes first"},
+		{[]string{"cert", "expired"}, "expired.pem is never served: cert.pem comes first"},
+	} {
+		b := newBuilder()
+		offered := make(offers)
+		for _, f := range tc.files {
+			key := strings.TrimPrefix(f+"-key.pem", "cert-")
+			b.checkCertificate(from, Certificate{Name: "a.example", CertFile: f + ".pem", KeyFile: key}, offered, time.Now())
+		}
+		var never []string
+		for _, w := range b.config.Warnings {
+			if strings.Contains(w, "never served") {
+				never = append(never, w)
+			}
+		}
+		if len(b.errs) > 0 || tc.want == "" && len(never) > 0 || tc.want != "" && (len(never) != 1 || !strings.Contains(never[0], tc.want)) {
+			t.Errorf("%v: %q and %v, want %q", tc.files, never, b.errs, tc.want)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -166,7 +167,11 @@ func TestWrongFiles(t *testing.T) {
 
 func TestWrongKeysOfUWSGI(t *testing.T) {
 	inPKI(t)
-	writeFile(t, "text.crt", []byte("x"))
+	cert, err := os.ReadFile("cert.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, "text.crt", cert)
 	testWrong(t, []wrong{
 		{
 			name: "refused", ini: "sni-regexp = .*\\.example cert.pem,key.pem",

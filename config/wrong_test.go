@@ -358,7 +358,7 @@ func TestWrongConfigurations(t *testing.T) {
 		},
 		{
 			name: "broken certificate", ini: "sslrouter = :1,broken.pem,key.pem",
-			want: `edge.ini:4: sslrouter = ":1,broken.pem,key.pem": broken.pem, key.pem: x509: malformed certificate`,
+			want: `edge.ini:4: sslrouter = ":1,broken.pem,key.pem": broken.pem: block 1 (CERTIFICATE, line 1): malformed certificate`,
 		},
 		{
 			name: "encrypted key", ini: "sslrouter = :1,cert.pem,encrypted-key.pem",

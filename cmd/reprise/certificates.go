@@ -1,13 +1,11 @@
 package main
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"fmt"
-	"os"
+	"slices"
+	"time"
 
 	"reprise/config"
+	"reprise/config/pki"
 	"reprise/tlsconn"
 )
 
@@ -47,16 +45,30 @@ func (n *node) tlsConfig(l *config.TLS) (*tlsconn.Config, error) {
 		}
 		certs = append(certs, loaded)
 	}
-	c.Certificates, err = tlsconn.NewCertificates(certs)
+	c.Certificates, err = tlsconn.NewCertificates(validFirst(certs, time.Now()))
 	return c, err
 }
 
-func loadCertificate(c config.Certificate) (tlsconn.Certificate, error) {
-	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-	if err != nil {
-		return tlsconn.Certificate{}, fmt.Errorf("%s, %s: %w", c.CertFile, c.KeyFile, err)
+// validFirst returns the certificates with those that are not valid now behind all
+// others: of several for one name the first that suits the client is served.
+func validFirst(certs []tlsconn.Certificate, now time.Time) []tlsconn.Certificate {
+	invalid := func(c tlsconn.Certificate) bool { return !pki.Valid(c.TLS.Leaf, now) }
+	for i := range certs {
+		valid := slices.IndexFunc(certs[i:], func(c tlsconn.Certificate) bool { return c.Name == certs[i].Name && !invalid(c) })
+		if valid > 0 {
+			// The order of names stays: the first is whom unknown clients get.
+			certs[i], certs[i+valid] = certs[i+valid], certs[i]
+		}
 	}
-	return tlsconn.Certificate{Name: c.Name, TLS: pair}, nil
+	return certs
+}
+
+func loadCertificate(c config.Certificate) (tlsconn.Certificate, error) {
+	pair, err := pki.ReadPair(c.CertFile, c.KeyFile)
+	if err != nil {
+		return tlsconn.Certificate{}, err
+	}
+	return tlsconn.Certificate{Name: c.Name, TLS: pair.Certificate}, nil
 }
 
 func loadPolicy(p config.Policy) (tlsconn.Policy, error) {
@@ -68,22 +80,7 @@ func loadPolicy(p config.Policy) (tlsconn.Policy, error) {
 	if p.ClientCARequired {
 		loaded.ClientAuth = tlsconn.RequireClientCert
 	}
-	rest, err := os.ReadFile(p.ClientCA)
-	if err != nil {
-		return loaded, err
-	}
-	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return loaded, nil
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		ca, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return loaded, fmt.Errorf("%s: %w", p.ClientCA, err)
-		}
-		loaded.ClientCAs = append(loaded.ClientCAs, ca)
-	}
+	var err error
+	loaded.ClientCAs, err = pki.ReadCertificates(p.ClientCA)
+	return loaded, err
 }
