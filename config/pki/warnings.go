@@ -22,11 +22,8 @@ func (p *Pair) Warnings(file, name string, now time.Time) []string {
 	if line := Expiry(p.Leaf, now); line != "" {
 		warn("%s", line)
 	}
-	switch {
-	case len(p.Leaf.DNSNames)+len(p.Leaf.IPAddresses) == 0:
-		warn("has no subjectAltName: browsers and most libraries do not look at the common name")
-	case name != "" && p.Leaf.VerifyHostname(strings.Replace(name, "*", "any", 1)) != nil:
-		// A wildcard is checked by one of the names it stands for.
+	// A wildcard is checked by one of the names it stands for.
+	if name != "" && p.Leaf.VerifyHostname(strings.Replace(name, "*", "any", 1)) != nil {
 		warn("is not a certificate for %s", name)
 	}
 	if key, ok := p.Leaf.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < 2048 {
