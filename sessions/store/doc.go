@@ -42,8 +42,8 @@
 // byte of it with "reprise store v2 id". All live secrets are tried on a look-up;
 // the first one writes.
 //
-// A Redis user needs no more rights than GET, PTTL, SET and DEL for names with the
-// prefix, and CLUSTER in a Redis Cluster.
+// A Redis user needs no more rights than GET, PTTL, SET, DEL and EVAL for names with
+// the prefix, and CLUSTER in a Redis Cluster.
 //
 // # How old a session is
 //
@@ -61,8 +61,9 @@
 // Beside the sessions lies one more value, sealed and named for the purpose "rules"
 // where a session has its key: what the nodes were told to forget. Every node reads
 // it before the breaker closes and once a second after that, and writes it when it
-// lacks something: the union, so that of two who write at once neither is lost for
-// longer than a second. A store whose rules could not be read for ten seconds is
+// lacks something: the union, in the place of what it has read and of nothing else
+// (a script in Redis, cas in memcached), so that of two who write at once neither is
+// lost. A store whose rules could not be read for ten seconds is
 // not asked for sessions. For rules the less of what the two clocks say counts: a
 // rule that looked older than it is would forget less.
 //

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"hash/fnv"
@@ -46,9 +47,41 @@ func (m *memcached) set(ctx context.Context, name string, value []byte, lifetime
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// Rounded up: the lifetime inside the value is the exact one.
-	seconds := int32((lifetime + time.Second - 1) / time.Second)
-	return m.writer.Set(&memcache.Item{Key: name, Value: value, Expiration: seconds})
+	return m.writer.Set(&memcache.Item{Key: name, Value: value, Expiration: expiration(lifetime)})
+}
+
+// expiration is rounded up: the lifetime inside the value is the exact one.
+func expiration(lifetime time.Duration) int32 { return int32((lifetime + time.Second - 1) / time.Second) }
+
+func (m *memcached) swap(ctx context.Context, name string, old, value []byte, lifetime time.Duration) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if old == nil {
+		err := m.writer.Add(&memcache.Item{Key: name, Value: value, Expiration: expiration(lifetime)})
+		return err == nil, ifOther(err, memcache.ErrNotStored)
+	}
+	item, err := m.writer.Get(name) // again, for the number that the server compares
+	if err != nil {
+		return false, ifOther(err, memcache.ErrCacheMiss)
+	}
+	if !bytes.Equal(item.Value, old) {
+		return false, nil
+	}
+	item.Value, item.Expiration = value, expiration(lifetime)
+	switch err = m.writer.CompareAndSwap(item); {
+	case errors.Is(err, memcache.ErrCASConflict), errors.Is(err, memcache.ErrCacheMiss), errors.Is(err, memcache.ErrNotStored):
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// ifOther returns err unless it says no more than that something is not so.
+func ifOther(err, expected error) error {
+	if errors.Is(err, expected) {
+		return nil
+	}
+	return err
 }
 
 func (m *memcached) remove(ctx context.Context, name string) error {

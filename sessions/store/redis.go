@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -70,6 +71,19 @@ func (r *redis) get(ctx context.Context, name string) ([]byte, time.Duration, er
 func (r *redis) set(ctx context.Context, name string, value []byte, lifetime time.Duration) error {
 	return r.client.Do(ctx, r.client.B().Set().Key(name).Value(rueidis.BinaryString(value)).
 		PxMilliseconds(lifetime.Milliseconds()).Build()).Error()
+}
+
+// swapScript is run by the server as one step. A script needs no connection of its
+// own, as WATCH would.
+const swapScript = `if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1`
+
+func (r *redis) swap(ctx context.Context, name string, old, value []byte, left time.Duration) (bool, error) {
+	// What is stored is never empty, so that "" stands for nothing.
+	return r.client.Do(ctx, r.client.B().Eval().Script(swapScript).Numkeys(1).Key(name).
+		Arg(rueidis.BinaryString(old), rueidis.BinaryString(value), strconv.FormatInt(left.Milliseconds(), 10)).
+		Build()).AsBool()
 }
 
 func (r *redis) remove(ctx context.Context, name string) error {

@@ -100,23 +100,45 @@ func (s *Store) keepRules() {
 }
 
 // syncRules reads the rules under each live secret, and writes all that this node
-// knows if those under the first one lack some. An error that the server refused is
-// about the writing: what is there has been read.
+// knows if those under the first one lack some: in the place of what it has read, and
+// of nothing else, so that what another node writes at the same moment stays. An error
+// that the server refused is about the writing: what is there has been read.
 func (s *Store) syncRules(ctx context.Context) error {
 	if s.options.Rules == nil {
 		return nil
 	}
-	secrets := *s.secrets.Load()
-	lacks := false
-	for i := len(secrets) - 1; i >= 0; i-- { // the first one last: it must have what the others have
-		stored, told, err := s.server.get(ctx, secrets[i].nameOf(s.options.Prefix, rulesPurpose))
-		if err != nil {
+	for {
+		lacks, stored, seal, err := s.readRules(ctx)
+		if err != nil || !lacks {
 			return err
+		}
+		rules, left := s.options.Rules.AppendRules(nil)
+		if left < time.Millisecond {
+			return nil
+		}
+		sealed := seal.sealFor(rulesPurpose, session{state: rules, left: left, written: time.Now()})
+		swapped, err := s.server.swap(ctx, seal.nameOf(s.options.Prefix, rulesPurpose), stored, sealed, left)
+		if swapped || err != nil {
+			return err
+		}
+		// Each time another node has written: one of them all gets on.
+	}
+}
+
+// readRules takes the rules that the server has, and reports whether those under the
+// first secret lack some. stored is what there is under that one.
+func (s *Store) readRules(ctx context.Context) (lacks bool, stored []byte, seal *secret, err error) {
+	secrets := *s.secrets.Load()
+	for i := len(secrets) - 1; i >= 0; i-- { // the first one last: it must have what the others have
+		var told time.Duration
+		seal = secrets[i]
+		if stored, told, err = s.server.get(ctx, seal.nameOf(s.options.Prefix, rulesPurpose)); err != nil {
+			return false, nil, nil, err
 		}
 		var rules []byte
 		var elapsed time.Duration
 		if stored != nil {
-			if found, ok := secrets[i].openFor(rulesPurpose, stored); ok {
+			if found, ok := seal.openFor(rulesPurpose, stored); ok {
 				rules, elapsed = found.state, found.elapsedAtLeast(time.Now(), told)
 			} else {
 				s.counts.notAuthentic.Inc()
@@ -125,15 +147,7 @@ func (s *Store) syncRules(ctx context.Context) error {
 		lacks = s.options.Rules.MergeRules(rules, elapsed)
 	}
 	s.synced.Store(int64(time.Since(began)))
-	if !lacks {
-		return nil
-	}
-	rules, left := s.options.Rules.AppendRules(nil)
-	if left < time.Millisecond {
-		return nil
-	}
-	return s.server.set(ctx, secrets[0].nameOf(s.options.Prefix, rulesPurpose),
-		secrets[0].sealFor(rulesPurpose, session{state: rules, left: left, written: time.Now()}), left)
+	return lacks, stored, seal, nil
 }
 
 // began is the origin of synced.

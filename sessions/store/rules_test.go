@@ -106,6 +106,39 @@ func TestRulesComeBeforeSessions(t *testing.T) {
 	}
 }
 
+// Two commands at one moment, at nodes that share nothing but the store: neither is
+// overwritten, and both are there when they are acknowledged.
+func TestRulesAtOneMomentAreKept(t *testing.T) {
+	f := newFake()
+	one, two, late := &fakeRules{}, &fakeRules{}, &fakeRules{}
+	reads, both := 0, make(chan struct{})
+	var mu sync.Mutex
+	f.beforeSwap = func() { // until each has read what there is before the other wrote
+		mu.Lock()
+		if reads++; reads == 2 {
+			close(both)
+		}
+		mu.Unlock()
+		<-both
+	}
+	a := startFake(t, f, Options{LookupTimeout: patience, Rules: one})
+	b := startFake(t, f, Options{LookupTimeout: patience, Rules: two})
+	one.add("first")
+	two.add("second")
+	done := make(chan error, 2)
+	a.Sync(func(err error) { done <- err })
+	b.Sync(func(err error) { done <- err })
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	startFake(t, f, Options{LookupTimeout: patience, Rules: late})
+	if got := late.String(); got != "first second" {
+		t.Errorf("a node that starts after both were acknowledged knows %q", got)
+	}
+}
+
 // A store whose rules are not to be had is not asked for sessions.
 func TestNoRulesNoSessions(t *testing.T) {
 	f := newFake()

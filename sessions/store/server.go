@@ -17,6 +17,9 @@ type server interface {
 	get(ctx context.Context, name string) (value []byte, left time.Duration, err error)
 	set(ctx context.Context, name string, value []byte, left time.Duration) error
 	remove(ctx context.Context, name string) error
+	// swap is set if the value under name is old, or there is none and old is nil.
+	// It reports whether that was so.
+	swap(ctx context.Context, name string, old, value []byte, left time.Duration) (bool, error)
 	// close ends all connections within about a second.
 	close()
 }

@@ -153,7 +153,7 @@ var servers = map[string]func(t *testing.T) (url string){
 	"redis with user": func(t *testing.T) string {
 		addr := nettest.FreeAddr(t)
 		// No more than what doc.go says is needed.
-		startRedis(t, addr, "--user", "eve", "on", ">secret", "~reprise:*", "+get", "+pttl", "+set", "+del",
+		startRedis(t, addr, "--user", "eve", "on", ">secret", "~reprise:*", "+get", "+pttl", "+set", "+del", "+eval",
 			"--user", "default", "off")
 		return "redis://eve:secret@" + addr
 	},
@@ -187,6 +187,7 @@ func TestServers(t *testing.T) {
 			awaitReady(t, writer)
 			awaitReady(t, reader)
 			t.Run("round trip", func(t *testing.T) { testRoundTrip(t, writer, reader) })
+			t.Run("rules", func(t *testing.T) { testRulesAtOnce(t, url) })
 			t.Run("expiry", func(t *testing.T) { testExpiry(t, writer, reader) })
 		})
 	}
@@ -217,6 +218,41 @@ func testRoundTrip(t *testing.T, writer, reader *Store) {
 	}
 	if got := reader.Stats(); got.Hits < 20 || got.Misses < 40 || got.Errors+got.Late+got.NotAuthentic != 0 {
 		t.Errorf("counts %+v", got)
+	}
+}
+
+// Of commands that several nodes are given at one moment none is lost.
+func testRulesAtOnce(t *testing.T, url string) {
+	var nodes []*Store
+	var rules []*fakeRules
+	for range 4 {
+		rules = append(rules, &fakeRules{})
+		s, _ := openStore(t, url, Options{Rules: rules[len(rules)-1]})
+		awaitReady(t, s)
+		nodes = append(nodes, s)
+	}
+	want := ""
+	for round := range 5 {
+		var written sync.WaitGroup
+		for i, s := range nodes {
+			word := fmt.Sprintf("%d.%d", round, i)
+			want = strings.TrimSpace(want + " " + word)
+			rules[i].add(word)
+			written.Add(1)
+			s.Sync(func(err error) {
+				defer written.Done()
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		written.Wait()
+		late := &fakeRules{}
+		s, _ := openStore(t, url, Options{Rules: late})
+		awaitReady(t, s)
+		if got := late.String(); got != want {
+			t.Fatalf("a node that starts after all were written knows %q, want %q", got, want)
+		}
 	}
 }
 

@@ -427,7 +427,9 @@ func (s *Store) probe(ctx context.Context) error {
 	if err := ask(writeTimeout); err != nil { // this one may have to reconnect
 		return err
 	}
-	if err := s.syncRules(ctx); err != nil && !refused(err) {
+	syncing, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if err := s.syncRules(syncing); err != nil && !refused(err) {
 		return err
 	}
 	return ask(s.options.LookupTimeout)

@@ -24,6 +24,8 @@ type fake struct {
 	hung    chan struct{} // requests wait until it is closed; nil: they do not
 	waiting atomic.Int32
 	left    time.Duration
+
+	beforeSwap func() // if set before the fake is used
 }
 
 func newFake() *fake { return &fake{values: map[string][]byte{}, left: untold} }
@@ -65,6 +67,18 @@ func (f *fake) set(ctx context.Context, name string, value []byte, _ time.Durati
 
 func (f *fake) remove(ctx context.Context, name string) error {
 	return f.do(ctx, func() { delete(f.values, name) })
+}
+
+func (f *fake) swap(ctx context.Context, name string, old, value []byte, _ time.Duration) (swapped bool, err error) {
+	if f.beforeSwap != nil {
+		f.beforeSwap()
+	}
+	err = f.do(ctx, func() {
+		if swapped = bytes.Equal(f.values[name], old); swapped {
+			f.values[name] = value
+		}
+	})
+	return swapped, err
 }
 
 func (f *fake) hang() (resume func()) {
