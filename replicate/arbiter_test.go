@@ -4,13 +4,14 @@ import (
 	"crypto/rand"
 	"testing"
 	"time"
+
+	"reprise/internal/boottime"
 )
 
 // Nodes in contact agree about who decides, it is the owner while it is heard, and the
 // work is spread over all when it is not.
 func TestArbiter(t *testing.T) {
 	const nodes = 5
-	now := time.Now()
 	ids := make([]ID, nodes)
 	for i := range ids {
 		ids[i] = NewID()
@@ -26,7 +27,7 @@ func TestArbiter(t *testing.T) {
 				}
 			}
 			n.up.Store(&up)
-			pollers = append(pollers, &Poller{node: n, began: now})
+			pollers = append(pollers, &Poller{node: n, began: boottime.Now()})
 		}
 		return pollers
 	}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"reprise/internal/boottime"
 	"reprise/internal/metric"
 	"reprise/replicate/repeater"
 	"reprise/replicate/udp"
@@ -49,7 +50,7 @@ type Poller struct {
 	ring  *Ring
 	node  *Node
 	log   *slog.Logger
-	began time.Time
+	began time.Duration
 
 	sockets *udp.Sockets
 	subs    *repeater.Subscriber // at those peers that are repeaters
@@ -83,7 +84,7 @@ type report struct {
 // NewPoller binds the sockets of a node.
 func NewPoller(o PollerOptions, n Options, m Memory) (*Poller, error) {
 	p := &Poller{
-		ring: NewRing(o.RingLen), log: o.Logger, began: time.Now(), closed: make(chan struct{}),
+		ring: NewRing(o.RingLen), log: o.Logger, began: boottime.Now(), closed: make(chan struct{}),
 		in: udp.NewBatch(udp.BatchLen, receiveLen), reported: make(map[report]bool),
 		draining: true, // so that the ring is told before the first sleep
 	}
@@ -151,8 +152,9 @@ func (p *Poller) Close() error {
 	return p.failed
 }
 
-// Now is the node's clock.
-func (p *Poller) Now() time.Duration { return time.Since(p.began) }
+// Now is the node's clock. It goes on while the machine sleeps: what lies in a socket
+// meanwhile is late by that, and not fresh.
+func (p *Poller) Now() time.Duration { return boottime.Now() - p.began }
 
 // Publish tells the peers of an update. Any goroutine may call it; it copies the
 // value, never blocks and reports whether there was room.

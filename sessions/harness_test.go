@@ -62,7 +62,7 @@ func state(name, context string) []byte {
 
 // save makes a session at m as a full handshake would.
 func save(m *Memory, i int, name string) {
-	now := m.clock.source()
+	now := m.Now()
 	m.Save(numbered(i), tlsconn.Session{State: state(name, "ctx"), Born: now, Expires: now.Add(lifetime)})
 }
 

@@ -26,7 +26,8 @@ type Options struct {
 	Self tlsconn.NodeID
 	// MaxLookups bounds the handshakes that wait for a session from elsewhere.
 	MaxLookups int
-	// Now is the clock, time.Now if nil. Only its differences matter.
+	// Now is the clock: if nil, one that goes on while the machine sleeps. Only its
+	// differences matter.
 	Now func() time.Time
 	// Go runs what goes through the whole cache, on a goroutine of its own if nil.
 	Go func(func())
@@ -64,7 +65,7 @@ type Memory struct {
 // New returns a memory that knows no other nodes and no stores.
 func New(o Options) *Memory {
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = sinceStart
 	}
 	if o.Go == nil {
 		o.Go = func(f func()) { go f() }
@@ -88,6 +89,10 @@ func (m *Memory) Connect(fleet Fleet, stores ...Store) {
 	defer m.mu.Unlock()
 	m.fleet, m.stores = fleet, stores
 }
+
+// Now is the time by which sessions are born and end. It goes on while the machine
+// sleeps, and is not that of the wall clock.
+func (m *Memory) Now() time.Time { return m.clock.time(m.clock.now()) }
 
 // Lifetime is how long a session may be resumed, from its full handshake.
 func (m *Memory) Lifetime() time.Duration { return m.lifetime }
@@ -271,10 +276,11 @@ func (m *Memory) commit(key [16]byte, hold uint64, now, until instant) bool {
 
 // Sweep wipes what has expired and lets go of rules that have ended. It is called
 // every few seconds, by one goroutine, and gives way to others between small
-// steps. It returns for how long the machine was asleep since the last time.
-func (m *Memory) Sweep() (slept time.Duration) {
-	if slept = m.clock.watch(); slept > 0 {
-		m.age(slept)
+// steps. It returns for how long the machine did not run since the last time without
+// knowing it: what the wall clock says is missing.
+func (m *Memory) Sweep() (lost time.Duration) {
+	if lost = m.clock.watch(); lost > 0 {
+		m.age(lost)
 	}
 	now := m.clock.now()
 	const step = 1024
@@ -291,13 +297,13 @@ func (m *Memory) Sweep() (slept time.Duration) {
 	}
 	m.dropRules(now)
 	m.dropHolds(now)
-	return slept
+	return lost
 }
 
-// age makes everything older by the time for which the machine was asleep, but for
+// age makes everything older by the time for which the machine did not run, but for
 // rules: if the clock that says so was merely wrong before, then what peers tell of
 // ages is right, and a rule that seemed old would let forgotten sessions in.
-func (m *Memory) age(slept time.Duration) {
+func (m *Memory) age(lost time.Duration) {
 	m.counts.slept.Inc()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -305,13 +311,13 @@ func (m *Memory) age(slept time.Duration) {
 		list := make([]*rule, 0, len(book.list))
 		for _, r := range book.list {
 			later := *r
-			later.given += int64(slept)
-			later.until += int64(slept)
+			later.given += int64(lost)
+			later.until += int64(lost)
 			list = append(list, &later)
 		}
 		m.rules.Store(newRulebook(list))
 	}
-	m.clock.skip(slept)
+	m.clock.skip(lost)
 }
 
 // forever is the hold of a peer, which ends with the session.

@@ -72,6 +72,8 @@ type Config struct {
 	Workers Workers
 	// Now is the loop's clock.
 	Now func() time.Time
+	// Life is the clock of Sessions, by which they are born and end; nil means Now.
+	Life func() time.Time
 }
 
 // Validate reports errors of usage: the program put c together wrongly. It fills
@@ -88,6 +90,9 @@ func (c *Config) Validate() error {
 		return errors.New("tlsconn: a group that is not known")
 	case c.Tickets < 0:
 		return errors.New("tlsconn: a negative number of tickets")
+	}
+	if c.Life == nil {
+		c.Life = c.Now
 	}
 	if c.MinVersion == 0 {
 		c.MinVersion = tls.VersionTLS12

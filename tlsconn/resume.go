@@ -92,8 +92,7 @@ func (c *conn) ask() *Lookup {
 func (c *conn) admit(state []byte) (Outcome, bool) {
 	s, hs := c.server, c.hs
 	a := &hs.attempt
-	now := s.config.Now()
-	if !now.Before(a.expires) {
+	if !s.config.Life().Before(a.expires) {
 		return MissExpired, false
 	}
 	body, miss, good := OpenState(state, CodecOwn)
@@ -113,7 +112,7 @@ func (c *conn) admit(state []byte) (Outcome, bool) {
 		}
 		// The chain is not verified again (RFC 8446, Section 4.6.1), but a
 		// session does not outlive its certificate.
-		if now.After(cert.NotAfter) {
+		if s.config.Now().After(cert.NotAfter) {
 			return MissDeclined, false
 		}
 		a.cert, a.state.cert = cert, cert.Raw
@@ -136,7 +135,7 @@ func (c *conn) settle() cause {
 	if s.config.SingleUse {
 		hold := a.hold
 		a.hold = 0
-		if !s.config.Sessions.Spend(a.key, a.owner, hold, a.expires.Sub(s.config.Now())) {
+		if !s.config.Sessions.Spend(a.key, a.owner, hold, a.expires.Sub(s.config.Life())) {
 			return causeSpent
 		}
 	}
@@ -168,7 +167,7 @@ func (c *conn) releaseHold(a *attempt) {
 // renewed one has its parent's: counted from the renewal it would live for ever
 // (the prolongation attack of Sy et al., ACSAC 2018).
 func (c *conn) newSession() (life Session, left time.Duration) {
-	now, a := c.server.config.Now(), &c.hs.attempt
+	now, a := c.server.config.Life(), &c.hs.attempt
 	life.Born, life.Expires = now, now.Add(c.server.config.Lifetime)
 	if a.used {
 		life.Born = a.born

@@ -21,7 +21,7 @@ func (n *node) tlsConfig(l *config.TLS) (*tlsconn.Config, error) {
 		Owner:      tlsconn.NodeID(n.id.Short()),
 	}
 	if n.sessions != nil {
-		c.Sessions = n.sessions
+		c.Sessions, c.Life = n.sessions, n.sessions.Now
 	}
 	if n.workers != nil {
 		c.Workers = n.workers

@@ -271,8 +271,8 @@ func (n *node) sweep() {
 		case <-ticker.C:
 		}
 		if n.sessions != nil {
-			if slept := n.sessions.Sweep(); slept > 0 {
-				slog.Info("the machine was asleep, or its clock was set: sessions are older by that", "by", slept.Round(time.Second))
+			if lost := n.sessions.Sweep(); lost > 0 {
+				slog.Info("the machine came out of a snapshot, or its clock was set: sessions are older by that", "by", lost.Round(time.Second))
 			}
 		}
 		before := accepted

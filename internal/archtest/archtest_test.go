@@ -19,7 +19,7 @@ import (
 const module = "reprise"
 
 // layers says for each directory at the top which others the packages in it may
-// import. All may import internal/metric, and what is in their own directory;
+// import. All may import sharedLeaves, and what is in their own directory;
 // "internal" here means every leaf in it.
 var layers = map[string][]string{
 	"cmd":        {"config", "engine", "tlsconn", "sessions", "cache", "replicate", "backend", "stats", "internal"},
@@ -35,6 +35,9 @@ var layers = map[string][]string{
 	"benchmarks": {"config", "engine", "tlsconn", "cache", "replicate", "backend", "stats", "internal"},
 	"internal":   {},
 }
+
+// sharedLeaves are what packages measure with: counts, and time.
+var sharedLeaves = []string{"internal/metric", "internal/boottime"}
 
 // testLeaves are for tests, and for the demo, which is a test to look at.
 var testLeaves = []string{"internal/testpki", "internal/nettest"}
@@ -109,7 +112,7 @@ func violations(s source) []string {
 // mayImport reports whether s may import one of our packages.
 func mayImport(s source, ours string) bool {
 	switch {
-	case ours == s.pkg(), ours == "internal/metric":
+	case ours == s.pkg(), slices.Contains(sharedLeaves, ours):
 		return true
 	case slices.Contains(testLeaves, ours):
 		return s.isTest() || strings.HasPrefix(s.path, "cmd/reprise/demo") || s.layer() == "benchmarks"

@@ -51,7 +51,9 @@ func (m *memcached) set(ctx context.Context, name string, value []byte, lifetime
 }
 
 // expiration is rounded up: the lifetime inside the value is the exact one.
-func expiration(lifetime time.Duration) int32 { return int32((lifetime + time.Second - 1) / time.Second) }
+func expiration(lifetime time.Duration) int32 {
+	return int32((lifetime + time.Second - 1) / time.Second)
+}
 
 func (m *memcached) swap(ctx context.Context, name string, old, value []byte, lifetime time.Duration) (bool, error) {
 	if err := ctx.Err(); err != nil {

@@ -89,7 +89,7 @@ func (s *Server) find(co *coroutine, identity []byte) tlsconn.Outcome {
 		return verdict.Miss()
 	}
 	a.session, a.held = session, s.config.SingleUse
-	if !s.config.Now().Before(session.Expires) {
+	if !s.config.Life().Before(session.Expires) {
 		return tlsconn.MissExpired
 	}
 	return tlsconn.ResumedFrom(session.Source)
@@ -145,7 +145,7 @@ func (s *Server) wrap(conn tls.ConnectionState, state *tls.SessionState) ([]byte
 // offered session fared and who made the session that is used. False means that
 // the session was used by another handshake, so that this one must fail.
 func (s *Server) settle(co *coroutine, conn *tls.ConnectionState, info *tlsconn.Info) bool {
-	a, now := &co.attempt, s.config.Now()
+	a, now := &co.attempt, s.config.Life()
 	info.Owner = s.config.Owner
 	born, expires := now, now.Add(s.config.Lifetime)
 	if conn.DidResume {
