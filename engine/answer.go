@@ -52,7 +52,8 @@ func (h *exchange) pass(f *flow, p []byte) (used int) {
 		data, n, err := h.answer.Next(p[used:])
 		if err != nil {
 			f.toClient(out)
-			f.cut(causeBackendReset, true)
+			f.loop.count.http.badAnswers.inc(err.(*http1.Error).Reason)
+			f.cut(causeBadAnswer, true)
 			return used
 		}
 		used += n
@@ -131,7 +132,7 @@ func (h *exchange) takeAnswer(f *flow, p []byte) (n int, ok bool) {
 func (h *exchange) startAnswer(f *flow, r *http1.Response) {
 	l, o := f.loop, f.listener.HTTP
 	h.answering, h.status = true, r.Status
-	h.answer.Start(r.Framing, r.Length, &o.Limits)
+	h.answer.StartResponse(r.Framing, r.Length, &o.Limits)
 	h.backendStays = r.KeepAlive && r.Framing != http1.UntilClose && f.node.Protocol() == backend.HTTP && !h.personal
 	h.answerAs = r.Framing
 	if r.Framing == http1.UntilClose {

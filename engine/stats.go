@@ -18,6 +18,7 @@ const (
 	causeHandshakeEvicted              // too many handshakes at once, this was the oldest
 	causeNoBackend                     // no backend could be reached
 	causeBackendReset                  // the backend broke off
+	causeBadAnswer                     // the body of a response was malformed; http.bad_answers says how
 	causeIdle                          // nothing moved for too long
 	causeNotReading                    // the client makes the TLS layer answer and reads nothing
 	causeProxyHeader                   // a PROXY header is missing, broken, or from somebody who may not send one
@@ -33,7 +34,7 @@ const (
 
 var causeNames = [causes]string{
 	"done", "client_gone", "truncated", "bad_record", "handshake_failed", "handshake_timeout", "handshake_evicted",
-	"no_backend", "backend_reset", "idle", "not_reading", "proxy_header", "bad_request", "system", "shutdown", "panic", "",
+	"no_backend", "backend_reset", "bad_answer", "idle", "not_reading", "proxy_header", "bad_request", "system", "shutdown", "panic", "",
 	"misdirected",
 }
 

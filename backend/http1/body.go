@@ -8,7 +8,9 @@ import "math"
 type Body struct {
 	state  bodyState
 	digits uint8  // of the chunk size so far
-	extLen uint16 // of the chunk extension so far
+	extLen uint16 // of the chunk extension so far, and of blanks before it
+	// response is whether a backend sends it, which may pad its chunk sizes.
+	response bool
 
 	lineStart  uint32 // in trailer, of the line that is incomplete
 	trailerLen uint32 // bytes of the section so far, with what was left out
@@ -27,13 +29,23 @@ const (
 	bytesByLength
 	bytesUntilClose
 	chunkSize
-	chunkExtension
+	chunkPadding
 	chunkSizeLF
 	chunkBytes
 	chunkCR
 	chunkLF
 	trailerLine
 	lastLF
+
+	// In a chunk extension.
+	extension       // of a backend: not looked at
+	extensionStart  // the first byte of its name
+	extensionName   // more of it
+	extensionEqual  // the first byte of its value
+	extensionToken  // more of it
+	extensionString // more of a quoted one
+	extensionPair   // the byte behind a backslash in it
+	extensionEnd    // what follows it
 )
 
 const (
@@ -43,7 +55,15 @@ const (
 	maxExtensionLen = 256
 )
 
-// Start expects the body of a message with such a head.
+// StartResponse expects the body of a response with such a head. Chunk sizes of
+// backends are taken with blanks behind them, as some pad them, and chunk
+// extensions whatever is in them.
+func (b *Body) StartResponse(f Framing, length int64, l *Limits) {
+	b.Start(f, length, l)
+	b.response = true
+}
+
+// Start expects the body of a request with such a head.
 func (b *Body) Start(f Framing, length int64, l *Limits) {
 	*b = Body{maxTrailer: uint32(min(l.TrailerLen, math.MaxInt32))}
 	switch {
@@ -106,14 +126,8 @@ func (b *Body) frame(c byte) *Error {
 	switch b.state {
 	case chunkSize:
 		return b.sizeByte(c)
-	case chunkExtension:
-		b.extLen++
-		switch {
-		case c == '\r':
-			b.state = chunkSizeLF
-		case classes[c]&isValue == 0 || b.extLen > maxExtensionLen:
-			return errChunkExtension
-		}
+	case chunkPadding:
+		return b.paddingByte(c)
 	case chunkSizeLF:
 		return b.expectLF(c, errChunkSize, b.afterSize())
 	case chunkCR:
@@ -128,6 +142,8 @@ func (b *Body) frame(c byte) *Error {
 		return b.trailerByte(c)
 	case lastLF:
 		return b.expectLF(c, errTrailer, complete)
+	default:
+		return b.extensionByte(c)
 	}
 	return nil
 }
@@ -146,7 +162,25 @@ func (b *Body) sizeByte(c byte) *Error {
 	case c == '\r':
 		b.state = chunkSizeLF
 	case c == ';':
-		b.state = chunkExtension
+		b.beginExtension()
+	case b.response && (c == ' ' || c == '\t'):
+		b.state, b.extLen = chunkPadding, 1
+	default:
+		return errChunkSize
+	}
+	return nil
+}
+
+func (b *Body) paddingByte(c byte) *Error {
+	switch {
+	case c == '\r':
+		b.state = chunkSizeLF
+	case c == ';':
+		b.beginExtension()
+	case c == ' ' || c == '\t':
+		if b.extLen++; b.extLen > maxExtensionLen {
+			return errChunkSize
+		}
 	default:
 		return errChunkSize
 	}

@@ -25,6 +25,9 @@ func TestChunked(t *testing.T) {
 		{"leading zeros", "0005\r\nhello\r\n000\r\n\r\n", "hello||"},
 		{"sixteen digits", "0000000000000005\r\nhello\r\n0\r\n\r\n", "hello||"},
 		{"extensions", "5;a;b=c;d=\"e f\"\r\nhello\r\n0;x\r\n\r\n", "hello||"},
+		{"extension with a quoted pair", "5;a=\"b\\\";\r\"\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
+		{"extension with an escaped quote", "5;a=\"\\\"\\\\;\t\u00fc\";b\r\nhello\r\n0\r\n\r\n", "hello||"},
+		{"extension with an empty string", "5;a=\"\"\r\nhello\r\n0;b=c\r\n\r\n", "hello||"},
 		{"longest extension", "5;" + strings.Repeat("a", 256) + "\r\nhello\r\n0\r\n\r\n", "hello||"},
 		{"trailer", "1\r\nx\r\n0\r\nA: b\r\nX-Sum: 1\r\n\r\nrest", "x|A: b\r\nX-Sum: 1\r\n|rest"},
 		{"trailer, some forbidden", "0\r\nContent-Length: 5\r\nA: b\r\nHost: x\r\nX-Forwarded-For: 1.2.3.4\r\nAUTHORIZATION: x\r\nCookie: x\r\nContent_Length: 5\r\nC: d\r\n\r\n", "|A: b\r\nC: d\r\n|"},
@@ -51,6 +54,20 @@ func TestChunked(t *testing.T) {
 		{"bare CR after the size", "5\rhello\r\n0\r\n\r\n", "400: malformed chunk size"},
 		{"bare LF in an extension", "5;a\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
 		{"bare CR in an extension", "5;a\rb\r\nhello\r\n0\r\n\r\n", "400: malformed chunk size"},
+		{"bracket in an extension", "5;bad[=x\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
+		{"extension without a name", "5;\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
+		{"second extension without a name", "5;a;\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
+		{"extension of a value only", "5;=a\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
+		{"extension without its value", "5;a=\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
+		{"extension without its value, and another", "5;a=;b\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
+		{"extension with two values", "5;a=b=c\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
+		{"extension with a space", "5; a\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
+		{"extension with a space behind", "5;a \r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
+		{"extension with an open string", "5;a=\"b\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
+		{"extension with an open pair", "5;a=\"b\\\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
+		{"extension with more behind a string", "5;a=\"b\"c\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
+		{"extension with a string in a token", "5;a=b\"c\"\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
+		{"extension of the last chunk", "5\r\nhello\r\n0;\r\n\r\n", "400: malformed or long chunk extension"},
 		{"NUL in an extension", "5;\x00\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
 		{"long extension", "5;" + strings.Repeat("a", 257) + "\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
 		{"data too long", "5\r\nhello!\r\n0\r\n\r\n", "400: chunk data does not end in CR LF"},
@@ -75,6 +92,42 @@ func TestChunked(t *testing.T) {
 			for name, cut := range cuts(len(tc.body)) {
 				if got := readBody(Chunked, 0, tc.body, cut); got != want {
 					t.Errorf("%s: got  %q\nwant %q", name, got, want)
+				}
+			}
+		})
+	}
+}
+
+// TestChunksOfBackends says where a backend's chunks are taken though a client's
+// are not: servers in use pad their sizes, and who could be confused by it is the
+// client of a gateway that copies, which this is not.
+func TestChunksOfBackends(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		body string
+		want string
+	}{
+		{"space after", "5 \r\nhello\r\n0 \r\n\r\n", "hello||"},
+		{"padded", "5     \r\nhello\r\n0\t\t \r\n\r\n", "hello||"},
+		{"space before an extension", "5 ; a = \"b\" \r\nhello\r\n0\r\n\r\n", "hello||"},
+		{"strange extensions", "5;bad[=x\r\nhello\r\n0;\r\n\r\n", "hello||"},
+		{"most padding", "5" + strings.Repeat(" ", 256) + "\r\nhello\r\n0\r\n\r\n", "hello||"},
+		{"padding without end", "5" + strings.Repeat(" ", 257) + "\r\nhello\r\n0\r\n\r\n", "400: malformed chunk size"},
+		{"space before", " 5\r\nhello\r\n0\r\n\r\n", "400: malformed chunk size"},
+		{"space alone", " \r\nhello\r\n0\r\n\r\n", "400: malformed chunk size"},
+		{"space inside", "1 0\r\nhello\r\n0\r\n\r\n", "400: malformed chunk size"},
+		{"something else behind the space", "5 a\r\nhello\r\n0\r\n\r\n", "400: malformed chunk size"},
+		{"vertical tab after", "5\v\r\nhello\r\n0\r\n\r\n", "400: malformed chunk size"},
+		{"bare LF behind the space", "5 \nhello\r\n0\r\n\r\n", "400: malformed chunk size"},
+		{"bare CR behind the space", "5 \rhello\r\n0\r\n\r\n", "400: malformed chunk size"},
+		{"NUL in an extension", "5;\x00\r\nhello\r\n0\r\n\r\n", "400: malformed or long chunk extension"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for name, cut := range cuts(len(tc.body)) {
+				var b Body
+				b.StartResponse(Chunked, 0, &testLimits)
+				if got := readStarted(&b, tc.body, cut); got != tc.want {
+					t.Errorf("%s: got  %q\nwant %q", name, got, tc.want)
 				}
 			}
 		})
@@ -124,6 +177,10 @@ func cuts(n int) map[string]func() int {
 func readBody(f Framing, length int64, p string, cut func() int) string {
 	var b Body
 	b.Start(f, length, &testLimits)
+	return readStarted(&b, p, cut)
+}
+
+func readStarted(b *Body, p string, cut func() int) string {
 	var data []byte
 	rest := []byte(p)
 	for len(rest) > 0 && !b.Done() {
@@ -131,7 +188,7 @@ func readBody(f Framing, length int64, p string, cut func() int) string {
 		for piece := slices.Clone(rest[:size]); len(piece) > 0 && !b.Done(); {
 			got, n, err := b.Next(piece)
 			if err != nil {
-				return describeRepeated(&b, err)
+				return describeRepeated(b, err)
 			}
 			if n == 0 || len(got) > n {
 				return fmt.Sprintf("consumed %d of %q for %q", n, piece, got)

@@ -23,14 +23,16 @@
 // been seen to read in two ways is refused, even where RFC 9112 allows to repair
 // it, and what is accepted is written anew instead of copied: the target in origin
 // form, one Host, one framing field, chunks without extensions. Of what a gateway
-// may tolerate, four things are: an empty line before a request, white space
-// around field values, the missing space before an empty reason phrase, and a body
-// announced where there can be none (1xx, 204), which ends the connection.
+// may tolerate, five things are: an empty line before a request, white space
+// around field values, and from backends the missing space before an empty reason
+// phrase, blanks after a chunk size, and a body announced where there can be none
+// (1xx, 204), which ends the connection.
 //
 // Refused although the grammar has it: folded fields, Content-Length twice with
-// the same value, transfer codings beside chunked, white space after a chunk size,
-// hosts with percent signs or sub-delimiters, an empty port, CONNECT, and a target
-// in absolute form whose authority is not the Host field's.
+// the same value, transfer codings beside chunked, white space after a client's
+// chunk size, hosts with percent signs or sub-delimiters, an empty port, CONNECT,
+// and a target in absolute form whose authority is not the Host field's, but for the
+// scheme's default port.
 //
 // # Passing on
 //

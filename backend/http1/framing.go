@@ -35,17 +35,29 @@ func (s *section) framing(minor int) (f Framing, length int64, err error) {
 }
 
 // checkCoding accepts chunked alone: nothing else has to be understood to find
-// the end of the body.
+// the end of the body. Codings that are well-formed and unknown are told so (RFC
+// 9112, Section 6.1); where chunked is not the last there is no end to find
+// (Section 6.3).
 func checkCoding(list []byte) error {
 	if equalFold(list, "chunked") {
 		return nil
 	}
-	var last []byte
+	known, last := false, false // whether chunked was among the codings, and came last
+	count := 0
 	for len(list) > 0 {
-		last, list = cutElement(list)
+		var coding []byte
+		if coding, list = cutElement(list); len(coding) == 0 {
+			continue
+		}
+		if span(coding, 0, isToken) != len(coding) {
+			return errCoding
+		}
+		count++
+		last = equalFold(coding, "chunked")
+		known = known || last
 	}
-	if equalFold(last, "chunked") {
-		return errUnknownCoding
+	if count == 0 || known && !last {
+		return errCoding
 	}
-	return errCoding
+	return errUnknownCoding
 }

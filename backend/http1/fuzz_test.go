@@ -38,7 +38,7 @@ func checkRequest(t *testing.T, p []byte) bool {
 	if n == 0 || r.Parse(p[:n], &fuzzLimits) != nil {
 		return false
 	}
-	body := readWhole(r.Framing, r.Length, p[n:])
+	body := readWhole((*Body).Start, r.Framing, r.Length, p[n:])
 	compareRequest(t, &r, body, skipEmptyLine(p), string(r.Target))
 	if r.Host == nil {
 		return true // it is passed on with an empty Host, which is not taken from clients
@@ -63,9 +63,9 @@ type wholeBody struct {
 	complete bool
 }
 
-func readWhole(f Framing, length int64, p []byte) (w wholeBody) {
+func readWhole(start func(*Body, Framing, int64, *Limits), f Framing, length int64, p []byte) (w wholeBody) {
 	var b Body
-	b.Start(f, length, &fuzzLimits)
+	start(&b, f, length, &fuzzLimits)
 	for len(p) > 0 && !b.Done() {
 		data, n, err := b.Next(p)
 		if err != nil {
@@ -88,7 +88,7 @@ func compareRequest(t *testing.T, r *Request, body wholeBody, input []byte, targ
 		}
 		return
 	}
-	if string(r.Method) != want.Method || target != want.RequestURI || r.Minor != want.ProtoMinor || string(r.Host) != want.Host {
+	if string(r.Method) != want.Method || target != want.RequestURI || r.Minor != min(want.ProtoMinor, 1) || string(r.Host) != want.Host {
 		t.Errorf("%q: got %q %q %q, want %q %q %q", input, r.Method, target, r.Host, want.Method, want.RequestURI, want.Host)
 	}
 	if got := statedLength(r.Framing, r.Length); got != want.ContentLength || r.KeepAlive == want.Close {
@@ -198,7 +198,7 @@ func checkResponse(t *testing.T, p []byte, isHead bool) bool {
 	if n == 0 || r.Parse(p[:n], []byte(method), &fuzzLimits) != nil {
 		return false
 	}
-	body := readWhole(r.Framing, r.Length, p[n:])
+	body := readWhole((*Body).StartResponse, r.Framing, r.Length, p[n:])
 	compareResponse(t, &r, body, p, method)
 
 	out := Outgoing{Close: r.Framing == UntilClose, Minor: 1, Framing: r.Framing, Length: r.Length}
@@ -224,7 +224,7 @@ func compareResponse(t *testing.T, r *Response, body wholeBody, input []byte, me
 		}
 		return
 	}
-	if r.Status != want.StatusCode || r.Minor != want.ProtoMinor || r.KeepAlive && want.Close {
+	if r.Status != want.StatusCode || r.Minor != min(want.ProtoMinor, 1) || r.KeepAlive && want.Close {
 		t.Errorf("%q: got %d, keep-alive %t, want %d, close %t", input, r.Status, r.KeepAlive, want.StatusCode, want.Close)
 	}
 	if got := statedLength(r.Framing, r.Length); r.Framing != NoBody && got != want.ContentLength {
@@ -247,13 +247,19 @@ func FuzzChunked(f *testing.F) {
 		if got := readBody(Chunked, 0, string(p), func() int { return int(size) + 1 }); got != whole {
 			t.Errorf("%q: got %q in pieces of %d, want %q", p, got, int(size)+1, whole)
 		}
-		body := readWhole(Chunked, 0, p)
-		if !body.complete {
+		ofClient, ofBackend := readWhole((*Body).Start, Chunked, 0, p), readWhole((*Body).StartResponse, Chunked, 0, p)
+		if ofClient.complete && !(ofBackend.complete && bytes.Equal(ofClient.data, ofBackend.data)) {
+			t.Errorf("%q: a client may send %q, a backend %q", p, ofClient.data, ofBackend.data)
+		}
+		if !ofBackend.complete {
 			return
 		}
 		want, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(p)))
-		if err != nil || !bytes.Equal(body.data, want) {
-			t.Errorf("%q: got %q, want %q, %v", p, body.data, want, err)
+		if err != nil && (bytes.Contains(p, []byte(" ;")) || bytes.Contains(p, []byte("\t;"))) {
+			return // net/http takes blanks after a size, but not before an extension
+		}
+		if err != nil || !bytes.Equal(ofBackend.data, want) {
+			t.Errorf("%q: got %q, want %q, %v", p, ofBackend.data, want, err)
 		}
 	})
 }

@@ -58,14 +58,14 @@ func skipEmptyLine(p []byte) []byte {
 	return p
 }
 
-// parseVersion reads the eight bytes of an HTTP-version. Only 1.0 and 1.1
-// exist; who sends another 1.x probes for those who guess.
+// parseVersion reads the eight bytes of an HTTP-version. Who sends a later 1.x is
+// served as by the latest that is known here (RFC 9110, Section 2.5).
 func parseVersion(p []byte) (minor int, err error) {
 	switch {
 	case len(p) != 8 || string(p[:5]) != "HTTP/" || classes[p[5]]&isDigit == 0 || p[6] != '.' || classes[p[7]]&isDigit == 0:
 		return 0, errVersion
-	case p[5] != '1' || p[7] > '1':
+	case p[5] != '1':
 		return 0, errUnknownVersion
 	}
-	return int(p[7] - '0'), nil
+	return min(int(p[7]-'0'), 1), nil
 }

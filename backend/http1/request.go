@@ -28,27 +28,39 @@ type Request struct {
 const maxMethodLen = 32
 
 // Parse reads a head of which [HeadLen] has told the length. An error is an
-// *[Error]; r has no meaning then, and the connection no further requests.
+// *[Error]; the connection has no further requests then, and of r only Method,
+// Target, Minor and Host have a meaning: what a log may tell of a request that was
+// refused. Each is what was read of it, nil if nothing; Target is as it came, up to
+// the limit, with whatever bytes made it malformed. For that sake a head that has no
+// end yet, and that something else refuses, may be parsed too.
 func (r *Request) Parse(head []byte, l *Limits) error {
 	*r = Request{Fields: r.Fields[:0]}
-	if len(head) > l.HeadLen {
-		return errHeadLen
+	var s section
+	err := r.parse(head, &s, l)
+	if err != nil {
+		*r = Request{Method: r.Method, Target: r.Target, Minor: r.Minor, Host: s.onlyHost(), Fields: r.Fields[:0]}
 	}
+	return err
+}
+
+func (r *Request) parse(head []byte, s *section, l *Limits) error {
 	lines, err := r.parseLine(skipEmptyLine(head), l)
 	if err != nil {
 		return err
 	}
-	var s section
+	if len(head) > l.HeadLen {
+		return errHeadLen
+	}
 	if r.Fields, err = s.parse(lines, r.Fields, l); err != nil {
 		return err
 	}
 	if r.Framing, r.Length, err = s.framing(r.Minor); err != nil {
 		return err
 	}
-	if err := r.parseTarget(&s); err != nil {
+	if err := r.parseTarget(s); err != nil {
 		return err
 	}
-	return r.parseIntent(&s)
+	return r.parseIntent(s)
 }
 
 // parseLine reads the request line and returns what follows it.
@@ -64,7 +76,9 @@ func (r *Request) parseLine(p []byte, l *Limits) (rest []byte, err error) {
 	}
 	r.Method, p = p[:n], p[n+1:]
 
-	switch n = span(p, 0, isTarget); {
+	n = span(p, 0, isTarget)
+	r.Target = p[:min(targetEnd(p, n), l.TargetLen)]
+	switch {
 	case n > l.TargetLen:
 		return nil, errTargetLen
 	case n == 0 || n == len(p) || p[n] > ' ':
@@ -72,7 +86,7 @@ func (r *Request) parseLine(p []byte, l *Limits) (rest []byte, err error) {
 	case p[n] != ' ':
 		return nil, errRequestLine // HTTP/0.9 ends here
 	}
-	r.Target, p = p[:n], p[n+1:]
+	p = p[n+1:]
 
 	if len(p) < len("HTTP/1.1\r\n") {
 		return nil, errVersion
@@ -84,6 +98,15 @@ func (r *Request) parseLine(p []byte, l *Limits) (rest []byte, err error) {
 		return nil, errLineEnd
 	}
 	return p[10:], nil
+}
+
+// targetEnd is where what stands for a target ends, of which the first n bytes
+// may be in one.
+func targetEnd(p []byte, n int) int {
+	for n < len(p) && p[n] != ' ' && p[n] != '\r' && p[n] != '\n' {
+		n++
+	}
+	return n
 }
 
 // parseTarget reads the target in each of its forms (RFC 9112, Section 3.2)
@@ -117,11 +140,12 @@ var root, asterisk = []byte("/"), []byte("*")
 // Host field, but not everybody knows that: they have to be the same.
 func (r *Request) parseAbsolute() error {
 	rest := r.Target
+	port := int64(80) // of the scheme
 	switch {
 	case len(rest) > 7 && equalFold(rest[:7], "http://"):
 		rest = rest[7:]
 	case len(rest) > 8 && equalFold(rest[:8], "https://"):
-		rest = rest[8:]
+		rest, port = rest[8:], 443
 	default:
 		return errTarget
 	}
@@ -133,7 +157,7 @@ func (r *Request) parseAbsolute() error {
 	if hostNameLen(authority) == 0 {
 		return errTarget
 	}
-	if r.Host != nil && !bytes.EqualFold(authority, r.Host) {
+	if r.Host != nil && !sameAuthority(authority, r.Host, port) {
 		return errOtherHost
 	}
 	r.Host = authority
@@ -145,6 +169,25 @@ func (r *Request) parseAbsolute() error {
 		}
 	}
 	return nil
+}
+
+// sameAuthority compares two valid authorities, of which one may leave out the
+// scheme's default port (RFC 9110, Section 4.2.3).
+func sameAuthority(a, b []byte, byDefault int64) bool {
+	if bytes.EqualFold(a, b) {
+		return true
+	}
+	n, m := hostNameLen(a), hostNameLen(b)
+	return bytes.EqualFold(a[:n], b[:m]) && portOf(a[n:], byDefault) == portOf(b[m:], byDefault)
+}
+
+// portOf reads the [ ":" port ] of a valid authority.
+func portOf(p []byte, byDefault int64) int64 {
+	if len(p) == 0 {
+		return byDefault
+	}
+	port, _ := parseDecimal(p[1:])
+	return port
 }
 
 func (r *Request) cutQuery(p []byte) { r.Path, r.Query, _ = bytes.Cut(p, []byte("?")) }

@@ -32,6 +32,14 @@ func (s *section) parse(p []byte, fields []Field, l *Limits) ([]Field, error) {
 	}
 }
 
+// onlyHost returns the one valid Host, nil if there is none.
+func (s *section) onlyHost() []byte {
+	if s.hosts != 1 || hostNameLen(s.host) == 0 {
+		return nil
+	}
+	return s.host
+}
+
 func (s *section) note(f *Field) {
 	switch f.kind {
 	case host:

@@ -41,7 +41,8 @@ var hostileRequests = []struct {
 	{"TE.TE, underscore", post + "Content-Length: <n>\r\nTransfer_Encoding: chunked\r\n\r\n<s>", "200", []string{"POST /a <s>"}},
 	{"TE chunked not last", post + "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n<s>", "400 close", nil},
 	{"TE gzip, chunked", post + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n<s>", "501 close", nil},
-	{"TE identity", post + "Transfer-Encoding: identity\r\n\r\n<s>", "400 close", nil},
+	{"TE identity", post + "Transfer-Encoding: identity\r\n\r\n<s>", "501 close", nil},
+	{"TE gzip", post + "Transfer-Encoding: gzip\r\n\r\n<s>", "501 close", nil},
 	{"TE in HTTP/1.0", "POST /a HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n<s>", "400 close", nil},
 	{"TE named by Connection", post + "Transfer-Encoding: chunked\r\nConnection: transfer-encoding\r\n\r\n<c>0\r\n\r\n", "200", []string{"POST /a <s>"}},
 	{"CL.0 on GET", get + "Content-Length: <n>\r\n\r\n<s>", "200", []string{"GET /a <s>"}},
@@ -65,6 +66,8 @@ var hostileRequests = []struct {
 	{"chunk size with a space", chunked + "1 \r\na\r\n0\r\n\r\n<s>", "400 close", nil},
 	{"chunk size, bare LF", chunked + "1\na\r\n0\r\n\r\n<s>", "400 close", nil},
 	{"chunk extension", chunked + "1;a=b\r\na\r\n0;c\r\n\r\n", "200", []string{"POST /a a"}},
+	{"chunk extension, no name", chunked + "1;\r\na\r\n0\r\n\r\n<s>", "400 close", nil},
+	{"chunk extension, no token", chunked + "1;bad[=x\r\na\r\n0\r\n\r\n<s>", "400 close", nil},
 	{"chunk extension, bare LF", chunked + "1;a\nb\r\na\r\n0\r\n\r\n<s>", "400 close", nil},
 	{"chunk extension, long", chunked + "1;" + strings.Repeat("a", 300) + "\r\na\r\n0\r\n\r\n<s>", "400 close", nil},
 	{"chunk too long for its size", chunked + "1\r\nab\r\n0\r\n\r\n<s>", "400 close", nil},
@@ -107,7 +110,8 @@ var hostileRequests = []struct {
 	{"long method", strings.Repeat("A", 40) + " /a HTTP/1.1\r\nHost: localhost\r\n\r\n<s>", "501 close", nil},
 	{"endless method", strings.Repeat("A", 1<<20), "414 close", nil},
 	{"HTTP/0.9", "GET /a\r\n\r\n<s>", "400 close", nil},
-	{"HTTP/1.2", "GET /a HTTP/1.2\r\nHost: localhost\r\n\r\n<s>", "505 close", nil},
+	{"HTTP/1.2", "GET /a HTTP/1.2\r\nHost: localhost\r\n\r\n", "200", []string{"GET /a "}},
+	{"absolute form, default port", "GET http://localhost:80/a HTTP/1.1\r\nHost: localhost\r\n\r\n", "200", []string{"GET /a "}},
 	{"HTTP/2 by prior knowledge", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n<s>", "505 close", nil},
 	{"TLS in TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400 close", nil},
 	{"PROXY header", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + smuggled, "400 close", nil},
@@ -233,6 +237,7 @@ var hostileResponses = []struct {
 }{
 	{"good", ok + "Content-Length: 2\r\n\r\nok", true, "200 200", "ok"},
 	{"chunked", ok + "Transfer-Encoding: chunked\r\n\r\n2;x\r\nok\r\n0\r\nT: t\r\n\r\n", true, "200 200", "ok"},
+	{"padded chunk sizes", ok + "Transfer-Encoding: chunked\r\n\r\n2 \r\nok\r\n0\t \r\n\r\n", true, "200 200", "ok"},
 	{"until close", ok + "\r\nok", false, "200 200", "ok"},
 	{"HTTP/1.0 until close", "HTTP/1.0 200 OK\r\n\r\nok", false, "200 200", "ok"},
 	{"no reason", "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", true, "200 200", "ok"},
@@ -348,8 +353,12 @@ func TestHostileResponses(t *testing.T) {
 			}
 		})
 	}
-	if d := s.document(); d.Engine.Flows.Panics > 0 || s.logLen() != 1 {
+	d := s.document()
+	if d.Engine.Flows.Panics > 0 || s.logLen() != 1 {
 		t.Errorf("%d panics, log:\n%s", d.Engine.Flows.Panics, s.Stderr())
+	}
+	if d.Engine.HTTP.BadAnswers["malformed chunk size"] == 0 || d.Engine.Flows.Closed["bad_answer"] == 0 {
+		t.Errorf("a malformed chunk is not told from a reset: %v, %v", d.Engine.HTTP.BadAnswers, d.Engine.Flows.Closed)
 	}
 }
 
