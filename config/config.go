@@ -19,6 +19,8 @@ type Config struct {
 	HTTP HTTPOptions
 	// AccessLog says where requests and connections are written down.
 	AccessLog AccessLog
+	// Watch says that the files of certificates, keys, client CAs and secrets are read again when they change.
+	Watch bool
 	// MinVersion is the oldest TLS version offered: tls.VersionTLS12 or tls.VersionTLS13.
 	MinVersion uint16
 	// TLSEngine is what speaks TLS.
@@ -69,8 +71,20 @@ type Config struct {
 	// Warnings are lines for the operator about things that work but are probably not meant.
 	Warnings []string
 
+	// Unusable is the certificates that Reread could not read or use. They may still be named by Listeners.
+	Unusable []Unusable
+
 	settings []setting // everything that was set, defaults first: what Print prints
+	dirs     []string  // hold certificates that are offered by name: a file added there is one more
 	used     []usage   // every key of a file: what PrintMigration tells
+}
+
+// Unusable is a certificate that cannot be served, or not by the client policy that is stated for it.
+type Unusable struct {
+	// CertFile is its file.
+	CertFile string
+	// Err says where it is named, and what is wrong.
+	Err error
 }
 
 // PoolOf returns what stands behind the listeners of r.

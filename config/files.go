@@ -12,7 +12,9 @@ import (
 func (b *builder) checkFiles() {
 	now := time.Now()
 	for _, l := range b.tlsListeners() {
-		b.checkClientCA(l.from, l.TLS.ClientCA)
+		if err := readClientCA(l.TLS.ClientCA); err != nil {
+			b.fail(l.from.errorf("%w", err))
+		}
 		offered := make(offers)
 		for _, c := range l.TLS.Certs {
 			b.checkCertificate(l.from, c, offered, now)
@@ -20,7 +22,9 @@ func (b *builder) checkFiles() {
 	}
 	offered := make(offers)
 	for _, c := range b.names {
-		b.checkClientCA(c.from, c.ClientCA)
+		if err := readClientCA(c.ClientCA); err != nil {
+			b.unusable(c.CertFile, c.from.errorf("%w", err))
+		}
 		b.checkCertificate(c.from, c.Certificate, offered, now)
 	}
 	for _, s := range b.secrets {
@@ -46,13 +50,13 @@ func (b *builder) checkLogFile() {
 	}
 }
 
-func (b *builder) checkClientCA(from setting, file string) {
+// readClientCA says why a file of authorities cannot be used.
+func readClientCA(file string) error {
 	if file == "" {
-		return
+		return nil
 	}
-	if _, err := pki.ReadCertificates(file); err != nil {
-		b.fail(from.errorf("%w", err))
-	}
+	_, err := pki.ReadCertificates(file)
+	return err
 }
 
 // offers are the files of valid certificates by name and kind of key: of several, the first is served.
@@ -61,7 +65,7 @@ type offers map[[2]string]string
 func (b *builder) checkCertificate(from setting, c Certificate, offered offers, now time.Time) {
 	pair, err := pki.ReadPair(c.CertFile, c.KeyFile)
 	if err != nil {
-		b.fail(from.errorf("%w", err))
+		b.unusable(c.CertFile, from.errorf("%w", err))
 		return
 	}
 	for _, line := range pair.Warnings(c.CertFile, c.Name, now) {

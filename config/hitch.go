@@ -215,6 +215,7 @@ func (h *hitchFile) readPEMDir() {
 	if h.pemDir.value == "" {
 		return
 	}
+	h.b.config.dirs = append(h.b.config.dirs, h.pemDir.value)
 	files, err := os.ReadDir(h.pemDir.value)
 	if err != nil {
 		h.check(h.pemDir, fmt.Errorf("cannot read %s: %w", h.pemDir.value, cause(err)))
@@ -244,6 +245,10 @@ func (h *hitchFile) readPEMDir() {
 // addPEM adds a certificate to what is offered in s.
 func (h *hitchFile) addPEM(s *hitchScope, p hitchPEM) error {
 	chain, err := pki.ReadCertificates(p.cert)
+	if err != nil && h.b.serving {
+		h.b.unusable(p.cert, err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,11 @@ var listenOptions = []option{
 		set:  choice(func(c *Config) *TLSEngine { return &c.TLSEngine }, named("own", OwnEngine), named("standard", StandardEngine)),
 	},
 	{
+		name: "watch", group: groupListen, form: boolForm, byDefault: "false", optional: true,
+		help: "read certificates, keys, client CAs and secrets again when their files change, as SIGHUP does",
+		set:  boolean(func(c *Config) *bool { return &c.Watch }),
+	},
+	{
 		name: "master", group: groupListen, form: boolForm, byDefault: "true", optional: true,
 		help: "read for uWSGI's sake; there is one process, which does what uWSGI's master does",
 		set:  boolean(func(*Config) *bool { return new(bool) }),

@@ -66,6 +66,7 @@ func byGroup(rows []option) []option {
 func (b *builder) readSNIDirs() {
 	for _, dir := range b.sniDirs {
 		b.now = dir
+		b.config.dirs = append(b.config.dirs, dir.value)
 		files, err := os.ReadDir(dir.value)
 		if err != nil {
 			b.reject(dir, cause(err))
@@ -78,7 +79,9 @@ func (b *builder) readSNIDirs() {
 				continue
 			}
 			found = true
-			if err := b.addSNIFiles(name, filepath.Join(dir.value, name)); err != nil {
+			if err := b.addSNIFiles(name, filepath.Join(dir.value, name)); err != nil && b.serving {
+				b.unusable(filepath.Join(dir.value, f.Name()), dir.errorf("%w", err))
+			} else if err != nil {
 				b.reject(dir, err)
 			}
 		}

@@ -15,12 +15,21 @@ var ErrHelp = pflag.ErrHelp
 
 // Parse reads a command line without the program's name: flags and INI files in any order, such as
 // `edge.ini --loops 2`. Its error joins everything that is wrong, one line each.
-func Parse(args []string) (*Config, error) {
+func Parse(args []string) (*Config, error) { return newBuilder().parse(args) }
+
+// Reread is Parse for a node that serves: a certificate that cannot be read or used is no error, so that it does no harm to
+// others. Config.Unusable tells of each.
+func Reread(args []string) (*Config, error) {
+	b := newBuilder()
+	b.serving = true
+	return b.parse(args)
+}
+
+func (b *builder) parse(args []string) (*Config, error) {
 	files, flags, err := parseFlags(args)
 	if err != nil {
 		return nil, err
 	}
-	b := newBuilder()
 	settings := b.readFiles(files)
 	if b.unread {
 		return b.result()
@@ -70,6 +79,8 @@ type builder struct {
 	errs   []error
 	failed map[string]bool // the names of options with a bad value
 	unread bool            // a file could not be read: what seems to be missing may be in there
+
+	serving bool // a certificate that is unusable is no error
 
 	read                    func(name string, limit int) ([]byte, error) // a file that a file names
 	filesRead, sectionsRead int
@@ -138,6 +149,15 @@ func (b *builder) reject(s setting, err error) {
 }
 
 func (b *builder) fail(err error) { b.errs = append(b.errs, err) }
+
+// unusable fails because of a certificate, or notes it if others are served meanwhile.
+func (b *builder) unusable(certFile string, err error) {
+	if b.serving {
+		b.config.Unusable = append(b.config.Unusable, Unusable{certFile, err})
+	} else {
+		b.fail(err)
+	}
+}
 
 // warnf warns about s.
 func (b *builder) warnf(s setting, format string, args ...any) {

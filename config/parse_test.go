@@ -295,7 +295,7 @@ func TestSetAgain(t *testing.T) {
 
 // normalize removes what only says where settings stood, and what is never printed.
 func normalize(c *Config) {
-	c.settings, c.used = nil, nil
+	c.settings, c.used, c.dirs = nil, nil, nil
 	for i := range c.Application.Env {
 		c.Application.Env[i] = maskEnv(c.Application.Env[i])
 	}

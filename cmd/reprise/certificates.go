@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/x509"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -9,9 +12,123 @@ import (
 	"reprise/tlsconn"
 )
 
-// tlsConfig loads what a listener needs, all but what each loop adds.
-func (n *node) tlsConfig(l *config.TLS) (*tlsconn.Config, error) {
+// An offer is a certificate that a listener offers, as it is configured and as it was
+// read.
+type offer struct {
+	config.Certificate
+	read tlsconn.Certificate
+}
+
+// key tells offers apart: a name may have certificates of several kinds of keys.
+func (o *offer) key() string { return o.Name + " " + o.CertFile }
+
+// tlsFiles is what was read from the files of one listener.
+type tlsFiles struct {
+	policy tlsconn.Policy
+	offers []offer
+}
+
+// readTLS reads the files of a listener. With old, which it serves already, a certificate
+// or a name's authority that cannot be read harms only itself: what old has in its place
+// stays, and refused tells of it; with nothing in its place it is left out. The
+// certificates in gone are named no more because they cannot be read, and stay too.
+func readTLS(l *config.TLS, old *tlsFiles, gone []config.Unusable) (files *tlsFiles, refused []error, err error) {
+	files = new(tlsFiles)
+	if files.policy, err = loadPolicy(l.Policy); err != nil {
+		return nil, nil, err
+	}
+	policies := make(map[string]*tlsconn.Policy) // by name: all certificates of a name share one
+	var failed []string
+	for _, c := range l.Certs {
+		o := offer{Certificate: c}
+		var policy *tlsconn.Policy
+		if !samePolicy(c.Policy, l.Policy) {
+			policy, err = policyOf(c, policies)
+		}
+		if err == nil {
+			o.read, err = loadCertificate(c)
+			o.read.Policy = policy
+		}
+		switch {
+		case err == nil:
+			files.offers = append(files.offers, o)
+		case old == nil:
+			return nil, nil, err
+		default:
+			refused, failed, err = append(refused, err), append(failed, c.CertFile), nil
+		}
+	}
+	if old == nil {
+		return files, nil, nil
+	}
+	for _, u := range gone {
+		failed = append(failed, u.CertFile)
+	}
+	for _, certFile := range failed {
+		files.keep(old, certFile, policies)
+	}
+	if len(files.offers) == 0 {
+		return nil, nil, errors.Join(refused...)
+	}
+	return files, refused, nil
+}
+
+// policyOf returns the policy of c's name, which is read once.
+func policyOf(c config.Certificate, policies map[string]*tlsconn.Policy) (*tlsconn.Policy, error) {
+	if p := policies[c.Name]; p != nil {
+		return p, nil
+	}
+	p, err := loadPolicy(c.Policy)
+	if err != nil {
+		return nil, err
+	}
+	policies[c.Name] = &p
+	return &p, nil
+}
+
+// keep takes over what old has of a file and f has not, with the policy that its name has
+// now: two certificates of a name cannot have different ones.
+func (f *tlsFiles) keep(old *tlsFiles, certFile string, policies map[string]*tlsconn.Policy) {
+	for _, o := range old.offers {
+		if o.CertFile != certFile || slices.ContainsFunc(f.offers, func(n offer) bool { return n.key() == o.key() }) {
+			continue
+		}
+		if i := slices.IndexFunc(f.offers, func(n offer) bool { return n.Name == o.Name }); i >= 0 {
+			o.read.Policy = f.offers[i].read.Policy
+		} else if p := policies[o.Name]; p != nil {
+			o.read.Policy = p
+		}
+		f.offers = append(f.offers, o)
+	}
+}
+
+// changes counts what became of the certificates of a listener.
+type changes struct{ Added, Renewed, Removed, Kept int }
+
+func (c *changes) count(old, fresh *tlsFiles) {
+	before := make(map[string]*x509.Certificate)
+	for i := range old.offers {
+		before[old.offers[i].key()] = old.offers[i].read.TLS.Leaf
+	}
+	for i := range fresh.offers {
+		o := &fresh.offers[i]
+		switch was := before[o.key()]; {
+		case was == nil:
+			c.Added++
+		case was.Equal(o.read.TLS.Leaf):
+			c.Kept++
+		default:
+			c.Renewed++
+		}
+		delete(before, o.key())
+	}
+	c.Removed += len(before)
+}
+
+// tlsConfig is what a listener needs, all but what each loop adds.
+func (n *node) tlsConfig(l *config.TLS, files *tlsFiles) (*tlsconn.Config, error) {
 	c := &tlsconn.Config{
+		Policy:     files.policy,
 		MinVersion: n.config.MinVersion,
 		ALPN:       l.ALPN,
 		Context:    l.SessionContext,
@@ -27,34 +144,26 @@ func (n *node) tlsConfig(l *config.TLS) (*tlsconn.Config, error) {
 		c.Workers = n.workers
 	}
 	var err error
-	if c.Policy, err = loadPolicy(l.Policy); err != nil {
-		return nil, err
-	}
-	var certs []tlsconn.Certificate
-	for _, cert := range l.Certs {
-		loaded, err := loadCertificate(cert)
-		if err != nil {
-			return nil, err
-		}
-		if !samePolicy(cert.Policy, l.Policy) {
-			policy, err := loadPolicy(cert.Policy)
-			if err != nil {
-				return nil, err
-			}
-			loaded.Policy = &policy
-		}
-		certs = append(certs, loaded)
-	}
-	c.Certificates, err = tlsconn.NewCertificates(validFirst(certs, time.Now()))
+	c.Certificates, err = files.certificates()
 	return c, err
 }
 
-// validFirst returns the certificates with those that are not valid now behind all
-// others: of several for one name the first that suits the client is served.
+// certificates returns what is offered, for the TLS engine.
+func (f *tlsFiles) certificates() (*tlsconn.Certificates, error) {
+	var certs []tlsconn.Certificate
+	for i := range f.offers {
+		certs = append(certs, f.offers[i].read)
+	}
+	return tlsconn.NewCertificates(validFirst(certs, time.Now()))
+}
+
+// validFirst returns the certificates with those that are not valid now behind the
+// others of their name: of several the first that suits the client is served.
 func validFirst(certs []tlsconn.Certificate, now time.Time) []tlsconn.Certificate {
-	invalid := func(c tlsconn.Certificate) bool { return !pki.Valid(c.TLS.Leaf, now) }
 	for i := range certs {
-		valid := slices.IndexFunc(certs[i:], func(c tlsconn.Certificate) bool { return c.Name == certs[i].Name && !invalid(c) })
+		valid := slices.IndexFunc(certs[i:], func(c tlsconn.Certificate) bool {
+			return c.Name == certs[i].Name && pki.Valid(c.TLS.Leaf, now)
+		})
 		if valid > 0 {
 			// The order of names stays: the first is whom unknown clients get.
 			certs[i], certs[i+valid] = certs[i+valid], certs[i]
@@ -81,6 +190,8 @@ func loadPolicy(p config.Policy) (tlsconn.Policy, error) {
 		loaded.ClientAuth = tlsconn.RequireClientCert
 	}
 	var err error
-	loaded.ClientCAs, err = pki.ReadCertificates(p.ClientCA)
-	return loaded, err
+	if loaded.ClientCAs, err = pki.ReadCertificates(p.ClientCA); err != nil {
+		return loaded, fmt.Errorf("client CA: %w", err)
+	}
+	return loaded, nil
 }

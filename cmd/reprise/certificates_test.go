@@ -3,10 +3,13 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"reprise/config"
+	"reprise/internal/testpki"
 	"reprise/tlsconn"
 )
 
@@ -35,5 +38,71 @@ func TestValidFirst(t *testing.T) {
 		if strings.Join(got, " ") != tc.want {
 			t.Errorf("%v, want %s", got, tc.want)
 		}
+	}
+}
+
+// TestReadTLS: certificates of one name share its client policy, and a file that breaks
+// later neither takes a name out of use nor makes its policy laxer.
+func TestReadTLS(t *testing.T) {
+	t.Chdir(t.TempDir())
+	pki := testpki.New(t)
+	for _, kind := range []testpki.KeyType{testpki.ECDSA, testpki.RSA} {
+		if _, err := pki.Server(kind, "a.example").Write(".", kind.String()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(file string, data []byte) {
+		t.Helper()
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("ca", pki.CA.CertPEM())
+	strict := config.Policy{ClientCA: "ca", ClientCARequired: true}
+	certificate := func(name string, kind testpki.KeyType, p config.Policy) config.Certificate {
+		return config.Certificate{Name: name, CertFile: kind.String() + ".crt", KeyFile: kind.String() + ".key", Policy: p}
+	}
+	listener := func(p config.Policy) *config.TLS {
+		return &config.TLS{Certs: []config.Certificate{
+			certificate("", testpki.ECDSA, config.Policy{}), certificate("a.example", testpki.ECDSA, p), certificate("a.example", testpki.RSA, p),
+		}}
+	}
+	read := func(l *config.TLS, old *tlsFiles, refused int) *tlsFiles {
+		t.Helper()
+		files, errs, err := readTLS(l, old, nil)
+		if err != nil || len(errs) != refused {
+			t.Fatalf("%v, refused %v", err, errs)
+		}
+		if _, err := files.certificates(); err != nil {
+			t.Fatal(err)
+		}
+		return files
+	}
+	required := func(f *tlsFiles) (n int) {
+		for _, o := range f.offers {
+			if o.Name != "" && o.read.Policy != nil && o.read.Policy.ClientAuth == tlsconn.RequireClientCert && len(o.read.Policy.ClientCAs) == 1 {
+				n++
+			}
+		}
+		return n
+	}
+	lax := read(listener(config.Policy{}), nil, 0)
+	files := read(listener(strict), nil, 0)
+	if required(files) != 2 {
+		t.Errorf("%d of 2 certificates ask for one of the client", required(files))
+	}
+	write("RSA.crt", []byte("-----BEGIN CERTIFICATE-----"))
+	if now := read(listener(strict), files, 1); len(now.offers) != 3 || required(now) != 2 {
+		t.Errorf("%d certificates, %d ask", len(now.offers), required(now))
+	}
+	if now := read(listener(strict), lax, 1); len(now.offers) != 3 || required(now) != 2 {
+		t.Errorf("a broken certificate keeps the policy of before: %d certificates, %d ask", len(now.offers), required(now))
+	}
+	write("ca", nil)
+	if now := read(listener(strict), files, 2); len(now.offers) != 3 || required(now) != 2 {
+		t.Errorf("%d certificates, %d ask", len(now.offers), required(now))
+	}
+	if _, _, err := readTLS(listener(strict), nil, nil); err == nil {
+		t.Error("started without the authority")
 	}
 }

@@ -59,7 +59,7 @@ func (n *node) listener(c *config.Listener, keys *tlsconn.HandleKeys) (l engine.
 		return l, fmt.Errorf("%s: %w", c.Source, err)
 	}
 	if c.TLS != nil {
-		if l.TLS, err = n.tlsServers(c, keys); err != nil {
+		if l.TLS, err = n.tlsServers(c, n.offered.files(c), keys); err != nil {
 			return l, err
 		}
 	}
@@ -97,10 +97,9 @@ func (n *node) http(l *config.Listener) *engine.HTTP {
 	return h
 }
 
-// tlsServers loads what a listener needs, and returns what makes its server for
-// each loop.
-func (n *node) tlsServers(l *config.Listener, keys *tlsconn.HandleKeys) (func(now func() time.Time) (tlsconn.Server, error), error) {
-	base, err := n.tlsConfig(l.TLS)
+// tlsServers returns what makes a listener's server for each loop.
+func (n *node) tlsServers(l *config.Listener, files *tlsFiles, keys *tlsconn.HandleKeys) (func(now func() time.Time) (tlsconn.Server, error), error) {
+	base, err := n.tlsConfig(l.TLS, files)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.Source, err)
 	}

@@ -151,5 +151,5 @@ func serve(args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return runNode(c, stderr)
+	return runNode(c, func() (*config.Config, error) { return config.Reread(args) }, stderr)
 }

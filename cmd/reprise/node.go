@@ -46,6 +46,10 @@ type node struct {
 	workers   *workpool.Pool
 	engine    *engine.Engine
 	pools     [len(config.Routers)]*backend.Pool // nil where nobody needs backends
+	offered   offered                            // written by reload only, once the node serves
+	reread    func() (*config.Config, error)     // nil if there is nothing to be read again
+	expiry    expiry
+	reloads   reloads
 	log       *asynclog.Writer
 	app       *application   // nil if there is none to run
 	accessLog *accesslog.Log // nil if there is none
@@ -63,8 +67,8 @@ type node struct {
 // logLines is how many lines may wait for a slow log.
 const logLines = 1024
 
-// runNode runs a node until a signal ends it.
-func runNode(c *config.Config, logTo io.Writer) error {
+// runNode runs a node until a signal ends it; a reload takes its configuration from reread.
+func runNode(c *config.Config, reread func() (*config.Config, error), logTo io.Writer) error {
 	log := asynclog.New(logTo, logLines)
 	defer log.Close()
 	slog.SetDefault(slog.New(logHandler(c, log)))
@@ -83,9 +87,13 @@ func runNode(c *config.Config, logTo io.Writer) error {
 	if err != nil {
 		return err
 	}
+	n.reread = reread
 	n.start()
 	slog.Info("serving", "version", version, "listen", n.engine.Addresses(), "loops", c.Tuning.Loops)
 	go n.reloadOn(reloads)
+	if err := n.watchFiles(reloads); err != nil {
+		slog.Error("files are not watched: send SIGHUP when they have changed", "error", err)
+	}
 	go n.reopenOn(reopens)
 
 	slog.Info("draining", "signal", <-signals, "at_most", c.Tuning.DrainTimeout)
@@ -161,7 +169,12 @@ func newNode(c *config.Config, log *asynclog.Writer) (n *node, err error) {
 	if c.Tuning.KeyWorkers > 0 {
 		n.workers = workpool.New(c.Tuning.KeyWorkers, c.Tuning.MaxHandshakes)
 	}
-	secrets, err := secrets(c)
+	if n.offered, err = readOffered(c); err != nil {
+		return n, err
+	}
+	n.expiry.set(n.offered, time.Now())
+	n.reloads.start(time.Now())
+	secrets, err := secrets(c, n.offered)
 	if err != nil {
 		return n, err
 	}
@@ -199,6 +212,7 @@ func (n *node) start() {
 		r.Start()
 	}
 	n.watchBackends()
+	n.watchers = append(n.watchers, n.expiry.watch())
 	n.engine.Start()
 }
 

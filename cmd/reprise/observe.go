@@ -66,6 +66,8 @@ func (n *node) registry() *stats.Registry {
 	if n.accessLog != nil {
 		r.Register("access_log", func() any { return n.accessLog.Stats() })
 	}
+	r.Register("certificate", func() any { return n.expiry.snapshot() })
+	r.Register("reload", func() any { return n.reloads.stats() })
 	r.Register("log", func() any { return logStats{Dropped: n.log.Dropped()} })
 	return r
 }

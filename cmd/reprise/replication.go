@@ -24,18 +24,14 @@ import (
 // secrets returns the cluster's secrets: from files, or, so that the documented
 // set-ups work as printed and are sealed all the same, the first listener's first
 // private key, which the nodes of such a fleet share. The caller wipes them.
-func secrets(c *config.Config) ([][]byte, error) {
+func secrets(c *config.Config, offered offered) ([][]byte, error) {
 	if len(c.ClusterSecretFiles) == 0 {
 		i := slices.IndexFunc(c.Listeners, func(l config.Listener) bool { return l.TLS != nil })
 		if i < 0 {
 			return nil, nil // nothing to seal, or a repeater with a key of its own
 		}
-		first := c.Listeners[i].TLS.Certs[0]
-		loaded, err := loadCertificate(first)
-		if err != nil {
-			return nil, err
-		}
-		der, err := x509.MarshalPKCS8PrivateKey(loaded.TLS.PrivateKey)
+		first := offered.files(&c.Listeners[i]).offers[0]
+		der, err := x509.MarshalPKCS8PrivateKey(first.read.TLS.PrivateKey)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", first.KeyFile, err)
 		}
