@@ -1,6 +1,10 @@
 package engine
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"reprise/internal/reactor"
+)
 
 // accept takes waiting connections, as many as the budget allows so that a
 // burst does not keep established flows waiting.
@@ -19,7 +23,7 @@ func (l *loop) accept(ln *listener) {
 			if l.handshakes.len >= l.o.maxHandshakes() && (ln.tls != nil || ln.AcceptProxy != nil) {
 				// Under attack the oldest is the likeliest to be a
 				// client that will never go on.
-				l.handshakes.first.close(causeHandshakeEvicted)
+				l.handshakes.first.end(causeHandshakeEvicted, atOnce)
 			}
 			l.start(ln, fd, peer)
 		case unix.EAGAIN:
@@ -39,8 +43,30 @@ func (l *loop) accept(ln *listener) {
 
 // acceptLater looks at ln again after the events that are waiting.
 func (l *loop) acceptLater(ln *listener) {
-	ln.more, l.acceptMore = true, true
-	l.wakeLater()
+	ln.more, l.turns.accept = true, true
+}
+
+// acceptOn goes on with what acceptLater has put off.
+func (ln *listener) acceptOn() {
+	if ln.more && ln.fd >= 0 {
+		ln.more = false
+		ln.OnEvent(ln.fd, 0)
+	}
+}
+
+// OnEvent implements reactor.Handler.
+func (ln *listener) OnEvent(int, reactor.Events) { ln.loop.accept(ln) }
+
+// OnTimer implements reactor.Handler.
+func (ln *listener) OnTimer() {}
+
+// close implements member. Connections that wait are reset.
+func (ln *listener) close(cause) {
+	if ln.fd >= 0 {
+		ln.loop.reactor.Forget(ln.fd)
+		unix.Close(ln.fd)
+		ln.fd = -1
+	}
 }
 
 // shed refuses a connection when the process has no descriptor left: with an
@@ -78,10 +104,10 @@ func (l *loop) resumeAccept() {
 // drainLoop stops accepting. What already waits in the backlog is still served:
 // closing the listener would reset it. Clients between two HTTP requests are told
 // goodbye, the others after the one that is served.
-func drainLoop(arg any) error {
+func drainLoop(arg any) {
 	l := arg.(*loop)
-	l.enter()
-	defer l.leave(nil)
+	l.reactor.Enter()
+	defer l.reactor.Leave(nil)
 	for _, ln := range l.listeners {
 		if ln.fd < 0 {
 			continue
@@ -90,21 +116,19 @@ func drainLoop(arg any) error {
 			before = l.count.accepted.Load()
 			l.accept(ln)
 		}
-		unix.Close(ln.fd)
-		ln.fd = -1
+		ln.close(causeShutdown)
 	}
 	l.draining = true
 	for n := range l.idle {
 		l.closeIdle(n)
 	}
-	for _, h := range l.handlers {
+	l.reactor.Each(func(_ int, h reactor.Handler) {
 		if f, ok := h.(*flow); ok && f.http != nil && f.phase == serving && f.http.stage == awaiting && f.http.began == 0 {
-			f.goodbye(causeDone)
+			f.end(causeDone, whole)
 			f.arm()
 		}
-	}
+	})
 	l.endIfDrained()
-	return nil
 }
 
 func (l *loop) endIfDrained() {

@@ -53,7 +53,7 @@ func (h *exchange) pass(f *flow, p []byte) (used int) {
 		if err != nil {
 			f.toClient(out)
 			f.loop.count.http.badAnswers.inc(err.(*http1.Error).Reason)
-			f.cut(causeBadAnswer, true)
+			f.end(causeBadAnswer, inWords)
 			return used
 		}
 		used += n
@@ -185,7 +185,7 @@ func (h *exchange) over(f *flow) {
 	h.current, h.began = current{}, 0
 	f.loop.parsed = nil
 	if last {
-		f.goodbye(causeDone)
+		f.end(causeDone, whole)
 		return
 	}
 	f.active = f.loop.tick
@@ -195,8 +195,8 @@ func (h *exchange) over(f *flow) {
 // releaseBackend keeps the backend's connection for another request, or closes it.
 func (h *exchange) releaseBackend(f *flow) {
 	b := &f.backend
-	whole := h.stage == sent && !b.shut && b.pending.len() == 0
-	if h.backendStays && whole && !b.ended && !b.broken && f.listener.SendProxy == 0 && !(b.readable && stale(b.fd)) {
+	whole := h.stage == sent && f.in.end == open && f.in.pending.len() == 0
+	if h.backendStays && whole && b.input == inputOpen && f.listener.SendProxy == 0 && !(b.readable && stale(b.fd)) {
 		f.park()
 		return
 	}
@@ -218,7 +218,9 @@ func (h *exchange) switchProtocols(f *flow, r *http1.Response) {
 	}
 	if f.toClient(l.message) {
 		f.toBackend(h.in.bytes())
-		f.backend.finish = f.clientDone
+		if f.clientDone {
+			f.in.finish()
+		}
 	}
 }
 
@@ -273,7 +275,7 @@ func (f *flow) badAnswer(reason string) {
 func (f *flow) reply(status int) {
 	h := f.http
 	if h.answering {
-		f.cut(causeBackendReset, true)
+		f.end(causeBackendReset, inWords)
 		return
 	}
 	f.loop.message = http1.AppendError(f.loop.message[:0], status, h.ownAnswer(f, status))
@@ -311,15 +313,6 @@ func (h *exchange) sendOwn(f *flow) {
 	if f.toClient(l.message) {
 		h.over(f)
 	}
-}
-
-// goodbye ends a client's connection in between two requests.
-func (f *flow) goodbye(why cause) {
-	if f.phase != serving || !f.closeNotify() {
-		return
-	}
-	f.loop.count.closed[why].Inc()
-	f.lastWords()
 }
 
 // stale reports whether a connection that has waited was ended by the backend

@@ -9,6 +9,7 @@ import (
 
 	"reprise/backend"
 	"reprise/internal/nettest"
+	"reprise/internal/reactor"
 )
 
 // A backend that breaks off while the client uploads must not look like one that
@@ -135,17 +136,16 @@ func TestStaleEventIsNoConnection(t *testing.T) {
 	links := make(chan link, 1)
 	nettest.Eventually(t, 10*time.Second, func() bool {
 		found := make(chan bool)
-		l.poller.post(func(any) error {
-			for _, h := range l.handlers {
-				if f, ok := h.(*flow); ok && f.link == connecting {
-					l.onEvent(f.backend.fd, events(unix.EPOLLOUT|unix.EPOLLIN))
+		l.reactor.Post(func(any) {
+			connects := false
+			l.reactor.Each(func(_ int, h reactor.Handler) {
+				if f, ok := h.(*flow); ok && f.link == connecting && !connects {
+					f.OnEvent(f.backend.fd, reactor.Events(unix.EPOLLOUT|unix.EPOLLIN))
+					connects = true
 					links <- f.link
-					found <- true
-					return nil
 				}
-			}
-			found <- false
-			return nil
+			})
+			found <- connects
 		}, nil)
 		return <-found
 	}, "no flow connects")

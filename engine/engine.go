@@ -159,7 +159,7 @@ func (e *Engine) listen(o *Options, ln Listener) error {
 			ln.Backends.OnRoom(own.roomMade)
 			own.beginElsewhere()
 		}
-		if err := l.poller.addListener(fd); err != nil {
+		if err := l.reactor.WatchInput(fd, own); err != nil {
 			return listenError(ln.Address, err)
 		}
 	}
@@ -197,12 +197,11 @@ func (e *Engine) Renew(i int, tls func(now func() time.Time) (tlsconn.Server, er
 		}
 	}
 	for j, l := range e.loops {
-		l.poller.post(func(any) error {
+		l.reactor.Post(func(any) {
 			ln := l.listeners[i]
 			servers[j].Succeed(ln.tls)
 			ln.tls.Close()
 			ln.tls = servers[j]
-			return nil
 		}, nil)
 	}
 	return nil
@@ -222,7 +221,7 @@ func (e *Engine) Start() {
 // Drain stops accepting and returns when the last flow has ended or ctx is done.
 func (e *Engine) Drain(ctx context.Context) error {
 	for _, l := range e.loops {
-		l.poller.post(drainLoop, l)
+		l.reactor.Post(drainLoop, l)
 	}
 	for _, l := range e.loops {
 		select {
@@ -238,7 +237,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 // Engine must not be used afterwards, but for Stats.
 func (e *Engine) Close() error {
 	for _, l := range e.loops {
-		l.poller.stop()
+		l.reactor.Stop()
 	}
 	e.running.Wait()
 	var errs []error

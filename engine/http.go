@@ -88,7 +88,7 @@ func (h *exchange) wantsInput() bool {
 // goOn takes up what has waited for the client to read, if it has read enough. It
 // reports whether that was so.
 func (h *exchange) goOn(f *flow) bool {
-	if !h.stalled || !f.loop.hasRoom(&f.client) {
+	if !h.stalled || !f.loop.hasRoom(&f.out) {
 		return false
 	}
 	h.stalled = false
@@ -142,12 +142,12 @@ func (h *exchange) take(f *flow, p []byte) (used int) {
 func (h *exchange) takeHead(f *flow, p []byte) int {
 	if len(p) == 0 {
 		if f.clientDone || f.loop.draining {
-			f.goodbye(causeDone)
+			f.end(causeDone, whole)
 		}
 		return 0
 	}
 	l, o := f.loop, f.listener.HTTP
-	if h.stalled = !l.hasRoom(&f.client); h.stalled {
+	if h.stalled = !l.hasRoom(&f.out); h.stalled {
 		return 0 // who asks without reading would fill the memory with answers
 	}
 	if h.began == 0 {
@@ -160,8 +160,7 @@ func (h *exchange) takeHead(f *flow, p []byte) int {
 			f.refuse(err)
 		} else if h.seen = len(p); f.clientDone {
 			// A reset would take back the answers to what came before.
-			f.endTrace(causeTruncated)
-			f.goodbye(causeTruncated)
+			f.end(causeTruncated, whole)
 		}
 		return 0
 	}
@@ -262,14 +261,14 @@ func (h *exchange) linked(f *flow) {
 		}
 	} else {
 		if !h.reused && ln.SendProxy > 0 {
-			f.backend.pending.push(f.proxyHeader())
+			f.in.pending.push(f.proxyHeader())
 		}
 		l.forward = http1.Forward{
 			Client: f.peer, Secure: f.tls != nil, ListenPort: ln.port, Trusted: h.trusted,
 			KeepAlive: ln.HTTP.BackendIdle > 0 && ln.SendProxy == 0,
 		}
 		l.message = http1.AppendRequest(l.message[:0], r, &l.forward)
-		f.backend.pending.push(l.message)
+		f.in.pending.push(l.message)
 	}
 	h.startBody(f)
 }
@@ -311,7 +310,7 @@ func (h *exchange) sendVars(f *flow, r *http1.Request, length int64) bool {
 		f.refuse(err)
 		return false
 	}
-	f.backend.pending.push(l.message)
+	f.in.pending.push(l.message)
 	return true
 }
 
@@ -334,7 +333,7 @@ func (h *exchange) takeBody(f *flow, p []byte) (used int) {
 		}
 	}
 	if used == 0 && f.clientDone {
-		f.close(causeTruncated)
+		f.end(causeTruncated, atOnce)
 	}
 	return used
 }
@@ -371,7 +370,7 @@ func (h *exchange) bodyDone(f *flow) {
 	switch {
 	case h.holding:
 		if h.sendVars(f, h.parse(f), int64(h.held.len())) {
-			f.backend.pending.push(h.held.bytes())
+			f.in.pending.push(h.held.bytes())
 		}
 		h.held.drop()
 	case h.framing == http1.Chunked:
@@ -408,14 +407,14 @@ func (h *exchange) deadline(f *flow) uint64 {
 func (h *exchange) timeout(f *flow) {
 	switch {
 	case h.stage == awaiting && h.began == 0:
-		f.goodbye(causeIdle)
+		f.end(causeIdle, whole)
 	case h.stage == awaiting:
 		h.begin(f, h.in.bytes())
 		h.close = true
 		f.reply(408)
 	case h.answering:
-		f.close(causeIdle)
-	case h.stage == sending && f.backend.pending.len() == 0:
+		f.end(causeIdle, atOnce)
+	case h.stage == sending && f.in.pending.len() == 0:
 		f.reply(408)
 	default: // it answers nothing, or does not even read
 		if f.loop.idleOf(f.node).answered < h.began {
@@ -449,7 +448,7 @@ func (f *flow) refuse(err error) {
 	}
 	if f.http.answering {
 		// Too late for words: the response ends in mid-stream.
-		f.cut(causeBadRequest, true)
+		f.end(causeBadRequest, inWords)
 		return
 	}
 	f.http.close = true

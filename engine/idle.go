@@ -1,14 +1,17 @@
 package engine
 
-import "reprise/backend"
+import (
+	"reprise/backend"
+	"reprise/internal/reactor"
+)
 
 // An idleConn is a backend connection that waits for the next request. It belongs
 // to its loop. Whatever happens to it is its end: nobody has asked it anything.
 type idleConn struct {
-	loop  *loop
-	list  *idleList
-	side  side
-	timer timer
+	loop *loop
+	list *idleList
+	socket
+	timer reactor.Timer
 
 	prev, next *idleConn // prev is the older one
 }
@@ -51,12 +54,12 @@ func (f *flow) park() {
 		c, l.freeConns = l.freeConns[n-1], l.freeConns[:n-1]
 	} else {
 		c = &idleConn{loop: l}
-		c.timer.owner = c
+		c.timer.Owner = c
 	}
-	c.list, c.side = list, f.backend
-	f.backend = side{fd: -1}
+	c.list, c.socket = list, f.backend
+	f.backend = socket{fd: -1}
 	f.unlink()
-	l.handlers[c.side.fd] = c
+	l.reactor.Give(c.fd, c)
 	if c.prev = list.last; c.prev != nil {
 		c.prev.next = c
 	} else {
@@ -64,7 +67,7 @@ func (f *flow) park() {
 	}
 	list.last = c
 	list.len++
-	l.wheel.set(&c.timer, l.tick+ticks(o.BackendIdleTimeout))
+	l.reactor.SetTimer(&c.timer, l.tick+ticks(o.BackendIdleTimeout))
 }
 
 // reuse takes a connection to the node that waits, if there is one. A request that
@@ -74,13 +77,13 @@ func (f *flow) reuse() bool {
 	list := l.idle[f.node]
 	for list != nil && list.len > 0 && !h.retried {
 		c := list.last
-		if (!h.idempotent || !h.body.Done()) && stale(c.side.fd) {
+		if (!h.idempotent || !h.body.Done()) && stale(c.fd) {
 			c.close(causeNone)
 			continue
 		}
-		f.backend = c.side
+		f.backend = c.socket
 		c.leave()
-		l.handlers[f.backend.fd] = f
+		l.reactor.Give(f.backend.fd, f)
 		l.count.http.reused.Inc()
 		f.link, f.active, h.reused = linked, l.tick, true
 		h.linked(f)
@@ -103,29 +106,29 @@ func (c *idleConn) leave() {
 	}
 	c.list.len--
 	l := c.loop
-	l.wheel.stop(&c.timer)
+	l.reactor.StopTimer(&c.timer)
 	c.list, c.prev, c.next = nil, nil, nil
-	c.side = side{fd: -1}
+	c.socket = socket{fd: -1}
 	if len(l.freeConns) < maxFreeConns {
 		l.freeConns = append(l.freeConns, c)
 	}
 }
 
-func (c *idleConn) onEvent(_ int, e events) {
+func (c *idleConn) OnEvent(_ int, e reactor.Events) {
 	// An edge for room to write says nothing new.
-	if e.readable() || e.ended() || e.failed() {
+	if e.Readable() || e.Ended() || e.Failed() {
 		c.close(causeNone)
 	}
 }
 
-func (c *idleConn) onTimer() { c.close(causeNone) }
+func (c *idleConn) OnTimer() { c.close(causeNone) }
 
-// close implements handler; nothing is lost whatever the cause.
+// close implements member; nothing is lost whatever the cause.
 func (c *idleConn) close(cause) {
 	if c.list == nil {
 		return
 	}
-	c.loop.unwatch(&c.side)
+	c.loop.closeSocket(&c.socket)
 	c.leave()
 }
 

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reprise/backend"
+	"reprise/internal/reactor"
 )
 
 // link is how far a flow's backend connection is.
@@ -56,7 +57,7 @@ func (f *flow) seekFrom(node *backend.Node, verdict backend.Verdict) {
 		case nil:
 			return
 		case unix.EMFILE, unix.ENFILE:
-			f.close(causeSystem)
+			f.end(causeSystem, atOnce)
 			return
 		}
 		f.nodeFailed()
@@ -80,21 +81,21 @@ func (f *flow) connect() error {
 	if err != nil {
 		return err
 	}
-	f.backend = side{fd: fd, pending: f.backend.pending, shut: f.backend.shut, finish: f.backend.finish}
-	if err := l.watch(fd, f); err != nil {
+	f.backend = socket{fd: fd}
+	if err := l.reactor.Watch(fd, f); err != nil {
 		unix.Close(fd)
 		f.backend.fd = -1
 		return unix.EMFILE
 	}
 	f.link, f.began, f.until = connecting, l.tick, l.tick+ticks(f.listener.ConnectTimeout)
 	// On this machine the connection may stand already; if not, the write says so.
-	f.backend.writable = f.backend.pending.len() > 0
+	f.backend.writable = f.in.pending.len() > 0
 	return nil
 }
 
 // connectEvent learns how a connection attempt ended.
-func (f *flow) connectEvent(e events) {
-	if !e.failed() && !e.writable() {
+func (f *flow) connectEvent(e reactor.Events) {
+	if !e.Failed() && !e.Writable() {
 		return
 	}
 	// The event may belong to the descriptor's predecessor, so ask the socket.
@@ -123,7 +124,7 @@ func (f *flow) connected() {
 // connectFailed turns to the next backend. Nothing has been sent to the one
 // that failed, so the client need not notice.
 func (f *flow) connectFailed() {
-	f.loop.unwatch(&f.backend)
+	f.loop.closeSocket(&f.backend)
 	f.nodeFailed()
 	f.seek()
 }
@@ -143,7 +144,7 @@ func (f *flow) noBackend() {
 		f.reply(503)
 		return
 	}
-	f.close(causeNoBackend)
+	f.end(causeNoBackend, atOnce)
 }
 
 // A waitingList holds flows in the order in which they are to get a backend.
@@ -186,23 +187,22 @@ func (f *flow) leaveQueue() {
 // goroutine.
 func (ln *listener) roomMade() {
 	if ln.waiting.some.Load() && ln.waiting.posted.CompareAndSwap(false, true) {
-		ln.loop.poller.post(roomTask, ln)
+		ln.loop.reactor.Post(roomTask, ln)
 	}
 }
 
 // roomTask lets those who wait try again, until one finds no room.
-func roomTask(arg any) error {
+func roomTask(arg any) {
 	ln := arg.(*listener)
 	ln.waiting.posted.Store(false)
 	for f := ln.waiting.first; f != nil && ln.loop.seekAgain(f); f = ln.waiting.first {
 	}
-	return nil
 }
 
 // seekAgain reports whether f need not wait any more.
 func (l *loop) seekAgain(f *flow) bool {
-	l.enter()
-	defer l.leave(f)
+	l.reactor.Enter()
+	defer l.reactor.Leave(f)
 	node, verdict := f.pick()
 	if verdict == backend.Full {
 		return false

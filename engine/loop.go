@@ -2,13 +2,9 @@ package engine
 
 import (
 	"crypto/rand"
-	"encoding/binary"
-	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,15 +13,14 @@ import (
 	"reprise/backend/http1"
 	"reprise/backend/uwsgi"
 	"reprise/internal/metric"
+	"reprise/internal/reactor"
 	"reprise/tlsconn"
 )
-
-type duration = time.Duration
 
 // tick is the resolution of timers.
 const tick = time.Millisecond
 
-func ticks(d duration) uint64 { return uint64((d + tick - 1) / tick) }
+func ticks(d time.Duration) uint64 { return uint64((d + tick - 1) / tick) }
 
 // maxRecord is the most plaintext a TLS record holds (RFC 8446, Section 5.1).
 const maxRecord = 16 << 10
@@ -34,30 +29,18 @@ const maxRecord = 16 << 10
 // shared with another loop. Fields are read and written by its goroutine only,
 // but for count and what is said to be safe.
 type loop struct {
-	o      Options
-	id     int
-	poller *poller
+	o       Options
+	id      int
+	reactor *reactor.Reactor
 
-	now   time.Time // the clock, read once per event
-	tick  uint64    // the same in ticks since epoch
-	epoch time.Time
-
-	wheel   wheel
-	timerfd int
-	armed   uint64 // tick the timerfd is set to, 0 if none
-	laterfd int    // eventfd: what is left over from this round of epoll comes after the next
+	now  time.Time // when the turn began
+	tick uint64    // the same in ticks
 
 	listeners  []*listener
-	handlers   []handler // by descriptor: whose it is
-	handshakes flowList  // flows in their handshake, oldest first
-	again      []*flow   // used up their budget, go on in the next round
-	spare      []*flow   // the other buffer of again
-	queuing    []*flow   // in their handshake, and wait for a round of epoll in between
-	stepped    bool      // this turn took a step of a handshake
-	stepEnd    time.Time // when the last turn that did ended
-	acceptMore bool      // some listener is to be looked at again in the next round
-	reserve    int       // a descriptor to give up when there are no more
-	splicer    *splicer  // nil until one is needed
+	handshakes flowList // flows in their handshake, oldest first
+	turns      turns    // what comes later
+	reserve    int      // a descriptor to give up when there are no more
+	splicer    *splicer // nil until one is needed
 
 	idle      map[*backend.Node]*idleList // backend connections kept for the next request
 	freeConns []*idleConn                 // to be used again
@@ -90,11 +73,10 @@ type loop struct {
 	count counts
 }
 
-// A handler is who an event or a timer is for: a flow, or a backend connection
-// that waits for one.
-type handler interface {
-	onEvent(fd int, e events)
-	onTimer()
+// A member is what an event or a timer of a loop is for: a listener, a flow, or a
+// backend connection that waits for one.
+type member interface {
+	reactor.Handler
 	close(why cause)
 }
 
@@ -117,7 +99,7 @@ type listener struct {
 
 func newLoop(id int, o Options) (*loop, error) {
 	l := &loop{
-		o: o, id: id, timerfd: -1, laterfd: -1, reserve: -1,
+		o: o, id: id, reserve: -1,
 		idle:    make(map[*backend.Node]*idleList),
 		in:      make([]byte, o.ReadSize),
 		plain:   make([]byte, o.ReadSize+maxRecord),
@@ -125,22 +107,15 @@ func newLoop(id int, o Options) (*loop, error) {
 		drained: make(chan struct{}),
 	}
 	_, _ = rand.Read(l.uniqueID[:8])
-	l.epoch = time.Now()
-	l.now = l.epoch
 	var err error
-	if l.poller, err = openPoller(); err != nil {
+	if l.reactor, err = reactor.Open(reactor.Options{Host: l, Tick: tick}); err != nil {
 		return nil, err
 	}
-	if l.timerfd, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
-		return l, os.NewSyscallError("timerfd_create", err)
-	}
-	if l.laterfd, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
-		return l, os.NewSyscallError("eventfd", err)
-	}
+	l.now = l.reactor.Epoch()
 	if l.reserve, err = openReserve(); err != nil {
 		return l, err
 	}
-	return l, errors.Join(l.poller.addListener(l.timerfd), l.poller.addListener(l.laterfd))
+	return l, nil
 }
 
 func openReserve() (int, error) {
@@ -151,11 +126,11 @@ func openReserve() (int, error) {
 // clock is the time as connections see it.
 func (l *loop) clock() time.Time { return l.now }
 
-func (l *loop) timeOf(tick uint64) time.Time {
-	return l.epoch.Add(time.Duration(tick) * time.Millisecond)
+func (l *loop) timeOf(at uint64) time.Time {
+	return l.reactor.Epoch().Add(time.Duration(at) * tick)
 }
 
-// run serves until the poller is stopped.
+// run serves until the reactor is stopped.
 func (l *loop) run() {
 	if l.o.Affinity {
 		runtime.LockOSThread()
@@ -166,7 +141,7 @@ func (l *loop) run() {
 			slog.Warn("cannot bind a loop to its CPU", "loop", l.id, "error", err)
 		}
 	}
-	l.failed = l.poller.run(l.onEvent)
+	l.failed = l.reactor.Run()
 	l.end()
 }
 
@@ -174,11 +149,7 @@ func (l *loop) run() {
 // goroutine, because coroutines belong to the thread they were made on if that is
 // bound to a CPU.
 func (l *loop) end() {
-	for _, h := range l.handlers {
-		if h != nil {
-			h.close(causeShutdown)
-		}
-	}
+	l.reactor.Each(func(_ int, h reactor.Handler) { h.(member).close(causeShutdown) })
 	for _, ln := range l.listeners {
 		if ln.tls != nil {
 			ln.tls.Close()
@@ -191,207 +162,22 @@ func (l *loop) end() {
 func (l *loop) free() {
 	l.end()
 	for _, ln := range l.listeners {
-		if ln.fd >= 0 {
-			unix.Close(ln.fd)
-		}
+		ln.close(causeShutdown) // if it is not watched
 	}
-	for _, fd := range []int{l.timerfd, l.laterfd, l.reserve} {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
+	if l.reserve >= 0 {
+		unix.Close(l.reserve)
 	}
 	if l.splicer != nil {
 		l.splicer.close()
 	}
-	_ = l.poller.close()
+	_ = l.reactor.Close()
 }
 
-// enter begins a turn: what one event or task leads to.
-func (l *loop) enter() {
-	l.now = time.Now()
-	l.tick = uint64(l.now.Sub(l.epoch) / tick)
-}
-
-// leave ends a turn; it must be deferred. A panic costs the flow it happened in,
-// not the node: what comes from a socket is hostile, and this is the last line.
-func (l *loop) leave(h handler) {
-	if p := recover(); p != nil {
-		l.panicked(h, p)
-	}
-	l.parsed = nil
-	l.armTimer()
-	end := time.Now()
-	if l.stepped {
-		l.stepped, l.stepEnd = false, end
-	}
-	l.count.turn.Observe(end.Sub(l.now))
-}
-
-func (l *loop) panicked(h handler, p any) {
-	l.count.panics.Inc()
-	slog.Error("panic in a connection, which is closed", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	if h != nil {
-		h.close(causePanic)
-	}
-}
-
-func (l *loop) onEvent(fd int, e events) {
-	l.enter()
-	var h handler
-	if fd < len(l.handlers) {
-		h = l.handlers[fd]
-	}
-	defer l.leave(h)
-	switch {
-	case h != nil:
-		h.onEvent(fd, e)
-	case fd == l.timerfd:
-		l.armed = 0
-		l.wheel.advance(l.tick, l.fire)
-	case fd == l.laterfd:
-		l.goOn()
-	default:
-		for _, ln := range l.listeners {
-			if ln.fd == fd {
-				l.accept(ln)
-			}
-		}
-	}
-}
-
-// fire runs one timer.
-func (l *loop) fire(t *timer) {
-	defer func() {
-		if p := recover(); p != nil {
-			l.panicked(t.owner, p)
-		}
-	}()
-	t.owner.onTimer()
-	l.parsed = nil
-}
-
-// armTimer sets the timerfd if the next timer comes before it.
-func (l *loop) armTimer() {
-	next, ok := l.wheel.next()
-	if !ok || l.armed != 0 && l.armed <= next {
-		return
-	}
-	wait := tick
-	if next > l.tick {
-		wait = time.Duration(next-l.tick) * tick
-	}
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(wait))}
-	if err := unix.TimerfdSettime(l.timerfd, 0, &spec, nil); err != nil {
-		panic(os.NewSyscallError("timerfd_settime", err)) // its arguments are ours
-	}
-	l.armed = next
-}
-
-// watch registers a descriptor of h.
-func (l *loop) watch(fd int, h handler) error {
-	if err := l.poller.add(fd); err != nil {
-		return err
-	}
-	for fd >= len(l.handlers) {
-		l.handlers = append(l.handlers, make([]handler, 1024)...)
-	}
-	l.handlers[fd] = h
-	return nil
-}
-
-// unwatch closes a socket; epoll forgets it by itself.
-func (l *loop) unwatch(s *side) {
+// closeSocket closes a socket; epoll forgets it by itself.
+func (l *loop) closeSocket(s *socket) {
 	if s.open() {
-		if s.fd < len(l.handlers) {
-			l.handlers[s.fd] = nil
-		}
+		l.reactor.Forget(s.fd)
 		unix.Close(s.fd)
 		s.fd, s.readable, s.writable = -1, false, false
 	}
-}
-
-// goOnLater lets the other flows have their turn first.
-func (l *loop) goOnLater(f *flow) {
-	if !f.deferred {
-		f.deferred = true
-		l.again = append(l.again, f)
-		l.wakeLater()
-	}
-}
-
-const (
-	// stepGap is the pause after a step of a handshake that shows that there was a
-	// round of epoll in between: much less goes by between two events of one round.
-	stepGap = 20 * time.Microsecond
-	// stepBudget is how long handshakes may take before established flows have a
-	// turn: two full ones, several that resume.
-	stepBudget = 300 * time.Microsecond
-)
-
-// stepLater reports whether a handshake had better wait until events of established
-// flows have been served: a step of it takes as long as dozens of them, and
-// in a storm of new clients a round of epoll brings many.
-func (l *loop) stepLater(f *flow) bool {
-	if f.phase != handshaking || len(l.queuing) == 0 && l.now.Sub(l.stepEnd) > stepGap {
-		return false
-	}
-	if !f.deferred {
-		f.deferred = true
-		l.queuing = append(l.queuing, f)
-		l.wakeLater()
-	}
-	return true
-}
-
-// stepOn takes the next handshakes that wait.
-func (l *loop) stepOn() {
-	for start := time.Now(); len(l.queuing) > 0; {
-		if time.Since(start) > stepBudget {
-			l.wakeLater()
-			return
-		}
-		f := l.queuing[0]
-		l.queuing[0], f.deferred = nil, false
-		if l.queuing = l.queuing[1:]; len(l.queuing) == 0 {
-			l.queuing = nil
-		}
-		l.goOnWith(f)
-	}
-}
-
-// wakeLater makes goOn run after the next round of epoll. A task posted to the
-// poller would not do: it runs tasks until there are none, and one that posts its
-// successor would keep all events waiting.
-func (l *loop) wakeLater() {
-	var one [8]byte
-	binary.NativeEndian.PutUint64(one[:], 1)
-	// Each write makes an edge, so nobody has to read; 2^64 of them fit.
-	_, _ = unix.Write(l.laterfd, one[:])
-}
-
-// goOn continues what was left over.
-func (l *loop) goOn() {
-	l.stepOn()
-	list := l.again
-	l.again = l.spare[:0]
-	for i, f := range list {
-		list[i], f.deferred = nil, false
-		l.goOnWith(f)
-	}
-	l.spare = list
-	if l.acceptMore {
-		l.acceptMore = false
-		for _, ln := range l.listeners {
-			if ln.more && ln.fd >= 0 {
-				ln.more = false
-				l.accept(ln)
-			}
-		}
-	}
-}
-
-func (l *loop) goOnWith(f *flow) {
-	l.enter()
-	defer l.leave(f)
-	f.progress()
 }

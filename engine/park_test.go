@@ -14,6 +14,7 @@ import (
 
 	"reprise/backend"
 	"reprise/internal/nettest"
+	"reprise/internal/reactor"
 	"reprise/internal/testpki"
 	"reprise/tlsconn"
 )
@@ -225,15 +226,14 @@ func TestClientEndsWhileItsCertificateIsVerified(t *testing.T) {
 func ended(e *Engine) bool {
 	answer := make(chan bool, 1)
 	l := e.loops[0]
-	l.poller.post(func(any) error {
+	l.reactor.Post(func(any) {
 		found := false
-		for _, h := range l.handlers {
-			if f, ok := h.(*flow); ok && f.client.ended {
+		l.reactor.Each(func(_ int, h reactor.Handler) {
+			if f, ok := h.(*flow); ok && f.client.input != inputOpen {
 				found = true
 			}
-		}
+		})
 		answer <- found
-		return nil
 	}, nil)
 	return <-answer
 }

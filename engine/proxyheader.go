@@ -47,9 +47,9 @@ func (f *flow) readPrefix() {
 		n, err := f.client.read(l.in)
 		switch {
 		case err != nil:
-			f.close(causeClientGone)
-		case f.client.eof:
-			f.close(causeProxyHeader)
+			f.end(causeClientGone, atOnce)
+		case f.client.ended():
+			f.end(causeProxyHeader, atOnce)
 		case n > 0:
 			l.count.cipherIn.Add(uint64(n))
 			f.early.push(l.in[:n])
@@ -68,13 +68,13 @@ func (f *flow) parsePrefix() {
 		case !proxy.LooksLike(p):
 			f.afterPrefix(0)
 		case len(p) >= certain:
-			f.close(causeProxyHeader)
+			f.end(causeProxyHeader, atOnce)
 		}
 		return
 	}
 	switch h, n, err := proxy.Parse(p); {
 	case err != nil:
-		f.close(causeProxyHeader)
+		f.end(causeProxyHeader, atOnce)
 	case n > 0:
 		if !h.Local {
 			f.peer, f.prefix = h.Source, &h

@@ -39,32 +39,32 @@ func (f *flow) lives() bool {
 	if f.http != nil {
 		return f.http.stage != awaiting
 	}
-	return !f.client.eof || !f.client.shut
+	return !f.client.ended() || f.out.end != closed
 }
 
 // flush sends what is pending either way.
 func (f *flow) flush() bool {
-	owed := f.client.pending.len()
-	if f.client.flush() != nil && !f.clientGone() {
+	owed := f.out.pending.len()
+	if f.out.flush(&f.client) != nil && !f.clientGone() {
 		return false
 	}
-	if f.client.pending.len() < owed {
+	if f.out.pending.len() < owed {
 		f.active = f.loop.tick
 	}
 	if !f.backend.open() || !f.backend.writable {
 		return true
 	}
-	had := f.backend.pending.len()
+	had := f.in.pending.len()
 	if f.link == connecting && had == 0 {
 		return true // a FIN would tell nothing about the connection
 	}
-	if err := f.backend.flush(); err != nil {
+	if err := f.in.flush(&f.backend); err != nil {
 		if f.link == connecting {
 			f.connectFailed()
 			return f.phase == serving
 		}
 		f.backendStoppedReading(err)
-	} else if f.backend.pending.len() < had {
+	} else if f.in.pending.len() < had {
 		f.active = f.loop.tick
 		if f.link == connecting {
 			f.connected()
@@ -77,10 +77,10 @@ func (f *flow) flush() bool {
 // bytes it read. The end counts as one: something follows from it, too.
 func (f *flow) pumpIn() int {
 	l := f.loop
-	if !f.client.readable || f.client.eof || !l.hasRoom(&f.backend) || f.http != nil && !f.http.wantsInput() {
+	if !f.client.readable || f.client.ended() || !l.hasRoom(&f.in) || f.http != nil && !f.http.wantsInput() {
 		return 0
 	}
-	if f.splices(&f.client, &f.backend) {
+	if f.splices(&f.client, &f.in) {
 		return f.spliceIn()
 	}
 	n, err := f.client.read(l.in)
@@ -88,17 +88,17 @@ func (f *flow) pumpIn() int {
 	case err != nil:
 		f.clientGone()
 		return 1
-	case f.client.eof:
+	case f.client.ended():
 		f.clientEOF()
 		return 1
 	case n > 0:
 		l.count.cipherIn.Add(uint64(n))
 		if f.tls == nil {
 			f.fromClient(l.in[:n])
-		} else if f.decrypt(f.tls.Feed(l.out[:0], l.in[:n])) && f.client.pending.len() > l.o.HighWatermark+2*l.o.ReadSize {
+		} else if f.decrypt(f.tls.Feed(l.out[:0], l.in[:n])) && f.out.pending.len() > l.o.HighWatermark+2*l.o.ReadSize {
 			// More than any answer leaves here: the client makes the TLS
 			// layer answer (KeyUpdate) and does not read.
-			f.close(causeNotReading)
+			f.end(causeNotReading, atOnce)
 		}
 	}
 	return n
@@ -137,7 +137,7 @@ func (f *flow) decrypt(out []byte) bool {
 	case tlsconn.Failed:
 		// The record layer is broken: what the backend has got is no
 		// complete message.
-		f.cut(causeRecord, true)
+		f.end(causeRecord, inWords)
 	}
 	return f.phase == serving
 }
@@ -168,7 +168,7 @@ func (f *flow) inputDone() {
 	if f.http != nil {
 		f.http.inputDone(f)
 	} else {
-		f.backend.finish = true
+		f.in.finish()
 	}
 }
 
@@ -181,25 +181,25 @@ func (f *flow) clientEOF() {
 	}
 	f.tls.EOF(nil)
 	if f.tls.State() == tlsconn.Failed {
-		f.close(causeTruncated)
+		f.end(causeTruncated, atOnce)
 	}
 }
 
 // pumpOut moves one read from the backend to the client and counts like pumpIn.
 func (f *flow) pumpOut() int {
 	l := f.loop
-	if f.phase != serving || f.link != linked || !f.backend.readable || f.backend.eof || !l.hasRoom(&f.client) {
+	if f.phase != serving || f.link != linked || !f.backend.readable || f.backend.ended() || !l.hasRoom(&f.out) {
 		return 0
 	}
-	if f.splices(&f.backend, &f.client) {
+	if f.splices(&f.backend, &f.out) {
 		return f.spliceOut()
 	}
 	n, err := f.backend.read(l.in)
 	switch {
-	case err != nil, f.backend.eof && f.backend.broken:
+	case err != nil:
 		f.backendGone()
 		return 1
-	case f.backend.eof:
+	case f.backend.ended():
 		f.outputDone()
 		return 1
 	case n > 0:
@@ -220,24 +220,7 @@ func (f *flow) backendGone() {
 	if f.http != nil && f.http.backendGone(f) {
 		return
 	}
-	f.cut(causeBackendReset, false)
-}
-
-// cut ends a flow in mid-stream, so that the client cannot take what it got for
-// whole, nor the backend, if it is reset.
-func (f *flow) cut(why cause, resetBackend bool) {
-	if f.tls == nil {
-		f.close(why)
-		return
-	}
-	f.loop.count.closed[why].Inc()
-	f.endTrace(why)
-	if resetBackend && f.backend.open() {
-		resetOnClose(f.backend.fd)
-	}
-	f.unlink()
-	f.backend.shut = true
-	f.lastWords()
+	f.end(causeBackendReset, inWords)
 }
 
 // outputDone handles a backend that has said all it has to say.
@@ -247,7 +230,7 @@ func (f *flow) outputDone() {
 		return
 	}
 	if f.closeNotify() {
-		f.client.finish = true
+		f.out.finish()
 	}
 }
 
@@ -272,14 +255,14 @@ func (f *flow) toClient(p []byte) bool {
 
 // send sends bytes as they are. It reports whether the flow lives.
 func (f *flow) send(out []byte) bool {
-	if len(out) == 0 || f.client.shut {
+	if len(out) == 0 || f.out.end == closed {
 		return true
 	}
 	f.loop.count.cipherOut.Add(uint64(len(out)))
 	if f.tls != nil && cap(out) > cap(f.loop.out) {
 		f.loop.out = out[:0] // grown: keep it
 	}
-	return f.client.write(out) == nil || f.clientGone()
+	return f.out.send(&f.client, out) == nil || f.clientGone()
 }
 
 // clientGone handles a client that has reset the connection. If it has said all
@@ -287,22 +270,22 @@ func (f *flow) send(out []byte) bool {
 // It reports whether the flow lives.
 func (f *flow) clientGone() bool {
 	if !f.clientDone || f.http != nil || f.phase == lingering {
-		f.close(causeClientGone)
+		f.end(causeClientGone, atOnce)
 		return false
 	}
-	f.client.eof, f.client.shut = true, true
-	f.client.pending.drop()
+	f.client.input = inputEnded
+	f.out.cutOff()
 	return true
 }
 
 // toBackend sends plaintext, or keeps it until the backend is connected.
 func (f *flow) toBackend(p []byte) {
-	if len(p) == 0 || f.backend.shut {
+	if len(p) == 0 || f.in.end == closed {
 		return
 	}
 	if f.link != linked {
-		f.backend.pending.push(p)
-	} else if err := f.backend.write(p); err != nil {
+		f.in.pending.push(p)
+	} else if err := f.in.send(&f.backend, p); err != nil {
 		f.backendStoppedReading(err)
 	}
 }
@@ -312,31 +295,8 @@ func (f *flow) toBackend(p []byte) {
 // follows the backend's FIN, the backend broke off: the kernel says so only once,
 // and the read that follows would look like a proper end.
 func (f *flow) backendStoppedReading(err error) {
-	f.backend.shut, f.backend.broken = true, err != unix.EPIPE
-	f.backend.pending.drop()
-}
-
-// endIfDone closes a flow when both directions are complete.
-func (f *flow) endIfDone() {
-	if f.phase != serving || f.http != nil || f.link == connecting || f.link == queued {
-		return
+	f.in.cutOff()
+	if err != unix.EPIPE {
+		f.backend.input = inputBroken
 	}
-	if !f.backend.eof && f.backend.open() {
-		return // to close on what it still sends would reset what it has yet to read
-	}
-	if f.client.shut && f.backend.shut && (f.client.eof || f.clientDone) {
-		f.close(causeDone)
-	}
-}
-
-// hasRoom reports whether more may be read for s: not from the high watermark
-// on, until it is below the low one.
-func (l *loop) hasRoom(s *side) bool {
-	switch n := s.pending.len(); {
-	case n >= l.o.HighWatermark:
-		s.full = true
-	case n <= l.o.LowWatermark:
-		s.full = false
-	}
-	return !s.full
 }

@@ -78,17 +78,6 @@ func TestIdleConnectionsRest(t *testing.T) {
 func timersSet(e *Engine) int {
 	answer := make(chan int, 1)
 	l := e.loops[0]
-	l.poller.post(func(any) error {
-		n := 0
-		for i := range l.wheel.levels {
-			for _, first := range l.wheel.levels[i].slots {
-				for t := first; t != nil; t = t.next {
-					n++
-				}
-			}
-		}
-		answer <- n
-		return nil
-	}, nil)
+	l.reactor.Post(func(any) { answer <- l.reactor.TimersLen() }, nil)
 	return <-answer
 }

@@ -30,7 +30,7 @@ func (s *splicer) close() {
 // move takes bytes from one socket to another and returns how many. What the other
 // does not take becomes pending there, by way of buf. An error is that of the
 // socket it names.
-func (s *splicer) move(from, to *side, buf []byte) (n int, readErr, writeErr error) {
+func (s *splicer) move(from, to *socket, w *way, buf []byte) (n int, readErr, writeErr error) {
 	n, err := splice(from.fd, s.w)
 	for err == unix.EINTR {
 		n, err = splice(from.fd, s.w)
@@ -60,7 +60,7 @@ func (s *splicer) move(from, to *side, buf []byte) (n int, readErr, writeErr err
 		if err != nil || got == 0 {
 			return n, err, writeErr // a pipe gives back what it was given
 		}
-		to.pending.push(buf[:got])
+		w.pending.push(buf[:got])
 		left -= got
 	}
 	return n, nil, writeErr
@@ -76,8 +76,8 @@ func splice(from, to int) (int, error) {
 
 // splices reports whether bytes from one side to the other are better spliced: they
 // are passed on as they are, and the last read filled the buffer.
-func (f *flow) splices(from, to *side) bool {
-	if f.tls != nil || f.http != nil || !from.bulk || f.link != linked || to.shut || to.pending.len() > 0 {
+func (f *flow) splices(from *socket, w *way) bool {
+	if f.tls != nil || f.http != nil || !from.bulk || f.link != linked || w.end == closed || w.pending.len() > 0 {
 		return false
 	}
 	l := f.loop
@@ -93,7 +93,7 @@ func (f *flow) splices(from, to *side) bool {
 
 // spliceIn is pumpIn for such bytes.
 func (f *flow) spliceIn() int {
-	n, readErr, writeErr := f.loop.splicer.move(&f.client, &f.backend, f.loop.in)
+	n, readErr, writeErr := f.loop.splicer.move(&f.client, &f.backend, &f.in, f.loop.in)
 	if readErr != nil {
 		f.clientGone()
 		return 1
@@ -106,7 +106,7 @@ func (f *flow) spliceIn() int {
 	switch {
 	case writeErr != nil:
 		f.backendStoppedReading(writeErr)
-	case f.client.eof:
+	case f.client.ended():
 		f.clientEOF()
 		return 1
 	}
@@ -116,8 +116,8 @@ func (f *flow) spliceIn() int {
 
 // spliceOut is pumpOut for such bytes.
 func (f *flow) spliceOut() int {
-	n, readErr, writeErr := f.loop.splicer.move(&f.backend, &f.client, f.loop.in)
-	if readErr != nil || f.backend.eof && f.backend.broken {
+	n, readErr, writeErr := f.loop.splicer.move(&f.backend, &f.client, &f.out, f.loop.in)
+	if readErr != nil {
 		f.backendGone()
 		return 1
 	}
@@ -130,7 +130,7 @@ func (f *flow) spliceOut() int {
 	switch {
 	case writeErr != nil:
 		f.clientGone()
-	case f.backend.eof:
+	case f.backend.ended():
 		f.outputDone()
 		return 1
 	}

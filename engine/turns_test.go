@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"reprise/backend"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
@@ -49,18 +47,21 @@ func TestHandshakesTakeTurns(t *testing.T) {
 		}
 		clients = append(clients, c)
 	}
-	l.onEvent(l.listeners[0].fd, events(unix.EPOLLIN))
-	for fd, h := range l.handlers {
-		if h != nil {
-			l.onEvent(fd, events(unix.EPOLLIN|unix.EPOLLOUT))
+	round := func() (more bool) {
+		more, err := l.reactor.Round(false)
+		if err != nil {
+			t.Fatal(err)
 		}
+		return more
 	}
-	if got := len(l.queuing); got < n/2 {
+	round() // accepts
+	round() // the first events
+	if got := len(l.turns.steps); got < n/2 {
 		t.Errorf("%d of %d handshakes wait for another round, want most of them", got, n)
 	}
 	rounds := 0
-	for ; len(l.queuing) > 0 && rounds < 10*n; rounds++ {
-		l.onEvent(l.laterfd, events(unix.EPOLLIN))
+	for round() && rounds < 10*n {
+		rounds++
 	}
 	if rounds < 3 {
 		t.Errorf("they took %d rounds", rounds)

@@ -1,4 +1,4 @@
-package engine
+package reactor
 
 import (
 	"math/rand/v2"
@@ -12,9 +12,9 @@ func TestWheelAgainstModel(t *testing.T) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		var w wheel
-		timers := make([]timer, 50)
-		due := make(map[*timer]uint64)
-		var fired []*timer
+		timers := make([]Timer, 50)
+		due := make(map[*Timer]uint64)
+		var fired []*Timer
 		for range 3000 {
 			tm := &timers[r.IntN(len(timers))]
 			switch r.IntN(3) {
@@ -40,7 +40,7 @@ func TestWheelAgainstModel(t *testing.T) {
 				}
 				now := next + uint64(r.IntN(2))*uint64(r.Uint32())>>r.IntN(32)
 				fired = fired[:0]
-				w.advance(now, func(tm *timer) {
+				w.advance(now, func(tm *Timer) {
 					fired = append(fired, tm)
 					if due[tm] > now {
 						t.Fatalf("fired at %d, due at %d", now, due[tm])
@@ -63,11 +63,11 @@ func TestWheelAgainstModel(t *testing.T) {
 // A handler may set its timer and stop others.
 func TestWheelHandlersChangeTimers(t *testing.T) {
 	var w wheel
-	var again, other timer
+	var again, other Timer
 	w.set(&again, 10)
 	w.set(&other, 10)
 	calls := 0
-	w.advance(10, func(tm *timer) {
+	w.advance(10, func(tm *Timer) {
 		calls++
 		w.stop(&again)
 		w.stop(&other)
@@ -83,7 +83,7 @@ func TestWheelHandlersChangeTimers(t *testing.T) {
 
 func BenchmarkWheelSet(b *testing.B) {
 	var w wheel
-	timers := make([]timer, 10000)
+	timers := make([]Timer, 10000)
 	for i := 0; b.Loop(); i++ {
 		w.set(&timers[i%len(timers)], w.now+uint64(i%60000)+1)
 	}

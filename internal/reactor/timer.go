@@ -1,4 +1,4 @@
-package engine
+package reactor
 
 import "math/bits"
 
@@ -7,7 +7,7 @@ import "math/bits"
 // highest digit, to the base of 64, in which its deadline differs from now, and
 // moves down as that time comes near. Setting and stopping are O(1) whatever
 // the number of timers. (Varghese and Lauck, "Hashed and hierarchical timing
-// wheels", 1987.) It belongs to its loop; a tick is a millisecond.
+// wheels", 1987.)
 type wheel struct {
 	now    uint64
 	levels [wheelLevels]wheelLevel
@@ -15,34 +15,37 @@ type wheel struct {
 
 type wheelLevel struct {
 	used  uint64 // bit i: slot i has a timer
-	slots [wheelSlots]*timer
+	slots [wheelSlots]*Timer
 }
 
 const (
 	wheelBits   = 6
 	wheelSlots  = 1 << wheelBits
-	wheelLevels = 10 // 2^60 ms: now never gets to the end
+	wheelLevels = 10 // 2^60 ticks: now never gets to the end
 	wheelSpan   = 1<<(wheelBits*wheelLevels) - 1
 )
 
-// A timer is embedded in what it wakes. The zero value is stopped.
-type timer struct {
+// A Timer is embedded in what it wakes. The zero value is stopped.
+type Timer struct {
 	deadline   uint64
-	next, prev *timer // prev is nil for the first of a slot
+	next, prev *Timer // prev is nil for the first of a slot
 	level      uint8
 	slot       uint8
 	set        bool
-	owner      handler
+	Owner      Handler
 }
 
+// IsSet reports whether t is armed for a tick, and for which.
+func (t *Timer) IsSet() (tick uint64, ok bool) { return t.deadline, t.set }
+
 // set arms t for the tick deadline, or the next one if that has passed.
-func (w *wheel) set(t *timer, deadline uint64) {
+func (w *wheel) set(t *Timer, deadline uint64) {
 	w.stop(t)
 	t.deadline = min(max(deadline, w.now+1), wheelSpan)
 	w.insert(t)
 }
 
-func (w *wheel) insert(t *timer) {
+func (w *wheel) insert(t *Timer) {
 	differ := (w.now ^ t.deadline) | (wheelSlots - 1)
 	level := (bits.Len64(differ) - 1) / wheelBits
 	slot := t.deadline >> (level * wheelBits) % wheelSlots
@@ -58,7 +61,7 @@ func (w *wheel) insert(t *timer) {
 }
 
 // stop disarms t.
-func (w *wheel) stop(t *timer) {
+func (w *wheel) stop(t *Timer) {
 	if !t.set {
 		return
 	}
@@ -85,6 +88,18 @@ func (w *wheel) next() (tick uint64, ok bool) {
 	return w.start(level, slot), true
 }
 
+// len counts the timers that are set.
+func (w *wheel) len() (n int) {
+	for i := range w.levels {
+		for _, first := range w.levels[i].slots {
+			for t := first; t != nil; t = t.next {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // first finds the slot that comes up first. A lower level always comes before a
 // higher one, because a timer's level is that of the first digit that differs.
 func (w *wheel) first() (level int, slot uint64, ok bool) {
@@ -107,7 +122,7 @@ func (w *wheel) start(level int, slot uint64) uint64 {
 
 // advance moves to the tick now and calls fire for each timer whose deadline
 // has come. fire may set and stop timers.
-func (w *wheel) advance(now uint64, fire func(*timer)) {
+func (w *wheel) advance(now uint64, fire func(*Timer)) {
 	for {
 		level, slot, ok := w.first()
 		if !ok {

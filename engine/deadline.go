@@ -1,0 +1,113 @@
+package engine
+
+import (
+	"time"
+
+	"reprise/tlsconn"
+)
+
+// begin enters a phase with a deadline.
+func (f *flow) begin(p phase, limit time.Duration) {
+	f.phase, f.began, f.until = p, f.loop.tick, f.loop.tick+ticks(limit)
+}
+
+// restAfter is how long a connection must have been idle to be worth less memory:
+// the next record then costs a microsecond more.
+const restAfter = uint64(time.Second / tick)
+
+// stir notes that TLS has work.
+func (f *flow) stir() {
+	if f.tls != nil {
+		f.stirred = f.loop.tick
+	}
+}
+
+// deadline is the tick at which onTimer has something to do.
+func (f *flow) deadline() uint64 {
+	if f.stirred != 0 {
+		return min(f.stirred+restAfter, f.patience())
+	}
+	return f.patience()
+}
+
+// patience is the tick at which something has taken too long.
+func (f *flow) patience() uint64 {
+	switch {
+	case f.phase == handshaking && f.tls.State() == tlsconn.AwaitSession:
+		return min(f.until, f.lookup)
+	case f.phase != serving, f.link == connecting, f.link == queued:
+		return f.until
+	case f.http != nil:
+		return f.http.deadline(f)
+	case f.out.end == closed && f.in.pending.len() == 0:
+		// The answer is complete and nothing is owed to the backend; a
+		// client that only fails to say goodbye need not keep two
+		// descriptors for long.
+		return f.active + ticks(f.loop.o.LingerTimeout)
+	default:
+		return f.active + ticks(f.listener.IdleTimeout)
+	}
+}
+
+// arm sets the timer if it would come too late. One that comes too early costs
+// a look, which is cheaper than moving it whenever data moves.
+func (f *flow) arm() {
+	if f.phase == gone {
+		return
+	}
+	d := f.deadline()
+	if at, ok := f.timer.IsSet(); !ok || d < at {
+		f.loop.reactor.SetTimer(&f.timer, d)
+	}
+}
+
+// OnTimer acts on a deadline that may have come.
+func (f *flow) OnTimer() {
+	l := f.loop
+	if f.stirred != 0 && f.stirred+restAfter <= l.tick {
+		f.stirred = 0
+		f.tls.Rest()
+	}
+	if f.deadline() > l.tick {
+		f.arm()
+		return
+	}
+	switch f.phase {
+	case handshaking:
+		if f.until > l.tick {
+			f.handshakeStep(f.tls.GiveUp(l.out[:0]))
+			f.progress()
+			return
+		}
+		f.end(causeHandshakeTimeout, atOnce)
+	case prefixing:
+		f.end(causeHandshakeTimeout, atOnce)
+	case serving:
+		f.servingTimer()
+	default:
+		f.end(causeNone, atOnce)
+	}
+}
+
+// servingTimer is onTimer while serving.
+func (f *flow) servingTimer() {
+	switch f.link {
+	case connecting:
+		f.connectFailed()
+		f.progress()
+		return
+	case queued:
+		f.leaveQueue()
+		f.noBackend()
+		f.progress()
+		return
+	}
+	if client, backend := f.client.drains(), f.backend.drains(); client || backend {
+		f.active = f.loop.tick
+	} else if f.http != nil {
+		f.http.timeout(f)
+	} else {
+		f.end(causeIdle, atOnce)
+	}
+	f.progress()
+}

@@ -1,0 +1,133 @@
+package engine
+
+// ending is what a flow's client gets to see of its end.
+type ending uint8
+
+const (
+	atOnce  ending = iota // nothing more, and a reset if data may be missing
+	inWords               // what is pending and a FIN, without close_notify: an alert, or what tells that data are missing
+	whole                 // close_notify, what is pending, and a FIN
+)
+
+// end ends the flow: it counts why, tells the access log, and closes or, if the client
+// still gets something, goes on only to deliver that.
+func (f *flow) end(why cause, how ending) {
+	if f.phase == gone || f.phase == lingering && how != atOnce {
+		return
+	}
+	if how == whole && f.phase == serving && !f.closeNotify() {
+		return // the client is gone, and that was the end
+	}
+	l := f.loop
+	l.handshakes.remove(f)
+	if f.phase != lingering { // else the reason is known
+		f.endTrace(why)
+		l.count.closed[why].Inc()
+	}
+	if how == atOnce || f.tls == nil && how == inWords { // without TLS only a reset tells
+		f.closeAll(why.cuts())
+		return
+	}
+	if how == inWords {
+		if f.backend.open() {
+			resetOnClose(f.backend.fd)
+		}
+		f.unlink()
+		f.in.end = closed
+	}
+	f.linger()
+}
+
+// close implements member.
+func (f *flow) close(why cause) { f.end(why, atOnce) }
+
+// linger delivers what is pending to the client, then a FIN, and waits for the client
+// to have read it: closing at once would send RST if the client has sent anything
+// unread, and that destroys an alert under way.
+func (f *flow) linger() {
+	f.begin(lingering, f.loop.o.LingerTimeout)
+	f.out.finish()
+	f.lingerOn()
+}
+
+func (f *flow) lingerOn() {
+	if err := f.out.flush(&f.client); err != nil {
+		f.end(causeNone, atOnce)
+		return
+	}
+	for budget := f.loop.o.TurnBudget; f.client.readable; {
+		n, err := f.client.read(f.loop.in)
+		if err != nil {
+			f.end(causeNone, atOnce)
+			return
+		}
+		if budget -= n; budget <= 0 {
+			f.loop.goOnLater(f)
+			return
+		}
+	}
+	if f.client.ended() && f.out.end == closed {
+		f.end(causeNone, atOnce)
+	}
+}
+
+// endIfDone ends a flow whose ways are both complete.
+func (f *flow) endIfDone() {
+	if f.phase != serving || f.http != nil || f.link == connecting || f.link == queued {
+		return
+	}
+	if !f.backend.ended() && f.backend.open() {
+		return // to close on what it still sends would reset what it has yet to read
+	}
+	if f.out.end == closed && f.in.end == closed && (f.client.ended() || f.clientDone) {
+		f.end(causeDone, atOnce)
+	}
+}
+
+// closeAll closes both sockets and frees what the flow holds.
+func (f *flow) closeAll(dataMissing bool) {
+	l := f.loop
+	f.leaveQueue()
+	f.phase = gone
+	l.count.open.Dec()
+	f.listener.open.Dec()
+	l.reactor.StopTimer(&f.timer)
+	if dataMissing {
+		// What came in may be incomplete, and so may what went out: neither
+		// end must take it for whole. One that has been sent its FIN has it
+		// all, or will: a reset would take back what the kernel still holds
+		// for a slow reader.
+		if f.client.open() && f.out.end != closed {
+			resetOnClose(f.client.fd)
+		}
+		if f.backend.open() && f.in.end != closed {
+			resetOnClose(f.backend.fd)
+		}
+	}
+	l.closeSocket(&f.client)
+	f.unlink()
+	f.out.pending.drop()
+	f.early.drop()
+	if f.http != nil {
+		f.http.drop()
+	}
+	if f.tls != nil {
+		f.tls.Abort()
+	}
+	l.resumeAccept()
+}
+
+// unlink lets go of the backend, or of the wait for one.
+func (f *flow) unlink() {
+	f.leaveQueue()
+	f.loop.closeSocket(&f.backend)
+	f.in.drop()
+	f.backend, f.link = socket{fd: -1}, unlinked
+	if f.node != nil {
+		if f.trace != nil {
+			f.trace.node = f.node
+		}
+		f.node.Release()
+		f.node = nil
+	}
+}

@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"reprise/internal/reactor"
+	"reprise/tlsconn"
+)
+
+// handshake feeds the TLS handshake while there is input.
+func (f *flow) handshake() {
+	l := f.loop
+	if err := f.out.flush(&f.client); err != nil {
+		f.end(causeClientGone, atOnce)
+		return
+	}
+	if state := f.tls.State(); state.Parked() {
+		if f.client.input != inputOpen && f.gaveUp() {
+			f.end(causeClientGone, atOnce)
+			return
+		}
+		out := f.tls.Resume(l.out[:0])
+		if f.tls.State() == state {
+			return // what it waits for is not there yet
+		}
+		f.handshakeStep(out)
+	}
+	for f.phase == handshaking && f.tls.State() == tlsconn.ExpectHandshakeBytes && f.client.readable {
+		n, err := f.client.read(l.in)
+		switch {
+		case err != nil:
+			f.end(causeClientGone, atOnce)
+		case f.client.ended():
+			f.handshakeStep(f.tls.EOF(l.out[:0]))
+		case n > 0:
+			l.count.cipherIn.Add(uint64(n))
+			f.handshakeStep(f.tls.Feed(l.out[:0], l.in[:n]))
+		}
+	}
+}
+
+// gaveUp reports whether the client of a parked handshake is gone. What is being
+// done for it, such as an RSA signature, would be done for nothing, and at the cost
+// of clients that are there. epoll's word may have been about the descriptor's
+// predecessor, so the socket is asked.
+func (f *flow) gaveUp() bool {
+	if f.tls.State() == tlsconn.AwaitVerify {
+		// All that the client has to say may be here already, its request and its
+		// FIN included: then it still waits for an answer.
+		return reactor.Is(f.client.fd, reactor.HungUp)
+	}
+	return reactor.Is(f.client.fd, reactor.HungUp|reactor.PeerEnded)
+}
+
+// handshakeStep acts on what a step of the handshake led to.
+func (f *flow) handshakeStep(out []byte) {
+	l := f.loop
+	if !f.send(out) {
+		return
+	}
+	switch f.tls.State() {
+	case tlsconn.ExpectHandshakeBytes, tlsconn.AwaitSignature, tlsconn.AwaitVerify:
+	case tlsconn.AwaitSession:
+		f.lookup = l.tick + ticks(l.o.LookupTimeout)
+	case tlsconn.Failed:
+		f.end(causeHandshake, inWords)
+	default:
+		l.handshakes.remove(f)
+		l.count.handshake.Observe(l.now.Sub(l.timeOf(f.began)))
+		f.opened()
+		// Data that came with the client's last flight waits in l.in.
+		if f.decrypt(l.out[:0]) && f.http == nil {
+			f.seek()
+		}
+	}
+}

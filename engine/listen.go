@@ -1,0 +1,248 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"reprise/backend"
+)
+
+// listen opens one listening socket. TCP sockets share their port, so that each
+// loop has a queue of its own and the kernel spreads connections over them.
+func listen(o *Options, network, address string) (int, error) {
+	sa, family, err := sockaddr(network, address)
+	if err != nil {
+		return -1, err
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	if err := prepareListener(fd, o, family, sa); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func prepareListener(fd int, o *Options, family int, sa unix.Sockaddr) error {
+	type option struct {
+		name              string
+		level, opt, value int
+	}
+	var options []option
+	if family != unix.AF_UNIX {
+		options = append(options,
+			option{"SO_REUSEADDR", unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
+			option{"SO_REUSEPORT", unix.SOL_SOCKET, unix.SO_REUSEPORT, 1})
+		// Accepted sockets inherit these from the listener, which saves a
+		// system call for each connection.
+		if o.NoDelay {
+			options = append(options, option{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1})
+		}
+		if o.FastOpen > 0 {
+			options = append(options, option{"TCP_FASTOPEN", unix.IPPROTO_TCP, unix.TCP_FASTOPEN, o.FastOpen})
+		}
+		if s := int(o.DeferAccept.Seconds()); s > 0 {
+			options = append(options, option{"TCP_DEFER_ACCEPT", unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, s})
+		}
+	}
+	if family == unix.AF_INET6 {
+		options = append(options, option{"IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0})
+	}
+	for _, opt := range options {
+		if err := unix.SetsockoptInt(fd, opt.level, opt.opt, opt.value); err != nil {
+			return os.NewSyscallError("setsockopt "+opt.name, err)
+		}
+	}
+	if err := unix.Bind(fd, sa); err != nil {
+		return os.NewSyscallError("bind", err)
+	}
+	return os.NewSyscallError("listen", unix.Listen(fd, o.Backlog))
+}
+
+// inUse reports whether somebody listens at a TCP address, which SO_REUSEPORT
+// alone would hide: two instances would silently share the connections.
+func inUse(network, address string) error {
+	if network == "unix" {
+		return nil
+	}
+	sa, family, err := sockaddr(network, address)
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(fd)
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	return os.NewSyscallError("bind", unix.Bind(fd, sa))
+}
+
+// removeStale removes the socket file of a listener that is gone.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode()&os.ModeSocket == 0 {
+		return fmt.Errorf("%s exists and is no socket", path)
+	}
+	if c, err := net.Dial("unix", path); err == nil {
+		c.Close()
+		return unix.EADDRINUSE
+	}
+	return os.Remove(path)
+}
+
+// connect starts a connection to n without waiting for it.
+func (l *loop) connect(n *backend.Node, c *backend.Cursor) (int, error) {
+	sa, family, ok := l.endpoint(n, c)
+	if !ok {
+		return -1, unix.EADDRNOTAVAIL // its name has not been resolved yet
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if l.o.NoDelay && family != unix.AF_UNIX {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	}
+	if err := unix.Connect(fd, sa); err != nil && err != unix.EINPROGRESS {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// endpoint returns an address of n, in the loop's memory: unix.Connect writes into
+// what it is given.
+func (l *loop) endpoint(n *backend.Node, c *backend.Cursor) (sa unix.Sockaddr, family int, ok bool) {
+	if n.Network() == "unix" {
+		return &unix.SockaddrUnix{Name: n.Path()}, unix.AF_UNIX, true
+	}
+	addr, ok := n.Endpoint(c)
+	if !ok {
+		return nil, 0, false
+	}
+	if ip := addr.Addr(); ip.Is4() {
+		l.sockaddr4.Addr, l.sockaddr4.Port = ip.As4(), int(addr.Port())
+		return &l.sockaddr4, unix.AF_INET, true
+	}
+	l.sockaddr6.Addr, l.sockaddr6.Port = addr.Addr().As16(), int(addr.Port())
+	l.sockaddr6.ZoneId = zoneID(addr.Addr().Zone())
+	return &l.sockaddr6, unix.AF_INET6, true
+}
+
+// sockaddr translates a numeric address; "" as host means every interface.
+func sockaddr(network, address string) (sa unix.Sockaddr, family int, err error) {
+	if network == "unix" {
+		return &unix.SockaddrUnix{Name: address}, unix.AF_UNIX, nil
+	}
+	host, portName, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, 0, err
+	}
+	port, err := strconv.ParseUint(portName, 10, 16)
+	if err != nil {
+		return nil, 0, fmt.Errorf("port %q is not a number from 0 to 65535", portName)
+	}
+	if host == "" {
+		if probe, err := unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err == nil {
+			unix.Close(probe)
+			return &unix.SockaddrInet6{Port: int(port)}, unix.AF_INET6, nil
+		}
+		return &unix.SockaddrInet4{Port: int(port)}, unix.AF_INET, nil
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return nil, 0, fmt.Errorf("host %q is not a numeric address", host)
+	}
+	if ip.Is4() || ip.Is4In6() {
+		return &unix.SockaddrInet4{Port: int(port), Addr: ip.Unmap().As4()}, unix.AF_INET, nil
+	}
+	sa6 := &unix.SockaddrInet6{Port: int(port), Addr: ip.As16()}
+	if zone := ip.Zone(); zone != "" {
+		if sa6.ZoneId = zoneID(zone); sa6.ZoneId == 0 {
+			return nil, 0, fmt.Errorf("no interface %q, which %s names", zone, address)
+		}
+	}
+	return sa6, unix.AF_INET6, nil
+}
+
+// zoneID returns the index of an interface, 0 if there is none of that name.
+func zoneID(zone string) uint32 {
+	if zone == "" {
+		return 0
+	}
+	ifi, err := net.InterfaceByName(zone)
+	if err != nil {
+		return 0
+	}
+	return uint32(ifi.Index)
+}
+
+// portOf returns the port of an address, 0 if it has none.
+func portOf(address string) int {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(port)
+	return n
+}
+
+// localAddress is where a connection was accepted, the zero AddrPort if that is
+// no IP address.
+func localAddress(fd int) netip.AddrPort {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
+	}
+	return netip.AddrPort{}
+}
+
+// boundAddress returns address with the port the kernel chose if it was 0.
+func boundAddress(fd int, address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || port != "0" {
+		return address
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(localAddress(fd).Port())))
+}
+
+// resetOnClose makes the close that follows send RST instead of FIN, which
+// tells the peer that the stream was cut and not finished.
+func resetOnClose(fd int) {
+	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+}
+
+// connectResult reports whether a connection attempt has succeeded, or why it
+// failed; neither while it goes on.
+func connectResult(fd int) (connected bool, err error) {
+	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return false, err
+	}
+	if errno != 0 {
+		return false, unix.Errno(errno)
+	}
+	_, err = unix.Getpeername(fd)
+	return err == nil, nil
+}

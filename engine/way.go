@@ -1,0 +1,79 @@
+package engine
+
+import "golang.org/x/sys/unix"
+
+// A way is one direction of a flow: what is on its way to a socket, and how its end is
+// doing. The zero value is open and empty.
+type way struct {
+	pending queue // what the socket has not taken yet
+	full    bool  // pending has reached the high watermark and not yet the low one
+	end     end
+}
+
+// end is how far the end of a way is.
+type end uint8
+
+const (
+	open    end = iota
+	closing     // nothing will be added; a FIN follows what is pending
+	closed      // the FIN is sent, or nothing will be written any more
+)
+
+// finish makes a FIN follow what is pending.
+func (w *way) finish() { w.end = max(w.end, closing) }
+
+// cutOff drops what is pending: nothing will be written any more.
+func (w *way) cutOff() {
+	w.pending.drop()
+	w.end = closed
+}
+
+// send writes p to the socket behind what is pending; what that does not take becomes
+// pending.
+func (w *way) send(to *socket, p []byte) error {
+	if w.pending.len() == 0 && to.writable && len(p) > 0 {
+		n, err := to.write(p)
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	w.pending.push(p)
+	return nil
+}
+
+// flush writes what is pending and, when that was the last of it, the FIN.
+func (w *way) flush(to *socket) error {
+	for to.writable && w.pending.len() > 0 {
+		n, err := to.write(w.pending.bytes())
+		if err != nil {
+			return err
+		}
+		w.pending.pop(n)
+	}
+	if w.end == closing && w.pending.len() == 0 {
+		w.end = closed
+		// ENOTCONN: the peer has reset the connection, which the next read
+		// will tell.
+		_ = unix.Shutdown(to.fd, unix.SHUT_WR)
+	}
+	return nil
+}
+
+// drop empties the way and opens it.
+func (w *way) drop() {
+	w.pending.drop()
+	*w = way{}
+}
+
+// hasRoom reports whether more may be read for a way: not from the high watermark on,
+// until it is below the low one.
+func (l *loop) hasRoom(w *way) bool {
+	switch n := w.pending.len(); {
+	case n >= l.o.HighWatermark:
+		w.full = true
+	case n <= l.o.LowWatermark:
+		w.full = false
+	}
+	return !w.full
+}

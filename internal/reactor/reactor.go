@@ -1,0 +1,302 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/panjf2000/gnet/v2/pkg/netpoll"
+	"golang.org/x/sys/unix"
+)
+
+// A Handler is told what happens to the descriptors it watches and the timers it owns.
+type Handler interface {
+	OnEvent(fd int, e Events)
+	OnTimer()
+}
+
+// A Host runs a reactor. Its methods are called on the reactor's goroutine.
+type Host interface {
+	// TurnBegins precedes each turn: what one event, timer or task leads to.
+	TurnBegins(now time.Time, tick uint64)
+	// TurnEnds follows it. h is whose turn it was, nil for a task; panicked is not nil
+	// if it ended so, and the reactor goes on.
+	TurnEnds(h Handler, took time.Duration, panicked any)
+	// RoundEnds takes up what was put off. It reports whether something is left, in
+	// which case the reactor does not wait.
+	RoundEnds() (more bool)
+}
+
+// Options tune a reactor.
+type Options struct {
+	Host Host
+	Tick time.Duration // the resolution of timers
+}
+
+// A Reactor is one epoll set with its timers and tasks.
+type Reactor struct {
+	host   Host
+	poller *netpoll.Poller
+	epoll  int      // the poller's descriptor, which it closes
+	parked *os.File // the same epoll set, watched by Go's runtime
+	raw    syscall.RawConn
+	look   func(uintptr) bool // (*Reactor).ready, made once
+
+	events   []unix.EpollEvent
+	got      int   // how many of events the last look brought
+	failed   error // why it brought none
+	handlers []Handler
+
+	epoch   time.Time
+	tick    time.Duration
+	now     time.Time // when the turn began
+	wheel   wheel
+	timerfd int
+	armed   uint64 // tick the timerfd is set to, 0 if none
+	due     bool   // it has expired
+
+	wakefd   int
+	asleep   atomic.Bool // set by the goroutine before it waits, reset by who wakes it
+	stopping atomic.Bool
+	waking   sync.Mutex // guards closed, and wakefd against being closed; the goroutine never takes it
+	closed   bool
+	mu       sync.Mutex // guards tasks
+	tasks    []task
+	running  []task // the other buffer of tasks, empty between rounds
+}
+
+type task struct {
+	do  func(any)
+	arg any
+}
+
+// maxEvents is how many events a round has at most.
+const maxEvents = 256
+
+// Open makes a reactor, which Close frees.
+func Open(o Options) (*Reactor, error) {
+	r := &Reactor{
+		host: o.Host, tick: o.Tick, epoch: time.Now(), epoll: -1, timerfd: -1, wakefd: -1,
+		events: make([]unix.EpollEvent, maxEvents),
+	}
+	r.now, r.look = r.epoch, r.ready
+	if err := r.open(); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Reactor) open() (err error) {
+	if r.poller, err = netpoll.OpenPoller(); err != nil {
+		return err
+	}
+	// gnet has no method for it. The version is pinned, and this says so at the first
+	// start if it was raised to one that names it otherwise.
+	field := reflect.ValueOf(r.poller).Elem().FieldByName("fd")
+	if !field.IsValid() || !field.CanInt() {
+		return errors.New("reactor: gnet's poller is not the one of v2.10.0")
+	}
+	r.epoll = int(field.Int())
+	if r.timerfd, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
+		return os.NewSyscallError("timerfd_create", err)
+	}
+	if r.wakefd, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+		return os.NewSyscallError("eventfd", err)
+	}
+	for _, fd := range []int{r.timerfd, r.wakefd} {
+		if err := r.poller.AddRead(&netpoll.PollAttachment{FD: fd}, true); err != nil {
+			return err
+		}
+	}
+	return r.openParked()
+}
+
+// Close frees what the reactor holds, after Run has returned or if it was never
+// called. Watched descriptors stay open.
+func (r *Reactor) Close() error {
+	r.waking.Lock()
+	defer r.waking.Unlock()
+	r.closed = true
+	if r.parked != nil {
+		r.parked.Close()
+	}
+	for _, fd := range []int{r.timerfd, r.wakefd} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+	if r.poller == nil {
+		return nil
+	}
+	return r.poller.Close()
+}
+
+// Watch registers a socket for h, once, for both directions and edge-triggered.
+// Closing the descriptor ends that in the kernel, [Reactor.Forget] here.
+func (r *Reactor) Watch(fd int, h Handler) error {
+	return r.watch(fd, h, r.poller.AddReadWrite(&netpoll.PollAttachment{FD: fd}, true))
+}
+
+// WatchInput registers a descriptor that is only read, edge-triggered.
+func (r *Reactor) WatchInput(fd int, h Handler) error {
+	return r.watch(fd, h, r.poller.AddRead(&netpoll.PollAttachment{FD: fd}, true))
+}
+
+// WatchLevel registers a descriptor that is only read and has an event in each round
+// in which there is something to read.
+func (r *Reactor) WatchLevel(fd int, h Handler) error {
+	return r.watch(fd, h, r.poller.AddRead(&netpoll.PollAttachment{FD: fd}, false))
+}
+
+func (r *Reactor) watch(fd int, h Handler, err error) error {
+	if err == nil {
+		r.Give(fd, h)
+	}
+	return err
+}
+
+// Give makes h the handler of a watched descriptor.
+func (r *Reactor) Give(fd int, h Handler) {
+	for fd >= len(r.handlers) {
+		r.handlers = append(r.handlers, make([]Handler, 1024)...)
+	}
+	r.handlers[fd] = h
+}
+
+// Forget takes fd from its handler. It precedes closing.
+func (r *Reactor) Forget(fd int) {
+	if fd < len(r.handlers) {
+		r.handlers[fd] = nil
+	}
+}
+
+// Each calls f for the handler of each descriptor, which may close it.
+func (r *Reactor) Each(f func(fd int, h Handler)) {
+	for fd := 0; fd < len(r.handlers); fd++ {
+		if h := r.handlers[fd]; h != nil {
+			f(fd, h)
+		}
+	}
+}
+
+// Post makes the goroutine call do(arg) in its next round. Any goroutine may call it;
+// it does not block. After Close it does nothing.
+func (r *Reactor) Post(do func(any), arg any) {
+	r.mu.Lock()
+	r.tasks = append(r.tasks, task{do, arg})
+	r.mu.Unlock()
+	r.wake()
+}
+
+// Stop makes Run return after the round it is in. Any goroutine may call it.
+func (r *Reactor) Stop() {
+	r.stopping.Store(true)
+	r.wake()
+}
+
+// Run goes round until Stop.
+func (r *Reactor) Run() error {
+	// What was put off before is taken up first.
+	for more := true; ; {
+		var err error
+		if more, err = r.Round(!more); err != nil || r.stopping.Load() {
+			return err
+		}
+	}
+}
+
+// Round goes round once: it waits for something to do if it may. It reports whether
+// something is left that waits for nothing.
+func (r *Reactor) Round(mayWait bool) (more bool, err error) {
+	r.arm()
+	if err := r.wait(mayWait); err != nil {
+		return false, fmt.Errorf("reactor: %w", err)
+	}
+	for i := range r.events[:r.got] {
+		switch fd, e := int(r.events[i].Fd), Events(r.events[i].Events); {
+		case fd == r.timerfd:
+			r.armed, r.due = 0, true
+		case fd < len(r.handlers) && r.handlers[fd] != nil:
+			r.event(r.handlers[fd], fd, e)
+		}
+	}
+	if r.due {
+		r.due = false
+		r.wheel.advance(r.tickNow(), r.fire)
+	}
+	r.runTasks()
+	return r.host.RoundEnds(), nil
+}
+
+func (r *Reactor) event(h Handler, fd int, e Events) {
+	r.Enter()
+	defer r.Leave(h)
+	h.OnEvent(fd, e)
+}
+
+// fire gives a timer its turn.
+func (r *Reactor) fire(t *Timer) {
+	r.Enter()
+	defer r.Leave(t.Owner)
+	t.Owner.OnTimer()
+}
+
+// runTasks runs what was posted before the round; what it posts waits for the next.
+func (r *Reactor) runTasks() {
+	r.mu.Lock()
+	r.tasks, r.running = r.running[:0], r.tasks
+	r.mu.Unlock()
+	for i, t := range r.running {
+		r.running[i] = task{}
+		t.do(t.arg)
+	}
+}
+
+// Enter begins a turn. Events and timers have one; what a task or the end of a round
+// leads to is one if it calls Enter, and defers Leave.
+func (r *Reactor) Enter() {
+	r.now = time.Now()
+	r.host.TurnBegins(r.now, uint64(r.now.Sub(r.epoch)/r.tick))
+}
+
+// Leave ends a turn of h; it must be deferred. A panic ends the turn, not the program:
+// what comes from a socket is hostile, and this is the last line.
+func (r *Reactor) Leave(h Handler) {
+	p := recover()
+	r.host.TurnEnds(h, time.Since(r.now), p)
+}
+
+// tickNow is the time in ticks since the reactor was made.
+func (r *Reactor) tickNow() uint64 { return uint64(time.Since(r.epoch) / r.tick) }
+
+// Epoch is when ticks began to count.
+func (r *Reactor) Epoch() time.Time { return r.epoch }
+
+// SetTimer arms t for a tick, or the next one if that has passed.
+func (r *Reactor) SetTimer(t *Timer, tick uint64) { r.wheel.set(t, tick) }
+
+// StopTimer disarms t.
+func (r *Reactor) StopTimer(t *Timer) { r.wheel.stop(t) }
+
+// TimersLen counts the timers that are armed.
+func (r *Reactor) TimersLen() int { return r.wheel.len() }
+
+// arm sets the timerfd if the next timer comes before it.
+func (r *Reactor) arm() {
+	next, ok := r.wheel.next()
+	if !ok || r.armed != 0 && r.armed <= next {
+		return
+	}
+	wait := max(time.Until(r.epoch.Add(time.Duration(next)*r.tick)), 1)
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(wait))}
+	if err := unix.TimerfdSettime(r.timerfd, 0, &spec, nil); err != nil {
+		panic(os.NewSyscallError("timerfd_settime", err)) // its arguments are ours
+	}
+	r.armed = next
+}
