@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"reprise/config"
 	"reprise/config/pki"
 	"reprise/internal/metric"
 )
@@ -27,12 +28,16 @@ type expiry struct {
 
 // set takes what is offered from now on. What is to be said of it at once has been said:
 // the configuration's warnings have it.
-func (e *expiry) set(all offered, now time.Time) {
+func (e *expiry) set(c *config.Config, all offered, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.rows, e.offers, e.told = []certificateRow{}, make(map[string]offer), make(map[string]time.Time)
 	seen := make(map[certificateRow]bool)
-	for listener, files := range all {
+	for i, files := range all {
+		if files == nil {
+			continue
+		}
+		listener := c.Listeners[i].Router.String() + " " + c.Listeners[i].Addr.String()
 		for _, o := range files.offers {
 			row := certificateRow{listener, o.Name, o.CertFile, o.read.TLS.Leaf.NotAfter.Unix()}
 			if seen[row] {

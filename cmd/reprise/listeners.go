@@ -39,7 +39,7 @@ func (n *node) listeners(secrets [][]byte) ([]engine.Listener, error) {
 	}
 	var list []engine.Listener
 	for i := range n.config.Listeners {
-		l, err := n.listener(&n.config.Listeners[i], keys)
+		l, err := n.listener(i, keys)
 		if err != nil {
 			return nil, err
 		}
@@ -48,7 +48,8 @@ func (n *node) listeners(secrets [][]byte) ([]engine.Listener, error) {
 	return list, nil
 }
 
-func (n *node) listener(c *config.Listener, keys *tlsconn.HandleKeys) (l engine.Listener, err error) {
+func (n *node) listener(i int, keys *tlsconn.HandleKeys) (l engine.Listener, err error) {
+	c := &n.config.Listeners[i]
 	pool := n.config.PoolOf(c.Router)
 	l = engine.Listener{
 		Name: c.Router.String(), Backends: n.pools[c.Router],
@@ -59,7 +60,7 @@ func (n *node) listener(c *config.Listener, keys *tlsconn.HandleKeys) (l engine.
 		return l, fmt.Errorf("%s: %w", c.Source, err)
 	}
 	if c.TLS != nil {
-		if l.TLS, err = n.tlsServers(c, n.offered.files(c), keys); err != nil {
+		if l.TLS, err = n.tlsServers(c, n.offered[i], keys); err != nil {
 			return l, err
 		}
 	}

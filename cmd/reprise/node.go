@@ -172,9 +172,9 @@ func newNode(c *config.Config, log *asynclog.Writer) (n *node, err error) {
 	if n.offered, err = readOffered(c); err != nil {
 		return n, err
 	}
-	n.expiry.set(n.offered, time.Now())
+	n.expiry.set(c, n.offered, time.Now())
 	n.reloads.start(time.Now())
-	secrets, err := secrets(c, n.offered)
+	secrets, err := secrets(c.ClusterSecretFiles, n.offered)
 	if err != nil {
 		return n, err
 	}

@@ -11,27 +11,22 @@ import (
 	"reprise/tlsconn"
 )
 
-// offered is what each listener with TLS offers, by its router and address.
-type offered map[string]*tlsFiles
-
-// listenerKey is what a listener is known by when the configuration is read again.
-func listenerKey(l *config.Listener) string { return l.Router.String() + " " + l.Addr.String() }
-
-func (o offered) files(l *config.Listener) *tlsFiles { return o[listenerKey(l)] }
+// offered is what the listeners offer, by their place in the node's configuration; nil
+// for one without TLS.
+type offered []*tlsFiles
 
 // readOffered reads what all listeners offer.
 func readOffered(c *config.Config) (offered, error) {
-	all := make(offered)
+	all := make(offered, len(c.Listeners))
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		if l.TLS == nil {
 			continue
 		}
-		files, _, err := readTLS(l.TLS, nil, nil)
-		if err != nil {
+		var err error
+		if all[i], _, err = readTLS(l.TLS, nil, nil); err != nil {
 			return nil, fmt.Errorf("%s: %w", l.Source, err)
 		}
-		all[listenerKey(l)] = files
 	}
 	return all, nil
 }
@@ -61,16 +56,17 @@ func (n *node) reload() error {
 			return err
 		}
 	}
-	fresh, refused, err := n.readAgain(c)
+	listeners := n.listenersIn(c)
+	fresh, refused, err := n.readAgain(listeners, c.Unusable)
 	if err != nil {
 		return err
 	}
-	raw, err := secrets(c, fresh)
+	raw, err := secrets(c.ClusterSecretFiles, fresh)
 	if err != nil {
 		return err
 	}
 	defer wipe(raw)
-	servers, err := n.serversOf(c, fresh, raw)
+	servers, err := n.serversOf(listeners, fresh, raw)
 	if err != nil {
 		return err
 	}
@@ -105,50 +101,60 @@ func (n *node) reload() error {
 		}
 	}
 	n.tell(c, fresh, refused)
-	n.expiry.set(fresh, time.Now())
+	n.expiry.set(n.config, fresh, time.Now())
 	n.offered = fresh
 	return nil
 }
 
 // readAgain reads what the listeners of this node offer by c now.
-func (n *node) readAgain(c *config.Config) (fresh offered, refused []error, err error) {
-	fresh = make(offered)
-	for _, u := range c.Unusable {
+func (n *node) readAgain(listeners []*config.Listener, gone []config.Unusable) (fresh offered, refused []error, err error) {
+	for _, u := range gone {
 		refused = append(refused, u.Err)
 	}
 	told := len(refused) > 0
-	for i := range n.config.Listeners {
-		l := listenerIn(c, &n.config.Listeners[i])
-		if l == nil {
-			l = &n.config.Listeners[i] // taken away: that needs a restart
-		}
+	fresh = make(offered, len(listeners))
+	for i, l := range listeners {
 		if l.TLS == nil {
 			continue
 		}
-		files, failed, err := readTLS(l.TLS, n.offered.files(l), c.Unusable)
-		if err != nil {
+		var failed []error
+		if fresh[i], failed, err = readTLS(l.TLS, n.offered[i], gone); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", l.Source, errors.Join(append(refused, err)...))
 		}
-		if !told { // they name the place of what has failed, too
+		if !told { // gone names what has failed, and where it is written
 			refused = append(refused, failed...)
 		}
-		fresh[listenerKey(l)] = files
 	}
 	return fresh, refused, nil
 }
 
-// listenerIn finds a listener in another configuration; nil if it is not there.
-func listenerIn(c *config.Config, l *config.Listener) *config.Listener {
+// listenersIn returns this node's listeners as they are in another configuration, by
+// their place in its own. One that is not there stays as it is: to take it away needs a
+// restart.
+func (n *node) listenersIn(c *config.Config) []*config.Listener {
+	type key struct {
+		router  config.Router
+		address config.Address
+		tls     bool
+	}
+	keyOf := func(l *config.Listener) key { return key{l.Router, l.Addr, l.TLS != nil} }
+	byKey := make(map[key][]*config.Listener) // several may leave their port to the kernel
 	for i := range c.Listeners {
-		if other := &c.Listeners[i]; listenerKey(other) == listenerKey(l) && (other.TLS == nil) == (l.TLS == nil) {
-			return other
+		k := keyOf(&c.Listeners[i])
+		byKey[k] = append(byKey[k], &c.Listeners[i])
+	}
+	list := make([]*config.Listener, len(n.config.Listeners))
+	for i := range n.config.Listeners {
+		list[i] = &n.config.Listeners[i]
+		if k := keyOf(list[i]); len(byKey[k]) > 0 {
+			list[i], byKey[k] = byKey[k][0], byKey[k][1:]
 		}
 	}
-	return nil
+	return list
 }
 
 // serversOf makes what the engine needs of each listener, by its place, and tries it.
-func (n *node) serversOf(c *config.Config, fresh offered, raw [][]byte) (map[int]func(func() time.Time) (tlsconn.Server, error), error) {
+func (n *node) serversOf(listeners []*config.Listener, fresh offered, raw [][]byte) (map[int]func(func() time.Time) (tlsconn.Server, error), error) {
 	servers := make(map[int]func(func() time.Time) (tlsconn.Server, error))
 	if len(raw) == 0 {
 		return servers, nil
@@ -157,15 +163,11 @@ func (n *node) serversOf(c *config.Config, fresh offered, raw [][]byte) (map[int
 	if err != nil {
 		return nil, err
 	}
-	for i := range n.config.Listeners {
-		l := &n.config.Listeners[i]
+	for i, l := range listeners {
 		if l.TLS == nil {
 			continue
 		}
-		if now := listenerIn(c, l); now != nil {
-			l = now
-		}
-		if servers[i], err = n.tlsServers(l, fresh.files(l), keys); err != nil {
+		if servers[i], err = n.tlsServers(l, fresh[i], keys); err != nil {
 			return nil, err
 		}
 		s, err := servers[i](time.Now)
@@ -191,8 +193,10 @@ func (n *node) tell(c *config.Config, fresh offered, refused []error) {
 		}
 	}
 	var sum changes
-	for key, files := range fresh {
-		sum.count(n.offered[key], files)
+	for i, files := range fresh {
+		if files != nil {
+			sum.count(n.offered[i], files)
+		}
 	}
 	slog.Info("reloaded certificates, keys, client CAs and secrets",
 		"added", sum.Added, "renewed", sum.Renewed, "removed", sum.Removed, "kept", sum.Kept, "refused", len(refused))

@@ -24,13 +24,13 @@ import (
 // secrets returns the cluster's secrets: from files, or, so that the documented
 // set-ups work as printed and are sealed all the same, the first listener's first
 // private key, which the nodes of such a fleet share. The caller wipes them.
-func secrets(c *config.Config, offered offered) ([][]byte, error) {
-	if len(c.ClusterSecretFiles) == 0 {
-		i := slices.IndexFunc(c.Listeners, func(l config.Listener) bool { return l.TLS != nil })
+func secrets(files []string, offered offered) ([][]byte, error) {
+	if len(files) == 0 {
+		i := slices.IndexFunc(offered, func(f *tlsFiles) bool { return f != nil })
 		if i < 0 {
 			return nil, nil // nothing to seal, or a repeater with a key of its own
 		}
-		first := offered.files(&c.Listeners[i]).offers[0]
+		first := offered[i].offers[0]
 		der, err := x509.MarshalPKCS8PrivateKey(first.read.TLS.PrivateKey)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", first.KeyFile, err)
@@ -38,7 +38,7 @@ func secrets(c *config.Config, offered offered) ([][]byte, error) {
 		return [][]byte{der}, nil
 	}
 	var list [][]byte
-	for _, file := range c.ClusterSecretFiles {
+	for _, file := range files {
 		secret, err := config.ReadSecret(file)
 		if err != nil {
 			return nil, fmt.Errorf("cluster-secret-file %s: %w", file, err)
