@@ -1,0 +1,222 @@
+package http2
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/net/http2/hpack"
+
+	"reprise/backend/http1"
+)
+
+// headerBlock is the header block being decoded: a HEADERS frame with what
+// CONTINUATION frames add to it (RFC 9113, Section 4.3). Every block is decoded to its
+// end, also one of no use, because the table that the next one refers to is in it.
+type headerBlock struct {
+	decoder *hpack.Decoder
+	id      uint32
+	end     bool    // of the request
+	stream  *Stream // whose trailers these are, nil for a request
+	fault   *fault  // nothing is to be done with the block but this
+	ignore  bool    // nor this
+	parts   int     // CONTINUATION frames
+	len     int     // encoded
+	fields  int
+	listLen int // decoded, as RFC 9113, Section 6.5.2, counts
+	head    head
+	c       *Conn
+}
+
+// maxParts bounds the CONTINUATION frames of a block (CVE-2024-27316 and its kin,
+// CVE-2023-45288 in Go). A frame holds 16 KiB, so nobody needs more.
+const maxParts = 16
+
+// piece is how much of a block is decoded between two looks at what it has become: one
+// byte may stand for a field of 4 KiB, and three for a field of nothing.
+const piece = 1 << 10
+
+func (b *headerBlock) start(c *Conn) {
+	b.c = c
+	b.decoder = hpack.NewDecoder(hpackTableLen, b.onField)
+	// Whatever fits in the block is decoded, so that a request that is too long can
+	// be told so.
+	b.decoder.SetMaxStringLength(b.maxLen())
+}
+
+// maxLen bounds the encoded block, and with a factor what it decodes to: a client that
+// exceeds the limit a little gets an answer (431), one that goes on is cut off.
+func (b *headerBlock) maxLen() int { return 2*b.c.o.Limits.HeadLen + piece }
+
+// onHeaders takes the beginning of a header block.
+func (c *Conn) onHeaders(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
+	p, f := h.unpad(p)
+	if f != nil {
+		return dst, Event{}, f
+	}
+	b := &c.in
+	b.id, b.end, b.stream, b.fault, b.ignore = h.id, h.has(flagEndStream), nil, nil, false
+	b.parts, b.len, b.fields, b.listLen = 0, 0, 0, 0
+	if h.has(flagPriority) {
+		if len(p) < 5 {
+			return dst, Event{}, errFrameSize
+		}
+		if binary.BigEndian.Uint32(p)&maxStreamID == h.id {
+			b.fault = errSelfDependency
+		}
+		p = p[5:]
+	}
+	s, st := c.find(h.id)
+	switch v := verdicts[st][frameHeaders]; {
+	case v.fault != nil && !v.fault.stream:
+		return dst, Event{}, v.fault
+	case v.fault != nil:
+		b.fault = v.fault
+	case v.skip:
+		b.ignore = true
+		if f := c.pay(1); f != nil {
+			return dst, Event{}, f
+		}
+	case st == idle:
+		if h.id%2 == 0 {
+			return dst, Event{}, errStreamID
+		}
+		c.last = h.id
+		switch {
+		case b.fault != nil:
+		case c.goingAway == final:
+			b.fault = errGoingAway
+		case len(c.streams) >= c.o.MaxStreams:
+			b.fault = errTooMany
+		}
+	default:
+		if b.stream = s; !b.end {
+			b.fault = errTrailers
+		}
+	}
+	b.head.reset(c.scratch, b.stream != nil)
+	return c.fragment(dst, h, p)
+}
+
+func (c *Conn) onContinuation(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
+	if c.in.parts++; c.in.parts > maxParts {
+		return dst, Event{}, errBlockParts
+	}
+	return c.fragment(dst, h, p)
+}
+
+// fragment decodes a part of the block, and acts on the block if it is the last.
+func (c *Conn) fragment(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
+	b := &c.in
+	if b.len += len(p); b.len > b.maxLen() {
+		return dst, Event{}, errBlockLen
+	}
+	for len(p) > 0 {
+		n := min(len(p), piece)
+		if _, err := b.decoder.Write(p[:n]); err != nil {
+			return dst, Event{}, errHPACK
+		}
+		if b.listLen > 4*b.maxLen() || b.fields > 4*c.o.Limits.FieldLen+piece {
+			return dst, Event{}, errBlockLen
+		}
+		p = p[n:]
+	}
+	if !h.has(flagEndHeaders) {
+		c.phase = awaitContinuation
+		b.head.keep()
+		return dst, Event{}, nil
+	}
+	c.phase = serving
+	if b.decoder.Close() != nil {
+		return dst, Event{}, errHPACK
+	}
+	return c.onBlock(dst)
+}
+
+// onField takes one field of the block.
+func (b *headerBlock) onField(f hpack.HeaderField) {
+	b.fields++
+	b.listLen += int(f.Size())
+	switch {
+	case b.fault != nil || b.ignore || b.head.malformed:
+	case b.listLen > b.c.o.Limits.HeadLen:
+		b.head.tooLong = true
+	case b.fields > b.c.o.Limits.FieldLen+pseudoFieldLen:
+		b.head.tooMany = true
+	default:
+		b.head.add(f.Name, f.Value)
+	}
+}
+
+// The errors of requests that are understood and refused in words.
+var (
+	errHeadLen  = &http1.Error{Status: 431, Reason: "long head"}
+	errFieldLen = &http1.Error{Status: 431, Reason: "too many fields"}
+	errProtocol = &http1.Error{Status: 501, Reason: "unknown protocol in CONNECT"}
+)
+
+// onBlock acts on a complete block.
+func (c *Conn) onBlock(dst []byte) ([]byte, Event, *fault) {
+	b := &c.in
+	c.at = b.id
+	switch {
+	case b.ignore || b.fault != nil:
+		b.head.drop()
+		return dst, Event{}, b.fault
+	case b.stream != nil:
+		return c.onTrailers(dst, b.stream)
+	}
+	text := b.head.complete(b.end)
+	if text == nil && !b.head.tooLong {
+		return dst, Event{}, errMalformed
+	}
+	s := c.openStream(b.id)
+	s.length, s.isTunnel = b.head.length, b.head.tunnel
+	e := Event{Kind: Request, Stream: s, End: b.end, Head: text}
+	switch {
+	case b.head.tooLong:
+		e.Refusal = errHeadLen
+	case b.head.tooMany:
+		e.Refusal = errFieldLen
+	case b.head.unknown:
+		e.Refusal = errProtocol
+	}
+	b.head.drop()
+	if b.end {
+		dst = c.inputDone(dst, s)
+	}
+	return dst, e, nil
+}
+
+// onTrailers takes the fields behind a body. Those that must not be there are left out.
+func (c *Conn) onTrailers(dst []byte, s *Stream) ([]byte, Event, *fault) {
+	h := &c.in.head
+	if h.malformed || h.tooLong || h.tooMany {
+		return dst, Event{}, errTrailers
+	}
+	if s.length > 0 {
+		return dst, Event{}, errLength
+	}
+	e := Event{Kind: Trailers, Stream: s, End: true}
+	if len(h.text) > 0 {
+		var ok bool
+		if e.Trailer, ok = checkTrailer(h.text, c.o.Limits); !ok {
+			return dst, Event{}, errTrailers
+		}
+	}
+	h.drop()
+	if s.left() {
+		e = Event{}
+	}
+	return c.inputDone(dst, s), e, nil
+}
+
+// checkTrailer has package http1 look at field lines as at those after a chunked body.
+func checkTrailer(lines []byte, l *http1.Limits) ([]byte, bool) {
+	var body http1.Body
+	body.Start(http1.Chunked, 0, l)
+	for _, p := range [][]byte{[]byte("0\r\n"), lines, []byte("\r\n")} {
+		if _, _, err := body.Next(p); err != nil {
+			return nil, false
+		}
+	}
+	return body.Trailer(), body.Done()
+}

@@ -1,0 +1,215 @@
+package http2
+
+import "bytes"
+
+// BeginHead begins the head of a response: Field adds to it, AppendHead ends it. Between
+// them nothing else may be asked of any connection with the same Scratch.
+//
+// Of the statuses, 101 answers an extended CONNECT, and becomes 200 (RFC 8441, Section
+// 5). Another 2xx to one would tell the client that its tunnel stands.
+func (c *Conn) BeginHead(s *Stream, status int) {
+	switch {
+	case s.isTunnel && status == 101:
+		status = 200
+	case status == 101, s.isTunnel && status/100 == 2:
+		status = 502
+		s.isTunnel = false
+	case s.isTunnel && status >= 300:
+		s.isTunnel = false
+	}
+	block := c.scratch.block[:0]
+	if !c.sizeTold {
+		c.sizeTold = true
+		block = appendTableSize(block)
+	}
+	c.scratch.block = appendStatus(block, status)
+}
+
+// Field adds a field. It must not be one that concerns the connection to the backend.
+func (c *Conn) Field(name, value []byte) {
+	c.scratch.block = appendLiteral(c.scratch.block, name, value)
+}
+
+// Lines adds fields from lines, each of which ends in CR LF.
+func (c *Conn) Lines(lines []byte) {
+	for len(lines) > 0 {
+		var line []byte
+		line, lines, _ = bytes.Cut(lines, crlf)
+		name, value, ok := bytes.Cut(line, colon)
+		if ok {
+			c.Field(name, bytes.TrimSpace(value))
+		}
+	}
+}
+
+var crlf, colon = []byte("\r\n"), []byte(":")
+
+// AppendHead ends a head. With end it is the whole response.
+func (c *Conn) AppendHead(dst []byte, s *Stream, end bool) []byte {
+	if s.state >= closed || s.finished {
+		return dst
+	}
+	dst = c.appendBlock(dst, s, end)
+	if end {
+		s.finished = true
+		dst = c.finish(dst, s)
+	}
+	return dst
+}
+
+// appendBlock cuts the encoded block into frames.
+func (c *Conn) appendBlock(dst []byte, s *Stream, end bool) []byte {
+	block, typ, flags := c.scratch.block, frameHeaders, uint8(0)
+	if end {
+		flags = flagEndStream
+	}
+	for len(block) > maxFrameLen {
+		dst = appendFrameHeader(dst, maxFrameLen, typ, flags, s.ID)
+		dst = append(dst, block[:maxFrameLen]...)
+		block, typ, flags = block[maxFrameLen:], frameContinuation, 0
+	}
+	dst = appendFrameHeader(dst, len(block), typ, flags|flagEndHeaders, s.ID)
+	return append(dst, block...)
+}
+
+// AppendData sends a piece of a response's body, with end the last one. What the windows
+// do not let out is copied and waits.
+func (c *Conn) AppendData(dst []byte, s *Stream, p []byte, end bool) []byte {
+	if s.state >= closed || s.finished {
+		return dst
+	}
+	s.finished = end
+	if len(s.pending) == 0 {
+		dst, p = c.dataFrames(dst, s, p)
+	}
+	if len(p) > 0 {
+		s.pending = append(s.pending, p...)
+	} else if end && len(s.pending) == 0 && s.state < closed {
+		dst = c.sendEnd(dst, s)
+	}
+	return dst
+}
+
+// AppendEnd ends a response; trailer is nil or lines as [http1.Body.Trailer] gives them.
+func (c *Conn) AppendEnd(dst []byte, s *Stream, trailer []byte) []byte {
+	if s.state >= closed || s.finished {
+		return dst
+	}
+	s.finished = true
+	if len(trailer) > 0 {
+		s.trailers = append([]byte(nil), trailer...)
+	}
+	if len(s.pending) > 0 {
+		return dst
+	}
+	return c.sendEnd(dst, s)
+}
+
+// Reset ends a stream before its time; what it has to send is dropped. A stream that is
+// closed stays so.
+func (c *Conn) Reset(dst []byte, s *Stream, code Code) []byte {
+	if s.state >= closed || c.phase == dead {
+		return dst
+	}
+	dst = appendRSTStream(dst, s.ID, code)
+	return c.closeStream(dst, s, resetByUs)
+}
+
+// dataFrames sends as much of p as the windows allow, the end with it if p is the last of
+// the response, and returns the rest.
+func (c *Conn) dataFrames(dst []byte, s *Stream, p []byte) (_, rest []byte) {
+	for len(p) > 0 {
+		n := min(len(p), maxFrameLen, int(max(0, min(s.sendWindow, c.sendWindow))))
+		if n == 0 {
+			break
+		}
+		last := n == len(p) && s.finished && s.trailers == nil
+		flags := uint8(0)
+		if last {
+			flags = flagEndStream
+		}
+		dst = appendFrameHeader(dst, n, frameData, flags, s.ID)
+		dst = append(dst, p[:n]...)
+		p = p[n:]
+		s.sendWindow -= int32(n)
+		c.sendWindow -= int32(n)
+		c.control.earn(n / 512) // a client that takes data has to open windows
+		if last {
+			s.pending = nil
+			dst = c.finish(dst, s)
+		}
+	}
+	return dst, p
+}
+
+// sendEnd sends the end of a response of which nothing waits.
+func (c *Conn) sendEnd(dst []byte, s *Stream) []byte {
+	if s.trailers == nil {
+		dst = appendFrameHeader(dst, 0, frameData, flagEndStream, s.ID)
+		return c.finish(dst, s)
+	}
+	c.scratch.block = c.scratch.block[:0]
+	c.Lines(s.trailers)
+	dst = c.appendBlock(dst, s, true)
+	return c.finish(dst, s)
+}
+
+// finish closes a stream whose response has gone out. A client that has not said all is
+// told that it need not (RFC 9113, Section 8.1); only a tunnel waits for its word.
+func (c *Conn) finish(dst []byte, s *Stream) []byte {
+	c.resets.earn(1)
+	c.control.earn(2)
+	switch {
+	case s.state == halfClosedRemote:
+		return c.closeStream(dst, s, closed)
+	case s.isTunnel:
+		s.state = halfClosedLocal
+		return dst
+	}
+	dst = appendRSTStream(dst, s.ID, NoError)
+	return c.closeStream(dst, s, resetByUs)
+}
+
+// flush sends what of a stream waits.
+func (c *Conn) flush(dst []byte, s *Stream) []byte {
+	dst, rest := c.dataFrames(dst, s, s.pending)
+	switch {
+	case s.state >= closed:
+	case len(rest) > 0:
+		s.pending = s.pending[:copy(s.pending, rest)]
+	default:
+		s.pending = nil
+		if s.finished && s.state != halfClosedLocal {
+			dst = c.sendEnd(dst, s)
+		}
+	}
+	return dst
+}
+
+// flushAll sends what waits, beginning behind the stream that was the last to have its
+// turn: a window that fits one stream's bytes is not for the first one each time.
+func (c *Conn) flushAll(dst []byte) []byte {
+	for range c.streams {
+		s := c.nextWaiting()
+		if s == nil {
+			break
+		}
+		c.turn = s.ID
+		dst = c.flush(dst, s)
+	}
+	return dst
+}
+
+// nextWaiting returns the next stream of which something can be sent.
+func (c *Conn) nextWaiting() *Stream {
+	if c.sendWindow <= 0 {
+		return nil
+	}
+	start, _ := c.index(c.turn + 1)
+	for i := range c.streams {
+		if s := c.streams[(start+i)%len(c.streams)]; len(s.pending) > 0 && s.sendWindow > 0 {
+			return s
+		}
+	}
+	return nil
+}
