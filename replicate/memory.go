@@ -36,7 +36,8 @@ type Memory interface {
 	Delete(key Key, left time.Duration)
 	// Scan visits some sessions, the same that Find gives, and returns the
 	// cursor to go on with; 0 is the beginning and the end. The values are
-	// valid during visit. cursor is what a peer says: any number.
+	// valid during visit. cursor is what a peer says: any number below 1<<48, as
+	// next must be.
 	Scan(cursor uint64, visit func(key Key, value []byte, age, left time.Duration)) (next uint64)
 	// Rules appends the rules in force to dst.
 	Rules(dst []Rule) []Rule

@@ -242,6 +242,7 @@ type mapMemory struct {
 	order    []Key
 	rules    []mapRule
 	holds    uint64
+	scanLen  int // sessions of a step of Scan
 }
 
 type mapSession struct {
@@ -256,7 +257,7 @@ type mapRule struct {
 }
 
 func newMapMemory(clock func() time.Duration) *mapMemory {
-	return &mapMemory{clock: clock, sessions: make(map[Key]mapSession), deleted: make(map[Key]time.Duration)}
+	return &mapMemory{clock: clock, sessions: make(map[Key]mapSession), deleted: make(map[Key]time.Duration), scanLen: 200}
 }
 
 func (m *mapMemory) Put(key Key, value []byte, age, left time.Duration, _ bool) {
@@ -319,7 +320,7 @@ func (m *mapMemory) Delete(key Key, left time.Duration) {
 
 func (m *mapMemory) Scan(cursor uint64, visit func(Key, []byte, time.Duration, time.Duration)) uint64 {
 	cursor = min(cursor, uint64(len(m.order)))
-	end := min(cursor+200, uint64(len(m.order)))
+	end := min(cursor+uint64(m.scanLen), uint64(len(m.order)))
 	for _, key := range m.order[cursor:end] {
 		if v, age, left, ok := m.Find(nil, key); ok {
 			visit(key, v, age, left)
@@ -449,6 +450,29 @@ func TestJoin(t *testing.T) {
 			}
 			if joined.snapshot.join.state != JoinDone {
 				t.Errorf("join state is %v", joined.snapshot.join.state)
+			}
+		})
+	}
+}
+
+// A memory may visit more sessions at once than a step of the join has parts: that of
+// a cache with large blocks does.
+func TestJoinLargeSteps(t *testing.T) {
+	for _, loss := range []float64{0, 0.05} {
+		t.Run(fmt.Sprintf("loss=%v", loss), func(t *testing.T) {
+			s := newSim(t, 1)
+			const perPart, sessions = 3, 40_000
+			donor := s.nodes[0].memory
+			donor.scanLen = 2 * maxParts * perPart // the second time it is less than one step
+			value := make([]byte, 300)
+			for i := range sessions {
+				donor.Put(simKey(i), value, 0, time.Minute, false)
+			}
+			s.loss = loss
+			joined := s.add(nil)
+			s.run(15 * time.Second)
+			if got := len(joined.memory.sessions); got != sessions || joined.snapshot.join.state != JoinDone {
+				t.Errorf("has %d sessions of %d after joining, which is %v", got, sessions, joined.snapshot.join.state)
 			}
 		})
 	}

@@ -23,8 +23,10 @@ const (
 	joinAgain = 20 * time.Millisecond
 	// joinTries is when another donor is tried.
 	joinTries = 25
-	// maxParts bounds the parts of one step.
-	maxParts = 4096
+	// maxParts bounds the parts of one step. A scan of the memory may give more:
+	// then it is several steps, whose number is the upper bits of the cursor.
+	maxParts  = 4096
+	stepShift = 48
 	// snapshotBurst is how much may be given at once at most, so that a
 	// receiver's socket buffer holds it.
 	snapshotBurst = 64 << 10
@@ -68,17 +70,34 @@ type join struct {
 	tries   int
 }
 
-// donation is the giver's side: the keys of one step, kept to repeat parts of it.
-// The sessions are looked up when a part is sealed, so that none is given that has
-// expired or been forgotten meanwhile.
+// donation is the giver's side: the keys of one scan of the memory, kept to repeat
+// parts of it. The sessions are looked up when a part is sealed, so that none is given
+// that has expired or been forgotten meanwhile.
 type donation struct {
 	peer    *peer
 	stream  wire.Stream
-	cursor  uint64
-	next    uint64
-	parts   [][]Key
-	pending []uint16 // parts asked for and not yet sent
+	scanned bool
+	cursor  uint64   // of the scan
+	next    uint64   // of the one after it
+	plan    [][]Key  // all parts of the scan
+	step    int      // the one being given
+	pending []uint16 // parts of it that were asked for and not yet sent
 	seen    time.Duration
+}
+
+// parts are those of the step.
+func (d *donation) parts() [][]Key {
+	begin := min(d.step*maxParts, len(d.plan))
+	return d.plan[begin:min(begin+maxParts, len(d.plan))]
+}
+
+// cursors are those of the step, and of the one after it.
+func (d *donation) cursors() (this, next uint64) {
+	this, next = d.cursor|uint64(d.step)<<stepShift, d.next
+	if (d.step+1)*maxParts < len(d.plan) {
+		next = d.cursor | uint64(d.step+1)<<stepShift
+	}
+	return this, next
 }
 
 // startJoining fetches sessions of live peers, as soon as there are some.
@@ -193,17 +212,20 @@ func (n *Node) handleSnapshotRequest(p *peer, m wire.SnapshotRequest) {
 		s.donations[p.id] = d
 	}
 	d.seen = n.now
-	if d.parts == nil || d.cursor != m.Cursor || d.stream != m.Stream {
-		n.scan(d, m)
+	if cursor := m.Cursor & (1<<stepShift - 1); !d.scanned || d.cursor != cursor || d.stream != m.Stream {
+		d.cursor, d.stream = cursor, m.Stream
+		n.scan(d)
 	}
+	d.step = int(m.Cursor >> stepShift)
+	parts := max(len(d.parts()), 1) // an empty one tells the joining node to go on
 	d.pending = d.pending[:0]
 	for part := range m.Parts.All() {
-		if int(part) < len(d.parts) {
+		if int(part) < parts {
 			d.pending = append(d.pending, part)
 		}
 	}
 	if len(m.Parts) == 0 {
-		for i := range d.parts {
+		for i := range parts {
 			d.pending = append(d.pending, uint16(i))
 		}
 	}
@@ -211,25 +233,25 @@ func (n *Node) handleSnapshotRequest(p *peer, m wire.SnapshotRequest) {
 }
 
 // scan plans parts for the next sessions.
-func (n *Node) scan(d *donation, m wire.SnapshotRequest) {
-	d.cursor, d.stream, d.parts = m.Cursor, m.Stream, d.parts[:0]
+func (n *Node) scan(d *donation) {
+	d.scanned, d.plan = true, d.plan[:0]
 	room := n.o.DatagramLen - wire.DatagramOverhead - wire.SnapshotPartOverhead
 	var part []Key
 	partLen := 0
-	d.next = n.memory.Scan(m.Cursor, func(key Key, value []byte, _, _ time.Duration) {
-		if m.Stream == wire.StreamHome && !n.isHome(key, d.peer) {
+	d.next = n.memory.Scan(d.cursor, func(key Key, value []byte, _, _ time.Duration) {
+		if d.stream == wire.StreamHome && !n.isHome(key, d.peer) {
 			return
 		}
 		need := wire.RecordLen(&wire.Update{Kind: UpdateSession, Value: value})
 		if partLen+need > room && len(part) > 0 {
-			d.parts = append(d.parts, part)
+			d.plan = append(d.plan, part)
 			part, partLen = nil, 0
 		}
 		part = append(part, key)
 		partLen += need
 	})
-	if len(part) > 0 || len(d.parts) == 0 {
-		d.parts = append(d.parts, part) // an empty part tells the joining node to go on
+	if len(part) > 0 {
+		d.plan = append(d.plan, part)
 	}
 }
 
@@ -263,10 +285,15 @@ func (n *Node) give() time.Duration {
 
 // givePart seals the sessions of a part that are still there.
 func (n *Node) givePart(d *donation, part uint16) {
+	parts := d.parts()
+	if len(parts) == 0 {
+		parts = [][]Key{nil}
+	}
+	this, next := d.cursors()
 	b, start := wire.BeginSnapshotPart(n.begin(), wire.SnapshotPart{
-		To: d.peer.id.Short(), Cursor: d.cursor, Next: d.next, Part: part, Parts: uint16(len(d.parts)),
+		To: d.peer.id.Short(), Cursor: this, Next: next, Part: part, Parts: uint16(len(parts)),
 	})
-	for _, key := range d.parts[part] {
+	for _, key := range parts[part] {
 		value, age, left, ok := n.memory.Find(n.value[:0], key)
 		if ok && left > 0 && len(b)+wire.MaxRecordLen-wire.MaxValueLen+len(value) <= cap(b) {
 			b = wire.AppendRecord(b, &wire.Update{Kind: UpdateSession, Key: key, Age: age, Left: left, Value: value})
