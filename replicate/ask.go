@@ -7,41 +7,48 @@ import (
 )
 
 const (
-	// askAgain is the shortest time between two datagrams for one question.
+	// askAgain is the shortest time between two rounds of one question.
 	askAgain = time.Millisecond
 	// maxHolds bounds the sessions that are held for peers.
 	maxHolds = 4096
 )
 
-// asking is a question under way: the owner of the session is asked first, then
-// others, each for a part of the look-up time or until it says that it does not have
-// it. What one of them answers late is taken.
+// asking is a question under way. Its first round goes to one node, the owner of the
+// session if that is heard. Each later one goes to that node again and to another in
+// turn: whether a datagram was lost, or a node is slow or has died, is not known, and
+// there is no time to find out. The first that has the session ends it.
 type asking struct {
 	*Question
-	targets [3]*peer
+	targets [3]target // in the order in which they are asked
 	targetN int
-	silent  [3]bool // has not answered, though asked
-	at      int     // index of the one being asked
+	rounds  int
 	asked   time.Duration
-	slot    time.Duration // for each
-	moveAt  time.Duration // to the next one
-	againAt time.Duration
-	tries   int
+	againAt time.Duration // the next round
 }
 
-func (a *asking) target() *peer { return a.targets[a.at] }
+// A target is a node that may have what is asked for.
+type target struct {
+	*peer
+	tries  int
+	asked  time.Duration // the last time
+	absent bool          // it has said that it does not have it
+}
 
 func (a *asking) add(p *peer) {
-	if p == nil || a.targetN == len(a.targets) {
+	if p == nil || a.targetN == len(a.targets) || a.target(p) != nil {
 		return
 	}
-	for _, other := range a.targets[:a.targetN] {
-		if other == p {
-			return
+	a.targets[a.targetN].peer = p
+	a.targetN++
+}
+
+func (a *asking) target(p *peer) *target {
+	for i := range a.targets[:a.targetN] {
+		if a.targets[i].peer == p {
+			return &a.targets[i]
 		}
 	}
-	a.targets[a.targetN] = p
-	a.targetN++
+	return nil
 }
 
 type questions struct {
@@ -55,8 +62,8 @@ func (q *questions) init() {
 	q.held = make(map[uint64]time.Duration)
 }
 
-// Ask asks the session's owner, and others if that one is dead, says nothing, or
-// does not have it: its homes, or the closest node where there are none. A session
+// Ask asks the session's owner, and others if that one is dead, says nothing at once,
+// or does not have it: its homes, or the closest node where there are none. A session
 // for one use is asked for only of its owner.
 func (n *Node) Ask(now time.Duration, q *Question) {
 	n.now = now
@@ -71,12 +78,10 @@ func (n *Node) Ask(now time.Duration, q *Question) {
 		q.Answer(Reply{Verdict: Unanswered})
 		return
 	}
-	a.slot = n.o.LookupTimeout / time.Duration(a.targetN)
-	a.moveAt = now + a.slot
 	n.counts.asked.Inc()
 	n.questions.last++
 	n.questions.open[n.questions.last] = a
-	n.sendAsk(n.questions.last, a)
+	n.askRound(n.questions.last, a)
 }
 
 // choose finds out who is to be asked.
@@ -97,16 +102,44 @@ func (n *Node) choose(a *asking) {
 	a.add(n.closest(owner))
 }
 
-func (n *Node) sendAsk(number uint64, a *asking) {
-	p := a.target()
-	a.tries++
-	a.silent[a.at] = true
-	a.againAt = n.now + max(askAgain, p.rtt+p.rtt/2)
-	m := wire.Ask{To: p.id.Short(), Question: number, Key: a.Key}
+// askRound asks once more.
+func (n *Node) askRound(number uint64, a *asking) {
+	var open [len(a.targets)]*target // those who may have it
+	openN := 0
+	for i := range a.targets[:a.targetN] {
+		if t := &a.targets[i]; !t.absent {
+			open[openN] = t
+			openN++
+		}
+	}
+	if openN == 0 {
+		return
+	}
+	first := open[0]
+	n.sendAsk(number, a, first)
+	if a.rounds > 0 && openN > 1 {
+		n.counts.askedOther.Inc()
+		n.sendAsk(number, a, open[1+(a.rounds-1)%(openN-1)])
+	}
+	// At first it is the answer that is late, by what is known of the round trip; but
+	// a quarter of the time is all that is risked on that. Later rounds thin out, so
+	// that a long time has few of them.
+	wait := (n.now - a.asked) / 8
+	if a.rounds == 0 {
+		wait = min(first.rtt+first.rtt/2, n.o.LookupTimeout/4)
+	}
+	a.againAt = n.now + max(wait, askAgain)
+	a.rounds++
+}
+
+func (n *Node) sendAsk(number uint64, a *asking, t *target) {
+	t.tries++
+	t.asked = n.now
+	m := wire.Ask{To: t.id.Short(), Question: number, Key: a.Key}
 	if a.Hold {
 		m.Flags = wire.FlagHold
 	}
-	n.sendTo(p, m.Append(n.begin()))
+	n.sendTo(t.peer, m.Append(n.begin()))
 }
 
 // handleAsk answers a peer's question.
@@ -147,7 +180,7 @@ func (n *Node) handleAnswer(p *peer, m wire.Answer) {
 	}
 	delete(n.questions.open, m.Question)
 	n.counts.lookup.Observe(n.now - a.asked)
-	n.sampleAnswer(p, a)
+	n.sampleAnswer(a.target(p))
 	n.counts.found.Inc()
 	reply := Reply{Value: m.Record.Value, Age: age, Left: left, Verdict: Found}
 	if held {
@@ -161,54 +194,42 @@ func (n *Node) handleAnswer(p *peer, m wire.Answer) {
 
 // handleAbsent goes on when one of those asked does not give the session.
 func (n *Node) handleAbsent(p *peer, m wire.Answer, a *asking) {
-	isTarget := false
-	for i, t := range a.targets[:a.targetN] {
-		if t == p {
-			a.silent[i] = false
-			isTarget = i == a.at
-		}
+	t := a.target(p)
+	if t == nil || t.tries == 0 {
+		return // it was not asked
 	}
+	n.sampleAnswer(t)
+	t.absent = true
 	final := m.Verdict != Unknown || p.id.Short() == a.Owner && n.sends() != Homes
-	if !isTarget && !final {
-		return // another one is being asked meanwhile
-	}
-	n.sampleAnswer(p, a)
-	if !final {
-		if a.at+1 < a.targetN {
-			n.moveOn(m.Question, a, a.at+1)
-			return
-		}
-		for i := range a.targets[:a.targetN] { // whose answer may have been lost
-			if a.silent[i] && n.alive(a.targets[i]) {
-				n.moveOn(m.Question, a, i)
-				return
-			}
+	waiting, left := false, false
+	for i := range a.targets[:a.targetN] {
+		if other := &a.targets[i]; !other.absent {
+			left = true
+			waiting = waiting || other.tries > 0 && n.now-other.asked < askAgain
 		}
 	}
-	delete(n.questions.open, m.Question)
-	n.counts.lookup.Observe(n.now - a.asked)
-	n.counts.absent.Inc()
-	a.Answer(Reply{Verdict: m.Verdict})
-}
-
-func (n *Node) moveOn(number uint64, a *asking, to int) {
-	a.at = to
-	a.moveAt = n.now + a.slot
-	n.counts.askedOther.Inc()
-	n.sendAsk(number, a)
+	switch {
+	case final || !left:
+		delete(n.questions.open, m.Question)
+		n.counts.lookup.Observe(n.now - a.asked)
+		n.counts.absent.Inc()
+		a.Answer(Reply{Verdict: m.Verdict})
+	case !waiting:
+		n.askRound(m.Question, a)
+	}
 }
 
 // sampleAnswer takes a round-trip time. Heartbeats are few, and the first one
 // measures how busy a node is that starts: questions would be repeated too rarely
-// for long. If it was sent more than once, nothing is known of which one this answers
-// (RFC 6298, Section 3).
-func (n *Node) sampleAnswer(p *peer, a *asking) {
-	if a.tries == 1 {
-		p.sampleRTT(n.now - a.asked)
+// for long. If it was asked more than once, nothing is known of which question this
+// answers (RFC 6298, Section 3).
+func (n *Node) sampleAnswer(t *target) {
+	if t != nil && t.tries == 1 {
+		t.sampleRTT(n.now - t.asked)
 	}
 }
 
-// tickQuestions asks again, asks another one, or gives up.
+// tickQuestions asks again, or gives up.
 func (n *Node) tickQuestions() time.Duration {
 	next := n.now + time.Second
 	for number, a := range n.questions.open {
@@ -216,22 +237,16 @@ func (n *Node) tickQuestions() time.Duration {
 			delete(n.questions.open, number)
 			n.counts.unanswered.Inc()
 			if a.Hold { // its answer may be lost, and the session held
-				p := a.target()
+				p := a.targets[0].peer
 				n.sendTo(p, wire.Release{To: p.id.Short(), Question: number, Key: a.Key}.Append(n.begin()))
 			}
 			a.Answer(Reply{Verdict: Unanswered})
 			continue
 		}
-		switch {
-		case n.now >= a.moveAt && a.at+1 < a.targetN:
-			n.moveOn(number, a, a.at+1)
-		case n.now >= a.againAt:
-			n.sendAsk(number, a)
+		if n.now >= a.againAt {
+			n.askRound(number, a)
 		}
 		next = min(next, a.againAt, a.asked+n.o.LookupTimeout)
-		if a.at+1 < a.targetN {
-			next = min(next, a.moveAt)
-		}
 	}
 	return next
 }

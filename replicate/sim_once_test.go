@@ -23,7 +23,7 @@ func TestLateQuestionUsesNothingUp(t *testing.T) {
 	s.tap = func(d []byte) { late = slices.Clone(d) }
 	s.cut = func(from, _ *simNode) bool { return from == b }
 	for number, q := range b.questions.open {
-		b.sendAsk(number, q)
+		b.sendAsk(number, q, &q.targets[0])
 	}
 	s.cut, s.tap = nil, nil
 	s.run(50 * time.Millisecond)
