@@ -9,7 +9,7 @@ import (
 // accept takes waiting connections, as many as the budget allows so that a
 // burst does not keep established flows waiting.
 func (l *loop) accept(ln *listener) {
-	for range l.o.AcceptBudget {
+	for i := 0; i < l.o.AcceptBudget && (i == 0 || !l.late()); i++ {
 		if l.count.open.Load() >= int64(l.o.maxConnections()) {
 			// They wait in the kernel's backlog, the client's patience
 			// decides.
@@ -47,10 +47,12 @@ func (l *loop) acceptLater(ln *listener) {
 }
 
 // acceptOn goes on with what acceptLater has put off.
-func (ln *listener) acceptOn() {
+func (l *loop) acceptOn(ln *listener) {
 	if ln.more && ln.fd >= 0 {
+		l.reactor.Enter()
+		defer l.reactor.Leave(ln)
 		ln.more = false
-		ln.OnEvent(ln.fd, 0)
+		l.accept(ln)
 	}
 }
 

@@ -75,7 +75,7 @@ func (f *flow) OnTimer() {
 	switch f.phase {
 	case handshaking:
 		if f.until > l.tick {
-			f.handshakeStep(f.tls.GiveUp(l.out[:0]))
+			f.handshakeStep(f.tls.GiveUp(l.out))
 			f.progress()
 			return
 		}

@@ -46,6 +46,9 @@ func (f *flow) close(why cause) { f.end(why, atOnce) }
 // unread, and that destroys an alert under way.
 func (f *flow) linger() {
 	f.begin(lingering, f.loop.o.LingerTimeout)
+	if !f.settle() {
+		return
+	}
 	f.out.finish()
 	f.lingerOn()
 }
@@ -61,7 +64,7 @@ func (f *flow) lingerOn() {
 			f.end(causeNone, atOnce)
 			return
 		}
-		if budget -= n; budget <= 0 {
+		if budget -= n; budget <= 0 || f.loop.late() {
 			f.loop.goOnLater(f)
 			return
 		}
@@ -88,7 +91,7 @@ func (f *flow) endIfDone() {
 func (f *flow) closeAll(dataMissing bool) {
 	l := f.loop
 	f.leaveQueue()
-	f.phase = gone
+	f.phase, l.out = gone, l.out[:0]
 	l.count.open.Dec()
 	f.listener.open.Dec()
 	l.reactor.StopTimer(&f.timer)

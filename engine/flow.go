@@ -136,6 +136,7 @@ func (f *flow) progress() {
 	case lingering:
 		f.lingerOn()
 	}
+	f.settle()
 	f.arm()
 }
 

@@ -17,7 +17,7 @@ func (f *flow) handshake() {
 			f.end(causeClientGone, atOnce)
 			return
 		}
-		out := f.tls.Resume(l.out[:0])
+		out := f.tls.Resume(l.out)
 		if f.tls.State() == state {
 			return // what it waits for is not there yet
 		}
@@ -29,10 +29,10 @@ func (f *flow) handshake() {
 		case err != nil:
 			f.end(causeClientGone, atOnce)
 		case f.client.ended():
-			f.handshakeStep(f.tls.EOF(l.out[:0]))
+			f.handshakeStep(f.tls.EOF(l.out))
 		case n > 0:
 			l.count.cipherIn.Add(uint64(n))
-			f.handshakeStep(f.tls.Feed(l.out[:0], l.in[:n]))
+			f.handshakeStep(f.tls.Feed(l.out, l.in[:n]))
 		}
 	}
 }
@@ -53,7 +53,7 @@ func (f *flow) gaveUp() bool {
 // handshakeStep acts on what a step of the handshake led to.
 func (f *flow) handshakeStep(out []byte) {
 	l := f.loop
-	if !f.send(out) {
+	if !f.gather(out) {
 		return
 	}
 	switch f.tls.State() {
@@ -67,7 +67,7 @@ func (f *flow) handshakeStep(out []byte) {
 		l.count.handshake.Observe(l.now.Sub(l.timeOf(f.began)))
 		f.opened()
 		// Data that came with the client's last flight waits in l.in.
-		if f.decrypt(l.out[:0]) && f.http == nil {
+		if f.decrypt(l.out) && f.http == nil {
 			f.seek()
 		}
 	}

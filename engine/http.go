@@ -26,7 +26,7 @@ type exchange struct {
 	in      queue  // from the client, not looked at yet: part of a head, or what follows the request
 	seen    int    // how much of in holds no end of a head
 	taking  bool   // take is at work
-	stalled bool   // the next head in in waits until the client reads its answers
+	stalled bool   // what is in in waits until the client reads its answers, or for the flow's next turn
 	served  int    // requests of this connection
 	began   uint64 // tick of a request's first byte, 0 if there is none yet
 
@@ -82,13 +82,13 @@ func (f *flow) newExchange() *exchange {
 // wantsInput reports whether more of the client's bytes have a use. One read may
 // run ahead of the request being served, so that the client's end is noticed.
 func (h *exchange) wantsInput() bool {
-	return h.in.len() == 0 || h.stage == awaiting && !h.stalled || h.stage == sending
+	return h.in.len() == 0 || !h.stalled && (h.stage == awaiting || h.stage == sending)
 }
 
 // goOn takes up what has waited for the client to read, if it has read enough. It
 // reports whether that was so.
 func (h *exchange) goOn(f *flow) bool {
-	if !h.stalled || !f.loop.hasRoom(&f.out) {
+	if !h.stalled || f.deferred || !f.loop.hasRoom(&f.out) {
 		return false
 	}
 	h.stalled = false
@@ -122,8 +122,11 @@ func (h *exchange) advance(f *flow) {
 func (h *exchange) take(f *flow, p []byte) (used int) {
 	h.taking = true
 	defer func() { h.taking = false }()
-	for f.phase == serving && f.http == h {
+	for f.phase == serving && f.http == h && !h.stalled {
 		var n int
+		if h.stalled = used > 0 && h.late(f); h.stalled {
+			break
+		}
 		switch h.stage {
 		case awaiting:
 			n = h.takeHead(f, p[used:])
@@ -136,6 +139,15 @@ func (h *exchange) take(f *flow, p []byte) (used int) {
 		used += n
 	}
 	return used
+}
+
+// late reports whether the rest waits for the flow's next turn.
+func (h *exchange) late(f *flow) bool {
+	if !f.loop.late() {
+		return false
+	}
+	f.loop.goOnLater(f)
+	return true
 }
 
 // takeHead takes a head if it is complete.
@@ -316,7 +328,10 @@ func (h *exchange) sendVars(f *flow, r *http1.Request, length int64) bool {
 
 // takeBody takes what p has of the body.
 func (h *exchange) takeBody(f *flow, p []byte) (used int) {
-	for used < len(p) && h.stage == sending && f.phase == serving {
+	for pieces := 1; used < len(p) && h.stage == sending && f.phase == serving; pieces++ {
+		if h.stalled = pieces%lookEvery == 0 && h.late(f); h.stalled {
+			return used
+		}
 		data, n, err := h.body.Next(p[used:])
 		if err != nil {
 			f.refuse(err)

@@ -93,7 +93,7 @@ func (f *flow) afterPrefix(n int) {
 	if f.tls != nil {
 		f.phase = handshaking
 		if len(rest) > 0 {
-			f.handshakeStep(f.tls.Feed(l.out[:0], rest))
+			f.handshakeStep(f.tls.Feed(l.out, rest))
 		}
 		return
 	}

@@ -6,7 +6,7 @@ import (
 	"reprise/tlsconn"
 )
 
-// relay moves data both ways, within the turn's budget so that one busy flow
+// relay moves data both ways, within the turn's time and budget so that one busy flow
 // cannot hold up the others.
 func (f *flow) relay() {
 	budget := f.loop.o.TurnBudget
@@ -25,8 +25,9 @@ func (f *flow) relay() {
 		if f.lives() {
 			f.active = f.loop.tick
 		}
-		if budget -= n; budget <= 0 {
+		if budget -= n; budget <= 0 || f.loop.late() {
 			f.loop.goOnLater(f)
+			f.flush()
 			return
 		}
 	}
@@ -44,6 +45,9 @@ func (f *flow) lives() bool {
 
 // flush sends what is pending either way.
 func (f *flow) flush() bool {
+	if f.out.end == closing && !f.settle() {
+		return false // the FIN comes behind what the turn has gathered
+	}
 	owed := f.out.pending.len()
 	if f.out.flush(&f.client) != nil && !f.clientGone() {
 		return false
@@ -95,7 +99,7 @@ func (f *flow) pumpIn() int {
 		l.count.cipherIn.Add(uint64(n))
 		if f.tls == nil {
 			f.fromClient(l.in[:n])
-		} else if f.decrypt(f.tls.Feed(l.out[:0], l.in[:n])) && f.out.pending.len() > l.o.HighWatermark+2*l.o.ReadSize {
+		} else if f.decrypt(f.tls.Feed(l.out, l.in[:n])) && f.out.pending.len() > l.o.HighWatermark+2*l.o.ReadSize {
 			// More than any answer leaves here: the client makes the TLS
 			// layer answer (KeyUpdate) and does not read.
 			f.end(causeNotReading, atOnce)
@@ -116,19 +120,13 @@ func (f *flow) decrypt(out []byte) bool {
 			break
 		}
 		if fill += n; len(l.plain)-fill < maxRecord {
-			if len(out) > 0 { // l.out is needed for what the plaintext leads to
-				if !f.send(out) {
-					return false
-				}
-				out = l.out[:0]
-			}
-			if !f.fromClient(l.plain[:fill]) {
+			if !f.gather(out) || !f.fromClient(l.plain[:fill]) {
 				return false
 			}
-			fill = 0
+			fill, out = 0, l.out
 		}
 	}
-	if !f.send(out) || !f.fromClient(l.plain[:fill]) {
+	if !f.gather(out) || !f.fromClient(l.plain[:fill]) {
 		return false
 	}
 	switch f.tls.State() {
@@ -238,30 +236,56 @@ func (f *flow) outputDone() {
 // flow lives.
 func (f *flow) closeNotify() bool {
 	f.stir()
-	return f.tls == nil || f.send(f.tls.CloseNotify(f.loop.out[:0]))
+	return f.tls == nil || f.gather(f.tls.CloseNotify(f.loop.out))
 }
 
-// toClient encrypts and sends. It reports whether the flow lives.
+// toClient sends plaintext. It reports whether the flow lives.
 func (f *flow) toClient(p []byte) bool {
+	l := f.loop
 	if f.trace != nil {
 		f.trace.out += int64(len(p))
 	}
-	if f.tls == nil {
-		return f.send(p)
+	if len(l.out)+len(p) > l.o.ReadSize && !f.settle() {
+		return false
 	}
-	f.stir()
-	return f.send(f.tls.Write(f.loop.out[:0], p))
+	switch {
+	case f.tls != nil:
+		f.stir()
+		return f.gather(f.tls.Write(l.out, p))
+	case len(p) >= gatherLen && len(l.out) == 0:
+		return f.send(p)
+	default:
+		return f.gather(append(l.out, p...))
+	}
+}
+
+// gatherLen is from how many bytes on a write of their own costs less than copying them
+// to where others gather.
+const gatherLen = 4 << 10
+
+// gather takes what is to be sent as it is: l.out with more behind it. What a turn has
+// to say to a client leaves in one system call, when it ends or there is as much as a
+// read may bring. It reports whether the flow lives.
+func (f *flow) gather(out []byte) bool {
+	l := f.loop
+	l.out = out
+	return len(out) < l.o.ReadSize || f.settle()
+}
+
+// settle sends what the turn has gathered. It reports whether the flow lives.
+func (f *flow) settle() bool {
+	l := f.loop
+	out := l.out
+	l.out = out[:0]
+	return f.send(out)
 }
 
 // send sends bytes as they are. It reports whether the flow lives.
 func (f *flow) send(out []byte) bool {
-	if len(out) == 0 || f.out.end == closed {
-		return true
+	if len(out) == 0 || f.phase == gone || f.out.end == closed {
+		return f.phase != gone
 	}
 	f.loop.count.cipherOut.Add(uint64(len(out)))
-	if f.tls != nil && cap(out) > cap(f.loop.out) {
-		f.loop.out = out[:0] // grown: keep it
-	}
 	return f.out.send(&f.client, out) == nil || f.clientGone()
 }
 
@@ -278,12 +302,13 @@ func (f *flow) clientGone() bool {
 	return true
 }
 
-// toBackend sends plaintext, or keeps it until the backend is connected.
+// toBackend sends plaintext, or keeps it until the backend is connected. Of the pieces
+// of a request small ones gather, and are sent when the turn ends.
 func (f *flow) toBackend(p []byte) {
 	if len(p) == 0 || f.in.end == closed {
 		return
 	}
-	if f.link != linked {
+	if f.link != linked || f.http != nil && len(p) < gatherLen && f.in.pending.len() < f.loop.o.ReadSize {
 		f.in.pending.push(p)
 	} else if err := f.in.send(&f.backend, p); err != nil {
 		f.backendStoppedReading(err)

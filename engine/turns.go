@@ -9,29 +9,68 @@ import (
 	"reprise/internal/reactor"
 )
 
+const (
+	// leftTime is how long flows that used up a turn may go on at the end of a round,
+	// all of them together: what the others wait for them at most.
+	leftTime = time.Millisecond
+	// lookEvery is how many of the smallest pieces of work, chunks of a byte say, may
+	// be done between two looks at the clock, which costs about as much as one.
+	lookEvery = 32
+)
+
+// turnTime is how long a turn may take before its flow lets others go first. It looks
+// at the clock between pieces, so a turn takes as long as its last piece more. A test
+// makes it none.
+var turnTime = 400 * time.Microsecond
+
 // turns are what a loop has put off to the end of the round, or later.
 type turns struct {
-	again  []*flow // used up their budget
-	spare  []*flow // the other buffer of again
-	steps  []*flow // in their handshake
-	accept bool    // some listener is to be looked at again
+	left   flowQueue // used up their turn, or their last one
+	steps  flowQueue // in their handshake
+	accept bool      // some listener is to be looked at again
 }
+
+// A flowQueue holds flows in the order in which they came.
+type flowQueue struct {
+	flows []*flow
+	head  int
+}
+
+func (q *flowQueue) len() int { return len(q.flows) - q.head }
+
+func (q *flowQueue) push(f *flow) { q.flows = append(q.flows, f) }
+
+func (q *flowQueue) pop() *flow {
+	f := q.flows[q.head]
+	q.flows[q.head] = nil
+	if q.head++; q.head == len(q.flows) {
+		q.flows, q.head = q.flows[:0], 0
+	} else if q.head >= 1024 && q.head >= len(q.flows)/2 {
+		q.flows = q.flows[:copy(q.flows, q.flows[q.head:])]
+		q.head = 0
+	}
+	return f
+}
+
+// late reports whether the turn has used up its time. What has pieces to do asks
+// between them, calls goOnLater if so, and returns.
+func (l *loop) late() bool { return time.Since(l.now) >= turnTime }
 
 // goOnLater lets the other flows have their turn first.
 //
 // A step of a handshake takes as long as dozens of small requests, and in a storm of
 // new clients a round of epoll brings many: so all of them come after the events of the
-// round, a few in each.
+// round, one in each.
 func (l *loop) goOnLater(f *flow) {
-	if f.deferred {
+	switch {
+	case f.deferred:
 		return
+	case f.phase == handshaking:
+		l.turns.steps.push(f)
+	default:
+		l.turns.left.push(f)
 	}
 	f.deferred = true
-	if f.phase == handshaking {
-		l.turns.steps = append(l.turns.steps, f)
-	} else {
-		l.turns.again = append(l.turns.again, f)
-	}
 }
 
 // TurnBegins implements reactor.Host.
@@ -46,47 +85,33 @@ func (l *loop) TurnEnds(h reactor.Handler, took time.Duration, panicked any) {
 			m.close(causePanic)
 		}
 	}
-	l.parsed = nil
+	l.parsed, l.out = nil, l.out[:0]
 	l.count.turn.Observe(took)
 }
 
 // RoundEnds implements reactor.Host: it takes up what was put off.
 func (l *loop) RoundEnds() (more bool) {
 	t := &l.turns
-	l.stepOn()
-	list := t.again
-	t.again = t.spare[:0]
-	for i, f := range list {
-		list[i] = nil
-		l.goOnWith(f)
+	if t.steps.len() > 0 {
+		l.goOnWith(t.steps.pop())
 	}
-	t.spare = list
+	// Those that are put off again have their next turn in the next round.
+	if n := t.left.len(); n > 0 {
+		for start := time.Now(); n > 0 && time.Since(start) < leftTime; n-- {
+			l.goOnWith(t.left.pop())
+		}
+	}
 	if t.accept {
 		t.accept = false
 		for _, ln := range l.listeners {
-			ln.acceptOn()
+			l.acceptOn(ln)
 		}
 	}
-	return len(t.steps) > 0 || len(t.again) > 0 || t.accept
+	return t.steps.len() > 0 || t.left.len() > 0 || t.accept
 }
 
-// stepBudget is how long handshakes may take before established flows have a turn: two
-// full ones, several that resume.
-const stepBudget = 300 * time.Microsecond
-
-// stepOn takes the next handshakes that wait.
-func (l *loop) stepOn() {
-	t := &l.turns
-	for start := time.Now(); len(t.steps) > 0 && time.Since(start) < stepBudget; {
-		f := t.steps[0]
-		t.steps[0] = nil
-		if t.steps = t.steps[1:]; len(t.steps) == 0 {
-			t.steps = nil
-		}
-		l.goOnWith(f)
-	}
-}
-
+// goOnWith gives f the turn that it has waited for. If it uses up that one too, its
+// next one will not be at an event's time either: so all such flows share leftTime.
 func (l *loop) goOnWith(f *flow) {
 	l.reactor.Enter()
 	defer l.reactor.Leave(f)

@@ -56,7 +56,7 @@ func TestHandshakesTakeTurns(t *testing.T) {
 	}
 	round() // accepts
 	round() // the first events
-	if got := len(l.turns.steps); got < n/2 {
+	if got := l.turns.steps.len(); got < n/2 {
 		t.Errorf("%d of %d handshakes wait for another round, want most of them", got, n)
 	}
 	rounds := 0

@@ -31,7 +31,11 @@ func (w *way) cutOff() {
 // send writes p to the socket behind what is pending; what that does not take becomes
 // pending.
 func (w *way) send(to *socket, p []byte) error {
-	if w.pending.len() == 0 && to.writable && len(p) > 0 {
+	if w.pending.len() > 0 {
+		w.pending.push(p)
+		return w.write(to)
+	}
+	if to.writable && len(p) > 0 {
 		n, err := to.write(p)
 		if err != nil {
 			return err
@@ -42,14 +46,22 @@ func (w *way) send(to *socket, p []byte) error {
 	return nil
 }
 
-// flush writes what is pending and, when that was the last of it, the FIN.
-func (w *way) flush(to *socket) error {
+// write writes what is pending.
+func (w *way) write(to *socket) error {
 	for to.writable && w.pending.len() > 0 {
 		n, err := to.write(w.pending.bytes())
 		if err != nil {
 			return err
 		}
 		w.pending.pop(n)
+	}
+	return nil
+}
+
+// flush writes what is pending and, when that was the last of it, the FIN.
+func (w *way) flush(to *socket) error {
+	if err := w.write(to); err != nil {
+		return err
 	}
 	if w.end == closing && w.pending.len() == 0 {
 		w.end = closed

@@ -52,13 +52,14 @@ type Reactor struct {
 	failed   error // why it brought none
 	handlers []Handler
 
-	epoch   time.Time
-	tick    time.Duration
-	now     time.Time // when the turn began
-	wheel   wheel
-	timerfd int
-	armed   uint64 // tick the timerfd is set to, 0 if none
-	due     bool   // it has expired
+	epoch     time.Time
+	tick      time.Duration
+	now       time.Time // when the turn began
+	wheel     wheel
+	timerfd   int
+	armed     uint64    // tick the timerfd is set to, 0 if none
+	due       bool      // it has expired, and not all timers have fired
+	timersEnd time.Time // until then they may in this round
 
 	wakefd   int
 	asleep   atomic.Bool // set by the goroutine before it waits, reset by who wakes it
@@ -74,6 +75,9 @@ type task struct {
 	do  func(any)
 	arg any
 }
+
+// timersTime is how long the timers of a round may take.
+const timersTime = 500 * time.Microsecond
 
 // maxEvents is how many events a round has at most.
 const maxEvents = 256
@@ -227,11 +231,11 @@ func (r *Reactor) Round(mayWait bool) (more bool, err error) {
 		}
 	}
 	if r.due {
-		r.due = false
-		r.wheel.advance(r.tickNow(), r.fire)
+		r.timersEnd = time.Now().Add(timersTime)
+		r.due = !r.wheel.advance(r.tickNow(), r.fire)
 	}
 	r.runTasks()
-	return r.host.RoundEnds(), nil
+	return r.host.RoundEnds() || r.due, nil
 }
 
 func (r *Reactor) event(h Handler, fd int, e Events) {
@@ -240,11 +244,17 @@ func (r *Reactor) event(h Handler, fd int, e Events) {
 	h.OnEvent(fd, e)
 }
 
-// fire gives a timer its turn.
-func (r *Reactor) fire(t *Timer) {
+// fire gives a timer its turn. It reports whether there is time for others in this
+// round: thousands of idle connections may time out at once.
+func (r *Reactor) fire(t *Timer) bool {
+	r.timer(t.Owner)
+	return time.Now().Before(r.timersEnd)
+}
+
+func (r *Reactor) timer(h Handler) {
 	r.Enter()
-	defer r.Leave(t.Owner)
-	t.Owner.OnTimer()
+	defer r.Leave(h)
+	h.OnTimer()
 }
 
 // runTasks runs what was posted before the round; what it posts waits for the next.

@@ -121,8 +121,9 @@ func (w *wheel) start(level int, slot uint64) uint64 {
 }
 
 // advance moves to the tick now and calls fire for each timer whose deadline
-// has come. fire may set and stop timers.
-func (w *wheel) advance(now uint64, fire func(*Timer)) {
+// has come. fire may set and stop timers. If it returns false, the others wait for the
+// next call, and advance returns false too.
+func (w *wheel) advance(now uint64, fire func(*Timer) (goOn bool)) bool {
 	for {
 		level, slot, ok := w.first()
 		if !ok {
@@ -135,12 +136,13 @@ func (w *wheel) advance(now uint64, fire func(*Timer)) {
 		w.now = max(w.now, tick)
 		for t := w.levels[level].slots[slot]; t != nil; t = w.levels[level].slots[slot] {
 			w.stop(t)
-			if t.deadline <= w.now {
-				fire(t)
-			} else {
+			if t.deadline > w.now {
 				w.insert(t)
+			} else if !fire(t) {
+				return false
 			}
 		}
 	}
 	w.now = max(w.now, now)
+	return true
 }

@@ -40,13 +40,15 @@ func TestWheelAgainstModel(t *testing.T) {
 				}
 				now := next + uint64(r.IntN(2))*uint64(r.Uint32())>>r.IntN(32)
 				fired = fired[:0]
-				w.advance(now, func(tm *Timer) {
+				for !w.advance(now, func(tm *Timer) bool {
 					fired = append(fired, tm)
 					if due[tm] > now {
 						t.Fatalf("fired at %d, due at %d", now, due[tm])
 					}
 					delete(due, tm)
-				})
+					return r.IntN(2) > 0
+				}) {
+				}
 				for tm, deadline := range due {
 					if deadline <= now {
 						t.Fatalf("at %d the timer due at %d has not fired (set %v)", now, deadline, tm.set)
@@ -67,11 +69,12 @@ func TestWheelHandlersChangeTimers(t *testing.T) {
 	w.set(&again, 10)
 	w.set(&other, 10)
 	calls := 0
-	w.advance(10, func(tm *Timer) {
+	w.advance(10, func(tm *Timer) bool {
 		calls++
 		w.stop(&again)
 		w.stop(&other)
 		w.set(&again, 20)
+		return true
 	})
 	if calls != 1 {
 		t.Errorf("%d timers fired, want the first only", calls)

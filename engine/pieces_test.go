@@ -1,0 +1,71 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"reprise/backend"
+	"reprise/internal/nettest"
+)
+
+// A flow that may do no more than one piece of work in a turn loses nothing and ends:
+// chunks of one byte, pipelined requests that are answered here, and bytes in bulk.
+func TestOnePieceInATurn(t *testing.T) {
+	usual := turnTime
+	turnTime = 0
+	t.Cleanup(func() { turnTime = usual }) // after the engines, which are closed first
+
+	t.Run("chunks", func(t *testing.T) {
+		const size = 5000
+		_, addr, _ := startRouter(t, httpOptions(), func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			fmt.Fprint(w, len(body), err)
+		})
+		c := dial(t, addr)
+		request := "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1\r\nx\r\n", size) + "0\r\n\r\n"
+		if _, err := io.WriteString(c, request+request); err != nil {
+			t.Fatal(err)
+		}
+		for i, got := range statuses(t, c, 2) {
+			if want := fmt.Sprint("200 ", size, " <nil>"); got != want {
+				t.Errorf("answer %d is %q, want %q", i, got, want)
+			}
+		}
+	})
+	t.Run("requests", func(t *testing.T) {
+		o := httpOptions()
+		o.RedirectPort = 443
+		const n = 3000
+		e, addr := startListener(t, testOptions(), Listener{HTTP: o}, false)
+		c := dialRaw(t, addr)
+		go func() { _, _ = io.WriteString(c, strings.Repeat("GET / HTTP/1.1\r\nHost: a\r\n\r\n", n)) }()
+		for i, got := range statuses(t, c, n) {
+			if !strings.HasPrefix(got, "301 ") {
+				t.Fatalf("answer %d is %q", i, got)
+			}
+		}
+		if got := e.Stats().HTTP.Requests; got != n {
+			t.Errorf("%d requests counted, want %d", got, n)
+		}
+	})
+	t.Run("bytes", func(t *testing.T) {
+		_, addr := startListener(t, testOptions(), Listener{Backends: newPool(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr)}, true)
+		c := dial(t, addr)
+		data := make([]byte, 4<<20)
+		_, _ = rand.Read(data)
+		go func() {
+			_, _ = c.Write(data)
+			_ = c.CloseWrite()
+		}()
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+		if got, err := io.ReadAll(c); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%d bytes came back, %v; want the %d that were sent", len(got), err, len(data))
+		}
+	})
+}
