@@ -111,7 +111,7 @@ func newLoop(id int, o Options) (*loop, error) {
 	if l.reactor, err = reactor.Open(reactor.Options{Host: l, Tick: tick}); err != nil {
 		return nil, err
 	}
-	l.now = l.reactor.Epoch()
+	l.now = time.Now()
 	if l.reserve, err = openReserve(); err != nil {
 		return l, err
 	}

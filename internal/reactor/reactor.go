@@ -52,7 +52,7 @@ type Reactor struct {
 	failed   error // why it brought none
 	handlers []Handler
 
-	epoch     time.Time
+	epoch     time.Time // a tick before the reactor was made: no turn is at tick 0, which may stand for none
 	tick      time.Duration
 	now       time.Time // when the turn began
 	wheel     wheel
@@ -85,10 +85,10 @@ const maxEvents = 256
 // Open makes a reactor, which Close frees.
 func Open(o Options) (*Reactor, error) {
 	r := &Reactor{
-		host: o.Host, tick: o.Tick, epoch: time.Now(), epoll: -1, timerfd: -1, wakefd: -1,
+		host: o.Host, tick: o.Tick, epoch: time.Now().Add(-o.Tick), epoll: -1, timerfd: -1, wakefd: -1,
 		events: make([]unix.EpollEvent, maxEvents),
 	}
-	r.now, r.look = r.epoch, r.ready
+	r.now, r.look = time.Now(), r.ready
 	if err := r.open(); err != nil {
 		r.Close()
 		return nil, err
@@ -285,7 +285,7 @@ func (r *Reactor) Leave(h Handler) {
 // tickNow is the time in ticks since the reactor was made.
 func (r *Reactor) tickNow() uint64 { return uint64(time.Since(r.epoch) / r.tick) }
 
-// Epoch is when ticks began to count.
+// Epoch is when ticks began to count. No turn is at tick 0, which may stand for none.
 func (r *Reactor) Epoch() time.Time { return r.epoch }
 
 // SetTimer arms t for a tick, or the next one if that has passed.
