@@ -9,8 +9,6 @@ import (
 const (
 	// askAgain is the shortest time between two rounds of one question.
 	askAgain = time.Millisecond
-	// maxHolds bounds the sessions that are held for peers.
-	maxHolds = 4096
 )
 
 // asking is a question under way. Its first round goes to one node, the owner of the
@@ -165,13 +163,17 @@ func (n *Node) handleAsk(p *peer, m wire.Ask) {
 }
 
 func (n *Node) handleAnswer(p *peer, m wire.Answer) {
+	if m.Flags&wire.FlagReleased != 0 {
+		n.handleReleased(p, m)
+		return
+	}
 	a := n.questions.open[m.Question]
 	held := m.Flags&wire.FlagHold != 0
 	age, left := m.Record.Age+n.transit, m.Record.Left-n.transit
 	found := a != nil && m.Verdict == Found && m.Record.Kind == UpdateSession && m.Record.Key == a.Key && left > 0
 	if !found {
 		if _, again := n.questions.held[m.Question]; held && !again { // too late: nobody waits for it any more
-			n.sendTo(p, wire.Release{To: p.id.Short(), Question: m.Question, Key: m.Record.Key}.Append(n.begin()))
+			n.giveBack(p, m.Question, m.Record.Key)
 		}
 		if a != nil {
 			n.handleAbsent(p, m, a)
@@ -237,8 +239,7 @@ func (n *Node) tickQuestions() time.Duration {
 			delete(n.questions.open, number)
 			n.counts.unanswered.Inc()
 			if a.Hold { // its answer may be lost, and the session held
-				p := a.targets[0].peer
-				n.sendTo(p, wire.Release{To: p.id.Short(), Question: number, Key: a.Key}.Append(n.begin()))
+				n.giveBack(a.targets[0].peer, number, a.Key)
 			}
 			a.Answer(Reply{Verdict: Unanswered})
 			continue
@@ -249,84 +250,4 @@ func (n *Node) tickQuestions() time.Duration {
 		next = min(next, a.againAt, a.asked+n.o.LookupTimeout)
 	}
 	return next
-}
-
-// A hold is a session that is kept for a peer's handshake. Until it is released it
-// is given to no other; when that comes too late, it counts as spent.
-type hold struct {
-	key   Key
-	token uint64
-	until time.Duration
-	ends  time.Duration // the session's life
-}
-
-type holdKey struct {
-	peer     ShortID
-	question uint64
-}
-
-// holdFor answers a question for a session for one use.
-func (n *Node) holdFor(p *peer, m wire.Ask, answer *wire.Answer) (value []byte) {
-	key := holdKey{p.id.Short(), m.Question}
-	h := n.holds[key]
-	if h != nil && h.key != m.Key { // one number is one question: the first hold stays
-		answer.Verdict = Unknown
-		return nil
-	}
-	if h != nil { // asked again
-		n.memory.Release(h.key, h.token)
-	} else if len(n.holds) >= maxHolds {
-		answer.Verdict = Held
-		return nil
-	}
-	value, age, left, token, verdict := n.memory.Hold(n.value[:0], m.Key)
-	answer.Verdict = verdict
-	if verdict != Found {
-		delete(n.holds, key)
-		return value
-	}
-	if h == nil {
-		h = &hold{key: m.Key, until: n.now + n.o.HoldFor}
-		n.holds[key] = h
-		n.counts.heldForPeers.Inc()
-	}
-	h.token, h.ends = token, n.now+left
-	answer.Flags = wire.FlagHold
-	answer.Record = wire.Update{Kind: UpdateSession, Key: m.Key, Age: age, Left: left, Value: value}
-	return value
-}
-
-// release gives a session back that a peer holds for this node. The question may have
-// been repeated, and a late copy of it be answered with another hold: that has to be
-// released too.
-func (n *Node) release(u *Update) {
-	delete(n.questions.held, u.Hold)
-	if p := n.byShort[u.Owner]; p != nil && p.introduced {
-		n.sendTo(p, wire.Release{To: u.Owner, Question: u.Hold, Key: u.Key}.Append(n.begin()))
-	}
-}
-
-func (n *Node) handleRelease(p *peer, m wire.Release) {
-	key := holdKey{p.id.Short(), m.Question}
-	if h := n.holds[key]; h != nil {
-		n.memory.Release(h.key, h.token)
-		delete(n.holds, key)
-	}
-}
-
-// sweepHolds deletes what was not released in time: its handshake may have
-// succeeded.
-func (n *Node) sweepHolds() {
-	for key, h := range n.holds {
-		if n.now >= h.until {
-			delete(n.holds, key)
-			n.counts.holdsLapsed.Inc()
-			n.memory.Delete(h.key, h.ends-n.now)
-		}
-	}
-	for number, until := range n.questions.held {
-		if n.now >= until {
-			delete(n.questions.held, number)
-		}
-	}
 }

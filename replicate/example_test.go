@@ -24,7 +24,7 @@ func (s sessions) Scan(uint64, func(replicate.Key, []byte, time.Duration, time.D
 	return 0
 }
 
-func (s sessions) Hold(dst []byte, _ replicate.Key) ([]byte, time.Duration, time.Duration, uint64, replicate.Verdict) {
+func (s sessions) Hold(dst []byte, _ replicate.Key, _ uint64) ([]byte, time.Duration, time.Duration, uint64, replicate.Verdict) {
 	return dst, 0, 0, 0, replicate.Unknown
 }
 func (s sessions) Release(replicate.Key, uint64)                 {}

@@ -75,8 +75,8 @@ func FuzzNode(f *testing.F) {
 			}
 			n.Tick(now)
 		}
-		if len(n.peers) > 1 || len(n.rumours) > maxRumours || len(n.holds) > 3 || len(n.snapshot.donations) > maxDonations {
-			t.Fatalf("%d peers, %d rumours, %d holds", len(n.peers), len(n.rumours), len(n.holds))
+		if len(n.peers) > 1 || len(n.rumours) > maxRumours || len(n.holds.given) > 3 || len(n.snapshot.donations) > maxDonations {
+			t.Fatalf("%d peers, %d rumours, %d holds", len(n.peers), len(n.rumours), len(n.holds.given))
 		}
 	})
 }

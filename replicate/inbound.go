@@ -75,6 +75,7 @@ func (n *Node) apply(records wire.Records) {
 		case UpdateDelete:
 			n.counts.deletesIn.Inc()
 			n.memory.Delete(u.Key, u.Left)
+			n.spentHold(u.Key)
 		}
 	}
 }

@@ -91,7 +91,7 @@ type Node struct {
 	tails     []*peer   // whose stream of home batches has ended lately
 	gaps      []*inbound
 	questions questions
-	holds     map[holdKey]*hold
+	holds     holds
 	snapshot  snapshots
 	forgets   map[RuleID]*forgetting
 	dropped   map[RuleID]int // sessions, by rules of others
@@ -132,6 +132,7 @@ type counts struct {
 	absent, unanswered, refused      metric.Counter
 	answered, answeredAbsent         metric.Counter
 	heldForPeers, holdsLapsed        metric.Counter
+	releasesUnheard                  metric.Counter
 	repairAsked, repairSent          metric.Counter
 	snapshotSent, snapshotIn         metric.Counter
 	retries, hellos, introduced      metric.Counter
@@ -158,7 +159,6 @@ func NewNode(o Options, m Memory, t Transport) *Node {
 		contacts: make(map[netip.AddrPort]*contact),
 		rumours:  make(map[ShortID]*rumour),
 		departed: make(map[ShortID]time.Duration),
-		holds:    make(map[holdKey]*hold),
 		forgets:  make(map[RuleID]*forgetting),
 		dropped:  make(map[RuleID]int),
 		Defer:    func(f func()) { f() },
@@ -175,6 +175,7 @@ func NewNode(o Options, m Memory, t Transport) *Node {
 	n.intro.init()
 	n.all.init(wire.StreamAll, nil, o.DatagramLen)
 	n.questions.init()
+	n.holds.init()
 	n.snapshot.init()
 	n.retarget()
 	return n
@@ -351,6 +352,7 @@ func (n *Node) Tick(now time.Duration) (next time.Duration) {
 	next = min(next, n.tickIntroductions())
 	next = min(next, n.tickGaps())
 	next = min(next, n.tickQuestions())
+	next = min(next, n.tickReleases())
 	next = min(next, n.tickSnapshot())
 	return min(next, n.tickForgets())
 }

@@ -50,7 +50,7 @@ func (m *slotMemory) Delete(key Key, _ time.Duration) {
 
 func (m *slotMemory) Scan(uint64, func(Key, []byte, time.Duration, time.Duration)) uint64 { return 0 }
 
-func (m *slotMemory) Hold(dst []byte, key Key) (_ []byte, age, left time.Duration, hold uint64, v Verdict) {
+func (m *slotMemory) Hold(dst []byte, key Key, again uint64) (_ []byte, age, left time.Duration, hold uint64, v Verdict) {
 	return dst, 0, 0, 0, Unknown
 }
 func (m *slotMemory) Release(Key, uint64)                 {}

@@ -1,6 +1,7 @@
 package replicate
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -35,5 +36,35 @@ func TestOverload(t *testing.T) {
 		if !<-answers {
 			t.Fatalf("session %d was not found by asking", i)
 		}
+	}
+}
+
+// A ring that is full of sessions leaves room for what must be told.
+func TestFullRingTakesDeletesAndReleases(t *testing.T) {
+	p, err := NewPoller(PollerOptions{
+		Network: Network{Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}}, RingLen: 8,
+	}, Options{
+		ID: NewID(), Secrets: []Secret{testSecret(t, "a cluster secret for tests")}, DatagramLen: 1200, HoldFor: time.Second,
+	}, newMapMemory(func() time.Duration { return 0 }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close() // it was never started
+	for p.Publish(Update{Kind: UpdateSession, Key: simKey(1), Left: time.Minute, Value: []byte("session")}) {
+	}
+	if !p.Publish(Update{Kind: UpdateDelete, Key: simKey(1), Left: time.Minute}) {
+		t.Error("there was no room for a delete")
+	}
+	peer := p.node.meet(NewID())
+	p.Release(simKey(2), peer.id.Short(), 7)
+	p.drain(p.Now())
+	if got := p.node.counts.deletesOut.Load(); got != 1 {
+		t.Errorf("%d deletes were told, want 1", got)
+	}
+	if got := len(p.node.holds.releases); got != 1 {
+		t.Errorf("%d releases were told, want 1", got)
+	}
+	if got := p.Stats().RingDropped; got != 1 {
+		t.Errorf("%d updates were dropped, want the session for which there was no room", got)
 	}
 }

@@ -45,6 +45,8 @@ type peer struct {
 	in   [2]inbound // its batches, by stream
 	home stream     // ours for it
 
+	released *wire.Window // its questions that are at their end
+
 	tail     int // of home
 	tailFrom time.Duration
 

@@ -30,6 +30,8 @@ const (
 	drainFor   = 50 * time.Millisecond
 	// drainLen bounds how many updates are taken before datagrams are looked at.
 	drainLen = 4096
+	// maxOwed bounds the deletes and releases beside a full ring.
+	maxOwed = 1 << 16
 	// maxVersion is what may be taken for a version, in the first byte.
 	maxVersion = 15
 	// maxReported bounds how many complaints are remembered.
@@ -66,8 +68,10 @@ type Poller struct {
 	reported map[report]bool
 	panics   metric.Counter
 
-	mu      sync.Mutex  // guards tasks
-	tasks   []func()    // to be run by the goroutine
+	mu      sync.Mutex // guards tasks and owed
+	tasks   []func()   // to be run by the goroutine
+	owed    []Update   // deletes and releases for which the ring had no room
+	kept    metric.Counter
 	closing atomic.Bool // written by Close
 
 	running sync.WaitGroup
@@ -157,14 +161,32 @@ func (p *Poller) Close() error {
 func (p *Poller) Now() time.Duration { return boottime.Now() - p.began }
 
 // Publish tells the peers of an update. Any goroutine may call it; it copies the
-// value, never blocks and reports whether there was room.
+// value, never blocks for long and reports whether there was room. Sessions do not
+// take the room of deletes and releases: one that is not told would let a spent session
+// be used again, or use one up.
 func (p *Poller) Publish(u Update) bool {
 	u.Made = p.Now()
 	ok := p.ring.TryPush(u)
+	if !ok && u.Kind != UpdateSession {
+		ok = p.owe(u)
+	}
 	if p.ring.NeedsWake() {
 		p.wake()
 	}
 	return ok
+}
+
+// owe keeps an update beside the ring. A delete may so overtake the session that it is
+// for, which peers expect.
+func (p *Poller) owe(u Update) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.owed) >= maxOwed {
+		return false
+	}
+	p.owed = append(p.owed, u)
+	p.kept.Inc()
+	return true
 }
 
 func (p *Poller) wake() { p.waits.Wake() }
@@ -321,6 +343,13 @@ func (p *Poller) turn() {
 // drain takes updates from the ring. While there are some it goes by time, so
 // that a busy loop need wake nobody; after an idle time it sleeps.
 func (p *Poller) drain(now time.Duration) {
+	p.mu.Lock()
+	owed := p.owed
+	p.owed = nil
+	p.mu.Unlock()
+	for i := range owed {
+		p.node.Publish(now, &owed[i])
+	}
 	n := p.ring.Drain(drainLen, func(u *Update) {
 		if u.Kind == UpdateAsk {
 			p.node.Ask(now, u.Ask)

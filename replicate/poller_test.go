@@ -48,10 +48,10 @@ func (m *lockedMemory) AddRule(r Rule, done func(int)) bool {
 	return m.mapMemory.AddRule(r, done)
 }
 
-func (m *lockedMemory) Hold(dst []byte, key Key) (value []byte, age, left time.Duration, hold uint64, v Verdict) {
+func (m *lockedMemory) Hold(dst []byte, key Key, again uint64) (value []byte, age, left time.Duration, hold uint64, v Verdict) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.mapMemory.Hold(dst, key)
+	return m.mapMemory.Hold(dst, key, again)
 }
 
 func (m *lockedMemory) Release(key Key, hold uint64) {

@@ -369,7 +369,7 @@ func TestRandomMessages(t *testing.T) {
 		s.run(50 * time.Microsecond)
 	}
 	s.run(5 * time.Second)
-	if len(b.questions.open) != 0 || len(b.forgets) != 0 || len(b.snapshot.donations) > maxDonations || len(b.peers) > 2 || len(b.rumours) > maxRumours || len(b.holds) > maxHolds {
+	if len(b.questions.open) != 0 || len(b.forgets) != 0 || len(b.snapshot.donations) > maxDonations || len(b.peers) > 2 || len(b.rumours) > maxRumours || len(b.holds.given) > maxHolds {
 		t.Errorf("left behind: %d questions, %d forgets, %d donations, %d peers", len(b.questions.open), len(b.forgets), len(b.snapshot.donations), len(b.peers))
 	}
 }

@@ -290,18 +290,19 @@ func (m *mapMemory) Find(dst []byte, key Key) (_ []byte, age, left time.Duration
 	return append(dst, s.value...), m.clock() - s.born, s.expires - m.clock(), true
 }
 
-func (m *mapMemory) Hold(dst []byte, key Key) (_ []byte, age, left time.Duration, hold uint64, v Verdict) {
+func (m *mapMemory) Hold(dst []byte, key Key, again uint64) (_ []byte, age, left time.Duration, hold uint64, v Verdict) {
 	s, ok := m.sessions[key]
 	switch {
 	case m.deleted[key] > m.clock():
 		return dst, 0, 0, 0, Spent
 	case !ok || m.refused(s):
 		return dst, 0, 0, 0, Unknown
-	case s.hold != 0:
+	case s.hold != again:
 		return dst, 0, 0, 0, Held
+	case again == 0:
+		m.holds++
+		s.hold = m.holds
 	}
-	m.holds++
-	s.hold = m.holds
 	m.sessions[key] = s
 	return append(dst, s.value...), m.clock() - s.born, s.expires - m.clock(), s.hold, Found
 }

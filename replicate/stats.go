@@ -62,6 +62,7 @@ type Lookups struct {
 
 	HeldForPeers uint64 `json:"held_for_peers" metric:"counter" help:"Sessions for one use kept for a handshake at a peer."`
 	HoldsLapsed  uint64 `json:"holds_lapsed" metric:"counter" help:"Of these, deleted because they were neither spent nor released in time."`
+	Unheard      uint64 `json:"releases_unheard" metric:"counter" help:"Sessions for one use given back to their owner that did not acknowledge it in time, so that they count as spent."`
 
 	Time metric.HistogramSnapshot `json:"time" metric:"histogram" help:"Time from question to answer."`
 }
@@ -113,7 +114,9 @@ type SocketStats struct {
 // Stats may be called from any goroutine.
 func (p *Poller) Stats() Stats {
 	s := p.node.stats(p.Now())
-	s.RingDropped, s.RingTooLarge = p.ring.Dropped(), p.ring.TooLarge()
+	s.RingTooLarge = p.ring.TooLarge()
+	kept := p.kept.Load() // before the others: each was counted as dropped first
+	s.RingDropped = p.ring.Dropped() - kept
 	c := &p.sockets.Count
 	s.Sockets = SocketStats{
 		ReceiveBuffer: p.sockets.ReceiveBuffer, SendBuffer: p.sockets.SendBuffer,
@@ -137,7 +140,7 @@ func (n *Node) stats(now time.Duration) Stats {
 			Asked: c.asked.Load(), AskedOther: c.askedOther.Load(), Found: c.found.Load(), Absent: c.absent.Load(),
 			Unanswered: c.unanswered.Load(), Refused: c.refused.Load(),
 			Answered: c.answered.Load(), AnsweredAbsent: c.answeredAbsent.Load(),
-			HeldForPeers: c.heldForPeers.Load(), HoldsLapsed: c.holdsLapsed.Load(), Time: c.lookup.Snapshot(),
+			HeldForPeers: c.heldForPeers.Load(), HoldsLapsed: c.holdsLapsed.Load(), Unheard: c.releasesUnheard.Load(), Time: c.lookup.Snapshot(),
 		},
 		Retries: c.retries.Load(), Hellos: c.hellos.Load(), Introduced: c.introduced.Load(),
 		RepairsAsked: c.repairAsked.Load(), RepairsSent: c.repairSent.Load(),

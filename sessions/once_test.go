@@ -323,11 +323,67 @@ func (w *wired) answer() {
 func (w *wired) serve(q *Question) {
 	var a Answer
 	if q.Hold {
-		a.Value, a.Age, a.Left, a.Hold, a.Verdict = w.to.HoldFor(nil, q.Key)
+		a.Value, a.Age, a.Left, a.Hold, a.Verdict = w.to.HoldFor(nil, q.Key, 0)
 	} else if value, age, left, ok := w.to.Lookup(nil, q.Key); ok {
 		a = Answer{Value: value, Age: age, Left: left, Verdict: tlsconn.Found}
 	} else {
 		a.Verdict = tlsconn.Unknown
 	}
 	q.Answer(a)
+}
+
+// A peer that asks again gets the hold it was given, and in between nobody else has
+// the session, nor afterwards.
+func TestHeldAgain(t *testing.T) {
+	clock := newFakeClock()
+	m := newMemory(t, clock)
+	save(m, 1, "a.example")
+	_, _, _, hold, v := m.HoldFor(nil, numbered(1), 0)
+	if v != tlsconn.Found {
+		t.Fatalf("verdict %v", v)
+	}
+	value, _, _, again, v := m.HoldFor(nil, numbered(1), hold)
+	if v != tlsconn.Found || again != hold || len(value) == 0 {
+		t.Errorf("held again: %v under %d, want %d", v, again, hold)
+	}
+	if _, _, _, _, v = m.HoldFor(nil, numbered(1), 0); v != tlsconn.Held {
+		t.Errorf("for another question: %v", v)
+	}
+	if _, _, _, _, v = m.HoldFor(nil, numbered(1), hold+2); v != tlsconn.Held {
+		t.Errorf("under another number: %v", v)
+	}
+	if _, v = m.Find(nil, numbered(1), self, true); v != tlsconn.Held {
+		t.Errorf("at the owner: %v", v)
+	}
+
+	// Evicted, and put again as a copy: it is still that peer's.
+	for i := range 2000 {
+		save(m, 100+i, "a.example")
+	}
+	if _, _, _, _, v = m.HoldFor(nil, numbered(1), hold); v != tlsconn.Unknown {
+		t.Fatalf("not evicted: %v", v)
+	}
+	m.Put(numbered(1), state("a.example", "ctx"), 0, lifetime, false)
+	if _, v = m.Find(nil, numbered(1), self, true); v != tlsconn.Held {
+		t.Errorf("a copy at the owner: %v", v)
+	}
+	if _, _, _, again, v = m.HoldFor(nil, numbered(1), hold); v != tlsconn.Found || again != hold {
+		t.Errorf("a copy, held again: %v", v)
+	}
+
+	// Spent: a question that comes again after that gets nothing.
+	m.Delete(numbered(1), lifetime)
+	if _, _, _, _, v = m.HoldFor(nil, numbered(1), hold); v != tlsconn.Spent {
+		t.Errorf("after it was spent: %v", v)
+	}
+	// Released: its number is worth nothing any more.
+	save(m, 2, "a.example")
+	_, _, _, hold, _ = m.HoldFor(nil, numbered(2), 0)
+	m.ReleaseFor(numbered(2), hold)
+	if _, _, _, _, v = m.HoldFor(nil, numbered(2), hold); v == tlsconn.Found {
+		t.Error("held by a number that was released")
+	}
+	if _, v = m.Find(nil, numbered(2), self, true); v != tlsconn.Found {
+		t.Errorf("at the owner after that: %v", v)
+	}
 }

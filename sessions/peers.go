@@ -95,14 +95,21 @@ func (m *Memory) Lookup(dst []byte, key [16]byte) (value []byte, age, left time.
 
 // HoldFor is Lookup that reserves a session of this node for a handshake of a
 // peer, until ReleaseFor, Delete or its end: should the peer die, that one session
-// is lost, which is better than that it is used twice.
-func (m *Memory) HoldFor(dst []byte, key [16]byte) (value []byte, age, left time.Duration, hold uint64, v tlsconn.Verdict) {
+// is lost, which is better than that it is used twice. again is 0, or a hold that
+// was given to that peer, whose answer it may not have heard: then it is that hold
+// that is given, and in no moment is the session without one.
+func (m *Memory) HoldFor(dst []byte, key [16]byte, again uint64) (value []byte, age, left time.Duration, hold uint64, v tlsconn.Verdict) {
 	now := m.clock.now()
-	hold = m.lastRemote.Add(2)
+	if hold = again; hold == 0 {
+		hold = m.lastRemote.Add(2)
+	}
 	m.holdMu.Lock()
 	defer m.holdMu.Unlock()
-	if _, lent := m.lent[key]; lent {
+	switch l, lent := m.lent[key]; {
+	case lent && l.number != hold:
 		return dst, 0, 0, 0, tlsconn.Held
+	case !lent && again != 0: // the session was spent meanwhile, or its life is over
+		return dst, 0, 0, 0, tlsconn.Spent
 	}
 	value, e, outcome := m.cache.Hold(dst, key[:], now, cache.Hold{ID: hold, Until: forever})
 	v, age, left = m.giveTold(key, value, dst, e, now, outcome)

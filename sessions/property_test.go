@@ -205,7 +205,7 @@ func (n *worldNode) Ask(q *Question) bool {
 	n.w.send(n.index, target.index, false, func() {
 		var a Answer
 		if hold {
-			a.Value, a.Age, a.Left, a.Hold, a.Verdict = target.m.HoldFor(nil, q.Key)
+			a.Value, a.Age, a.Left, a.Hold, a.Verdict = target.m.HoldFor(nil, q.Key, 0)
 		} else if value, age, left, ok := target.m.Lookup(nil, q.Key); ok {
 			a = Answer{Value: value, Age: age, Left: left, Verdict: tlsconn.Found}
 		} else {

@@ -290,6 +290,9 @@ const (
 	// FlagHold: the session is for one use. The asked node shall keep it for the
 	// asking one, or does.
 	FlagHold = 1
+	// FlagReleased, of an answer only: the question's session was released, or never
+	// held, and nothing will be held for that question any more.
+	FlagReleased = 2
 )
 
 // An Ask asks for a session. The answer carries the same Question, a number of
@@ -351,7 +354,7 @@ func (m Message) Answer() Answer {
 }
 
 // A Release gives a session back that was held for its sender by the answer to a
-// question.
+// question. It is acknowledged by an [Answer] to that question with FlagReleased.
 type Release struct {
 	To       ShortID
 	Question uint64

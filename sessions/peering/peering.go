@@ -24,8 +24,8 @@ func (a memory) Find(dst []byte, key replicate.Key) (value []byte, age, left tim
 	return a.m.Lookup(dst, key)
 }
 
-func (a memory) Hold(dst []byte, key replicate.Key) (value []byte, age, left time.Duration, hold uint64, v replicate.Verdict) {
-	value, age, left, hold, verdict := a.m.HoldFor(dst, key)
+func (a memory) Hold(dst []byte, key replicate.Key, again uint64) (value []byte, age, left time.Duration, hold uint64, v replicate.Verdict) {
+	value, age, left, hold, verdict := a.m.HoldFor(dst, key, again)
 	return value, age, left, hold, verdictsOut[verdict]
 }
 

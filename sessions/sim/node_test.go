@@ -350,8 +350,8 @@ func (n fromFleet) Find(dst []byte, key replicate.Key) ([]byte, time.Duration, t
 	return n.memory.Lookup(dst, key)
 }
 
-func (n fromFleet) Hold(dst []byte, key replicate.Key) ([]byte, time.Duration, time.Duration, uint64, replicate.Verdict) {
-	value, age, left, hold, v := n.memory.HoldFor(dst, key)
+func (n fromFleet) Hold(dst []byte, key replicate.Key, again uint64) ([]byte, time.Duration, time.Duration, uint64, replicate.Verdict) {
+	value, age, left, hold, v := n.memory.HoldFor(dst, key, again)
 	return value, age, left, hold, fromVerdict[v]
 }
 
