@@ -39,7 +39,14 @@
 // [AppendRequest] and [AppendResponse] leave out what concerns one hop only
 // (RFC 9110, Section 7.6.1). A switch of protocols is passed on if the Connection
 // field names it and it does not lead to HTTP/2, whose requests would go past the
-// gateway. A Connection field cannot name away a field that this package knows.
-// Fields that equal a known one to those who read "_" as "-" are dropped, as is
-// Proxy; others with "_" pass.
+// gateway. A Connection field cannot name away a field that is for all recipients.
+//
+// Who the client is only a trusted client may say, in X-Forwarded-* and Forwarded and
+// in the other names that proxies use for it: X-Real-IP, X-Client-IP, Client-IP,
+// True-Client-IP, X-Cluster-Client-IP, X-Scheme, X-Url-Scheme, Front-End-Https,
+// Client-Cert, Client-Cert-Chain, X-SSL-*, SSL-Client-* and X-Client-Cert*.
+//
+// Fields that equal a known one to those who read any other byte as "-", such as
+// X_Forwarded_For and X!Forwarded.For, are dropped from everybody, as is Proxy. Other
+// names with such bytes pass.
 package http1

@@ -35,6 +35,7 @@ const (
 	xForwardedPort
 	xForwardedOther // with another suffix
 	forwarded
+	vouched // other names by which proxies say who the client is
 
 	// For the next hop only (RFC 9110, Section 7.6.1).
 	connection
@@ -49,7 +50,8 @@ const (
 	http2Settings
 
 	// For nobody: Proxy, which CGI hands on as HTTP_PROXY (CVE-2016-5385), and
-	// names that equal one above to who reads "_" as "-", as CGI does.
+	// names that equal one above to who reads some other byte as "-", as CGI reads
+	// "_", and its descendants every byte that is no letter and no digit.
 	masked
 )
 
@@ -59,21 +61,21 @@ const firstHopByHop = connection
 // or because a Connection field names it, and so must not be passed on.
 func (f *Field) HopByHop() bool { return f.hop || f.kind >= firstHopByHop }
 
-// nameable reports whether a Connection field may make f one for this hop.
-// What says where a message ends and who sent it may not vanish at the sender's
-// word (CVE-2022-31813).
-func (f *Field) nameable() bool { return f.kind == other }
+// Vouched reports whether a field says who the client is, in the words of proxies,
+// so that only those of a trusted client may be passed on.
+func (f *Field) Vouched() bool { return xForwardedFor <= f.kind && f.kind <= vouched }
 
 const xForwarded = "x-forwarded-"
 
+// vouchedPrefixes begin names that tell of the client's TLS.
+var vouchedPrefixes = [...]string{"x-ssl-", "ssl-client-", "x-client-cert"}
+
 // kindOf returns the kind of a valid name.
 func kindOf(name []byte) kind {
-	if len(name) > len(xForwarded) {
-		switch match(name[:len(xForwarded)], xForwarded, xForwardedOther) {
-		case xForwardedOther:
-			return kindOfSuffix(name[len(xForwarded):])
-		case masked:
-			return masked
+	switch name[0] {
+	case 'x', 'X', 's', 'S':
+		if k := kindOfPrefix(name); k != other {
+			return k
 		}
 	}
 	switch len(name) { // no other name is known of any length
@@ -87,20 +89,47 @@ func kindOf(name []byte) kind {
 		return match(name, "expect", expect)
 	case 7:
 		return match(name, "upgrade", upgrade) + match(name, "trailer", trailer)
+	case 8:
+		return match(name, "x-scheme", vouched)
 	case 9:
-		return match(name, "forwarded", forwarded)
+		return match(name, "forwarded", forwarded) + match(name, "x-real-ip", vouched) + match(name, "client-ip", vouched)
 	case 10:
 		return match(name, "connection", connection) + match(name, "keep-alive", keepAlive)
+	case 11:
+		return match(name, "x-client-ip", vouched) + match(name, "x-forwarded", vouched) + match(name, "client-cert", vouched) // RFC 9440, Section 2.4
+	case 12:
+		return match(name, "x-url-scheme", vouched)
 	case 14:
-		return match(name, "content-length", contentLength) + match(name, "http2-settings", http2Settings)
+		return match(name, "content-length", contentLength) + match(name, "http2-settings", http2Settings) + match(name, "true-client-ip", vouched)
+	case 15:
+		return match(name, "front-end-https", vouched)
 	case 16:
 		return match(name, "proxy-connection", proxyConnection)
 	case 17:
-		return match(name, "transfer-encoding", transferEncoding)
+		return match(name, "transfer-encoding", transferEncoding) + match(name, "client-cert-chain", vouched)
 	case 18:
 		return match(name, "proxy-authenticate", proxyAuthenticate)
 	case 19:
-		return match(name, "proxy-authorization", proxyAuthorization)
+		return match(name, "proxy-authorization", proxyAuthorization) + match(name, "x-cluster-client-ip", vouched)
+	}
+	return other
+}
+
+func kindOfPrefix(name []byte) kind {
+	if len(name) > len(xForwarded) {
+		switch match(name[:len(xForwarded)], xForwarded, xForwardedOther) {
+		case xForwardedOther:
+			return kindOfSuffix(name[len(xForwarded):])
+		case masked:
+			return masked
+		}
+	}
+	for _, prefix := range vouchedPrefixes {
+		if len(name) >= len(prefix) {
+			if k := match(name[:len(prefix)], prefix, vouched); k != other {
+				return unlessMasked(name[len(prefix):], k)
+			}
+		}
 	}
 	return other
 }
@@ -116,16 +145,27 @@ func kindOfSuffix(suffix []byte) kind {
 	case equalFold(suffix, "port"):
 		return xForwardedPort
 	}
-	return xForwardedOther
+	return unlessMasked(suffix, xForwardedOther)
+}
+
+// unlessMasked returns k for the rest of a name that may go on as it likes.
+func unlessMasked(rest []byte, k kind) kind {
+	for _, b := range rest {
+		if b != '-' && folded[b] == '-' {
+			return masked
+		}
+	}
+	return k
 }
 
 // match returns k if name is the known one, which is as long, masked if it is
-// with "-" for "_", and else other, which is zero.
+// once what is neither letter nor digit is read as "-", and else other, which is
+// zero.
 func match(name []byte, known string, k kind) kind {
 	for i, b := range name {
 		switch want := known[i]; {
 		case b|0x20 == want: // as in equalFold
-		case b == '_' && want == '-':
+		case want == '-' && folded[b] == '-':
 			k = masked
 		default:
 			return other
@@ -133,6 +173,22 @@ func match(name []byte, known string, k kind) kind {
 	}
 	return k
 }
+
+// folded has what bytes of names become where names are compared as CGI does, and
+// less careful: letters lower case, and "-" for all but letters and digits.
+var folded = func() (t [256]byte) {
+	for i := range t {
+		switch c := byte(i); {
+		case 'A' <= c && c <= 'Z':
+			t[i] = c | 0x20
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+			t[i] = c
+		default:
+			t[i] = '-'
+		}
+	}
+	return t
+}()
 
 // parse reads the one line that p starts with and returns its length.
 func (f *Field) parse(p []byte) (n int, err error) {

@@ -12,8 +12,8 @@ type Forward struct {
 	Secure     bool           // the client uses TLS
 	ListenPort int            // where the client connected to; 0: unknown
 	// Trusted is whether the client is a proxy whose word on its own client is
-	// taken: it is added to. Else what it says is replaced, and any X-Forwarded-*
-	// that has no replacement is dropped.
+	// taken: it is added to. Else what it says is replaced, and any field of the
+	// kind ([Field.Vouched]) that has no replacement is dropped.
 	Trusted   bool
 	KeepAlive bool // the backend's connection is to be kept
 }
@@ -62,7 +62,7 @@ func (r *Request) passes(field *Field, f *Forward) bool {
 		return r.Expect100
 	case trailer:
 		return r.Framing == Chunked
-	case xForwardedProto, xForwardedHost, xForwardedPort, xForwardedOther:
+	case xForwardedProto, xForwardedHost, xForwardedPort, xForwardedOther, vouched:
 		return f.Trusted
 	}
 	return false

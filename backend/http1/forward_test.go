@@ -36,6 +36,22 @@ func TestAppendRequest(t *testing.T) {
 		},
 		{"named, but not for this hop", "POST / HTTP/1.1|Host: h|Connection: Host, Content-Length, Transfer-Encoding, X-Forwarded-For|Content-Length: 5|", direct, "POST / HTTP/1.1|Host: h|Content-Length: 5|" + told},
 		{"masked", "GET / HTTP/1.1|Host: h|X_Forwarded-For: 1|Content_Length: 5|Proxy: evil|TRANSFER_ENCODING: chunked|My_Field: x|", direct, "GET / HTTP/1.1|Host: h|My_Field: x|" + told},
+		{
+			"masked otherwise", "GET / HTTP/1.1|Host: h|X.Forwarded.For: 1|X!Forwarded-For: 1|x-forwarded~for: 1|X^Forwarded*Proto: http|Content.Length: 5|Content!Length: 5|Transfer'Encoding: chunked|For.warded: x|X_Real_IP: 1|x.ssl.client-cn: 1|X-Forwarded.New: 1|X-Forwarded-New_One: 1|",
+			trusted, "GET / HTTP/1.1|Host: h|For.warded: x|" + told,
+		},
+		{
+			"who the client is", "GET / HTTP/1.1|Host: h|X-Real-IP: 1|x-client-ip: 1|Client-IP: 1|True-Client-IP: 1|X-Cluster-Client-IP: 1|X-Forwarded: 1|X-Scheme: https|X-URL-Scheme: https|Front-End-Https: on|Client-Cert: x|Client-Cert-Chain: x|X-SSL-Client-CN: x|X-Ssl-Cert: x|SSL-Client-Verify: SUCCESS|X-Client-Cert: x|X-Client-Cert-DN: x|X-Client: y|X-SSL: y|",
+			direct, "GET / HTTP/1.1|Host: h|X-Client: y|X-SSL: y|" + told,
+		},
+		{
+			"who the client is, by a proxy", "GET / HTTP/1.1|Host: h|X-Real-IP: 1|Client-Cert: x|X-SSL-Client-CN: x|X_SSL_Client-CN: x|Connection: X-Real-IP, client-cert|",
+			trusted, "GET / HTTP/1.1|Host: h|X-Real-IP: 1|Client-Cert: x|X-SSL-Client-CN: x|" + told,
+		},
+		{
+			"named, but for all recipients", "GET / HTTP/1.1|Host: h|Connection: cookie, authorization, AUTHORIZATION, if-match, Accept-Encoding, content-type, range, Sec-WebSocket-Key, X-Mine|Cookie: a|Authorization: b|If-Match: c|Accept-Encoding: d|Content-Type: e|Range: f|Sec-WebSocket-Key: g|X-Mine: h|",
+			direct, "GET / HTTP/1.1|Host: h|Cookie: a|Authorization: b|If-Match: c|Accept-Encoding: d|Content-Type: e|Range: f|Sec-WebSocket-Key: g|" + told,
+		},
 		{"upgrade", "GET / HTTP/1.1|Host: h|Connection: keep-alive, Upgrade|Upgrade: websocket|Sec-WebSocket-Version: 13|", direct, "GET / HTTP/1.1|Host: h|Sec-WebSocket-Version: 13|" + told + "Connection: Upgrade|Upgrade: websocket|"},
 		{"upgrade to h2c", "GET / HTTP/1.1|Host: h|Connection: Upgrade, HTTP2-Settings|Upgrade: h2c|HTTP2-Settings: x|", direct, "GET / HTTP/1.1|Host: h|" + told},
 		{"expectation", "POST / HTTP/1.1|Host: h|Expect: 100-continue|Content-Length: 1|", direct, "POST / HTTP/1.1|Host: h|Expect: 100-continue|Content-Length: 1|" + told},

@@ -23,7 +23,7 @@ func appendFields(p []byte, r *http1.Request, trusted bool, maxLen int) []byte {
 	first := len(p)
 	for i := 0; i < len(r.Fields) && len(p) <= maxLen; i++ {
 		f := &r.Fields[i]
-		if f.HopByHop() || isOurs(f.Name) || !trusted && isForwarded(f.Name) {
+		if f.HopByHop() || isOurs(f.Name) || !trusted && f.Vouched() {
 			continue
 		}
 		p = appendField(p, first, f)
@@ -86,11 +86,6 @@ func isOurs(name []byte) bool {
 		return isName(name, "Content-Length")
 	}
 	return false
-}
-
-func isForwarded(name []byte) bool {
-	const prefix = "X-Forwarded-"
-	return isName(name, "Forwarded") || len(name) > len(prefix) && isName(name[:len(prefix)], prefix)
 }
 
 func isName(name []byte, known string) bool {

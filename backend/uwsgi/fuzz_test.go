@@ -3,6 +3,7 @@ package uwsgi_test
 import (
 	"bytes"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -91,6 +92,10 @@ func checkVariables(t *testing.T, vars []variable, r *http1.Request, trusted boo
 	}
 }
 
+// saysWho matches the names by which proxies say who the client is.
+var saysWho = regexp.MustCompile("^(FORWARDED|X-FORWARDED(-.+)?|X-REAL-IP|(X-|TRUE-|X-CLUSTER-)?CLIENT-IP|X-(URL-)?SCHEME|FRONT-END-HTTPS|" +
+	"CLIENT-CERT(-CHAIN)?|X-SSL-.*|SSL-CLIENT-.*|X-CLIENT-CERT.*)$")
+
 // joined is another way to make variables of fields.
 func joined(r *http1.Request, trusted bool) map[string]string {
 	values := make(map[string][]string)
@@ -99,7 +104,7 @@ func joined(r *http1.Request, trusted bool) map[string]string {
 		switch {
 		case f.HopByHop(), strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "",
 			slices.Contains([]string{"HOST", "EXPECT", "CONTENT-LENGTH"}, name),
-			!trusted && (name == "FORWARDED" || strings.HasPrefix(name, "X-FORWARDED-")):
+			!trusted && saysWho.MatchString(name):
 			continue
 		}
 		key := "HTTP_" + strings.ReplaceAll(name, "-", "_")
