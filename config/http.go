@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,33 +24,6 @@ func parseKeepAlive(s string) (time.Duration, error) {
 	default:
 		return 0, nil
 	}
-}
-
-// framingFields say how far a message goes and what becomes of its connection: Reprise must write them itself, or client and
-// backend would not agree where the next message begins.
-var framingFields = []string{
-	"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-}
-
-// parseHeader reads Name: value. The value needs no further look: what a field value may not hold are control characters, which no
-// setting may (RFC 9110, Section 5.5).
-func parseHeader(s string) (Header, error) {
-	name, value, found := strings.Cut(s, ":")
-	value = strings.Trim(value, " \t")
-	switch {
-	case !found || value == "":
-		return Header{}, errors.New("incomplete: write Name: value")
-	case name == "" || strings.ContainsFunc(name, func(r rune) bool { return !isTokenChar(r) }):
-		return Header{}, fmt.Errorf("bad name %q: write letters, digits and hyphens, such as X-Frame-Options", name)
-	case slices.Contains(framingFields, strings.ToLower(name)):
-		return Header{}, fmt.Errorf("%s is written by Reprise itself: remove it", name)
-	}
-	return Header{name, value}, nil
-}
-
-// isTokenChar reports whether r is a tchar (RFC 9110, Section 5.6.2).
-func isTokenChar(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }
 
 // parseHSTS returns the value of Strict-Transport-Security (RFC 6797, Section 6.1); empty for false.

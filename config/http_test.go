@@ -24,6 +24,10 @@ http-trusted = 10.0.0.0/8,2001:db8::/32
 http-trusted = 192.0.2.1
 add-header = X-Frame-Options: DENY
 http-add-header = Link:</a>; rel="b", c:d
+request-header = set X-A:  a: ${REMOTE_ADDR}${SSL_CIPHER} $ {x} $
+request-header = add Via: 1.1 us
+request-header =  remove X-B:
+response-header = remove X_C
 hsts = true
 https-export-cert
 http-server-name-as-http-host
@@ -44,6 +48,8 @@ access-log-queue = 100
 		BodyBuffer:         256 << 10,
 		Trusted:            prefixes("10.0.0.0/8", "2001:db8::/32", "192.0.2.1/32"),
 		AddHeaders:         []Header{{"X-Frame-Options", "DENY"}, {"Link", `</a>; rel="b", c:d`}},
+		RequestHeaders:     []HeaderRule{{SetHeader, "X-A", "a: ${REMOTE_ADDR}${SSL_CIPHER} $ {x} $"}, {AddHeader, "Via", "1.1 us"}, {RemoveHeader, "X-B", ""}},
+		ResponseHeaders:    []HeaderRule{{RemoveHeader, "X_C", ""}},
 		HSTS:               "max-age=31536000",
 		ExportCert:         true,
 		HostAsServerName:   true,

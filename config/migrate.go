@@ -200,6 +200,17 @@ requests: a name's CLIENTCA that is not also its listener's and that of all othe
 ` + "`https`" + `, or run another node for that name with backends of its own.
 `
 
+const fields = `
+## Fields of requests and responses
+
+uWSGI's ` + "`add-header`" + ` adds to what the application sends; here it takes its place, so that there is one X-Frame-Options (Set-Cookie, Vary and others of
+which there may be several stay beside it). What ` + "`route`" + ` does to requests and responses there (` + "`addvar`, `addheader`, `delheader`" + `) is
+` + "`request-header = set NAME: VALUE`, `add NAME: VALUE` or `remove NAME`, and `response-header`" + ` alike: nginx's ` + "`proxy_set_header`, `add_header` and `proxy_hide_header`" + `,
+HAProxy's ` + "`http-request set-header`, `add-header` and `del-header`" + `. ` + "`${REMOTE_ADDR}`, `${SSL_CLIENT_S_DN}`" + ` and the like stand for nginx's ` + "`$remote_addr`, `$ssl_client_s_dn`" + ` and
+HAProxy's ` + "`%[src]`, `%{+Q}[ssl_c_s_dn]`" + `; OPERATIONS.md has them all. ` + "`X-Real-IP`, `X-SSL-*`" + ` and the like of a client pass only if it is in http-trusted, so what these programs
+have to remove by hand need not be.
+`
+
 // migratingPage returns docs/MIGRATING.md.
 func migratingPage() []byte {
 	var out bytes.Buffer
@@ -207,7 +218,7 @@ func migratingPage() []byte {
 	for _, c := range append(slices.Clone(verdicts), cacheVerdicts) {
 		c.print(&out)
 	}
-	out.WriteString(clientCerts)
+	out.WriteString(clientCerts + fields)
 	out.WriteString("\n# hitch\n\nA file named as `hitch*.conf`, or without sections and with hitch's keys, is read as hitch reads it. `reprise check hitch.conf` prints\n" +
 		"the configuration it is translated into, which may be used instead of it.\n")
 	keys := chapter{title: "Keys of hitch.conf"}

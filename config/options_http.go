@@ -63,7 +63,7 @@ var httpOptions = []option{
 	},
 	{
 		name: "add-header", aliases: []string{"http-add-header"}, group: groupHTTP, form: "NAME: VALUE", repeat: true,
-		help: "a field that every response gets, such as X-Frame-Options: DENY",
+		help: "a field that every response gets, such as X-Frame-Options: DENY, in place of the backend's",
 		set: func(b *builder, value string) error {
 			h, err := parseHeader(value)
 			if err == nil {
@@ -71,6 +71,17 @@ var httpOptions = []option{
 			}
 			return err
 		},
+	},
+	{
+		name: "request-header", group: groupHTTP, form: "RULE", repeat: true,
+		help: "what backends get of a request's fields: " + ruleForm + ". A value may have variables, such as set X-Client-DN: ${SSL_CLIENT_S_DN}; " +
+			"if it comes out empty, the field is not sent. What is set or removed, clients cannot set",
+		set: headerRules(func(c *Config) *[]HeaderRule { return &c.HTTP.RequestHeaders }),
+	},
+	{
+		name: "response-header", group: groupHTTP, form: "RULE", repeat: true,
+		help: "what clients get of a response's fields, as in request-header, such as remove X-Powered-By",
+		set:  headerRules(func(c *Config) *[]HeaderRule { return &c.HTTP.ResponseHeaders }),
 	},
 	{
 		name: "hsts", group: groupHTTP, form: "SECONDS|" + boolForm + ";...", optional: true,

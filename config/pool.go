@@ -66,6 +66,7 @@ func (b *builder) checkHTTP() {
 	if !b.hasListener(func(l Listener) bool { return l.Router == HTTPRouter && l.TLS != nil }) {
 		b.warnUnused("no effect without https", "hsts", "https-export-cert")
 	}
+	b.checkHeaders()
 	p, h := b.config.PoolOf(HTTPRouter), &b.config.HTTP
 	speaks := func(protocol Protocol) bool {
 		return slices.ContainsFunc(p.Backends, func(backend Backend) bool { return backend.Protocol == protocol })

@@ -190,8 +190,11 @@ type HTTPOptions struct {
 	BodyBuffer int
 	// Trusted are the clients whose Forwarded and X-Forwarded-* are believed.
 	Trusted []netip.Prefix
-	// AddHeaders are fields that every response gets, in the order written.
+	// AddHeaders are fields that every response gets, in the order written. Except for those that may stand several times, the
+	// backend's of the name are replaced.
 	AddHeaders []Header
+	// RequestHeaders and ResponseHeaders are rules, each about what those before it have left.
+	RequestHeaders, ResponseHeaders []HeaderRule
 	// HSTS is the value of Strict-Transport-Security in responses over TLS; empty sends none.
 	HSTS string
 	// ExportCert passes the client's certificate to uwsgi backends as HTTPS_CC, in PEM.
@@ -199,9 +202,6 @@ type HTTPOptions struct {
 	// HostAsServerName makes SERVER_NAME of a request's Host, instead of this machine's name.
 	HostAsServerName bool
 }
-
-// Header is a field of an HTTP message: a token and a field value (RFC 9110, Section 5).
-type Header struct{ Name, Value string }
 
 // AccessLog says where requests and connections are written down.
 type AccessLog struct {

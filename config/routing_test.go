@@ -184,6 +184,9 @@ func TestRoutingWarnings(t *testing.T) {
 		want      []string // without places
 	}{
 		{"a site", web + "hsts\nhttps-export-cert\nhttp-check = tcp\nhttp-check-fall = 1\nhttps-session-context = a", nil},
+		{"a rule that a client gets round", plain + "request-header = add X-A: ${REMOTE_ADDR}\nrequest-header = remove X-B\nrequest-header = add x_b: ${REMOTE_ADDR}\nrequest-header = add X-C: c", []string{
+			`request-header = "add X-A: ${REMOTE_ADDR}": clients can send a field of that name too: write set to have only yours`,
+		}},
 		{"limits", plain + "http-backend-connections = 1\nhttp-queue = 1\nhttp-send-proxy = off\nhttp-backend-keepalive = 1", nil},
 		{"backends of nobody", good + "rawrouter-to = :1\nrawrouter-balance = source\nrawrouter-accept-proxy = all\nrawrouter-gracetime = 30s", []string{
 			`rawrouter-to = ":1": no effect without rawrouter`,

@@ -230,6 +230,42 @@ func TestWrongRouting(t *testing.T) {
 			want: `edge.ini:4: add-header = "A: b\rC: d": control character: remove it`,
 		},
 		{
+			name: "rule without operation", ini: "request-header = X-A: b",
+			want: `edge.ini:4: request-header = "X-A: b": bad rule: write set NAME: VALUE, add NAME: VALUE or remove NAME`,
+		},
+		{
+			name: "rule of HAProxy's", ini: "request-header = set-header X-A b",
+			want: `edge.ini:4: request-header = "set-header X-A b": bad rule: write set NAME: VALUE, add NAME: VALUE or remove NAME`,
+		},
+		{
+			name: "rule without colon", ini: "request-header = set X-A b",
+			want: `edge.ini:4: request-header = "set X-A b": incomplete: write Name: value`,
+		},
+		{
+			name: "rule about the host", ini: "request-header = set Host: a",
+			want: `edge.ini:4: request-header = "set Host: a": Host is written by Reprise itself: remove it`,
+		},
+		{
+			name: "rule about a mask", ini: "request-header = set X_Forwarded-For: a",
+			want: `edge.ini:4: request-header = "set X_Forwarded-For: a": X_Forwarded-For is taken for X-Forwarded-For by some: write that`,
+		},
+		{
+			name: "rule about HTTP_PROXY", ini: "request-header = remove Proxy",
+			want: `edge.ini:4: request-header = "remove Proxy": Proxy is never passed on, since CGI makes HTTP_PROXY of it: remove it`,
+		},
+		{
+			name: "rule with a misspelt variable", ini: "response-header = set A: ${SSL_CLIENT_SDN}",
+			want: `edge.ini:4: response-header = "set A: ${SSL_CLIENT_SDN}": unknown variable ${SSL_CLIENT_SDN}: write ${SSL_CLIENT_S_DN}`,
+		},
+		{
+			name: "rule with an open variable", ini: "response-header = set A: ${SSL_CIPHER",
+			want: `edge.ini:4: response-header = "set A: ${SSL_CIPHER": ${SSL_CIPHER has no end: write ${NAME}`,
+		},
+		{
+			name: "two of Strict-Transport-Security", ini: "https = :2,cert.pem,key.pem\nhttp-to = a:1\nadd-header = strict-transport-security: max-age=1\nhsts = 1",
+			want: `edge.ini:7: hsts = "1": another option sets Strict-Transport-Security too, and browsers take only one: remove one of them`,
+		},
+		{
 			name: "hsts for a while", ini: "hsts = soon",
 			want: `edge.ini:4: hsts = "soon": bad value: write SECONDS, true or false, then ;includeSubDomains and ;preload if wanted`,
 		},

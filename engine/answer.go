@@ -117,7 +117,7 @@ func (h *exchange) takeAnswer(f *flow, p []byte) (n int, ok bool) {
 		if h.minor == 0 { // RFC 9110, Section 15.2: HTTP/1.0 knows none
 			return n, true
 		}
-		l.message = http1.AppendResponse(l.message, r, &http1.Outgoing{Minor: 1, Framing: http1.NoBody, Length: -1})
+		l.message = http1.AppendResponse(l.message, r, h.outgoing(f, http1.NoBody, -1))
 		if !f.toClient(l.message) {
 			return n, false
 		}
@@ -133,6 +133,7 @@ func (h *exchange) startAnswer(f *flow, r *http1.Response) {
 	l, o := f.loop, f.listener.HTTP
 	h.answering, h.status = true, r.Status
 	h.answer.StartResponse(r.Framing, r.Length, &o.Limits)
+	h.answer.Without(o.ResponseRules)
 	h.backendStays = r.KeepAlive && r.Framing != http1.UntilClose && f.node.Protocol() == backend.HTTP && !h.personal
 	h.answerAs = r.Framing
 	if r.Framing == http1.UntilClose {
@@ -142,9 +143,7 @@ func (h *exchange) startAnswer(f *flow, r *http1.Response) {
 		h.answerAs, h.close = http1.UntilClose, true
 	}
 	h.close = h.close || h.mustClose(f)
-	l.message = http1.AppendResponse(l.message, r, &http1.Outgoing{
-		Close: h.close, Head: h.isHead, Minor: h.minor, Framing: h.answerAs, Length: r.Length, Extra: o.Fields,
-	})
+	l.message = http1.AppendResponse(l.message, r, h.outgoing(f, h.answerAs, r.Length))
 	if f.trace == nil && h.stage == sent {
 		h.head.drop()
 		l.parsed = nil
@@ -211,7 +210,7 @@ func (h *exchange) switchProtocols(f *flow, r *http1.Response) {
 	l := f.loop
 	h.status = 101
 	l.count.http.status[1].Inc()
-	l.message = http1.AppendResponse(l.message, r, &http1.Outgoing{Minor: 1, Framing: http1.NoBody, Length: -1, Extra: f.listener.HTTP.Fields})
+	l.message = http1.AppendResponse(l.message, r, h.outgoing(f, http1.NoBody, -1))
 	f.http = nil
 	if f.trace != nil {
 		f.trace.keepRequest(h)
@@ -300,7 +299,17 @@ func (h *exchange) ownAnswer(f *flow, status int) *http1.Outgoing {
 	}
 	h.status, h.answering = status, true
 	h.close = h.close || h.mustClose(f)
-	return &http1.Outgoing{Close: h.close, Head: h.isHead, Minor: h.minor, Extra: f.listener.HTTP.Fields}
+	return h.outgoing(f, http1.NoBody, -1)
+}
+
+// outgoing says how the client gets a response. It is good until the next call.
+func (h *exchange) outgoing(f *flow, framing http1.Framing, length int64) *http1.Outgoing {
+	l := f.loop
+	l.outgoing = http1.Outgoing{
+		Close: h.close, Head: h.isHead, Minor: h.minor, Framing: framing, Length: length, Date: l.date.Line(l.now),
+		Rules: f.listener.HTTP.ResponseRules, Facts: h.facts, Nth: uint32(h.served),
+	}
+	return &l.outgoing
 }
 
 func (h *exchange) sendOwn(f *flow) {

@@ -84,9 +84,13 @@ type HTTP struct {
 	ChunkedInput bool  // pass such a one on as it is instead
 
 	Trusted    []netip.Prefix // clients whose X-Forwarded-* and Forwarded are believed
-	Fields     []byte         // "Name: value\r\n" lines for each response
 	ExportPEM  bool           // uwsgi backends get client certificates in PEM too
 	ServerName string         // of uwsgi's variables; "" takes the Host
+	// DefaultHost is the Host that HTTP/1.0 clients without one are taken to ask for, if
+	// they name no server in TLS either.
+	DefaultHost string
+
+	RequestRules, ResponseRules *http1.Rules // what becomes of fields
 }
 
 // An Engine is the loops and their listeners.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"errors"
 	"strings"
 
@@ -32,6 +33,7 @@ type exchange struct {
 
 	trusted bool          // the client's X-Forwarded-* count
 	cert    *uwsgi.Client // its certificate, if it showed one
+	facts   *http1.Facts  // what rules may say of it; nil without rules
 
 	current // the request being served; zero while one is awaited
 }
@@ -76,7 +78,41 @@ func (f *flow) newExchange() *exchange {
 			h.cert = uwsgi.NewClient(cert, o.ExportPEM)
 		}
 	}
+	if o.RequestRules != nil || o.ResponseRules != nil {
+		h.facts = f.facts(h.cert)
+	}
 	return h
+}
+
+// facts is what the rules may say of the connection.
+func (f *flow) facts(cert *uwsgi.Client) *http1.Facts {
+	facts := &http1.Facts{Client: f.peer, ID: f.loop.connectionID()}
+	if f.tls != nil {
+		info := f.tls.Info()
+		facts.Protocol, facts.Cipher, facts.ServerName, facts.Resumed = info.Protocol(), info.Cipher(), info.ServerName, info.Resumed()
+	}
+	if cert != nil {
+		cert.Tell(facts)
+	}
+	return facts
+}
+
+// connectionID is random for the loop, then counted.
+func (l *loop) connectionID() (id [12]byte) {
+	l.connections++
+	copy(id[:], l.uniqueID[:8])
+	binary.BigEndian.PutUint32(id[8:], uint32(l.connections))
+	return id
+}
+
+// defaultHost is the host that a client means which names none.
+func (f *flow) defaultHost() string {
+	if f.tls != nil {
+		if name := f.tls.Info().ServerName; name != "" {
+			return name
+		}
+	}
+	return f.listener.HTTP.DefaultHost
 }
 
 // wantsInput reports whether more of the client's bytes have a use. One read may
@@ -189,6 +225,7 @@ func (h *exchange) takeHead(f *flow, p []byte) int {
 	h.isHead, h.idempotent, h.upgrade = string(r.Method) == "HEAD", r.Idempotent(), r.Upgrade != nil
 	h.framing, h.personal = r.Framing, authenticatesConnection(r)
 	h.body.Start(r.Framing, r.Length, &o.Limits)
+	h.body.Without(o.RequestRules)
 	switch {
 	case f.tls != nil && !f.listener.tls.ClientPolicies().Admits(f.tls.Info().ClientPolicy, r.HostName()):
 		f.misdirect()
@@ -277,7 +314,8 @@ func (h *exchange) linked(f *flow) {
 		}
 		l.forward = http1.Forward{
 			Client: f.peer, Secure: f.tls != nil, ListenPort: ln.port, Trusted: h.trusted,
-			KeepAlive: ln.HTTP.BackendIdle > 0 && ln.SendProxy == 0,
+			KeepAlive: ln.HTTP.BackendIdle > 0 && ln.SendProxy == 0, Host: f.defaultHost(),
+			Rules: ln.HTTP.RequestRules, Facts: h.facts, Nth: uint32(h.served),
 		}
 		l.message = http1.AppendRequest(l.message[:0], r, &l.forward)
 		f.in.pending.push(l.message)
@@ -308,7 +346,10 @@ func (h *exchange) go100(f *flow, r *http1.Request) {
 // possible.
 func (h *exchange) sendVars(f *flow, r *http1.Request, length int64) bool {
 	l, o := f.loop, f.listener.HTTP
-	l.vars = uwsgi.Vars{ServerName: o.ServerName, ServerPort: f.listener.port, Remote: f.peer, Trusted: h.trusted, Length: length}
+	l.vars = uwsgi.Vars{
+		ServerName: o.ServerName, Host: f.defaultHost(), ServerPort: f.listener.port, Remote: f.peer, Trusted: h.trusted, Length: length,
+		Rules: o.RequestRules, Facts: h.facts, Nth: uint32(h.served),
+	}
 	if f.tls != nil {
 		info := f.tls.Info()
 		l.tlsVars = uwsgi.TLS{

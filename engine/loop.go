@@ -57,6 +57,8 @@ type loop struct {
 	forward  http1.Forward
 	vars     uwsgi.Vars
 	tlsVars  uwsgi.TLS
+	outgoing http1.Outgoing
+	date     http1.Clock
 	access   Access
 	parsed   *flow // whose head request holds, until its turn ends
 

@@ -3,6 +3,7 @@ package http1
 import (
 	"net/netip"
 	"testing"
+	"time"
 )
 
 // TestAllocations pins that a message on a kept connection costs none.
@@ -20,6 +21,11 @@ func TestAllocations(t *testing.T) {
 		bad      = []byte("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
 		answer   = []byte("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nServer: x\r\n\r\n")
 	)
+	r := rules(t, "set X-A: ${REMOTE_ADDR}:${REMOTE_PORT} ${REQUEST_ID} ${SSL_CLIENT_S_DN}", "remove Accept", "add Via: 1.1 us")
+	forward.Rules, forward.Facts = r, &someFacts
+	out.Rules, out.Facts = r, &someFacts
+	var clock Clock
+	now := time.Unix(1, 0)
 	if err := request.Parse(browserHead, &testLimits); err != nil {
 		t.Fatal(err)
 	}
@@ -42,6 +48,7 @@ func TestAllocations(t *testing.T) {
 		{"AppendChunk", func() { AppendLastChunk(AppendChunk(dst, get), nil) }},
 		{"AppendError", func() { AppendError(dst, 400, &out) }},
 		{"AppendRedirect", func() { AppendRedirect(dst, &request, 8443, &out) }},
+		{"Clock.Line", func() { now = now.Add(time.Second); out.Date = clock.Line(now) }},
 		{"a refused request", func() { _ = refused.Parse(bad, &testLimits) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -19,6 +19,7 @@ type Body struct {
 	left    int64  // of the chunk, or of a body by length
 	err     *Error // the first error, for good
 	trailer []byte
+	rules   *Rules
 }
 
 // bodyState says what is expected next.
@@ -62,6 +63,10 @@ func (b *Body) StartResponse(f Framing, length int64, l *Limits) {
 	b.Start(f, length, l)
 	b.response = true
 }
+
+// Without leaves fields that rules drop out of the trailer section too. It follows
+// Start or StartResponse.
+func (b *Body) Without(rules *Rules) { b.rules = rules }
 
 // Start expects the body of a request with such a head.
 func (b *Body) Start(f Framing, length int64, l *Limits) {

@@ -27,6 +27,7 @@ const (
 
 	// Of the message as a whole.
 	host
+	date
 	contentLength
 	expect
 	xForwardedFor
@@ -82,7 +83,7 @@ func kindOf(name []byte) kind {
 	case 2:
 		return match(name, "te", te)
 	case 4:
-		return match(name, "host", host)
+		return match(name, "host", host) + match(name, "date", date)
 	case 5:
 		return match(name, "proxy", masked)
 	case 6:

@@ -16,25 +16,37 @@ type Forward struct {
 	// kind ([Field.Vouched]) that has no replacement is dropped.
 	Trusted   bool
 	KeepAlive bool // the backend's connection is to be kept
+	// Host is what a client of HTTP/1.0 that names no host is taken to mean, since
+	// servers refuse an empty one. It must be a valid host, or "".
+	Host string
+
+	Rules *Rules // what else becomes of its fields
+	Facts *Facts // for their values
+	Nth   uint32 // number of the request on its connection
 }
 
 // AppendRequest appends the head of r as the next server is to get it: with
 // normal spacing, the target in origin form, one Host, one framing field, no
-// fields for this hop, and the client's address.
+// fields for this hop, the client's address, and the fields that rules add.
 func AppendRequest(dst []byte, r *Request, f *Forward) []byte {
 	dst = append(dst, r.Method...)
 	dst = append(dst, ' ')
 	dst = appendTarget(dst, r)
 	dst = append(dst, " HTTP/1.1\r\nHost: "...)
-	dst = append(dst, r.Host...)
+	if r.Host != nil {
+		dst = append(dst, r.Host...)
+	} else {
+		dst = append(dst, f.Host...)
+	}
 	dst = append(dst, "\r\n"...)
 	for i := range r.Fields {
-		if field := &r.Fields[i]; r.passes(field, f) {
+		if field := &r.Fields[i]; r.passes(field, f) && !f.Rules.Drops(field.Name) {
 			dst = field.append(dst)
 		}
 	}
 	dst = appendFraming(dst, r.Framing, r.Length)
 	dst = appendForwarded(dst, r, f)
+	dst = f.Rules.append(dst, f.Facts, f.Nth)
 	switch {
 	case r.Upgrade != nil:
 		dst = appendLine(dst, "Connection: Upgrade\r\nUpgrade: ", r.Upgrade)
@@ -56,7 +68,7 @@ func appendTarget(dst []byte, r *Request) []byte {
 // passes reports whether a field goes on as it came.
 func (r *Request) passes(field *Field, f *Forward) bool {
 	switch field.kind {
-	case other:
+	case other, date:
 		return !field.hop
 	case expect:
 		return r.Expect100
@@ -98,7 +110,7 @@ func appendFraming(dst []byte, f Framing, length int64) []byte {
 }
 
 // appendForwarded appends X-Forwarded-For, -Proto, -Host and -Port, and
-// Forwarded (RFC 7239).
+// Forwarded (RFC 7239), but for those that rules write or remove.
 func appendForwarded(dst []byte, r *Request, f *Forward) []byte {
 	var known [masked + 1]bool // which of these a trusted client has sent
 	if f.Trusted {
@@ -111,19 +123,24 @@ func appendForwarded(dst []byte, r *Request, f *Forward) []byte {
 	if f.Secure {
 		proto = "https"
 	}
-	dst = appendFor(dst, r, known[xForwardedFor], address)
-	if !known[xForwardedProto] {
+	if !f.Rules.writes(xForwardedFor) {
+		dst = appendFor(dst, r, known[xForwardedFor], address)
+	}
+	if !known[xForwardedProto] && !f.Rules.writes(xForwardedProto) {
 		dst = append(dst, "X-Forwarded-Proto: "...)
 		dst = append(dst, proto...)
 		dst = append(dst, "\r\n"...)
 	}
-	if !known[xForwardedHost] && len(r.Host) > 0 {
+	if !known[xForwardedHost] && len(r.Host) > 0 && !f.Rules.writes(xForwardedHost) {
 		dst = appendLine(dst, "X-Forwarded-Host: ", r.Host)
 	}
-	if !known[xForwardedPort] && f.ListenPort > 0 {
+	if !known[xForwardedPort] && f.ListenPort > 0 && !f.Rules.writes(xForwardedPort) {
 		dst = append(dst, "X-Forwarded-Port: "...)
 		dst = strconv.AppendInt(dst, int64(f.ListenPort), 10)
 		dst = append(dst, "\r\n"...)
+	}
+	if f.Rules.writes(forwarded) {
+		return dst
 	}
 	dst = append(dst, "Forwarded: "...)
 	if known[forwarded] {

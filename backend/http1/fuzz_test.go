@@ -41,7 +41,7 @@ func checkRequest(t *testing.T, p []byte) bool {
 	body := readWhole((*Body).Start, r.Framing, r.Length, p[n:])
 	compareRequest(t, &r, body, skipEmptyLine(p), string(r.Target))
 	if r.Host == nil {
-		return true // it is passed on with an empty Host, which is not taken from clients
+		return true // it is passed on with a Host of ours
 	}
 	for _, trusted := range []bool{false, true} {
 		forward := Forward{Client: netip.MustParseAddrPort("[2001:db8::1]:1"), Secure: true, ListenPort: 443, Trusted: trusted, KeepAlive: true}
@@ -53,7 +53,45 @@ func checkRequest(t *testing.T, p []byte) bool {
 		compareForwarded(t, &r, &again)
 		compareRequest(t, &again, body, append(sent, p[n:]...), string(appendTarget(nil, &r)))
 	}
+	checkRules(t, &r, p)
 	return true
+}
+
+// checkRules has rules write about a client whose certificate says p, and looks for
+// each field that they write once, with what they say.
+func checkRules(t *testing.T, r *Request, p []byte) {
+	t.Helper()
+	facts := Facts{Protocol: "TLSv1.3", ServerName: string(p), Subject: string(p)}
+	forward := Forward{Trusted: true, Rules: rules(t, "set X-A: <${SSL_CLIENT_S_DN}>", "set X-Real-IP: <${SSL_SERVER_NAME}>", "remove Cookie"), Facts: &facts}
+	var again Request
+	limits := fuzzLimits
+	limits.HeadLen *= 3 // of what is escaped, each byte becomes three
+	if err := again.Parse(AppendRequest(nil, r, &forward), &limits); err != nil {
+		t.Fatalf("with rules %+v is passed on wrongly: %v", r, err)
+	}
+	count := 0
+	for _, f := range again.Fields {
+		switch name := strings.Map(lettersAndDigits, strings.ToLower(string(f.Name))); name {
+		case "x-a", "x-real-ip":
+			count++
+			if want := "<" + string(appendPrintable(nil, string(p))) + ">"; string(f.Value) != want {
+				t.Errorf("%s: got %q, want %q", name, f.Value, want)
+			}
+		case "cookie":
+			t.Errorf("%s is passed on", f.Name)
+		}
+	}
+	if count != 2 {
+		t.Errorf("%d fields of the rules', want 2", count)
+	}
+}
+
+// lettersAndDigits makes all else a hyphen.
+func lettersAndDigits(r rune) rune {
+	if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
+		return r
+	}
+	return '-'
 }
 
 // wholeBody is what is known of a body if all of it is there.
@@ -170,7 +208,7 @@ func compareForwarded(t *testing.T, r, again *Request) {
 
 func endToEnd(fields []Field) (lines []string) {
 	for _, f := range fields {
-		if f.kind == other && !f.hop {
+		if (f.kind == other || f.kind == date) && !f.hop {
 			lines = append(lines, string(f.Name)+": "+string(f.Value))
 		}
 	}

@@ -14,7 +14,13 @@ type Outgoing struct {
 	// Length is that of the body ByLength. With NoBody it is what Content-Length
 	// says all the same ([Response.Length]), -1 for nothing.
 	Length int64
-	Extra  []byte // more field lines, each with its CRLF
+	// Date is the line of a [Clock], for a response that has none (RFC 9110, Section
+	// 6.6.1); nil for nothing.
+	Date []byte
+
+	Rules *Rules // what else becomes of the response's fields
+	Facts *Facts // for their values
+	Nth   uint32 // number of the request on its connection
 }
 
 // AppendResponse appends the head of r as the client is to get it: with normal
@@ -26,15 +32,21 @@ func AppendResponse(dst []byte, r *Response, o *Outgoing) []byte {
 	dst = append(dst, ' ')
 	dst = append(dst, r.Reason...)
 	dst = append(dst, "\r\n"...)
+	dated := false
 	for i := range r.Fields {
-		if f := &r.Fields[i]; r.passes(f, o) {
+		if f := &r.Fields[i]; r.passes(f, o) && !o.Rules.Drops(f.Name) {
 			dst = f.append(dst)
+			dated = dated || f.kind == date
 		}
 	}
 	switch {
-	case r.Status == 101:
+	case r.Status == 101: // final, though of this class
+		dst = o.Rules.append(dst, o.Facts, o.Nth)
 		dst = appendLine(dst, "Connection: Upgrade\r\nUpgrade: ", r.Upgrade)
 	case r.Status >= 200:
+		if !dated {
+			dst = o.appendDate(dst)
+		}
 		if r.Status != 204 {
 			dst = appendLength(dst, o)
 		}
@@ -61,8 +73,7 @@ func appendLength(dst []byte, o *Outgoing) []byte {
 	return appendFraming(dst, o.Framing, o.Length)
 }
 
-// appendClosing appends what is said of the connection and the lines that every
-// final response gets.
+// appendClosing appends what is said of the connection and the fields that rules add.
 func appendClosing(dst []byte, o *Outgoing) []byte {
 	switch {
 	case o.Close:
@@ -70,7 +81,7 @@ func appendClosing(dst []byte, o *Outgoing) []byte {
 	case o.Minor == 0:
 		dst = append(dst, "Connection: keep-alive\r\n"...)
 	}
-	return append(dst, o.Extra...)
+	return o.Rules.append(dst, o.Facts, o.Nth)
 }
 
 // AppendChunk appends data as one chunk; nothing for no data, since an empty
@@ -97,6 +108,7 @@ func AppendLastChunk(dst, trailer []byte) []byte {
 func AppendError(dst []byte, status int, o *Outgoing) []byte {
 	text := http.StatusText(status)
 	dst = appendStatus(dst, status, text)
+	dst = o.appendDate(dst)
 	return appendText(dst, text, o)
 }
 
@@ -109,6 +121,7 @@ func AppendRedirect(dst []byte, r *Request, port int, o *Outgoing) []byte {
 	}
 	text := http.StatusText(http.StatusMovedPermanently)
 	dst = appendStatus(dst, http.StatusMovedPermanently, text)
+	dst = o.appendDate(dst)
 	dst = append(dst, "Location: https://"...)
 	dst = append(dst, r.Host[:name]...)
 	if port != 443 {
@@ -124,6 +137,13 @@ func AppendRedirect(dst []byte, r *Request, port int, o *Outgoing) []byte {
 	return appendText(dst, text, o)
 }
 
+func (o *Outgoing) appendDate(dst []byte) []byte {
+	if o.Rules.writes(date) {
+		return dst
+	}
+	return append(dst, o.Date...)
+}
+
 func appendStatus(dst []byte, status int, reason string) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(status), 10)
@@ -132,9 +152,13 @@ func appendStatus(dst []byte, status int, reason string) []byte {
 	return append(dst, "\r\n"...)
 }
 
+var contentType = []byte("Content-Type")
+
 // appendText ends a head and appends a body of one line.
 func appendText(dst []byte, text string, o *Outgoing) []byte {
-	dst = append(dst, "Content-Type: text/plain\r\n"...)
+	if !o.Rules.Drops(contentType) {
+		dst = append(dst, "Content-Type: text/plain\r\n"...)
+	}
 	dst = appendFraming(dst, ByLength, int64(len(text)+len("\n")))
 	dst = appendClosing(dst, o)
 	dst = append(dst, "\r\n"...)

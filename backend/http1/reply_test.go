@@ -27,13 +27,13 @@ func TestAppendResponse(t *testing.T) {
 		{"for this hop", "GET", "HTTP/1.1 200 OK|Connection: close, X-A|X-A: 1|X-B: 2|Keep-Alive: timeout=5|Proxy-Connection: x|Upgrade: h2c|TE: x|Proxy-Authenticate: x|Content-Length: 0|", Outgoing{Minor: 1, Framing: ByLength}, "HTTP/1.1 200 OK|X-B: 2|Content-Length: 0|"},
 		{"named, but for all recipients", "GET", "HTTP/1.1 200 OK|Connection: set-cookie, strict-transport-security, content-security-policy, X-A|Set-Cookie: a|Strict-Transport-Security: b|Content-Security-Policy: c|X-A: d|Content-Length: 0|", Outgoing{Minor: 1, Framing: ByLength}, "HTTP/1.1 200 OK|Set-Cookie: a|Strict-Transport-Security: b|Content-Security-Policy: c|Content-Length: 0|"},
 		{"repeated fields", "GET", "HTTP/1.1 200 OK|Set-Cookie: a=b|Set-Cookie:c=d|Content-Length: 0|", Outgoing{Minor: 1, Framing: ByLength}, "HTTP/1.1 200 OK|Set-Cookie: a=b|Set-Cookie: c=d|Content-Length: 0|"},
-		{"more fields", "GET", "HTTP/1.1 200 OK|Content-Length: 0|", Outgoing{Minor: 1, Framing: ByLength, Extra: []byte("Strict-Transport-Security: max-age=1\r\n")}, "HTTP/1.1 200 OK|Content-Length: 0|Strict-Transport-Security: max-age=1|"},
+		{"more fields", "GET", "HTTP/1.1 200 OK|Content-Length: 0|", Outgoing{Minor: 1, Framing: ByLength, Rules: rules(t, "set Strict-Transport-Security: max-age=1")}, "HTTP/1.1 200 OK|Content-Length: 0|Strict-Transport-Security: max-age=1|"},
 		{"no reason", "GET", "HTTP/1.1 200|Content-Length: 0|", Outgoing{Minor: 1, Framing: ByLength}, "HTTP/1.1 200 |Content-Length: 0|"},
 		{"HEAD", "HEAD", "HTTP/1.1 200 OK|Content-Length: 5|", Outgoing{Minor: 1, Length: 5}, "HTTP/1.1 200 OK|Content-Length: 5|"},
 		{"HEAD of unknown length", "HEAD", "HTTP/1.1 200 OK|Transfer-Encoding: chunked|", Outgoing{Minor: 1, Length: -1}, "HTTP/1.1 200 OK|"},
 		{"204", "GET", "HTTP/1.1 204 No Content|Content-Length: 0|", Outgoing{Minor: 1}, "HTTP/1.1 204 No Content|"},
 		{"304", "GET", "HTTP/1.1 304 Not Modified|ETag: x|", Outgoing{Minor: 1, Length: -1}, "HTTP/1.1 304 Not Modified|ETag: x|"},
-		{"100", "POST", "HTTP/1.1 100 Continue|Connection: close|", Outgoing{Close: true, Minor: 1, Extra: []byte("A: b\r\n")}, "HTTP/1.1 100 Continue|"},
+		{"100", "POST", "HTTP/1.1 100 Continue|Connection: close|", Outgoing{Close: true, Minor: 1, Rules: rules(t, "set A: b")}, "HTTP/1.1 100 Continue|"},
 		{"101", "GET", "HTTP/1.1 101 Switching Protocols|Connection: upgrade|Upgrade: websocket|Sec-WebSocket-Accept: x|", Outgoing{Minor: 1}, "HTTP/1.1 101 Switching Protocols|Sec-WebSocket-Accept: x|Connection: Upgrade|Upgrade: websocket|"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestAppendResponse(t *testing.T) {
 func TestAppendError(t *testing.T) {
 	for _, status := range []int{400, 403, 404, 405, 408, 411, 413, 414, 417, 431, 500, 501, 502, 503, 504, 505} {
 		for _, method := range []string{"GET", "HEAD"} {
-			out := &Outgoing{Close: true, Head: method == "HEAD", Minor: 1, Extra: []byte("A: b\r\n")}
+			out := &Outgoing{Close: true, Head: method == "HEAD", Minor: 1, Rules: rules(t, "set A: b")}
 			response, body := readBack(t, AppendError(nil, status, out), method)
 			text := http.StatusText(status) + "\n"
 			if response.StatusCode != status || response.ContentLength != int64(len(text)) || !response.Close || response.Header.Get("A") != "b" {

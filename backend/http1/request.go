@@ -192,6 +192,9 @@ func portOf(p []byte, byDefault int64) int64 {
 
 func (r *Request) cutQuery(p []byte) { r.Path, r.Query, _ = bytes.Cut(p, []byte("?")) }
 
+// IsHost reports whether s may be the value of a Host field.
+func IsHost(s string) bool { return hostNameLen([]byte(s)) > 0 }
+
 // hostNameLen returns the length of the host in host [ ":" port ], 0 if that is
 // malformed. Of registered names it takes those that can be a DNS name or an
 // IPv4 address, though RFC 3986 has more.

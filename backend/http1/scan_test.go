@@ -31,7 +31,7 @@ func TestValueEnd(t *testing.T) {
 // bytes, which is another name.
 func TestKinds(t *testing.T) {
 	for name, want := range map[string]kind{
-		"Host": host, "Content-Length": contentLength, "Expect": expect, "X-Forwarded-For": xForwardedFor, "X-Forwarded-Proto": xForwardedProto,
+		"Host": host, "Date": date, "Content-Length": contentLength, "Expect": expect, "X-Forwarded-For": xForwardedFor, "X-Forwarded-Proto": xForwardedProto,
 		"X-Forwarded-Host": xForwardedHost, "X-Forwarded-Port": xForwardedPort, "X-Forwarded-Ssl": xForwardedOther, "Forwarded": forwarded,
 		"Connection": connection, "Transfer-Encoding": transferEncoding, "Upgrade": upgrade, "Trailer": trailer, "TE": te, "Keep-Alive": keepAlive,
 		"Proxy-Connection": proxyConnection, "Proxy-Authenticate": proxyAuthenticate, "Proxy-Authorization": proxyAuthorization,

@@ -21,7 +21,7 @@ func (b *Body) trailerByte(c byte) *Error {
 	if n, err := f.parse(line); err != nil || n != len(line) {
 		return errTrailer
 	}
-	if !mayTrail(&f) {
+	if !mayTrail(&f) || b.rules.Drops(f.Name) {
 		b.trailer = b.trailer[:b.lineStart]
 	}
 	b.lineStart = uint32(len(b.trailer))

@@ -10,9 +10,9 @@ import (
 )
 
 // appendFields appends the request's fields as CGI names them (RFC 3875,
-// Section 4.1.18), those of one name in one variable. It stops when p is longer
-// than maxLen, where lengths begin to be wrong.
-func appendFields(p []byte, r *http1.Request, trusted bool, maxLen int) []byte {
+// Section 4.1.18), those of one name in one variable, and then those of the rules. It
+// stops when p is longer than maxLen, where lengths begin to be wrong.
+func appendFields(p []byte, r *http1.Request, v *Vars, maxLen int) []byte {
 	if r.Host != nil {
 		p = appendVar(p, "HTTP_HOST", r.Host)
 	}
@@ -23,11 +23,51 @@ func appendFields(p []byte, r *http1.Request, trusted bool, maxLen int) []byte {
 	first := len(p)
 	for i := 0; i < len(r.Fields) && len(p) <= maxLen; i++ {
 		f := &r.Fields[i]
-		if f.HopByHop() || isOurs(f.Name) || !trusted && f.Vouched() {
+		if f.HopByHop() || isOurs(f.Name) || !v.Trusted && f.Vouched() || v.Rules.Drops(f.Name) {
 			continue
 		}
 		p = appendField(p, first, f)
 	}
+	for i := 0; i < v.Rules.Len() && len(p) <= maxLen; i++ {
+		p = appendRule(p, first, v, i)
+	}
+	return p
+}
+
+// appendRule appends the ith field that rules have, unless its value is empty.
+func appendRule(p []byte, first int, v *Vars, i int) []byte {
+	end := len(p)
+	p = appendRuleKey(p, v.Rules.Name(i))
+	key := p[end+2:]
+	p = append(p, 0, 0)
+	start := len(p)
+	p = v.Rules.AppendValue(p, i, v.Facts, v.Nth)
+	if len(p) == start {
+		return p[:end]
+	}
+	if other := find(p[:end], first, key); other >= 0 {
+		var scratch [512]byte
+		value := append(scratch[:0], p[start:]...)
+		return join(p[:end], other, value, separatorOf(v.Rules.Name(i)))
+	}
+	return endVar(p, start)
+}
+
+// appendRuleKey appends the key for a name that an operator has chosen.
+func appendRuleKey(p []byte, name string) []byte {
+	p = append(p, 0, 0)
+	start := len(p)
+	if !isName(name, "Content-Type") {
+		p = append(p, "HTTP_"...)
+	}
+	for i := range len(name) {
+		b := keyBytes[name[i]]
+		if b == 0 {
+			b = '_' // the client's name of the kind is dropped, so that it is the only one
+		}
+		p = append(p, b)
+	}
+	binary.LittleEndian.PutUint16(p[start-2:], uint16(len(p)-start))
 	return p
 }
 
@@ -45,15 +85,23 @@ func appendField(p []byte, first int, f *http1.Field) []byte {
 		start = len(p)
 		return endVar(append(p, f.Value...), start)
 	}
+	return join(p[:end], start, f.Value, separatorOf(f.Name))
+}
+
+// join adds a value to the one that starts at p[start:].
+func join(p []byte, start int, value, separator []byte) []byte {
 	valueLen := int(binary.LittleEndian.Uint16(p[start-2:]))
-	separator := comma
-	if isName(f.Name, "Cookie") {
-		separator = semicolon
-	}
-	p = slices.Insert(p[:end], start+valueLen, f.Value...)
+	p = slices.Insert(p, start+valueLen, value...)
 	p = slices.Insert(p, start+valueLen, separator...)
-	binary.LittleEndian.PutUint16(p[start-2:], uint16(valueLen+len(separator)+len(f.Value)))
+	binary.LittleEndian.PutUint16(p[start-2:], uint16(valueLen+len(separator)+len(value)))
 	return p
+}
+
+func separatorOf[N string | []byte](name N) []byte {
+	if isName(name, "Cookie") {
+		return semicolon
+	}
+	return comma
 }
 
 // What joins values (RFC 9110, Section 5.3), and those of Cookie, which knows no
@@ -88,7 +136,7 @@ func isOurs(name []byte) bool {
 	return false
 }
 
-func isName(name []byte, known string) bool {
+func isName[N string | []byte](name N, known string) bool {
 	return len(name) == len(known) && strings.EqualFold(string(name), known)
 }
 

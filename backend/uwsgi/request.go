@@ -12,13 +12,18 @@ import (
 // Vars is what a request's variables are made of besides the request.
 type Vars struct {
 	// ServerName is SERVER_NAME. If empty, that is the Host field without its
-	// port, and empty too for an HTTP/1.0 client that sends none.
+	// port, and Host for an HTTP/1.0 client that sends none.
 	ServerName string
+	Host       string
 	ServerPort int            // that the client connected to
 	Remote     netip.AddrPort // the client; zero if it has no IP address
 	Trusted    bool           // the client is a proxy whose Forwarded and X-Forwarded-* are believed
 	Length     int64          // CONTENT_LENGTH, whatever the client's field says; -1 for none
 	TLS        *TLS           // nil without TLS
+
+	Rules *http1.Rules // what else becomes of its fields
+	Facts *http1.Facts // for their values
+	Nth   uint32       // number of the request on its connection
 }
 
 // TLS is how the client speaks TLS.
@@ -66,7 +71,7 @@ func AppendRequest(dst []byte, r *http1.Request, v *Vars) ([]byte, error) {
 	if v.Length >= 0 {
 		p = appendInt(p, "CONTENT_LENGTH", v.Length)
 	}
-	p = appendFields(p, r, v.Trusted, start+prefixLen+maxVarsLen)
+	p = appendFields(p, r, v, start+prefixLen+maxVarsLen)
 
 	varsLen := len(p) - start - prefixLen
 	if varsLen > maxVarsLen { // so is every variable whose length is wrong
@@ -145,9 +150,12 @@ func appendTarget(p []byte, r *http1.Request) []byte {
 
 func appendServer(p []byte, r *http1.Request, v *Vars) []byte {
 	p = appendVar(p, "SCRIPT_NAME", "")
-	if v.ServerName != "" {
+	switch {
+	case v.ServerName != "":
 		p = appendVar(p, "SERVER_NAME", v.ServerName)
-	} else {
+	case r.Host == nil:
+		p = appendVar(p, "SERVER_NAME", v.Host)
+	default:
 		p = appendVar(p, "SERVER_NAME", withoutPort(r.Host))
 	}
 	p = appendInt(p, "SERVER_PORT", int64(v.ServerPort))

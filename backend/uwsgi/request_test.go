@@ -65,10 +65,11 @@ func TestVariables(t *testing.T) {
 	}
 }
 
+const absent = "absent"
+
 // Each request and who sends it gives a variable the value wanted, absent if it
 // must not be there.
 func TestVariable(t *testing.T) {
-	const absent = "absent"
 	get := func(fields ...string) []string {
 		return append([]string{"GET / HTTP/1.1", "Host: a"}, fields...)
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/backend/http1"
 	"reprise/backend/uwsgi"
 	"reprise/internal/nettest"
 )
@@ -100,6 +101,9 @@ func TestRealUWSGI(t *testing.T) {
 		{"TLS", get, func(v *uwsgi.Vars) {
 			v.TLS = &uwsgi.TLS{Protocol: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", ServerName: "a", Resumed: true}
 		}, "", "https"},
+		{"rules", append(get, "X-Client: root"), func(v *uwsgi.Vars) {
+			v.Rules, v.Facts = rules(t, http1.Rule{Name: "X-Client", Value: "<${SSL_CLIENT_S_DN}>"}), &http1.Facts{Subject: "CN=é\r\nX: y"}
+		}, "", "http"},
 		{"client certificate", get, func(v *uwsgi.Vars) { v.TLS = withClient(cert, true).TLS }, "", "https"},
 		{"large", append(get, "X: "+strings.Repeat("x", 60000)), func(*uwsgi.Vars) {}, "", "http"},
 		{"spoofed scheme", append(get, "X-Forwarded-Proto: http", "X-Forwarded-SSL: off"), func(v *uwsgi.Vars) { v.TLS = &uwsgi.TLS{} }, "", "https"},

@@ -65,7 +65,9 @@ func (n *node) listener(i int, keys *tlsconn.HandleKeys) (l engine.Listener, err
 		}
 	}
 	if c.Router == config.HTTPRouter {
-		l.HTTP = n.http(c)
+		if l.HTTP, err = n.http(c); err != nil {
+			return l, err
+		}
 		if c.TLS != nil {
 			l.Name = "https"
 		}
@@ -77,7 +79,7 @@ func (n *node) listener(i int, keys *tlsconn.HandleKeys) (l engine.Listener, err
 const maxTrailer = 8 << 10
 
 // http says how a listener's requests are routed.
-func (n *node) http(l *config.Listener) *engine.HTTP {
+func (n *node) http(l *config.Listener) (_ *engine.HTTP, err error) {
 	c := &n.config.HTTP
 	h := &engine.HTTP{
 		RedirectPort: l.RedirectPort, KeepAlive: c.KeepAlive, HeadersTimeout: c.HeadersTimeout,
@@ -86,16 +88,20 @@ func (n *node) http(l *config.Listener) *engine.HTTP {
 		MaxBody: int64(c.MaxBody), BodyBuffer: c.BodyBuffer, ChunkedInput: c.ChunkedInput,
 		Trusted: c.Trusted, ExportPEM: c.ExportCert,
 	}
-	for _, f := range c.AddHeaders {
-		h.Fields = fmt.Appendf(h.Fields, "%s: %s\r\n", f.Name, f.Value)
+	if h.RequestRules, err = http1.NewRules(headerRules(nil, c.RequestHeaders)); err != nil {
+		return nil, fmt.Errorf("request-header: %w", err)
 	}
-	if c.HSTS != "" && l.TLS != nil {
-		h.Fields = fmt.Appendf(h.Fields, "Strict-Transport-Security: %s\r\n", c.HSTS)
+	if h.ResponseRules, err = http1.NewRules(responseRules(c, l.TLS != nil)); err != nil {
+		return nil, fmt.Errorf("response-header: %w", err)
+	}
+	name, _ := os.Hostname()
+	if h.DefaultHost = "localhost"; http1.IsHost(name) {
+		h.DefaultHost = name
 	}
 	if !c.HostAsServerName {
-		h.ServerName, _ = os.Hostname() // "" takes the Host
+		h.ServerName = name // "" takes the Host
 	}
-	return h
+	return h, nil
 }
 
 // tlsServers returns what makes a listener's server for each loop.

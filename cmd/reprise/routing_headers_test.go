@@ -1,0 +1,167 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"reprise/backend/http1"
+	"reprise/config"
+	"reprise/internal/nettest"
+)
+
+// TestHeaderRulesOfUWSGI: rules reach an application as variables, and only they.
+func TestHeaderRulesOfUWSGI(t *testing.T) {
+	s, pki := startHTTPS(t, uwsgiTo(startUWSGI(t, echoApplication)),
+		"--request-header", "set X-Edge: ${SSL_PROTOCOL}, ${SSL_SERVER_NAME}", "--request-header", "set X-Client-DN: ${SSL_CLIENT_S_DN}",
+		"--request-header", "add Via: 1.1 edge", "--request-header", "remove X-Debug")
+	env := askUWSGI(t, httpClient(t, clientConfig(pki), nil), "GET", "https://"+s.addr()+"/", nil,
+		"X-Edge", "spoofed", "X-Client-DN", "CN=root", "X-Debug", "1", "X-Other", "2", "Via", "1.0 a", "X-Real-IP", "192.0.2.1")
+	for key, want := range map[string]string{
+		"HTTP_X_EDGE": "TLSv1.3, localhost", "HTTP_X_CLIENT_DN": "", "HTTP_X_DEBUG": "", "HTTP_X_OTHER": "2", "HTTP_VIA": "1.0 a, 1.1 edge", "HTTP_X_REAL_IP": "",
+	} {
+		if got, found := env[key]; got != want || found != (want != "") {
+			t.Errorf("%s: got %q, %t, want %q", key, got, found, want)
+		}
+	}
+}
+
+// TestRequestIDs: each request has its own, on kept connections and new ones.
+func TestRequestIDs(t *testing.T) {
+	backend := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Header.Get("X-Request-ID")) })
+	s, pki := startHTTPS(t, httpTo(backend), "--request-header", "set X-Request-ID: ${REQUEST_ID}", "--response-header", "set X-Request-ID: ${REQUEST_ID}")
+	seen := make(map[string]bool)
+	for range 5 {
+		client := httpClient(t, clientConfig(pki), nil)
+		for range 5 {
+			resp, body, err := fetch(client, "GET", "https://"+s.addr()+"/", nil)
+			if err != nil || len(body) != 32 || resp.Header.Get("X-Request-ID") != body || seen[body] {
+				t.Fatalf("got %q and %v, %v", body, resp.Header, err)
+			}
+			seen[body] = true
+		}
+	}
+}
+
+// TestDate: a final response has one Date, the backend's if there is one (RFC 9110,
+// Section 6.6.1).
+func TestDate(t *testing.T) {
+	app := startUWSGI(t, `
+def application(env, start_response):
+    start_response("200 OK", [("Date", "x")] if env["PATH_INFO"] == "/dated" else [])
+    return [b"page"]
+`)
+	s, pki := startHTTPS(t, uwsgiTo(app))
+	conn := connect(t, s.addr(), clientConfig(pki))
+	io.WriteString(conn, "GET /dated HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nGET bad HTTP/1.1\r\nHost: a\r\n\r\n")
+	all := answers(t, conn)
+	if len(all) != 3 || all[2].status != 400 {
+		t.Fatalf("got %+v", all)
+	}
+	for i, a := range all {
+		dates := a.header.Values("Date")
+		if i == 0 {
+			if !slices.Equal(dates, []string{"x"}) {
+				t.Errorf("the application's became %q", dates)
+			}
+			continue
+		}
+		if len(dates) != 1 {
+			t.Fatalf("answer %d: got %q, want one", i, dates)
+		}
+		date, err := http.ParseTime(dates[0])
+		if age := time.Since(date); err != nil || age < -2*time.Second || age > time.Minute {
+			t.Errorf("answer %d: got %q, %v, %v ago", i, dates[0], err, age)
+		}
+	}
+}
+
+// TestHTTP10WithoutHost: real servers answer a request that names no host, which they
+// get as one of HTTP/1.1.
+func TestHTTP10WithoutHost(t *testing.T) {
+	for name, start := range map[string]func(t *testing.T, addr string){
+		"nginx": func(t *testing.T, addr string) { startNginx(t, addr, `location / { return 200 "page\n"; }`) },
+		"haproxy": func(t *testing.T, addr string) {
+			startHAProxy(t, addr, "frontend f\n mode http\n bind "+addr+"\n http-request return status 200 content-type text/plain string page\n")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := nettest.FreeAddr(t)
+			start(t, addr)
+			s, pki := startHTTPS(t, httpTo(addr))
+			conn := connect(t, s.addr(), clientConfig(pki))
+			io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n")
+			if all := answers(t, conn); len(all) != 1 || all[0].status != 200 {
+				t.Errorf("got %+v", all)
+			}
+		})
+	}
+	backend := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s, %s", r.Host, r.Header.Get("X-Forwarded-Host"))
+	})
+	s, pki := startHTTPS(t, httpTo(backend))
+	conn := connect(t, s.addr(), clientConfig(pki))
+	io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n")
+	if all := answers(t, conn); len(all) != 1 || all[0].body != "localhost, " {
+		t.Errorf("got %+v, want the name in the handshake", all)
+	}
+}
+
+// TestConfiguredRules: what the configuration accepts, the codec accepts.
+func TestConfiguredRules(t *testing.T) {
+	names := []string{
+		"X-A", "X_A", "Host", "Date", "Via", "Proxy", "TE", "Trailer", "Upgrade", "Keep-Alive", "Connection", "Expect", "Content-Length", "HTTP2-Settings",
+		"Transfer-Encoding", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Forwarded", "X-Forwarded", "X-Forwarded-For", "X-Forwarded-New",
+		"X-Real-IP", "X-Client-IP", "Client-IP", "True-Client-IP", "X-Cluster-Client-IP", "X-Scheme", "X-Url-Scheme", "Front-End-Https", "Client-Cert",
+		"Client-Cert-Chain", "X-SSL-Client-CN", "SSL-Client-Verify", "X-Client-Cert-DN",
+	}
+	for _, name := range names {
+		for _, name := range []string{name, strings.ReplaceAll(name, "-", "_"), strings.Replace(name, "-", ".", 1), strings.ToLower(name)} {
+			for _, text := range []string{"set " + name + ": a", "add " + name + ": a", "remove " + name} {
+				c, err := config.Parse([]string{"--http", "127.0.0.1:1", "--http-to", "http://127.0.0.1:2", "--request-header", text})
+				if err != nil {
+					continue
+				}
+				if _, err := http1.NewRules(headerRules(nil, c.HTTP.RequestHeaders)); err != nil {
+					t.Errorf("%s: the codec says %v", text, err)
+				}
+			}
+		}
+	}
+	for _, name := range config.HeaderVariables {
+		if _, err := http1.NewRules([]http1.Rule{{Name: "X", Value: "${" + name + "}"}}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestOneOfWhatIsAdded: add-header takes the place of the backend's field, but for
+// those of which there may be several.
+func TestOneOfWhatIsAdded(t *testing.T) {
+	backend := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
+		for name, value := range map[string]string{
+			"Strict-Transport-Security": "max-age=0", "X-Frame-Options": "ALLOWALL", "Set-Cookie": "a=b", "Vary": "Cookie", "X-Two": "0",
+		} {
+			w.Header().Set(name, value)
+		}
+	})
+	s, pki := startHTTPS(t, httpTo(backend), "--hsts=300", "--add-header", "X-Frame-Options: DENY", "--add-header", "Set-Cookie: c=d",
+		"--add-header", "Vary: Accept", "--add-header", "X-Two: 1", "--add-header", "X-Two: 2")
+	conn := connect(t, s.addr(), clientConfig(pki))
+	io.WriteString(conn, get+"Connection: close\r\n\r\n")
+	all := answers(t, conn)
+	if len(all) != 1 {
+		t.Fatalf("got %+v", all)
+	}
+	for name, want := range map[string][]string{
+		"Strict-Transport-Security": {"max-age=300"}, "X-Frame-Options": {"DENY"}, "Set-Cookie": {"a=b", "c=d"}, "Vary": {"Cookie", "Accept"}, "X-Two": {"1", "2"},
+	} {
+		if got := all[0].header.Values(name); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
