@@ -1,4 +1,4 @@
-// Package handshake attacks the TLS of a node from outside: what costs the client
+// Package handshake attacks a node from outside, mostly its TLS: what costs the client
 // little must not cost the node much, neither time on a loop that others wait for
 // nor memory.
 //

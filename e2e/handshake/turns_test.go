@@ -1,0 +1,157 @@
+package handshake
+
+import (
+	"encoding/json"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"reprise/internal/nettest"
+	"reprise/internal/testpki"
+)
+
+const (
+	// longTurn is a bound of the node's histogram: no turn is to take longer.
+	longTurn = 2048 * time.Microsecond
+	// maxWait is how long another connection may wait for the attacked loop.
+	maxWait = 10 * time.Millisecond
+)
+
+// TestNoTurnIsLong: what costs a client a few bytes, a chunk, a request that is answered
+// here, a record, is not done by the thousand while others wait.
+//
+// A busy machine takes the loop's core away in the middle of turns, which then look long:
+// so a tenth of them may, and it is the middle one of many waits that is held to the
+// bound; the longest ones are printed.
+func TestNoTurnIsLong(t *testing.T) {
+	const chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for _, tc := range []struct {
+		name   string
+		attack func(t *testing.T, n *node, web, redirect string) (conn io.WriteCloser, burst []byte)
+	}{
+		{"chunks of a byte", func(t *testing.T, _ *node, web, _ string) (io.WriteCloser, []byte) {
+			conn, err := nettest.Dial(web)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(conn, chunked); err != nil {
+				t.Fatal(err)
+			}
+			return conn, []byte(strings.Repeat("1\r\nx\r\n", 50_000))
+		}},
+		{"pipelined requests", func(t *testing.T, _ *node, _, redirect string) (io.WriteCloser, []byte) {
+			conn, err := nettest.Dial(redirect)
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() { _, _ = io.Copy(io.Discard, conn) }()
+			return conn, []byte(strings.Repeat("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 10_000))
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			web, redirect := nettest.FreeAddr(t), nettest.FreeAddr(t)
+			n := start(t, testpki.ECDSA, "", "--http", web, "--http-to=http://"+nettest.Serve(t, nettest.Discard).Addr, "--http-to-https", redirect)
+			conn, burst := tc.attack(t, n, web, redirect)
+			judgeTurns(t, n, conn, func() []byte { return burst })
+		})
+	}
+	t.Run("records of a byte", func(t *testing.T) {
+		n := start(t, testpki.ECDSA, "")
+		c := n.connectRaw(t)
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+		judgeTurns(t, n, c, func() []byte {
+			var burst []byte
+			for range 5_000 {
+				burst = c.appendRecord(burst, typeData, 'x')
+			}
+			return burst
+		})
+	})
+}
+
+// judgeTurns writes bursts while another connection of the loop is used, and holds the
+// node's turns and that connection's waits against their bounds.
+func judgeTurns(t *testing.T, n *node, conn io.WriteCloser, next func() []byte) {
+	t.Helper()
+	other := n.connect(t, n.config(0))
+	stop := make(chan struct{})
+	var attack sync.WaitGroup
+	bursts := 0
+	attack.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := conn.Write(next()); err != nil {
+				return
+			}
+			bursts++
+		}
+	})
+	var waits []time.Duration
+	for begun := time.Now(); time.Since(begun) < 2*time.Second; {
+		asked := time.Now()
+		if err := ping(other); err != nil {
+			t.Fatal(err)
+		}
+		waits = append(waits, time.Since(asked))
+	}
+	close(stop)
+	conn.Close()
+	attack.Wait()
+	slices.Sort(waits)
+	all, long, longest := n.turns(t)
+	middle := waits[len(waits)/2]
+	t.Logf("%d bursts; waits: %v in the middle, 99%% %v, %v at most; %d of %d turns longer than %v, the longest %v",
+		bursts, middle, waits[len(waits)*99/100], waits[len(waits)-1], long, all, longTurn, longest)
+	if bursts < 2 {
+		t.Errorf("%d bursts got to the node: the attack did not take place", bursts)
+	}
+	if middle > maxWait {
+		t.Errorf("another connection waits %v for the loop, want %v at most", middle, maxWait)
+	}
+	if long > all/10 {
+		t.Errorf("%d of %d turns take longer than %v", long, all, longTurn)
+	}
+}
+
+// turns returns how many turns the node's loop has had, how many were longer than
+// longTurn, and the longest.
+func (n *node) turns(t *testing.T) (all, long uint64, longest time.Duration) {
+	t.Helper()
+	conn, err := nettest.Dial(n.stats)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var stats struct {
+		Engine struct {
+			Flows struct {
+				Turn struct {
+					Count   uint64            `json:"count"`
+					MaxUS   float64           `json:"max_us"`
+					Buckets map[string]uint64 `json:"buckets_us"`
+				} `json:"turn"`
+			} `json:"flows"`
+		} `json:"engine"`
+	}
+	if err := json.NewDecoder(conn).Decode(&stats); err != nil {
+		t.Fatal(err)
+	}
+	turn := stats.Engine.Flows.Turn
+	for bound, n := range turn.Buckets {
+		if us, err := strconv.ParseFloat(bound, 64); err != nil || us > float64(longTurn/time.Microsecond) {
+			long += n // "+Inf" too, which parses
+		}
+	}
+	if turn.Count == 0 {
+		t.Fatal("the node tells of no turn")
+	}
+	return turn.Count, long, time.Duration(turn.MaxUS * float64(time.Microsecond))
+}
