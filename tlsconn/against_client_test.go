@@ -234,11 +234,14 @@ func (m *mangler) out(b []byte) {
 	m.toServer = append(m.toServer, b...)
 }
 
+// maxMangled bounds what becomes of a record, which a few ops could double many times.
+const maxMangled = 64 << 10
+
 // record passes a record on, changed.
 func (m *mangler) record(r []byte) {
 	out, swap := r, false
 	for ops := m.ops; len(ops) >= 4; ops = ops[4:] {
-		if int(ops[1])%12 != m.n || len(out) < 6 {
+		if int(ops[1])%12 != m.n || len(out) < 6 || len(out) > maxMangled {
 			continue
 		}
 		y, z := int(ops[2]), ops[3]
