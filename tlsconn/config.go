@@ -68,6 +68,10 @@ type Config struct {
 	// once.
 	Tickets int
 
+	// Exporters makes connections keep what ExportKeyingMaterial needs, which in
+	// TLS 1.2 is the master secret.
+	Exporters bool
+
 	// Workers does what is slow elsewhere; nil does it on the loop.
 	Workers Workers
 	// Now is the loop's clock.

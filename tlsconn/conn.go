@@ -26,6 +26,7 @@ type conn struct {
 	useless    uint8  // records in a row that carried nothing
 	closeSent  bool
 	keyUpdates keyUpdates
+	exporter   *exporter // nil unless the configuration asks for it
 
 	info       Info
 	clientCert *x509.Certificate
@@ -393,4 +394,6 @@ func (c *conn) drop() {
 	c.rd.Clear()
 	c.wr.Clear()
 	c.keyUpdates.clear()
+	c.exporter.clear()
+	c.exporter = nil
 }

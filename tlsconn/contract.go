@@ -97,6 +97,12 @@ type Conn interface {
 	// close_notify before it that is a failure with ReasonTruncated: somebody
 	// on the path may have cut the stream short.
 	EOF(out []byte) []byte
+	// ExportKeyingMaterial returns n bytes that both ends of the connection can
+	// derive and nobody else (RFC 5705; RFC 8446, Section 7.5). In TLS 1.2 a nil
+	// context differs from an empty one. It is an error before Connected, without
+	// Config.Exporters, in TLS 1.2 without extended master secret, and for what
+	// CheckExport refuses.
+	ExportKeyingMaterial(label string, context []byte, n int) ([]byte, error)
 	// Rest tells an idle connection to forget what it can make again, such as
 	// cipher states. It may be called at any time.
 	Rest()

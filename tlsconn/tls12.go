@@ -231,6 +231,7 @@ func (c *conn) deriveKeys12() {
 	s, hs := c.server, c.hs
 	n := 2 * (hs.suite.AEAD.KeyLen() + record.IVLen(hs.suite))
 	s.kdf.KeyBlock(hs.suite.Hash, hs.keyBlock[:n], hs.master[:], hs.serverRandom[:], hs.clientRandom[:])
+	c.keepExporter12()
 }
 
 // keys12 returns the keys of the client's way or of the server's.

@@ -287,6 +287,7 @@ func (c *conn) finish13() cause {
 	transcript := c.sum()
 	hs.schedule.Derive(&s.kdf, hs.nextRead[:n], "c ap traffic", transcript)
 	hs.schedule.Derive(&s.kdf, c.keyUpdates.wrSecret[:n], "s ap traffic", transcript)
+	c.keepExporter13(transcript)
 	c.setKeys(&c.wr, hs.suite, c.keyUpdates.wrSecret[:n])
 	c.expect = expectFinished13
 	if hs.request {

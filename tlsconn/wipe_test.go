@@ -99,3 +99,21 @@ func TestStateThatGrowsLeavesNoSecret(t *testing.T) {
 		t.Error("the outgrown room still has the master secret")
 	}
 }
+
+// In TLS 1.2 an exporter holds the master secret, so it is made only where what it gives
+// is of this connection alone (RFC 7627, Section 5.4), and goes with the connection.
+func TestExporterNeedsExtendedMasterSecretAndIsWiped(t *testing.T) {
+	c := &conn{server: &server{config: Config{Exporters: true}}, state: Connected, hs: &handshake{suite: primitive.Suites12[0]}}
+	c.hs.master[0] = 1
+	c.keepExporter12()
+	if c.exporter != nil {
+		t.Error("there is an exporter without extended master secret")
+	}
+	c.hs.ems = true
+	c.keepExporter12()
+	e := c.exporter
+	c.Abort()
+	if e == nil || e.secret[0] != 0 || c.exporter != nil {
+		t.Errorf("got %v, want an exporter that has been wiped", e)
+	}
+}

@@ -74,6 +74,17 @@ func (s *Scratch) Binder(h primitive.Hash, dst []byte, early *Schedule, transcri
 	s.Finished(h, dst, dst, transcript)
 }
 
+// Exporter13 fills dst with keying material for a use outside of TLS, from the
+// exporter's master secret (RFC 8446, Section 7.5).
+func (s *Scratch) Exporter13(h primitive.Hash, dst, master []byte, label string, context []byte) {
+	var secret, sum [primitive.MaxHashLen]byte
+	n := h.Len()
+	s.ExpandLabel(h, secret[:n], master, label, constants[h].empty[:n])
+	hash(h, sum[:n], context)
+	s.ExpandLabel(h, dst, secret[:n], "exporter", sum[:n])
+	clear(secret[:])
+}
+
 // Finished fills dst, of h.Len() bytes, with the verify_data of a Finished: base is
 // the handshake traffic secret of its sender (RFC 8446, Section 4.4.4).
 func (s *Scratch) Finished(h primitive.Hash, dst, base, transcript []byte) {

@@ -3,6 +3,7 @@ package standard
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 
 	"reprise/tlsconn"
@@ -154,6 +155,18 @@ func (c *Conn) Abort() {
 	}
 }
 
+// ExportKeyingMaterial implements tlsconn.Conn.
+func (c *Conn) ExportKeyingMaterial(label string, context []byte, n int) ([]byte, error) {
+	if c.state != tlsconn.Connected && c.state != tlsconn.PeerClosed || !c.server.config.Exporters {
+		return nil, errNoExporter
+	}
+	if err := tlsconn.CheckExport(label, context, n); err != nil {
+		return nil, err // crypto/tls panics for some
+	}
+	state := c.tls.ConnectionState()
+	return state.ExportKeyingMaterial(label, context, n)
+}
+
 // retain copies unconsumed input, so that the caller has its buffer back.
 func (c *Conn) retain() {
 	if len(c.in) > 0 {
@@ -178,6 +191,7 @@ func (c *Conn) fail(err error) {
 var (
 	errWouldBlock error = wouldBlock{}
 	aborted             = newError(tlsconn.ErrAborted)
+	errNoExporter       = errors.New("tlsconn: no keying material: the connection is not up, or keeps none")
 )
 
 // wouldBlock is a net.Error whose Temporary method says true: the one kind of

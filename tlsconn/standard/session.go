@@ -1,6 +1,7 @@
 package standard
 
 import (
+	"bytes"
 	"crypto/tls"
 
 	"reprise/tlsconn"
@@ -66,7 +67,9 @@ func (s *Server) open(state []byte, serverName string) (*tls.SessionState, tlsco
 	if miss, differs := made.Differs(&s.names(serverName).scope); differs {
 		return nil, miss
 	}
-	session, err := tls.ParseSessionState(encoded)
+	// Of a copy: what crypto/tls parses points into it as long as the connection may
+	// be asked for keying material.
+	session, err := tls.ParseSessionState(bytes.Clone(encoded))
 	if err != nil {
 		return nil, tlsconn.MissCorrupt
 	}
@@ -152,11 +155,7 @@ func (s *Server) settle(co *coroutine, conn *tls.ConnectionState, info *tlsconn.
 		// crypto/tls would count a renewed session's age from now on, and
 		// so let it live for ever. Its life is what its parent has left.
 		info.Owner, born, expires = a.owner, a.session.Born, a.session.Expires
-		if len(conn.PeerCertificates) == 0 {
-			// Certificates parsed from the state point into it, and crypto/tls
-			// shares them between connections.
-			defer clear(a.session.State)
-		}
+		defer clear(a.session.State)
 		if s.config.SingleUse {
 			// Only now: the handle is visible on the wire, and consuming it
 			// on sight would let an observer burn the session.
