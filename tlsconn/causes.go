@@ -70,6 +70,7 @@ const (
 	causeNoSuite
 	causeNoGroup
 	causeNoScheme
+	causeNoIssuer
 	causeNoALPN
 	causeSecondHello
 	causeBadShare
@@ -124,6 +125,7 @@ var causeTable = [causes]struct {
 	causeNoSuite:              {alertHandshakeFailure, ReasonNoCipher, "no cipher suite in common"},
 	causeNoGroup:              {alertHandshakeFailure, ReasonNoCipher, "no group in common"},
 	causeNoScheme:             {alertHandshakeFailure, ReasonNoCipher, "no signature scheme in common"},
+	causeNoIssuer:             {alertHandshakeFailure, ReasonNoCipher, "no certificate of a CA that the client names"},
 	causeNoALPN:               {alertNoApplicationProtocol, ReasonNoALPN, "no application protocol in common"},
 	causeSecondHello:          {alertIllegalParameter, ReasonIllegal, "second ClientHello does not fit the first"},
 	causeBadShare:             {alertIllegalParameter, ReasonIllegal, "key share is not acceptable"},

@@ -14,6 +14,10 @@ type Certificate struct {
 	// for clients that name nothing or nothing known.
 	Name string
 	TLS  tls.Certificate
+	// ForNamedIssuer keeps it for clients that name an issuer of its chain in
+	// certificate_authorities (RFC 8446, Section 4.2.4). crypto/tls, which does not
+	// tell what a client names there, refuses it.
+	ForNamedIssuer bool
 	// Policy is for handshakes under Name; nil means the server's. All
 	// certificates of one name must have the same.
 	Policy *Policy
@@ -24,8 +28,8 @@ type Certificate struct {
 type Certificates struct{ list []Certificate }
 
 // NewCertificates takes certificates in order of preference. Several may have
-// one name, for instance ECDSA and RSA: a client gets the first it supports.
-// Without one for "" the first of all is the default.
+// one name, for instance ECDSA and RSA: a client gets the first it supports, of
+// those before all others whose chain leads to a CA that it names. Without one for "" the first of all is the default.
 func NewCertificates(list []Certificate) (*Certificates, error) {
 	if len(list) == 0 {
 		return nil, errors.New("tlsconn: no certificate")

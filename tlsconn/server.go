@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"hash"
@@ -190,6 +191,25 @@ func (s *server) hostFor(name string) *host {
 	return s.other
 }
 
+// choose returns the first certificate that fits, nil if none does: if the client names
+// CAs, the first of theirs, and of all only if there is none, for a client may know
+// more than it names (RFC 8446, Section 4.2.4).
+func (h *host) choose(ch *wire.ClientHello, fits func(*identity) bool) *identity {
+	if len(ch.Authorities) > 0 {
+		for _, id := range h.identities {
+			if slices.ContainsFunc(id.issuers, ch.HasAuthority) && fits(id) {
+				return id
+			}
+		}
+	}
+	for _, id := range h.identities {
+		if !id.forNamedIssuer && fits(id) {
+			return id
+		}
+	}
+	return nil
+}
+
 // A policy is a Policy prepared.
 type policy struct {
 	own        *Policy // nil: the listener's
@@ -239,9 +259,11 @@ func policyOf(made map[*Policy]*policy, c *Config, own *Policy) (*policy, error)
 // An identity is a certificate with its key, prepared.
 type identity struct {
 	key                  crypto.Signer
-	slow                 bool   // signatures are made by key workers
-	ecdsa                bool   // the kind of suites it needs in TLS 1.2
-	curve                uint16 // of an ECDSA key, as in supported_groups
+	slow                 bool     // signatures are made by key workers
+	ecdsa                bool     // the kind of suites it needs in TLS 1.2
+	curve                uint16   // of an ECDSA key, as in supported_groups
+	issuers              [][]byte // distinguished names, of each certificate's issuer
+	forNamedIssuer       bool
 	message13, message12 []byte // Certificate
 	schemes13, schemes12 []primitive.Scheme
 }
@@ -257,7 +279,7 @@ func newIdentity(cert *Certificate) (*identity, error) {
 	pub := key.Public()
 	_, isRSA := pub.(*rsa.PublicKey)
 	id := &identity{
-		key: key, slow: isRSA, ecdsa: !isRSA,
+		key: key, slow: isRSA, ecdsa: !isRSA, issuers: issuers(&cert.TLS), forNamedIssuer: cert.ForNamedIssuer,
 		schemes13: primitive.SchemesFor(pub, true), schemes12: primitive.SchemesFor(pub, false),
 	}
 	if key, isECDSA := pub.(*ecdsa.PublicKey); isECDSA {
@@ -285,6 +307,17 @@ func newIdentity(cert *Certificate) (*identity, error) {
 		return nil, fmt.Errorf("tlsconn: certificate for %q: %w", cert.Name, err)
 	}
 	return id, nil
+}
+
+// issuers returns the names of those who signed the certificates of a chain.
+func issuers(chain *tls.Certificate) [][]byte {
+	list := [][]byte{chain.Leaf.RawIssuer}
+	for _, der := range chain.Certificate[1:] {
+		if cert, err := x509.ParseCertificate(der); err == nil { // else clients may still take it
+			list = append(list, cert.RawIssuer)
+		}
+	}
+	return list
 }
 
 // scoped is the scope of one server name under one policy.

@@ -152,23 +152,26 @@ func (c *conn) full12(ch *wire.ClientHello) cause {
 
 // chooseSuite12 finds a certificate and a suite for its kind of key.
 func (c *conn) chooseSuite12(ch *wire.ClientHello) (*primitive.Suite, cause) {
-	hs := c.hs
-	why := causeNoScheme
-	for _, id := range hs.host.identities {
-		scheme, fits := chooseScheme(id.schemes12, ch)
+	hs, why := c.hs, causeNoIssuer
+	var suite *primitive.Suite
+	hs.identity = hs.host.choose(ch, func(id *identity) (fits bool) {
+		hs.scheme, fits = chooseScheme(id.schemes12, ch)
 		if !fits || id.curve != 0 && ch.HasGroups && !ch.HasGroup(id.curve) {
 			// Without signature_algorithms a client takes SHA-1 only. In TLS 1.2 its
 			// groups are also the curves of certificates (RFC 8422, Section 5.1).
-			continue
-		}
-		suite := chooseSuite(hs.host.policy.suites12, ch, func(s *primitive.Suite) bool { return s.ECDSA == id.ecdsa })
-		if suite != nil {
-			hs.identity, hs.scheme = id, scheme
-			return suite, ok
+			if why != causeNoSuite {
+				why = causeNoScheme
+			}
+			return false
 		}
 		why = causeNoSuite
+		suite = chooseSuite(hs.host.policy.suites12, ch, func(s *primitive.Suite) bool { return s.ECDSA == id.ecdsa })
+		return suite != nil
+	})
+	if hs.identity == nil {
+		return nil, why
 	}
-	return nil, why
+	return suite, ok
 }
 
 // chooseGroup12 returns a group without ML-KEM. A client that names none has P-256

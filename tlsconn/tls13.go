@@ -96,13 +96,16 @@ func (c *conn) chooseIdentity13(ch *wire.ClientHello) cause {
 	if !ch.HasSigAlgs {
 		return causeMissing
 	}
-	for _, id := range c.hs.host.identities {
-		if scheme, fits := chooseScheme(id.schemes13, ch); fits {
-			c.hs.identity, c.hs.scheme = id, scheme
-			return ok
-		}
+	hs, why := c.hs, causeNoIssuer
+	hs.identity = hs.host.choose(ch, func(id *identity) (fits bool) {
+		why = causeNoScheme
+		hs.scheme, fits = chooseScheme(id.schemes13, ch)
+		return fits
+	})
+	if hs.identity == nil {
+		return why
 	}
-	return causeNoScheme
+	return ok
 }
 
 // retry13 asks for another ClientHello, with a share of group (RFC 8446, Section
@@ -130,7 +133,7 @@ func helloSum(ch *wire.ClientHello) (sum [sha256.Size]byte) {
 	h := sha256.New()
 	for _, field := range [...][]byte{
 		ch.Random, ch.SessionID, ch.Suites, ch.Compressions, ch.ServerName, ch.Groups, ch.SigAlgs, ch.SigAlgsCert,
-		ch.ALPN, ch.Versions, ch.PSKModes, ch.PointFormats, ch.Ticket, ch.RenegotiationInfo,
+		ch.ALPN, ch.Versions, ch.PSKModes, ch.Authorities, ch.PointFormats, ch.Ticket, ch.RenegotiationInfo,
 	} {
 		var n [4]byte
 		binary.BigEndian.PutUint32(n[:], uint32(len(field)))

@@ -2,6 +2,7 @@ package standard
 
 import (
 	"crypto/tls"
+	"errors"
 
 	"reprise/tlsconn"
 )
@@ -43,6 +44,11 @@ type named struct {
 func New(c tlsconn.Config) (tlsconn.Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
+	}
+	for _, cert := range c.Certificates.List() {
+		if cert.ForNamedIssuer {
+			return nil, errors.New("tlsconn: crypto/tls does not tell which CAs a client names")
+		}
 	}
 	s := &Server{config: c, hosts: make(tlsconn.Names[*host]), counts: new(tlsconn.Counts)}
 	s.clients = tlsconn.NewClientPolicies(&s.config)

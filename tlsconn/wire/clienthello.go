@@ -40,6 +40,7 @@ type ClientHello struct {
 	PointFormats      []byte // 8-bit values, at least one
 	ALPN              []byte // names of 1 to 255 bytes, each after its length; at least one
 	Versions          []byte // 16-bit values, at least one
+	Authorities       []byte // distinguished names, each after its length; empty if there are none
 	PSKModes          []byte // 8-bit values, at least one
 	KeyShares         []byte // group, length, share; may be empty (RFC 8446, Section 4.2.8)
 	Cookie            []byte // at least one byte
@@ -152,7 +153,7 @@ func (h *ClientHello) parseExtension(typ uint16, data Reader) Fault {
 	case ExtPSKKeyExchangeModes:
 		return list8(data, &h.PSKModes, &h.HasPSKModes)
 	case ExtCertificateAuthorities:
-		return checkAuthorities(data)
+		return h.parseAuthorities(data)
 	case ExtPostHandshakeAuth:
 		return flag(data, &h.PostHandshakeAuth)
 	case ExtSignatureAlgorithmCert:
@@ -245,9 +246,9 @@ func (h *ClientHello) parseRenegotiationInfo(data Reader) Fault {
 	return None
 }
 
-// checkAuthorities checks the syntax of the CAs a client would like to see our
-// certificate from; we have no choice to offer (RFC 8446, Section 4.2.4).
-func checkAuthorities(data Reader) Fault {
+// parseAuthorities takes the CAs that a client would like to see our certificate from
+// (RFC 8446, Section 4.2.4).
+func (h *ClientHello) parseAuthorities(data Reader) Fault {
 	list, ok := data.Vector16()
 	if !ok || !data.Empty() || len(list) == 0 {
 		return Decode
@@ -257,6 +258,7 @@ func checkAuthorities(data Reader) Fault {
 			return Decode
 		}
 	}
+	h.Authorities = list
 	return None
 }
 

@@ -66,6 +66,19 @@ func (h *ClientHello) HasProtocol(name string) bool {
 	}
 }
 
+// HasAuthority reports whether the client names a CA, by its distinguished name in DER.
+func (h *ClientHello) HasAuthority(name []byte) bool {
+	for r := Reader(h.Authorities); ; {
+		named, ok := r.Vector16()
+		if !ok {
+			return false
+		}
+		if bytes.Equal(named, name) {
+			return true
+		}
+	}
+}
+
 // KeyShare returns the client's share for a group.
 func (h *ClientHello) KeyShare(group uint16) ([]byte, bool) {
 	for r := Reader(h.KeyShares); ; {
