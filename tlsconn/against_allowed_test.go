@@ -179,7 +179,6 @@ var ownRefuses = []irregularity{
 	})},
 	{"a share is there, so the client is not asked for a better group: binder and share are looked at", []int{47, 51}, has(retryForPQ)},
 	{"data behind the ClientHello in its record (RFC 8446, Section 5.1)", []int{10}, func(d *difference) bool { return hasExcess(d.in) }},
-	{"message longer than 16 KiB", []int{47}, func(d *difference) bool { return len(d.in) > 7 && (d.in[6] > 0 || d.in[7] >= 0x40) }},
 	{"record version of another major version", []int{10}, func(d *difference) bool { return len(d.in) > 1 && d.in[1] != 3 }},
 }
 

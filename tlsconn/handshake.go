@@ -27,6 +27,7 @@ type handshake struct {
 
 	transcript hash.Hash // nil before the suite is chosen
 	message    []byte    // the beginning of a message
+	longHello  bool      // one of the server's longHellos
 	ccsLen     uint8     // ChangeCipherSpec records that meant nothing
 
 	// A parked handshake:
@@ -223,7 +224,7 @@ func (c *conn) handshakeMessages(p []byte) {
 			c.fail(causeUnexpected)
 			return
 		}
-		if n > c.maxMessage() {
+		if !c.mayGather(n) {
 			c.fail(causeMessageLen)
 			return
 		}
@@ -319,6 +320,9 @@ func (c *conn) endHandshake() {
 	}
 	if hs.job != nil {
 		hs.job.abandoned.Store(true)
+	}
+	if hs.longHello {
+		s.longHellos--
 	}
 	if hs.transcript != nil {
 		s.returnHash(hs.suite.Hash, hs.transcript)

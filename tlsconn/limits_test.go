@@ -20,6 +20,45 @@ func TestRenegotiationWithLongHello(t *testing.T) {
 	wantReason(t, p.conn, tlsconn.ReasonRenegotiation)
 }
 
+// A long hello is taken, but not of everybody at once: what clients that have proved
+// nothing make a server hold does not grow with their number.
+func TestLongHellosAreFew(t *testing.T) {
+	const few = 4
+	s := handmadeServer(t, nil, func(c *tlsconn.Config) { c.Sessions = nil })
+	hello := handHello(0x0303, nil, []byte{0xc0, 0x2b}, extName, extGroups, extSigAlgs, extEMS, ext16(21, make([]byte, 60_000)...))
+	begin := func() tlsconn.Conn {
+		c := s.NewConn(noWaker{})
+		c.Feed(nil, plainRecord(22, hello[:16<<10]))
+		return c
+	}
+	finish := func(c tlsconn.Conn) {
+		t.Helper()
+		var out []byte
+		for rest := hello[16<<10:]; len(rest) > 0; rest = rest[min(len(rest), 16<<10):] {
+			out = c.Feed(out, plainRecord(22, rest[:min(len(rest), 16<<10)]))
+		}
+		if c.State() != tlsconn.ExpectHandshakeBytes || len(out) == 0 || out[0] != 22 {
+			t.Fatalf("a long hello: %v (%v), answer %.20x", c.State(), c.Err(), out)
+		}
+	}
+	var conns []tlsconn.Conn
+	for range few {
+		conns = append(conns, begin())
+	}
+	wantReason(t, begin(), tlsconn.ReasonOversized)
+	for _, c := range conns {
+		finish(c)
+		c.Abort()
+	}
+	c := begin()
+	finish(c)
+	c.Abort()
+
+	c = s.NewConn(noWaker{})
+	c.Feed(nil, plainRecord(22, []byte{1, 1, 0, 1}))
+	wantReason(t, c, tlsconn.ReasonOversized)
+}
+
 // A client that takes much and says little may change keys now and then for ever.
 func TestKeyUpdatesAreEarnedByWhatIsSentToo(t *testing.T) {
 	s := handmadeServer(t, nil, func(c *tlsconn.Config) { c.Sessions = nil })

@@ -31,6 +31,8 @@ type server struct {
 
 	scoped scoped // remembered, since most clients ask for the same name
 
+	longHellos int // handshakes under way that began with one, see table.go
+
 	spares [][]byte       // see input.go
 	hashes [2][]hash.Hash // transcripts to be used again, by primitive.Hash
 

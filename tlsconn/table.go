@@ -78,7 +78,27 @@ const (
 	maxHelloLen       = 16 << 10
 	maxCertificateLen = 32 << 10
 	maxMessageLen     = 2 << 10 // a CertificateVerify by RSA-8192 has 1 KiB
+
+	// A hello longer than maxHelloLen, as no client of today sends, is taken up to what
+	// crypto/tls takes, but of few clients at a time: what strangers may make a server
+	// hold does not grow with their number.
+	maxLongHelloLen = messageHeaderLen + 64<<10
+	maxLongHellos   = 4
 )
+
+// mayGather reports whether a message of n bytes may come.
+func (c *conn) mayGather(n int) bool {
+	hs, s := c.hs, c.server
+	switch {
+	case n <= c.maxMessage() || hs.longHello && n <= maxLongHelloLen:
+		return true
+	case c.expect > expectSecondHello || n > maxLongHelloLen || s.longHellos == maxLongHellos:
+		return false
+	}
+	hs.longHello = true // until the handshake ends
+	s.longHellos++
+	return true
+}
 
 // dispatch hands a message to its handler.
 func (c *conn) dispatch(msg []byte, last bool) cause {
