@@ -118,9 +118,18 @@ func (l *lender) start(w wish) (string, error) {
 		}
 		listener += ",clientca=" + file
 	}
+	if w.Ciphers != "" {
+		listener += ",ciphers=" + w.Ciphers[1:]
+	}
 	args := append([]string{"--sslrouter2", listener, "--sslrouter-to", l.backends[w.Backend].Addr().String()}, l.options...)
 	if w.ALPN != "" {
 		args = append(args, "--sslrouter-alpn", w.ALPN)
+	}
+	if w.NoSessions {
+		args = append(args, "--ssl-sessions-use-cache=false")
+	}
+	if w.SingleUse {
+		args = append(args, "--ssl-sessions-single-use")
 	}
 	if w.MinVersion == 0x0304 {
 		args = append(args, "--tls-min-version", "1.3")

@@ -63,7 +63,26 @@ func (s *setup) connect(address string, shimID uint64) error {
 	if err := s.check(l); err != nil {
 		return err
 	}
+	if err := s.export(l); err != nil {
+		return err
+	}
 	return s.exchange(l)
+}
+
+// export sends the runner the keying material that it has too.
+func (s *setup) export(l *link) error {
+	if s.exportLen == 0 {
+		return nil
+	}
+	var context []byte
+	if s.exportsContext {
+		context = append([]byte{}, s.exportContext...)
+	}
+	material, err := l.conn.ExportKeyingMaterial(s.exportLabel, context, s.exportLen)
+	if err != nil {
+		return err
+	}
+	return l.send(l.conn.Write(nil, material))
 }
 
 // close lets the runner read what was sent before the socket goes.

@@ -11,6 +11,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"reprise/tlsconn"
 )
 
 // relayVariable names the environment variable with the address of the judge's
@@ -26,6 +28,9 @@ type wish struct {
 	Require      bool   // clients must send a certificate
 	ALPN         string
 	MinVersion   uint16
+	Ciphers      string // OpenSSL's list
+	NoSessions   bool
+	SingleUse    bool
 	Backend      behaviour
 }
 
@@ -50,10 +55,10 @@ func (o *options) wish(initial *options) (wish, error) {
 		return wish{}, unimplemented("names of CAs")
 	case len(o.groups) > 0 && !slices.ContainsFunc(o.groups, known):
 		return wish{}, unimplemented(fmt.Sprintf("group %v", o.groups))
-	case o.suites != "":
-		return wish{}, unimplemented("cipher suites")
-	case o.noTickets:
-		return wish{}, unimplemented("a listener without sessions")
+	case o.onlyGroups:
+		return wish{}, unimplemented("groups, of a client that has others")
+	case o.exportLen > 0:
+		return wish{}, unimplemented("exported keying material")
 	case o.maxVersion != 0 || o.java11:
 		return wish{}, unimplemented("a maximum of TLS 1.2")
 	case o.delay != 0:
@@ -63,10 +68,20 @@ func (o *options) wish(initial *options) (wish, error) {
 	case o.initialWrite != "" || o.initialWrites != 0:
 		return wish{}, unimplemented("other first words than hello")
 	}
-	w := wish{ALPN: o.alpn, MinVersion: o.minVersion, Backend: echoes}
+	w := wish{ALPN: o.alpn, MinVersion: o.minVersion, NoSessions: o.noTickets, SingleUse: o.renewsTickets, Backend: echoes}
+	suites, err := o.suiteList(engine)
+	if err != nil {
+		return wish{}, err
+	}
+	for _, id := range suites {
+		w.Ciphers += ":" + (&tlsconn.Info{CipherSuite: id}).Cipher()
+	}
 	for _, c := range append(slices.Clone(o.credentials), o.fallback) {
 		if len(c.signingPrefs) > 0 {
 			return wish{}, unimplemented("signature algorithms")
+		}
+		if c.namedIssuer {
+			return wish{}, unimplemented("certificates for named issuers")
 		}
 		if c.certFile != "" {
 			w.Certificates += ",cert=" + c.certFile + ",key=" + c.keyFile

@@ -59,7 +59,8 @@ func TestWishRefusesWhatTheProgramCannotDo(t *testing.T) {
 		{"plain", options{}, ""},
 		{"preferences", options{fallback: credential{signingPrefs: []uint16{1}}}, "signature algorithms"},
 		{"time", options{delay: 1}, "time that passes"},
-		{"sessions off", options{noTickets: true}, "a listener without sessions"},
+		{"keying material", options{exportLen: 1}, "exported keying material"},
+		{"suites that it does not have", options{suites: "TLS_RSA_WITH_AES_128_CBC_SHA"}, "suites TLS_RSA_WITH_AES_128_CBC_SHA"},
 	} {
 		_, err := tc.o.wish(&tc.o)
 		got := ""

@@ -88,7 +88,8 @@ func (s *setup) configure(initial *options) error {
 		return err
 	}
 	c.MinVersion = max(s.minVersion, tls.VersionTLS12)
-	if err := s.configureSuites(); err != nil {
+	var err error
+	if c.CipherSuites, err = s.suiteList(s.engine); err != nil {
 		return err
 	}
 	if !s.noTickets {
@@ -100,6 +101,8 @@ func (s *setup) configure(initial *options) error {
 	case s.alpn != "":
 		c.ALPN = []string{s.alpn}
 	}
+	c.Exporters = s.exportLen > 0
+	c.SingleUse = s.renewsTickets // with a new one for each that has been used
 	if s.async || s.engine.verifiesOnWorkers && s.verifyFails {
 		s.workers = new(workers)
 		c.Workers = s.workers
@@ -128,27 +131,26 @@ func (s *setup) configureLimits() error {
 	return nil
 }
 
-// configureSuites takes a list of names without groups of equal preference, and the
-// one alias of OpenSSL that server tests use.
-func (s *setup) configureSuites() error {
-	switch s.suites {
+// suiteList reads a list of names, or the one alias of OpenSSL that server tests use; nil
+// means that there is none. The order, also of groups of equal preference ("[A|B]"), is
+// the engine's. What it does not have is left out.
+func (o *options) suiteList(e engine) ([]uint16, error) {
+	switch o.suites {
 	case "":
+		return nil, nil
 	case "AES128":
-		s.config.CipherSuites = []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}
-	default:
-		if strings.ContainsAny(s.suites, "[|]") {
-			return unimplemented("suites of equal preference")
-		}
-		known := s.engine.suiteIDs()
-		for _, name := range strings.Split(s.suites, ":") {
-			id, ok := known[name]
-			if !ok {
-				return unimplemented("suite " + name)
-			}
-			s.config.CipherSuites = append(s.config.CipherSuites, id)
+		return []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, nil
+	}
+	known, list := e.suiteIDs(), []uint16(nil)
+	for _, name := range strings.FieldsFunc(o.suites, func(r rune) bool { return strings.ContainsRune("[|]:", r) }) {
+		if id, ok := known[name]; ok {
+			list = append(list, id)
 		}
 	}
-	return nil
+	if list == nil {
+		return nil, unimplemented("suites " + o.suites)
+	}
+	return list, nil
 }
 
 // workers run each piece of work in a goroutine, and count.
@@ -172,6 +174,9 @@ func (s *setup) configureClients(initial *options) error {
 		s.config.ClientAuth = tlsconn.OptionalClientCert
 	default:
 		return nil
+	}
+	if s.hashesClient {
+		return unimplemented("client certificates kept as hashes")
 	}
 	switch {
 	case initial.verifyFails || s.trustFile == "":
@@ -266,7 +271,7 @@ func (s *setup) configureCertificates() error {
 		if s.expect.checkCredential {
 			cert.PrivateKey = &watchedKey{cert.PrivateKey.(crypto.Signer), index, &s.selected}
 		}
-		list = append(list, tlsconn.Certificate{TLS: cert})
+		list = append(list, tlsconn.Certificate{TLS: cert, ForNamedIssuer: c.namedIssuer})
 		return nil
 	}
 	for i, c := range s.credentials {

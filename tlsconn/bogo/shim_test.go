@@ -147,6 +147,7 @@ func TestParseRefusesWhatTheContractCannotDo(t *testing.T) {
 		{[]string{"-async"}, "outside: client test"},
 		{[]string{"-server", "-dtls"}, "outside: not TLS over a stream"},
 		{[]string{"-server", "-write-settings", "/x/ALPS-Basic-Server-"}, "outside: application settings (ALPS)"},
+		{[]string{"-server", "-on-initial-ocsp-response", "AQ=="}, "outside: OCSP stapling, certificate timestamps"},
 	} {
 		_, err := parseTest(tc.args)
 		if cause, ok := errors.AsType[unimplemented](err); !ok || string(cause) != tc.want {
@@ -171,6 +172,23 @@ func TestParseKeepsConnectionsApart(t *testing.T) {
 	}
 	if c := got.resume.credentials; len(c) != 2 || c[0].certFile != "one" || c[1].certFile != "two" {
 		t.Errorf("credentials: got %v, want one and two", c)
+	}
+}
+
+// There is no handshaker, which would give the server hints: its flags mean nothing.
+func TestParseForgetsFlagsOfTheHandshaker(t *testing.T) {
+	got, err := parseTest([]string{
+		"-server", "-port", "1", "-on-shim-select-alpn", "a", "-on-handshaker-select-alpn", "b",
+		"-on-handshaker-on-resume-no-ticket", "-on-shim-on-initial-read-size", "7",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.initial.alpn != "a" || got.resume.alpn != "a" {
+		t.Errorf("protocols: got %q and %q, want a", got.initial.alpn, got.resume.alpn)
+	}
+	if got.resume.noTickets || got.initial.readSize != 7 || got.resume.readSize != 0 {
+		t.Errorf("no tickets %v, sizes %d and %d, want false, 7 and 0", got.resume.noTickets, got.initial.readSize, got.resume.readSize)
 	}
 }
 
