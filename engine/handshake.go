@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"errors"
+
 	"reprise/internal/reactor"
 	"reprise/tlsconn"
 )
@@ -50,9 +52,18 @@ func (f *flow) gaveUp() bool {
 	return reactor.Is(f.client.fd, reactor.HungUp|reactor.PeerEnded)
 }
 
+const (
+	plainHTTPText   = "This port speaks HTTPS. Write https:// instead of http://.\n"
+	plainHTTPAnswer = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 59\r\nConnection: close\r\n\r\n" + plainHTTPText
+)
+
 // handshakeStep acts on what a step of the handshake led to.
 func (f *flow) handshakeStep(out []byte) {
 	l := f.loop
+	failed := f.tls.State() == tlsconn.Failed
+	if failed && f.listener.HTTP != nil && errors.Is(f.tls.Err(), tlsconn.ErrPlainHTTP) {
+		out = append(l.out, plainHTTPAnswer...) // instead of an alert, which such a client cannot read
+	}
 	if !f.gather(out) {
 		return
 	}

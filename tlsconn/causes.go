@@ -48,6 +48,7 @@ type cause uint8
 const (
 	ok cause = iota
 	causeNotTLS
+	causePlainHTTP
 	causeTruncated
 	causeAborted
 	causePeerAlert
@@ -103,6 +104,7 @@ var causeTable = [causes]struct {
 }{
 	ok:                        {alertNone, ReasonOther, "no failure"},
 	causeNotTLS:               {alertUnexpectedMessage, ReasonNotTLS, "first record does not look like TLS"},
+	causePlainHTTP:            {alertUnexpectedMessage, ReasonNotTLS, ""}, // ErrPlainHTTP
 	causeTruncated:            {alertDecodeError, ReasonTruncated, "the byte stream ended early"},
 	causeAborted:              {alertNone, ReasonAborted, "aborted"},
 	causePeerAlert:            {alertNone, ReasonPeerAlert, "the client sent an alert"},
@@ -156,6 +158,7 @@ var causeErrors = func() (list [causes]*Error) {
 		c := &causeTable[i]
 		list[i] = &Error{Reason: c.reason, Err: errors.New("tlsconn: " + c.text)}
 	}
+	list[causePlainHTTP].Err = ErrPlainHTTP
 	return
 }()
 

@@ -207,6 +207,8 @@ func (c *conn) checkHeader(header []byte) cause {
 	n := int(header[3])<<8 | int(header[4])
 	first := c.expect == expectHello && !c.rd.Protected()
 	switch {
+	case first && LooksLikeHTTP(header):
+		return causePlainHTTP
 	case first && (t < record.ChangeCipherSpec || t > record.ApplicationData || header[1] != 3):
 		return causeNotTLS
 	case t < record.ChangeCipherSpec || t > record.ApplicationData:

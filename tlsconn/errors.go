@@ -51,5 +51,17 @@ type Error struct {
 func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
+// ErrPlainHTTP is why a connection failed, with ReasonNotTLS, on which a client has begun
+// an HTTP request instead.
+var ErrPlainHTTP = errors.New("tlsconn: an HTTP request without TLS")
+
+// LooksLikeHTTP reports whether the first bytes of a connection, of which there must be
+// five, begin an HTTP request: with a method, which is a word in capitals (RFC 9110,
+// Section 9.1). No record of TLS begins so.
+func LooksLikeHTTP(b []byte) bool {
+	capital := func(c byte) bool { return 'A' <= c && c <= 'Z' }
+	return capital(b[0]) && capital(b[1]) && capital(b[2]) && (b[3] == ' ' || capital(b[3]))
+}
+
 // ErrAborted is why a connection failed that its caller has aborted.
 var ErrAborted = errors.New("tlsconn: aborted")

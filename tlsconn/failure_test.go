@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"io"
 	"testing"
 
@@ -42,6 +43,55 @@ func wantReason(t *testing.T, c tlsconn.Conn, want tlsconn.Reason) {
 	err, ok := c.Err().(*tlsconn.Error) //nolint:errorlint // the contract of Err
 	if c.State() != tlsconn.Failed || !ok || err.Reason != want {
 		t.Fatalf("got state %v, error %v (%+v), want %v", c.State(), c.Err(), err, want)
+	}
+}
+
+// What is HTTP without TLS is told from other nonsense, for which a listener of HTTP has
+// an answer.
+func TestPlainHTTPIsTold(t *testing.T) {
+	onEach(t, func(t *testing.T, e engine) {
+		for _, test := range []struct {
+			in   string
+			want bool
+		}{
+			{"GET / HTTP/1.1\r\nHost: a\r\n\r\n", true},
+			{"PUT /", true},
+			{"OPTIONS * HTTP/1.1\r\n\r\n", true},
+			{"CONNECT a:443 HTTP/1.1\r\n\r\n", true},
+			{"get / HTTP/1.1\r\n\r\n", false},
+			{"GE\x00T / HTTP/1.1\r\n\r\n", false},
+			{"\xde\xad\xbe\xef\xde\xad\xbe\xef", false},
+		} {
+			p := newPair(t, e.server(t), nil)
+			p.link.toServer = []byte(test.in)
+			p.link.drive()
+			wantReason(t, p.conn, tlsconn.ReasonNotTLS)
+			if got := errors.Is(p.conn.Err(), tlsconn.ErrPlainHTTP); got != test.want {
+				t.Errorf("%q: got %v, want plain HTTP %v", test.in, p.conn.Err(), test.want)
+			}
+		}
+	})
+}
+
+// Of a handshake that fails there is the name that the client asked for.
+func TestFailedHandshakeHasItsServerName(t *testing.T) {
+	own := engines[0] // crypto/tls does not tell it
+	for _, test := range []struct {
+		want   tlsconn.Reason
+		change func(client *tls.Config)
+	}{
+		{tlsconn.ReasonNoALPN, func(client *tls.Config) { client.NextProtos = []string{"never heard of"} }},
+		{tlsconn.ReasonNoVersion, func(client *tls.Config) {
+			client.MinVersion, client.MaxVersion = tls.VersionTLS11, tls.VersionTLS11
+		}},
+	} {
+		client := clientConfig()
+		test.change(client)
+		p := newPair(t, own.server(t, func(c *tlsconn.Config) { c.ALPN = []string{"h2"} }), client)
+		wantFailure(t, p, test.want)
+		if got := p.conn.Info().ServerName; got != "www.example.test" {
+			t.Errorf("%v: got server name %q", test.want, got)
+		}
 	}
 }
 

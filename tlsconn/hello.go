@@ -15,6 +15,7 @@ func onClientHello(c *conn, msg []byte, last bool) cause {
 	if fault := ch.Parse(msg); fault != wire.None {
 		return wireCauses[fault]
 	}
+	c.nameServer(ch) // first, for what is said of a handshake that fails
 	version, why := s.chooseVersion(ch)
 	switch {
 	case why != ok:
@@ -23,7 +24,6 @@ func onClientHello(c *conn, msg []byte, last bool) cause {
 		return causeSecondHello
 	}
 	c.info.Version = version
-	c.nameServer(ch)
 	hs.host = s.hostFor(c.info.ServerName)
 	c.info.ClientPolicy = hs.host.policy.client
 	if c.info.ALPN, why = s.chooseALPN(ch); why != ok {

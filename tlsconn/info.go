@@ -2,7 +2,8 @@ package tlsconn
 
 import "crypto/tls"
 
-// Info describes a connection whose handshake is complete.
+// Info describes a connection whose handshake is complete. Of one that has failed our
+// engine tells the ServerName, if there was a ClientHello.
 type Info struct {
 	Version     uint16 // as on the wire, 0x0304 is TLS 1.3
 	CipherSuite uint16

@@ -10,7 +10,13 @@ import (
 	"reprise/tlsconn"
 )
 
-func newError(err error) *tlsconn.Error { return &tlsconn.Error{Reason: classify(err), Err: err} }
+func newError(err error) *tlsconn.Error {
+	reason := classify(err)
+	if header, ok := errors.AsType[tls.RecordHeaderError](err); ok && tlsconn.LooksLikeHTTP(header.RecordHeader[:]) {
+		err = tlsconn.ErrPlainHTTP
+	}
+	return &tlsconn.Error{Reason: reason, Err: err}
+}
 
 // errSpent ends a handshake that crypto/tls has completed, so no alert says it.
 var errSpent = errors.New("tlsconn: the session was used by another handshake meanwhile")
