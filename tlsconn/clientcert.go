@@ -117,16 +117,14 @@ func (c *conn) verifyClient() cause {
 func (c *conn) verified() cause {
 	j := c.hs.job
 	c.hs.job = nil
-	switch {
-	case j.why != ok:
+	if j.why != ok {
 		return j.why
-	case c.info.Version == version13:
-		c.clientCert = j.cert
-		return c.complete13()
-	default:
-		c.clientCert = j.cert
-		return c.complete12()
 	}
+	c.clientCert = j.cert
+	if c.info.Version == version13 {
+		return c.complete13()
+	}
+	return c.complete12()
 }
 
 // verify checks the signature first, which is the cheaper part, then the chain. It

@@ -71,9 +71,14 @@ type handshake struct {
 
 // advance goes on with the handshake as far as the input allows.
 func (c *conn) advance(out []byte) []byte {
-	s := c.server
-	s.begin(out)
+	c.server.begin(out)
 	c.run()
+	return c.endStep()
+}
+
+// endStep leaves nothing of the step in scratch, and returns what it has appended.
+func (c *conn) endStep() []byte {
+	s := c.server
 	s.wipe()
 	if c.state != Connected {
 		c.input.retain(s)
@@ -97,8 +102,8 @@ func (c *conn) run() {
 
 // unpark goes on with a handshake whose answer has come.
 func (c *conn) unpark(out []byte) []byte {
-	s, hs := c.server, c.hs
-	s.begin(out)
+	hs := c.hs
+	c.server.begin(out)
 	from := c.state
 	c.state = ExpectHandshakeBytes
 	var why cause
@@ -116,11 +121,7 @@ func (c *conn) unpark(out []byte) []byte {
 		c.fail(why)
 	}
 	c.run()
-	s.wipe()
-	if c.state != Connected {
-		c.input.retain(s)
-	}
-	return s.takeOut()
+	return c.endStep()
 }
 
 // ready reports whether what the handshake is parked for has come.

@@ -248,9 +248,7 @@ func (hs *handshake) keys12(server int) (key, iv []byte) {
 func (c *conn) onChangeCipherSpec(p []byte) {
 	hs := c.hs
 	switch {
-	case c.expect != expectCCS12 || len(hs.message) > 0:
-		c.fail(causeUnexpected)
-	case len(p) != 1 || p[0] != 1:
+	case c.expect != expectCCS12, len(hs.message) > 0, len(p) != 1 || p[0] != 1:
 		c.fail(causeUnexpected)
 	default:
 		key, iv := hs.keys12(0)

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -271,11 +272,7 @@ func parseTest(args []string) (*test, error) {
 			i++
 		}
 	}
-	t.address = "tcp://" + host + ":" + port
-	if host == "::1" {
-		t.address = "tcp://[::1]:" + port
-	}
-	t.address = strings.TrimPrefix(t.address, "tcp://")
+	t.address = net.JoinHostPort(host, port)
 	return t, nil
 }
 
