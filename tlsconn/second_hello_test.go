@@ -1,7 +1,6 @@
 package tlsconn_test
 
 import (
-	"crypto/tls"
 	"testing"
 
 	"reprise/tlsconn"
@@ -38,6 +37,7 @@ func TestSecondHelloChangesOnlyWhatItMay(t *testing.T) {
 		"sig_algs_cert":  {extName, extGroups, extSigAlgs, ext13, ext16(50, v16(4, 3)...), extShare(29)},
 		"renegotiation":  {extName, extGroups, extSigAlgs, ext13, ext16(0xff01, 0), extShare(29)},
 		"post_handshake": {extName, extGroups, extSigAlgs, ext13, ext16(49), extShare(29)},
+		"authorities":    {extName, extGroups, extSigAlgs, ext13, ext16(47, v16(v16(0x30, 0)...)...), extShare(29)},
 		"ticket":         {extName, extGroups, extSigAlgs, ext13, ext16(35), extShare(29)},
 	} {
 		conn := s.NewConn(noWaker{})
@@ -50,5 +50,4 @@ func TestSecondHelloChangesOnlyWhatItMay(t *testing.T) {
 			t.Errorf("%s: %v", name, conn.State())
 		}
 	}
-	_ = tls.VersionTLS13
 }
