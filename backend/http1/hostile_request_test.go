@@ -205,7 +205,7 @@ func TestHostileRequests(t *testing.T) {
 		{"upgrade to h2c in a list", get + "Connection: Upgrade\r\nUpgrade: websocket, H2C\r\n\r\n", "GET / example.com no-body"},
 		{"upgrade to HTTP/2.0", get + "Connection: Upgrade\r\nUpgrade: HTTP/2.0\r\n\r\n", "GET / example.com no-body"},
 		{"upgrade, two fields", get + "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n\r\n", "GET / example.com no-body"},
-		{"upgrade with a body", post + "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\n", "POST / example.com length=5"},
+		{"upgrade with a body", post + "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n\r\n", "POST / example.com length=5 upgrade=websocket"},
 		{"upgrade to nothing", get + "Connection: Upgrade\r\nUpgrade:\r\n\r\n", "GET / example.com no-body"},
 		{"upgrade of HTTP/1.0", "GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "GET /  no-body close"},
 		{"continue", post + "Expect: 100-Continue\r\nContent-Length: 5\r\n\r\n", "POST / example.com length=5 100"},

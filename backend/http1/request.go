@@ -244,9 +244,8 @@ func (r *Request) parseIntent(s *section) error {
 		r.Expect100 = hasBody
 	}
 	r.KeepAlive = !o.close && (r.Minor > 0 || o.keepAlive)
-	// A body before the switch would have to be told from what follows it by
-	// both sides alike, and no protocol in use needs one.
-	if o.upgrade && s.upgrades == 1 && r.Minor > 0 && !hasBody && mayUpgrade(s.upgrade) {
+	// A switch comes behind the body, if there is one, as Docker's exec has it.
+	if o.upgrade && s.upgrades == 1 && r.Minor > 0 && mayUpgrade(s.upgrade) {
 		r.Upgrade = s.upgrade
 	}
 	return nil

@@ -100,3 +100,7 @@ func (r *Response) parseFraming(s *section, isHead bool) (err error) {
 	}
 	return nil
 }
+
+// Passes reports whether a field of r is for the client: it concerns more than this hop,
+// and is none of those that frame the message, which are written anew.
+func (r *Response) Passes(f *Field) bool { return !f.HopByHop() && f.kind != contentLength }

@@ -36,8 +36,8 @@ var layers = map[string][]string{
 	"internal":   {},
 }
 
-// sharedLeaves are what packages measure with: counts, and time.
-var sharedLeaves = []string{"internal/metric", "internal/boottime"}
+// sharedLeaves are what packages measure with, counts and time, and what they keep bytes in.
+var sharedLeaves = []string{"internal/metric", "internal/boottime", "internal/queue"}
 
 // testLeaves are for tests, and for the demo, which is a test to look at.
 var testLeaves = []string{"internal/testpki", "internal/nettest"}

@@ -1,0 +1,35 @@
+// Package exchange is HTTP between a client and a backend as values: no socket, no clock,
+// no callback. Bytes and events go in, and what is to be sent and done comes out.
+//
+// # An exchange
+//
+// An [Exchange] is one request and its response. It knows nothing of how the client's side
+// is framed in octets, nor that a connection may hold one exchange at a time, so it serves
+// a stream of HTTP/2 as well as a request of HTTP/1:
+//
+//	out := x.Begin(scratch, options, client, 1, head) // Do: Dial
+//	out = x.Linked(scratch, link)                     // ToBackend: the head
+//	out = x.Body(scratch, piece)                      // while x.WantsBody()
+//	out = x.End(scratch, nil)
+//	out = x.FromBackend(scratch, p)                   // Head, Data, End; Do: Release
+//	x.Reset()
+//
+// Its states and what can happen in each of them are one table, in transitions.go. The
+// backend's side is written and read by the codecs, packages http1 and uwsgi.
+//
+// # A connection
+//
+// A [Conn] is a client's HTTP/1 connection around one Exchange: it finds heads and bodies in
+// what the client sends, one request after the other, and writes responses as octets.
+//
+// # Who owns which bytes
+//
+// Pieces of a body are handed through as parts of the input, and framed, where they need
+// it, in the [Scratch] that all exchanges of a loop share. An exchange copies the head of
+// its request, a head of a response that comes in parts, and a body whose length a backend
+// must know first, each within its limit. A Conn copies what comes before it can be used.
+// Between two requests neither holds anything.
+//
+// Neither keeps what the other side does not take: the owner must not read from a backend
+// while the client has no room, nor from the client while the backend has none.
+package exchange

@@ -1,0 +1,61 @@
+package exchange
+
+import (
+	"net/netip"
+
+	"reprise/backend"
+	"reprise/backend/http1"
+	"reprise/backend/uwsgi"
+)
+
+// Options say how the requests of a listener are served. They must not be changed once
+// used; loops share them.
+type Options struct {
+	Limits       http1.Limits
+	MaxBody      int64  // of a request, 0 is without limit
+	BodyBuffer   int    // of a chunked one that is held for a uwsgi backend, which must know its length
+	ChunkedInput bool   // pass such a one on as it is instead
+	RedirectPort int    // answer everything with a redirect to https on this port; 0 serves
+	KeepAlive    bool   // a client's HTTP/1 connection serves more than one request
+	KeepHead     bool   // until Reset, for the access log, also when the request cannot be needed again
+	ServerName   string // of uwsgi's variables; "" takes the Host
+
+	RequestRules, ResponseRules *http1.Rules // what becomes of fields
+}
+
+// A Client is what is known of the connection that requests come on. It is made once for
+// the connection and not changed after that; its exchanges share it.
+type Client struct {
+	Remote     netip.AddrPort // the zero value: unknown, or a unix socket
+	ListenPort int            // where the client connected to; 0: unknown
+	Trusted    bool           // a proxy whose Forwarded and X-Forwarded-* are believed
+	TLS        *uwsgi.TLS     // nil without TLS
+	Facts      *http1.Facts   // for the values of rules; nil without rules
+	// Host is what a client of HTTP/1.0 that names no host is taken to mean.
+	Host string
+}
+
+// A Link is the connection to a backend that an exchange is given.
+type Link struct {
+	Protocol backend.Protocol
+	Reused   bool // it has served others
+	Keep     bool // it may serve others afterwards
+}
+
+// Scratch is what exchanges read and write with, so that a message costs no allocation.
+// A loop has one for all its exchanges. The zero value is ready.
+type Scratch struct {
+	// Draining ends HTTP/1 connections with the response under way.
+	Draining bool
+	// Date is the line of that name for responses that have none; the owner renews it.
+	Date []byte
+
+	request  http1.Request
+	response http1.Response
+	parsed   *Exchange // whose head request holds
+	forward  http1.Forward
+	vars     uwsgi.Vars
+	outgoing http1.Outgoing
+
+	toBackend, toClient []byte // what codecs and fronts write
+}

@@ -1,0 +1,152 @@
+package exchange
+
+// State is how far an exchange is: its request on the way to the backend and its
+// response on the way to the client in one word.
+type State uint8
+
+const (
+	Idle      State = iota // there is none
+	Seeking                // the request's head is known, a backend is sought
+	Holding                // a chunked body comes, and the backend must know its length first
+	Sending                // the request's body goes to the backend
+	Waiting                // the request is complete, the response's head is awaited
+	Early                  // the response has begun before the request was complete
+	Answering              // the response's body goes to the client
+	Switching              // a 101 has gone to the client, whose request is not complete
+	Tunnelled              // both have switched to another protocol
+	Over                   // nothing more happens
+	states
+)
+
+// An event is what can happen to an exchange.
+type event uint8
+
+const (
+	accepted event = iota // a head was read and can be served
+	refused               // it cannot be served, as it turns out
+	linked                // there is a connection to a backend
+	toHold                // there is one, but the length of the body is to be known first
+	piece                 // a piece of the request's body
+	ended                 // the request is complete
+	leaves                // the client says no more
+	says                  // the backend sends something
+	interim               // a 1xx of the backend
+	final                 // the head of the response
+	switched              // a 101 that was asked for
+	answered              // the response is complete
+	vanished              // the backend has ended the connection, and the request can be repeated
+	gone                  // it has, and the request cannot be repeated, nor is the response complete
+	late                  // nothing has moved for too long
+	events
+)
+
+// An act is what is done about an event.
+type act uint8
+
+const (
+	misused act = iota // by the caller: this cannot happen
+	nothing
+	dial       // ask for a backend
+	sendHead   // to the backend
+	pass       // the piece to the backend
+	hold       // the piece
+	sendEnd    // of the body to the backend
+	sendHeld   // the head with what was held
+	reply      // in place of a backend
+	readHead   // of the response
+	readBody   // of the response
+	relay      // what came as it is
+	unexpected // no request was sent: what came does not answer it
+	answer     // the client with the head of the response
+	finish     // the exchange
+	tunnel     // bytes pass as they are
+	cut        // the response is incomplete and must look so
+)
+
+type transition struct {
+	act  act
+	next State
+}
+
+// transitions is all that can happen. What is not listed cannot, but in Over, where
+// nothing means anything any more.
+//
+// A request that has begun to be answered cannot be answered once more: then to refuse
+// it is to cut it.
+var transitions = [events][states]transition{
+	accepted: {
+		Idle: {dial, Seeking},
+	},
+	refused: {
+		Idle: {reply, Over}, Seeking: {reply, Over}, Holding: {reply, Over}, Sending: {reply, Over}, Waiting: {reply, Over},
+		Early: {cut, Over}, Answering: {cut, Over}, Switching: {cut, Over},
+	},
+	linked: {
+		Seeking: {sendHead, Sending},
+	},
+	toHold: {
+		Seeking: {nothing, Holding},
+	},
+	piece: {
+		Holding: {hold, Holding}, Sending: {pass, Sending}, Early: {pass, Early}, Switching: {pass, Switching},
+	},
+	ended: {
+		Holding: {sendHeld, Waiting}, Sending: {sendEnd, Waiting}, Early: {sendEnd, Answering},
+		Switching: {tunnel, Tunnelled},
+	},
+	leaves: { // what was asked before that is still answered
+		Seeking: {nothing, Seeking}, Waiting: {nothing, Waiting}, Answering: {nothing, Answering},
+		Holding: {cut, Over}, Sending: {cut, Over}, Early: {cut, Over}, Switching: {cut, Over},
+	},
+	says: {
+		Seeking: {nothing, Seeking}, Holding: {unexpected, Holding},
+		Sending: {readHead, Sending}, Waiting: {readHead, Waiting},
+		Early: {readBody, Early}, Answering: {readBody, Answering},
+		Switching: {relay, Switching}, Tunnelled: {nothing, Tunnelled},
+	},
+	interim: {
+		Sending: {answer, Sending}, Waiting: {answer, Waiting},
+	},
+	final: {
+		Sending: {answer, Early}, Waiting: {answer, Answering},
+	},
+	switched: { // each way for itself, the client's behind its request (RFC 9110, Section 7.8)
+		Sending: {answer, Switching}, Waiting: {tunnel, Tunnelled},
+	},
+	answered: {
+		Early: {finish, Over}, Answering: {finish, Over},
+	},
+	vanished: {
+		Waiting: {dial, Seeking},
+	},
+	gone: {
+		Holding: {reply, Over}, Sending: {reply, Over}, Waiting: {reply, Over},
+		Early: {cut, Over}, Answering: {cut, Over}, Switching: {cut, Over},
+	},
+	late: {
+		Seeking: {reply, Over}, Holding: {reply, Over}, Sending: {reply, Over}, Waiting: {reply, Over},
+		Early: {cut, Over}, Answering: {cut, Over}, Switching: {cut, Over},
+	},
+}
+
+// on takes the exchange to its next state.
+func (x *Exchange) on(e event) act {
+	if x.state == Over {
+		return nothing
+	}
+	t := transitions[e][x.state]
+	if t.act == misused {
+		t.next = Over
+	}
+	x.state = t.next
+	return t.act
+}
+
+// can reports whether an event can happen now.
+func (x *Exchange) can(e event) bool { return transitions[e][x.state].act != misused }
+
+// WantsBody reports whether a piece of the request's body can be taken now.
+func (x *Exchange) WantsBody() bool { return x.can(piece) }
+
+// Responded reports whether the head of the response has gone to the client.
+func (x *Exchange) Responded() bool { return x.state >= Early && x.status != 0 }
