@@ -11,11 +11,31 @@ import (
 	"testing"
 
 	"reprise/backend"
+	"reprise/backend/http1"
 	"reprise/internal/nettest"
 )
 
-// A request on a kept-alive connection to a kept-alive backend allocates nothing.
+// A request on a kept-alive connection to a kept-alive backend allocates nothing,
+// whatever rules do to its fields.
 func TestKeepAliveAllocations(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { testKeepAliveAllocations(t, httpOptions()) })
+	t.Run("rules", func(t *testing.T) {
+		o := httpOptions()
+		var err error
+		if o.RequestRules, err = http1.NewRules([]http1.Rule{
+			{Name: "X-Client", Value: "${REMOTE_ADDR}:${REMOTE_PORT} ${SSL_PROTOCOL}"}, {Name: "X-Request-ID", Value: "${REQUEST_ID}"},
+			{Op: http1.Remove, Name: "User-Agent"},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if o.ResponseRules, err = http1.NewRules([]http1.Rule{{Name: "Server", Value: "edge"}, {Name: "X-Request-ID", Value: "${REQUEST_ID}"}}); err != nil {
+			t.Fatal(err)
+		}
+		testKeepAliveAllocations(t, o)
+	})
+}
+
+func testKeepAliveAllocations(t *testing.T, options *HTTP) {
 	answer := []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: x\r\n\r\nok")
 	addr := nettest.Serve(t, func(c net.Conn) {
 		buf := make([]byte, 4096)
@@ -31,7 +51,7 @@ func TestKeepAliveAllocations(t *testing.T) {
 	}).Addr
 	o := testOptions()
 	o.Loops = 1
-	_, router := startListener(t, o, Listener{HTTP: httpOptions(), Backends: newPool(t, backend.HTTP, addr)}, true)
+	_, router := startListener(t, o, Listener{HTTP: options, Backends: newPool(t, backend.HTTP, addr)}, true)
 	c := dial(t, router)
 	request := []byte("GET /index.html?a=b HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n")
 	buf := make([]byte, 4096)

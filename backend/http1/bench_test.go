@@ -46,6 +46,16 @@ func BenchmarkRequest(b *testing.B) {
 				dst = AppendRequest(dst[:0], &r, &forward)
 			}
 		})
+		b.Run("op=append-with-rules/"+label, func(b *testing.B) {
+			b.ReportAllocs()
+			forward := forward
+			forward.Facts = &someFacts
+			forward.Rules = rules(b, "set X-Real-IP: ${REMOTE_ADDR}", "set X-Client-DN: ${SSL_CLIENT_S_DN}", "set X-Request-ID: ${REQUEST_ID}", "remove X-Debug")
+			dst := make([]byte, 0, 4096)
+			for b.Loop() {
+				dst = AppendRequest(dst[:0], &r, &forward)
+			}
+		})
 		b.Run("op=net-http/"+label, func(b *testing.B) {
 			b.ReportAllocs()
 			source := bytes.NewReader(head)

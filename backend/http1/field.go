@@ -81,44 +81,44 @@ func kindOf(name []byte) kind {
 	}
 	switch len(name) { // no other name is known of any length
 	case 2:
-		return match(name, "te", te)
+		return is(name, "te", te)
 	case 4:
-		return match(name, "host", host) + match(name, "date", date)
+		return is(name, "host", host) + is(name, "date", date)
 	case 5:
-		return match(name, "proxy", masked)
+		return is(name, "proxy", masked)
 	case 6:
-		return match(name, "expect", expect)
+		return is(name, "expect", expect)
 	case 7:
-		return match(name, "upgrade", upgrade) + match(name, "trailer", trailer)
+		return is(name, "upgrade", upgrade) + is(name, "trailer", trailer)
 	case 8:
-		return match(name, "x-scheme", vouched)
+		return is(name, "x-scheme", vouched)
 	case 9:
-		return match(name, "forwarded", forwarded) + match(name, "x-real-ip", vouched) + match(name, "client-ip", vouched)
+		return is(name, "forwarded", forwarded) + is(name, "x-real-ip", vouched) + is(name, "client-ip", vouched)
 	case 10:
-		return match(name, "connection", connection) + match(name, "keep-alive", keepAlive)
+		return is(name, "connection", connection) + is(name, "keep-alive", keepAlive)
 	case 11:
-		return match(name, "x-client-ip", vouched) + match(name, "x-forwarded", vouched) + match(name, "client-cert", vouched) // RFC 9440, Section 2.4
+		return is(name, "x-client-ip", vouched) + is(name, "x-forwarded", vouched) + is(name, "client-cert", vouched) // RFC 9440, Section 2.4
 	case 12:
-		return match(name, "x-url-scheme", vouched)
+		return is(name, "x-url-scheme", vouched)
 	case 14:
-		return match(name, "content-length", contentLength) + match(name, "http2-settings", http2Settings) + match(name, "true-client-ip", vouched)
+		return is(name, "content-length", contentLength) + is(name, "http2-settings", http2Settings) + is(name, "true-client-ip", vouched)
 	case 15:
-		return match(name, "front-end-https", vouched)
+		return is(name, "front-end-https", vouched)
 	case 16:
-		return match(name, "proxy-connection", proxyConnection)
+		return is(name, "proxy-connection", proxyConnection)
 	case 17:
-		return match(name, "transfer-encoding", transferEncoding) + match(name, "client-cert-chain", vouched)
+		return is(name, "transfer-encoding", transferEncoding) + is(name, "client-cert-chain", vouched)
 	case 18:
-		return match(name, "proxy-authenticate", proxyAuthenticate)
+		return is(name, "proxy-authenticate", proxyAuthenticate)
 	case 19:
-		return match(name, "proxy-authorization", proxyAuthorization) + match(name, "x-cluster-client-ip", vouched)
+		return is(name, "proxy-authorization", proxyAuthorization) + is(name, "x-cluster-client-ip", vouched)
 	}
 	return other
 }
 
 func kindOfPrefix(name []byte) kind {
 	if len(name) > len(xForwarded) {
-		switch match(name[:len(xForwarded)], xForwarded, xForwardedOther) {
+		switch is(name[:len(xForwarded)], xForwarded, xForwardedOther) {
 		case xForwardedOther:
 			return kindOfSuffix(name[len(xForwarded):])
 		case masked:
@@ -127,7 +127,7 @@ func kindOfPrefix(name []byte) kind {
 	}
 	for _, prefix := range vouchedPrefixes {
 		if len(name) >= len(prefix) {
-			if k := match(name[:len(prefix)], prefix, vouched); k != other {
+			if k := is(name[:len(prefix)], prefix, vouched); k != other {
 				return unlessMasked(name[len(prefix):], k)
 			}
 		}
@@ -157,6 +157,14 @@ func unlessMasked(rest []byte, k kind) kind {
 		}
 	}
 	return k
+}
+
+// is is match for those that mostly differ in their first byte.
+func is(name []byte, known string, k kind) kind {
+	if name[0]|0x20 != known[0] {
+		return other
+	}
+	return match(name, known, k)
 }
 
 // match returns k if name is the known one, which is as long, masked if it is

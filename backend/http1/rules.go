@@ -130,9 +130,10 @@ func isFolded[N string | []byte](name N, fold string) bool {
 
 // Drops reports whether fields of a name do not go on.
 func (r *Rules) Drops(name []byte) bool {
-	if r == nil || r.lengths>>min(len(name), 63)&1 == 0 {
-		return false
-	}
+	return r != nil && r.lengths>>min(len(name), 63)&1 != 0 && r.dropped(name)
+}
+
+func (r *Rules) dropped(name []byte) bool {
 	for _, fold := range r.drops {
 		if isFolded(name, fold) {
 			return true
