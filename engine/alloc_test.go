@@ -23,7 +23,8 @@ func TestKeepAliveAllocations(t *testing.T) {
 		o := httpOptions()
 		var err error
 		if o.RequestRules, err = http1.NewRules([]http1.Rule{
-			{Name: "X-Client", Value: "${REMOTE_ADDR}:${REMOTE_PORT} ${SSL_PROTOCOL}"}, {Name: "X-Request-ID", Value: "${REQUEST_ID}"},
+			{Name: "X-Client", Value: "${REMOTE_ADDR}:${REMOTE_PORT} ${SSL_PROTOCOL}"},
+			{Name: "X-Request-ID", Value: "${REQUEST_ID}"},
 			{Op: http1.Remove, Name: "User-Agent"},
 		}); err != nil {
 			t.Fatal(err)

@@ -139,8 +139,8 @@ func TestConfiguredRules(t *testing.T) {
 	}
 }
 
-// TestOneOfWhatIsAdded: add-header takes the place of the backend's field, but for
-// those of which there may be several.
+// TestOneOfWhatIsAdded: add-header and hsts are in every response, whoever made it, and
+// take the place of the backend's field, but for those of which there may be several.
 func TestOneOfWhatIsAdded(t *testing.T) {
 	backend := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range map[string]string{
@@ -148,20 +148,27 @@ func TestOneOfWhatIsAdded(t *testing.T) {
 		} {
 			w.Header().Set(name, value)
 		}
+		w.WriteHeader(404)
 	})
-	s, pki := startHTTPS(t, httpTo(backend), "--hsts=300", "--add-header", "X-Frame-Options: DENY", "--add-header", "Set-Cookie: c=d",
-		"--add-header", "Vary: Accept", "--add-header", "X-Two: 1", "--add-header", "X-Two: 2")
+	s, pki := startHTTPS(t, httpTo(backend), "--hsts=300;includeSubDomains", "--add-header", "X-Frame-Options: DENY", "--add-header", "Set-Cookie: c=d",
+		"--add-header", "Vary: Accept", "--add-header", "X-Two: a: b", "--add-header", "X-Two: 2")
 	conn := connect(t, s.addr(), clientConfig(pki))
-	io.WriteString(conn, get+"Connection: close\r\n\r\n")
+	io.WriteString(conn, get+"\r\nGET bad HTTP/1.1\r\nHost: a\r\n\r\n")
 	all := answers(t, conn)
-	if len(all) != 1 {
-		t.Fatalf("got %+v", all)
+	if len(all) != 2 || all[0].status != 404 || all[1].status != 400 {
+		t.Fatalf("got %+v, want 404 and 400", all)
 	}
-	for name, want := range map[string][]string{
-		"Strict-Transport-Security": {"max-age=300"}, "X-Frame-Options": {"DENY"}, "Set-Cookie": {"a=b", "c=d"}, "Vary": {"Cookie", "Accept"}, "X-Two": {"1", "2"},
+	for name, want := range map[string][2][]string{
+		"Strict-Transport-Security": {{"max-age=300; includeSubDomains"}, {"max-age=300; includeSubDomains"}},
+		"X-Frame-Options":           {{"DENY"}, {"DENY"}},
+		"X-Two":                     {{"a: b", "2"}, {"a: b", "2"}},
+		"Set-Cookie":                {{"a=b", "c=d"}, {"c=d"}},
+		"Vary":                      {{"Cookie", "Accept"}, {"Accept"}},
 	} {
-		if got := all[0].header.Values(name); !slices.Equal(got, want) {
-			t.Errorf("%s: got %q, want %q", name, got, want)
+		for i, a := range all {
+			if got := a.header.Values(name); !slices.Equal(got, want[i]) {
+				t.Errorf("%d, %s: got %q, want %q", a.status, name, got, want[i])
+			}
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -216,27 +215,6 @@ func TestRedirectToHTTPS(t *testing.T) {
 		t.Errorf("without a host: got %+v, want 400", all)
 	}
 	wantPage(t, httpClient(t, clientConfig(pki), nil), "https://"+s.addr()+"/x?y", "/x?y")
-}
-
-// TestAddedFields: add-header and hsts are in every response, whoever made it.
-func TestAddedFields(t *testing.T) {
-	backend := serveHTTP(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(404) })
-	s, pki := startHTTPS(t, httpTo(backend), "--add-header", "X-Frame-Options: DENY", "--add-header", "X-Two: a: b", "--hsts=300;includeSubDomains")
-	conn := connect(t, s.addr(), clientConfig(pki))
-	io.WriteString(conn, get+"\r\nGET bad HTTP/1.1\r\nHost: a\r\n\r\n")
-	all := answers(t, conn)
-	if len(all) != 2 || all[0].status != 404 || all[1].status != 400 {
-		t.Fatalf("got %+v, want 404 and 400", all)
-	}
-	for _, a := range all {
-		for name, want := range map[string]string{
-			"X-Frame-Options": "DENY", "X-Two": "a: b", "Strict-Transport-Security": "max-age=300; includeSubDomains",
-		} {
-			if got := a.header.Values(name); !slices.Equal(got, []string{want}) {
-				t.Errorf("%d, %s: got %q, want %q once", a.status, name, got, want)
-			}
-		}
-	}
 }
 
 // TestKeepAliveOff: one request per connection, as the client is told.
