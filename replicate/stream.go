@@ -12,6 +12,9 @@ const (
 	keptLen = trackedLen
 	// homeKeptLen is the same for each peer's stream of home batches.
 	homeKeptLen = 1024
+	// keptAtFirst is how many there is room for at first: in a large fleet most
+	// streams carry little.
+	keptAtFirst = 16
 )
 
 // A stream is batches in order: the one being filled, and of the last ones made
@@ -30,9 +33,10 @@ type stream struct {
 	made     time.Duration // when the first update in records was made
 	waiting  bool          // it is in Node.pending
 
-	first uint64 // the first batch of the stream
-	seq   uint64 // the newest batch made
-	kept  [][]entry
+	first   uint64 // the first batch of the stream
+	seq     uint64 // the newest batch made
+	kept    [][]entry
+	keptMax int // how many it may become
 }
 
 // An entry is an update of a batch, without its value.
@@ -45,9 +49,9 @@ type entry struct {
 func (s *stream) init(id wire.Stream, p *peer, datagramLen int) {
 	s.id, s.peer = id, p
 	s.maxLen = datagramLen - wire.DatagramOverhead - wire.BatchOverhead
-	s.kept = make([][]entry, keptLen)
+	s.kept, s.keptMax = make([][]entry, keptAtFirst), keptLen
 	if p != nil {
-		s.kept = make([][]entry, homeKeptLen)
+		s.keptMax = homeKeptLen
 	}
 	s.records = make(wire.Records, 0, s.maxLen)
 	s.first = max(s.first, 1)
@@ -57,6 +61,19 @@ func (s *stream) init(id wire.Stream, p *peer, datagramLen int) {
 // oldest is the oldest batch that can be repeated.
 func (s *stream) oldest() uint64 {
 	return max(s.seq+1, max(s.first, 1)+uint64(len(s.kept))) - uint64(len(s.kept))
+}
+
+// next begins a batch and returns where its entries are to be kept.
+func (s *stream) next() *[]entry {
+	s.seq++
+	if n := uint64(len(s.kept)); s.seq-s.first >= n && len(s.kept) < s.keptMax {
+		grown := make([][]entry, 2*n)
+		for seq := s.seq - n; seq < s.seq; seq++ {
+			grown[seq%(2*n)] = s.kept[seq%n]
+		}
+		s.kept = grown
+	}
+	return s.slot(s.seq)
 }
 
 func (s *stream) slot(seq uint64) *[]entry { return &s.kept[seq%uint64(len(s.kept))] }
@@ -153,8 +170,7 @@ func (n *Node) flush(s *stream) {
 	if len(s.entries) == 0 {
 		return
 	}
-	s.seq++
-	slot := s.slot(s.seq)
+	slot := s.next()
 	*slot, s.entries = s.entries, (*slot)[:0]
 	s.records.Pass(n.now - s.packedAt)
 	b, start := wire.BeginBatch(n.begin(), s.to(), s.id, s.seq, n.now-s.made)
