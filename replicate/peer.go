@@ -342,7 +342,7 @@ func (n *Node) Reachable(id ShortID, now time.Duration) bool {
 // first after the last batch, let receivers find that the end is missing, long
 // before the regular one. While batches keep coming these say as much, and the tail
 // waits.
-var heartbeatTail = [...]time.Duration{12 * time.Millisecond, 40 * time.Millisecond, 150 * time.Millisecond}
+var heartbeatTail = [...]time.Duration{25 * time.Millisecond, 50 * time.Millisecond, 150 * time.Millisecond}
 
 // heartbeatStart is when further heartbeats follow the first ones of a node's life.
 var heartbeatStart = [...]time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond}

@@ -27,6 +27,8 @@ type sim struct {
 	delay     time.Duration                // mean of one way
 	cut       func(from, to *simNode) bool // if set, whether nothing gets through
 
+	memoryOf func(*simNode) Memory // if set, what nodes get for one
+
 	datagrams, bytes int
 	tap              func(datagram []byte)
 	tapTo            func(to netip.AddrPort, datagram []byte)
@@ -106,7 +108,11 @@ func (s *sim) start(addr netip.AddrPort, change func(*Options)) *simNode {
 	if change != nil {
 		change(&o)
 	}
-	n.Node = NewNode(o, n.memory, n)
+	var memory Memory = n.memory
+	if s.memoryOf != nil {
+		memory = s.memoryOf(n)
+	}
+	n.Node = NewNode(o, memory, n)
 	s.nodes = append(s.nodes, n)
 	s.live[addr] = n
 	if !s.unlisted {
