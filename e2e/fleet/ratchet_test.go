@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bytes"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/binary"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flynn/noise"
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
@@ -15,9 +17,11 @@ import (
 const (
 	wireVersion   = 2
 	kindSealed    = 1
+	kindProof     = 5  // an introduction's last message, with the chain of all later keys
 	blockLen      = 16 // of the header that is authenticated
 	headerLen     = blockLen + 8
 	randomLen     = 16
+	toLen         = 4 // behind the header of an introduction's messages
 	keyLen        = 32
 	ratchetEvery  = 30 * time.Second
 	ratchetInfo   = "reprise ratchet v2"
@@ -27,7 +31,8 @@ const (
 
 // TestOldRecordingsStayClosedToMemory: somebody records every datagram of a fleet,
 // and later gets the memory of all its nodes as it is then. That opens nothing that
-// is older than two steps of the ratchet.
+// is older than two steps of the ratchet, and no introduction, which would hand over
+// what all later keys come from.
 func TestOldRecordingsStayClosedToMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for the ratchet")
@@ -40,8 +45,8 @@ func TestOldRecordingsStayClosedToMemory(t *testing.T) {
 		f.wantAll(1-i%2, []holder{f.goHolder(i%2, versions[i/2%2])})
 	}
 	old := newAttack(n.captured())
-	if len(old.datagrams) < 2 {
-		t.Fatalf("sealed datagrams of %d keys recorded, want some of each node's", len(old.datagrams))
+	if len(old.datagrams) < 2 || len(old.proofs) == 0 {
+		t.Fatalf("sealed datagrams of %d keys and %d introductions recorded, want some of each node's", len(old.datagrams), len(old.proofs))
 	}
 	recorded := time.Now()
 	if f.openedByMemory(old) == 0 {
@@ -59,18 +64,83 @@ func TestOldRecordingsStayClosedToMemory(t *testing.T) {
 	}
 }
 
+// The search finds the key of an introduction where it is, as it is and as HMAC pads it.
+func TestSearchFindsIntroductions(t *testing.T) {
+	proof, key := recordedProof(t)
+	for _, pad := range hmacPads {
+		a := newAttack([]captured{{datagram: proof}})
+		memory := bytes.Repeat([]byte{0, 1, 2, 3}, 1000)
+		for i := range key {
+			memory[1004+i] = key[i] ^ pad
+		}
+		opened := map[[5]byte]string{}
+		a.search(memory, opened)
+		if len(opened) != 1 {
+			t.Errorf("a key padded with %02x: found %v", pad, opened)
+		}
+	}
+}
+
+// recordedProof makes an introduction as docs/WIRE.md has it, and returns its proof and
+// the key of that.
+func recordedProof(t *testing.T) (proof, key []byte) {
+	t.Helper()
+	side := func(initiator bool) *noise.HandshakeState {
+		s, err := noise.NewHandshakeState(noise.Config{
+			CipherSuite: noise.NewCipherSuite(noise.DH25519, noise.CipherChaChaPoly, noise.HashSHA256),
+			Pattern:     noise.HandshakeNN, Initiator: initiator, PresharedKey: make([]byte, keyLen), Prologue: []byte("a hello"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	a, b := side(true), side(false)
+	hello, _, _, err := a.WriteMessage(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err = b.ReadMessage(nil, hello); err != nil {
+		t.Fatal(err)
+	}
+	welcome, _, _, err := b.WriteMessage(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, own, _, err := a.ReadMessage(nil, welcome)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := own.UnsafeKey()
+	proof = make([]byte, headerLen+toLen)
+	proof[0], proof[1] = wireVersion, kindProof
+	if proof, err = own.Encrypt(proof, proof, make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	return proof, k[:]
+}
+
 // An attack is datagrams to be opened, one for each key.
 type attack struct {
 	datagrams map[[5]byte][]byte // by epoch and sender
+	proofs    map[[5]byte][]byte // of introductions, by number and sender
 	tried     map[[keyLen]byte]bool
 }
 
 func newAttack(list []captured) *attack {
-	a := &attack{datagrams: map[[5]byte][]byte{}}
+	a := &attack{datagrams: map[[5]byte][]byte{}, proofs: map[[5]byte][]byte{}, tried: map[[keyLen]byte]bool{}}
 	for _, c := range list {
 		d := c.datagram
-		if len(d) > headerLen+randomLen+chacha20poly1305.Overhead && d[0] == wireVersion && d[1] == kindSealed {
+		if len(d) < headerLen+randomLen+chacha20poly1305.Overhead || d[0] != wireVersion {
+			continue
+		}
+		switch d[1] {
+		case kindSealed:
 			a.datagrams[[5]byte(d[3:8])] = d
+		case kindProof:
+			id := [5]byte(d[3:8])
+			id[0] = d[blockLen-1] // the last byte of a random number
+			a.proofs[id] = d
 		}
 	}
 	return a
@@ -80,20 +150,23 @@ func newAttack(list []captured) *attack {
 // a key, as a key and as a ratchet's state, and returns how many keys it found.
 func (f *fleet) openedByMemory(a *attack) int {
 	f.t.Helper()
-	a.tried = map[[keyLen]byte]bool{}
+	clear(a.tried)
 	opened := map[[5]byte]string{}
 	for _, n := range f.nodes {
-		n.memory(func(part []byte) {
-			for at := 0; at+keyLen <= len(part); at += 4 {
-				if candidate := [keyLen]byte(part[at:]); looksRandom(part[at:at+keyLen]) && !a.tried[candidate] {
-					a.tried[candidate] = true
-					a.try(candidate, opened)
-				}
-			}
-		})
+		n.memory(func(part []byte) { a.search(part, opened) })
 	}
-	f.t.Logf("%d strings tried against %d keys, found: %v", len(a.tried), len(a.datagrams), opened)
+	f.t.Logf("%d strings tried against %d keys and %d introductions, found: %v", len(a.tried), len(a.datagrams), len(a.proofs), opened)
 	return len(opened)
+}
+
+// search tries what lies in a part of a memory, wherever a key can lie.
+func (a *attack) search(part []byte, opened map[[5]byte]string) {
+	for at := 0; at+keyLen <= len(part); at += 4 {
+		if candidate := [keyLen]byte(part[at:]); looksRandom(part[at:at+keyLen]) && !a.tried[candidate] {
+			a.tried[candidate] = true
+			a.try(candidate, opened)
+		}
+	}
 }
 
 // looksRandom tells keys from pointers, numbers and text: of a random string of 32
@@ -123,6 +196,31 @@ func (a *attack) try(candidate [keyLen]byte, opened map[[5]byte]string) {
 	for i := range ratchetsTried {
 		a.tryKey(expand(chain, sealInfo), fmt.Sprintf("a ratchet's state, %d steps before", i), opened)
 		chain = expand(chain, ratchetInfo)
+	}
+	for _, pad := range hmacPads {
+		key := candidate
+		for i := range key {
+			key[i] ^= pad
+		}
+		a.tryProof(key[:], opened)
+	}
+}
+
+// hmacPads are what HMAC-SHA-256 leaves of its key on the way: 0 is the key itself.
+var hmacPads = [...]byte{0, 0x36, 0x5c}
+
+// tryProof tries a string as the key of an introduction's last message. Those of the
+// others are handed over in it, and it is the last that is in use.
+func (a *attack) tryProof(key []byte, opened map[[5]byte]string) {
+	aead, err := chacha20poly1305.New(key)
+	if err != nil {
+		return
+	}
+	for id, d := range a.proofs {
+		const sealedAt = headerLen + toLen
+		if _, err := aead.Open(nil, make([]byte, chacha20poly1305.NonceSize), d[sealedAt:], d[:sealedAt]); err == nil {
+			opened[id] += " an introduction's key"
+		}
 	}
 }
 
