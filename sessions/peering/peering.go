@@ -59,9 +59,19 @@ var verdictsOut = [...]replicate.Verdict{
 	tlsconn.Held: replicate.Held, tlsconn.Spent: replicate.Spent,
 }
 
-var verdictsIn = [...]tlsconn.Verdict{
-	replicate.Found: tlsconn.Found, replicate.Unknown: tlsconn.Unknown, replicate.Expired: tlsconn.Expired,
-	replicate.Held: tlsconn.Held, replicate.Spent: tlsconn.Spent, replicate.Unanswered: tlsconn.Unknown,
+// verdictIn is a verdict of the protocol. One of a later version is that nobody knows.
+func verdictIn(v replicate.Verdict) tlsconn.Verdict {
+	switch v {
+	case replicate.Found:
+		return tlsconn.Found
+	case replicate.Held:
+		return tlsconn.Held
+	case replicate.Spent:
+		return tlsconn.Spent
+	case replicate.Expired:
+		return tlsconn.Expired
+	}
+	return tlsconn.Unknown
 }
 
 // peers is a poller as the memory sees it.
@@ -89,14 +99,9 @@ func (f peers) Ask(q *sessions.Question) bool {
 	})
 }
 
-// Answer is a reply as the memory takes it. A verdict of a later version is that
-// nobody knows.
+// Answer is a reply as the memory takes it.
 func Answer(r replicate.Reply) sessions.Answer {
-	a := sessions.Answer{Value: r.Value, Age: r.Age, Left: r.Left, Hold: r.Hold, Verdict: tlsconn.Unknown}
-	if int(r.Verdict) < len(verdictsIn) {
-		a.Verdict = verdictsIn[r.Verdict]
-	}
-	return a
+	return sessions.Answer{Value: r.Value, Age: r.Age, Left: r.Left, Hold: r.Hold, Verdict: verdictIn(r.Verdict)}
 }
 
 func (f peers) Pulls() bool { return f.pulls }
