@@ -218,7 +218,7 @@ func (m *bitMemory) Find(dst []byte, key Key) (_ []byte, age, left time.Duration
 	return append(dst, largeValue...), 0, time.Hour, true
 }
 
-func (m *bitMemory) Hold(dst []byte, _ Key) ([]byte, time.Duration, time.Duration, uint64, Verdict) {
+func (m *bitMemory) Hold(dst []byte, _ Key, _ uint64) ([]byte, time.Duration, time.Duration, uint64, Verdict) {
 	return dst, 0, 0, 0, Unknown
 }
 func (m *bitMemory) Release(Key, uint64)       {}
