@@ -46,15 +46,16 @@ func (b Balance) choose(c *Cursor, source netip.Addr, at int64) int {
 // richest is chosen and pays what all have earned.
 func (c *Cursor) roundRobin(at int64) int {
 	best, earned := 0, int64(0)
+	var richest *place
 	for i, n := range c.candidates {
 		w := n.weight(at)
 		earned += w
-		c.places[n.index].credit += w
-		if c.places[n.index].credit > c.places[c.candidates[best].index].credit {
-			best = i
+		own := c.place(n)
+		if own.credit += w; richest == nil || own.credit > richest.credit {
+			best, richest = i, own
 		}
 	}
-	c.places[c.candidates[best].index].credit -= earned
+	richest.credit -= earned
 	return best
 }
 

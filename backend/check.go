@@ -46,12 +46,12 @@ func (p *Pool) StartChecks(c Check) (stop func()) {
 	c.Path = cmp.Or(c.Path, "/")
 	c.Interval, c.Timeout = cmp.Or(c.Interval, 2*time.Second), cmp.Or(c.Timeout, time.Second)
 	c.Rise, c.Fall = cmp.Or(c.Rise, 2), cmp.Or(c.Fall, 3)
-	stopped := periodically(p.nodes, c.Interval, func(n *Node) func(context.Context) {
+	stopped := p.watch(c.Interval, func(n *Node) func(context.Context) {
 		return (&checker{Check: c, node: n}).step
 	})
 	return func() {
 		stopped()
-		for _, n := range p.nodes {
+		for _, n := range p.Nodes() {
 			n.setFlag(flagDown, false)
 		}
 	}

@@ -1,6 +1,12 @@
 // Package backend is what stands behind the terminator: which server a
 // connection goes to, whether that server is well, and where it is.
 //
+// # Choosing a pool
+//
+// A [Router] finds the [Pool] of a connection or request: by the server name of its TLS
+// handshake, its Host and its path, as rules say; by the host that a pool has subscribed to;
+// else the default. It takes no lock, allocates nothing, and is shared by all loops.
+//
 // # Picking
 //
 // A [Pool] is made of [Node]s and shared by all loops. Each loop has a [Cursor] for it,
@@ -21,6 +27,9 @@
 // Backups are asked when no other node is usable. When there is none at all, those that only
 // failed are probed in turn, so that a pool recovers by itself as soon as one does.
 // A node that comes back starts with a tenth of its weight if there is a slow start.
+//
+// Members of a pool that is made for it change at run time ([Pool.Add], [Pool.Remove]): the list is
+// replaced as a whole, and each Pick works with the one that it found.
 //
 // # Room
 //

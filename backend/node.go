@@ -2,6 +2,7 @@ package backend
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"hash/fnv"
 	"net"
@@ -50,10 +51,13 @@ const (
 type Node struct {
 	spec  Spec
 	pool  *Pool
-	index int    // in pool.nodes
+	index int    // of its place in cursors
 	seed  uint64 // its name, hashed
 	host  string // the DNS name, if Address has one
 	port  uint16
+
+	removed context.Context // ends when the node is no member of its pool any more
+	remove  context.CancelFunc
 
 	graceEnd *time.Timer // tells those who wait that the grace is over; nil if nobody may wait
 
@@ -62,6 +66,7 @@ type Node struct {
 	failedAt   atomic.Int64 // the last failure, or attempt since; 0 while the node is well
 	returnedAt atomic.Int64 // when its slow start began
 	endpoints  atomic.Pointer[[]netip.AddrPort]
+	share      atomic.Int64 // its weight beside the other nodes
 
 	// Written with every connection, so not in the cache line of the above.
 	_                    cpu.CacheLinePad
@@ -74,6 +79,7 @@ type Node struct {
 func newNode(p *Pool, index int, s Spec) (*Node, error) {
 	s.Name, s.Weight = cmp.Or(s.Name, s.Address), cmp.Or(s.Weight, 1)
 	n := &Node{spec: s, pool: p, index: index, seed: hashName(s.Name)}
+	n.share.Store(int64(s.Weight))
 	switch {
 	case s.Weight < 1 || s.Weight > maxWeight:
 		return nil, fmt.Errorf("backend %s: weight %d: write 1 to %d", s.Name, s.Weight, maxWeight)
@@ -120,6 +126,12 @@ func (n *Node) Name() string { return n.spec.Name }
 // Protocol returns what the node speaks.
 func (n *Node) Protocol() Protocol { return n.spec.Protocol }
 
+// Pool returns the pool that the node is of, or was.
+func (n *Node) Pool() *Pool { return n.pool }
+
+// SetWeight changes the node's share beside the others; it is held to 1 to 65536.
+func (n *Node) SetWeight(weight int) { n.share.Store(int64(min(max(weight, 1), maxWeight))) }
+
 // Network returns "tcp" or "unix".
 func (n *Node) Network() string { return n.spec.Network }
 
@@ -134,7 +146,7 @@ func (n *Node) Endpoint(c *Cursor) (netip.AddrPort, bool) {
 		return netip.AddrPort{}, false
 	}
 	c.enter(n.pool)
-	place := &c.places[n.index]
+	place := c.place(n)
 	place.endpoint++
 	return (*list)[(place.endpoint-1)%uint(len(*list))], true
 }
@@ -200,7 +212,7 @@ func (n *Node) usable(at int64) bool {
 // weight returns the node's weight in percent, less during its slow start.
 func (n *Node) weight(at int64) int64 {
 	const full, least = 100, 10
-	w, slowStart := int64(n.spec.Weight), int64(n.pool.o.SlowStart)
+	w, slowStart := n.share.Load(), int64(n.pool.o.SlowStart)
 	returnedAt := n.returnedAt.Load()
 	if slowStart == 0 || returnedAt == 0 || at-returnedAt >= slowStart {
 		return w * full

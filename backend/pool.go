@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,56 +13,67 @@ import (
 
 // Options are what the nodes of a pool have in common.
 type Options struct {
+	Name      string // for logs and statistics; may be empty
 	Balance   Balance
 	Grace     time.Duration // how long a node that failed is left alone
 	SlowStart time.Duration // how long a node that comes back takes to its full weight; 0: none
 	QueueLen  int           // how many may wait for room
+
+	// What follows is for those who connect; the pool does nothing with it.
+
+	Retries        int           // further nodes to try when one cannot be reached
+	ConnectTimeout time.Duration // for each node tried, and for room at one
+	SendProxy      int           // version of the PROXY header that nodes get, 0: none
+
+	// Changing lets Add and Remove change the members. Such a pool may begin empty.
+	Changing bool
 }
 
-// A Pool is the servers that serve one listener. All loops share it.
+// A Pool is the servers that connections or requests of one kind go to. All loops share it.
 type Pool struct {
-	o      Options
-	epoch  time.Time
-	nodes  []*Node
-	tiers  [2][]*Node // the nodes without the backups, and the backups
-	onRoom []func()   // written before the pool is used
+	o       Options
+	epoch   time.Time
+	members atomic.Pointer[members]
+	onRoom  atomic.Pointer[[]func()]
+
+	changing sync.Mutex // held by whoever replaces members or onRoom, and by watch; never by Pick
+	watchers []*watcher
 
 	queued  atomic.Int64
 	refused metric.Counter
+	closed  atomic.Bool
+}
+
+// members are the nodes of a pool at some time. Once a pool has them they do not change: a
+// Pick that has begun goes on with those it found.
+type members struct {
+	nodes []*Node
+	tiers [2][]*Node // the nodes without the backups, and the backups
+	slots int        // more than any Node.index, of earlier members too
 }
 
 // NewPool makes a pool. Nodes whose address has a DNS name are not used before Resolve.
 // Errors are lines for an operator.
 func NewPool(specs []Spec, o Options) (*Pool, error) {
-	if len(specs) == 0 {
+	if len(specs) == 0 && !o.Changing {
 		return nil, errors.New("a pool of backends needs at least one")
 	}
 	p := &Pool{o: o, epoch: time.Now()}
-	seeds := make(map[uint64]bool)
-	for i, s := range specs {
-		n, err := newNode(p, i, s)
-		if err != nil {
+	p.members.Store(new(members))
+	p.onRoom.Store(new([]func()))
+	for _, s := range specs {
+		if _, err := p.add(s); err != nil {
 			return nil, err
 		}
-		for seeds[n.seed] { // the same server twice is two nodes to Source as well
-			n.seed++
-		}
-		seeds[n.seed] = true
-		if o.QueueLen > 0 {
-			n.graceEnd = time.AfterFunc(time.Hour, p.wake)
-			n.graceEnd.Stop() // until Failed sets it
-		}
-		tier := 0
-		if s.Backup {
-			tier = 1
-		}
-		p.nodes, p.tiers[tier] = append(p.nodes, n), append(p.tiers[tier], n)
 	}
 	return p, nil
 }
 
+// Options returns what the pool was made with.
+func (p *Pool) Options() *Options { return &p.o }
+
 // Nodes returns the nodes in order; the slice must not be changed.
-func (p *Pool) Nodes() []*Node { return p.nodes }
+func (p *Pool) Nodes() []*Node { return p.members.Load().nodes }
 
 // stamp is a time in nanoseconds since the pool was made, by the monotonic clock,
 // so that setting the clock neither heals a node nor keeps it ill. It is never 0.
@@ -69,7 +81,7 @@ func (p *Pool) stamp(t time.Time) int64 { return int64(t.Sub(p.epoch)) | 1 }
 
 // A Cursor is one loop's place in the round of a pool. It belongs to its loop. The
 // zero value is ready; its first use allocates, and so does its first use
-// with another pool, where it starts afresh.
+// with another pool, where it starts afresh, or after members were added.
 type Cursor struct {
 	pool       *Pool
 	places     []place // by Node.index
@@ -78,14 +90,30 @@ type Cursor struct {
 }
 
 type place struct {
+	node     *Node // whose it is: one that came later may have the same index
 	credit   int64 // of RoundRobin
 	endpoint uint  // the next address
 }
 
-func (c *Cursor) enter(p *Pool) {
+func (c *Cursor) enter(p *Pool) *members {
+	m := p.members.Load()
 	if c.pool != p {
-		*c = Cursor{pool: p, places: make([]place, len(p.nodes)), candidates: make([]*Node, 0, len(p.nodes))}
+		*c = Cursor{pool: p}
 	}
+	if len(c.places) < m.slots {
+		c.places = append(c.places, make([]place, m.slots-len(c.places))...)
+		c.candidates = make([]*Node, 0, m.slots)
+	}
+	return m
+}
+
+// place returns the cursor's place for n, which is one of the members entered.
+func (c *Cursor) place(n *Node) *place {
+	at := &c.places[n.index]
+	if at.node != n {
+		*at = place{node: n}
+	}
+	return at
 }
 
 // A Verdict is how Pick ended.
@@ -104,10 +132,10 @@ const (
 // Backups are picked if no other node is usable; that the others are full is no reason.
 // If all nodes have failed, the one that failed or was tried longest ago is probed.
 func (p *Pool) Pick(c *Cursor, source netip.Addr, avoid *Node, now time.Time) (*Node, Verdict) {
-	c.enter(p)
+	m := c.enter(p)
 	at := p.stamp(now)
 	full := false
-	for _, tier := range p.tiers {
+	for _, tier := range m.tiers {
 		full = c.collect(tier, avoid, at)
 		for len(c.candidates) > 0 {
 			i := p.o.Balance.choose(c, source, at)
@@ -121,7 +149,7 @@ func (p *Pool) Pick(c *Cursor, source netip.Addr, avoid *Node, now time.Time) (*
 			break
 		}
 	}
-	if avoid != nil && avoid.usable(at) {
+	if avoid != nil && avoid.pool == p && avoid.usable(at) {
 		if avoid.take(at) {
 			return avoid, Picked
 		}
@@ -130,7 +158,7 @@ func (p *Pool) Pick(c *Cursor, source netip.Addr, avoid *Node, now time.Time) (*
 	if full {
 		return nil, Full
 	}
-	return p.probe(avoid, at)
+	return m.probe(avoid, at)
 }
 
 // collect gathers the usable nodes with room and reports whether there are
@@ -150,10 +178,10 @@ func (c *Cursor) collect(tier []*Node, avoid *Node, at int64) (full bool) {
 }
 
 // probe picks among nodes that have all failed.
-func (p *Pool) probe(avoid *Node, at int64) (*Node, Verdict) {
+func (m *members) probe(avoid *Node, at int64) (*Node, Verdict) {
 	var best *Node
 	verdict := Down
-	for _, n := range p.nodes {
+	for _, n := range m.nodes {
 		switch {
 		case n.flags.Load() != 0:
 		case !n.hasRoom():

@@ -38,7 +38,10 @@ func (p *Pool) Resolve(ctx context.Context, lookup Lookup) error {
 // StartResolving looks the names up again every so often (0: 30 s) until stop is called. The last
 // good addresses stay when that fails. Connections that stand are not touched by a change.
 func (p *Pool) StartResolving(every time.Duration, lookup Lookup) (stop func()) {
-	return periodically(p.named(), cmp.Or(every, 30*time.Second), func(n *Node) func(context.Context) {
+	return p.watch(cmp.Or(every, 30*time.Second), func(n *Node) func(context.Context) {
+		if n.host == "" {
+			return nil
+		}
 		failing := false
 		return func(ctx context.Context) {
 			limited, cancel := context.WithTimeout(ctx, lookupTimeout)
@@ -58,7 +61,7 @@ func (p *Pool) StartResolving(every time.Duration, lookup Lookup) (stop func()) 
 }
 
 func (p *Pool) named() (nodes []*Node) {
-	for _, n := range p.nodes {
+	for _, n := range p.Nodes() {
 		if n.host != "" {
 			nodes = append(nodes, n)
 		}

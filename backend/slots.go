@@ -1,6 +1,9 @@
 package backend
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // take takes a slot for a connection, or returns false if all are taken.
 func (n *Node) take(at int64) bool {
@@ -65,13 +68,18 @@ func (p *Pool) Dequeue() { p.queued.Add(-1) }
 // OnRoom has f called when Pick may answer something else than Full and
 // somebody is queued: a slot was given back, or a node's state has changed. f is called from any
 // goroutine, within Release, Connected, Failed, SetDraining and Enqueue too, so
-// it must only wake whoever picks again. It may be called in vain. To be
-// registered before the pool is used.
-func (p *Pool) OnRoom(f func()) { p.onRoom = append(p.onRoom, f) }
+// it must only wake whoever picks again. It may be called in vain. Whoever queues
+// must have registered before.
+func (p *Pool) OnRoom(f func()) {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	list := append(slices.Clone(*p.onRoom.Load()), f)
+	p.onRoom.Store(&list)
+}
 
 func (p *Pool) wake() {
 	if p.queued.Load() > 0 {
-		for _, f := range p.onRoom {
+		for _, f := range *p.onRoom.Load() {
 			f()
 		}
 	}
@@ -79,7 +87,7 @@ func (p *Pool) wake() {
 
 // full reports whether Pick would answer Full.
 func (p *Pool) full(at int64) bool {
-	for _, tier := range p.tiers {
+	for _, tier := range p.members.Load().tiers {
 		well := false
 		for _, n := range tier {
 			if n.usable(at) {

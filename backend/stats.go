@@ -33,8 +33,9 @@ type NodeStats struct {
 
 // Stats returns the state of the pool and its nodes. It may be called from any goroutine.
 func (p *Pool) Stats() Stats {
-	s := Stats{PoolStats: PoolStats{Queued: p.queued.Load(), Refused: p.refused.Load()}, Nodes: make([]NodeStats, 0, len(p.nodes))}
-	for _, n := range p.nodes {
+	nodes := p.Nodes()
+	s := Stats{PoolStats: PoolStats{Queued: p.queued.Load(), Refused: p.refused.Load()}, Nodes: make([]NodeStats, 0, len(nodes))}
+	for _, n := range nodes {
 		s.Nodes = append(s.Nodes, n.stats())
 	}
 	return s

@@ -1,0 +1,110 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Add makes a node a member of a pool that was made for that (Options.Changing). It may be
+// called from any goroutine. Loops find the node with their next Pick; they take no lock for
+// that, since the list of members is replaced as a whole. A node whose address has a DNS name
+// is refused: nobody would resolve it in time.
+func (p *Pool) Add(s Spec) (*Node, error) {
+	if !p.o.Changing {
+		return nil, fmt.Errorf("backend %s: the members of this pool do not change", s.Name)
+	}
+	n, err := p.add(s)
+	if err != nil {
+		return nil, err
+	}
+	p.wake()
+	return n, nil
+}
+
+// Remove takes a node out of the pool. Connections to it go on, and it may be asked for its
+// endpoint and told of failures as before; it is not picked any more.
+func (p *Pool) Remove(n *Node) {
+	p.changing.Lock()
+	m := p.members.Load()
+	i := slices.Index(m.nodes, n)
+	if i >= 0 {
+		p.members.Store(newMembers(slices.Concat(m.nodes[:i], m.nodes[i+1:]), m.slots))
+	}
+	p.changing.Unlock()
+	if i >= 0 {
+		n.remove()
+		if n.graceEnd != nil {
+			n.graceEnd.Stop()
+		}
+		p.wake() // to be told that nothing is left
+	}
+}
+
+// Close says that nobody will ask this pool for a node any more, so that those who keep
+// something for it may let go of that.
+func (p *Pool) Close() {
+	p.closed.Store(true)
+	for _, n := range p.Nodes() {
+		p.Remove(n)
+	}
+}
+
+// Closed reports whether Close was called.
+func (p *Pool) Closed() bool { return p.closed.Load() }
+
+// add makes a node and lists it.
+func (p *Pool) add(s Spec) (*Node, error) {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	m := p.members.Load()
+	n, err := newNode(p, m.freeIndex(), s)
+	if err != nil {
+		return nil, err
+	}
+	if n.host != "" && p.o.Changing {
+		return nil, fmt.Errorf("backend %s: address %q: write a numeric one", n.Name(), s.Address)
+	}
+	for m.hasSeed(n.seed) { // the same server twice is two nodes to Source as well
+		n.seed++
+	}
+	if p.o.QueueLen > 0 {
+		n.graceEnd = time.AfterFunc(time.Hour, p.wake)
+		n.graceEnd.Stop() // until Failed sets it
+	}
+	n.removed, n.remove = context.WithCancel(context.Background())
+	p.members.Store(newMembers(append(slices.Clip(m.nodes), n), max(m.slots, n.index+1)))
+	for _, w := range p.watchers {
+		w.start(n)
+	}
+	return n, nil
+}
+
+func newMembers(nodes []*Node, slots int) *members {
+	m := &members{nodes: nodes, slots: slots}
+	for _, n := range nodes {
+		tier := 0
+		if n.spec.Backup {
+			tier = 1
+		}
+		m.tiers[tier] = append(m.tiers[tier], n)
+	}
+	return m
+}
+
+// freeIndex returns the least index that no member has, so that cursors grow with
+// the most members there ever were and not with all that came and went.
+func (m *members) freeIndex() int {
+	taken := make([]bool, len(m.nodes)+1)
+	for _, n := range m.nodes {
+		if n.index < len(taken) {
+			taken[n.index] = true
+		}
+	}
+	return slices.Index(taken, false)
+}
+
+func (m *members) hasSeed(seed uint64) bool {
+	return slices.ContainsFunc(m.nodes, func(n *Node) bool { return n.seed == seed })
+}

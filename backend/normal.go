@@ -1,0 +1,138 @@
+package backend
+
+// appendHost appends the name in a Host field in the form of rules and returns how long
+// the port after it is, with its colon. What is no host, or a name with a label that is
+// empty, is no name: some servers read "a..b" as another one.
+func appendHost(b, host []byte) (name []byte, port int) {
+	end := len(host)
+	for i := len(host) - 1; i >= 0 && host[i] != ']'; i-- {
+		if host[i] == ':' {
+			end = i
+			break
+		}
+	}
+	if end > 0 && host[0] == '[' { // an IPv6 address
+		return appendLower(b, host[:end]), len(host) - end
+	}
+	return appendName(b, host[:end]), len(host) - end
+}
+
+// appendName appends a name in lower case and without a dot at its end; nothing
+// if it has an empty label or is longer than names can be.
+func appendName[T string | []byte](b []byte, name T) []byte {
+	if n := len(name); n > 0 && name[n-1] == '.' {
+		name = name[:n-1] // the root, which every name ends in
+	}
+	label := 0
+	for i := range len(name) {
+		if name[i] != '.' {
+			label++
+		} else if label == 0 {
+			return b
+		} else {
+			label = 0
+		}
+	}
+	if label == 0 {
+		return b
+	}
+	return appendLower(b, name)
+}
+
+func appendLower[T string | []byte](b []byte, name T) []byte {
+	if len(name) > maxName {
+		return b
+	}
+	for i := range len(name) {
+		c := name[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		b = append(b, c)
+	}
+	return b
+}
+
+// appendPath appends the beginning of a path as most servers read it, so that no other
+// spelling of a path goes by the rule that is meant for it: percent-encoded
+// octets are decoded, once (RFC 3986, Section 6.2.2.2; also %2F, as nginx and WSGI
+// servers do), segments "." and ".." are resolved (Section 5.2.4), empty
+// ones and the slash at the end left out. Whole segments are written while they fit into b's capacity, or
+// into MaxRulePath bytes: more than any rule looks at.
+//
+// What is passed on to the backend is the path as it was sent.
+func appendPath(b, path []byte) []byte {
+	if cap(b) == 0 {
+		b = make([]byte, 0, MaxRulePath+1)
+	}
+	if len(path) == 1 && path[0] == '*' { // of OPTIONS: no path
+		return b
+	}
+	deeper := 0 // segments that did not fit
+	for i := 0; i < len(path); {
+		start, length, dots := len(b), 0, 0
+		fits := deeper == 0 && len(b) < cap(b)
+		if fits {
+			b = append(b, '/')
+		}
+		for i < len(path) {
+			c, n := decode(path[i:])
+			if i += n; c == '/' {
+				break
+			}
+			length++
+			if c == '.' {
+				dots++
+			}
+			if fits = fits && len(b) < cap(b); fits {
+				b = append(b, c)
+			}
+		}
+		switch {
+		case length == 0, length == 1 && dots == 1:
+			b = b[:start]
+		case length == 2 && dots == 2:
+			if b = b[:start]; deeper > 0 {
+				deeper--
+			} else {
+				b = dropSegment(b)
+			}
+		case !fits:
+			b = b[:start]
+			deeper++
+		}
+	}
+	return b
+}
+
+func dropSegment(b []byte) []byte {
+	for n := len(b) - 1; n >= 0; n-- {
+		if b[n] == '/' {
+			return b[:n]
+		}
+	}
+	return b
+}
+
+// decode returns the first octet of p and how many bytes stand for it.
+func decode(p []byte) (c byte, n int) {
+	if p[0] != '%' || len(p) < 3 {
+		return p[0], 1
+	}
+	high, low := hexDigit(p[1]), hexDigit(p[2])
+	if high < 0 || low < 0 {
+		return p[0], 1
+	}
+	return byte(high<<4 | low), 3
+}
+
+func hexDigit(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c|0x20 && c|0x20 <= 'f':
+		return int(c|0x20-'a') + 10
+	default:
+		return -1
+	}
+}
