@@ -23,7 +23,7 @@ func (b *builder) addBackend(r Router, value string) (err error) {
 			return err
 		}
 	}
-	p := b.config.PoolOf(r)
+	p := b.config.target(r)
 	p.Backends = append(p.Backends, backend)
 	return nil
 }

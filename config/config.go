@@ -13,8 +13,14 @@ type Config struct {
 	// Listeners holds every address for clients: at least one, unless there are Repeaters. They are in the order of their
 	// options in the help, those of one option in the order written.
 	Listeners []Listener
-	// Pools holds what stands behind them, by Router.
+	// Pools holds what stands behind them, by Router, unless Rules send it elsewhere: the default pools.
 	Pools [len(Routers)]Pool
+	// NamedPools are the others, by Router, those of one in the order in which they are first written.
+	NamedPools []NamedPool
+	// Rules say what goes to which of them, by Router. Their order means nothing: the most specific decides.
+	Rules []PoolRule
+	// Subscriptions says how pools of the HTTPRouter are filled by those who subscribe.
+	Subscriptions Subscriptions
 	// HTTP says how the HTTPRouter treats requests.
 	HTTP HTTPOptions
 	// AccessLog says where requests and connections are written down.
@@ -77,6 +83,7 @@ type Config struct {
 	settings []setting // everything that was set, defaults first: what Print prints
 	dirs     []string  // hold certificates that are offered by name: a file added there is one more
 	used     []usage   // every key of a file: what PrintMigration tells
+	into     *Pool     // the named pool whose option is being set; nil: the default one
 }
 
 // Unusable is a certificate that cannot be served, or not by the client policy that is stated for it.
@@ -89,6 +96,14 @@ type Unusable struct {
 
 // PoolOf returns what stands behind the listeners of r.
 func (c *Config) PoolOf(r Router) *Pool { return &c.Pools[r] }
+
+// target returns the pool that an option of r's is about.
+func (c *Config) target(r Router) *Pool {
+	if c.into != nil {
+		return c.into
+	}
+	return c.PoolOf(r)
+}
 
 // TLSEngine names what speaks TLS. It reads as an operator writes it.
 type TLSEngine string

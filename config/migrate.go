@@ -196,8 +196,37 @@ const clientCerts = `
 uWSGI asks for a client certificate by the name in the handshake (SNI) and does not look at Host: with ` + "`sni = NAME CERT,KEY,,!CLIENTCA`" + ` a
 client without one gets NAME's pages all the same, by a handshake for another name. Here ` + "`https`" + ` answers such a request with 421, as nginx
 does where ` + "`ssl_verify_client`" + ` differs between servers and HAProxy if you compare ` + "`ssl_fc_sni` with `hdr(host)`" + `. ` + "`sslrouter`" + ` sees no
-requests: a name's CLIENTCA that is not also its listener's and that of all other names is refused there. Write the same for all, make it
-` + "`https`" + `, or run another node for that name with backends of its own.
+requests: a name's CLIENTCA that is not also that of all names which reach the same backends is refused there. Write the same for all, make
+it ` + "`https`" + `, or give the name a pool of its own: ` + "`sslrouter-pool = POOL to=ADDR` and `sslrouter-use-pool = POOL sni=NAME`" + `.
+`
+
+const poolsByName = `
+## Backends by name and path
+
+What uWSGI's router does by mapping hosts to sockets (` + "`http-use-pattern`, `http-use-cache`" + `), nginx by ` + "`server_name` and `location`" + ` with an
+` + "`upstream`" + ` each, and HAProxy by ` + "`use_backend` with `hdr(host)`, `path_beg` or `req.ssl_sni`" + `, is written here as a pool and who uses it:
+
+| here | nginx | HAProxy |
+|---|---|---|
+| ` + "`http-pool = api to=http://10.0.0.1:8000` | `upstream api { server 10.0.0.1:8000; }` | `backend api` with `server`" + ` |
+| ` + "`http-pool = api balance=least-connections` | `least_conn` in it | `balance leastconn` in it" + ` |
+| ` + "`http-use-pool = api host=api.example.com,path=/v1` | `server_name`, `location /v1/` | `use_backend api if { hdr(host) ... } { path_beg /v1/ }`" + ` |
+| ` + "`sslrouter-use-pool = mail sni=mail.example.com` | `map $ssl_server_name` in `stream` | `use_backend mail if { ssl_fc_sni ... }`" + ` |
+| ` + "`rawrouter-use-pool = raw sni=*.raw.example.com` | `ssl_preread` with `map` | `req.ssl_sni` with `tcp-request inspect-delay`" + ` |
+
+A pool takes any option that http-to has (` + "`http-check`, `http-queue`, `http-send-proxy` ..." + `) by the rest of its name, one a line; what is not said of
+it is as for http-to, like HAProxy's ` + "`defaults`" + `. As in nginx and unlike HAProxy the order of lines means nothing and the most
+specific one decides; as in nginx paths are compared decoded and without ` + "`//`, `/./` and `/../`" + `, but on the boundary of segments: ` + "`/v1`" + ` is not
+the beginning of ` + "`/v10`" + `. A wildcard stands for one label, as in certificates.
+`
+
+const subscriptionsByUWSGI = `
+## Backends that subscribe
+
+` + "`http-subscription-server = ADDR`" + ` takes what a uwsgi with ` + "`subscribe-to = ADDR:DOMAIN` or `subscribe2`" + ` sends, and gives it the requests for
+DOMAIN until it unsubscribes or is silent for ` + "`subscription-tolerance`" + `. Nearest to it are HAProxy's ` + "`server-template`" + ` with DNS or its runtime
+` + "`add server`" + `, and nginx's ` + "`upstream` API of the commercial version" + `. uWSGI takes a subscription from everybody who reaches its port; here it must come from this machine or from
+` + "`http-subscription-from`" + `, or be signed. A subscription cannot bring certificates along (sni_key), nor another modifier1 than WSGI's 0.
 `
 
 const fields = `
@@ -218,7 +247,7 @@ func migratingPage() []byte {
 	for _, c := range append(slices.Clone(verdicts), cacheVerdicts) {
 		c.print(&out)
 	}
-	out.WriteString(clientCerts + fields)
+	out.WriteString(poolsByName + subscriptionsByUWSGI + clientCerts + fields)
 	out.WriteString("\n# hitch\n\nA file named as `hitch*.conf`, or without sections and with hitch's keys, is read as hitch reads it. `reprise check hitch.conf` prints\n" +
 		"the configuration it is translated into, which may be used instead of it.\n")
 	keys := chapter{title: "Keys of hitch.conf"}

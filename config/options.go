@@ -51,7 +51,7 @@ var cores = strconv.Itoa(runtime.GOMAXPROCS(0))
 
 // options are all of them; those of a group stand together.
 var options = byGroup(slices.Concat(listenOptions, httpOptions,
-	poolOptions(HTTPRouter), poolOptions(SSLRouter), poolOptions(RawRouter), sessionOptions, shareOptions, observeOptions, tuningOptions, uwsgiOptions, applicationOptions))
+	poolOptions(HTTPRouter), subscriptionOptions, poolOptions(SSLRouter), poolOptions(RawRouter), sessionOptions, shareOptions, observeOptions, tuningOptions, uwsgiOptions, applicationOptions))
 
 // optionsByName finds options by their names and aliases.
 var optionsByName = func() map[string]*option {

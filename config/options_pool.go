@@ -3,24 +3,44 @@ package config
 import (
 	"errors"
 	"math"
+	"slices"
 	"time"
 )
 
 // poolOptions returns the options of the pool behind r's listeners: the same for each Router, as FAMILY-to, FAMILY-balance and so on.
 func poolOptions(r Router) []option {
 	family := r.String()
-	pool := func(c *Config) *Pool { return c.PoolOf(r) }
+	pool := func(c *Config) *Pool { return c.target(r) }
 	address, scheme, patience := "ADDR", "", "protocols with long silences"
+	example, conditions := "10.0.0.1:443", "sni"
+	use := "send connections to pool NAME by the server name (SNI) of their TLS handshake: sni=NAME or sni=*.NAME, which stands for one label. " +
+		"A name goes before a wildcard; what no line matches goes to " + family + "-to, and is closed if there is none. " + r.howSNI()
 	if r == HTTPRouter {
 		address, scheme = "[uwsgi://|http://]ADDR", "Without a scheme it is asked by the uwsgi protocol. "
 		patience = "applications that think long before they answer"
+		example, conditions = "http://10.0.0.1:8000", "host|path|sni"
+		use = "send requests to pool NAME (default: http-to) that match host=NAME, *.NAME or an address, path=/BEGINNING in whole segments, and " +
+			"sni=NAME of the TLS handshake, each if written. The most specific line decides, whatever the order: host before sni before path, a name " +
+			"before a wildcard, the longest path. What no line matches goes to http-to, and gets 404 if there is none"
 	}
+	own := make(map[string]*option) // those that a pool with a name has too
 	rows := []option{
 		{
 			name: "to", form: address + ",...", repeat: true,
 			help: "a backend for all " + family + " listeners: " + address + "[,weight=N][,max-connections=N][,backup]. " + scheme +
 				"weight (1) is its share; max-connections is its own " + family + "-backend-connections; backup keeps it for when no other is usable",
 			set: func(b *builder, value string) error { return b.addBackend(r, value) },
+		},
+		{
+			name: "pool", form: "NAME OPTION=VALUE", repeat: true,
+			help: "a pool of other backends: to and the options below for pool NAME, one a line, such as api to=" + example + " or api balance=source; " +
+				"what is not said of it is as for " + family + "-to. Which connections go there, " + family + "-use-pool says",
+			set: func(b *builder, value string) error { return b.addToPool(r, own, value) },
+		},
+		{
+			name: "use-pool", form: "NAME " + conditions + "=...,...", repeat: true,
+			help: use,
+			set:  func(b *builder, value string) error { return b.addRule(r, value) },
 		},
 		{
 			name: "balance", form: "NAME", byDefault: "round-robin",
@@ -112,6 +132,9 @@ func poolOptions(r Router) []option {
 		},
 	}
 	for i := range rows {
+		if !slices.Contains(notOfPools, rows[i].name) {
+			own[rows[i].name] = &rows[i]
+		}
 		rows[i].name, rows[i].group = family+"-"+rows[i].name, groupPool(r)
 	}
 	return rows

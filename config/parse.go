@@ -91,6 +91,12 @@ type builder struct {
 	alpn      []string
 	contexts  [len(Routers)]string // for all listeners of a Router; empty: each has its own
 
+	named []pendingPool // pools with a name, as far as they are written
+	rules []pendingRule // of use-pool
+
+	subscriptionServers []pendingAddress
+	signCheck           setting // of the keys of subscribers; its option is nil if there is none
+
 	application bool // an option brings a backend for the http listeners along
 
 	legacyCache     int // items; 0: none

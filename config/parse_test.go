@@ -49,6 +49,7 @@ func TestDefaults(t *testing.T) {
 		Pools: [3]Pool{
 			pool(Backend{Text: "127.0.0.1:9000", Addr: Address{Network: "tcp", Host: "127.0.0.1", Port: 9000}, Weight: 1}), pool(), pool(),
 		},
+		Subscriptions: Subscriptions{KeyTolerance: time.Hour, Tolerance: 17 * time.Second},
 		HTTP: HTTPOptions{
 			KeepAlive:          time.Minute,
 			HeadersTimeout:     30 * time.Second,
@@ -296,6 +297,9 @@ func TestSetAgain(t *testing.T) {
 // normalize removes what only says where settings stood, and what is never printed.
 func normalize(c *Config) {
 	c.settings, c.used, c.dirs = nil, nil, nil
+	for i := range c.Rules {
+		c.Rules[i].Source = ""
+	}
 	for i := range c.Application.Env {
 		c.Application.Env[i] = maskEnv(c.Application.Env[i])
 	}

@@ -14,11 +14,7 @@ func (b *builder) resolvePools() {
 		p := b.config.PoolOf(r)
 		p.ConnectTimeout = cmp.Or(p.ConnectTimeout, b.config.Tuning.ConnectTimeout)
 		p.IdleTimeout = cmp.Or(p.IdleTimeout, b.config.Tuning.IdleTimeout)
-		for i := range p.Backends {
-			if p.Backends[i].MaxConns == unstated {
-				p.Backends[i].MaxConns = p.MaxConns
-			}
-		}
+		p.shareMaxConns()
 		if !b.hasListener(func(l Listener) bool { return l.Router == r }) {
 			b.warnGroup(groupPool(r), "no effect without "+listenersOf[r])
 			continue
@@ -26,14 +22,14 @@ func (b *builder) resolvePools() {
 		b.checkBackends(r)
 		b.warnIdlePool(r)
 	}
+	b.resolveNamed()
 }
 
 // checkBackends sees that the listeners that relay have backends, and the other way round.
 func (b *builder) checkBackends(r Router) {
 	to := r.String() + "-to"
-	written := b.written(to).option != nil
 	for _, l := range b.listeners {
-		if l.Router == r && l.RedirectPort == 0 && !written && !(r == HTTPRouter && b.application) {
+		if l.Router == r && l.RedirectPort == 0 && !b.hasDefault(r) && len(b.rulesOf(r)) == 0 && !b.subscribes(r) {
 			b.fail(l.from.errorf("no backend: add %s = ADDR", to))
 		}
 	}
@@ -48,6 +44,9 @@ func (b *builder) checkBackends(r Router) {
 // warnIdlePool warns about options of r's pool that have no effect because of others.
 func (b *builder) warnIdlePool(r Router) {
 	p, family := b.config.PoolOf(r), r.String()
+	if slices.ContainsFunc(b.named, func(p pendingPool) bool { return p.router == r }) {
+		return // which may need what the default pool does not
+	}
 	if p.Check.Kind == NoCheck {
 		b.warnUnused("no effect without "+family+"-check",
 			family+"-check-interval", family+"-check-timeout", family+"-check-rise", family+"-check-fall")
@@ -67,20 +66,26 @@ func (b *builder) checkHTTP() {
 		b.warnUnused("no effect without https", "hsts", "https-export-cert")
 	}
 	b.checkHeaders()
-	p, h := b.config.PoolOf(HTTPRouter), &b.config.HTTP
-	speaks := func(protocol Protocol) bool {
-		return slices.ContainsFunc(p.Backends, func(backend Backend) bool { return backend.Protocol == protocol })
-	}
-	if speaks(UWSGI) && p.Check.Kind == CheckHTTP {
-		b.warnf(b.written("http-check"), "uwsgi backends speak no HTTP: they are checked as by tcp")
-	}
-	if speaks(UWSGI) && p.SendProxy > 0 {
-		b.warnf(b.written("http-send-proxy"), "uwsgi backends get no header: their variables name the client")
+	h := &b.config.HTTP
+	var asHTTP, asHTTPWithoutProxy, asUWSGI bool // backends that are spoken to so
+	for _, p := range b.poolsOf(HTTPRouter) {
+		speaks := func(protocol Protocol) bool {
+			return slices.ContainsFunc(p.Backends, func(backend Backend) bool { return backend.Protocol == protocol })
+		}
+		asHTTP = asHTTP || speaks(HTTP)
+		asHTTPWithoutProxy = asHTTPWithoutProxy || speaks(HTTP) && p.SendProxy == 0
+		asUWSGI = asUWSGI || speaks(UWSGI)
+		if speaks(UWSGI) && p.Check.Kind == CheckHTTP {
+			b.warnf(b.poolSetting(p, "http-check"), "uwsgi backends speak no HTTP: they are checked as by tcp")
+		}
+		if speaks(UWSGI) && p.SendProxy > 0 {
+			b.warnf(b.poolSetting(p, "http-send-proxy"), "uwsgi backends get no header: their variables name the client")
+		}
 	}
 	switch {
-	case !speaks(HTTP):
+	case !asHTTP:
 		b.warnUnused("no effect without http:// backends", "http-backend-keepalive", "http-backend-idle-timeout")
-	case p.SendProxy > 0:
+	case !asHTTPWithoutProxy:
 		b.warnUnused("no effect: a connection whose PROXY header names a client serves no other",
 			"http-backend-keepalive", "http-backend-idle-timeout")
 		h.BackendKeepAlive = 0
@@ -88,12 +93,38 @@ func (b *builder) checkHTTP() {
 		b.warnUnused("no effect without http-backend-keepalive", "http-backend-idle-timeout")
 	}
 	switch {
-	case !speaks(UWSGI) && !b.application:
+	case !asUWSGI && !b.application && !b.subscribes(HTTPRouter):
 		b.warnUnused("no effect without uwsgi backends",
 			"http-chunked-input", "http-body-buffer", "http-server-name-as-http-host")
 	case h.ChunkedInput:
 		b.warnUnused("no effect with http-chunked-input", "http-body-buffer")
 	}
+}
+
+// poolsOf returns the pools of r, the default one first.
+func (b *builder) poolsOf(r Router) []*Pool {
+	list := []*Pool{b.config.PoolOf(r)}
+	for i := range b.config.NamedPools {
+		if p := &b.config.NamedPools[i]; p.Router == r {
+			list = append(list, &p.Pool)
+		}
+	}
+	return list
+}
+
+// poolSetting returns who set an option of p, by its name for the default pool.
+func (b *builder) poolSetting(p *Pool, name string) setting {
+	for i := range b.config.NamedPools {
+		if &b.config.NamedPools[i].Pool != p {
+			continue
+		}
+		for _, s := range slices.Backward(b.named[i].settings) {
+			if s.option.name == name {
+				return s.from
+			}
+		}
+	}
+	return b.written(name)
 }
 
 // checkAccessLog finds options of a log that is not written.

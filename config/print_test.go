@@ -54,6 +54,13 @@ add-header = Link: """</a>; rel="b" """
 hsts = yes;includeSubDomains
 https-session-context = web
 access-log = -
+http-pool = api to=http://a.example:8081,weight=2
+http-pool = api check=http:/x
+http-use-pool = api host=*.b.example,path=/c d
+sslrouter-pool = p to=:7
+sslrouter-use-pool = p sni=a.example
+http-subscription-server = 127.0.0.1:4040
+http-subscription-from = 10.0.0.0/8
 `, "--http-balance", "source", "--add-header", "A: b "),
 		"a value that looks quoted": mustParse(t, good, "--name", "`a", "--sslrouter-session-context", `"""`),
 	} {
@@ -166,6 +173,7 @@ func FuzzINI(f *testing.F) {
 		"[uwsgi]\nini = :x\nini = f\nset = name=%(name)\n[x]\na = %(b)\nb = %(a)%(c\nini = :x\n[uwsgi]\nname = a",
 		"[uwsgi]\nhttps=:1,c,k\nhttps2=addr=:2,cert=c,key=k,spdy=1\nhttp=/x\nhttp-to-https=:3,4\nrawrouter=:5\n" +
 			"http-to=http://a:1,weight=2,backup\nrawrouter-to=unix:/x",
+		"[uwsgi]\nhttp=:1\nhttp-pool=a to=/x\nhttp-use-pool=a host=*.b,path=/c\nhttp-use-pool=default sni=a\nsslrouter-pool=b send-proxy\nhttp-subscription-server=:1",
 		"[uwsgi]\nhttp=:1\nhttp-to=/x,max-connections=0\nhttp-accept-proxy=::/0,10.0.0.1\n" +
 			"add-header=a:\"\"\" b\nhsts=1;preload\nhttp-check=http:/a;b\nhttp-send-proxy",
 		"\xef\xbb\xbf[uwsgi]\n`a\n\"b\n-=1\n[]\n[a]]=\nname = `",

@@ -13,6 +13,8 @@ func (b *builder) resolve() {
 	b.resolveCaches()
 	b.resolveListeners()
 	b.resolvePools()
+	b.resolveRules()
+	b.resolveSubscriptions()
 	b.checkHTTP()
 	b.checkAccessLog()
 	b.resolveReplication()
@@ -46,7 +48,7 @@ func (b *builder) sortListeners() {
 
 // resolveListeners gives each listener what was set for all of them.
 func (b *builder) resolveListeners() {
-	policies := b.namePolicies()
+	policies := b.statedPolicies()
 	for _, pending := range b.listeners {
 		l := pending.Listener
 		if l.TLS != nil {
@@ -54,7 +56,6 @@ func (b *builder) resolveListeners() {
 		}
 		b.config.Listeners = append(b.config.Listeners, l)
 	}
-	b.checkNamesOfSSLRouters()
 	b.warnOfPlainHTTP()
 	b.warnWithoutTLS()
 	listeners := []string{"https", "https2", "http", "http-to-https", "sslrouter", "sslrouter2", "rawrouter", "udprepeater"}
@@ -102,20 +103,6 @@ func (b *builder) resolveTLS(l Listener, policies map[string]Policy) *TLS {
 	return &t
 }
 
-// checkNamesOfSSLRouters refuses names that ask clients of an sslrouter for other certificates than its listener does. All names
-// lead to the same backends there, and no request is looked at: a client would go round what one name asks by another.
-func (b *builder) checkNamesOfSSLRouters() {
-	for _, c := range b.names {
-		i := slices.IndexFunc(b.listeners, func(l pendingListener) bool {
-			return l.TLS != nil && l.Router == SSLRouter && c.Policy.ClientCA != "" && !c.Policy.sameClients(l.TLS.Policy)
-		})
-		if i >= 0 {
-			b.fail(c.from.errorf("clients could go round CLIENTCA by another name, since all names reach the same backends of sslrouter "+
-				"at %s: write it there and for each name, or use https, which looks at each request's Host", b.listeners[i].Source))
-		}
-	}
-}
-
 // warnOfPlainHTTP warns about names that require client certificates by https and can be asked for by http, which has none.
 func (b *builder) warnOfPlainHTTP() {
 	i := slices.IndexFunc(b.listeners, func(l pendingListener) bool {
@@ -135,8 +122,8 @@ func (b *builder) warnOfPlainHTTP() {
 // httpALPN is all that https listeners speak.
 var httpALPN = []string{"http/1.1"}
 
-// namePolicies returns what was stated for each name by any of its certificates.
-func (b *builder) namePolicies() map[string]Policy {
+// statedPolicies returns what was stated for each name by any of its certificates.
+func (b *builder) statedPolicies() map[string]Policy {
 	policies := make(map[string]Policy)
 	statedBy := make(map[string]setting)
 	for _, c := range b.names {
@@ -172,13 +159,16 @@ func (b *builder) checkAddresses() {
 	for _, router := range []string{"http", "rawrouter", "sslrouter"} {
 		listen(b.config.RouterStats[router], b.written(router+"-stats"))
 	}
-	for _, a := range slices.Concat(b.udpServers, b.repeaters, b.sockets) {
+	for _, a := range slices.Concat(b.udpServers, b.repeaters, b.sockets, b.subscriptionServers) {
 		listen(a.Address, a.from)
 	}
 	for _, l := range b.listeners {
-		for _, backend := range b.config.PoolOf(l.Router).Backends {
-			if backend.Addr == l.Addr {
-				b.fail(l.from.errorf("%v is also in %v-to: it would relay to itself", l.Addr, l.Router))
+		if b.config.PoolOf(l.Router).has(l.Addr) {
+			b.fail(l.from.errorf("%v is also in %v-to: it would relay to itself", l.Addr, l.Router))
+		}
+		for _, p := range b.config.NamedPools {
+			if p.Router == l.Router && p.has(l.Addr) {
+				b.fail(l.from.errorf("%v is also in pool %s: it would relay to itself", l.Addr, p.Name))
 			}
 		}
 	}

@@ -23,6 +23,14 @@ var Routers = [...]Router{SSLRouter, RawRouter, HTTPRouter}
 // String returns the name that begins the options of the family.
 func (r Router) String() string { return [...]string{"sslrouter", "rawrouter", "http"}[r] }
 
+// howSNI says how r gets to know the server name.
+func (r Router) howSNI() string {
+	if r == RawRouter {
+		return "TLS is not decrypted: its ClientHello is looked at, and passed on with all the rest"
+	}
+	return "A name whose CLIENTCA is not that of all names must have a pool of its own"
+}
+
 // Listener is one address that clients connect to.
 type Listener struct {
 	// Source says where the listener was written, such as "edge.ini:3" or "--sslrouter".
@@ -102,6 +110,44 @@ type Pool struct {
 	SendProxy ProxyVersion
 	// AcceptProxy are the sources that must send a PROXY header; no other may. The listeners of the Router share them.
 	AcceptProxy []netip.Prefix
+}
+
+// NamedPool is a Pool that some connections or requests of a Router go to.
+type NamedPool struct {
+	Router Router
+	Name   string // never empty nor "default", unique within the Router
+	// Pool's IdleTimeout and AcceptProxy are those of the Router's default pool.
+	Pool
+}
+
+// PoolRule sends what matches it to a pool. A condition that is empty matches everything, but one is not.
+type PoolRule struct {
+	// Source says where the rule was written.
+	Source string
+	Router Router
+	// SNI and Host are names in lower case, without a dot at the end; "*.example.com" stands for one label. Host may be an IP
+	// address, as it stands in a Host field, and is empty unless the Router is HTTPRouter.
+	SNI, Host string
+	// Path begins with "/" and ends without one; it stands for itself and what is below it. HTTPRouter only.
+	Path string
+	// Pool is the name of one of NamedPools; empty is the default pool.
+	Pool string
+}
+
+// Subscriptions say who may put backends into pools at run time, by uWSGI's subscription protocol.
+type Subscriptions struct {
+	// Servers are the UDP addresses where subscriptions are received; none turns them off.
+	Servers []Address
+	// From are the networks whose subscriptions need no signature.
+	From []netip.Prefix
+	// Digest is the digest of signatures, "sha1", "sha256", "sha384" or "sha512"; empty means that none is looked at.
+	Digest string
+	// KeyDir holds the public keys of those who sign: DOMAIN.pem.
+	KeyDir string
+	// KeyTolerance is how old the time in the first packet of a signer may be.
+	KeyTolerance time.Duration
+	// Tolerance is how long a backend that does not announce itself any more is kept.
+	Tolerance time.Duration
 }
 
 // Backend is a server that connections or requests are relayed to.

@@ -1,20 +1,21 @@
 package config
 
 const (
-	pythonOnly = "only Python applications are started: run its uwsgi yourself and write its socket as http-to = ADDR"
-	nameNodes  = "nodes do not announce themselves: write each as http-to, rawrouter-to or sslrouter-to, or a DNS name that has all their addresses"
-	toStatic   = "there is no mapping of hosts to sockets: write the backends as http-to, rawrouter-to or sslrouter-to"
-	noBits     = "crypto/tls has no such switch: write tls-min-version, or CIPHERS in https and sslrouter"
-	oldTLS     = "TLS 1.2 and 1.3 are all there is: remove it"
-	proxyIn    = "write http-accept-proxy = CIDR (sslrouter-, rawrouter-), which says who must send a PROXY header, version 1 or 2"
-	otherWires = "backends are spoken to by HTTP, the uwsgi protocol or plain TCP: let the application listen on one of these"
-	ownUser    = "reprise runs as who started it: start it as that user, with CAP_NET_BIND_SERVICE for ports below 1024"
-	background = "reprise stays in the foreground: let systemd or another supervisor run it"
-	toStderr   = "reprise logs to standard error: redirect that"
-	unrolled   = "there is no logic in files: write it out, or name a section by FILE:SECTION"
-	onlyINI    = "only INI files are read: rewrite it as one, and name that by ini = FILE"
-	plainCache = "caches hold TLS sessions only: keep other items in a cache of the application"
-	noDisk     = "sessions are secrets and never written to a disk; what outlives a restart is peers and session-store"
+	pythonOnly    = "only Python applications are started: run its uwsgi yourself and write its socket as http-to = ADDR"
+	nameNodes     = "only http backends may subscribe: write each as rawrouter-to or sslrouter-to, or a DNS name that has all their addresses"
+	notSubscriber = "reprise takes subscriptions and makes none: let the uwsgi of the application subscribe, and name nodes by address or DNS"
+	toStatic      = "write which hosts go where as http-use-pool = POOL host=NAME and http-pool = POOL to=ADDR (sslrouter-, rawrouter- by sni)"
+	noBits        = "crypto/tls has no such switch: write tls-min-version, or CIPHERS in https and sslrouter"
+	oldTLS        = "TLS 1.2 and 1.3 are all there is: remove it"
+	proxyIn       = "write http-accept-proxy = CIDR (sslrouter-, rawrouter-), which says who must send a PROXY header, version 1 or 2"
+	otherWires    = "backends are spoken to by HTTP, the uwsgi protocol or plain TCP: let the application listen on one of these"
+	ownUser       = "reprise runs as who started it: start it as that user, with CAP_NET_BIND_SERVICE for ports below 1024"
+	background    = "reprise stays in the foreground: let systemd or another supervisor run it"
+	toStderr      = "reprise logs to standard error: redirect that"
+	unrolled      = "there is no logic in files: write it out, or name a section by FILE:SECTION"
+	onlyINI       = "only INI files are read: rewrite it as one, and name that by ini = FILE"
+	plainCache    = "caches hold TLS sessions only: keep other items in a cache of the application"
+	noDisk        = "sessions are secrets and never written to a disk; what outlives a restart is peers and session-store"
 )
 
 // verdicts say what becomes of uWSGI's options. A name that ends in * stands for all that begin so and have no row of their own.
@@ -29,7 +30,7 @@ var verdicts = []chapter{
 		{"sni-dir", supported, "read at start, not on demand"},
 		{"sni-dir-ciphers", supported, ""},
 		{"sni-regexp", refused, "names are not matched by expressions: write sni = NAME CERT,KEY for each, or a wildcard such as *.example.com"},
-		{"sslrouter-sni", refused, "sslrouter does not route by name: run a node for each group of backends"},
+		{"sslrouter-sni", refused, "write sslrouter-use-pool = POOL sni=NAME and sslrouter-pool = POOL to=ADDR"},
 		{"https-session-context sslrouter-session-context", better, "of any length; names given with sni keep their sessions apart within it"},
 		{"https-export-cert", supported, ""},
 		{"ssl-verify-depth", warned, "a chain of any length to a CA in CLIENTCA is accepted: have only those CAs in it that are meant"},
@@ -74,9 +75,16 @@ var verdicts = []chapter{
 		{"multicast-ttl", supported, "also for what is sent"},
 		{"multicast-loop", ignored, "a node drops its own datagrams"},
 		{"multicast", refused, "write cache-udp-server and cache-udp-node = GROUP:PORT"},
-		{"subscribe-to subscribe subscribe2", refused, nameNodes},
-		{"http-subscription-* rawrouter-subscription-* sslrouter-subscription-* http-resubscribe", refused, nameNodes + "; nodes that share sessions meet at a udprepeater"},
-		{"subscri* unsubscribe-* start-unsubscribed", refused, nameNodes},
+		{"subscribe-to subscribe subscribe2 subscribe-* unsubscribe-* start-unsubscribed", refused, notSubscriber},
+		{"http-subscription-server", better, "UDP; unsigned only from http-subscription-from and this machine; rules of http-use-pool come first"},
+		{"subscription-tolerance", supported, ""},
+		{"subscriptions-sign-check", better, "also for unsubscribing; a packet counts once; RSA and ECDSA keys"},
+		{"subscriptions-sign-check-tolerance", better, "by default an hour, not a day"},
+		{"subscription-algo", refused, "write http-balance = round-robin (wrr) or least-connections (lrc, wlrc)"},
+		{"subscriptions-credentials-check subscriptions-use-credentials subscriptions-sign-skip-uid", refused, "subscriptions come by UDP, which tells no user: write subscriptions-sign-check"},
+		{"subscription-mountpoint* subscription-dotsplit", refused, "a domain is subscribed to as a whole: write http-use-pool = NAME host=DOMAIN,path=/BEGINNING for parts"},
+		{"rawrouter-subscription-* sslrouter-subscription-* http-subscription-* http-resubscribe", refused, nameNodes},
+		{"subscri*", refused, notSubscriber},
 		{"legion* unique-legion-*", refused, "there is no election: nodes are alike, and a balancer may use any"},
 	}},
 	{"HTTP router", []row{

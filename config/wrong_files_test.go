@@ -191,12 +191,12 @@ func TestWrongKeysOfUWSGI(t *testing.T) {
 			want: `edge.ini:4: cache-store is not supported: ` + noDisk,
 		},
 		{
-			name: "subscriptions", ini: "http-subscription-server = 127.0.0.1:4040",
-			want: `edge.ini:4: http-subscription-server is not supported: ` + nameNodes + "; nodes that share sessions meet at a udprepeater",
+			name: "subscriptions of TCP services", ini: "rawrouter-subscription-server = 127.0.0.1:4040",
+			want: `edge.ini:4: rawrouter-subscription-server is not supported: ` + nameNodes,
 		},
 		{
 			name: "to be subscribed", ini: "subscribe-to = 127.0.0.1:4040:a.example",
-			want: `edge.ini:4: subscribe-to is not supported: ` + nameNodes,
+			want: `edge.ini:4: subscribe-to is not supported: ` + notSubscriber,
 		},
 		{
 			name: "another mapping", ini: "http-use-cache = hosts",

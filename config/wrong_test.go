@@ -10,8 +10,8 @@ const good = "[reprise]\nsslrouter = :8443,cert.pem,key.pem\nsslrouter-to = 127.
 
 // goneRound is what is said of a name that asks more of clients than its sslrouter.
 func goneRound(router string) string {
-	return "clients could go round CLIENTCA by another name, since all names reach the same backends of sslrouter at " + router +
-		": write it there and for each name, or use https, which looks at each request's Host"
+	return "clients could go round CLIENTCA by another name, since both reach the same backends of sslrouter at " + router +
+		": write it there and for each name, give the name a pool of its own by sslrouter-use-pool, or use https, which looks at each request's Host"
 }
 
 func TestWrongConfigurations(t *testing.T) {

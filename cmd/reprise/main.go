@@ -131,13 +131,18 @@ func check(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var table bytes.Buffer
-	err = errors.Join(c.Print(stdout), c.PrintMigration(&table))
-	if table.Len() > 0 {
-		fmt.Fprint(stdout, "; What becomes of each key of the files:\n")
-	}
-	for line := range strings.Lines(table.String()) {
-		fmt.Fprint(stdout, "; ", line) // so that the whole is still a configuration
+	var routes, table bytes.Buffer
+	err = errors.Join(c.Print(stdout), c.PrintRoutes(&routes), c.PrintMigration(&table))
+	for _, part := range []struct {
+		title string
+		lines *bytes.Buffer
+	}{{"What goes where", &routes}, {"What becomes of each key of the files", &table}} {
+		if part.lines.Len() > 0 {
+			fmt.Fprintf(stdout, "; %s:\n", part.title)
+		}
+		for line := range strings.Lines(part.lines.String()) {
+			fmt.Fprint(stdout, "; ", line) // so that the whole is still a configuration
+		}
 	}
 	if err != nil {
 		return runtimeError{err}

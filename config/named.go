@@ -1,0 +1,408 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// defaultPool is how use-pool names the pool of FAMILY-to.
+const defaultPool = "default"
+
+// maxRulePath is how long the path of a rule may be: what backend.Router compares.
+const maxRulePath = 255
+
+// pendingPool is a pool with a name before its Router's default pool, which it inherits from, is known.
+type pendingPool struct {
+	router   Router
+	name     string
+	settings []poolSetting
+}
+
+// poolSetting is an option of a pool with a name.
+type poolSetting struct {
+	option *option // of the default pool
+	value  string  // for this one
+	from   setting
+}
+
+// pendingRule is a rule and who wrote it.
+type pendingRule struct {
+	PoolRule
+	from setting
+}
+
+// notOfPools are options of a family that its pools cannot have: they are about connections whose pool is not known yet.
+var notOfPools = []string{"accept-proxy", "pool", "timeout", "use-pool"}
+
+// addToPool sets FAMILY-pool: NAME OPTION=VALUE, where OPTION is one of options.
+func (b *builder) addToPool(r Router, options map[string]*option, value string) error {
+	name, rest, _ := cutSpace(value)
+	if name == defaultPool {
+		return fmt.Errorf("%s is the pool of %s-to: write that and its other options, or choose another name", name, r)
+	}
+	if err := checkPoolName(name); err != nil {
+		return err
+	}
+	key, optionValue, stated := strings.Cut(rest, "=")
+	key, optionValue = strings.ReplaceAll(strings.TrimSpace(key), "_", "-"), strings.TrimSpace(optionValue)
+	if key == "" {
+		return errors.New("incomplete: write NAME OPTION=VALUE, such as " + name + " to=ADDR")
+	}
+	o := options[key]
+	if o == nil {
+		return unknownKey(key, slices.Sorted(maps.Keys(options)))
+	}
+	if !stated && o.optional {
+		optionValue = "true"
+	}
+	if optionValue == "" {
+		return fmt.Errorf("no value: write %s %s=%s", name, key, o.form)
+	}
+	i := slices.IndexFunc(b.named, func(p pendingPool) bool { return p.router == r && p.name == name })
+	if i < 0 {
+		i = len(b.named)
+		b.named = append(b.named, pendingPool{router: r, name: name})
+	}
+	// What is wrong with the value is told here, once; it is set again when all is known.
+	b.config.into = new(Pool)
+	err := o.set(b, optionValue)
+	b.config.into = nil
+	if err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	b.named[i].settings = append(b.named[i].settings, poolSetting{o, optionValue, b.now})
+	return nil
+}
+
+func checkPoolName(name string) error {
+	if name == "" || len(name) > 64 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" {
+		return fmt.Errorf("bad name %q: write letters, digits, hyphens, dots and underscores, at most 64", name)
+	}
+	return nil
+}
+
+// cutSpace cuts s at its first white space.
+func cutSpace(s string) (before, after string, found bool) {
+	i := strings.IndexAny(s, " \t")
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], strings.TrimLeft(s[i:], " \t"), true
+}
+
+// addRule sets FAMILY-use-pool: NAME CONDITION=VALUE,...
+func (b *builder) addRule(r Router, value string) error {
+	name, rest, found := cutSpace(value)
+	if err := checkPoolName(name); err != nil {
+		return err
+	}
+	keys := []string{"sni"}
+	if r == HTTPRouter {
+		keys = []string{"host", "path", "sni"}
+	}
+	if !found {
+		return fmt.Errorf("no condition: write %s %s=..., or %s-to for what goes nowhere else", name, keys[0], r)
+	}
+	pairs, err := parsePairs(rest)
+	if err != nil {
+		return err
+	}
+	rule := PoolRule{Source: b.now.source, Router: r, Pool: name}
+	if name == defaultPool {
+		rule.Pool = ""
+	}
+	for _, p := range pairs {
+		if err := rule.setCondition(p, keys); err != nil {
+			return err
+		}
+	}
+	if rule.SNI == "" && rule.Host == "" && rule.Path == "" { // of path=/ alone
+		return fmt.Errorf("it matches everything: write %s-to for that", r)
+	}
+	b.rules = append(b.rules, pendingRule{rule, b.now})
+	return nil
+}
+
+func (r *PoolRule) setCondition(p pair, keys []string) (err error) {
+	if !slices.Contains(keys, p.key) {
+		if slices.Contains([]string{"host", "path"}, p.key) {
+			return fmt.Errorf("%s reads no requests: write sni=NAME, or use https", r.Router)
+		}
+		return unknownKey(p.key, keys)
+	}
+	field := map[string]*string{"sni": &r.SNI, "host": &r.Host, "path": &r.Path}[p.key]
+	if *field != "" {
+		return fmt.Errorf("key %q stands twice: write a line for each", p.key)
+	}
+	switch p.key {
+	case "sni":
+		*field, err = parseServerName(p.value)
+	case "host":
+		*field, err = parseRuleHost(p.value)
+	case "path":
+		*field, err = parseRulePath(p.value)
+	}
+	return err
+}
+
+// parseRuleHost reads a name or an address as it stands in a Host field.
+func parseRuleHost(s string) (string, error) {
+	if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil && ip.Is6() {
+		return "[" + ip.String() + "]", nil
+	} else if err == nil {
+		return ip.String(), nil
+	}
+	if strings.Contains(s, ":") {
+		return "", fmt.Errorf("bad host %q: leave the port out, any matches", s)
+	}
+	return parseServerName(s)
+}
+
+// parseRulePath reads the beginning of a path in the form that requests are compared in: decoded and without detours.
+func parseRulePath(s string) (string, error) {
+	switch {
+	case !strings.HasPrefix(s, "/"):
+		return "", fmt.Errorf("bad path %q: write one that begins with /", s)
+	case strings.ContainsAny(s, "?#"):
+		return "", fmt.Errorf("bad path %q: leave out ? and what follows, paths are compared without", s)
+	case strings.Contains(s, "%"):
+		return "", fmt.Errorf("bad path %q: write it decoded, as requests are compared", s)
+	case strings.Contains(s, "*"):
+		return "", fmt.Errorf("bad path %q: leave out *, all that is below a path belongs to it", s)
+	}
+	path := strings.TrimSuffix(s, "/")
+	if len(path) > maxRulePath {
+		return "", fmt.Errorf("path of %d bytes: write at most %d", len(path), maxRulePath)
+	}
+	for i, segment := range strings.Split(path, "/") {
+		if i > 0 && slices.Contains([]string{"", ".", ".."}, segment) {
+			return "", fmt.Errorf("bad path %q: write it without empty segments, . or .. in it", s)
+		}
+	}
+	return path, nil
+}
+
+// resolveNamed gives each pool with a name what its Router's default pool has and what was written for itself.
+func (b *builder) resolveNamed() {
+	slices.SortStableFunc(b.named, func(p, q pendingPool) int { return int(p.router) - int(q.router) })
+	for _, pending := range b.named {
+		r := pending.router
+		p := NamedPool{Router: r, Name: pending.name, Pool: *b.config.PoolOf(r)}
+		p.Backends = nil
+		b.config.into = &p.Pool
+		for _, s := range pending.settings {
+			b.now = s.from
+			_ = s.option.set(b, s.value) // it was right before
+		}
+		b.config.into = nil
+		p.shareMaxConns()
+		b.config.NamedPools = append(b.config.NamedPools, p)
+		if len(p.Backends) == 0 {
+			b.fail(pending.settings[0].from.errorf("no backend: add %s-pool = %s to=ADDR", r, p.Name))
+		}
+	}
+}
+
+// shareMaxConns gives backends that state no bound of their own the pool's.
+func (p *Pool) shareMaxConns() {
+	for i := range p.Backends {
+		if p.Backends[i].MaxConns == unstated {
+			p.Backends[i].MaxConns = p.MaxConns
+		}
+	}
+}
+
+// has reports whether a backend listens on a.
+func (p *Pool) has(a Address) bool {
+	return slices.ContainsFunc(p.Backends, func(backend Backend) bool { return backend.Addr == a })
+}
+
+// resolveRules finds rules that cannot be meant, and pools that none leads to.
+func (b *builder) resolveRules() {
+	slices.SortStableFunc(b.rules, func(p, q pendingRule) int { return int(p.Router) - int(q.Router) })
+	used := make(map[[2]string]bool) // router, pool
+	for i, rule := range b.rules {
+		used[[2]string{rule.Router.String(), rule.Pool}] = true
+		if err := b.checkRule(rule, b.rules[:i]); err != nil {
+			b.fail(rule.from.errorf("%w", err))
+			continue
+		}
+		b.config.Rules = append(b.config.Rules, rule.PoolRule)
+	}
+	for _, p := range b.named {
+		if !used[[2]string{p.router.String(), p.name}] {
+			b.warnf(p.settings[0].from, "nothing goes to pool %s: add %s-use-pool = %[1]s ...", p.name, p.router)
+		}
+	}
+	b.checkNamesOfSSLRouters()
+}
+
+func (b *builder) checkRule(rule pendingRule, before []pendingRule) error {
+	r := rule.Router
+	if rule.Pool == "" {
+		if !b.hasDefault(r) {
+			return fmt.Errorf("there is no default pool: add %s-to = ADDR", r)
+		}
+	} else if !slices.ContainsFunc(b.named, func(p pendingPool) bool { return p.router == r && p.name == rule.Pool }) {
+		var names []string
+		for _, p := range b.named {
+			if p.router == r {
+				names = append(names, p.name)
+			}
+		}
+		if near := nearest(rule.Pool, names); near != "" {
+			return fmt.Errorf("no pool %q: did you mean %q?", rule.Pool, near)
+		}
+		return fmt.Errorf("no pool %q: add %s-pool = %[1]s to=ADDR", rule.Pool, r)
+	}
+	for _, other := range before {
+		if other.Router == r && other.SNI == rule.SNI && other.Host == rule.Host && other.Path == rule.Path {
+			return fmt.Errorf("it can never match: all that it would is taken by %s, which asks for the same", other.from.source)
+		}
+	}
+	if r == HTTPRouter && rule.SNI != "" {
+		if !b.hasListener(func(l Listener) bool { return l.Router == r && l.TLS != nil }) {
+			return errors.New("it can never match: without https there is no SNI")
+		}
+		policies := b.policiesOf(HTTPRouter)
+		if rule.Host != "" && !slices.ContainsFunc(policies, func(p *namePolicies) bool {
+			return p.of(rule.SNI).sameClients(p.of(rule.Host))
+		}) {
+			return fmt.Errorf("it can never match: %s asks clients for another certificate than %s, so such requests get 421", rule.Host, rule.SNI)
+		}
+	}
+	return nil
+}
+
+// hasDefault reports whether r has a pool for what no rule matches.
+func (b *builder) hasDefault(r Router) bool {
+	return b.written(r.String()+"-to").option != nil || r == HTTPRouter && b.application
+}
+
+// namePolicies are what a listener asks of clients, by server name.
+type namePolicies struct {
+	source string
+	byName map[string]Policy
+	other  Policy
+}
+
+// policiesOf returns those of each TLS listener of r.
+func (b *builder) policiesOf(r Router) (list []*namePolicies) {
+	for _, l := range b.tlsListeners() {
+		if l.Router != r {
+			continue
+		}
+		p := &namePolicies{source: l.Source, byName: make(map[string]Policy), other: l.TLS.Policy}
+		for _, c := range b.names {
+			p.byName[c.Name] = p.byName[c.Name].or(c.Policy)
+		}
+		for name, policy := range p.byName {
+			p.byName[name] = policy.or(p.other)
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// of returns the policy under a name, or under those that a wildcard stands for and that have no entry of their own.
+func (p *namePolicies) of(name string) Policy {
+	if policy, ok := p.byName[name]; ok {
+		return policy
+	}
+	if policy, ok := p.byName[wildcardOf(name)]; ok {
+		return policy
+	}
+	return p.other
+}
+
+// wildcardOf returns the wildcard that covers a name.
+func wildcardOf(name string) string {
+	_, parent, _ := strings.Cut(name, ".")
+	return "*." + parent
+}
+
+// checkNamesOfSSLRouters refuses names that ask clients of an sslrouter for other certificates than names with which they reach the same
+// backends. No request is looked at there: a client would go round what one name asks by another.
+func (b *builder) checkNamesOfSSLRouters() {
+	told := make(map[setting]bool)
+	for _, policies := range b.policiesOf(SSLRouter) {
+		b.checkNamesOfSSLRouter(policies, told)
+	}
+}
+
+// checkNamesOfSSLRouter does so for one listener. told are the settings that are known to be wrong.
+func (b *builder) checkNamesOfSSLRouter(policies *namePolicies, told map[setting]bool) {
+	pools := make(map[string]string) // by the SNI of rules
+	// Each name or wildcard that is written somewhere stands for itself; what is written nowhere has the listener's policy and the default pool.
+	var names []string
+	for _, rule := range b.rules {
+		if rule.Router == SSLRouter {
+			pools[rule.SNI] = rule.Pool
+			names = append(names, rule.SNI)
+		}
+	}
+	poolOf := func(name string) string {
+		if pool, ok := pools[name]; ok {
+			return pool
+		}
+		return pools[wildcardOf(name)] // "" is the default
+	}
+	met := make(map[string]Policy) // by pool
+	if b.hasDefault(SSLRouter) {
+		met[""] = policies.other
+	}
+	check := func(name string, from setting) {
+		pool, policy := poolOf(name), policies.of(name)
+		if first, ok := met[pool]; !ok {
+			if pool != "" || b.hasDefault(SSLRouter) {
+				met[pool] = policy
+			}
+		} else if !policy.sameClients(first) && !told[from] {
+			told[from] = true
+			b.fail(from.errorf("clients could go round CLIENTCA by another name, since both reach the same backends of sslrouter at %s: "+
+				"write it there and for each name, give the name a pool of its own by sslrouter-use-pool, or use https, which looks at each "+
+				"request's Host", policies.source))
+		}
+	}
+	for _, c := range b.names {
+		check(c.Name, c.from)
+	}
+	for i, name := range names {
+		check(name, b.rulesOf(SSLRouter)[i].from)
+	}
+	b.checkSharedBackends(met)
+}
+
+// checkSharedBackends refuses backends that stand in pools whose clients have met different things.
+func (b *builder) checkSharedBackends(met map[string]Policy) {
+	reachedBy := make(map[Address]string)
+	note := func(pool string, p *Pool, from setting) {
+		policy, reached := met[pool]
+		for _, backend := range p.Backends {
+			first, seen := reachedBy[backend.Addr]
+			switch {
+			case !reached:
+			case !seen:
+				reachedBy[backend.Addr] = pool
+			case !met[first].sameClients(policy):
+				b.fail(from.errorf("clients could go round CLIENTCA by another name, since %s is also in another pool of sslrouter whose names ask for "+
+					"something else: give each pool backends of its own", backend.Text))
+			}
+		}
+	}
+	note("", b.config.PoolOf(SSLRouter), b.written("sslrouter-to"))
+	for i := range b.config.NamedPools {
+		if p := &b.config.NamedPools[i]; p.Router == SSLRouter {
+			j := slices.IndexFunc(b.named, func(q pendingPool) bool { return q.router == SSLRouter && q.name == p.Name })
+			note(p.Name, &p.Pool, b.named[j].settings[0].from)
+		}
+	}
+}
+
+func (b *builder) rulesOf(r Router) []pendingRule {
+	return slices.DeleteFunc(slices.Clone(b.rules), func(rule pendingRule) bool { return rule.Router != r })
+}
