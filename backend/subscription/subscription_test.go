@@ -1,0 +1,432 @@
+package subscription_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"reprise/backend/subscription"
+)
+
+var (
+	now   = time.Unix(1795727760, 0) // some seconds after the recorded packets were made
+	local = netip.MustParseAddrPort("127.0.0.1:40000")
+	lan   = netip.MustParseAddrPort("10.1.2.3:40000")
+)
+
+// packet makes a datagram of key=value words.
+func packet(leave bool, words ...string) []byte {
+	b := []byte{224, 0, 0, 0}
+	if leave {
+		b[3] = 1
+	}
+	for _, w := range words {
+		key, value, _ := strings.Cut(w, "=")
+		for _, s := range []string{key, value} {
+			b = binary.LittleEndian.AppendUint16(b, uint16(len(s)))
+			b = append(b, s...)
+		}
+	}
+	binary.LittleEndian.PutUint16(b[1:], uint16(len(b)-4))
+	return b
+}
+
+func join(words ...string) []byte { return packet(false, words...) }
+
+// recorded returns what uWSGI sent.
+func recorded(t testing.TB) (list [][]byte) {
+	data, err := os.ReadFile("testdata/uwsgi-2.0.21.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if line[0] == '#' {
+			continue
+		}
+		b, err := hex.DecodeString(strings.TrimSpace(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, b)
+	}
+	return list
+}
+
+func options() subscription.Options {
+	return subscription.Options{
+		Tolerance: 17 * time.Second, KeyTolerance: time.Hour, Members: 100, HostMembers: 10, Digest: crypto.SHA256,
+		From: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.1.0.0/16")},
+	}
+}
+
+// describe makes changes comparable.
+func describe(changes []subscription.Change, why subscription.Refusal) string {
+	words := []string{}
+	if why != subscription.Accepted {
+		words = append(words, "refused "+why.String())
+	}
+	for _, c := range changes {
+		w := fmt.Sprintf("%v %s %s:%s *%d", c.Kind, c.Member.Host, c.Member.Network, c.Member.Address, c.Member.Weight)
+		if c.Member.HTTP {
+			w += " http"
+		}
+		if c.Member.Backup {
+			w += " backup"
+		}
+		words = append(words, w)
+	}
+	return strings.Join(words, "; ")
+}
+
+// TestRecorded: what uWSGI sends is understood, signed or not.
+func TestRecorded(t *testing.T) {
+	packets := recorded(t)
+	table := subscription.New(options())
+	for i, want := range []string{
+		"joined a.example tcp:127.0.0.1:13099 *3", "joined b.example tcp:192.0.2.1:13099 *3",
+		"left a.example tcp:127.0.0.1:13099 *3", "left b.example tcp:192.0.2.1:13099 *3",
+	} {
+		if got := describe(table.Receive(now, local, packets[i])); got != want {
+			t.Errorf("packet %d: got %s, want %s", i, got, want)
+		}
+	}
+	o := options()
+	o.Digest = crypto.SHA1
+	o.Key = func(domain []byte) (crypto.PublicKey, error) {
+		data, err := os.ReadFile("testdata/" + subscription.KeyFile(domain))
+		if err != nil {
+			return nil, err
+		}
+		return subscription.ParseKey(data)
+	}
+	table = subscription.New(o)
+	for i, want := range []string{"refused address", "joined b.example tcp:192.0.2.1:13099 *3", "refused address", "left b.example tcp:192.0.2.1:13099 *3"} {
+		from := netip.MustParseAddrPort("198.51.100.1:1") // from anywhere
+		if got := describe(table.Receive(now, from, packets[i])); got != want {
+			t.Errorf("packet %d with keys: got %s, want %s", i, got, want)
+		}
+	}
+	for i := range packets {
+		if got := describe(table.Receive(now, local, packets[i])); !strings.HasPrefix(got, "refused") {
+			t.Errorf("packet %d again: got %s", i, got)
+		}
+	}
+}
+
+// TestReceive: what each packet leads to.
+func TestReceive(t *testing.T) {
+	const a = "key=a.example"
+	tests := []struct {
+		name   string
+		from   netip.AddrPort
+		packet []byte
+		want   string
+	}{
+		{"an address", lan, join(a, "address=10.9.9.9:3031"), "joined a.example tcp:10.9.9.9:3031 *1"},
+		{"a domain in capitals", lan, join("key=A.Example.", "address=10.9.9.9:3031"), "joined a.example tcp:10.9.9.9:3031 *1"},
+		{"a domain with a port", lan, join("key=a.example:8080", "address=10.9.9.9:3031"), "joined a.example:8080 tcp:10.9.9.9:3031 *1"},
+		{"an address for a domain", lan, join("key=192.0.2.1", "address=10.9.9.9:3031"), "joined 192.0.2.1 tcp:10.9.9.9:3031 *1"},
+		{"an IPv6 address for a domain", lan, join("key=[2001:DB8::0:1]:80", "address=[2001:db8::2]:1"), "joined [2001:db8::1]:80 tcp:[2001:db8::2]:1 *1"},
+		{"an address of the sender", lan, join(a, "address=:3031"), "joined a.example tcp:10.1.2.3:3031 *1"},
+		{"every address", lan, join(a, "address=0.0.0.0:3031"), "joined a.example tcp:10.1.2.3:3031 *1"},
+		{"every address of IPv6", lan, join(a, "address=[::]:3031"), "joined a.example tcp:10.1.2.3:3031 *1"},
+		{"a weight", lan, join(a, "address=:1", "weight=7"), "joined a.example tcp:10.1.2.3:1 *7"},
+		{"no weight", lan, join(a, "address=:1", "weight=0"), "joined a.example tcp:10.1.2.3:1 *1"},
+		{"a large weight", lan, join(a, "address=:1", "weight=999999999"), "joined a.example tcp:10.1.2.3:1 *65536"},
+		{"a backup by HTTP", lan, join(a, "address=:1", "backup=2", "proto=http"), "joined a.example tcp:10.1.2.3:1 *1 http backup"},
+		{"a unix socket here", local, join(a, "address=/run/app.sock"), "joined a.example unix:/run/app.sock *1"},
+		{"what is unknown", local, join(a, "address=:1", "sni_key=/etc/shadow", "notify=/run/x", "cores=4", "load=x", "vassal=y"), "joined a.example tcp:127.0.0.1:1 *1"},
+		{"an end of nothing", local, packet(true, a, "address=:1"), ""},
+
+		{"a stranger", netip.MustParseAddrPort("10.2.0.1:1"), join(a, "address=:1"), "refused network"},
+		{"a stranger mapped to IPv6", netip.MustParseAddrPort("[::ffff:10.2.0.1]:1"), join(a, "address=:1"), "refused network"},
+		{"mapped to IPv6", netip.MustParseAddrPort("[::ffff:10.1.0.1]:1"), join(a, "address=:1"), "joined a.example tcp:10.1.0.1:1 *1"},
+		{"a unix socket elsewhere", lan, join(a, "address=/run/app.sock"), "refused address"},
+		{"our own loopback, from elsewhere", lan, join(a, "address=127.0.0.1:22"), "refused address"},
+		{"an abstract socket", local, join(a, "address=@app"), "refused address"},
+		{"a path with a NUL", local, join(a, "address=/a\x00b"), "refused address"},
+		{"a long path", local, join(a, "address=/"+strings.Repeat("a", 107)), "refused address"},
+		{"a name for an address", local, join(a, "address=localhost:1"), "refused address"},
+		{"no port", local, join(a, "address=127.0.0.1:0"), "refused address"},
+		{"a zone", local, join(a, "address=[fe80::1%eth0]:1"), "refused address"},
+		{"a group", local, join(a, "address=224.0.0.1:1"), "refused address"},
+		{"everybody", local, join(a, "address=255.255.255.255:1"), "refused address"},
+		{"no address", local, join(a), "refused address"},
+		{"no domain", local, join("address=:1"), "refused key"},
+		{"a path in the domain", local, join("key=a.example/x", "address=:1"), "refused key"},
+		{"an empty label", local, join("key=a..example", "address=:1"), "refused key"},
+		{"a wildcard", local, join("key=*.example", "address=:1"), "refused key"},
+		{"a broken port", local, join("key=a.example:0080", "address=:1"), "refused key"},
+		{"a broken address for a domain", local, join("key=[::1", "address=:1"), "refused key"},
+		{"a long domain", local, join("key="+strings.Repeat("a", 256), "address=:1"), "refused key"},
+		{"perl", local, join(a, "address=:1", "modifier1=5"), "refused modifier"},
+		{"a key twice", local, join(a, a, "address=:1"), "refused packet"},
+		{"no number", local, join(a, "address=:1", "weight=-1"), "refused packet"},
+		{"a huge number", local, join(a, "address=:1", "weight=9999999999999999999"), "refused packet"},
+		{"what follows the signature", local, join(a, "address=:1", "sign=x", "weight=2"), "refused packet"},
+		{"an empty signature", local, join(a, "address=:1", "sign="), "refused packet"},
+		{"another protocol", local, append([]byte{0}, join(a, "address=:1")[1:]...), "refused packet"},
+		{"a size that is too small", local, append(join(a, "address=:1"), 0), "refused packet"},
+		{"a size that is too large", local, join(a, "address=:1")[:20], "refused packet"},
+		{"a string beyond the end", local, []byte{224, 4, 0, 0, 3, 0, 'k', 'e'}, "refused packet"},
+		{"nothing", local, nil, "refused packet"},
+		{"more than uWSGI reads", local, join(a, "x="+strings.Repeat("x", 4096)), "refused packet"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			table := subscription.New(options())
+			if got := describe(table.Receive(now, test.from, test.packet)); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// TestLife: a member is renewed, changed, silent, and back.
+func TestLife(t *testing.T) {
+	table := subscription.New(options())
+	at := now
+	step := func(after time.Duration, p []byte, want string) {
+		t.Helper()
+		at = at.Add(after)
+		if got := describe(table.Expire(at), subscription.Accepted); got != "" {
+			t.Errorf("got %s before the packet", got)
+		}
+		if got := describe(table.Receive(at, local, p)); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	step(0, join("key=a", "address=:1"), "joined a tcp:127.0.0.1:1 *1")
+	step(10*time.Second, join("key=a", "address=:1"), "")
+	step(17*time.Second, join("key=a", "address=:1", "weight=3"), "reweighted a tcp:127.0.0.1:1 *3")
+	step(0, join("key=a", "address=:1", "weight=3", "backup=1"), "left a tcp:127.0.0.1:1 *3; joined a tcp:127.0.0.1:1 *3 backup")
+	step(0, join("key=b", "address=:1"), "joined b tcp:127.0.0.1:1 *1")
+	step(0, join("key=a", "address=:2"), "joined a tcp:127.0.0.1:2 *1")
+	if s := table.Stats(); s.Members != 3 || s.Packets != 6 || s.Results["accepted"] != 6 {
+		t.Errorf("got %+v", s)
+	}
+	step(10*time.Second, join("key=a", "address=:2"), "")
+	at = at.Add(8 * time.Second)
+	if got, want := describe(table.Expire(at), 0), "expired a tcp:127.0.0.1:1 *3 backup; expired b tcp:127.0.0.1:1 *1"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	step(0, packet(true, "key=a", "address=:2"), "left a tcp:127.0.0.1:2 *1")
+	step(0, packet(true, "key=a", "address=:2"), "")
+	step(0, join("key=a", "address=:2"), "joined a tcp:127.0.0.1:2 *1")
+	if s := table.Stats(); s.Members != 1 || s.Expired != 2 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+// TestBounds: strangers cannot fill the memory.
+func TestBounds(t *testing.T) {
+	o := options()
+	o.Members, o.HostMembers = 5, 3
+	table := subscription.New(o)
+	for i, want := range []string{"", "", "", "refused full"} {
+		_, why := table.Receive(now, local, join("key=a", fmt.Sprint("address=:", i+1)))
+		if got := describe(nil, why); got != want {
+			t.Errorf("member %d of a host: got %q, want %q", i, got, want)
+		}
+	}
+	for i, want := range []string{"", "", "refused full"} {
+		_, why := table.Receive(now, local, join(fmt.Sprint("key=b", i), "address=:1"))
+		if got := describe(nil, why); got != want {
+			t.Errorf("host %d: got %q, want %q", i, got, want)
+		}
+	}
+	if _, why := table.Receive(now, local, join("key=a", "address=:1")); why != subscription.Accepted {
+		t.Errorf("one that is known: got %v", why)
+	}
+	table.Receive(now, local, packet(true, "key=a", "address=:1"))
+	if _, why := table.Receive(now, local, join("key=b2", "address=:1")); why != subscription.Accepted {
+		t.Errorf("after one has left: got %v", why)
+	}
+}
+
+// signed appends time and signature, as uWSGI does.
+func signed(t testing.TB, key crypto.Signer, unix int64, p []byte) []byte {
+	p = slices.Clone(p)
+	add := func(key, value string) {
+		p = binary.LittleEndian.AppendUint16(p, uint16(len(key)))
+		p = append(p, key...)
+		p = binary.LittleEndian.AppendUint16(p, uint16(len(value)))
+		p = append(p, value...)
+	}
+	add("unix", fmt.Sprint(unix))
+	digest := sha256.Sum256(p[4:])
+	s, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add("sign", string(s))
+	binary.LittleEndian.PutUint16(p[1:], uint16(len(p)-4))
+	return p
+}
+
+// TestSigned: who signs is known, and what was signed counts once.
+func TestSigned(t *testing.T) {
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := map[string]crypto.Signer{"rsa.example": rsaKey, "ec.example": ecKey}
+	o := options()
+	asked := 0
+	o.Key = func(domain []byte) (crypto.PublicKey, error) {
+		asked++
+		if k := keys[string(domain)]; k != nil {
+			return k.Public(), nil
+		}
+		return nil, errors.New("none")
+	}
+	for domain, key := range keys {
+		t.Run(domain, func(t *testing.T) {
+			table := subscription.New(o)
+			unix := now.Unix()
+			hello := join("key="+domain, "address=10.1.2.3:1")
+			bye := packet(true, "key="+domain, "address=10.1.2.3:1")
+			other := keys["rsa.example"]
+			if domain == "rsa.example" {
+				other = keys["ec.example"]
+			}
+			joined := "joined " + domain + " tcp:10.1.2.3:1 *1"
+			for _, test := range []struct {
+				name string
+				p    []byte
+				want string
+			}{
+				{"unsigned", hello, "refused signature"},
+				{"by another key", signed(t, other, unix, hello), "refused signature"},
+				{"changed", bytes.Replace(signed(t, key, unix, hello), []byte(".3:1"), []byte(".3:2"), 1), "refused signature"},
+				{"another domain", signed(t, key, unix, join("key=unknown.example", "address=10.1.2.3:1")), "refused signature"},
+				{"an address that the signature does not cover", signed(t, key, unix, join("key="+domain, "address=:1")), "refused address"},
+				{"too old", signed(t, key, unix-3601, hello), "refused replay"},
+				{"at the edge", signed(t, key, unix-3600, hello), joined},
+				{"now", signed(t, key, unix, hello), ""},
+				{"again", signed(t, key, unix, hello), "refused replay"},
+				{"an end with the time of what was seen", signed(t, key, unix, bye), "refused replay"},
+				{"an end", signed(t, key, unix+1, bye), "left " + domain + " tcp:10.1.2.3:1 *1"},
+				{"back by what was recorded", signed(t, key, unix+1, hello), "refused replay"},
+				{"back", signed(t, key, unix+2, hello), joined},
+			} {
+				if got := describe(table.Receive(now, lan, test.p)); got != test.want {
+					t.Errorf("%s: got %q, want %q", test.name, got, test.want)
+				}
+			}
+			// What left is remembered until its packets are too old, then forgotten.
+			table.Receive(now, lan, signed(t, key, unix+3, bye))
+			table.Expire(now.Add(time.Minute))
+			if _, why := table.Receive(now, lan, signed(t, key, unix+3, hello)); why != subscription.RefusedReplay {
+				t.Errorf("got %v, want a replay", why)
+			}
+			later := now.Add(2 * time.Hour)
+			table.Expire(later)
+			before := asked
+			if _, why := table.Receive(later, lan, signed(t, key, unix+3, hello)); why != subscription.RefusedReplay || asked != before {
+				t.Errorf("got %v and %d looks for keys, want a replay and none", why, asked-before)
+			}
+		})
+	}
+}
+
+func TestKeyFile(t *testing.T) {
+	for domain, want := range map[string]string{
+		"a.example": "a.example.pem", "A-b_c": "A-b_c.pem", "../../x": ".._.._x.pem", "a:80": "a_80.pem", "\x00/": "__.pem", "": ".pem",
+	} {
+		if got := subscription.KeyFile([]byte(domain)); got != want {
+			t.Errorf("%q: got %q, want %q", domain, got, want)
+		}
+	}
+}
+
+func TestParseKey(t *testing.T) {
+	for _, data := range []string{"", "x", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
+		if _, err := subscription.ParseKey([]byte(data)); err == nil {
+			t.Errorf("%q: accepted", data)
+		}
+	}
+}
+
+// FuzzTable: whatever comes, the table's counts agree with what it has told.
+func FuzzTable(f *testing.F) {
+	for _, p := range recorded(f) {
+		f.Add(p, p, uint8(0))
+	}
+	f.Add(join("key=a", "address=:1"), packet(true, "key=a", "address=:1"), uint8(20))
+	f.Add(join("key=[::1]:1", "address=/x", "weight=1"), join("key=[::1]:1", "address=/x", "weight=2", "proto=h"), uint8(3))
+	f.Fuzz(func(t *testing.T, first, second []byte, seconds uint8) {
+		o := options()
+		o.Members, o.HostMembers = 3, 2
+		table := subscription.New(o)
+		present := map[string]int{}
+		apply := func(changes []subscription.Change) {
+			for _, c := range changes {
+				id := c.Member.Host + " " + c.Member.Address
+				switch c.Kind {
+				case subscription.Joined:
+					present[id]++
+				case subscription.Left, subscription.Expired:
+					present[id]--
+				}
+				if n := present[id]; n < 0 || n > 1 || c.Member.Weight < 1 || c.Member.Host == "" || c.Member.Address == "" {
+					t.Fatalf("%v %+v, present %d times", c.Kind, c.Member, n)
+				}
+			}
+		}
+		at := now
+		for i := range 4 {
+			at = at.Add(time.Duration(seconds) * time.Second)
+			apply(table.Expire(at))
+			p := first
+			if i%2 == 1 {
+				p = second
+			}
+			changes, why := table.Receive(at, local, p)
+			apply(changes)
+			if why != subscription.Accepted && changes != nil {
+				t.Fatalf("refused as %v, with changes", why)
+			}
+		}
+		total := 0
+		for _, n := range present {
+			total += n
+		}
+		if s := table.Stats(); s.Members != int64(total) || total > o.Members {
+			t.Fatalf("%d members, told of %d", s.Members, total)
+		}
+		apply(table.Expire(at.Add(time.Hour)))
+		if s := table.Stats(); s.Members != 0 {
+			t.Fatalf("%d members remain", s.Members)
+		}
+	})
+}
+
+func Example() {
+	table := subscription.New(subscription.Options{
+		Tolerance: 17 * time.Second, From: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Members: 100, HostMembers: 10,
+	})
+	changes, _ := table.Receive(time.Now(), netip.MustParseAddrPort("10.0.0.5:51000"), packet(false, "key=www.example.com", "address=:3031"))
+	for _, c := range changes {
+		fmt.Println(c.Kind, c.Member.Host, c.Member.Address)
+	}
+	// Output: joined www.example.com 10.0.0.5:3031
+}

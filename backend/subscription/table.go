@@ -1,0 +1,232 @@
+package subscription
+
+import (
+	"cmp"
+	"crypto"
+	"net/netip"
+	"slices"
+	"time"
+
+	"reprise/internal/metric"
+)
+
+// Options say who may subscribe, and how many.
+type Options struct {
+	// Tolerance is how long a member that does not announce itself again is kept.
+	Tolerance time.Duration
+	// From are the networks whose packets need no signature. They mean nothing if there is Key.
+	From []netip.Prefix
+	// Key finds the public key of a domain, as the packet writes it, which is hostile. It is asked
+	// for each packet. nil takes packets without a signature, and looks at none.
+	Key func(domain []byte) (crypto.PublicKey, error)
+	// Digest is that of signatures.
+	Digest crypto.Hash
+	// KeyTolerance is how old a signed packet may be.
+	KeyTolerance time.Duration
+	// Members bounds how many there are of all hosts, with those that left less than KeyTolerance ago
+	// and had signed; HostMembers how many of one host.
+	Members, HostMembers int
+}
+
+// A Refusal is why a packet has no effect.
+type Refusal uint8
+
+const (
+	Accepted         Refusal = iota
+	RefusedPacket            // no packet of this protocol, or one that can be read in two ways
+	RefusedNetwork           // unsigned, and not from a network that may
+	RefusedSignature         // unsigned, of an unknown domain, or of somebody else
+	RefusedReplay            // signed, but seen before or too old
+	RefusedKey               // no host
+	RefusedAddress           // not one to connect to
+	RefusedModifier          // another kind of application than WSGI's
+	RefusedFull              // there are too many
+	refusals
+)
+
+var refusalNames = [refusals]string{
+	"accepted", "packet", "network", "signature", "replay", "key", "address", "modifier", "full",
+}
+
+func (r Refusal) String() string { return refusalNames[r] }
+
+// A Change is what a packet, or time, did to the members of a host.
+type Change struct {
+	Kind   Kind
+	Member Member
+}
+
+// A Kind is a kind of Change.
+type Kind uint8
+
+const (
+	Joined     Kind = iota
+	Left            // it said so
+	Expired         // it was silent for too long
+	Reweighted      // Weight is another
+)
+
+func (k Kind) String() string { return [...]string{"joined", "left", "expired", "reweighted"}[k] }
+
+// A Table is who has subscribed. It belongs to one goroutine, but for Stats.
+type Table struct {
+	o       Options
+	members map[id]*entry
+	hosts   map[string]int // how many members are present
+
+	packets metric.Counter
+	results [refusals]metric.Counter
+	present metric.Gauge
+	expired metric.Counter
+}
+
+// entry is a member, or what is kept of one that left so that its packets cannot be used again.
+type entry struct {
+	Member
+	present bool
+	heard   time.Time
+	unix    uint64 // of its last signed packet; 0 without
+}
+
+// New makes a table.
+func New(o Options) *Table {
+	return &Table{o: o, members: make(map[id]*entry), hosts: make(map[string]int)}
+}
+
+// Receive takes a datagram and returns what it changed, which is nothing if it was
+// refused or only renews what is known.
+func (t *Table) Receive(now time.Time, from netip.AddrPort, datagram []byte) ([]Change, Refusal) {
+	t.packets.Inc()
+	changes, why := t.receive(now, from, datagram)
+	t.results[why].Inc()
+	return changes, why
+}
+
+func (t *Table) receive(now time.Time, from netip.AddrPort, datagram []byte) ([]Change, Refusal) {
+	var p Packet
+	if p.Parse(datagram) != nil {
+		return nil, RefusedPacket
+	}
+	sender := from.Addr().Unmap()
+	if t.o.Key == nil && !t.listed(sender) {
+		return nil, RefusedNetwork
+	}
+	m, why := p.member(sender, t.o.Key != nil)
+	if why != Accepted {
+		return nil, why
+	}
+	known := t.members[m.id()]
+	if t.o.Key != nil {
+		if why := t.authenticate(&p, known, now); why != Accepted {
+			return nil, why
+		}
+	}
+	if p.Leave {
+		return t.leave(known, &p), Accepted
+	}
+	return t.join(known, m, &p, now)
+}
+
+func (t *Table) listed(from netip.Addr) bool {
+	return slices.ContainsFunc(t.o.From, func(p netip.Prefix) bool { return p.Contains(from) })
+}
+
+// authenticate checks what is cheap first: strangers can send as much as they like.
+func (t *Table) authenticate(p *Packet, known *entry, now time.Time) Refusal {
+	if p.Sign == nil {
+		return RefusedSignature
+	}
+	if known != nil && p.Unix <= known.unix || int64(p.Unix) < now.Add(-t.o.KeyTolerance).Unix() {
+		return RefusedReplay
+	}
+	key, err := t.o.Key(p.Key)
+	if err != nil || !verify(key, t.o.Digest, p.Signed, p.Sign) {
+		return RefusedSignature
+	}
+	return Accepted
+}
+
+func (t *Table) leave(known *entry, p *Packet) []Change {
+	if known == nil || !known.present {
+		return nil
+	}
+	known.unix = p.Unix
+	return []Change{t.remove(known, Left)}
+}
+
+func (t *Table) join(known *entry, m Member, p *Packet, now time.Time) (changes []Change, why Refusal) {
+	e := known
+	if e == nil || !e.present {
+		if t.hosts[m.Host] >= t.o.HostMembers || e == nil && len(t.members) >= t.o.Members {
+			return nil, RefusedFull
+		}
+	}
+	if e == nil {
+		e = new(entry)
+		t.members[m.id()] = e
+	}
+	switch old := e.Member; {
+	case e.present && (old.HTTP != m.HTTP || old.Backup != m.Backup || old.Network != m.Network):
+		changes = []Change{{Left, old}, {Joined, m}}
+	case e.present && old.Weight != m.Weight:
+		changes = []Change{{Reweighted, m}}
+	case !e.present:
+		changes = []Change{{Joined, m}}
+		e.present = true
+		t.hosts[m.Host]++
+		t.present.Inc()
+	}
+	e.Member, e.heard = m, now
+	if t.o.Key != nil {
+		e.unix = p.Unix
+	}
+	return changes, Accepted
+}
+
+// remove takes a member out. What it signed is remembered for as long as it could be used again.
+func (t *Table) remove(e *entry, kind Kind) Change {
+	e.present = false
+	t.present.Dec()
+	if t.hosts[e.Host]--; t.hosts[e.Host] == 0 {
+		delete(t.hosts, e.Host)
+	}
+	if e.unix == 0 {
+		delete(t.members, e.id())
+	}
+	return Change{kind, e.Member}
+}
+
+// Expire takes out members that were silent for too long, in the order of their hosts and addresses.
+// It is to be called every second or so.
+func (t *Table) Expire(now time.Time) (changes []Change) {
+	for known, e := range t.members {
+		switch {
+		case e.present && now.Sub(e.heard) > t.o.Tolerance:
+			t.expired.Inc()
+			changes = append(changes, t.remove(e, Expired))
+		case !e.present && int64(e.unix) < now.Add(-t.o.KeyTolerance).Unix():
+			delete(t.members, known)
+		}
+	}
+	slices.SortFunc(changes, func(a, b Change) int {
+		return cmp.Or(cmp.Compare(a.Member.Host, b.Member.Host), cmp.Compare(a.Member.Address, b.Member.Address))
+	})
+	return changes
+}
+
+// Stats is what a table has seen.
+type Stats struct {
+	Packets uint64            `json:"packets" metric:"counter" help:"Subscription packets received."`
+	Results map[string]uint64 `json:"results" metric:"counter" label:"result" help:"Subscription packets, by what became of them."`
+	Members int64             `json:"members" metric:"gauge" help:"Backends that have subscribed."`
+	Expired uint64            `json:"expired" metric:"counter" help:"Backends dropped because they did not announce themselves any more."`
+}
+
+// Stats may be called from any goroutine.
+func (t *Table) Stats() Stats {
+	s := Stats{Packets: t.packets.Load(), Members: t.present.Load(), Expired: t.expired.Load(), Results: make(map[string]uint64, refusals)}
+	for r := range refusals {
+		s.Results[r.String()] = t.results[r].Load()
+	}
+	return s
+}
