@@ -42,6 +42,9 @@ func (p *Pool) Remove(n *Node) {
 	}
 }
 
+// Removed reports whether the node was taken out of its pool.
+func (n *Node) Removed() bool { return n.removed.Err() != nil }
+
 // Close says that nobody will ask this pool for a node any more, so that those who keep
 // something for it may let go of that.
 func (p *Pool) Close() {

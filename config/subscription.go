@@ -19,7 +19,7 @@ var subscriptionOptions = []option{
 		name: "http-subscription-server", group: groupSubscribe, form: "ADDR", repeat: true,
 		help: "receive at this UDP address what a uwsgi with subscribe-to = ADDR:DOMAIN sends: requests for DOMAIN that no http-use-pool matches " +
 			"then go to it, balanced and checked as http-to. It must be one that only your own servers can reach",
-		set: collect(parseUDP, func(b *builder) *[]pendingAddress { return &b.subscriptionServers }),
+		set: collect(parseRepeater, func(b *builder) *[]pendingAddress { return &b.subscriptionServers }),
 	},
 	{
 		name: "http-subscription-from", group: groupSubscribe, form: "CIDR,...", repeat: true,

@@ -52,7 +52,7 @@ func testKeepAliveAllocations(t *testing.T, options *HTTP) {
 	}).Addr
 	o := testOptions()
 	o.Loops = 1
-	_, router := startListener(t, o, Listener{HTTP: options, Backends: newPool(t, backend.HTTP, addr)}, true)
+	_, router := startListener(t, o, Listener{HTTP: options, Pools: newRouter(t, backend.HTTP, addr)}, true)
 	c := dial(t, router)
 	request := []byte("GET /index.html?a=b HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n")
 	buf := make([]byte, 4096)

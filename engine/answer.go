@@ -195,7 +195,7 @@ func (h *exchange) over(f *flow) {
 func (h *exchange) releaseBackend(f *flow) {
 	b := &f.backend
 	whole := h.stage == sent && f.in.end == open && f.in.pending.len() == 0
-	if h.backendStays && whole && b.input == inputOpen && f.listener.SendProxy == 0 && !(b.readable && stale(b.fd)) {
+	if h.backendStays && whole && b.input == inputOpen && f.route.pool.Options().SendProxy == 0 && !(b.readable && stale(b.fd)) {
 		f.park()
 		return
 	}

@@ -82,6 +82,9 @@ func (f *flow) OnTimer() {
 		f.end(causeHandshakeTimeout, atOnce)
 	case prefixing:
 		f.end(causeHandshakeTimeout, atOnce)
+	case peeking:
+		f.peekTimeout()
+		f.progress()
 	case serving:
 		f.servingTimer()
 	default:

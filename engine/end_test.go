@@ -84,7 +84,7 @@ func TestSlowReaderIsNotIdle(t *testing.T) {
 	})
 	o := testOptions()
 	o.HighWatermark = 8 << 20
-	_, addr := startListener(t, o, Listener{Backends: newPool(t, backend.TCP, source.Addr), IdleTimeout: 500 * time.Millisecond}, true)
+	_, addr := startListener(t, o, Listener{Pools: newRouter(t, backend.TCP, source.Addr), IdleTimeout: 500 * time.Millisecond}, true)
 	c := dial(t, addr)
 	if err := c.NetConn().(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
 		t.Fatal(err)

@@ -58,15 +58,24 @@ type Listener struct {
 	// connections without TLS.
 	TLS func(now func() time.Time) (tlsconn.Server, error)
 	// HTTP routes requests; nil relays bytes as they are.
-	HTTP     *HTTP
-	Backends *backend.Pool // may be nil if HTTP answers all by itself
+	HTTP *HTTP
+	// Pools chooses backends: by the server name of TLS, and for HTTP by Host and path of each
+	// request. It may be nil if HTTP answers all by itself.
+	Pools *backend.Router
+	// Peek makes what looks at the beginning of a connection without TLS for the server name in it;
+	// nil looks at nothing.
+	Peek func() Peeker
 
 	AcceptProxy []netip.Prefix // who must send a PROXY header, and nobody else may; nil: none is looked for
-	SendProxy   int            // version of the PROXY header that backends get, 0 for none
+	IdleTimeout time.Duration  // without a byte either way
+}
 
-	MaxRetries     int           // further backends tried when one cannot be reached
-	ConnectTimeout time.Duration // for each backend tried, and for a place at one
-	IdleTimeout    time.Duration // without a byte either way
+// A Peeker finds the server name that a client asks for in what it sends first.
+type Peeker interface {
+	// Feed takes the next bytes, which it does not keep, and reports whether it knows enough.
+	Feed(p []byte) (done bool)
+	// ServerName is the name; empty if there is none, or if this is no TLS.
+	ServerName() string
 }
 
 // HTTP says how requests are routed. It must not be changed once served.
@@ -159,9 +168,10 @@ func (e *Engine) listen(o *Options, ln Listener) error {
 		ln.Address = boundAddress(fd, ln.Address) // the other loops get the same port
 		own := &listener{Listener: ln, loop: l, fd: fd, port: portOf(ln.Address), tls: tls, counts: tls}
 		l.listeners = append(l.listeners, own)
-		if ln.Backends != nil {
-			ln.Backends.OnRoom(own.roomMade)
-			own.beginElsewhere()
+		if ln.Pools != nil {
+			for _, pool := range ln.Pools.Pools() {
+				own.routeTo(pool)
+			}
 		}
 		if err := l.reactor.WatchInput(fd, own); err != nil {
 			return listenError(ln.Address, err)

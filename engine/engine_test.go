@@ -31,7 +31,7 @@ func testOptions() Options {
 // startEngine serves TLS in front of TCP backends, and ends with the test.
 func startEngine(t *testing.T, o Options, backends ...string) (*Engine, string) {
 	t.Helper()
-	return startListener(t, o, Listener{Backends: newPool(t, backend.TCP, backends...)}, true)
+	return startListener(t, o, Listener{Pools: newRouter(t, backend.TCP, backends...)}, true)
 }
 
 func newPool(t *testing.T, protocol backend.Protocol, addrs ...string) *backend.Pool {
@@ -40,18 +40,48 @@ func newPool(t *testing.T, protocol backend.Protocol, addrs ...string) *backend.
 	for _, addr := range addrs {
 		specs = append(specs, backend.Spec{Name: addr, Network: "tcp", Address: addr, Protocol: protocol, Weight: 1})
 	}
-	pool, err := backend.NewPool(specs, backend.Options{Grace: time.Second, QueueLen: 100})
+	pool, err := backend.NewPool(specs, poolOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return pool
 }
 
+func poolOptions() backend.Options {
+	return backend.Options{Grace: time.Second, QueueLen: 100, Retries: 3, ConnectTimeout: 5 * time.Second}
+}
+
+// routerOf makes a router that has nothing to choose.
+func routerOf(t *testing.T, pool *backend.Pool) *backend.Router {
+	t.Helper()
+	r, err := backend.NewRouter(pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// proxyRouter makes one whose backends get PROXY headers.
+func proxyRouter(t *testing.T, version int, protocol backend.Protocol, addr string) *backend.Router {
+	t.Helper()
+	o := poolOptions()
+	o.SendProxy = version
+	pool, err := backend.NewPool([]backend.Spec{{Network: "tcp", Address: addr, Protocol: protocol}}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return routerOf(t, pool)
+}
+
+func newRouter(t *testing.T, protocol backend.Protocol, addrs ...string) *backend.Router {
+	t.Helper()
+	return routerOf(t, newPool(t, protocol, addrs...))
+}
+
 // startListener completes ln, with TLS or without, and serves until the test ends.
 func startListener(t *testing.T, o Options, ln Listener, secure bool) (*Engine, string) {
 	t.Helper()
 	ln.Network, ln.Address = "tcp", "127.0.0.1:0"
-	ln.MaxRetries, ln.ConnectTimeout = 3, 5*time.Second
 	if ln.IdleTimeout == 0 {
 		ln.IdleTimeout = time.Minute
 	}
@@ -247,7 +277,7 @@ func TestListenErrors(t *testing.T) {
 		{"not ours", "192.0.2.1:8443", "cannot listen on 192.0.2.1:8443: bind: cannot assign requested address: no interface has this address; :PORT listens on all"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := New(testOptions(), []Listener{{Network: "tcp", Address: test.address, Backends: newPool(t, backend.TCP, taken.Addr)}})
+			_, err := New(testOptions(), []Listener{{Network: "tcp", Address: test.address, Pools: newRouter(t, backend.TCP, taken.Addr)}})
 			if err == nil || err.Error() != test.want {
 				t.Errorf("got %v, want %v", err, test.want)
 			}

@@ -14,6 +14,7 @@ type phase uint8
 
 const (
 	prefixing   phase = iota // expects the client's PROXY header
+	peeking                  // looks for a server name in what is relayed as it is
 	handshaking              // TLS with the client
 	serving                  // data both ways
 	lingering                // what the client still gets is on its way
@@ -35,8 +36,10 @@ type flow struct {
 	peer       netip.AddrPort // the client's address, by its PROXY header if it sent one
 	tls        tlsconn.Conn   // nil without TLS
 	prefix     *proxy.Header  // what the client's proxy told, nil if nothing
-	early      queue          // the beginning of such a header
+	early      queue          // the beginning of such a header, or of what is peeked at
+	peek       Peeker         // while peeking
 
+	route *route // to the pool of the connection or request; nil before it is chosen
 	link  link
 	tries uint8         // backends tried
 	node  *backend.Node // the backend being tried or used: a place there is ours
@@ -53,7 +56,7 @@ type flow struct {
 	stirred  uint64 // tick at which TLS last had work, 0 while it rests
 	deferred bool   // is in one of the loop's queues
 
-	prev, next *flow // in the loop's list of handshakes, or in its listener's of those waiting
+	prev, next *flow // in the loop's list of handshakes, or in its route's of those waiting
 }
 
 // start makes a flow of an accepted connection.
@@ -82,8 +85,10 @@ func (l *loop) start(ln *listener, fd int, peer netip.AddrPort) {
 		f.begin(prefixing, l.o.HandshakeTimeout)
 	case f.tls != nil:
 		f.begin(handshaking, l.o.HandshakeTimeout)
+	case ln.Peek != nil:
+		f.beginPeeking()
 	default:
-		f.opened()
+		f.opened("")
 		f.progress()
 		return
 	}
@@ -127,6 +132,9 @@ func (f *flow) progress() {
 	if f.phase == prefixing {
 		f.readPrefix()
 	}
+	if f.phase == peeking {
+		f.readPeek()
+	}
 	if f.phase == handshaking {
 		f.handshake()
 	}
@@ -140,8 +148,9 @@ func (f *flow) progress() {
 	f.arm()
 }
 
-// opened begins to serve the client.
-func (f *flow) opened() {
+// opened begins to serve a client, whose connection goes by the server name in it if that
+// is relayed as it is.
+func (f *flow) opened(serverName string) {
 	l, ln := f.loop, f.listener
 	if f.trace != nil {
 		f.trace.handshake = l.now.Sub(f.trace.start)
@@ -152,7 +161,11 @@ func (f *flow) opened() {
 		f.http = f.newExchange()
 		return
 	}
-	if ln.SendProxy > 0 {
+	if !f.choosePool(serverName, nil, nil) {
+		f.end(causeNoPool, whole)
+		return
+	}
+	if f.route.pool.Options().SendProxy > 0 {
 		f.in.pending.push(f.proxyHeader())
 	}
 	if f.tls == nil {

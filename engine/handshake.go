@@ -76,9 +76,9 @@ func (f *flow) handshakeStep(out []byte) {
 	default:
 		l.handshakes.remove(f)
 		l.count.handshake.Observe(l.now.Sub(l.timeOf(f.began)))
-		f.opened()
+		f.opened(f.tls.Info().ServerName)
 		// Data that came with the client's last flight waits in l.in.
-		if f.decrypt(l.out) && f.http == nil {
+		if f.phase == serving && f.decrypt(l.out) && f.http == nil {
 			f.seek()
 		}
 	}

@@ -233,10 +233,23 @@ func (h *exchange) takeHead(f *flow, p []byte) int {
 		f.reply(413)
 	case o.RedirectPort > 0:
 		f.redirect(r)
+	case !f.chooseFor(r):
+		h.why = causeNoPool
+		f.reply(404)
 	default:
 		f.seek()
 	}
 	return n
+}
+
+// chooseFor finds the pool of a request. One without Host is for the host that its
+// backend is told.
+func (f *flow) chooseFor(r *http1.Request) bool {
+	host := r.Host
+	if len(host) == 0 {
+		host = []byte(f.defaultHost())
+	}
+	return f.choosePool(f.serverName(), host, r.Path)
 }
 
 // misdirect answers a request for a name under which clients have to show something
@@ -291,7 +304,7 @@ func (h *exchange) parse(f *flow) *http1.Request {
 
 // linked sends the request's head to the backend, whose connection is ready.
 func (h *exchange) linked(f *flow) {
-	l, ln := f.loop, f.listener
+	l, ln, sendProxy := f.loop, f.listener, f.route.pool.Options().SendProxy > 0
 	r := h.parse(f)
 	isUWSGI := f.node.Protocol() == backend.UWSGI
 	if h.holding = isUWSGI && r.Framing == http1.Chunked && !ln.HTTP.ChunkedInput; h.holding {
@@ -309,12 +322,12 @@ func (h *exchange) linked(f *flow) {
 			return
 		}
 	} else {
-		if !h.reused && ln.SendProxy > 0 {
+		if !h.reused && sendProxy {
 			f.in.pending.push(f.proxyHeader())
 		}
 		l.forward = http1.Forward{
 			Client: f.peer, Secure: f.tls != nil, ListenPort: ln.port, Trusted: h.trusted,
-			KeepAlive: ln.HTTP.BackendIdle > 0 && ln.SendProxy == 0, Host: f.defaultHost(),
+			KeepAlive: ln.HTTP.BackendIdle > 0 && !sendProxy, Host: f.defaultHost(),
 			Rules: ln.HTTP.RequestRules, Facts: h.facts, Nth: uint32(h.served),
 		}
 		l.message = http1.AppendRequest(l.message[:0], r, &l.forward)

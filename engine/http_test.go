@@ -34,7 +34,7 @@ func startRouter(t *testing.T, h *HTTP, handler http.HandlerFunc) (*Engine, stri
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	e, addr := startListener(t, testOptions(), Listener{
-		HTTP: h, Backends: newPool(t, backend.HTTP, server.Listener.Addr().String()),
+		HTTP: h, Pools: newRouter(t, backend.HTTP, server.Listener.Addr().String()),
 	}, true)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxConnsPerHost: 4}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -239,7 +239,7 @@ func TestBadAnswers(t *testing.T) {
 				_, _ = io.WriteString(c, test.answer)
 				c.Close()
 			})
-			_, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Backends: newPool(t, backend.HTTP, addr)}, true)
+			_, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, true)
 			c := dial(t, router)
 			_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
 			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -273,7 +273,7 @@ func TestRetry(t *testing.T) {
 				}
 				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 			})
-			e, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Backends: newPool(t, backend.HTTP, addr)}, true)
+			e, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, true)
 			c := dial(t, router)
 			r := bufio.NewReader(c)
 			for i, want := range []int{200, test.want, 200} {
@@ -304,7 +304,7 @@ func TestUpgrade(t *testing.T) {
 		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nwelcome ")
 		_, _ = io.Copy(c, r)
 	}).Addr
-	_, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Backends: newPool(t, backend.HTTP, addr)}, true)
+	_, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, true)
 	got := exchangeRaw(t, router, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly ", "late")
 	head, body, _ := strings.Cut(got, "\r\n\r\n")
 	if !strings.HasPrefix(head, "HTTP/1.1 101 ") || body != "welcome early late" {
@@ -328,7 +328,7 @@ func TestHTTPTimeouts(t *testing.T) {
 			o := httpOptions()
 			o.HeadersTimeout = 100 * time.Millisecond
 			_, router := startListener(t, testOptions(), Listener{
-				HTTP: o, IdleTimeout: 100 * time.Millisecond, Backends: newPool(t, backend.HTTP, silent),
+				HTTP: o, IdleTimeout: 100 * time.Millisecond, Pools: newRouter(t, backend.HTTP, silent),
 			}, true)
 			c := dial(t, router)
 			_, _ = io.WriteString(c, test.request)
@@ -355,11 +355,11 @@ func TestBackendLimit(t *testing.T) {
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 	})
 	pool, err := backend.NewPool([]backend.Spec{{Name: addr, Network: "tcp", Address: addr, Protocol: backend.HTTP, Weight: 1, MaxConns: 2}},
-		backend.Options{QueueLen: 3})
+		backend.Options{QueueLen: 3, Retries: 3, ConnectTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Backends: pool}, true)
+	e, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Pools: routerOf(t, pool)}, true)
 	statuses := make(chan int, 10)
 	for range 10 {
 		c := dial(t, router)

@@ -28,6 +28,11 @@ type idleList struct {
 func (l *loop) idleOf(n *backend.Node) *idleList {
 	list := l.idle[n]
 	if list == nil {
+		for other, list := range l.idle { // members of a pool come and go
+			if list.len == 0 && other.Removed() {
+				delete(l.idle, other)
+			}
+		}
 		list = new(idleList)
 		l.idle[n] = list
 	}

@@ -20,9 +20,61 @@ const (
 	linked
 )
 
+// A route is what one loop keeps of a listener's way to a pool.
+type route struct {
+	listener *listener
+	pool     *backend.Pool
+	cursor   backend.Cursor
+	waiting  waitingList // flows that wait for a backend with room
+}
+
+// routeTo returns the route to a pool, which it makes if there is none yet. Pools come and go with
+// those who subscribe; the routes to closed ones go when one is added.
+func (ln *listener) routeTo(pool *backend.Pool) *route {
+	r := ln.routes[pool]
+	if r != nil {
+		return r
+	}
+	if ln.routes == nil {
+		ln.routes = make(map[*backend.Pool]*route)
+	}
+	for other, r := range ln.routes {
+		if other.Closed() && r.waiting.first == nil {
+			delete(ln.routes, other)
+		}
+	}
+	r = &route{listener: ln, pool: pool}
+	ln.routes[pool] = r
+	pool.OnRoom(r.roomMade)
+	r.beginElsewhere()
+	return r
+}
+
+// choosePool finds the pool of a connection or request by its names and path, and reports
+// whether there is one. seek goes to it from then on.
+func (f *flow) choosePool(serverName string, host, path []byte) bool {
+	pool := f.listener.Pools.Pool(serverName, host, path)
+	if pool == nil {
+		f.route = nil
+		return false
+	}
+	if f.route == nil || f.route.pool != pool {
+		f.route = f.listener.routeTo(pool)
+	}
+	return true
+}
+
+// serverName returns the name that the client's TLS handshake asked for.
+func (f *flow) serverName() string {
+	if f.tls == nil {
+		return ""
+	}
+	return f.tls.Info().ServerName
+}
+
 // seek finds a backend and starts a connection to it, or takes one that waits.
 func (f *flow) seek() {
-	if f.listener.waiting.first != nil {
+	if f.route.waiting.first != nil {
 		f.joinQueue() // nobody overtakes those who wait, or they might wait for ever
 		return
 	}
@@ -30,11 +82,11 @@ func (f *flow) seek() {
 }
 
 func (f *flow) pick() (*backend.Node, backend.Verdict) {
-	ln := f.listener
-	if int(f.tries) > ln.MaxRetries {
+	r := f.route
+	if int(f.tries) > r.pool.Options().Retries {
 		return nil, backend.Down
 	}
-	return ln.Backends.Pick(&ln.cursor, f.peer.Addr(), f.avoid, f.loop.now)
+	return r.pool.Pick(&r.cursor, f.peer.Addr(), f.avoid, f.loop.now)
 }
 
 // seekFrom is seek after the first pick.
@@ -66,9 +118,9 @@ func (f *flow) seekFrom(node *backend.Node, verdict backend.Verdict) {
 
 // beginElsewhere makes each loop's round begin with another backend: the first one
 // would else get more than its share of little traffic.
-func (ln *listener) beginElsewhere() {
-	for range ln.loop.id {
-		if node, verdict := ln.Backends.Pick(&ln.cursor, netip.Addr{}, nil, ln.loop.now); verdict == backend.Picked {
+func (r *route) beginElsewhere() {
+	for range r.listener.loop.id {
+		if node, verdict := r.pool.Pick(&r.cursor, netip.Addr{}, nil, r.listener.loop.now); verdict == backend.Picked {
 			node.Release()
 		}
 	}
@@ -77,7 +129,7 @@ func (ln *listener) beginElsewhere() {
 // connect starts a connection to the node.
 func (f *flow) connect() error {
 	l := f.loop
-	fd, err := l.connect(f.node, &f.listener.cursor)
+	fd, err := l.connect(f.node, &f.route.cursor)
 	if err != nil {
 		return err
 	}
@@ -87,7 +139,7 @@ func (f *flow) connect() error {
 		f.backend.fd = -1
 		return unix.EMFILE
 	}
-	f.link, f.began, f.until = connecting, l.tick, l.tick+ticks(f.listener.ConnectTimeout)
+	f.link, f.began, f.until = connecting, l.tick, l.tick+ticks(f.route.pool.Options().ConnectTimeout)
 	// On this machine the connection may stand already; if not, the write says so.
 	f.backend.writable = f.in.pending.len() > 0
 	return nil
@@ -156,19 +208,19 @@ type waitingList struct {
 
 // joinQueue waits for a backend with room, if not too many do.
 func (f *flow) joinQueue() {
-	l, ln := f.loop, f.listener
+	l, r := f.loop, f.route
 	if f.link == queued {
 		return // it was asked to try again, and somebody else was faster
 	}
-	if !ln.Backends.Enqueue() {
+	if !r.pool.Enqueue() {
 		f.noBackend()
 		return
 	}
-	f.link, f.until = queued, l.tick+ticks(ln.ConnectTimeout)
-	ln.waiting.push(f)
-	ln.waiting.some.Store(true)
+	f.link, f.until = queued, l.tick+ticks(r.pool.Options().ConnectTimeout)
+	r.waiting.push(f)
+	r.waiting.some.Store(true)
 	// A place that was given back between Pick and now was not told of.
-	ln.roomMade()
+	r.roomMade()
 }
 
 // leaveQueue ends the wait.
@@ -176,26 +228,26 @@ func (f *flow) leaveQueue() {
 	if f.link != queued {
 		return
 	}
-	w := &f.listener.waiting
+	w := &f.route.waiting
 	w.remove(f)
 	f.link = unlinked
 	w.some.Store(w.first != nil)
-	f.listener.Backends.Dequeue()
+	f.route.pool.Dequeue()
 }
 
 // roomMade tells the loop that a backend has room. It may be called from any
 // goroutine.
-func (ln *listener) roomMade() {
-	if ln.waiting.some.Load() && ln.waiting.posted.CompareAndSwap(false, true) {
-		ln.loop.reactor.Post(roomTask, ln)
+func (r *route) roomMade() {
+	if r.waiting.some.Load() && r.waiting.posted.CompareAndSwap(false, true) {
+		r.listener.loop.reactor.Post(roomTask, r)
 	}
 }
 
 // roomTask lets those who wait try again, until one finds no room.
 func roomTask(arg any) {
-	ln := arg.(*listener)
-	ln.waiting.posted.Store(false)
-	for f := ln.waiting.first; f != nil && ln.loop.seekAgain(f); f = ln.waiting.first {
+	r := arg.(*route)
+	r.waiting.posted.Store(false)
+	for f := r.waiting.first; f != nil && r.listener.loop.seekAgain(f); f = r.waiting.first {
 	}
 }
 

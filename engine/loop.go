@@ -85,15 +85,14 @@ type member interface {
 // A listener is a loop's share of a listening address.
 type listener struct {
 	Listener
-	loop    *loop
-	fd      int
-	port    int
-	tls     tlsconn.Server // nil without TLS
-	counts  tlsconn.Server // the first one, which all later ones count with
-	cursor  backend.Cursor
-	waiting waitingList // flows that wait for a backend with room
-	paused  bool        // connections wait in the backlog until others end
-	more    bool        // there may be more to accept in the next round
+	loop   *loop
+	fd     int
+	port   int
+	tls    tlsconn.Server // nil without TLS
+	counts tlsconn.Server // the first one, which all later ones count with
+	routes map[*backend.Pool]*route
+	paused bool // connections wait in the backlog until others end
+	more   bool // there may be more to accept in the next round
 
 	open     metric.Gauge
 	accepted metric.Counter

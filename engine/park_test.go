@@ -148,8 +148,8 @@ func (w *worker) close() {
 func startTLS(t *testing.T, o Options, c tlsconn.Config) (*Engine, string) {
 	t.Helper()
 	ln := Listener{
-		Network: "tcp", Address: "127.0.0.1:0", ConnectTimeout: 5 * time.Second, IdleTimeout: time.Minute,
-		Backends: newPool(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr),
+		Network: "tcp", Address: "127.0.0.1:0", IdleTimeout: time.Minute,
+		Pools: newRouter(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr),
 		TLS: func(now func() time.Time) (tlsconn.Server, error) {
 			c.Now = now
 			return tlsconn.New(c)

@@ -55,7 +55,7 @@ func TestOnePieceInATurn(t *testing.T) {
 		}
 	})
 	t.Run("bytes", func(t *testing.T) {
-		_, addr := startListener(t, testOptions(), Listener{Backends: newPool(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr)}, true)
+		_, addr := startListener(t, testOptions(), Listener{Pools: newRouter(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr)}, true)
 		c := dial(t, addr)
 		data := make([]byte, 4<<20)
 		_, _ = rand.Read(data)

@@ -10,7 +10,7 @@ import (
 // proxyHeader returns what the backend is told of the client, in the loop's
 // buffer.
 func (f *flow) proxyHeader() []byte {
-	l, ln := f.loop, f.listener
+	l := f.loop
 	var h proxy.Header
 	if f.prefix != nil {
 		h = *f.prefix // what the proxy before us knew
@@ -31,7 +31,7 @@ func (f *flow) proxyHeader() []byte {
 			h.TLS.ClientCert, h.TLS.Verified, h.TLS.CommonName = true, true, cert.Subject.CommonName
 		}
 	}
-	if ln.SendProxy == 1 {
+	if f.route.pool.Options().SendProxy == 1 {
 		l.message = proxy.AppendV1(l.message[:0], &h)
 	} else {
 		l.message = proxy.AppendV2(l.message[:0], &h)
@@ -97,9 +97,16 @@ func (f *flow) afterPrefix(n int) {
 		}
 		return
 	}
+	if f.listener.Peek != nil {
+		f.beginPeeking()
+		f.peekAt(rest)
+		return
+	}
 	l.handshakes.remove(f)
-	f.opened()
-	f.fromClient(rest)
+	f.opened("")
+	if f.phase == serving {
+		f.fromClient(rest)
+	}
 }
 
 // trusted reports whether one of the prefixes holds addr. A client at a unix

@@ -24,7 +24,7 @@ func TestRawRelay(t *testing.T) {
 	}{{"fast reader", 0}, {"slow reader", 100 * time.Microsecond}} {
 		t.Run(test.name, func(t *testing.T) {
 			echo := nettest.Serve(t, nettest.Echo)
-			e, addr := startListener(t, testOptions(), Listener{Backends: newPool(t, backend.TCP, echo.Addr)}, false)
+			e, addr := startListener(t, testOptions(), Listener{Pools: newRouter(t, backend.TCP, echo.Addr)}, false)
 			c, err := net.Dial("tcp", addr)
 			if err != nil {
 				t.Fatal(err)
@@ -72,7 +72,7 @@ func TestUniqueIDs(t *testing.T) {
 			}
 		}
 	}).Addr
-	_, router := startListener(t, testOptions(), Listener{SendProxy: 2, Backends: newPool(t, backend.TCP, addr)}, false)
+	_, router := startListener(t, testOptions(), Listener{Pools: proxyRouter(t, 2, backend.TCP, addr)}, false)
 	seen := make(map[string]bool)
 	for range cap(ids) {
 		c, err := net.Dial("tcp", router)

@@ -41,8 +41,8 @@ func TestIdleConnectionsRest(t *testing.T) {
 	}
 	counter := new(restCounter)
 	e, err := New(oneLoop(), []Listener{{
-		Network: "tcp", Address: "127.0.0.1:0", ConnectTimeout: 5 * time.Second, IdleTimeout: time.Minute,
-		Backends: newPool(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr),
+		Network: "tcp", Address: "127.0.0.1:0", IdleTimeout: time.Minute,
+		Pools: newRouter(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr),
 		TLS: func(now func() time.Time) (tlsconn.Server, error) {
 			counter.Server, err = tlsconn.New(tlsconn.Config{Certificates: certs, Now: now})
 			return counter, err

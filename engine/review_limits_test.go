@@ -18,7 +18,7 @@ import (
 func TestBackendDoesNotRead(t *testing.T) {
 	silent := nettest.Serve(t, nettest.Silent)
 	_, router := startListener(t, testOptions(), Listener{
-		HTTP: httpOptions(), IdleTimeout: 300 * time.Millisecond, Backends: newPool(t, backend.HTTP, silent.Addr),
+		HTTP: httpOptions(), IdleTimeout: 300 * time.Millisecond, Pools: newRouter(t, backend.HTTP, silent.Addr),
 	}, false)
 	c := dialRaw(t, router)
 	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
@@ -38,7 +38,7 @@ func TestPlainConnectionEvictsNoHandshake(t *testing.T) {
 	}
 	o := oneLoop()
 	o.MaxHandshakes = 1
-	plain := Listener{Network: "tcp", Address: "127.0.0.1:0", Backends: newPool(t, backend.TCP, echo.Addr), ConnectTimeout: time.Second, IdleTimeout: time.Minute}
+	plain := Listener{Network: "tcp", Address: "127.0.0.1:0", Pools: newRouter(t, backend.TCP, echo.Addr), IdleTimeout: time.Minute}
 	secure := plain
 	secure.TLS = func(now func() time.Time) (tlsconn.Server, error) {
 		return tlsconn.New(tlsconn.Config{Certificates: certs, Now: now})
@@ -88,7 +88,7 @@ func TestTalkToNobody(t *testing.T) {
 	})
 	o := testOptions()
 	o.LingerTimeout = 200 * time.Millisecond
-	e, addr := startListener(t, o, Listener{Backends: newPool(t, backend.TCP, source.Addr), IdleTimeout: time.Second}, false)
+	e, addr := startListener(t, o, Listener{Pools: newRouter(t, backend.TCP, source.Addr), IdleTimeout: time.Second}, false)
 	c := dialRaw(t, addr)
 	if _, err := io.ReadFull(c, make([]byte, 1000)); err != nil {
 		t.Fatal(err)
@@ -107,11 +107,11 @@ func TestNobodyOvertakes(t *testing.T) {
 		order <- r.URL.Path
 		_, _ = io.WriteString(c, okAnswer)
 	})
-	pool, err := backend.NewPool([]backend.Spec{{Network: "tcp", Address: addr, Protocol: backend.HTTP, MaxConns: 1}}, backend.Options{QueueLen: 10})
+	pool, err := backend.NewPool([]backend.Spec{{Network: "tcp", Address: addr, Protocol: backend.HTTP, MaxConns: 1}}, backend.Options{QueueLen: 10, Retries: 3, ConnectTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Backends: pool}, false)
+	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: routerOf(t, pool)}, false)
 	const busy, patient = "GET /busy HTTP/1.1\r\nHost: a\r\n\r\n", "GET /patient HTTP/1.1\r\nHost: a\r\n\r\n"
 	a, b := dialRaw(t, router), dialRaw(t, router)
 	_, _ = io.WriteString(a, strings.Repeat(busy, 20))

@@ -90,7 +90,7 @@ func TestSurplusIsNoAnswer(t *testing.T) {
 					<-next
 				}
 			})
-			e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Backends: newPool(t, backend.HTTP, addr)}, false)
+			e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, false)
 			c := dialRaw(t, router)
 			_, _ = io.WriteString(c, strings.Repeat("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 2))
 			written := 0
@@ -137,7 +137,7 @@ func TestUnreadSurplusIsNoAnswer(t *testing.T) {
 			_, _ = io.WriteString(c, okAnswer)
 		}
 	})
-	_, router := startListener(t, o, Listener{HTTP: httpOptions(), Backends: newPool(t, backend.HTTP, addr)}, false)
+	_, router := startListener(t, o, Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, false)
 	for _, want := range []string{"200 " + body, "200 ok"} {
 		c := dialRaw(t, router)
 		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -159,7 +159,7 @@ func TestQueuePopOfNothing(t *testing.T) {
 // A FIN without TLS goes through while nothing else moves.
 func TestRawHalfClose(t *testing.T) {
 	echo := nettest.Serve(t, nettest.Echo)
-	_, addr := startListener(t, testOptions(), Listener{Backends: newPool(t, backend.TCP, echo.Addr)}, false)
+	_, addr := startListener(t, testOptions(), Listener{Pools: newRouter(t, backend.TCP, echo.Addr)}, false)
 	c := dialRaw(t, addr)
 	_, _ = io.WriteString(c, "x")
 	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
@@ -185,11 +185,11 @@ func TestBadRecordWhileQueued(t *testing.T) {
 				_, _ = io.WriteString(c, okAnswer)
 			}).Addr
 			t.Cleanup(func() { release.Do(func() { close(gate) }) })
-			pool, err := backend.NewPool([]backend.Spec{{Network: "tcp", Address: addr, Protocol: protocol, MaxConns: 1}}, backend.Options{QueueLen: 10})
+			pool, err := backend.NewPool([]backend.Spec{{Network: "tcp", Address: addr, Protocol: protocol, MaxConns: 1}}, backend.Options{QueueLen: 10, Retries: 3, ConnectTimeout: 5 * time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}
-			ln := Listener{Backends: pool}
+			ln := Listener{Pools: routerOf(t, pool)}
 			if protocol == backend.HTTP {
 				ln.HTTP = httpOptions()
 			}
@@ -302,7 +302,7 @@ func TestNextAfterAnEnd(t *testing.T) {
 		t.Run(test.path, func(t *testing.T) {
 			both.Add(2)
 			e, router := startListener(t, oneLoop(), Listener{
-				HTTP: httpOptions(), Backends: newPool(t, backend.HTTP, addr), IdleTimeout: 500 * time.Millisecond,
+				HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr), IdleTimeout: 500 * time.Millisecond,
 			}, false)
 			get := func(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n" }
 			a, b := dialRaw(t, router), dialRaw(t, router)
@@ -332,7 +332,7 @@ func TestNoProxyHeaderForUWSGI(t *testing.T) {
 		begins <- b[0]
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
 	}).Addr
-	_, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), SendProxy: 1, Backends: newPool(t, backend.UWSGI, addr)}, false)
+	_, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Pools: proxyRouter(t, 1, backend.UWSGI, addr)}, false)
 	for _, framing := range []string{"Content-Length: 1\r\n\r\nx", "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"} {
 		c := dialRaw(t, router)
 		_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\n"+framing)
@@ -350,7 +350,7 @@ func TestDrainDuringResponse(t *testing.T) {
 		<-gate
 		_, _ = io.WriteString(c, "k")
 	})
-	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Backends: newPool(t, backend.HTTP, addr)}, false)
+	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, false)
 	c := dialRaw(t, router)
 	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	first := make([]byte, 1)
@@ -385,7 +385,7 @@ func TestSlowRecord(t *testing.T) {
 	o := httpOptions()
 	o.HeadersTimeout = 200 * time.Millisecond
 	silent := nettest.Serve(t, nettest.Discard).Addr
-	_, router := startListener(t, testOptions(), Listener{HTTP: o, Backends: newPool(t, backend.HTTP, silent)}, true)
+	_, router := startListener(t, testOptions(), Listener{HTTP: o, Pools: newRouter(t, backend.HTTP, silent)}, true)
 	c := dial(t, router).NetConn()
 	ended := make(chan error, 1)
 	go func() {
@@ -423,8 +423,8 @@ func TestRetryNeedsNoOtherBackend(t *testing.T) {
 		_, _ = io.WriteString(c, okAnswer)
 	})
 	e, err := New(testOptions(), []Listener{{
-		Network: "tcp", Address: "127.0.0.1:0", HTTP: httpOptions(), Backends: newPool(t, backend.HTTP, addr),
-		ConnectTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+		Network: "tcp", Address: "127.0.0.1:0", HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr),
+		IdleTimeout: time.Minute,
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ const (
 	causeHandshakeTimeout              // the handshake took too long
 	causeHandshakeEvicted              // too many handshakes at once, this was the oldest
 	causeNoBackend                     // no backend could be reached
+	causeNoPool                        // no pool is for this name
 	causeBackendReset                  // the backend broke off
 	causeBadAnswer                     // the body of a response was malformed; http.bad_answers says how
 	causeIdle                          // nothing moved for too long
@@ -34,7 +35,7 @@ const (
 
 var causeNames = [causes]string{
 	"done", "client_gone", "truncated", "bad_record", "handshake_failed", "handshake_timeout", "handshake_evicted",
-	"no_backend", "backend_reset", "bad_answer", "idle", "not_reading", "proxy_header", "bad_request", "system", "shutdown", "panic", "",
+	"no_backend", "no_pool", "backend_reset", "bad_answer", "idle", "not_reading", "proxy_header", "bad_request", "system", "shutdown", "panic", "",
 	"misdirected",
 }
 

@@ -23,7 +23,7 @@ func TestHandshakesTakeTurns(t *testing.T) {
 	o := testOptions()
 	o.Loops, o.AcceptBudget = 1, 100
 	e, err := New(o, []Listener{{
-		Network: "tcp", Address: "127.0.0.1:0", Backends: newPool(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr),
+		Network: "tcp", Address: "127.0.0.1:0", Pools: newRouter(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr),
 		TLS: func(now func() time.Time) (tlsconn.Server, error) {
 			return tlsconn.New(tlsconn.Config{Certificates: certs, Now: now})
 		},

@@ -51,7 +51,7 @@ func startApplication(c *config.Application) (a *application, err error) {
 	})
 	if errors.Is(err, exec.ErrNotFound) {
 		return a, fmt.Errorf("%s needs uwsgi with its Python plugin: install uwsgi-core and uwsgi-plugin-python3, or run the application "+
-			"yourself and name its socket with http-to", name(c))
+			"yourself and name its socket with http-to", applicationName(c))
 	}
 	if err != nil {
 		return a, err
@@ -59,8 +59,8 @@ func startApplication(c *config.Application) (a *application, err error) {
 	return a, a.awaitLoaded(c)
 }
 
-// name is what an operator knows the application by.
-func name(c *config.Application) string {
+// applicationName is what an operator knows the application by.
+func applicationName(c *config.Application) string {
 	if c.Module != "" {
 		return "module " + c.Module
 	}
@@ -104,10 +104,10 @@ func (a *application) awaitLoaded(c *config.Application) error {
 			return nil
 		}
 		if exit := a.process.Stats().LastExit; exit != "" {
-			return fmt.Errorf("uwsgi could not load %s (%s): the lines above say why", name(c), exit)
+			return fmt.Errorf("uwsgi could not load %s (%s): the lines above say why", applicationName(c), exit)
 		}
 	}
-	return fmt.Errorf("uwsgi has not loaded %s within %v", name(c), appStart)
+	return fmt.Errorf("uwsgi has not loaded %s within %v", applicationName(c), appStart)
 }
 
 func (a *application) close() {

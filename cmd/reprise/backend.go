@@ -52,10 +52,7 @@ func (n *node) handleBackend(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	found := 0
-	for _, p := range n.pools {
-		if p == nil {
-			continue
-		}
+	for _, p := range n.allPools() {
 		for _, node := range p.Nodes() {
 			if node.Name() == name {
 				node.SetDraining(state == "drain")

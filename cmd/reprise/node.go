@@ -45,9 +45,13 @@ type node struct {
 	repeaters []*repeater.Repeater
 	workers   *workpool.Pool
 	engine    *engine.Engine
-	pools     [len(config.Routers)]*backend.Pool // nil where nobody needs backends
-	offered   offered                            // written by reload only, once the node serves
-	reread    func() (*config.Config, error)     // nil if there is nothing to be read again
+	pools     []*pool // those that are configured
+	routers   [len(config.Routers)]*backend.Router
+
+	subscriptions *subscriptions // nil if no backend may subscribe
+
+	offered   offered                        // written by reload only, once the node serves
+	reread    func() (*config.Config, error) // nil if there is nothing to be read again
 	expiry    expiry
 	reloads   reloads
 	log       *asynclog.Writer
@@ -245,6 +249,9 @@ func (n *node) release() (err error) {
 	}
 	for _, stop := range n.watchers {
 		stop()
+	}
+	if n.subscriptions != nil {
+		n.subscriptions.close()
 	}
 	if n.poller != nil {
 		err = n.poller.Close()

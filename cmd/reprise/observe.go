@@ -8,7 +8,6 @@ import (
 
 	"reprise/backend"
 	"reprise/cache"
-	"reprise/config"
 	"reprise/stats"
 )
 
@@ -51,6 +50,9 @@ func (n *node) registry() *stats.Registry {
 	r.RegisterCaches(n.cacheRows)
 	r.Register("engine", func() any { return n.engine.Stats() })
 	r.Register("backends", func() any { return n.backendRows() })
+	if n.subscriptions != nil {
+		r.Register("subscriptions", func() any { return n.subscriptions.table.Stats() })
+	}
 	if n.poller != nil {
 		r.Register("replication", func() any { return n.poller.Stats() })
 	}
@@ -135,12 +137,14 @@ func newCacheRow(s cache.Stats) cacheRow {
 
 type backendRow struct {
 	Router string `json:"router" label:"router"`
+	Pool   string `json:"pool" label:"pool"`
 	backend.NodeStats
 }
 
-// A poolRow is what the backends of a router have in common.
+// A poolRow is what the backends of a pool have in common.
 type poolRow struct {
 	Router string `json:"router" label:"router"`
+	Pool   string `json:"pool" label:"pool"`
 	backend.PoolStats
 }
 
@@ -151,14 +155,11 @@ type backendRows struct {
 
 func (n *node) backendRows() backendRows {
 	rows := backendRows{Pools: []poolRow{}, Nodes: []backendRow{}}
-	for r, p := range n.pools {
-		if p == nil {
-			continue
-		}
-		router, s := config.Routers[r].String(), p.Stats()
-		rows.Pools = append(rows.Pools, poolRow{Router: router, PoolStats: s.PoolStats})
+	for _, p := range n.allPools() {
+		router, name, s := p.router.String(), p.name(), p.Stats()
+		rows.Pools = append(rows.Pools, poolRow{Router: router, Pool: name, PoolStats: s.PoolStats})
 		for _, node := range s.Nodes {
-			rows.Nodes = append(rows.Nodes, backendRow{Router: router, NodeStats: node})
+			rows.Nodes = append(rows.Nodes, backendRow{Router: router, Pool: name, NodeStats: node})
 		}
 	}
 	return rows

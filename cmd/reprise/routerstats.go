@@ -18,11 +18,17 @@ func (n *node) observeRouters() error {
 		registry.Register("active_sessions", func() any { open, _ := n.routed(r); return open })
 		registry.Register(r.String(), func() any { _, addresses := n.routed(r); return addresses })
 		registry.Register("static_nodes", func() any {
-			if p := n.pools[r]; p != nil {
-				return p.Stats().Nodes
+			nodes := []backend.NodeStats{}
+			for _, p := range n.pools {
+				if p.router == r {
+					nodes = append(nodes, p.Stats().Nodes...)
+				}
 			}
-			return []backend.NodeStats{}
+			return nodes
 		})
+		if r == config.HTTPRouter && n.subscriptions != nil {
+			registry.Register("subscriptions", func() any { return n.subscriptions.rows() })
+		}
 		registry.Register("cheap", func() any { return 0 })
 		s, err := stats.ListenJSON(address.String(), registry, stats.JSONOptions{})
 		if err != nil {

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"reprise/backend"
+	"reprise/backend/subscription"
+	"reprise/config"
+)
+
+const (
+	// maxSubscribers bounds the backends that subscribe, and maxOfHost those of one host.
+	maxSubscribers = 4096
+	maxOfHost      = 256
+	// expireEvery is how often silent ones are looked for.
+	expireEvery = time.Second
+	// refusalsEvery is how often refusals of one kind are logged.
+	refusalsEvery = time.Minute
+	maxKeyFile    = 64 << 10
+)
+
+// subscriptions are the backends that announce themselves. Everything happens under mu, far from
+// requests: the router gets a new map of hosts when there are others, a pool a new list of members.
+type subscriptions struct {
+	n       *node
+	table   *subscription.Table
+	sockets []*net.UDPConn
+	stop    chan struct{}
+	running sync.WaitGroup
+
+	mu     sync.Mutex
+	hosts  map[string]*subscribedHost
+	logged map[subscription.Refusal]time.Time
+}
+
+// A subscribedHost is the pool of a host.
+type subscribedHost struct {
+	pool
+	nodes     map[string]*backend.Node // by address
+	endChecks func()
+}
+
+// openSubscriptions binds what is configured; start serves it.
+func (n *node) openSubscriptions() error {
+	c := &n.config.Subscriptions
+	if len(c.Servers) == 0 {
+		return nil
+	}
+	o := subscription.Options{
+		Tolerance: c.Tolerance, From: c.From, KeyTolerance: c.KeyTolerance, Members: maxSubscribers, HostMembers: maxOfHost,
+	}
+	if c.Digest != "" {
+		o.Digest = digests[c.Digest]
+		o.Key = func(domain []byte) (crypto.PublicKey, error) { return readKey(c.KeyDir, domain) }
+	}
+	s := &subscriptions{
+		n: n, table: subscription.New(o), stop: make(chan struct{}),
+		hosts: make(map[string]*subscribedHost), logged: make(map[subscription.Refusal]time.Time),
+	}
+	n.subscriptions = s // which release closes
+	for _, a := range c.Servers {
+		address, err := net.ResolveUDPAddr("udp", a.String())
+		if err != nil {
+			return fmt.Errorf("http-subscription-server: %w", err)
+		}
+		socket, err := net.ListenUDP("udp", address)
+		if err != nil {
+			return fmt.Errorf("http-subscription-server: cannot listen on %s: %w", a, err)
+		}
+		s.sockets = append(s.sockets, socket)
+	}
+	return nil
+}
+
+var digests = map[string]crypto.Hash{"sha1": crypto.SHA1, "sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}
+
+// readKey reads the public key of a domain, anew for each packet: keys change while the node runs.
+func readKey(dir string, domain []byte) (crypto.PublicKey, error) {
+	file, err := os.Open(filepath.Join(dir, subscription.KeyFile(domain)))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data := make([]byte, maxKeyFile)
+	size, err := file.Read(data)
+	if err != nil {
+		return nil, err
+	}
+	return subscription.ParseKey(data[:size])
+}
+
+func (s *subscriptions) start() {
+	for _, socket := range s.sockets {
+		slog.Info("backends may subscribe", "at", socket.LocalAddr())
+		s.running.Go(func() { s.receive(socket) })
+	}
+	s.running.Go(s.expire)
+}
+
+// close ends all, also before start. Pools stay as they are: flows may still use them.
+func (s *subscriptions) close() {
+	close(s.stop)
+	for _, socket := range s.sockets {
+		_ = socket.Close()
+	}
+	s.running.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.hosts {
+		h.endChecks()
+	}
+}
+
+func (s *subscriptions) receive(socket *net.UDPConn) {
+	buffer := make([]byte, subscription.MaxLen+1)
+	for {
+		n, from, err := socket.ReadFromUDPAddrPort(buffer)
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil:
+			continue
+		}
+		s.mu.Lock()
+		changes, why := s.table.Receive(time.Now(), from, buffer[:n])
+		s.apply(changes)
+		if why != subscription.Accepted {
+			s.logRefusal(why, from.Addr())
+		}
+		s.mu.Unlock()
+	}
+}
+
+func (s *subscriptions) expire() {
+	ticker := time.NewTicker(expireEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case now := <-ticker.C:
+			s.mu.Lock()
+			s.apply(s.table.Expire(now))
+			s.mu.Unlock()
+		}
+	}
+}
+
+// logRefusal tells an operator why a backend does not appear, without letting strangers fill the log.
+func (s *subscriptions) logRefusal(why subscription.Refusal, from netip.Addr) {
+	if now := time.Now(); now.Sub(s.logged[why]) >= refusalsEvery {
+		s.logged[why] = now
+		slog.Warn("subscription refused; more of this kind are only counted for a minute", "why", why, "from", from)
+	}
+}
+
+// apply does what the table says. mu is held.
+func (s *subscriptions) apply(changes []subscription.Change) {
+	renamed := false
+	for _, c := range changes {
+		switch c.Kind {
+		case subscription.Joined:
+			renamed = s.join(c.Member) || renamed
+		case subscription.Reweighted:
+			if node := s.hosts[c.Member.Host].nodes[c.Member.Address]; node != nil {
+				node.SetWeight(c.Member.Weight)
+			}
+		default:
+			renamed = s.leave(c.Member) || renamed
+		}
+		slog.Info("backend "+c.Kind.String(), "host", c.Member.Host, "backend", c.Member.Address, "weight", c.Member.Weight)
+	}
+	if !renamed {
+		return
+	}
+	byHost := make(map[string]*backend.Pool, len(s.hosts))
+	for name, h := range s.hosts {
+		byHost[name] = h.Pool
+	}
+	s.n.routers[config.HTTPRouter].SetSubscribed(byHost)
+}
+
+// join adds a backend and reports whether its host is new.
+func (s *subscriptions) join(m subscription.Member) (renamed bool) {
+	c := s.n.config.PoolOf(config.HTTPRouter)
+	h := s.hosts[m.Host]
+	if h == nil {
+		o := s.n.poolOptions("subscribed/"+m.Host, c)
+		o.Changing = true
+		made, err := backend.NewPool(nil, o)
+		if err != nil {
+			slog.Error("no pool for a subscription", "host", m.Host, "error", err)
+			return false
+		}
+		h = &subscribedHost{pool: pool{made, config.HTTPRouter, c}, nodes: make(map[string]*backend.Node), endChecks: func() {}}
+		if c.Check.Kind != config.NoCheck {
+			h.endChecks = made.StartChecks(checkOf(c))
+		}
+		s.hosts[m.Host] = h
+		renamed = true
+	}
+	spec := backend.Spec{
+		Network: m.Network, Address: m.Address, Protocol: backend.UWSGI, Weight: m.Weight, MaxConns: c.MaxConns, Backup: m.Backup,
+	}
+	if m.HTTP {
+		spec.Protocol = backend.HTTP
+	}
+	node, err := h.Add(spec)
+	if err != nil {
+		slog.Error("a subscription cannot be used", "host", m.Host, "error", err)
+		return renamed
+	}
+	h.nodes[m.Address] = node
+	return renamed
+}
+
+// leave removes a backend and reports whether its host has gone with it.
+func (s *subscriptions) leave(m subscription.Member) (renamed bool) {
+	h := s.hosts[m.Host]
+	if node := h.nodes[m.Address]; node != nil {
+		h.Remove(node)
+		delete(h.nodes, m.Address)
+	}
+	if len(h.nodes) > 0 {
+		return false
+	}
+	delete(s.hosts, m.Host)
+	h.Close()
+	s.running.Go(h.endChecks) // which waits for those under way
+	return true
+}
+
+// pools returns the pools of the hosts, by their names.
+func (s *subscriptions) pools() (list []*pool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(s.hosts)) {
+		list = append(list, &s.hosts[name].pool)
+	}
+	return list
+}
+
+// A subscriptionRow is a host as uWSGI's http-stats shows it.
+type subscriptionRow struct {
+	Key   string              `json:"key"`
+	Nodes []backend.NodeStats `json:"nodes"`
+}
+
+func (s *subscriptions) rows() []subscriptionRow {
+	rows := []subscriptionRow{}
+	for _, p := range s.pools() {
+		rows = append(rows, subscriptionRow{p.name()[len("subscribed/"):], p.Stats().Nodes})
+	}
+	return rows
+}

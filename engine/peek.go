@@ -1,0 +1,61 @@
+package engine
+
+// maxPeek bounds what is kept of a client until its server name is known: more than
+// any ClientHello needs, with the largest post-quantum shares and sessions offered.
+const maxPeek = 32 << 10
+
+// beginPeeking looks at what the client says before it is relayed. Nothing is
+// answered, and nothing changed.
+func (f *flow) beginPeeking() {
+	f.begin(peeking, f.loop.o.HandshakeTimeout)
+	f.peek = f.listener.Peek()
+}
+
+// readPeek reads until the server name is known.
+func (f *flow) readPeek() {
+	l := f.loop
+	for f.phase == peeking && f.client.readable {
+		n, err := f.client.read(l.in[:min(len(l.in), maxPeek)])
+		switch {
+		case err != nil:
+			f.end(causeClientGone, atOnce)
+		case f.client.ended():
+			if f.afterPeek(); f.phase == serving {
+				f.clientEOF()
+			}
+		case n > 0:
+			l.count.cipherIn.Add(uint64(n))
+			f.peekAt(l.in[:n])
+		}
+	}
+}
+
+// peekAt takes the next bytes of the client. A name that has not come within the bound
+// counts as none.
+func (f *flow) peekAt(p []byte) {
+	f.early.push(p)
+	if f.peek.Feed(p) || f.early.len() > maxPeek {
+		f.afterPeek()
+	}
+}
+
+// peekTimeout acts when the client has not told its name in time: one that has said
+// nothing at all may wait for the server to speak first.
+func (f *flow) peekTimeout() {
+	if f.early.len() > 0 {
+		f.end(causeHandshakeTimeout, atOnce)
+		return
+	}
+	f.afterPeek()
+}
+
+// afterPeek relays what was kept, from the first byte.
+func (f *flow) afterPeek() {
+	early, name := f.early, f.peek.ServerName()
+	f.early, f.peek = queue{}, nil
+	defer early.drop()
+	f.loop.handshakes.remove(f)
+	if f.opened(name); f.phase == serving {
+		f.fromClient(early.bytes())
+	}
+}
