@@ -224,10 +224,14 @@ func (n *Node) verify(datagram []byte, h wire.Header) (*liveSecret, wire.Reason)
 		if s.check.ID() != h.SecretID {
 			continue
 		}
-		if s.check.Verify(datagram) {
-			return s, wire.Opened
+		if !s.check.VerifyHeader(datagram) {
+			reason = wire.Forged
+			continue
 		}
-		reason = wire.Forged
+		if !s.check.VerifyBody(datagram) {
+			return nil, wire.NotAuthentic
+		}
+		return s, wire.Opened
 	}
 	return nil, reason
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -114,10 +115,15 @@ func recordedProof(t *testing.T) (proof, key []byte) {
 	k := own.UnsafeKey()
 	proof = make([]byte, headerLen+toLen)
 	proof[0], proof[1] = wireVersion, kindProof
-	if proof, err = own.Encrypt(proof, proof, make([]byte, 100)); err != nil {
+	if proof, err = own.Encrypt(proof, boundTo(proof), make([]byte, 100)); err != nil {
 		t.Fatal(err)
 	}
 	return proof, k[:]
+}
+
+// boundTo is the additional data of a proof: what is before, but for the check.
+func boundTo(proof []byte) []byte {
+	return slices.Concat(proof[:blockLen], proof[headerLen:headerLen+toLen])
 }
 
 // An attack is datagrams to be opened, one for each key.
@@ -218,7 +224,7 @@ func (a *attack) tryProof(key []byte, opened map[[5]byte]string) {
 	}
 	for id, d := range a.proofs {
 		const sealedAt = headerLen + toLen
-		if _, err := aead.Open(nil, make([]byte, chacha20poly1305.NonceSize), d[sealedAt:], d[:sealedAt]); err == nil {
+		if _, err := aead.Open(nil, make([]byte, chacha20poly1305.NonceSize), d[sealedAt:], boundTo(d)); err == nil {
 			opened[id] += " an introduction's key"
 		}
 	}

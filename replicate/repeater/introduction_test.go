@@ -27,11 +27,18 @@ func TestRecordedIntroductionIsNotMultiplied(t *testing.T) {
 	for i := range 5000 {
 		now += time.Millisecond / 5
 		d := append([]byte(nil), recorded...)
-		d[len(d)-1] = byte(i)
+		d[wire.HeaderLen+i%(len(d)-wire.HeaderLen)] ^= byte(i%255 + 1)
 		out += len(r.give(now, addrA, d))
 	}
+	if out != 0 {
+		t.Errorf("%d datagrams went out for a recorded header with other bodies", out)
+	}
+	for range 5000 {
+		now += time.Millisecond / 5
+		out += len(r.give(now, addrA, recorded))
+	}
 	if want := introductionTries * listeners; out != want {
-		t.Errorf("%d datagrams went out for one recorded header, want %d", out, want)
+		t.Errorf("%d datagrams went out for one that was recorded, want %d", out, want)
 	}
 	if n := len(r.give(now, addrA, append(retry(78), make([]byte, 1100)...))); n != 0 {
 		t.Errorf("a retry with garbage behind it went to %d", n)

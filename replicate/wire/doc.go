@@ -13,7 +13,8 @@
 //	     3       1  sealed: low byte of the key's epoch; retry: the kind that it answers
 //	     4       4  sender: the first four bytes of its id
 //	     8       8  counter
-//	    16       8  check: AES-128(check key, bytes 0 to 15), cut to eight bytes
+//	    16       4  check of the header: AES-128(check key, bytes 0 to 15), its first bytes
+//	    20       4  check of header and body, see [Checker]
 //
 //	sealed:   random 16, encrypted (time of sealing 4, messages), tag 16
 //	retry:    to 4, cookie 16

@@ -40,7 +40,7 @@ func TestWireDocument(t *testing.T) {
 	key := newAEAD()
 	key.of(&chain)
 	datagram = append(datagram, nonce[:randomLen]...)
-	datagram = key.Seal(datagram, nonce, plain, datagram[:blockLen])
+	datagram = secret.Checker().finish(key.Seal(datagram, nonce, plain, datagram[:blockLen]))
 	want := append(append(append([]byte(nil), plain...), chain[:]...), datagram...)
 	if hex.EncodeToString(got) != hex.EncodeToString(want) {
 		t.Errorf("docs/WIRE.md has\n%x\nwant\n%x", got, want)

@@ -108,9 +108,12 @@ func printable(s string) string {
 // AppendRetry appends a retry for a datagram with the given header, to a node at an
 // address.
 func AppendRetry(b []byte, c *Checker, from ShortID, h Header, cookie Cookie) []byte {
+	start := len(b)
 	b = Header{Kind: KindRetry, Epoch: byte(h.Kind), Sender: from, Counter: h.Counter}.append(b, c)
 	b = append(b, h.Sender[:]...)
-	return append(b, cookie[:]...)
+	b = append(b, cookie[:]...)
+	c.finish(b[start:])
+	return b
 }
 
 // A Retry asks the node To to introduce itself with a cookie.
@@ -147,7 +150,7 @@ func NewInitiator(s Secret, c *Checker, from, to ShortID, cookie Cookie) *Initia
 	b = append(b, to[:]...)
 	b = append(b, cookie[:]...)
 	i.state = newState(s, b)
-	i.Hello = i.state.appendHello(b, nil)
+	i.Hello = c.finish(i.state.appendHello(b, nil))
 	return i
 }
 
@@ -174,7 +177,8 @@ func (i *Initiator) Welcome(datagram []byte, c *Checker, own *Introduction) (oth
 	defer clear(payload)
 	proof = Header{Kind: KindProof, Sender: own.ID.Short(), Counter: i.Number}.append(nil, c)
 	proof = append(proof, i.To[:]...)
-	return other, i.state.sealProof(proof, payload, proof[:len(proof):len(proof)]), true
+	bound := proofData(proof)
+	return other, c.finish(i.state.sealProof(proof, payload, bound[:])), true
 }
 
 // Wipe overwrites the keys, of an introduction that ends.
@@ -237,7 +241,7 @@ func NewResponder(s Secret, c *Checker, hello []byte, own *Introduction) (*Respo
 		state.wipe()
 		return nil, false
 	}
-	return &Responder{Welcome: welcome, From: h.Sender, Number: h.Counter, state: state}, true
+	return &Responder{Welcome: c.finish(welcome), From: h.Sender, Number: h.Counter, state: state}, true
 }
 
 // Proof takes the initiator's proof and returns what it says of the initiator.
@@ -246,7 +250,8 @@ func (r *Responder) Proof(datagram []byte) (other Introduction, ok bool) {
 		return Introduction{}, false
 	}
 	const sealedAt = HeaderLen + toLen
-	plain, ok := r.state.openProof(datagram[sealedAt:], datagram[:sealedAt])
+	bound := proofData(datagram)
+	plain, ok := r.state.openProof(datagram[sealedAt:], bound[:])
 	if !ok {
 		return Introduction{}, false
 	}
@@ -262,5 +267,13 @@ func (r *Responder) Proof(datagram []byte) (other Introduction, ok bool) {
 func newState(s Secret, hello []byte) *handshake {
 	psk := s.presharedKey()
 	defer clear(psk)
-	return newHandshake(psk, []byte(prologue), hello)
+	return newHandshake(psk, []byte(prologue), hello[:blockLen], hello[HeaderLen:])
+}
+
+// proofData is what a proof is bound to: all before what is encrypted, but for the
+// check, which is made last.
+func proofData(proof []byte) (b [blockLen + toLen]byte) {
+	copy(b[:], proof[:blockLen])
+	copy(b[blockLen:], proof[HeaderLen:HeaderLen+toLen])
+	return b
 }

@@ -164,6 +164,7 @@ func (s *Sender) Seal(dst, plain []byte, now time.Duration) []byte {
 	binary.BigEndian.PutUint64(s.nonce[randomLen:], s.counter)
 	dst = append(dst, s.nonce[:randomLen]...)
 	dst = s.aead.Seal(dst, s.nonce[:], plain, dst[start:start+blockLen])
+	s.checker.finish(dst[start:])
 	s.counter++
 	s.uses++
 	return dst

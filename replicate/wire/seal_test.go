@@ -72,8 +72,11 @@ func TestDamage(t *testing.T) {
 			bad := bytes.Clone(d)
 			bad[i] ^= 1 << bit
 			_, reason := ParseHeader(bad)
-			if isHeader := i < HeaderLen; reason == Opened && c.Verify(bad) == isHeader {
-				t.Errorf("byte %d: the check passes: %v", i, !isHeader)
+			if reason == Opened && c.Verify(bad) {
+				t.Errorf("byte %d: the check passes", i)
+			}
+			if isHeader := i < bodyCheck; reason == Opened && c.VerifyHeader(bad) == isHeader {
+				t.Errorf("byte %d: the header's check passes: %v", i, !isHeader)
 			}
 			if got, reason := o.openText(bad, 0); reason == Opened || got != "kept" && got != "" {
 				// The check is not the opener's; it is left out of what is sealed.
@@ -341,9 +344,19 @@ func BenchmarkSeal(b *testing.B) {
 
 func BenchmarkCheck(b *testing.B) {
 	s, _ := pairOf(b)
-	d := s.sealText("", 0)
-	b.ReportAllocs()
-	for b.Loop() {
-		s.checker.Verify(d)
+	for _, length := range []int{0, 200, 1140} {
+		d := s.sealText(string(make([]byte, length)), 0)
+		b.Run(fmt.Sprintf("of=datagram/len=%d", len(d)), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				s.checker.Verify(d)
+			}
+		})
+		b.Run(fmt.Sprintf("of=header/len=%d", len(d)), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				s.checker.VerifyHeader(d)
+			}
+		})
 	}
 }
