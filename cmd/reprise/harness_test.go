@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/backend/subscription"
 	"reprise/engine"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
@@ -92,7 +93,9 @@ type document struct {
 	Caches   []cacheRow
 	Engine   engine.Stats
 	Backends backendRows
-	Log      logStats
+
+	Subscriptions subscription.Stats
+	Log           logStats
 }
 
 func (s *server) document() (d document) {
