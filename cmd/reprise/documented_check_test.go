@@ -14,7 +14,7 @@ import (
 func (r *reader) exampleFiles() (files []string) {
 	r.t.Helper()
 	err := filepath.WalkDir(r.dir, func(path string, _ fs.DirEntry, err error) error {
-		if filepath.Ext(path) == ".ini" {
+		if filepath.Ext(path) == ".ini" && !strings.HasSuffix(path, "application.ini") { // which uwsgi reads
 			file, _ := filepath.Rel(r.dir, path)
 			files = append(files, file)
 		}
