@@ -38,6 +38,7 @@ access-log-queue = 100
 `)
 	if got, want := c.HTTP, (HTTPOptions{
 		KeepAlive:          5 * time.Minute,
+		HTTP2:              true,
 		HeadersTimeout:     3 * time.Second,
 		BackendKeepAlive:   8,
 		BackendIdleTimeout: 4 * time.Second,

@@ -96,8 +96,8 @@ func (b *builder) addTLSPairs(r Router, pairs []pair) (err error) {
 	if len(certs) != len(keys) {
 		return fmt.Errorf("%d cert but %d key: write one key for each cert, in the same order", len(certs), len(keys))
 	}
-	if r == HTTPRouter && t.ALPN != nil && !slices.Equal(t.ALPN, httpALPN) {
-		return errors.New("alpn: https speaks http/1.1 only: for h2 write sslrouter2, with an h2c backend")
+	if r == HTTPRouter && slices.ContainsFunc(t.ALPN, func(p string) bool { return !slices.Contains(httpALPN, p) }) {
+		return errors.New("alpn: https speaks h2 and http/1.1: for other protocols write sslrouter2")
 	}
 	for i := range certs {
 		t.Certs = append(t.Certs, Certificate{CertFile: certs[i], KeyFile: keys[i]})

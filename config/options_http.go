@@ -12,6 +12,11 @@ var httpOptions = []option{
 		set:  fill(func(c *Config) *time.Duration { return &c.HTTP.KeepAlive }, parseKeepAlive),
 	},
 	{
+		name: "http2", group: groupHTTP, form: boolForm, byDefault: "true", optional: true,
+		help: "speak HTTP/2 with clients of https that offer it. Turn off only to find out whether it is the cause of something",
+		set:  boolean(func(c *Config) *bool { return &c.HTTP.HTTP2 }),
+	},
+	{
 		name: "http-headers-timeout", group: groupHTTP, form: durationForm, byDefault: "30s",
 		help: "for a request's line and fields to arrive. Lower under attack by clients that stall",
 		set:  duration(time.Millisecond, week, func(c *Config) *time.Duration { return &c.HTTP.HeadersTimeout }),

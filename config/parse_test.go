@@ -52,6 +52,7 @@ func TestDefaults(t *testing.T) {
 		Subscriptions: Subscriptions{KeyTolerance: time.Hour, Tolerance: 17 * time.Second},
 		HTTP: HTTPOptions{
 			KeepAlive:          time.Minute,
+			HTTP2:              true,
 			HeadersTimeout:     30 * time.Second,
 			BackendKeepAlive:   256,
 			BackendIdleTimeout: 30 * time.Second,

@@ -96,7 +96,12 @@ func (b *builder) resolveTLS(l Listener, policies map[string]Policy) *TLS {
 	}
 	switch {
 	case l.Router == HTTPRouter:
-		t.ALPN = slices.Clone(httpALPN)
+		if t.ALPN == nil {
+			t.ALPN = slices.Clone(httpALPN)
+		}
+		if !b.config.HTTP.HTTP2 {
+			t.ALPN = []string{"http/1.1"}
+		}
 	case t.ALPN == nil:
 		t.ALPN = slices.Clone(b.alpn)
 	}
@@ -119,8 +124,8 @@ func (b *builder) warnOfPlainHTTP() {
 	}
 }
 
-// httpALPN is all that https listeners speak.
-var httpALPN = []string{"http/1.1"}
+// httpALPN is all that https listeners speak, in order of preference.
+var httpALPN = []string{"h2", "http/1.1"}
 
 // statedPolicies returns what was stated for each name by any of its certificates.
 func (b *builder) statedPolicies() map[string]Policy {

@@ -218,6 +218,8 @@ type ProxyVersion uint8
 type HTTPOptions struct {
 	// KeepAlive is how long a client's connection may wait for its next request; 0 closes it after one.
 	KeepAlive time.Duration
+	// HTTP2 is whether it is spoken with clients by TLS.
+	HTTP2 bool
 	// HeadersTimeout bounds the time from the first byte of a request, or accept, to the end of its fields.
 	HeadersTimeout time.Duration
 	// BackendKeepAlive is how many idle connections each loop keeps to each backend.

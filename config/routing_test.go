@@ -39,7 +39,7 @@ rawrouter-to = :9
 		got = append(got, line)
 	}
 	want := []string{
-		"http :1 [http/1.1] http-:1 2 true",
+		"http :1 [h2 http/1.1] http-:1 2 true",
 		"http :2 [http/1.1] mine 2 false",
 		"http /run/http",
 		"http :3 to 443",

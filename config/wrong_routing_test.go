@@ -22,9 +22,9 @@ func TestWrongRouting(t *testing.T) {
 			want: `edge.ini:4: rawrouter = ":1": no backend: add rawrouter-to = ADDR`,
 		},
 		{
-			name: "https2 with h2", ini: "https2 = addr=:1,cert=cert.pem,key=key.pem,alpn=h2;http/1.1",
-			want: `edge.ini:4: https2 = "addr=:1,cert=cert.pem,key=key.pem,alpn=h2;http/1.1": ` +
-				`alpn: https speaks http/1.1 only: for h2 write sslrouter2, with an h2c backend`,
+			name: "https2 with mqtt", ini: "https2 = addr=:1,cert=cert.pem,key=key.pem,alpn=h2;mqtt",
+			want: `edge.ini:4: https2 = "addr=:1,cert=cert.pem,key=key.pem,alpn=h2;mqtt": ` +
+				`alpn: https speaks h2 and http/1.1: for other protocols write sslrouter2`,
 		},
 		{
 			name: "https2 with an unknown key", ini: "https2 = addr=:1,cert=cert.pem,keyy=key.pem",

@@ -125,7 +125,9 @@ func drainLoop(arg any) {
 		l.closeIdle(n)
 	}
 	l.reactor.Each(func(_ int, h reactor.Handler) {
-		if f, ok := h.(*flow); ok && f.http != nil && f.phase == serving && f.http.stage == awaiting && f.http.began == 0 {
+		if f, ok := h.(*flow); ok && f.mux != nil && f.stream == nil && f.phase == serving {
+			f.mux.shutdown()
+		} else if ok && f.http != nil && f.phase == serving && f.http.stage == awaiting && f.http.began == 0 {
 			f.end(causeDone, whole)
 			f.arm()
 		}

@@ -24,6 +24,7 @@ type Access struct {
 	Reused   bool           // the connection to the backend had served others
 	In, Out  int64          // bytes of plaintext
 	Nth      int            // request of its connection, from 1; 0 for a connection
+	Stream   uint32         // of HTTP/2, 0 for other requests
 
 	Handshake time.Duration // of the connection
 	Connect   time.Duration // to the backend; 0 if a connection was there
@@ -107,6 +108,9 @@ func (f *flow) tell(a *Access, why cause) {
 	}
 	if a.Backend = f.node; a.Backend == nil {
 		a.Backend = t.node
+	}
+	if f.stream != nil {
+		a.Stream, a.Nth = f.stream.ID, int(f.stream.ID/2)+1 // clients use odd ones
 	}
 	a.Retries = max(0, int(f.tries)-1)
 	a.In, a.Out, a.Handshake, a.Connect = t.in, t.out, t.handshake, t.connect

@@ -38,6 +38,9 @@ func (h *exchange) output(f *flow, p []byte) {
 // pass passes a response on, as far as p goes, and returns how much it used.
 func (h *exchange) pass(f *flow, p []byte) (used int) {
 	l := f.loop
+	if f.stream != nil {
+		return h.passFrames(f, p)
+	}
 	out := l.message[:0]
 	for used < len(p) && !h.answering {
 		n, ok := h.takeAnswer(f, p[used:])
@@ -85,6 +88,38 @@ func (h *exchange) pass(f *flow, p []byte) (used int) {
 	return used
 }
 
+// passFrames is pass for a stream.
+func (h *exchange) passFrames(f *flow, p []byte) (used int) {
+	for used < len(p) && !h.answering {
+		n, ok := h.takeAnswer(f, p[used:])
+		used += n
+		if !ok {
+			return used
+		}
+	}
+	for used < len(p) && !h.answer.Done() {
+		data, n, err := h.answer.Next(p[used:])
+		if err != nil {
+			f.loop.count.http.badAnswers.inc(err.(*http1.Error).Reason)
+			f.end(causeBadAnswer, inWords)
+			return used
+		}
+		used += n
+		if len(data) > 0 {
+			f.sendData(data)
+		}
+		if n == 0 {
+			break
+		}
+	}
+	if h.answering && h.answer.Done() {
+		f.sendEnd(h.answer.Trailer())
+		h.backendStays = h.backendStays && used == len(p)
+		h.answered(f)
+	}
+	return used
+}
+
 // takeAnswer takes the head of a response and leaves in l.message what the client
 // gets of it. It reports false if there is nothing to go on with.
 func (h *exchange) takeAnswer(f *flow, p []byte) (n int, ok bool) {
@@ -114,6 +149,10 @@ func (h *exchange) takeAnswer(f *flow, p []byte) (n int, ok bool) {
 		h.switchProtocols(f, r)
 		return n, false
 	case r.Status < 200:
+		if f.stream != nil {
+			f.sendHead(r, h.outgoing(f, http1.NoBody, -1))
+			return n, true
+		}
 		if h.minor == 0 { // RFC 9110, Section 15.2: HTTP/1.0 knows none
 			return n, true
 		}
@@ -143,7 +182,11 @@ func (h *exchange) startAnswer(f *flow, r *http1.Response) {
 		h.answerAs, h.close = http1.UntilClose, true
 	}
 	h.close = h.close || h.mustClose(f)
-	l.message = http1.AppendResponse(l.message, r, h.outgoing(f, h.answerAs, r.Length))
+	if out := h.outgoing(f, h.answerAs, r.Length); f.stream != nil {
+		f.sendHead(r, out)
+	} else {
+		l.message = http1.AppendResponse(l.message, r, out)
+	}
 	if f.trace == nil && h.stage == sent {
 		h.head.drop()
 		l.parsed = nil
@@ -179,7 +222,7 @@ func (h *exchange) answered(f *flow) {
 // over ends an exchange and turns to the next.
 func (h *exchange) over(f *flow) {
 	f.endRequest(h.why)
-	last := h.close
+	last := h.close || f.stream != nil
 	h.current.drop()
 	h.current, h.began = current{}, 0
 	f.loop.parsed = nil
@@ -212,6 +255,10 @@ func (h *exchange) switchProtocols(f *flow, r *http1.Response) {
 	l.count.http.status[1].Inc()
 	l.message = http1.AppendResponse(l.message, r, h.outgoing(f, http1.NoBody, -1))
 	f.http = nil
+	if f.stream != nil {
+		f.sendHead(r, &l.outgoing)
+		l.message = l.message[:0]
+	}
 	if f.trace != nil {
 		f.trace.keepRequest(h)
 	}
@@ -226,7 +273,9 @@ func (h *exchange) switchProtocols(f *flow, r *http1.Response) {
 // outputDone handles the end of the backend's stream.
 func (h *exchange) outputDone(f *flow) {
 	if h.answering && h.answer.End() == nil {
-		if h.answerAs == http1.Chunked {
+		if f.stream != nil {
+			f.sendEnd(nil)
+		} else if h.answerAs == http1.Chunked {
 			f.toClient(http1.AppendLastChunk(f.loop.message[:0], nil))
 		}
 		if f.phase == serving {
@@ -277,7 +326,12 @@ func (f *flow) reply(status int) {
 		f.end(causeBackendReset, inWords)
 		return
 	}
-	f.loop.message = http1.AppendError(f.loop.message[:0], status, h.ownAnswer(f, status))
+	l, own := f.loop, h.ownAnswer(f, status)
+	if l.message = l.message[:0]; f.stream != nil {
+		f.sendOwnFrames(status, own)
+	} else {
+		l.message = http1.AppendError(l.message, status, own)
+	}
 	h.sendOwn(f)
 }
 

@@ -39,6 +39,8 @@ func (f *flow) patience() uint64 {
 		return f.until
 	case f.http != nil:
 		return f.http.deadline(f)
+	case f.mux != nil && f.stream == nil:
+		return f.mux.deadline()
 	case f.out.end == closed && f.in.pending.len() == 0:
 		// The answer is complete and nothing is owed to the backend; a
 		// client that only fails to say goodbye need not keep two
@@ -107,8 +109,12 @@ func (f *flow) servingTimer() {
 	}
 	if client, backend := f.client.drains(), f.backend.drains(); client || backend {
 		f.active = f.loop.tick
+	} else if f.stream != nil && !f.mux.hasRoom() && f.mux.flow.active > f.active {
+		f.active = f.mux.flow.active // the client reads, but not as fast
 	} else if f.http != nil {
 		f.http.timeout(f)
+	} else if f.mux != nil && f.stream == nil {
+		f.mux.timeout()
 	} else {
 		f.end(causeIdle, atOnce)
 	}

@@ -12,6 +12,10 @@ const (
 // end ends the flow: it counts why, tells the access log, and closes or, if the client
 // still gets something, goes on only to deliver that.
 func (f *flow) end(why cause, how ending) {
+	if f.stream != nil {
+		f.endStream(why)
+		return
+	}
 	if f.phase == gone || f.phase == lingering && how != atOnce {
 		return
 	}
@@ -19,6 +23,9 @@ func (f *flow) end(why cause, how ending) {
 		return // the client is gone, and that was the end
 	}
 	l := f.loop
+	if f.mux != nil {
+		f.mux.closeStreams(why)
+	}
 	l.handshakes.remove(f)
 	if f.phase != lingering { // else the reason is known
 		f.endTrace(why)
@@ -76,7 +83,7 @@ func (f *flow) lingerOn() {
 
 // endIfDone ends a flow whose ways are both complete.
 func (f *flow) endIfDone() {
-	if f.phase != serving || f.http != nil || f.link == connecting || f.link == queued {
+	if f.phase != serving || f.http != nil || f.mux != nil && f.stream == nil || f.link == connecting || f.link == queued {
 		return
 	}
 	if !f.backend.ended() && f.backend.open() {

@@ -13,6 +13,7 @@ import (
 
 	"reprise/backend"
 	"reprise/backend/http1"
+	"reprise/backend/http2"
 	"reprise/tlsconn"
 )
 
@@ -167,6 +168,9 @@ func (e *Engine) listen(o *Options, ln Listener) error {
 		}
 		ln.Address = boundAddress(fd, ln.Address) // the other loops get the same port
 		own := &listener{Listener: ln, loop: l, fd: fd, port: portOf(ln.Address), tls: tls, counts: tls}
+		if ln.HTTP != nil {
+			own.http2 = http2.DefaultOptions(&ln.HTTP.Limits)
+		}
 		l.listeners = append(l.listeners, own)
 		if ln.Pools != nil {
 			for _, pool := range ln.Pools.Pools() {

@@ -91,7 +91,7 @@ func startListener(t *testing.T, o Options, ln Listener, secure bool) (*Engine, 
 			t.Fatal(err)
 		}
 		ln.TLS = func(now func() time.Time) (tlsconn.Server, error) {
-			return tlsconn.New(tlsconn.Config{Certificates: certs, Now: now})
+			return tlsconn.New(tlsconn.Config{Certificates: certs, Now: now, ALPN: []string{"h2", "http/1.1"}})
 		}
 	}
 	e, err := New(o, []Listener{ln})

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"reprise/backend"
+	"reprise/backend/http2"
 	"reprise/backend/proxy"
 	"reprise/internal/reactor"
 	"reprise/tlsconn"
@@ -45,8 +46,10 @@ type flow struct {
 	node  *backend.Node // the backend being tried or used: a place there is ours
 	avoid *backend.Node // the one that failed last
 
-	http  *exchange // nil: bytes are relayed as they are
-	trace *trace    // nil if no access log wants to know
+	http   *exchange     // nil: bytes are relayed as they are, or mux has exchanges
+	mux    *mux          // of a client that speaks HTTP/2, and of its streams
+	stream *http2.Stream // which stream's flow this is, nil for a connection's
+	trace  *trace        // nil if no access log wants to know
 
 	timer    reactor.Timer
 	until    uint64 // tick at which the phase or the connecting must be over
@@ -157,8 +160,12 @@ func (f *flow) opened(serverName string) {
 	}
 	f.phase, f.active = serving, l.tick
 	f.stir()
-	if ln.HTTP != nil {
-		f.http = f.newExchange()
+	switch {
+	case ln.HTTP != nil && f.tls != nil && f.tls.Info().ALPN == "h2":
+		f.mux = f.newMux()
+		return
+	case ln.HTTP != nil:
+		f.http = newExchange(f)
 		return
 	}
 	if !f.choosePool(serverName, nil, nil) {

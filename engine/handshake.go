@@ -78,7 +78,7 @@ func (f *flow) handshakeStep(out []byte) {
 		l.count.handshake.Observe(l.now.Sub(l.timeOf(f.began)))
 		f.opened(f.tls.Info().ServerName)
 		// Data that came with the client's last flight waits in l.in.
-		if f.phase == serving && f.decrypt(l.out) && f.http == nil {
+		if f.phase == serving && f.decrypt(l.out) && f.http == nil && f.mux == nil {
 			f.seek()
 		}
 	}

@@ -51,9 +51,10 @@ type current struct {
 
 	framing http1.Framing
 	body    http1.Body
-	bodyLen int64 // of what has come of it
-	holding bool  // it is chunked, and the backend must know its length first
-	held    queue // what has come of such a one
+	bodyLen int64  // of what has come of it
+	holding bool   // it is chunked, and the backend must know its length first
+	held    queue  // what has come of such a one
+	trailer []byte // of a stream
 
 	reused  bool // the backend's connection has served others
 	retried bool
@@ -70,7 +71,7 @@ type current struct {
 	why          cause         // why it was not served, for the access log
 }
 
-func (f *flow) newExchange() *exchange {
+func newExchange(f *flow) *exchange {
 	o := f.listener.HTTP
 	h := &exchange{trusted: trusted(o.Trusted, f.peer.Addr())}
 	if f.tls != nil {
@@ -213,12 +214,19 @@ func (h *exchange) takeHead(f *flow, p []byte) int {
 		return 0
 	}
 	h.seen = 0
-	h.begin(f, p[:n])
+	h.takeWhole(f, p[:n])
+	return n
+}
+
+// takeWhole takes a head that is complete.
+func (h *exchange) takeWhole(f *flow, head []byte) {
+	l, o := f.loop, f.listener.HTTP
+	h.begin(f, head)
 	r := &l.request
 	if err := r.Parse(h.head.bytes(), &o.Limits); err != nil {
 		l.parsed = nil
 		f.refuse(err)
-		return n
+		return
 	}
 	l.parsed = f
 	h.minor, h.keepAlive = r.Minor, r.KeepAlive
@@ -239,7 +247,6 @@ func (h *exchange) takeHead(f *flow, p []byte) int {
 	default:
 		f.seek()
 	}
-	return n
 }
 
 // chooseFor finds the pool of a request. One without Host is for the host that its
@@ -262,6 +269,9 @@ func (f *flow) misdirect() {
 	h.why = causeMisdirected
 	// No request can succeed here any more if what was met has been done away with.
 	h.close = f.listener.tls.ClientPolicies().Renewed(info.ClientPolicy, info.ServerName)
+	if h.close && f.stream != nil {
+		f.mux.goodbye()
+	}
 	f.reply(421)
 }
 
@@ -343,6 +353,13 @@ func (h *exchange) startBody(f *flow) {
 		h.bodyDone(f)
 		return
 	}
+	if f.stream != nil {
+		p := h.in
+		h.in = queue{}
+		h.passStream(f, p.bytes())
+		p.drop()
+		return
+	}
 	h.advance(f)
 }
 
@@ -351,6 +368,10 @@ func (h *exchange) startBody(f *flow) {
 func (h *exchange) go100(f *flow, r *http1.Request) {
 	if r.Expect100 {
 		r.Expect100 = false
+		if f.stream != nil {
+			f.sendInterim(100)
+			return
+		}
 		f.toClient([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
 	}
 }
@@ -443,7 +464,11 @@ func (h *exchange) bodyDone(f *flow) {
 		}
 		h.held.drop()
 	case h.framing == http1.Chunked:
-		l.message = http1.AppendLastChunk(l.message[:0], h.body.Trailer())
+		trailer := h.body.Trailer()
+		if f.stream != nil {
+			trailer = h.trailer
+		}
+		l.message = http1.AppendLastChunk(l.message[:0], trailer)
 		f.toBackend(l.message)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"reprise/backend"
 	"reprise/backend/http1"
+	"reprise/backend/http2"
 	"reprise/backend/uwsgi"
 	"reprise/internal/metric"
 	"reprise/internal/reactor"
@@ -52,15 +53,18 @@ type loop struct {
 	message []byte // what HTTP's codecs write
 
 	// What the codecs read and write, so that a message costs no allocation.
-	request  http1.Request
-	response http1.Response
-	forward  http1.Forward
-	vars     uwsgi.Vars
-	tlsVars  uwsgi.TLS
-	outgoing http1.Outgoing
-	date     http1.Clock
-	access   Access
-	parsed   *flow // whose head request holds, until its turn ends
+	request     http1.Request
+	response    http1.Response
+	forward     http1.Forward
+	vars        uwsgi.Vars
+	tlsVars     uwsgi.TLS
+	outgoing    http1.Outgoing
+	date        http1.Clock
+	access      Access
+	parsed      *flow // whose head request holds, until its turn ends
+	scratch     http2.Scratch
+	spareFrames [][]byte // for muxes
+	name, value []byte   // of a field
 
 	sockaddr4 unix.SockaddrInet4 // what connect(2) is given
 	sockaddr6 unix.SockaddrInet6
@@ -90,6 +94,7 @@ type listener struct {
 	port   int
 	tls    tlsconn.Server // nil without TLS
 	counts tlsconn.Server // the first one, which all later ones count with
+	http2  *http2.Options // nil without HTTP
 	routes map[*backend.Pool]*route
 	paused bool // connections wait in the backlog until others end
 	more   bool // there may be more to accept in the next round

@@ -14,12 +14,17 @@ func (f *flow) relay() {
 		if !f.flush() {
 			return
 		}
+		if f.stream != nil {
+			f.credit()
+		}
 		if f.http != nil && f.http.goOn(f) {
 			continue
 		}
 		n := f.pumpIn() + f.pumpOut()
 		if n == 0 {
-			f.endIfDone()
+			if f.mux == nil || f.stream != nil || f.mux.turn() {
+				f.endIfDone()
+			}
 			return
 		}
 		if f.lives() {
@@ -39,6 +44,9 @@ func (f *flow) relay() {
 func (f *flow) lives() bool {
 	if f.http != nil {
 		return f.http.stage != awaiting
+	}
+	if f.mux != nil && f.stream == nil {
+		return false // its streams live
 	}
 	return !f.client.ended() || f.out.end != closed
 }
@@ -81,7 +89,7 @@ func (f *flow) flush() bool {
 // bytes it read. The end counts as one: something follows from it, too.
 func (f *flow) pumpIn() int {
 	l := f.loop
-	if !f.client.readable || f.client.ended() || !l.hasRoom(&f.in) || f.http != nil && !f.http.wantsInput() {
+	if !f.client.readable || f.client.ended() || !l.hasRoom(&f.in) || f.http != nil && !f.http.wantsInput() || f.mux != nil && !f.mux.wantsInput() {
 		return 0
 	}
 	if f.splices(&f.client, &f.in) {
@@ -148,7 +156,9 @@ func (f *flow) fromClient(p []byte) bool {
 		if f.trace != nil {
 			f.trace.in += int64(len(p))
 		}
-		if f.http != nil {
+		if f.mux != nil {
+			f.mux.input(p)
+		} else if f.http != nil {
 			f.http.input(f, p)
 		} else {
 			f.toBackend(p)
@@ -163,7 +173,9 @@ func (f *flow) inputDone() {
 		return
 	}
 	f.clientDone = true
-	if f.http != nil {
+	if f.mux != nil {
+		f.mux.inputDone()
+	} else if f.http != nil {
 		f.http.inputDone(f)
 	} else {
 		f.in.finish()
@@ -186,13 +198,17 @@ func (f *flow) clientEOF() {
 // pumpOut moves one read from the backend to the client and counts like pumpIn.
 func (f *flow) pumpOut() int {
 	l := f.loop
-	if f.phase != serving || f.link != linked || !f.backend.readable || f.backend.ended() || !l.hasRoom(&f.out) {
+	if f.phase != serving || f.link != linked || !f.backend.readable || f.backend.ended() {
+		return 0
+	}
+	room := f.room()
+	if room == 0 {
 		return 0
 	}
 	if f.splices(&f.backend, &f.out) {
 		return f.spliceOut()
 	}
-	n, err := f.backend.read(l.in)
+	n, err := f.backend.read(l.in[:room])
 	switch {
 	case err != nil:
 		f.backendGone()
@@ -235,6 +251,11 @@ func (f *flow) outputDone() {
 // closeNotify tells a TLS client that no more will come. It reports whether the
 // flow lives.
 func (f *flow) closeNotify() bool {
+	if f.stream != nil {
+		f.sendEnd(nil)
+		f.out.end = closed
+		return false
+	}
 	f.stir()
 	return f.tls == nil || f.gather(f.tls.CloseNotify(f.loop.out))
 }
@@ -242,6 +263,12 @@ func (f *flow) closeNotify() bool {
 // toClient sends plaintext. It reports whether the flow lives.
 func (f *flow) toClient(p []byte) bool {
 	l := f.loop
+	if f.stream != nil {
+		if len(p) > 0 {
+			f.sendData(p)
+		}
+		return f.phase == serving
+	}
 	if f.trace != nil {
 		f.trace.out += int64(len(p))
 	}

@@ -25,6 +25,7 @@ const (
 	causeProxyHeader                   // a PROXY header is missing, broken, or from somebody who may not send one
 	causeBadRequest                    // a request's body broke off in mid-response, or was no body
 	causeSystem                        // the kernel refused a descriptor or its registration
+	causeProtocol                      // the client broke HTTP/2's rules or bounds; http2.faults says how
 	causeShutdown                      // the node stops
 	causePanic                         // our bug
 	causeNone                          // the cause was counted before, or there is nothing to say
@@ -35,7 +36,7 @@ const (
 
 var causeNames = [causes]string{
 	"done", "client_gone", "truncated", "bad_record", "handshake_failed", "handshake_timeout", "handshake_evicted",
-	"no_backend", "no_pool", "backend_reset", "bad_answer", "idle", "not_reading", "proxy_header", "bad_request", "system", "shutdown", "panic", "",
+	"no_backend", "no_pool", "backend_reset", "bad_answer", "idle", "not_reading", "proxy_header", "bad_request", "system", "http2", "shutdown", "panic", "",
 	"misdirected",
 }
 
@@ -57,12 +58,14 @@ type counts struct {
 	cipherIn, plainIn, plainOut, cipherOut               metric.Counter
 	turn, handshake, connect                             metric.Histogram
 	http                                                 httpCounts
+	http2                                                http2Counts
 }
 
 // Stats is what the engine has done, summed over its loops.
 type Stats struct {
 	Flows FlowStats     `json:"flows"`
 	HTTP  HTTPStats     `json:"http"`
+	HTTP2 HTTP2Stats    `json:"http2"`
 	TLS   tlsconn.Stats `json:"tls"`
 	// Listeners are in the order of New.
 	Listeners []ListenerStats `json:"listeners"`
@@ -111,6 +114,7 @@ func (e *Engine) Stats() Stats {
 	f := &s.Flows
 	f.Closed = make(map[string]uint64, causes)
 	s.HTTP.init()
+	s.HTTP2.init()
 	s.Listeners = make([]ListenerStats, len(e.addresses))
 	for _, l := range e.loops {
 		c := &l.count
@@ -128,6 +132,7 @@ func (e *Engine) Stats() Stats {
 		f.NoDescriptor += c.noDescriptor.Load()
 		f.Panics += c.panics.Load()
 		s.HTTP.add(&c.http)
+		s.HTTP2.add(&c.http2)
 		turn := c.turn.Snapshot()
 		f.Turn.Merge(turn)
 		f.Handshake.Merge(c.handshake.Snapshot())

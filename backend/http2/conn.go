@@ -100,6 +100,13 @@ type Stream struct {
 	trailers []byte // to be sent behind it
 }
 
+// Held is the number of bytes of the request's body that were received and not consumed.
+func (s *Stream) Held() int { return int(s.held) }
+
+// Ended reports whether the response is complete, or the stream is over without one. It may
+// still have to be sent.
+func (s *Stream) Ended() bool { return s.finished || s.state >= closed }
+
 // left reports whether the caller has nothing to do with the stream any more, though it
 // is not closed: what it was given last waits for a window.
 func (s *Stream) left() bool { return s.finished && (!s.isTunnel || s.state == halfClosedRemote) }
@@ -146,7 +153,7 @@ func (c *Conn) Tick(now uint64) { c.now = now }
 func (c *Conn) Len() int { return len(c.streams) }
 
 // Streams calls yield for each stream that is not closed, in the order of their
-// identifiers. None may be opened or closed meanwhile.
+// identifiers; after Failed for those that were not. None may be opened or closed meanwhile.
 func (c *Conn) Streams(yield func(*Stream) bool) {
 	for _, s := range c.streams {
 		if !yield(s) {

@@ -418,6 +418,6 @@ func (c *Conn) onFault(dst []byte, f *fault) ([]byte, Event) {
 		f = errResetFlood
 	}
 	dst = appendGoAway(dst, c.last, f.code)
-	c.phase, c.streams = dead, nil
+	c.phase = dead
 	return dst, Event{Kind: Failed, Code: f.code, Reason: f.reason}
 }

@@ -46,7 +46,7 @@ var crlf, colon = []byte("\r\n"), []byte(":")
 
 // AppendHead ends a head. With end it is the whole response.
 func (c *Conn) AppendHead(dst []byte, s *Stream, end bool) []byte {
-	if s.state >= closed || s.finished {
+	if s.Ended() || c.phase == dead {
 		return dst
 	}
 	dst = c.appendBlock(dst, s, end)
@@ -75,7 +75,7 @@ func (c *Conn) appendBlock(dst []byte, s *Stream, end bool) []byte {
 // AppendData sends a piece of a response's body, with end the last one. What the windows
 // do not let out is copied and waits.
 func (c *Conn) AppendData(dst []byte, s *Stream, p []byte, end bool) []byte {
-	if s.state >= closed || s.finished {
+	if s.Ended() || c.phase == dead {
 		return dst
 	}
 	s.finished = end
@@ -92,7 +92,7 @@ func (c *Conn) AppendData(dst []byte, s *Stream, p []byte, end bool) []byte {
 
 // AppendEnd ends a response; trailer is nil or lines as [http1.Body.Trailer] gives them.
 func (c *Conn) AppendEnd(dst []byte, s *Stream, trailer []byte) []byte {
-	if s.state >= closed || s.finished {
+	if s.Ended() || c.phase == dead {
 		return dst
 	}
 	s.finished = true

@@ -3,6 +3,9 @@ package http2
 // Consumed says that n bytes of a stream's body have gone on to its backend, so that the
 // client may send as many more.
 func (c *Conn) Consumed(dst []byte, s *Stream, n int) []byte {
+	if c.phase == dead {
+		return dst
+	}
 	taken := min(int32(n), s.held)
 	s.held -= taken
 	if s.state == open || s.state == halfClosedLocal {

@@ -67,12 +67,18 @@ func (n *node) logAccess(a *engine.Access) {
 	}
 	if r := a.Request; r != nil {
 		e.Method, e.Target, e.Proto, e.Host = r.Method, r.Target, protos[r.Minor], r.Host
+		if a.Stream != 0 {
+			e.Proto, e.Stream = http2Proto, a.Stream
+		}
 		e.Referer, e.UserAgent = field(r, "Referer"), field(r, "User-Agent")
 	}
 	n.accessLog.Write(&e)
 }
 
-var protos = [...][]byte{[]byte("HTTP/1.0"), []byte("HTTP/1.1")}
+var (
+	protos     = [...][]byte{[]byte("HTTP/1.0"), []byte("HTTP/1.1")}
+	http2Proto = []byte("HTTP/2.0")
+)
 
 // field returns the value of the first field of a name.
 func field(r *http1.Request, name string) []byte {

@@ -34,7 +34,8 @@ type Entry struct {
 	KeptAlive bool   // the connection to the backend had been kept alive
 	Cause     string // why it broke off; empty if it ended as it should
 
-	Request   int // which of its connection's requests, from 1
+	Request   int    // which of its connection's requests, from 1
+	Stream    uint32 // of HTTP/2, 0 for other requests
 	BytesIn   int64
 	BytesOut  int64
 	Handshake time.Duration

@@ -39,6 +39,7 @@ func appendJSON(b []byte, e *Entry) []byte {
 	b = jsonText(b, "cause", e.Cause)
 
 	b = jsonCount(b, "request", e.Request)
+	b = jsonCount(b, "stream", int(e.Stream))
 	b = strconv.AppendInt(jsonKey(b, "bytes_in"), e.BytesIn, 10)
 	b = strconv.AppendInt(jsonKey(b, "bytes_out"), e.BytesOut, 10)
 	b = jsonSeconds(b, "handshake", e.Handshake)

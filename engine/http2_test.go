@@ -1,0 +1,525 @@
+package engine
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"reprise/backend"
+	"reprise/internal/nettest"
+)
+
+// startHTTP2 is startRouter with a client that speaks HTTP/2.
+func startHTTP2(t *testing.T, h *HTTP, handler http.HandlerFunc) (*Engine, string, *http.Client) {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	e, addr := startListener(t, testOptions(), Listener{
+		HTTP: h, Backends: newPool(t, backend.HTTP, server.Listener.Addr().String()),
+	}, true)
+	return e, addr, http2Client(t)
+}
+
+func http2Client(t *testing.T) *http.Client {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
+}
+
+// TestHTTP2Requests has Go's client ask for what TestRequests does, in HTTP/2.
+func TestHTTP2Requests(t *testing.T) {
+	e, addr, client := startHTTP2(t, httpOptions(), func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/204":
+			w.WriteHeader(204)
+		case "/304":
+			w.WriteHeader(304)
+		case "/flush":
+			for range 3 {
+				io.WriteString(w, "piece ")
+				w.(http.Flusher).Flush()
+			}
+		case "/hints":
+			w.Header().Set("Link", "</a>")
+			w.WriteHeader(103)
+			io.WriteString(w, "final")
+		case "/trailers":
+			w.Header().Set("Trailer", "X-Sum")
+			n, _ := io.Copy(io.Discard, r.Body)
+			w.Header().Set("X-Sum", fmt.Sprint(n, " ", r.Trailer.Get("X-Checksum")))
+		case "/cut":
+			io.WriteString(w, strings.Repeat("x", 1<<20))
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		default:
+			describe(w, r)
+		}
+	})
+	do := func(ctx context.Context, method, path string, body io.Reader) (*http.Response, string, error) {
+		req, err := http.NewRequestWithContext(ctx, method, "https://"+addr+path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if path == "/trailers" {
+			req.Trailer = http.Header{"X-Checksum": {"ok"}}
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return nil, "", err
+		}
+		defer resp.Body.Close()
+		got, err := io.ReadAll(resp.Body)
+		return resp, string(got), err
+	}
+	for _, test := range []struct {
+		name, method, path string
+		body               func() io.Reader
+		status             int
+		want               string
+	}{
+		{"get", "GET", "/a", nil, 200, "GET /a 0 []"},
+		{"head", "HEAD", "/a", nil, 200, ""},
+		{"post", "POST", "/a", func() io.Reader { return strings.NewReader("12345") }, 200, "POST /a 5 []"},
+		{"empty post", "POST", "/a", func() io.Reader { return http.NoBody }, 200, "POST /a 0 []"},
+		{"post of unknown length", "POST", "/a", func() io.Reader { return io.MultiReader(strings.NewReader("1234567")) }, 200, "POST /a 7 [chunked]"},
+		{"large post", "POST", "/a", func() io.Reader { return bytes.NewReader(make([]byte, 3<<20)) }, 200, "POST /a 3145728 []"},
+		{"large post of unknown length", "PUT", "/a", func() io.Reader { return io.MultiReader(bytes.NewReader(make([]byte, 3<<20))) }, 200, "PUT /a 3145728 [chunked]"},
+		{"no content", "GET", "/204", nil, 204, ""},
+		{"not modified", "GET", "/304", nil, 304, ""},
+		{"chunked response", "GET", "/flush", nil, 200, "piece piece piece "},
+	} {
+		for range 2 { // the second time on connections that exist
+			t.Run(test.name, func(t *testing.T) {
+				var body io.Reader
+				if test.body != nil {
+					body = test.body()
+				}
+				resp, got, err := do(t.Context(), test.method, test.path, body)
+				if err != nil || resp.StatusCode != test.status || got != test.want || resp.ProtoMajor != 2 {
+					t.Errorf("got %v %q, %v; want %d %q", resp, got, err, test.status, test.want)
+				}
+			})
+		}
+	}
+	t.Run("trailers", func(t *testing.T) {
+		resp, _, err := do(t.Context(), "POST", "/trailers", io.MultiReader(strings.NewReader("hello")))
+		if err != nil || resp.Trailer.Get("X-Sum") != "5 ok" {
+			t.Errorf("got %v, %v", resp, err)
+		}
+	})
+	t.Run("early hints", func(t *testing.T) {
+		var hints []string
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+				hints = append(hints, fmt.Sprint(code, h.Get("Link")))
+				return nil
+			},
+		})
+		if _, got, err := do(ctx, "GET", "/hints", nil); err != nil || got != "final" || len(hints) != 1 || hints[0] != "103</a>" {
+			t.Errorf("got %q, hints %q, %v", got, hints, err)
+		}
+	})
+	t.Run("a backend that breaks off", func(t *testing.T) {
+		if _, got, err := do(t.Context(), "GET", "/cut", nil); err == nil || !strings.Contains(err.Error(), "INTERNAL_ERROR") {
+			t.Errorf("got %d bytes, %v", len(got), err)
+		}
+	})
+	t.Run("many at once", func(t *testing.T) {
+		var wg sync.WaitGroup
+		slots := make(chan struct{}, 90) // for more, the client would open other connections
+		for i := range 250 {
+			wg.Go(func() {
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				want := fmt.Sprintf("POST /n%d %d []", i, 500*i)
+				if _, got, err := do(t.Context(), "POST", fmt.Sprint("/n", i), bytes.NewReader(make([]byte, 500*i))); err != nil || got != want {
+					t.Errorf("got %q, %v; want %q", got, err, want)
+				}
+			})
+		}
+		wg.Wait()
+	})
+	s := e.Stats()
+	if s.HTTP.Reused == 0 || s.Flows.Accepted != 1 || s.HTTP2.Connections != 1 || s.HTTP2.Streams < 270 || len(s.HTTP2.Faults) != 0 {
+		t.Errorf("%d backend connections reused, %d accepted, HTTP/2 %+v, closed %v", s.HTTP.Reused, s.Flows.Accepted, s.HTTP2, s.Flows.Closed)
+	}
+}
+
+// An h2 is a client that writes frames by hand.
+type h2 struct {
+	t       *testing.T
+	conn    *tls.Conn
+	framer  *http2.Framer
+	encoder *hpack.Encoder
+	block   bytes.Buffer
+}
+
+func dialH2(t *testing.T, addr string, settings ...http2.Setting) *h2 {
+	t.Helper()
+	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	h := &h2{t: t, conn: c, framer: http2.NewFramer(c, c)}
+	h.framer.AllowIllegalWrites = true
+	h.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	h.encoder = hpack.NewEncoder(&h.block)
+	_, _ = io.WriteString(c, http2.ClientPreface)
+	_ = h.framer.WriteSettings(settings...)
+	return h
+}
+
+func (h *h2) request(id uint32, end bool, list ...string) {
+	h.block.Reset()
+	for i := 0; i+1 < len(list); i += 2 {
+		_ = h.encoder.WriteField(hpack.HeaderField{Name: list[i], Value: list[i+1]})
+	}
+	_ = h.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: h.block.Bytes(), EndStream: end, EndHeaders: true})
+}
+
+func (h *h2) get(id uint32, path string) {
+	h.request(id, true, ":method", "GET", ":scheme", "https", ":authority", "localhost", ":path", path)
+}
+
+// until reads frames until one is as wanted, and returns it and the data before it by
+// stream.
+func (h *h2) until(what string, wanted func(http2.Frame) bool) (http2.Frame, map[uint32]string) {
+	h.t.Helper()
+	data := map[uint32]string{}
+	for {
+		f, err := h.framer.ReadFrame()
+		if err != nil {
+			h.t.Fatalf("no %s: %v", what, err)
+		}
+		if d, ok := f.(*http2.DataFrame); ok {
+			data[d.StreamID] += string(d.Data())
+		}
+		if wanted(f) {
+			return f, data
+		}
+	}
+}
+
+// ends tells the end of a stream.
+func ends(id uint32) func(http2.Frame) bool {
+	return func(f http2.Frame) bool {
+		h := f.Header()
+		return h.StreamID == id && (h.Type == http2.FrameRSTStream ||
+			(h.Type == http2.FrameData || h.Type == http2.FrameHeaders) && h.Flags.Has(http2.FlagDataEndStream))
+	}
+}
+
+func isGoAway(f http2.Frame) bool { return f.Header().Type == http2.FrameGoAway }
+
+// answered returns the status that a stream is answered with, and its data.
+func (h *h2) answered(id uint32) (status, body string) {
+	h.t.Helper()
+	f, data := h.until(fmt.Sprint("answer on stream ", id), func(f http2.Frame) bool {
+		m, ok := f.(*http2.MetaHeadersFrame)
+		return ok && m.StreamID == id
+	})
+	status = f.(*http2.MetaHeadersFrame).PseudoValue("status")
+	if f.Header().Flags.Has(http2.FlagHeadersEndStream) {
+		return status, data[id]
+	}
+	_, data = h.until("end", ends(id))
+	return status, data[id]
+}
+
+func (h *h2) hasEnded() bool {
+	for {
+		if _, err := h.framer.ReadFrame(); err != nil {
+			return !errors.Is(err, context.DeadlineExceeded)
+		}
+	}
+}
+
+// TestHTTP2WebSocket takes an extended CONNECT (RFC 8441) through to a backend that knows
+// the upgrade of HTTP/1.1, with early bytes, and both ends' half-closes.
+func TestHTTP2WebSocket(t *testing.T) {
+	addr := nettest.Serve(t, func(c net.Conn) {
+		r := bufio.NewReader(c)
+		req, err := http.ReadRequest(r)
+		if err != nil || req.Header.Get("Upgrade") != "websocket" || req.Header.Get("Sec-WebSocket-Key") == "" {
+			_, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+			return
+		}
+		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\nwelcome ")
+		_, _ = io.Copy(c, r)
+	}).Addr
+	_, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Backends: newPool(t, backend.HTTP, addr)}, true)
+	h := dialH2(t, router)
+	h.request(1, false, ":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "localhost", ":path", "/chat",
+		"sec-websocket-version", "13")
+	_ = h.framer.WriteData(1, false, []byte("early "))
+	if f, _ := h.until("answer", func(f http2.Frame) bool { return f.Header().Type == http2.FrameHeaders }); f.(*http2.MetaHeadersFrame).PseudoValue("status") != "200" {
+		t.Fatalf("got %v", f)
+	}
+	_ = h.framer.WriteData(1, true, []byte("late"))
+	if _, data := h.until("end", ends(1)); data[1] != "welcome early late" {
+		t.Errorf("got %q", data[1])
+	}
+	h.get(3, "/") // the connection goes on
+	if status, _ := h.answered(3); status != "400" {
+		t.Errorf("got %s, want 400", status)
+	}
+}
+
+func TestHTTP2Timeouts(t *testing.T) {
+	silent := nettest.Serve(t, nettest.Discard).Addr
+	o := httpOptions()
+	o.HeadersTimeout, o.KeepAlive = 100*time.Millisecond, 200*time.Millisecond
+	start := func() string {
+		_, router := startListener(t, testOptions(), Listener{
+			HTTP: o, IdleTimeout: 100 * time.Millisecond, Backends: newPool(t, backend.HTTP, silent),
+		}, true)
+		return router
+	}
+	t.Run("no answer", func(t *testing.T) {
+		h := dialH2(t, start())
+		h.get(1, "/")
+		if status, body := h.answered(1); status != "504" || body != "Gateway Timeout\n" {
+			t.Errorf("got %s %q", status, body)
+		}
+	})
+	t.Run("half a body", func(t *testing.T) {
+		h := dialH2(t, start())
+		h.request(1, false, ":method", "POST", ":scheme", "https", ":authority", "localhost", ":path", "/")
+		_ = h.framer.WriteData(1, false, []byte("abc"))
+		if status, _ := h.answered(1); status != "408" {
+			t.Errorf("got %s", status)
+		}
+	})
+	t.Run("no request", func(t *testing.T) {
+		h := dialH2(t, start())
+		h.until("goodbye", isGoAway)
+		if !h.hasEnded() {
+			t.Error("the connection goes on")
+		}
+	})
+	t.Run("half a frame", func(t *testing.T) {
+		h := dialH2(t, start())
+		_, _ = h.conn.Write([]byte{0, 0, 100, 1, 5, 0, 0, 0, 1, 0x82})
+		if !h.hasEnded() {
+			t.Error("the connection goes on")
+		}
+	})
+	t.Run("a reader that stops", func(t *testing.T) {
+		big := rawBackend(t, func(_ int, c net.Conn, _ *http.Request) {
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"+strings.Repeat("x", 1000000))
+		})
+		_, router := startListener(t, testOptions(), Listener{
+			HTTP: o, IdleTimeout: 100 * time.Millisecond, Backends: newPool(t, backend.HTTP, big),
+		}, true)
+		h := dialH2(t, router)
+		h.get(1, "/")
+		f, _ := h.until("reset", ends(1))
+		if f.Header().Type != http2.FrameRSTStream {
+			t.Errorf("got %v, want RST_STREAM", f)
+		}
+	})
+}
+
+// TestHTTP2Drain lets a request that is served end, and refuses none that was on its way.
+func TestHTTP2Drain(t *testing.T) {
+	release := make(chan struct{})
+	arrived := make(chan struct{}, 1)
+	e, addr, _ := startHTTP2(t, httpOptions(), func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			arrived <- struct{}{}
+			<-release
+		}
+		io.WriteString(w, "done")
+	})
+	h, quiet := dialH2(t, addr), dialH2(t, addr)
+	quiet.get(1, "/")
+	quiet.answered(1)
+	h.get(1, "/slow")
+	<-arrived
+	drained := make(chan error, 1)
+	go func() { drained <- e.Drain(t.Context()) }()
+	f, _ := h.until("GOAWAY", isGoAway)
+	if last := f.(*http2.GoAwayFrame).LastStreamID; last != 1<<31-1 {
+		t.Errorf("the first GOAWAY names stream %d", last)
+	}
+	h.get(3, "/") // it was on its way
+	f, _ = h.until("PING", func(f http2.Frame) bool { return f.Header().Type == http2.FramePing })
+	_ = h.framer.WritePing(true, f.(*http2.PingFrame).Data)
+	f, _ = h.until("GOAWAY", isGoAway)
+	if last := f.(*http2.GoAwayFrame).LastStreamID; last != 3 {
+		t.Errorf("the last GOAWAY names stream %d, want 3", last)
+	}
+	close(release)
+	h.until("end", ends(1))
+	h.conn.Close()
+	quiet.until("GOAWAY", isGoAway)
+	f, _ = quiet.until("PING", func(f http2.Frame) bool { return f.Header().Type == http2.FramePing })
+	_ = quiet.framer.WritePing(true, f.(*http2.PingFrame).Data)
+	if !quiet.hasEnded() {
+		t.Error("an idle connection goes on")
+	}
+	quiet.conn.Close()
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestHTTP2Cancel holds that a stream that the client gives up gives its backend up too, and
+// no other stream.
+func TestHTTP2Cancel(t *testing.T) {
+	gone := make(chan struct{})
+	arrived := make(chan struct{})
+	e, addr, _ := startHTTP2(t, httpOptions(), func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			close(arrived)
+			<-r.Context().Done()
+			close(gone)
+			return
+		}
+		io.WriteString(w, "done")
+	})
+	h := dialH2(t, addr)
+	h.get(1, "/slow")
+	<-arrived
+	_ = h.framer.WriteRSTStream(1, http2.ErrCodeCancel)
+	<-gone
+	h.get(3, "/")
+	if status, body := h.answered(3); status != "200" || body != "done" {
+		t.Errorf("got %s %q", status, body)
+	}
+	if s := e.Stats(); s.HTTP2.Cancelled != 1 {
+		t.Errorf("got %+v, want one cancelled", s.HTTP2)
+	}
+}
+
+// TestHTTP2RapidReset (CVE-2023-44487) bounds what one connection may start and give up, and
+// serves another client meanwhile.
+func TestHTTP2RapidReset(t *testing.T) {
+	var mu sync.Mutex
+	connections := 0
+	slow := nettest.Serve(t, func(c net.Conn) {
+		mu.Lock()
+		connections++
+		mu.Unlock()
+		_, _ = io.Copy(io.Discard, c)
+	}).Addr
+	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Backends: newPool(t, backend.HTTP, slow)}, true)
+	h := dialH2(t, router)
+	go func() {
+		for id := uint32(1); id < 20001; id += 2 {
+			h.get(id, "/")
+			if h.framer.WriteRSTStream(id, http2.ErrCodeCancel) != nil {
+				return
+			}
+		}
+	}()
+	f, _ := h.until("GOAWAY", isGoAway)
+	if code := f.(*http2.GoAwayFrame).ErrCode; code != http2.ErrCodeEnhanceYourCalm {
+		t.Errorf("got %v", code)
+	}
+	// The connection lingers, and reads what was on its way without looking at it.
+	s := e.Stats()
+	if s.HTTP2.Streams > 1000 || s.Flows.Closed["http2"] != 1 || s.HTTP2.Faults["flood of stream resets"] != 1 {
+		t.Errorf("got %+v, closed %v", s.HTTP2, s.Flows.Closed)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if connections > 1000 {
+		t.Errorf("%d connections to the backend", connections)
+	}
+}
+
+// TestHTTP2SlowReader asks for much on many streams and reads none of it: what is taken
+// from the backends is bounded, and all of it arrives once windows open.
+func TestHTTP2SlowReader(t *testing.T) {
+	const streams, size = 100, 200_000
+	e, addr, _ := startHTTP2(t, httpOptions(), func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(size))
+		_, _ = w.Write(make([]byte, size))
+	})
+	h := dialH2(t, addr, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	for i := range uint32(streams) {
+		h.get(2*i+1, "/")
+	}
+	heads := 0
+	h.until("heads", func(f http2.Frame) bool {
+		if f.Header().Type == http2.FrameHeaders {
+			heads++
+		}
+		return heads == streams
+	})
+	_ = h.framer.WritePing(false, [8]byte{1})
+	h.until("PING", func(f http2.Frame) bool { return f.Header().Type == http2.FramePing })
+	if got := e.Stats().Flows.PlainOutBytes; got > streams*firstRead {
+		t.Errorf("%d bytes were taken from backends, want at most %d", got, streams*firstRead)
+	}
+	_ = h.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
+	_ = h.framer.WriteWindowUpdate(0, 1<<30)
+	total, ended := 0, 0
+	h.until("all data", func(f http2.Frame) bool {
+		if d, ok := f.(*http2.DataFrame); ok {
+			total += len(d.Data())
+			if d.StreamEnded() {
+				ended++
+			}
+		}
+		return ended == streams
+	})
+	if total != streams*size {
+		t.Errorf("got %d bytes, want %d", total, streams*size)
+	}
+}
+
+// TestHTTP2UploadToNobody sends to a backend that does not read: no more is taken than
+// windows say.
+func TestHTTP2UploadToNobody(t *testing.T) {
+	stop := make(chan struct{})
+	stuck := nettest.Serve(t, func(net.Conn) { <-stop }).Addr
+	t.Cleanup(func() { close(stop) })
+	e, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Backends: newPool(t, backend.HTTP, stuck)}, true)
+	h := dialH2(t, router)
+	h.request(1, false, ":method", "POST", ":scheme", "https", ":authority", "localhost", ":path", "/")
+	// What the kernel takes for the backend is a bound that is not ours.
+	window, sent := 128<<10, 0
+	for quiet := 0; quiet < 3; {
+		for ; window >= 16<<10; window -= 16 << 10 {
+			_ = h.framer.WriteData(1, false, make([]byte, 16<<10))
+			sent += 16 << 10
+		}
+		_ = h.framer.WritePing(false, [8]byte{1})
+		before := window
+		h.until("PING", func(f http2.Frame) bool {
+			if w, ok := f.(*http2.WindowUpdateFrame); ok && w.StreamID == 1 {
+				window += int(w.Increment)
+			}
+			return f.Header().Type == http2.FramePing
+		})
+		if quiet++; window > before {
+			quiet = 0
+		}
+	}
+	if sent > 64<<20 {
+		t.Errorf("%d bytes were taken", sent)
+	}
+	if got := e.Stats().Flows.PlainInBytes; got > uint64(sent)+4096 {
+		t.Errorf("got %d bytes of %d", got, sent)
+	}
+}

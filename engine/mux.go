@@ -1,0 +1,279 @@
+package engine
+
+import (
+	"reprise/backend/http1"
+	"reprise/backend/http2"
+	"reprise/backend/uwsgi"
+)
+
+// A mux is what a flow has in place of an exchange when its client speaks HTTP/2. Each
+// stream is a flow of its own, whose client is not a socket but this: looking for a
+// backend, waiting for it, using it and keeping it for the next are the same for both.
+//
+// What the streams send is gathered as frames, and leaves when the connection's own turn
+// comes at the end of the round: in few records and one system call, however many
+// backends have answered meanwhile.
+type mux struct {
+	flow    *flow // of the connection
+	conn    *http2.Conn
+	in      queue  // an incomplete frame
+	out     []byte // frames to be sent
+	frameAt uint64 // tick at which in was begun, 0 if it is empty
+	served  bool   // there was a stream
+	paused  bool   // what is in in waits for the next turn
+	full    bool   // streams wait for room on the way to the client
+	over    bool   // the connection ends: what streams say is of no use
+
+	trusted bool          // the client's X-Forwarded-* count
+	cert    *uwsgi.Client // its certificate, if it showed one
+	facts   *http1.Facts
+}
+
+// maxSpareFrames bounds the buffers that a loop keeps for muxes to come.
+const maxSpareFrames = 64
+
+// newMux begins an HTTP/2 connection.
+func (f *flow) newMux() *mux {
+	l := f.loop
+	m := &mux{flow: f, conn: http2.New(f.listener.http2, &l.scratch)}
+	first := newExchange(f)
+	m.trusted, m.cert, m.facts = first.trusted, first.cert, first.facts
+	m.set(m.conn.Start(m.buffer()))
+	if l.draining {
+		m.shutdown()
+	}
+	l.count.http2.connections.Inc()
+	return m
+}
+
+// buffer returns what frames are to be appended to, and set takes it back with them.
+func (m *mux) buffer() []byte {
+	l := m.flow.loop
+	if n := len(l.spareFrames); m.out == nil && n > 0 {
+		m.out, l.spareFrames = l.spareFrames[n-1], l.spareFrames[:n-1]
+	}
+	return m.out
+}
+
+func (m *mux) set(out []byte) {
+	if m.out = out; len(out) > 0 {
+		m.flow.loop.goOnLater(m.flow)
+	}
+}
+
+// flush encrypts and sends the frames. It reports whether the flow lives.
+func (m *mux) flush() bool {
+	l := m.flow.loop
+	out := m.out
+	m.out = nil
+	if len(out) > 0 && m.conn.Len() > 0 {
+		m.flow.active = l.tick
+	}
+	for rest := out; len(rest) > 0; {
+		n := min(len(rest), l.o.ReadSize)
+		if !m.flow.toClient(rest[:n]) {
+			return false
+		}
+		rest = rest[n:]
+	}
+	if cap(out) > 0 && cap(out) <= 4*l.o.ReadSize && len(l.spareFrames) < maxSpareFrames {
+		l.spareFrames = append(l.spareFrames, out[:0])
+	}
+	return m.flow.phase == serving
+}
+
+// hasRoom reports whether the client takes more: what waits for it is bounded.
+func (m *mux) hasRoom() bool {
+	l := m.flow.loop
+	return l.hasRoom(&m.flow.out) && len(m.out) < l.o.HighWatermark
+}
+
+// wantsInput reports whether more of what the client says is to be read: not while it does
+// not take what it has led to.
+func (m *mux) wantsInput() bool { return !m.paused && m.hasRoom() }
+
+// input takes what the client says.
+func (m *mux) input(p []byte) {
+	f := m.flow
+	m.conn.Tick(f.loop.tick)
+	if m.in.len() > 0 {
+		m.in.push(p)
+		m.in.pop(m.take(m.in.bytes()))
+	} else {
+		m.in.push(p[m.take(p):])
+	}
+	switch {
+	case m.over || f.phase != serving:
+		m.in.drop()
+	case m.in.len() == 0, m.paused:
+		m.frameAt = 0
+	case m.frameAt == 0:
+		m.frameAt = f.loop.tick
+	}
+}
+
+// take uses as much of p as it can and returns how much that was.
+func (m *mux) take(p []byte) (used int) {
+	for m.flow.phase == serving && !m.over {
+		out, n, e := m.conn.Next(m.buffer(), p[used:])
+		m.set(out)
+		used += n
+		if e.Kind == http2.None {
+			break
+		}
+		m.on(&e)
+		if used < len(p) && m.flow.loop.late() {
+			m.paused = true
+			m.flow.loop.goOnLater(m.flow)
+			break
+		}
+	}
+	return used
+}
+
+// on acts on an event.
+func (m *mux) on(e *http2.Event) {
+	var s *flow
+	if e.Stream != nil {
+		s, _ = e.Stream.Owner.(*flow)
+	}
+	switch e.Kind {
+	case http2.Request:
+		m.served = true
+		m.flow.active = m.flow.loop.tick
+		m.open(e)
+	case http2.Data, http2.Trailers:
+		m.flow.active = m.flow.loop.tick
+		if s != nil {
+			s.fromStream(e)
+		}
+	case http2.Reset:
+		if e.Reason != "" {
+			m.flow.loop.count.http2.faults.inc(e.Reason)
+		} else {
+			m.flow.loop.count.http2.cancelled.Inc()
+		}
+		if s != nil {
+			s.end(causeClientGone, atOnce)
+		}
+	case http2.Window:
+		if s != nil {
+			s.goOn()
+		} else {
+			m.wake()
+		}
+	case http2.Failed:
+		m.flow.loop.count.http2.faults.inc(e.Reason)
+		if m.flush() {
+			m.flow.end(causeProtocol, inWords)
+		}
+	}
+}
+
+// wake lets streams go on that waited for room on the way to the client.
+func (m *mux) wake() {
+	for stream := range m.conn.Streams {
+		if s, ok := stream.Owner.(*flow); ok {
+			s.goOn()
+		}
+	}
+}
+
+// goOn takes up a stream whose backend has more, later: the loop's buffers are in use.
+func (f *flow) goOn() {
+	if f.backend.open() && f.backend.readable {
+		f.loop.goOnLater(f)
+	}
+}
+
+// turn is what a connection does in its turn.
+func (m *mux) turn() bool {
+	if m.paused {
+		m.paused = false
+		if m.input(nil); m.flow.phase != serving {
+			return false
+		}
+	}
+	if !m.flush() {
+		return false
+	}
+	if m.full && m.hasRoom() {
+		m.full = false
+		m.wake()
+	}
+	if m.conn.Drained() || m.flow.clientDone && m.conn.Len() == 0 {
+		m.flow.end(causeDone, whole)
+		return false
+	}
+	return true
+}
+
+// shutdown begins the end of the connection: requests under way are still served.
+func (m *mux) shutdown() { m.set(m.conn.Shutdown(m.buffer())) }
+
+// goodbye refuses further requests.
+func (m *mux) goodbye() { m.set(m.conn.Goodbye(m.buffer())) }
+
+// inputDone handles a client that will say no more, and so not ask for more than what
+// its windows let out.
+func (m *mux) inputDone() {
+	for {
+		var unfinished *flow
+		for stream := range m.conn.Streams {
+			if s, ok := stream.Owner.(*flow); ok && !s.clientDone {
+				unfinished = s
+				break
+			}
+		}
+		if unfinished == nil {
+			break
+		}
+		unfinished.end(causeTruncated, atOnce)
+	}
+	m.flow.loop.goOnLater(m.flow)
+}
+
+// closeStreams ends all streams with the connection.
+func (m *mux) closeStreams(why cause) {
+	if m.over {
+		return
+	}
+	m.over = true
+	for stream := range m.conn.Streams {
+		if s, ok := stream.Owner.(*flow); ok {
+			s.end(why, atOnce)
+		}
+	}
+	m.in.drop()
+	m.out = nil
+}
+
+// deadline is when the client has taken too long.
+func (m *mux) deadline() uint64 {
+	f, o := m.flow, m.flow.listener.HTTP
+	// Each stream has its own patience. Beyond it there may be answers that no window
+	// lets out.
+	at := f.active + 2*ticks(f.listener.IdleTimeout)
+	if m.conn.Len() == 0 {
+		at = f.active + ticks(o.KeepAlive)
+		if !m.served {
+			at = f.active + ticks(o.HeadersTimeout)
+		}
+	}
+	if m.frameAt != 0 {
+		at = min(at, m.frameAt+ticks(o.HeadersTimeout))
+	}
+	return at
+}
+
+// timeout acts on it.
+func (m *mux) timeout() {
+	if m.conn.Len() > 0 {
+		m.flow.end(causeIdle, atOnce)
+		return
+	}
+	m.goodbye()
+	if m.flush() {
+		m.flow.end(causeIdle, whole)
+	}
+}
