@@ -86,6 +86,10 @@ bogo: build ## judge engine and program by BoringSSL's tests, BORINGSSL=DIR of i
 tlsfuzzer: build ## judge the program by tlsfuzzer's scripts, TLSFUZZER=DIR of its sources; 15 minutes
 	nice $(GO) run ./internal/tlsfuzzer -tlsfuzzer '$(TLSFUZZER)' -logs bin/tlsfuzzer
 
+.PHONY: h2spec
+h2spec: build ## judge HTTP/2 by h2spec, which is fetched; a few seconds
+	scripts/h2spec
+
 .PHONY: bench
 bench: build build-boring ## measure beside other servers, CASE=regexp for some of it; 25 minutes
 	cd benchmarks && $(GO) run ./harness $(if $(CASE),-case '$(CASE)')

@@ -193,6 +193,7 @@ func (m *mux) turn() bool {
 		if m.input(nil); m.flow.phase != serving {
 			return false
 		}
+		m.flow.loop.goOnLater(m.flow) // to read on
 	}
 	if !m.flush() {
 		return false
