@@ -142,7 +142,7 @@ func (r *reader) openssl(addr string, version uint16, memory string, more ...str
 func (r *reader) curl(urls ...string) string {
 	r.t.Helper()
 	nettest.Need(r.t, "curl")
-	args := append([]string{"--silent", "--show-error", "--insecure", "--fail", "--header", "Connection: close"}, urls...)
+	args := append([]string{"--silent", "--show-error", "--insecure", "--fail", "--http1.1", "--header", "Connection: close"}, urls...)
 	got := nettest.Run(r.t, nettest.Command{Path: "curl", Args: args, Timeout: patience})
 	if got.ExitCode != 0 {
 		r.t.Fatalf("exit code %d\n%s%s", got.ExitCode, got.Stdout, got.Stderr)

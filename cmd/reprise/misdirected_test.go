@@ -314,3 +314,35 @@ func TestRequestAfterReload(t *testing.T) {
 		}
 	})
 }
+
+// TestHTTP2Misdirected asks for other names on one HTTP/2 connection, as browsers do that
+// coalesce: 421 is the stream's, and the connection goes on.
+func TestHTTP2Misdirected(t *testing.T) {
+	g := startGuarded(t)
+	transport := &http.Transport{TLSClientConfig: g.client("www.example"), ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := &http.Client{Transport: transport, Timeout: patience}
+	for _, test := range []struct {
+		host string
+		want int
+	}{
+		{"www.example", 200}, {"secure.example", 421}, {"www.example", 200}, {"x.wild.example", 421}, {"www.example", 200},
+	} {
+		r, err := http.NewRequest("GET", "https://"+g.addr+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = test.host
+		resp, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != test.want || resp.ProtoMajor != 2 {
+			t.Errorf("%s: got %s %s, want %d", test.host, resp.Proto, resp.Status, test.want)
+		}
+	}
+	if got := g.served.Load(); got != 3 {
+		t.Errorf("the backend saw %d requests, want 3", got)
+	}
+}
