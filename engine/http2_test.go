@@ -31,7 +31,7 @@ func startHTTP2(t *testing.T, h *HTTP, handler http.HandlerFunc) (*Engine, strin
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	e, addr := startListener(t, testOptions(), Listener{
-		HTTP: h, Backends: newPool(t, backend.HTTP, server.Listener.Addr().String()),
+		HTTP: h, Pools: newRouter(t, backend.HTTP, server.Listener.Addr().String()),
 	}, true)
 	return e, addr, http2Client(t)
 }
@@ -265,7 +265,7 @@ func TestHTTP2WebSocket(t *testing.T) {
 		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\nwelcome ")
 		_, _ = io.Copy(c, r)
 	}).Addr
-	_, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Backends: newPool(t, backend.HTTP, addr)}, true)
+	_, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, true)
 	h := dialH2(t, router)
 	h.request(1, false, ":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "localhost", ":path", "/chat",
 		"sec-websocket-version", "13")
@@ -289,7 +289,7 @@ func TestHTTP2Timeouts(t *testing.T) {
 	o.HeadersTimeout, o.KeepAlive = 100*time.Millisecond, 200*time.Millisecond
 	start := func() string {
 		_, router := startListener(t, testOptions(), Listener{
-			HTTP: o, IdleTimeout: 100 * time.Millisecond, Backends: newPool(t, backend.HTTP, silent),
+			HTTP: o, IdleTimeout: 100 * time.Millisecond, Pools: newRouter(t, backend.HTTP, silent),
 		}, true)
 		return router
 	}
@@ -327,7 +327,7 @@ func TestHTTP2Timeouts(t *testing.T) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"+strings.Repeat("x", 1000000))
 		})
 		_, router := startListener(t, testOptions(), Listener{
-			HTTP: o, IdleTimeout: 100 * time.Millisecond, Backends: newPool(t, backend.HTTP, big),
+			HTTP: o, IdleTimeout: 100 * time.Millisecond, Pools: newRouter(t, backend.HTTP, big),
 		}, true)
 		h := dialH2(t, router)
 		h.get(1, "/")
@@ -421,7 +421,7 @@ func TestHTTP2RapidReset(t *testing.T) {
 		mu.Unlock()
 		_, _ = io.Copy(io.Discard, c)
 	}).Addr
-	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Backends: newPool(t, backend.HTTP, slow)}, true)
+	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, slow)}, true)
 	h := dialH2(t, router)
 	go func() {
 		for id := uint32(1); id < 20001; id += 2 {
@@ -494,7 +494,7 @@ func TestHTTP2UploadToNobody(t *testing.T) {
 	stop := make(chan struct{})
 	stuck := nettest.Serve(t, func(net.Conn) { <-stop }).Addr
 	t.Cleanup(func() { close(stop) })
-	e, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Backends: newPool(t, backend.HTTP, stuck)}, true)
+	e, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, stuck)}, true)
 	h := dialH2(t, router)
 	h.request(1, false, ":method", "POST", ":scheme", "https", ":authority", "localhost", ":path", "/")
 	// What the kernel takes for the backend is a bound that is not ours.

@@ -328,7 +328,7 @@ func TestHTTP2Misdirected(t *testing.T) {
 	}{
 		{"www.example", 200}, {"secure.example", 421}, {"www.example", 200}, {"x.wild.example", 421}, {"www.example", 200},
 	} {
-		r, err := http.NewRequest("GET", "https://"+g.addr+"/", nil)
+		r, err := http.NewRequest("GET", "https://"+g.addr()+"/", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
