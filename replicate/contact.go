@@ -131,13 +131,15 @@ type NoticeKind uint8
 
 // The kinds.
 const (
-	NoticeVersion NoticeKind = iota + 1 // an address speaks another version
-	NoticeSecret                        // an address has another secret
-	NoticeContext                       // a peer serves other session contexts
-	NoticeClock                         // a peer's clock differs
-	NoticeUp                            // a peer was introduced, or is heard again
-	NoticeDown                          // a peer is not heard any more
-	NoticeLeft                          // a peer has ended
+	NoticeVersion  NoticeKind = iota + 1 // an address speaks another version
+	NoticeSecret                         // an address has another secret
+	NoticeContext                        // a peer serves other session contexts
+	NoticeClock                          // a peer's clock differs
+	NoticeLifetime                       // sessions live for another time at a peer
+	NoticeCopies                         // two peers have one instance
+	NoticeUp                             // a peer was introduced, or is heard again
+	NoticeDown                           // a peer is not heard any more
+	NoticeLeft                           // a peer has ended
 )
 
 // A Notice is what an operator should know of a peer, or of what may be one.

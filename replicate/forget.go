@@ -44,7 +44,7 @@ type forgetting struct {
 // peers count as known though they have never been heard.
 func (n *Node) Forget(now time.Duration, what ForgetScope, hash uint64, done func(Forgetting)) {
 	n.now = now
-	rule := Rule{What: what, Hash: hash, Left: n.o.KnownFor}
+	rule := Rule{What: what, Hash: hash, Left: n.longest()}
 	_, _ = rand.Read(rule.ID[:]) // never fails
 	f := &forgetting{
 		waiting: make(map[ShortID]string), obeyed: make(map[ShortID]bool), unheard: make(map[netip.AddrPort]string),
@@ -58,11 +58,11 @@ func (n *Node) Forget(now time.Duration, what ForgetScope, hash uint64, done fun
 	}
 	for id, r := range n.rumours {
 		if _, known := f.waiting[id]; !known {
-			f.waiting[id] = r.addr.String()
+			f.waiting[id] = n.rumourLabel(r)
 		}
 	}
 	for addr, c := range n.contacts {
-		if !c.isGroup && (c.is(Introducing) || c.is(NeverHeard) && now-c.toldAt < n.o.KnownFor) {
+		if !c.isGroup && (c.is(Introducing) || c.is(NeverHeard) && now-c.toldAt < rule.Left) {
 			f.unheard[addr] = c.label()
 		}
 	}
@@ -143,17 +143,18 @@ func (n *Node) handleRules(p *peer, m wire.Rules) {
 		if r.Left <= 0 {
 			continue
 		}
-		r.Left = min(r.Left, n.o.KnownFor)
-		id := r.ID
-		if n.memory.AddRule(r, func(dropped int) { n.Defer(func() { n.obeyed(p, id, dropped) }) }) {
+		r.Left = min(r.Left, n.longest())
+		id, isNew := r.ID, r.Age < forgetFor+time.Second
+		if n.memory.AddRule(r, func(dropped int) { n.Defer(func() { n.obeyed(p, id, dropped, isNew) }) }) {
 			n.repack()
 		}
 	}
 }
 
 // obeyed acknowledges a rule. What it dropped when it was new is remembered, because
-// an acknowledgement may be lost.
-func (n *Node) obeyed(p *peer, id RuleID, dropped int) {
+// an acknowledgement may be lost. Whoever waits for it has to wait for those too that it
+// does not know, since it started after them, and that this node does not hear.
+func (n *Node) obeyed(p *peer, id RuleID, dropped int, isNew bool) {
 	if dropped > 0 {
 		if len(n.dropped) >= maxDropped {
 			clear(n.dropped)
@@ -162,7 +163,16 @@ func (n *Node) obeyed(p *peer, id RuleID, dropped int) {
 	}
 	dropped = n.dropped[id]
 	if n.peers[p.id] == p && p.introduced {
-		n.sendTo(p, wire.Obeyed{To: p.id.Short(), ID: id, Dropped: uint32(dropped)}.Append(n.begin()))
+		var silent wire.MemberList
+		if isNew {
+			silent = n.appendSilent(nil, p)
+		}
+		b := n.begin()
+		if first := silent[:min(len(silent), membersPerDatagram*wire.MemberLen)]; len(first) > 0 {
+			n.sendMemberList(p, silent[len(first):])
+			b = wire.Members{To: p.id.Short(), List: first}.Append(b)
+		}
+		n.sendTo(p, wire.Obeyed{To: p.id.Short(), ID: id, Dropped: uint32(dropped)}.Append(b))
 	}
 }
 

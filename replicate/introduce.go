@@ -322,7 +322,7 @@ func (n *Node) handleProof(from netip.AddrPort, datagram []byte, h wire.Header) 
 // introduction is what this node says of itself. The caller wipes it.
 func (n *Node) introduction() wire.Introduction {
 	i := wire.Introduction{
-		ID: n.o.ID, Instance: n.o.Instance, Wall: n.o.Wall(), Context: n.o.Context, Name: n.o.Name,
+		ID: n.o.ID, Instance: n.o.Instance, Wall: n.o.Wall(), Context: n.o.Context, Lifetime: n.o.Lifetime, Name: n.o.Name,
 	}
 	n.sender.Handover(&i, n.now)
 	return i
@@ -350,7 +350,8 @@ func (n *Node) introduce(
 	if p.instance != i.Instance { // once: any goroutine reads it in Poller.Arbiter
 		p.instance = i.Instance
 	}
-	p.context = i.Context
+	p.lifetime = i.Lifetime
+	p.aliveAt = max(p.aliveAt, n.now-took)
 	if p.name != i.Name {
 		p.name = i.Name
 	}
@@ -361,13 +362,15 @@ func (n *Node) introduce(
 	p.seen = n.now
 	p.counts.seen.Set(int64(n.now))
 	n.contactIntroduced(p, from)
+	delete(n.departed, p.id.Short())
 	n.supersede(p)
-	n.rise(p)
+	if !p.superseded {
+		n.rise(p)
+	}
 	if isNew {
 		n.counts.introduced.Inc()
 		n.compare(p, i, from)
 	}
-	delete(n.rumours, p.id.Short())
 	n.sendTo(p, n.heartbeat(p.id.Short()).Append(n.begin()))
 	return wire.Opened
 }
@@ -389,6 +392,9 @@ func (n *Node) compare(p *peer, i *wire.Introduction, from netip.AddrPort) {
 			Kind: NoticeContext, Addr: from, Name: n.label(p),
 			Theirs: fmt.Sprintf("%016x", i.Context), Ours: fmt.Sprintf("%016x", n.o.Context),
 		})
+	}
+	if i.Lifetime != n.o.Lifetime {
+		n.notice(Notice{Kind: NoticeLifetime, Addr: from, Name: n.label(p), Theirs: i.Lifetime.String(), Ours: n.o.Lifetime.String()})
 	}
 	if isApart {
 		n.notice(Notice{Kind: NoticeClock, Addr: from, Name: n.label(p), Theirs: apart.Round(time.Second).String()})

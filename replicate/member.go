@@ -8,80 +8,202 @@ import (
 	"reprise/replicate/wire"
 )
 
-// Nodes tell each other whom they hear, when they find by heartbeats that it is not
+// Nodes tell each other whom they know, when they find by heartbeats that it is not
 // the same. So all of a fleet become introduced to each other, even if a names b and
-// c names a in their configurations and nothing else is named.
+// c names a in their configurations and nothing else is named. And they know of those
+// that are not heard and may still have sessions, though they have started after
+// them: a command to forget has to wait for these.
 
 const (
 	// membersAgain is when a peer is told of the same members again that it
 	// cannot hear.
 	membersAgain = 30 * time.Second
-	// maxRumours bounds the nodes heard of and not introduced.
+	// maxRumours bounds the nodes heard of and not introduced, and those that have
+	// ended.
 	maxRumours = 1024
-	// rumourFor is how long one counts as part of the fleet that only others
-	// hear.
-	rumourFor = 5 * time.Second
 	// knockMost is the longest time between two heartbeats to such a node.
 	knockMost = 30 * time.Second
 	// membersPerDatagram keeps a list within the smallest datagram.
-	membersPerDatagram = 48
+	membersPerDatagram = 24
+	// longestLife is that of any session (RFC 8446, Section 4.6.1).
+	longestLife = 7 * 24 * time.Hour
 )
 
-// A rumour is a node that a peer hears and this one does not.
+// A rumour is a node that a peer hears, or has heard, and this one does not.
 type rumour struct {
-	addr    netip.AddrPort
-	heard   time.Duration // of it, last
-	knockAt time.Duration
-	wait    time.Duration
+	addr     netip.AddrPort
+	instance Instance      // zero if it is not the name of one node
+	until    time.Duration // it may have sessions until then, if nobody hears it
+	knockAt  time.Duration
+	wait     time.Duration
 }
 
-// sendMembers tells p who is there, since it hears others.
+// departed is a node that has ended.
+type departed struct {
+	addr  netip.AddrPort
+	until time.Duration // others may take it for silent until then
+}
+
+func (n *Node) depart(id ShortID, d departed) {
+	if len(n.departed) >= maxRumours {
+		clear(n.departed)
+	}
+	n.departed[id] = d
+}
+
+// sendMembers tells p who is there, and who was, since it knows others: soon if it has
+// not been told since that changed.
 func (n *Node) sendMembers(p *peer, theirs uint32) {
-	p.membersAt = n.now + n.o.Heartbeat/2
+	wait := n.o.Heartbeat / 2
 	if p.toldSelf == n.digest && p.toldOther == theirs {
-		p.membersAt = n.now + membersAgain
+		wait = membersAgain
 	}
-	p.toldSelf, p.toldOther = n.digest, theirs
+	if p.membersAt != 0 && n.now-p.membersAt < wait {
+		return
+	}
+	p.membersAt, p.toldSelf, p.toldOther = n.now, n.digest, theirs
 	var list wire.MemberList
-	flush := func() {
-		if len(list) > 0 {
-			n.sendTo(p, wire.Members{To: p.id.Short(), List: list}.Append(n.begin()))
-			list = list[:0]
-		}
-	}
-	count := 0
 	for _, m := range n.members {
-		if m.peer == nil || m.peer == p {
-			continue
-		}
-		list = list.Append(wire.Member{ID: m.peer.id.Short(), Addr: m.peer.addr})
-		if count++; count%membersPerDatagram == 0 {
-			flush()
+		if m.peer != nil && m.peer != p {
+			list = list.Append(n.member(m.peer, wire.MemberHeard))
 		}
 	}
-	flush()
+	list = n.appendSilent(list, p)
+	count := 0
+	for id, d := range n.departed {
+		if count++; count > membersPerDatagram { // others another time
+			break
+		}
+		list = list.Append(wire.Member{ID: id, Addr: d.addr, State: wire.MemberEnded, Left: d.until - n.now})
+	}
+	n.sendMemberList(p, list)
 }
 
-// handleMembers notes who is there, and talks to those that are not known. Where
-// they are is what a peer says: they get a heartbeat, which they answer with a retry
-// if they are what they are said to be.
+// appendSilent appends those that this node does not hear and that may have sessions.
+func (n *Node) appendSilent(list wire.MemberList, to *peer) wire.MemberList {
+	for _, p := range n.peers {
+		if !p.up && !p.superseded && p != to {
+			list = list.Append(n.member(p, wire.MemberSilent))
+		}
+	}
+	for id, r := range n.rumours {
+		if n.byShort[id] == nil && id != to.id.Short() {
+			list = list.Append(wire.Member{ID: id, Addr: r.addr, State: wire.MemberSilent, Left: r.until - n.now, Instance: r.instance})
+		}
+	}
+	return list
+}
+
+func (n *Node) member(p *peer, state wire.MemberState) wire.Member {
+	m := wire.Member{
+		ID: p.id.Short(), Addr: p.addr, State: state, Left: p.seen + n.keepFor(p.lifetime) - n.now, Instance: p.instance,
+	}
+	if n.copied[p.instance] {
+		m.Instance = Instance{}
+	}
+	return m
+}
+
+func (n *Node) sendMemberList(p *peer, list wire.MemberList) {
+	for part := range slices.Chunk(list, membersPerDatagram*wire.MemberLen) {
+		n.sendTo(p, wire.Members{To: p.id.Short(), List: part}.Append(n.begin()))
+	}
+}
+
+// handleMembers notes who is there or was, and talks to those that are not known.
+// Where they are is what a peer says: they get a heartbeat, which they answer with a
+// retry if they are what they are said to be.
 func (n *Node) handleMembers(m wire.Members) {
+	changed := false
 	for member := range m.List.All() {
 		p := n.byShort[member.ID]
-		if _, gone := n.departed[member.ID]; gone || member.ID == n.id || p != nil && p.up || !isHost(member.Addr) {
+		if member.ID == n.id || p != nil && (p.up || p.superseded) {
 			continue
 		}
-		r := n.rumours[member.ID]
-		if r == nil {
-			if len(n.rumours) >= maxRumours {
-				return
+		// However often it is told from one to the next, the end comes no later.
+		until := n.now + min(member.Left, longestLife) - n.transit
+		switch {
+		case until <= n.now, p != nil && member.State == wire.MemberSilent:
+		case member.State == wire.MemberEnded:
+			changed = true
+			n.depart(member.ID, departed{member.Addr, until})
+			delete(n.rumours, member.ID)
+			if p != nil {
+				n.notice(Notice{Kind: NoticeLeft, Addr: p.addr, Name: n.label(p)})
+				n.removePeer(p)
 			}
-			r = &rumour{wait: n.o.Heartbeat}
-			n.rumours[member.ID] = r
+		default:
+			changed = n.hearOf(member, until) || changed
 		}
-		r.addr, r.heard = member.Addr, n.now
-		n.knock(r)
 	}
+	if changed {
+		n.redigest()
+	}
+}
+
+// hearOf notes a node that this one does not hear, and reports whether it is new.
+func (n *Node) hearOf(m wire.Member, until time.Duration) (isNew bool) {
+	if _, gone := n.departed[m.ID]; gone || !isHost(m.Addr) {
+		return false
+	}
+	if m.State != wire.MemberHeard && n.livesAgain(m) {
+		return false
+	}
+	r := n.rumours[m.ID]
+	if r == nil {
+		if m.State == wire.MemberHeard && m.Instance != (Instance{}) {
+			n.dropRumoursOf(m.Instance)
+		}
+		if len(n.rumours) >= maxRumours {
+			return false
+		}
+		isNew = true
+		r = &rumour{wait: n.o.Heartbeat}
+		n.rumours[m.ID] = r
+	}
+	r.addr, r.instance, r.until = m.Addr, m.Instance, max(r.until, until)
+	for _, f := range n.forgets {
+		if _, waiting := f.waiting[m.ID]; !waiting && !f.obeyed[m.ID] {
+			f.waiting[m.ID] = n.rumourLabel(r)
+		}
+	}
+	n.knock(r)
+	return isNew
+}
+
+// livesAgain reports whether a later life of a silent node is known: the memory that
+// it had is gone.
+func (n *Node) livesAgain(m wire.Member) bool {
+	if m.Instance == (Instance{}) || n.copied[m.Instance] {
+		return false
+	}
+	if m.Instance == n.o.Instance {
+		return true
+	}
+	for _, p := range n.peers {
+		if p.instance == m.Instance && p.up && !p.superseded && p.id.Short() != m.ID {
+			return true
+		}
+	}
+	return false
+}
+
+// dropRumoursOf forgets earlier lives of an installation that is heard.
+func (n *Node) dropRumoursOf(i Instance) {
+	for id, r := range n.rumours {
+		if r.instance == i && i != (Instance{}) {
+			delete(n.rumours, id)
+		}
+	}
+}
+
+// rumourLabel is what logs call a node that is only heard of: as configured, or where
+// it is.
+func (n *Node) rumourLabel(r *rumour) string {
+	if c := n.contacts[r.addr]; c != nil {
+		return c.label()
+	}
+	return r.addr.String()
 }
 
 func (n *Node) knock(r *rumour) {
@@ -95,14 +217,15 @@ func (n *Node) knock(r *rumour) {
 }
 
 func (n *Node) sweepRumours() {
-	for id, at := range n.departed {
-		if n.now-at > max(membersAgain, n.o.DeadAfter)+rumourFor {
+	for id, d := range n.departed {
+		if n.now >= d.until {
 			delete(n.departed, id)
 		}
 	}
 	for id, r := range n.rumours {
-		if n.now-r.heard > max(membersAgain+rumourFor, n.o.DeadAfter) {
+		if n.now >= r.until {
 			delete(n.rumours, id)
+			n.redigest()
 			continue
 		}
 		n.knock(r)

@@ -35,7 +35,8 @@ type Options struct {
 	MaxQuestions  int           // under way at once
 	SnapshotRate  int           // bytes per second given to joining nodes, together
 	HoldFor       time.Duration // for which a session is kept for a peer's handshake
-	KnownFor      time.Duration // the longest life of a session: so long are rules kept, and nodes remembered
+	Lifetime      time.Duration // of a session; 0 is KnownFor
+	KnownFor      time.Duration // Lifetime and a little more: so long are rules kept, and nodes remembered
 
 	Wall func() time.Time // for comparing clocks; nil means time.Now
 }
@@ -81,8 +82,12 @@ type Node struct {
 	beats   []netip.AddrPort                  // who gets heartbeats
 	told    []netip.AddrPort                  // who gets batches for all
 	rumours map[ShortID]*rumour
-	// departed are those that have ended: others may yet tell of them.
-	departed map[ShortID]time.Duration
+	// departed are those that have ended, and where: others may yet tell of them.
+	departed map[ShortID]departed
+	// copied are instances that two nodes have at once: machines that were made as
+	// copies of each other. That one of them lives says nothing of the other.
+	copied    map[Instance]bool
+	unordered bool // of some lives it is not known which is the later one
 
 	intro     introductions
 	mode      autoMode
@@ -158,10 +163,14 @@ func NewNode(o Options, m Memory, t Transport) *Node {
 		byShort:  make(map[ShortID]*peer),
 		contacts: make(map[netip.AddrPort]*contact),
 		rumours:  make(map[ShortID]*rumour),
-		departed: make(map[ShortID]time.Duration),
+		departed: make(map[ShortID]departed),
+		copied:   make(map[Instance]bool),
 		forgets:  make(map[RuleID]*forgetting),
 		dropped:  make(map[RuleID]int),
 		Defer:    func(f func()) { f() },
+	}
+	if n.o.Lifetime == 0 {
+		n.o.Lifetime = n.o.KnownFor
 	}
 	if n.o.Wall == nil {
 		n.o.Wall = time.Now
@@ -296,13 +305,13 @@ func (n *Node) receiveSealed(from netip.AddrPort, datagram []byte, h wire.Header
 	if !p.secret.Is(secret.Fingerprint()) && secret == &n.secrets[0] {
 		n.retry(from, h, secret) // both have the new secret: before the old one goes
 	}
-	if !p.up || p.superseded {
-		p.up = false
+	if !p.superseded { // else it may be a late datagram of a life that has ended
 		n.rise(p)
 	}
 	if n.transit = p.opener.Transit(); n.now < n.pausedUntil {
 		n.transit = max(n.transit, n.paused)
 	}
+	p.aliveAt = max(p.aliveAt, n.now-n.transit)
 	for m := range messages.All() {
 		if m.IsFor(n.id) {
 			n.handle(p, m)
@@ -377,7 +386,12 @@ func (n *Node) noticePause() {
 // sweep looks at everything that time alone changes.
 func (n *Node) sweep() {
 	n.sweepAt = n.now + sweepEvery
+	unordered := n.unordered
+	n.unordered = false
 	for _, p := range n.peers {
+		if unordered {
+			n.supersede(p)
+		}
 		n.sweepPeer(p)
 	}
 	n.sweepContacts()

@@ -1,6 +1,7 @@
 package replicate
 
 import (
+	"math/bits"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -24,8 +25,8 @@ const (
 type peer struct {
 	id       ID
 	instance Instance
-	name     string // as announced
-	context  uint64
+	name     string        // as announced
+	lifetime time.Duration // of sessions there, as announced
 
 	// Keys are there once the peer has proved that it has the secret and lives.
 	introduced bool
@@ -38,7 +39,10 @@ type peer struct {
 	seen       time.Duration
 	up         bool          // heard lately
 	upAt       time.Duration // since when
-	superseded bool          // by another life of the same instance
+	superseded bool          // by a later life of the same instance
+	// It was there when firstAt was, or before, and lived when aliveAt was, or after:
+	// that tells a life that has ended from another node of the same name.
+	firstAt, aliveAt time.Duration
 
 	rtt time.Duration // smoothed, 0 if not known
 
@@ -54,8 +58,8 @@ type peer struct {
 	echoAt    time.Duration // when we got one of it
 	deaf      bool          // it does not hear what is sent to groups
 	rulesAt   time.Duration // when it may be told the rules again
-	membersAt time.Duration // and the members
-	toldSelf  uint32        // digests when it was told the members
+	membersAt time.Duration // when it was told the members
+	toldSelf  uint32        // digests then
 	toldOther uint32
 
 	counts peerCounts
@@ -168,7 +172,7 @@ func (n *Node) meet(id ID) *peer {
 	if old := n.byShort[id.Short()]; old != nil {
 		n.removePeer(old) // the same beginning by chance
 	}
-	p := &peer{id: id, echoedAt: n.now - n.o.Heartbeat, echoAt: n.now}
+	p := &peer{id: id, firstAt: n.now, echoedAt: n.now - n.o.Heartbeat, echoAt: n.now}
 	for s := range p.in {
 		p.in[s] = inbound{peer: p, stream: wire.Stream(s)}
 	}
@@ -187,10 +191,8 @@ func (n *Node) removePeer(p *peer) {
 	p.introduced = false
 	n.snapshot.endDonation(p.id)
 	n.unlist(p)
-	if p.up {
-		p.up = false
-		n.retarget()
-	}
+	p.up = false
+	n.retarget()
 }
 
 // forgetOldest makes room by forgetting a dead peer.
@@ -214,7 +216,7 @@ func (n *Node) rise(p *peer) {
 		return
 	}
 	p.up, p.upAt, p.deaf, p.echoAt = true, n.now, false, n.now
-	p.superseded = false
+	delete(n.rumours, p.id.Short())
 	n.list(p)
 	n.retarget()
 	n.notice(Notice{Kind: NoticeUp, Addr: p.addr, Name: n.label(p)})
@@ -223,27 +225,77 @@ func (n *Node) rise(p *peer) {
 // leave takes a peer's goodbye.
 func (n *Node) leave(p *peer) {
 	n.notice(Notice{Kind: NoticeLeft, Addr: p.addr, Name: n.label(p)})
-	if len(n.departed) >= maxRumours {
-		clear(n.departed)
-	}
-	n.departed[p.id.Short()] = n.now
+	n.depart(p.id.Short(), departed{addr: p.addr, until: n.now + n.keepFor(p.lifetime)})
 	n.removePeer(p)
 }
 
-// supersede forgets earlier lives of p's installation: their memory is gone with
-// them. One that is still heard is another node under the same name, or has yet to
-// end; it stays until it is silent.
+// keepFor is for how long after a node was heard last it may still have sessions, if
+// they live so long there: then it is remembered, and rules for it are kept.
+func (n *Node) keepFor(lifetime time.Duration) time.Duration {
+	return max(n.o.KnownFor, min(lifetime, longestLife)+n.o.KnownFor-n.o.Lifetime)
+}
+
+// longest is that of the node where sessions live for the longest time.
+func (n *Node) longest() time.Duration {
+	longest := n.o.KnownFor
+	for _, p := range n.peers {
+		longest = max(longest, n.keepFor(p.lifetime))
+	}
+	return longest
+}
+
+// supersede compares p with other lives of its installation.
 func (n *Node) supersede(p *peer) {
-	if p.instance == (Instance{}) {
+	if p.instance == (Instance{}) || n.copied[p.instance] {
 		return
 	}
-	for _, old := range n.peers {
-		if old != p && old.instance == p.instance && !old.superseded {
-			old.superseded = true
-			n.unlist(old)
-			n.retarget()
+	for _, other := range n.peers {
+		if other != p && other.instance == p.instance {
+			n.order(p, other)
 		}
 	}
+	n.dropRumoursOf(p.instance)
+}
+
+// order finds out which of two lives of one installation is the later one; the memory
+// of the other is gone. One that was alive when the other was already there is later
+// than that, since they cannot be at once. If both are, they are two nodes, and of that
+// name none is taken for ended any more before its sessions are.
+func (n *Node) order(a, b *peer) {
+	aLater, bLater := a.aliveAt >= b.firstAt, b.aliveAt >= a.firstAt
+	switch {
+	case aLater && bLater:
+		n.noteCopies(a, b)
+	case aLater:
+		n.end(b)
+	case bLater:
+		n.end(a)
+	default: // both came at once, and one of them may be late
+		n.unordered = true
+	}
+}
+
+func (n *Node) end(p *peer) {
+	if !p.superseded {
+		p.superseded = true
+		n.unlist(p)
+		n.retarget()
+	}
+}
+
+func (n *Node) noteCopies(a, b *peer) {
+	if len(n.copied) >= maxPeers || n.copied[a.instance] {
+		return
+	}
+	n.copied[a.instance] = true
+	for _, p := range n.peers {
+		if p.instance == a.instance && p.superseded {
+			p.superseded = false
+			n.list(p)
+		}
+	}
+	n.retarget()
+	n.notice(Notice{Kind: NoticeCopies, Addr: a.addr, Name: n.label(a), Theirs: n.label(b), Ours: b.addr.String()})
 }
 
 // sweepPeer does what is due because a peer has been silent for some time.
@@ -263,12 +315,17 @@ func (n *Node) sweepPeer(p *peer) {
 			n.retarget()
 		}
 	}
+	if p.superseded {
+		n.supersede(p)
+	}
 	if p.up && silent >= n.o.DeadAfter {
 		p.up = false
 		n.retarget()
-		n.notice(Notice{Kind: NoticeDown, Addr: p.addr, Name: n.label(p)})
+		if !p.superseded { // of whom it was said that it is there, as another life
+			n.notice(Notice{Kind: NoticeDown, Addr: p.addr, Name: n.label(p)})
+		}
 	}
-	if !p.up && p.superseded || silent >= max(n.o.KnownFor, keysFor) {
+	if !p.up && p.superseded || silent >= max(n.keepFor(p.lifetime), keysFor) {
 		n.removePeer(p)
 		return
 	}
@@ -293,7 +350,6 @@ func (n *Node) label(p *peer) string {
 // retarget finds out anew who is there to be told, after that has changed.
 func (n *Node) retarget() {
 	n.members = append(n.members[:0], member{nil, memberHash(n.o.ID, n.o.Instance)})
-	n.digest = n.id.Uint32()
 	n.beats, n.told = n.beats[:0], n.told[:0]
 	hasGroup := false
 	for _, c := range n.contacts {
@@ -308,7 +364,6 @@ func (n *Node) retarget() {
 			continue
 		}
 		n.members = append(n.members, member{p, memberHash(p.id, p.instance)})
-		n.digest ^= p.id.Short().Uint32()
 		isContact := n.contacts[p.addr] != nil
 		if hasGroup && !isContact && !p.deaf {
 			continue // it hears the group
@@ -330,7 +385,30 @@ func (n *Node) retarget() {
 		}
 	}
 	n.up.Store(&up)
+	n.redigest()
 }
+
+// redigest makes the digest of those that are known: heard, or silent.
+func (n *Node) redigest() {
+	n.digest = n.id.Uint32()
+	for id, p := range n.byShort {
+		switch {
+		case p.superseded:
+		case p.up:
+			n.digest ^= id.Uint32()
+		default:
+			n.digest ^= silentDigest(id)
+		}
+	}
+	for id := range n.rumours {
+		if n.byShort[id] == nil {
+			n.digest ^= silentDigest(id)
+		}
+	}
+}
+
+// silentDigest stands in a digest for a node that is not heard.
+func silentDigest(id ShortID) uint32 { return bits.RotateLeft32(id.Uint32(), 16) }
 
 // Reachable reports whether a node is heard. Any goroutine may call it.
 func (n *Node) Reachable(id ShortID, now time.Duration) bool {
@@ -393,7 +471,7 @@ func (n *Node) handleHeartbeat(p *peer, m wire.Heartbeat) {
 		p.rulesAt = n.now + n.o.Heartbeat/2
 		n.sendRules(p)
 	}
-	if m.Members != n.digest && n.now >= p.membersAt {
+	if m.Members != n.digest {
 		n.sendMembers(p, m.Members)
 	}
 }

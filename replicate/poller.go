@@ -414,6 +414,10 @@ func (p *Poller) report(m Notice) {
 		p.log.Warn(fmt.Sprintf("%s sends datagrams this node cannot open: do both have the same cluster-secret-file / key? (theirs has the id %02x, this node's %02x)", who, m.TheirByte, m.OurByte))
 	case NoticeContext:
 		p.log.Warn(fmt.Sprintf("peer %s serves other session contexts (%s, this node's are %s): sessions of one are of no use at the other", who, m.Theirs, m.Ours))
+	case NoticeLifetime:
+		p.log.Warn(fmt.Sprintf("peer %s resumes sessions for %s, this node for %s: ssl-sessions-timeout should be the same at both", who, m.Theirs, m.Ours))
+	case NoticeCopies:
+		p.log.Warn(fmt.Sprintf("peers %s and %s (%s) call themselves the same, like copies of one machine: if one is restarted, forget waits for its earlier life too. Give each its own /etc/machine-id or host name", who, m.Theirs, m.Ours))
 	case NoticeClock:
 		p.log.Warn(fmt.Sprintf("the clock of peer %s is %s ahead of this node's", who, m.Theirs))
 	}

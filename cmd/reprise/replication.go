@@ -125,7 +125,8 @@ func (n *node) join(cc *config.Cache, raw [][]byte) error {
 			ID: n.id, Secrets: secrets, Mode: modes[r.Mode],
 			DatagramLen: r.DatagramSize, Heartbeat: r.Heartbeat, DeadAfter: r.DeadAfter,
 			LookupTimeout: c.Tuning.LookupTimeout, MaxQuestions: r.MaxLookups, SnapshotRate: r.JoinRate,
-			Name: c.Name, Context: contextsHash(c), HoldFor: c.Tuning.HandshakeTimeout + 5*time.Second, KnownFor: n.sessions.Lifetime() + time.Minute,
+			Name: c.Name, Context: contextsHash(c), HoldFor: c.Tuning.HandshakeTimeout + 5*time.Second,
+			Lifetime: n.sessions.Lifetime(), KnownFor: n.sessions.Lifetime() + time.Minute,
 		}, peering.Memory(n.sessions))
 	if err != nil {
 		return err

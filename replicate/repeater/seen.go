@@ -31,7 +31,7 @@ func fits(kind wire.Kind, length int) bool {
 	case wire.KindHello:
 		return length <= 92
 	case wire.KindWelcome, wire.KindProof:
-		return length <= 237 // with the longest name
+		return length <= wire.MaxWelcomeLen
 	}
 	return true
 }

@@ -52,7 +52,7 @@
 //	   9  snapshot part     cursor 8, next cursor 8, part 2, parts 2, records
 //	  10  rules             id 16, what 1, hash 8, age ms 4, left ms 4, each
 //	  11  obeyed            id 16, sessions dropped 4
-//	  12  members           short id 4, address 16, port 2, each
+//	  12  members           short id 4, address 16, port 2, state 1, ms left 4, instance 16, each
 //	  13  goodbye
 //
 //	record  kind 1, key 16, age ms 4, left ms 4, length 2, value

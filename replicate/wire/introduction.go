@@ -40,7 +40,11 @@ const (
 	prologue      = "reprise introduction v2"
 
 	// introductionLen is that of an [Introduction] but for the name.
-	introductionLen = 16 + 16 + 4 + keyLen + 8 + 4 + 8 + 8 + 1
+	introductionLen = 16 + 16 + 4 + keyLen + 8 + 4 + 8 + 8 + 4 + 1
+
+	// MaxWelcomeLen is the length of a welcome, and more than that of a proof, with
+	// the longest name.
+	MaxWelcomeLen = HeaderLen + toLen + ephemeralLen + introductionLen + MaxNameLen + aeadLen
 )
 
 // An Instance names a node's installation: the same in each of its lives, and of
@@ -56,7 +60,8 @@ type Introduction struct {
 	Counter  uint64 // of the next datagram
 	Clock    uint32 // the sender's clock, in units of 16 us
 	Wall     time.Time
-	Context  uint64 // hash of the session contexts served
+	Context  uint64        // hash of the session contexts served
+	Lifetime time.Duration // of sessions, in whole milliseconds
 	Name     string
 }
 
@@ -72,6 +77,7 @@ func (i *Introduction) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, i.Clock)
 	b = binary.BigEndian.AppendUint64(b, uint64(i.Wall.UnixMilli()))
 	b = binary.BigEndian.AppendUint64(b, i.Context)
+	b = appendDuration(b, i.Lifetime, time.Millisecond)
 	name := i.Name[:min(len(i.Name), MaxNameLen)]
 	return append(append(b, byte(len(name))), name...)
 }
@@ -90,7 +96,8 @@ func parseIntroduction(b []byte) (i Introduction, ok bool) {
 		ID: ID(b), Instance: Instance(b[16:]), Epoch: binary.BigEndian.Uint32(b[32:]), Chain: Chain(b[36:]),
 		Counter: binary.BigEndian.Uint64(b[68:]), Clock: binary.BigEndian.Uint32(b[76:]),
 		Wall: time.UnixMilli(int64(binary.BigEndian.Uint64(b[80:]))), Context: binary.BigEndian.Uint64(b[88:]),
-		Name: printable(string(b[introductionLen : introductionLen+nameLen])),
+		Lifetime: parseDuration(b[96:], time.Millisecond),
+		Name:     printable(string(b[introductionLen : introductionLen+nameLen])),
 	}
 	return i, true
 }

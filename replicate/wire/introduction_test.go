@@ -22,7 +22,7 @@ func newParty(t testing.TB, secret byte, name string) *party {
 	p := &party{secret: s, check: s.Checker()}
 	p.own = Introduction{
 		ID: id, Instance: Instance{1}, Epoch: 7, Chain: Chain{3, 4}, Counter: 99, Clock: 5,
-		Wall: time.UnixMilli(1_000_000), Context: 11, Name: name,
+		Wall: time.UnixMilli(1_000_000), Context: 11, Lifetime: 5 * time.Minute, Name: name,
 	}
 	return p
 }
@@ -61,6 +61,11 @@ func TestIntroduction(t *testing.T) {
 	a.own.Name = "line\nquote\"" + strings.Repeat("x", 100)
 	if _, atB, ok := meet(a, b, asIs); !ok || len(atB.Name) != MaxNameLen || strings.ContainsAny(atB.Name, "\n\"") {
 		t.Errorf("%v, name %q", ok, atB.Name)
+	}
+	longest := 0
+	meet(b, a, func(kind Kind, d []byte) []byte { longest = max(longest, len(d)); return d })
+	if longest != MaxWelcomeLen {
+		t.Errorf("the longest datagram has %d bytes, want %d", longest, MaxWelcomeLen)
 	}
 }
 

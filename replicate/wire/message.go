@@ -141,7 +141,7 @@ func (m Message) wellFormed() bool {
 	case TypeRules:
 		return len(tail)%ruleLen == 0
 	case TypeMembers:
-		return len(tail)%memberLen == 0
+		return len(tail)%MemberLen == 0
 	}
 	return true
 }
@@ -208,7 +208,7 @@ func (m Message) Batch() Batch {
 // knows. Oldest is the oldest batch that it can still repeat; Sent is the time of
 // sending in microseconds by its own clock, of no meaning to others but to be
 // echoed. Rules and Members are the exclusive or of what the rules in force and the
-// nodes that it hears, itself too, are called by: [Digest].
+// nodes that it knows, itself too, are called by.
 type Heartbeat struct {
 	To      ShortID
 	Newest  uint64
@@ -521,13 +521,30 @@ func (m Message) Obeyed() Obeyed {
 	return Obeyed{ShortID(m.body), RuleID(m.body[4:]), binary.BigEndian.Uint32(m.body[20:])}
 }
 
-// A Member is a node that another one hears, and where.
+// A MemberState is what is known of a member.
+type MemberState uint8
+
+// The states.
+const (
+	MemberHeard  MemberState = 0 // the teller hears it
+	MemberSilent MemberState = 1 // it was heard, and may still have sessions
+	MemberEnded  MemberState = 2 // it has said goodbye, and has none any more
+)
+
+// A Member is a node that another one knows, and where it is.
 type Member struct {
-	ID   ShortID
-	Addr netip.AddrPort
+	ID    ShortID
+	Addr  netip.AddrPort
+	State MemberState // perhaps of a later version
+	// Left is for how long it may have sessions, should it not be heard any more.
+	Left time.Duration // whole milliseconds
+	// Instance names the installation. It is zero if that is not the name of one
+	// node: then no later life of it tells that this one has ended.
+	Instance Instance
 }
 
-const memberLen = 4 + 16 + 2
+// MemberLen is how long a member is in a [MemberList].
+const MemberLen = 4 + 16 + 2 + 1 + 4 + 16
 
 // MemberList is members in wire form.
 type MemberList []byte
@@ -536,22 +553,27 @@ type MemberList []byte
 func (ms MemberList) Append(m Member) MemberList {
 	ip := m.Addr.Addr().As16()
 	ms = append(append(ms, m.ID[:]...), ip[:]...)
-	return binary.BigEndian.AppendUint16(ms, m.Addr.Port())
+	ms = binary.BigEndian.AppendUint16(ms, m.Addr.Port())
+	ms = appendDuration(append(ms, byte(m.State)), m.Left, time.Millisecond)
+	return append(ms, m.Instance[:]...)
 }
 
 // All yields the members in order.
 func (ms MemberList) All() iter.Seq[Member] {
 	return func(yield func(Member) bool) {
-		for rest := ms; len(rest) >= memberLen; rest = rest[memberLen:] {
+		for rest := ms; len(rest) >= MemberLen; rest = rest[MemberLen:] {
 			ip := netip.AddrFrom16([16]byte(rest[4:])).Unmap()
-			if !yield(Member{ShortID(rest), netip.AddrPortFrom(ip, binary.BigEndian.Uint16(rest[20:]))}) {
+			if !yield(Member{
+				ID: ShortID(rest), Addr: netip.AddrPortFrom(ip, binary.BigEndian.Uint16(rest[20:])), State: MemberState(rest[22]),
+				Left: parseDuration(rest[23:], time.Millisecond), Instance: Instance(rest[27:]),
+			}) {
 				return
 			}
 		}
 	}
 }
 
-// Members tells of the nodes that its sender hears.
+// Members tells of the nodes that its sender knows.
 type Members struct {
 	To   ShortID
 	List MemberList

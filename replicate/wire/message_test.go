@@ -122,8 +122,10 @@ var wireTests = []struct {
 	{"obeyed", Obeyed{To: toB, ID: ruleA, Dropped: 12}, "0b 0018 bbbbbbbb " + hexRule + " 0000000c"},
 	{
 		"members",
-		Members{To: toB, List: MemberList{}.Append(Member{ShortID{1, 2, 3, 4}, netip.MustParseAddrPort("192.0.2.1:7171")})},
-		"0c 001a bbbbbbbb 01020304 00000000000000000000ffffc0000201 1c03",
+		Members{To: toB, List: MemberList{}.Append(Member{
+			ID: ShortID{1, 2, 3, 4}, Addr: netip.MustParseAddrPort("192.0.2.1:7171"), State: MemberSilent, Left: time.Minute, Instance: Instance{5, 6},
+		})},
+		"0c 002f bbbbbbbb 01020304 00000000000000000000ffffc0000201 1c03 01 0000ea60 05060000000000000000000000000000",
 	},
 	{"goodbye", Goodbye{}, "0d 0004 00000000"},
 }
