@@ -38,6 +38,7 @@ type contact struct {
 	state metric.Gauge
 	// Of the peer that was introduced there last.
 	foreignContext, clockApart metric.Gauge // 0 or 1; nanoseconds
+	told                       complaints
 	heardAt                    time.Duration
 	toldAt                     time.Duration // when this node was told of it
 }
@@ -94,18 +95,42 @@ func (n *Node) noteForeign(from netip.AddrPort, why wire.Reason, datagram []byte
 	default:
 		return
 	}
-	c := n.contacts[from]
-	name := ""
-	if c != nil {
-		name = c.label()
-		// One forged datagram must not hide that the peer is there.
-		if n.now-c.heardAt > n.o.DeadAfter || !c.is(Alive) {
-			c.state.Set(int64(state))
+	// One forged datagram must not hide that the peer is there.
+	c, p := n.contacts[from], n.placed[from]
+	if c != nil && (n.now-c.heardAt > n.o.DeadAfter || !c.is(Alive)) {
+		c.state.Set(int64(state))
+	}
+	m := Notice{Kind: kind, Addr: from, TheirByte: theirs, OurByte: ours}
+	switch {
+	case kind == 0:
+	case c != nil:
+		if !c.is(Alive) && c.told.isNew(kind, true) {
+			m.Name = c.label()
+			n.notice(m)
 		}
+	case p != nil:
+		if !p.up && p.told.isNew(kind, true) {
+			m.Name = n.label(p)
+			n.notice(m)
+		}
+	default:
+		n.noteStranger(m)
 	}
-	if kind != 0 && (c == nil || !c.is(Alive)) {
-		n.notice(Notice{Kind: kind, Addr: from, Name: name, TheirByte: theirs, OurByte: ours})
+}
+
+// strangersEvery is how often it is told that there are datagrams of strangers. There
+// may be as many addresses as somebody invents, who is not to fill the log with them,
+// nor to keep complaints about real peers out of it.
+const strangersEvery = time.Minute
+
+func (n *Node) noteStranger(m Notice) {
+	n.strangers++
+	if n.now < n.strangersAt {
+		return
 	}
+	m.Strangers = n.strangers
+	n.strangers, n.strangersAt = 0, n.now+strangersEvery
+	n.notice(m)
 }
 
 // contactIntroduced notes that p has proved to be at a configured address.
@@ -116,6 +141,7 @@ func (n *Node) contactIntroduced(p *peer, from netip.AddrPort) {
 	}
 	c.heardAt = n.now
 	c.state.Set(int64(Alive))
+	c.told = complaints{}
 }
 
 func (n *Node) sweepContacts() {
@@ -147,6 +173,7 @@ type Notice struct {
 	Kind         NoticeKind
 	Addr         netip.AddrPort
 	Name         string // "" if it is a stranger
+	Strangers    uint64 // then: how many datagrams since the last such notice, this the last of them
 	Theirs, Ours string // what differs, of contexts and clocks
 	// The same of versions and of secrets, by their ids: as numbers, since there
 	// may be many a second.

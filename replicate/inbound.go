@@ -50,7 +50,7 @@ func (n *Node) handleBatch(p *peer, b wire.Batch) {
 	}
 	repaired := b.Seq <= in.batches.newest // known to exist, and missing
 	if !in.batches.arrived(b.Seq) {
-		p.counts.repeated.Add(1)
+		p.counts.repeated.Inc()
 		return
 	}
 	if repaired {
@@ -93,7 +93,7 @@ func (n *Node) announce(in *inbound, newest, oldest uint64) {
 // noteGaps plans a request for what is missing.
 func (n *Node) noteGaps(in *inbound) {
 	p := in.peer
-	p.counts.lost.Set(int64(p.in[0].batches.givenUpLen + p.in[1].batches.givenUpLen))
+	p.counts.lost.Add(p.in[0].batches.givenUpLen + p.in[1].batches.givenUpLen - p.counts.lost.Load())
 	switch {
 	case in.batches.complete():
 		in.repairAt, in.repairTries = 0, 0

@@ -369,8 +369,8 @@ func (n *Node) introduce(
 	}
 	if isNew {
 		n.counts.introduced.Inc()
-		n.compare(p, i, from)
 	}
+	n.compare(p, i, from)
 	n.sendTo(p, n.heartbeat(p.id.Short()).Append(n.begin()))
 	return wire.Opened
 }
@@ -387,16 +387,16 @@ func (n *Node) compare(p *peer, i *wire.Introduction, from netip.AddrPort) {
 		c.foreignContext.Set(boolean(differs))
 		c.clockApart.Set(int64(apart))
 	}
-	if differs {
+	if p.told.isNew(NoticeContext, differs) {
 		n.notice(Notice{
 			Kind: NoticeContext, Addr: from, Name: n.label(p),
 			Theirs: fmt.Sprintf("%016x", i.Context), Ours: fmt.Sprintf("%016x", n.o.Context),
 		})
 	}
-	if i.Lifetime != n.o.Lifetime {
+	if p.told.isNew(NoticeLifetime, i.Lifetime != n.o.Lifetime) {
 		n.notice(Notice{Kind: NoticeLifetime, Addr: from, Name: n.label(p), Theirs: i.Lifetime.String(), Ours: n.o.Lifetime.String()})
 	}
-	if isApart {
+	if p.told.isNew(NoticeClock, isApart) {
 		n.notice(Notice{Kind: NoticeClock, Addr: from, Name: n.label(p), Theirs: apart.Round(time.Second).String()})
 	}
 }

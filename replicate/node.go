@@ -71,7 +71,8 @@ type Node struct {
 
 	peers   map[ID]*peer
 	byShort map[ShortID]*peer
-	listed  atomic.Pointer[[]*peer] // some of the same, for readers elsewhere
+	placed  map[netip.AddrPort]*peer // by address, when it was last found out who is there
+	listed  atomic.Pointer[[]*peer]  // some of the same, for readers elsewhere
 
 	contacts  map[netip.AddrPort]*contact // configured addresses
 	contacted atomic.Pointer[[]*contact]  // the same, sorted, for readers elsewhere
@@ -88,6 +89,9 @@ type Node struct {
 	// copies of each other. That one of them lives says nothing of the other.
 	copied    map[Instance]bool
 	unordered bool // of some lives it is not known which is the later one
+
+	strangers   uint64        // datagrams of addresses that are nobody's, not yet told of
+	strangersAt time.Duration // when they may be
 
 	intro     introductions
 	mode      autoMode
@@ -161,6 +165,7 @@ func NewNode(o Options, m Memory, t Transport) *Node {
 		o: o, id: o.ID.Short(), memory: m, out: t,
 		peers:    make(map[ID]*peer),
 		byShort:  make(map[ShortID]*peer),
+		placed:   make(map[netip.AddrPort]*peer),
 		contacts: make(map[netip.AddrPort]*contact),
 		rumours:  make(map[ShortID]*rumour),
 		departed: make(map[ShortID]departed),

@@ -62,7 +62,20 @@ type peer struct {
 	toldSelf  uint32        // digests then
 	toldOther uint32
 
+	told complaints
+
 	counts peerCounts
+}
+
+// complaints are those that were made about a peer or an address, by kind: each is made
+// once, until it is right again.
+type complaints [NoticeLifetime + 1]bool
+
+// isNew reports whether something is wrong that was not yet told.
+func (c *complaints) isNew(kind NoticeKind, wrong bool) bool {
+	told := c[kind]
+	c[kind] = wrong
+	return wrong && !told
 }
 
 type provedAddr struct {
@@ -75,10 +88,10 @@ type peerCounts struct {
 	sentDatagrams, sentBytes         metric.Counter
 	receivedDatagrams, receivedBytes metric.Counter
 	lag                              metric.Histogram
-	rtt                              metric.Gauge // nanoseconds
-	lost                             metric.Gauge // batches given up
+	rtt                              metric.Gauge   // nanoseconds
+	lost                             metric.Counter // batches given up
 	repaired                         metric.Counter
-	repeated                         metric.Gauge
+	repeated                         metric.Counter
 	seen                             metric.Gauge // nanoseconds on the node's clock
 	introduced                       metric.Gauge // 0 or 1
 	foreignContext                   metric.Gauge // 0 or 1
@@ -359,7 +372,11 @@ func (n *Node) retarget() {
 			n.told = append(n.told, c.addr)
 		}
 	}
+	clear(n.placed)
 	for _, p := range n.peers {
+		if q := n.placed[p.addr]; q == nil || !q.up {
+			n.placed[p.addr] = p
+		}
 		if !p.up || p.superseded {
 			continue
 		}

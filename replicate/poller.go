@@ -34,8 +34,6 @@ const (
 	maxOwed = 1 << 16
 	// maxVersion is what may be taken for a version, in the first byte.
 	maxVersion = 15
-	// maxReported bounds how many complaints are remembered.
-	maxReported = 1024
 )
 
 // PollerOptions say where a node listens and whom it tells.
@@ -65,8 +63,7 @@ type Poller struct {
 	updatedAt time.Duration // when there was an update then
 	tickAt    time.Duration
 
-	reported map[report]bool
-	panics   metric.Counter
+	panics metric.Counter
 
 	mu      sync.Mutex // guards tasks and owed
 	tasks   []func()   // to be run by the goroutine
@@ -79,17 +76,11 @@ type Poller struct {
 	failed  error // written before running is done
 }
 
-// A report is a complaint that was made.
-type report struct {
-	kind NoticeKind
-	addr netip.AddrPort
-}
-
 // NewPoller binds the sockets of a node.
 func NewPoller(o PollerOptions, n Options, m Memory) (*Poller, error) {
 	p := &Poller{
 		ring: NewRing(o.RingLen), log: o.Logger, began: boottime.Now(), closed: make(chan struct{}),
-		in: udp.NewBatch(udp.BatchLen, receiveLen), reported: make(map[report]bool),
+		in:       udp.NewBatch(udp.BatchLen, receiveLen),
 		draining: true, // so that the ring is told before the first sleep
 	}
 	if p.log == nil {
@@ -372,13 +363,8 @@ func (p *Poller) drain(now time.Duration) {
 	}
 }
 
-// report says once for each address what an operator should know of it, until that
-// changes.
+// report says what an operator should know.
 func (p *Poller) report(m Notice) {
-	key := report{m.Kind, m.Addr}
-	if p.reported[key] {
-		return
-	}
 	who := m.Name
 	if who == "" {
 		who = m.Addr.String()
@@ -387,9 +373,6 @@ func (p *Poller) report(m Notice) {
 	}
 	switch m.Kind {
 	case NoticeUp:
-		for kind := NoticeVersion; kind <= NoticeSecret; kind++ {
-			delete(p.reported, report{kind, m.Addr})
-		}
 		p.log.Info("peer " + who + " is there")
 		return
 	case NoticeDown:
@@ -399,10 +382,9 @@ func (p *Poller) report(m Notice) {
 		p.log.Info("peer " + who + " has ended")
 		return
 	}
-	if len(p.reported) >= maxReported && m.Name == "" { // strangers, who may be invented
-		return
+	if m.Strangers > 1 {
+		who = fmt.Sprintf("%d datagrams from addresses of no peer could not be opened, the last: %s", m.Strangers, who)
 	}
-	p.reported[key] = true
 	switch m.Kind {
 	case NoticeVersion:
 		if m.TheirByte == 0 || m.TheirByte > maxVersion {

@@ -2,6 +2,7 @@ package replicate
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,9 +92,9 @@ type PeerStats struct {
 	SentDatagrams     uint64 `json:"sent_datagrams" metric:"counter" help:"Datagrams sent to this peer alone."`
 	ReceivedDatagrams uint64 `json:"received_datagrams" metric:"counter" help:"Datagrams received from the peer."`
 	ReceivedBytes     uint64 `json:"received_bytes" metric:"counter" help:"Bytes received from the peer."`
-	Lost              int64  `json:"lost_batches" metric:"gauge" help:"Batches of the peer given up."`
+	Lost              uint64 `json:"lost_batches" metric:"counter" help:"Batches of the peer given up."`
 	Repaired          uint64 `json:"repaired_batches" metric:"counter" help:"Batches of the peer that came late or again after a gap."`
-	Repeated          int64  `json:"repeated_batches" metric:"gauge" help:"Batches of the peer that came twice."`
+	Repeated          uint64 `json:"repeated_batches" metric:"counter" help:"Batches of the peer that came twice."`
 
 	RTT float64                  `json:"rtt_seconds" metric:"gauge" help:"Smoothed round-trip time."`
 	Lag metric.HistogramSnapshot `json:"lag" metric:"histogram" help:"From the making of a session at the peer to its being here, at most: by clocks compared through answers."`
@@ -192,8 +193,9 @@ func (p *peer) stats(now, deadAfter time.Duration) PeerStats {
 	return s
 }
 
-// list publishes a peer for stats, in a copy sorted by names. Each has its own: two
-// nodes of one name are told apart by their ids.
+// list publishes a peer for stats, in a copy sorted by names. Each has its own: a second
+// node of one name that is heard is "name#2". Those that are not heard give their names
+// and addresses up, so that a node that comes back as somebody else is its own heir.
 func (n *Node) list(p *peer) {
 	n.unlist(p)
 	name := n.label(p)
@@ -201,13 +203,15 @@ func (n *Node) list(p *peer) {
 	if old := n.listed.Load(); old != nil {
 		list = slices.Clone(*old)
 	}
+	list = slices.DeleteFunc(list, func(q *peer) bool { return !q.up && (n.label(q) == name || q.addr == p.addr) })
 	byName := func(p *peer, name string) int { return strings.Compare(*p.counts.label.Load(), name) }
-	at, taken := slices.BinarySearchFunc(list, name, byName)
-	if taken {
-		name += "#" + p.id.Short().String()
-		at, _ = slices.BinarySearchFunc(list, name, byName)
+	label := name
+	at, taken := slices.BinarySearchFunc(list, label, byName)
+	for i := 2; taken; i++ {
+		label = name + "#" + strconv.Itoa(i)
+		at, taken = slices.BinarySearchFunc(list, label, byName)
 	}
-	p.counts.label.Store(&name)
+	p.counts.label.Store(&label)
 	list = slices.Insert(list, at, p)
 	n.listed.Store(&list)
 }
