@@ -16,6 +16,7 @@ import (
 
 	"reprise/internal/boottime"
 	"reprise/internal/metric"
+	"reprise/internal/reactor"
 	"reprise/replicate/repeater"
 	"reprise/replicate/udp"
 )
@@ -55,7 +56,8 @@ type Poller struct {
 	sockets *udp.Sockets
 	subs    *repeater.Subscriber // at those peers that are repeaters
 	in      *udp.Batch
-	waits   *udp.Waiter
+	reactor *reactor.Reactor
+	timer   reactor.Timer
 
 	draining  bool          // updates came lately: drain by time, not by wake-up
 	drainAt   time.Duration // when at the latest
@@ -65,11 +67,10 @@ type Poller struct {
 
 	panics metric.Counter
 
-	mu      sync.Mutex // guards tasks and owed
-	tasks   []func()   // to be run by the goroutine
-	owed    []Update   // deletes and releases for which the ring had no room
-	kept    metric.Counter
-	closing atomic.Bool // written by Close
+	news atomic.Bool // something is in the ring, or beside it, that does not wait for its time
+	mu   sync.Mutex  // guards owed
+	owed []Update    // deletes and releases for which the ring had no room
+	kept metric.Counter
 
 	running sync.WaitGroup
 	closed  chan struct{}
@@ -90,7 +91,7 @@ func NewPoller(o PollerOptions, n Options, m Memory) (*Poller, error) {
 	if p.sockets, err = udp.Open(&o.Network); err != nil {
 		return nil, err
 	}
-	if p.waits, err = udp.NewWaiter(p.sockets.List); err != nil {
+	if err := p.openReactor(); err != nil {
 		p.sockets.Close()
 		return nil, err
 	}
@@ -105,6 +106,24 @@ func NewPoller(o PollerOptions, n Options, m Memory) (*Poller, error) {
 	defer clear(key)
 	p.subs = repeater.NewSubscriber(key, o.Peers)
 	return p, nil
+}
+
+// timerTick is the resolution of timers. Nothing is due sooner after another thing.
+const timerTick = 50 * time.Microsecond
+
+func (p *Poller) openReactor() (err error) {
+	if p.reactor, err = reactor.Open(reactor.Options{Host: p, Tick: timerTick}); err != nil {
+		return err
+	}
+	p.timer.Owner = p
+	for _, s := range p.sockets.List {
+		// What a batch leaves in a buffer comes in the next round.
+		if err := p.reactor.WatchLevel(s.FD, &socketHandler{p, s}); err != nil {
+			p.reactor.Close()
+			return err
+		}
+	}
+	return nil
 }
 
 // instance names this installation: by its machine, and where it listens.
@@ -127,22 +146,21 @@ func (p *Poller) Start() {
 	p.running.Add(1)
 	go func() {
 		defer p.running.Done()
-		p.failed = p.run()
+		p.failed = p.reactor.Run()
 	}()
 }
 
 // Close stops the goroutine and closes the sockets. Updates that still wait are
 // lost to the peers.
 func (p *Poller) Close() error {
-	p.closing.Store(true)
-	p.wake()
+	p.reactor.Stop()
 	p.running.Wait()
 	close(p.closed)
 	p.node.Goodbye(p.Now())
 	p.sockets.Flush()
 	p.ring.Drain(len(p.ring.slots), func(*Update) {}) // wipes
 	p.node.wipe()
-	p.waits.Close()
+	_ = p.reactor.Close()
 	p.sockets.Close()
 	return p.failed
 }
@@ -180,7 +198,10 @@ func (p *Poller) owe(u Update) bool {
 	return true
 }
 
-func (p *Poller) wake() { p.waits.Wake() }
+func (p *Poller) wake() {
+	p.news.Store(true)
+	p.reactor.Wake()
+}
 
 // TryAsk asks the peers for a session. Any goroutine may call it; false means
 // that there is no room for another question.
@@ -243,52 +264,53 @@ func (p *Poller) SetPeers(peers []netip.AddrPort, names map[netip.AddrPort]strin
 
 // do runs f on the poller's goroutine.
 func (p *Poller) do(f func()) {
-	p.mu.Lock()
-	p.tasks = append(p.tasks, f)
-	p.mu.Unlock()
-	p.wake()
-}
-
-func (p *Poller) run() error {
-	for {
-		p.turn()
-		if p.closing.Load() {
-			return nil
-		}
-		ready, woken, err := p.waits.Wait(p.wait())
-		if err != nil {
-			return err
-		}
-		if woken {
-			p.woken()
-		}
-		for _, i := range ready {
-			p.receiveFrom(p.sockets.List[i])
-		}
-	}
-}
-
-// woken does what others want of the goroutine.
-func (p *Poller) woken() {
-	p.mu.Lock()
-	tasks := p.tasks
-	p.tasks = nil
-	p.mu.Unlock()
-	for _, f := range tasks {
+	p.reactor.Post(func(any) {
 		f()
 		p.tickAt = 0
-	}
-	p.draining, p.drainAt = true, 0
+		p.news.Store(true)
+	}, nil)
 }
 
-// wait is how long nothing is due. What is due sooner than timers are exact waits for
-// these.
-func (p *Poller) wait() time.Duration {
+// A socketHandler has the datagrams of a socket.
+type socketHandler struct {
+	poller *Poller
+	socket *udp.Socket
+}
+
+// OnEvent implements reactor.Handler.
+func (s *socketHandler) OnEvent(int, reactor.Events) { s.poller.receiveFrom(s.socket) }
+
+// OnTimer implements reactor.Handler.
+func (s *socketHandler) OnTimer() {}
+
+// OnEvent implements reactor.Handler: the timer's owner has no descriptor.
+func (p *Poller) OnEvent(int, reactor.Events) {}
+
+// OnTimer implements reactor.Handler: what is due is done when the round ends.
+func (p *Poller) OnTimer() {}
+
+// TurnBegins implements reactor.Host.
+func (p *Poller) TurnBegins(time.Time, uint64) {}
+
+// TurnEnds implements reactor.Host. Datagrams have their own shield: see receive.
+func (p *Poller) TurnEnds(_ reactor.Handler, _ time.Duration, panicked any) {
+	if panicked != nil {
+		panic(panicked)
+	}
+}
+
+// RoundEnds implements reactor.Host.
+func (p *Poller) RoundEnds() (more bool) {
+	if p.news.Swap(false) {
+		p.draining, p.drainAt = true, 0
+	}
+	p.turn()
 	next := p.tickAt
 	if p.draining {
 		next = min(next, p.drainAt)
 	}
-	return max(next-p.Now(), 50*time.Microsecond)
+	p.reactor.SetTimerIn(&p.timer, max(next-p.Now(), 0))
+	return false
 }
 
 // receiveFrom takes one batch of datagrams: what it leaves comes in the next turn.

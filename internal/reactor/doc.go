@@ -8,7 +8,7 @@
 // taken up. What is put off, and what a task posts, waits for the next round, so that
 // it cannot keep events waiting. Only if nothing is left does the goroutine wait.
 //
-// All methods but [Reactor.Post] and [Reactor.Stop] belong to the goroutine in
+// All methods but [Reactor.Post], [Reactor.Wake] and [Reactor.Stop] belong to the goroutine in
 // [Reactor.Run], or to the one that made the Reactor before Run begins.
 //
 // # gnet

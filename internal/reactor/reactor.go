@@ -61,11 +61,9 @@ type Reactor struct {
 	due       bool      // it has expired, and not all timers have fired
 	timersEnd time.Time // until then they may in this round
 
-	wakefd   int
 	asleep   atomic.Bool // set by the goroutine before it waits, reset by who wakes it
+	woken    atomic.Bool // there is something to do that epoll does not tell
 	stopping atomic.Bool
-	waking   sync.Mutex // guards closed, and wakefd against being closed; the goroutine never takes it
-	closed   bool
 	mu       sync.Mutex // guards tasks
 	tasks    []task
 	running  []task // the other buffer of tasks, empty between rounds
@@ -85,7 +83,7 @@ const maxEvents = 256
 // Open makes a reactor, which Close frees.
 func Open(o Options) (*Reactor, error) {
 	r := &Reactor{
-		host: o.Host, tick: o.Tick, epoch: time.Now().Add(-o.Tick), epoll: -1, timerfd: -1, wakefd: -1,
+		host: o.Host, tick: o.Tick, epoch: time.Now().Add(-o.Tick), epoll: -1, timerfd: -1,
 		events: make([]unix.EpollEvent, maxEvents),
 	}
 	r.now, r.look = time.Now(), r.ready
@@ -110,13 +108,8 @@ func (r *Reactor) open() (err error) {
 	if r.timerfd, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
 		return os.NewSyscallError("timerfd_create", err)
 	}
-	if r.wakefd, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
-		return os.NewSyscallError("eventfd", err)
-	}
-	for _, fd := range []int{r.timerfd, r.wakefd} {
-		if err := r.poller.AddRead(&netpoll.PollAttachment{FD: fd}, true); err != nil {
-			return err
-		}
+	if err := r.poller.AddRead(&netpoll.PollAttachment{FD: r.timerfd}, true); err != nil {
+		return err
 	}
 	return r.openParked()
 }
@@ -124,16 +117,11 @@ func (r *Reactor) open() (err error) {
 // Close frees what the reactor holds, after Run has returned or if it was never
 // called. Watched descriptors stay open.
 func (r *Reactor) Close() error {
-	r.waking.Lock()
-	defer r.waking.Unlock()
-	r.closed = true
 	if r.parked != nil {
 		r.parked.Close()
 	}
-	for _, fd := range []int{r.timerfd, r.wakefd} {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
+	if r.timerfd >= 0 {
+		unix.Close(r.timerfd)
 	}
 	if r.poller == nil {
 		return nil
@@ -195,13 +183,13 @@ func (r *Reactor) Post(do func(any), arg any) {
 	r.mu.Lock()
 	r.tasks = append(r.tasks, task{do, arg})
 	r.mu.Unlock()
-	r.wake()
+	r.Wake()
 }
 
 // Stop makes Run return after the round it is in. Any goroutine may call it.
 func (r *Reactor) Stop() {
 	r.stopping.Store(true)
-	r.wake()
+	r.Wake()
 }
 
 // Run goes round until Stop.
@@ -234,7 +222,9 @@ func (r *Reactor) Round(mayWait bool) (more bool, err error) {
 		r.timersEnd = time.Now().Add(timersTime)
 		r.due = !r.wheel.advance(r.tickNow(), r.fire)
 	}
-	r.runTasks()
+	if r.woken.Swap(false) {
+		r.runTasks()
+	}
 	return r.host.RoundEnds() || r.due, nil
 }
 
@@ -287,6 +277,11 @@ func (r *Reactor) tickNow() uint64 { return uint64(time.Since(r.epoch) / r.tick)
 
 // Epoch is when ticks began to count. No turn is at tick 0, which may stand for none.
 func (r *Reactor) Epoch() time.Time { return r.epoch }
+
+// SetTimerIn arms t for when d is over.
+func (r *Reactor) SetTimerIn(t *Timer, d time.Duration) {
+	r.wheel.set(t, uint64((time.Since(r.epoch)+d+r.tick-1)/r.tick))
+}
 
 // SetTimer arms t for a tick, or the next one if that has passed.
 func (r *Reactor) SetTimer(t *Timer, tick uint64) { r.wheel.set(t, tick) }

@@ -1,7 +1,7 @@
 package reactor
 
 import (
-	"encoding/binary"
+	"errors"
 	"os"
 	"time"
 	"unsafe"
@@ -32,19 +32,19 @@ func (r *Reactor) openParked() error {
 // wait fills events: with what there is, or, if there is nothing and it may, with what
 // comes first.
 func (r *Reactor) wait(may bool) error {
-	if may {
-		// Whoever posts a task after this look at them sees asleep, and wakes.
-		r.asleep.Store(true)
-		r.mu.Lock()
-		may = len(r.tasks) == 0
-		r.mu.Unlock()
-	}
-	if !may || r.stopping.Load() {
-		r.asleep.Store(false)
+	if !may {
 		r.ready(0)
 		return r.failed
 	}
-	if err := r.raw.Read(r.look); err != nil {
+	// A waker says what it wants and then looks whether to wake: either that is seen
+	// here, or asleep there.
+	r.asleep.Store(true)
+	if r.woken.Load() {
+		r.ready(0)
+	} else if err := r.raw.Read(r.look); errors.Is(err, os.ErrDeadlineExceeded) {
+		_ = r.parked.SetReadDeadline(time.Time{})
+		r.ready(0)
+	} else if err != nil {
 		return err
 	}
 	r.asleep.Store(false)
@@ -69,18 +69,14 @@ func (r *Reactor) ready(uintptr) bool {
 	}
 }
 
-// wake ends the wait that is under way, or the next one.
-func (r *Reactor) wake() {
-	if !r.asleep.CompareAndSwap(true, false) {
-		return
+var past = time.Unix(1, 0)
+
+// Wake makes the goroutine go round, now or once more if it does at the moment. Any
+// goroutine may call it. That it sleeps until a time that has passed costs no system
+// call, unlike writing to a descriptor.
+func (r *Reactor) Wake() {
+	r.woken.Store(true)
+	if r.asleep.CompareAndSwap(true, false) {
+		_ = r.parked.SetReadDeadline(past) // an error once it is closed
 	}
-	r.waking.Lock()
-	defer r.waking.Unlock()
-	if r.closed {
-		return
-	}
-	var one [8]byte
-	binary.NativeEndian.PutUint64(one[:], 1)
-	// Each write makes an edge, so nothing has to read; 2^64 of them fit.
-	_, _ = unix.Write(r.wakefd, one[:])
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reprise/internal/metric"
+	"reprise/internal/reactor"
 	"reprise/replicate/udp"
 	"reprise/replicate/wire"
 )
@@ -74,8 +74,8 @@ type Repeater struct {
 	outlets []*outlet
 	in      *udp.Batch
 	out     *udp.Batch
-	polled  []unix.PollFd // closing first, then the outlets
-	closing int           // an eventfd
+	reactor *reactor.Reactor
+	timer   reactor.Timer
 
 	// What follows belongs to the goroutine.
 	cookies     *wire.CookieJar
@@ -107,7 +107,8 @@ type subscribed struct {
 // An outlet is a socket and what is to be sent by it.
 type outlet struct {
 	*udp.Socket
-	pending []udp.Outgoing
+	repeater *Repeater
+	pending  []udp.Outgoing
 }
 
 // repeaterCounts are written by the goroutine and read by anybody.
@@ -152,7 +153,7 @@ var repeaterDropNames = [repeaterDrops]string{
 // New binds the sockets of a repeater.
 func New(o Options) (*Repeater, error) {
 	r := &Repeater{
-		log: o.Logger, lifetime: o.Lifetime, maxSubscribers: o.MaxSubscribers, began: time.Now(), closing: -1,
+		log: o.Logger, lifetime: o.Lifetime, maxSubscribers: o.MaxSubscribers, began: time.Now(),
 		in: udp.NewBatch(udp.BatchLen, receiveLen), out: udp.NewBatch(udp.BatchLen, 0),
 		answers: make([]byte, 0, udp.BatchLen*controlLen), reported: make(map[netip.Addr]bool),
 	}
@@ -174,10 +175,11 @@ func New(o Options) (*Repeater, error) {
 }
 
 func (r *Repeater) open(o *Options) (err error) {
-	if r.closing, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
-		return os.NewSyscallError("eventfd", err)
+	if r.reactor, err = reactor.Open(reactor.Options{Host: r, Tick: time.Millisecond}); err != nil {
+		return err
 	}
-	r.polled = append(r.polled, unix.PollFd{Fd: int32(r.closing), Events: unix.POLLIN})
+	r.timer.Owner = r
+	r.reactor.SetTimerIn(&r.timer, expireEvery)
 	for _, addr := range o.Listen {
 		if addr.Addr().IsMulticast() {
 			return fmt.Errorf("cannot repeat at %s: it is a multicast group, whose nodes need no repeater", addr)
@@ -186,8 +188,12 @@ func (r *Repeater) open(o *Options) (err error) {
 		if err != nil {
 			return fmt.Errorf("cannot listen on UDP %s: %w%s", addr, err, udp.Advice(err))
 		}
-		r.outlets = append(r.outlets, &outlet{Socket: s, pending: make([]udp.Outgoing, 0, pendingLen)})
-		r.polled = append(r.polled, unix.PollFd{Fd: int32(s.FD), Events: unix.POLLIN})
+		o := &outlet{Socket: s, repeater: r, pending: make([]udp.Outgoing, 0, pendingLen)}
+		r.outlets = append(r.outlets, o)
+		// What a batch leaves in a buffer comes in the next round.
+		if err := r.reactor.WatchLevel(s.FD, o); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -206,15 +212,14 @@ func (r *Repeater) Start() {
 	r.running.Add(1)
 	go func() {
 		defer r.running.Done()
-		r.failed = r.run()
+		r.failed = r.reactor.Run()
 	}()
 }
 
 // Close stops the goroutine and closes the sockets. It must be called once, and
 // returns what ended the goroutine before, if anything did.
 func (r *Repeater) Close() error {
-	one := [8]byte{1}
-	_, _ = unix.Write(r.closing, one[:])
+	r.reactor.Stop()
 	r.running.Wait()
 	r.free()
 	return r.failed
@@ -224,8 +229,8 @@ func (r *Repeater) free() {
 	for _, o := range r.outlets {
 		unix.Close(o.FD)
 	}
-	if r.closing >= 0 {
-		unix.Close(r.closing)
+	if r.reactor != nil {
+		_ = r.reactor.Close()
 	}
 }
 
@@ -246,26 +251,37 @@ func (r *Repeater) Rekey(keys [][]byte) error {
 	return nil
 }
 
-func (r *Repeater) run() error {
-	for {
-		_, err := unix.Poll(r.polled, int(expireEvery/time.Millisecond))
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err != nil:
-			return os.NewSyscallError("poll", err)
-		case r.polled[0].Revents != 0:
-			return nil
-		}
-		now := time.Since(r.began)
-		r.expire(now)
-		for i, o := range r.outlets {
-			if r.polled[i+1].Revents != 0 {
-				r.serve(now, o)
-			}
-		}
+// OnEvent implements reactor.Handler.
+func (o *outlet) OnEvent(int, reactor.Events) {
+	now := time.Since(o.repeater.began)
+	o.repeater.expire(now)
+	o.repeater.serve(now, o)
+}
+
+// OnTimer implements reactor.Handler.
+func (o *outlet) OnTimer() {}
+
+// OnEvent implements reactor.Handler: the timer's owner has no descriptor.
+func (r *Repeater) OnEvent(int, reactor.Events) {}
+
+// OnTimer implements reactor.Handler.
+func (r *Repeater) OnTimer() {
+	r.expire(time.Since(r.began))
+	r.reactor.SetTimerIn(&r.timer, expireEvery)
+}
+
+// TurnBegins implements reactor.Host.
+func (r *Repeater) TurnBegins(time.Time, uint64) {}
+
+// TurnEnds implements reactor.Host.
+func (r *Repeater) TurnEnds(_ reactor.Handler, _ time.Duration, panicked any) {
+	if panicked != nil {
+		panic(panicked)
 	}
 }
+
+// RoundEnds implements reactor.Host.
+func (r *Repeater) RoundEnds() (more bool) { return false }
 
 // serve forwards one batch of what has come in by o.
 func (r *Repeater) serve(now time.Duration, o *outlet) {
