@@ -325,82 +325,139 @@ func wildcardOf(name string) string {
 	return "*." + parent
 }
 
-// checkNamesOfSSLRouters refuses names that ask clients of an sslrouter for other certificates than names with which they reach the same
-// backends. No request is looked at there: a client would go round what one name asks by another.
+// checkNamesOfSSLRouters refuses names that ask clients of an sslrouter for other certificates than names with which they
+// reach the same backends. No request is looked at there: a client would go round what one name asks by another.
 func (b *builder) checkNamesOfSSLRouters() {
-	told := make(map[setting]bool)
-	for _, policies := range b.policiesOf(SSLRouter) {
-		b.checkNamesOfSSLRouter(policies, told)
-	}
-}
-
-// checkNamesOfSSLRouter does so for one listener. told are the settings that are known to be wrong.
-func (b *builder) checkNamesOfSSLRouter(policies *namePolicies, told map[setting]bool) {
-	pools := make(map[string]string) // by the SNI of rules
-	// Each name or wildcard that is written somewhere stands for itself; what is written nowhere has the listener's policy and the default pool.
+	from := make(map[string]setting) // by name
 	var names []string
-	for _, rule := range b.rules {
-		if rule.Router == SSLRouter {
-			pools[rule.SNI] = rule.Pool
-			names = append(names, rule.SNI)
-		}
-	}
-	poolOf := func(name string) string {
-		if pool, ok := pools[name]; ok {
-			return pool
-		}
-		return pools[wildcardOf(name)] // "" is the default
-	}
-	met := make(map[string]Policy) // by pool
-	if b.hasDefault(SSLRouter) {
-		met[""] = policies.other
-	}
-	check := func(name string, from setting) {
-		pool, policy := poolOf(name), policies.of(name)
-		if first, ok := met[pool]; !ok {
-			if pool != "" || b.hasDefault(SSLRouter) {
-				met[pool] = policy
-			}
-		} else if !policy.sameClients(first) && !told[from] {
-			told[from] = true
-			b.fail(from.errorf("clients could go round CLIENTCA by another name, since both reach the same backends of sslrouter at %s: "+
-				"write it there and for each name, give the name a pool of its own by sslrouter-use-pool, or use https, which looks at each "+
-				"request's Host", policies.source))
+	note := func(name string, s setting) {
+		if _, ok := from[name]; !ok {
+			from[name] = s
+			names = append(names, name)
 		}
 	}
 	for _, c := range b.names {
-		check(c.Name, c.from)
+		note(c.Name, c.from)
 	}
-	for i, name := range names {
-		check(name, b.rulesOf(SSLRouter)[i].from)
+	var rules []PoolRule
+	for _, rule := range b.rulesOf(SSLRouter) {
+		note(rule.SNI, rule.from)
+		rules = append(rules, rule.PoolRule)
 	}
-	b.checkSharedBackends(met)
-}
-
-// checkSharedBackends refuses backends that stand in pools whose clients have met different things.
-func (b *builder) checkSharedBackends(met map[string]Policy) {
-	reachedBy := make(map[Address]string)
-	note := func(pool string, p *Pool, from setting) {
-		policy, reached := met[pool]
-		for _, backend := range p.Backends {
-			first, seen := reachedBy[backend.Addr]
-			switch {
-			case !reached:
-			case !seen:
-				reachedBy[backend.Addr] = pool
-			case !met[first].sameClients(policy):
-				b.fail(from.errorf("clients could go round CLIENTCA by another name, since %s is also in another pool of sslrouter whose names ask for "+
-					"something else: give each pool backends of its own", backend.Text))
+	told := make(map[string]bool)
+	for _, policies := range b.policiesOf(SSLRouter) {
+		met, around := policies.byPool(names, rules, b.hasDefault(SSLRouter))
+		for _, name := range around {
+			if !told[name] {
+				told[name] = true
+				b.fail(from[name].errorf("clients could go round CLIENTCA by another name, since both reach the same backends of sslrouter at %s: "+
+					"write it there and for each name, give the name a pool of its own by sslrouter-use-pool, or use https, which looks at "+
+					"each request's Host", policies.source))
 			}
 		}
-	}
-	note("", b.config.PoolOf(SSLRouter), b.written("sslrouter-to"))
-	for i := range b.config.NamedPools {
-		if p := &b.config.NamedPools[i]; p.Router == SSLRouter {
-			j := slices.IndexFunc(b.named, func(q pendingPool) bool { return q.router == SSLRouter && q.name == p.Name })
-			note(p.Name, &p.Pool, b.named[j].settings[0].from)
+		if pool, backend := b.config.sharedBackend(met); backend != "" {
+			b.fail(b.firstOf(SSLRouter, pool).errorf("clients could go round CLIENTCA by another name, since %s is also in another pool of "+
+				"sslrouter whose names ask for something else: give each pool backends of its own", backend))
 		}
 	}
+}
+
+// firstOf returns who first wrote of a pool.
+func (b *builder) firstOf(r Router, name string) setting {
+	for _, p := range b.named {
+		if p.router == r && p.name == name {
+			return p.settings[0].from
+		}
+	}
+	return b.written(r.String() + "-to")
+}
+
+// byPool returns what clients have met who reach each pool of an sslrouter, and the names by which they could go round that.
+// Each name or wildcard that is written somewhere stands for itself; what is written nowhere has the listener's policy and
+// goes to the default pool, if there is one.
+func (p *namePolicies) byPool(names []string, rules []PoolRule, hasDefault bool) (met map[string]Policy, around []string) {
+	pools := make(map[string]string) // by SNI
+	for _, rule := range rules {
+		pools[rule.SNI] = rule.Pool
+	}
+	met = make(map[string]Policy)
+	if hasDefault {
+		met[""] = p.other
+	}
+	for _, name := range names {
+		pool, ok := pools[name]
+		if !ok {
+			pool = pools[wildcardOf(name)]
+		}
+		policy := p.of(name)
+		if first, ok := met[pool]; ok && !policy.sameClients(first) {
+			around = append(around, name)
+		} else if !ok && (pool != "" || hasDefault) {
+			met[pool] = policy
+		}
+	}
+	return met, around
+}
+
+// sharedBackend returns a backend of an sslrouter, and its pool, that is also in a pool whose clients have met something else.
+func (c *Config) sharedBackend(met map[string]Policy) (pool, backend string) {
+	reachedBy := make(map[Address]string)
+	look := func(name string, p *Pool) bool {
+		policy, reached := met[name]
+		for _, b := range p.Backends {
+			first, seen := reachedBy[b.Addr]
+			if reached && seen && !met[first].sameClients(policy) {
+				pool, backend = name, b.Text
+				return true
+			}
+			if reached && !seen {
+				reachedBy[b.Addr] = name
+			}
+		}
+		return false
+	}
+	if look("", c.PoolOf(SSLRouter)) {
+		return pool, backend
+	}
+	for i := range c.NamedPools {
+		if p := &c.NamedPools[i]; p.Router == SSLRouter && look(p.Name, &p.Pool) {
+			return pool, backend
+		}
+	}
+	return "", ""
+}
+
+// CheckNames returns an error if a running node with the pools and rules of c must not serve the names of now: a client could
+// go round what one of them asks by another that leads to the same backends of an sslrouter.
+func (c *Config) CheckNames(now *Config) error {
+	var rules []PoolRule
+	for _, rule := range c.Rules {
+		if rule.Router == SSLRouter {
+			rules = append(rules, rule)
+		}
+	}
+	for i := range now.Listeners {
+		l := &now.Listeners[i]
+		if l.Router != SSLRouter || l.TLS == nil {
+			continue
+		}
+		p := &namePolicies{byName: make(map[string]Policy), other: l.TLS.Policy}
+		var names []string
+		for _, cert := range l.TLS.Certs {
+			if cert.Name != "" {
+				p.byName[cert.Name] = cert.Policy
+				names = append(names, cert.Name)
+			}
+		}
+		for _, rule := range rules {
+			names = append(names, rule.SNI)
+		}
+		met, around := p.byPool(names, rules, len(c.PoolOf(SSLRouter).Backends) > 0)
+		if _, backend := c.sharedBackend(met); backend != "" || len(around) > 0 {
+			return fmt.Errorf("%s: clients could go round CLIENTCA by another name, until the pools of sslrouter change too: restart instead", l.Source)
+		}
+	}
+	return nil
 }
 
 func (b *builder) rulesOf(r Router) []pendingRule {

@@ -28,8 +28,9 @@ type idleList struct {
 func (l *loop) idleOf(n *backend.Node) *idleList {
 	list := l.idle[n]
 	if list == nil {
-		for other, list := range l.idle { // members of a pool come and go
-			if list.len == 0 && other.Removed() {
+		for other := range l.idle { // members of a pool come and go
+			if other.Removed() {
+				l.closeIdle(other)
 				delete(l.idle, other)
 			}
 		}

@@ -55,6 +55,9 @@ func (n *node) reload() error {
 		if c, err = n.reread(); err != nil {
 			return err
 		}
+		if err = n.config.CheckNames(c); err != nil {
+			return err
+		}
 	}
 	listeners := n.listenersIn(c)
 	fresh, refused, err := n.readAgain(listeners, c.Unusable)
