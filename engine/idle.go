@@ -48,7 +48,7 @@ const maxFreeConns = 256
 func (f *flow) park() {
 	l, o := f.loop, f.listener.HTTP
 	list := l.idleOf(f.node)
-	if o.BackendIdle == 0 || l.draining {
+	if o.BackendIdle == 0 || l.draining || f.node.Removed() {
 		f.unlink()
 		return
 	}
