@@ -42,6 +42,7 @@ type logLine struct {
 	Cause     string
 
 	Request        int
+	Stream         int
 	In             int64   `json:"bytes_in"`
 	Out            int64   `json:"bytes_out"`
 	Handshake      float64 // seconds
