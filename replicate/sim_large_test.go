@@ -142,7 +142,7 @@ func (s *largeSim) burst(mode Mode) time.Duration {
 
 // askAll lets clients come back to other nodes.
 func (s *largeSim) askAll(mode Mode) (share float64) {
-	const questions = 2000
+	const questions = 500
 	if mode == Push {
 		return 1
 	}
