@@ -127,7 +127,7 @@ func drainLoop(arg any) {
 	l.reactor.Each(func(_ int, h reactor.Handler) {
 		if f, ok := h.(*flow); ok && f.mux != nil && f.stream == nil && f.phase == serving {
 			f.mux.shutdown()
-		} else if ok && f.http != nil && f.phase == serving && f.http.stage == awaiting && f.http.began == 0 {
+		} else if ok && f.http != nil && f.phase == serving && f.stream == nil && f.http.Between() {
 			f.end(causeDone, whole)
 			f.arm()
 		}

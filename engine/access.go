@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"reprise/backend"
+	"reprise/backend/exchange"
 	"reprise/backend/http1"
 	"reprise/tlsconn"
 )
@@ -16,10 +17,11 @@ type Access struct {
 	Client   netip.AddrPort // the zero AddrPort for one at a unix socket
 	Listener *Listener
 	TLS      tlsconn.Conn   // nil without TLS, or if the handshake has failed
-	Request  *http1.Request // nil for a connection, and for what was no request
+	Request  *http1.Request // nil for a connection; of one that was refused, what could be read
 	Status   int            // of the response, 0 if there was none
 	Backend  *backend.Node  // nil if there was none
 	Cause    string         // why it was cut short, "" if all was well
+	Reason   string         // why a request was not served, in a few words of a closed list
 	Retries  int            // backends tried after the first
 	Reused   bool           // the connection to the backend had served others
 	In, Out  int64          // bytes of plaintext
@@ -45,8 +47,8 @@ type trace struct {
 }
 
 // keepRequest keeps what switched protocols.
-func (t *trace) keepRequest(h *exchange) {
-	t.upgraded, t.head = true, append([]byte(nil), h.head.bytes()...)
+func (t *trace) keepRequest(x *exchange.Exchange) {
+	t.upgraded, t.head = true, append([]byte(nil), x.Head()...)
 }
 
 // endRequest tells of a request.
@@ -55,20 +57,34 @@ func (f *flow) endRequest(why cause) {
 	if t == nil {
 		return
 	}
+	x := h.Exchange()
 	a := &l.access
-	*a = Access{Start: l.timeOf(h.began), Status: h.status, Nth: h.served, Reused: h.reused}
-	if h.head.len() > 0 {
-		// What is no request, as an error in it, has no parts either.
-		if l.parsed == f || l.request.Parse(h.head.bytes(), &f.listener.HTTP.Limits) == nil {
-			a.Request = &l.request
+	*a = Access{Start: l.timeOf(h.began), Status: x.Status(), Nth: int(x.Nth()), Reused: x.Reused()}
+	if h.serving() {
+		// Of a request that failed to parse, this is as much as could be read.
+		if a.Request = x.Request(&l.messages); a.Request.Method == nil {
+			a.Request = nil
 		}
-		l.parsed = nil
+		var what exchange.Why
+		if what, a.Reason = x.Why(); a.Reason == "" {
+			a.Reason = reasonsOf[what]
+		}
+		if why == causeDone && (what == exchange.Misdirected || what == exchange.NoPool) {
+			why = causesOf[what]
+		}
 	}
 	if h.first != 0 {
 		a.FirstByte = time.Duration(h.first-h.began) * tick
 	}
 	f.tell(a, why)
 	t.in, t.out, t.connect, t.node = 0, 0, 0, nil
+}
+
+// reasonsOf are what the access log says of requests whose exchange has no words of its
+// own for it.
+var reasonsOf = [...]string{
+	exchange.SlowClient: "slow request", exchange.NoBackend: "no backend", exchange.NoPool: "no pool",
+	exchange.BackendGone: "no answer", exchange.SlowBackend: "slow backend", exchange.Misused: "",
 }
 
 // endTrace tells of a connection, or of the request that it was in.
@@ -79,7 +95,7 @@ func (f *flow) endTrace(why cause) {
 	}
 	t.told = true
 	if h := f.http; h != nil {
-		if h.stage != awaiting || h.began != 0 {
+		if h.serving() || h.began != 0 {
 			f.endRequest(why)
 		}
 		return
@@ -89,10 +105,9 @@ func (f *flow) endTrace(why cause) {
 	}
 	a := &l.access
 	*a = Access{Start: t.start}
-	if t.upgraded && l.request.Parse(t.head, &f.listener.HTTP.Limits) == nil {
-		a.Request, a.Status = &l.request, 101
+	if t.upgraded && l.upgraded.Parse(t.head, &f.listener.HTTP.Limits) == nil {
+		a.Request, a.Status = &l.upgraded, 101
 	}
-	l.parsed = nil
 	f.tell(a, why)
 }
 

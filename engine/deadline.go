@@ -38,10 +38,10 @@ func (f *flow) patience() uint64 {
 	case f.phase != serving, f.link == connecting, f.link == queued:
 		return f.until
 	case f.http != nil:
-		return f.http.deadline(f)
+		return f.requestPatience()
 	case f.mux != nil && f.stream == nil:
 		return f.mux.deadline()
-	case f.out.end == closed && f.in.pending.len() == 0:
+	case f.out.end == closed && f.in.pending.Len() == 0:
 		// The answer is complete and nothing is owed to the backend; a
 		// client that only fails to say goodbye need not keep two
 		// descriptors for long.
@@ -112,7 +112,7 @@ func (f *flow) servingTimer() {
 	} else if f.stream != nil && !f.mux.hasRoom() && f.mux.flow.active > f.active {
 		f.active = f.mux.flow.active // the client reads, but not as fast
 	} else if f.http != nil {
-		f.http.timeout(f)
+		f.requestTimeout()
 	} else if f.mux != nil && f.stream == nil {
 		f.mux.timeout()
 	} else {

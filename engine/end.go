@@ -116,8 +116,8 @@ func (f *flow) closeAll(dataMissing bool) {
 	}
 	l.closeSocket(&f.client)
 	f.unlink()
-	f.out.pending.drop()
-	f.early.drop()
+	f.out.pending.Drop()
+	f.early.Drop()
 	if f.http != nil {
 		f.http.drop()
 	}

@@ -170,6 +170,7 @@ func (e *Engine) listen(o *Options, ln Listener) error {
 		own := &listener{Listener: ln, loop: l, fd: fd, port: portOf(ln.Address), tls: tls, counts: tls}
 		if ln.HTTP != nil {
 			own.http2 = http2.DefaultOptions(&ln.HTTP.Limits)
+			own.exchange = ln.HTTP.exchangeOptions(l.o.Access != nil)
 		}
 		l.listeners = append(l.listeners, own)
 		if ln.Pools != nil {

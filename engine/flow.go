@@ -6,6 +6,7 @@ import (
 	"reprise/backend"
 	"reprise/backend/http2"
 	"reprise/backend/proxy"
+	"reprise/internal/queue"
 	"reprise/internal/reactor"
 	"reprise/tlsconn"
 )
@@ -37,7 +38,7 @@ type flow struct {
 	peer       netip.AddrPort // the client's address, by its PROXY header if it sent one
 	tls        tlsconn.Conn   // nil without TLS
 	prefix     *proxy.Header  // what the client's proxy told, nil if nothing
-	early      queue          // the beginning of such a header, or of what is peeked at
+	early      queue.Queue    // the beginning of such a header, or of what is peeked at
 	peek       Peeker         // while peeking
 
 	route *route // to the pool of the connection or request; nil before it is chosen
@@ -46,7 +47,7 @@ type flow struct {
 	node  *backend.Node // the backend being tried or used: a place there is ours
 	avoid *backend.Node // the one that failed last
 
-	http   *exchange     // nil: bytes are relayed as they are, or mux has exchanges
+	http   *requests     // nil: bytes are relayed as they are, or mux has requests
 	mux    *mux          // of a client that speaks HTTP/2, and of its streams
 	stream *http2.Stream // which stream's flow this is, nil for a connection's
 	trace  *trace        // nil if no access log wants to know
@@ -165,7 +166,7 @@ func (f *flow) opened(serverName string) {
 		f.mux = f.newMux()
 		return
 	case ln.HTTP != nil:
-		f.http = newExchange(f)
+		f.serveRequests()
 		return
 	}
 	if !f.choosePool(serverName, nil, nil) {
@@ -173,7 +174,7 @@ func (f *flow) opened(serverName string) {
 		return
 	}
 	if f.route.pool.Options().SendProxy > 0 {
-		f.in.pending.push(f.proxyHeader())
+		f.in.pending.Push(f.proxyHeader())
 	}
 	if f.tls == nil {
 		f.seek()

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"golang.org/x/sys/unix"
+
 	"reprise/backend"
 	"reprise/internal/reactor"
 )
@@ -76,14 +78,14 @@ func (f *flow) park() {
 	l.reactor.SetTimer(&c.timer, l.tick+ticks(o.BackendIdleTimeout))
 }
 
-// reuse takes a connection to the node that waits, if there is one. A request that
-// could not be repeated is not risked on one that the backend may have closed.
+// reuse takes a connection to the node that waits, if there is one. It looks first: what a
+// backend has said unasked would be taken for the answer.
 func (f *flow) reuse() bool {
-	l, h := f.loop, f.http
+	l := f.loop
 	list := l.idle[f.node]
-	for list != nil && list.len > 0 && !h.retried {
+	for list != nil && list.len > 0 && !f.http.Exchange().Retried() {
 		c := list.last
-		if (!h.idempotent || !h.body.Done()) && stale(c.fd) {
+		if stale(c.fd) {
 			c.close(causeNone)
 			continue
 		}
@@ -91,8 +93,8 @@ func (f *flow) reuse() bool {
 		c.leave()
 		l.reactor.Give(f.backend.fd, f)
 		l.count.http.reused.Inc()
-		f.link, f.active, h.reused = linked, l.tick, true
-		h.linked(f)
+		f.link, f.active = linked, l.tick
+		f.requestLinked(true)
 		return true
 	}
 	return false
@@ -143,4 +145,11 @@ func (l *loop) closeIdle(n *backend.Node) {
 	for list := l.idle[n]; list != nil && list.first != nil; {
 		list.first.close(causeNone)
 	}
+}
+
+// stale reports whether a connection that has waited was ended by the backend
+// meanwhile, or said something, as far as the kernel knows.
+func stale(fd int) bool {
+	_, err := rawPeek(fd)
+	return err != unix.EAGAIN
 }

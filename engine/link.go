@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reprise/backend"
+	"reprise/backend/exchange"
 	"reprise/internal/reactor"
 )
 
@@ -141,7 +142,7 @@ func (f *flow) connect() error {
 	}
 	f.link, f.began, f.until = connecting, l.tick, l.tick+ticks(f.route.pool.Options().ConnectTimeout)
 	// On this machine the connection may stand already; if not, the write says so.
-	f.backend.writable = f.in.pending.len() > 0
+	f.backend.writable = f.in.pending.Len() > 0
 	return nil
 }
 
@@ -169,7 +170,7 @@ func (f *flow) connected() {
 	}
 	f.link, f.active = linked, l.tick
 	if f.http != nil {
-		f.http.linked(f)
+		f.requestLinked(false)
 	}
 }
 
@@ -193,7 +194,7 @@ func (f *flow) nodeFailed() {
 // noBackend tells the client that nobody can serve it.
 func (f *flow) noBackend() {
 	if f.http != nil {
-		f.reply(503)
+		f.refuse(503, exchange.NoBackend, false)
 		return
 	}
 	f.end(causeNoBackend, atOnce)

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"reprise/backend"
+	"reprise/backend/exchange"
 	"reprise/backend/http1"
 	"reprise/backend/http2"
-	"reprise/backend/uwsgi"
 	"reprise/internal/metric"
 	"reprise/internal/reactor"
 	"reprise/tlsconn"
@@ -50,18 +50,13 @@ type loop struct {
 	in      []byte // read from a socket
 	plain   []byte // decrypted
 	out     []byte // encrypted
-	message []byte // what HTTP's codecs write
+	message []byte // a PROXY header
 
 	// What the codecs read and write, so that a message costs no allocation.
-	request     http1.Request
-	response    http1.Response
-	forward     http1.Forward
-	vars        uwsgi.Vars
-	tlsVars     uwsgi.TLS
-	outgoing    http1.Outgoing
+	messages    exchange.Scratch
 	date        http1.Clock
 	access      Access
-	parsed      *flow // whose head request holds, until its turn ends
+	upgraded    http1.Request // what a tunnel began as, for the access log
 	scratch     http2.Scratch
 	spareFrames [][]byte // for muxes
 	name, value []byte   // of a field
@@ -89,15 +84,16 @@ type member interface {
 // A listener is a loop's share of a listening address.
 type listener struct {
 	Listener
-	loop   *loop
-	fd     int
-	port   int
-	tls    tlsconn.Server // nil without TLS
-	counts tlsconn.Server // the first one, which all later ones count with
-	http2  *http2.Options // nil without HTTP
-	routes map[*backend.Pool]*route
-	paused bool // connections wait in the backlog until others end
-	more   bool // there may be more to accept in the next round
+	loop     *loop
+	fd       int
+	port     int
+	tls      tlsconn.Server    // nil without TLS
+	exchange *exchange.Options // nil without HTTP
+	http2    *http2.Options    // the same
+	counts   tlsconn.Server    // the first one, which all later ones count with
+	routes   map[*backend.Pool]*route
+	paused   bool // connections wait in the backlog until others end
+	more     bool // there may be more to accept in the next round
 
 	open     metric.Gauge
 	accepted metric.Counter

@@ -1,9 +1,9 @@
 package engine
 
 import (
-	"reprise/backend/http1"
+	"reprise/backend/exchange"
 	"reprise/backend/http2"
-	"reprise/backend/uwsgi"
+	"reprise/internal/queue"
 )
 
 // A mux is what a flow has in place of an exchange when its client speaks HTTP/2. Each
@@ -16,17 +16,15 @@ import (
 type mux struct {
 	flow    *flow // of the connection
 	conn    *http2.Conn
-	in      queue  // an incomplete frame
-	out     []byte // frames to be sent
-	frameAt uint64 // tick at which in was begun, 0 if it is empty
-	served  bool   // there was a stream
-	paused  bool   // what is in in waits for the next turn
-	full    bool   // streams wait for room on the way to the client
-	over    bool   // the connection ends: what streams say is of no use
+	in      queue.Queue // an incomplete frame
+	out     []byte      // frames to be sent
+	frameAt uint64      // tick at which in was begun, 0 if it is empty
+	served  bool        // there was a stream
+	paused  bool        // what is in in waits for the next turn
+	full    bool        // streams wait for room on the way to the client
+	over    bool        // the connection ends: what streams say is of no use
 
-	trusted bool          // the client's X-Forwarded-* count
-	cert    *uwsgi.Client // its certificate, if it showed one
-	facts   *http1.Facts
+	client exchange.Client
 }
 
 // maxSpareFrames bounds the buffers that a loop keeps for muxes to come.
@@ -36,8 +34,7 @@ const maxSpareFrames = 64
 func (f *flow) newMux() *mux {
 	l := f.loop
 	m := &mux{flow: f, conn: http2.New(f.listener.http2, &l.scratch)}
-	first := newExchange(f)
-	m.trusted, m.cert, m.facts = first.trusted, first.cert, first.facts
+	m.client = f.aboutClient()
 	m.set(m.conn.Start(m.buffer()))
 	if l.draining {
 		m.shutdown()
@@ -96,16 +93,16 @@ func (m *mux) wantsInput() bool { return !m.paused && m.hasRoom() }
 func (m *mux) input(p []byte) {
 	f := m.flow
 	m.conn.Tick(f.loop.tick)
-	if m.in.len() > 0 {
-		m.in.push(p)
-		m.in.pop(m.take(m.in.bytes()))
+	if m.in.Len() > 0 {
+		m.in.Push(p)
+		m.in.Pop(m.take(m.in.Bytes()))
 	} else {
-		m.in.push(p[m.take(p):])
+		m.in.Push(p[m.take(p):])
 	}
 	switch {
 	case m.over || f.phase != serving:
-		m.in.drop()
-	case m.in.len() == 0, m.paused:
+		m.in.Drop()
+	case m.in.Len() == 0, m.paused:
 		m.frameAt = 0
 	case m.frameAt == 0:
 		m.frameAt = f.loop.tick
@@ -245,7 +242,7 @@ func (m *mux) closeStreams(why cause) {
 			s.end(why, atOnce)
 		}
 	}
-	m.in.drop()
+	m.in.Drop()
 	m.out = nil
 }
 

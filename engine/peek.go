@@ -1,5 +1,7 @@
 package engine
 
+import "reprise/internal/queue"
+
 // maxPeek bounds what is kept of a client until its server name is known: more than
 // any ClientHello needs, with the largest post-quantum shares and sessions offered.
 const maxPeek = 32 << 10
@@ -33,8 +35,8 @@ func (f *flow) readPeek() {
 // peekAt takes the next bytes of the client. A name that has not come within the bound
 // counts as none.
 func (f *flow) peekAt(p []byte) {
-	f.early.push(p)
-	if f.peek.Feed(p) || f.early.len() > maxPeek {
+	f.early.Push(p)
+	if f.peek.Feed(p) || f.early.Len() > maxPeek {
 		f.afterPeek()
 	}
 }
@@ -42,7 +44,7 @@ func (f *flow) peekAt(p []byte) {
 // peekTimeout acts when the client has not told its name in time: one that has said
 // nothing at all may wait for the server to speak first.
 func (f *flow) peekTimeout() {
-	if f.early.len() > 0 {
+	if f.early.Len() > 0 {
 		f.end(causeHandshakeTimeout, atOnce)
 		return
 	}
@@ -52,10 +54,10 @@ func (f *flow) peekTimeout() {
 // afterPeek relays what was kept, from the first byte.
 func (f *flow) afterPeek() {
 	early, name := f.early, f.peek.ServerName()
-	f.early, f.peek = queue{}, nil
-	defer early.drop()
+	f.early, f.peek = queue.Queue{}, nil
+	defer early.Drop()
 	f.loop.handshakes.remove(f)
 	if f.opened(name); f.phase == serving {
-		f.fromClient(early.bytes())
+		f.fromClient(early.Bytes())
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"reprise/backend/proxy"
+	"reprise/internal/queue"
 )
 
 // proxyHeader returns what the backend is told of the client, in the loop's
@@ -52,14 +53,14 @@ func (f *flow) readPrefix() {
 			f.end(causeProxyHeader, atOnce)
 		case n > 0:
 			l.count.cipherIn.Add(uint64(n))
-			f.early.push(l.in[:n])
+			f.early.Push(l.in[:n])
 			f.parsePrefix()
 		}
 	}
 }
 
 func (f *flow) parsePrefix() {
-	p := f.early.bytes()
+	p := f.early.Bytes()
 	if !trusted(f.listener.AcceptProxy, f.peer.Addr()) {
 		// Anybody could claim to be anybody. TLS and HTTP would refuse the
 		// header anyway, a raw backend might believe it.
@@ -87,9 +88,9 @@ func (f *flow) parsePrefix() {
 func (f *flow) afterPrefix(n int) {
 	l := f.loop
 	early := f.early
-	f.early = queue{}
-	defer early.drop()
-	rest := early.bytes()[n:]
+	f.early = queue.Queue{}
+	defer early.Drop()
+	rest := early.Bytes()[n:]
 	if f.tls != nil {
 		f.phase = handshaking
 		if len(rest) > 0 {

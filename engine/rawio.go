@@ -32,6 +32,18 @@ func rawCall(trap uintptr, fd int, p []byte) (int, error) {
 	return int(n), nil
 }
 
+// rawPeek reports what reading one byte would do, without reading it. Unlike unix.Recvfrom
+// it allocates nothing for a sender that nobody asks for.
+func rawPeek(fd int) (int, error) {
+	var b [1]byte
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b)), 1,
+		unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
 // rawAccept takes a connection, not blocking and closed on exec, and says who
 // connected: the zero AddrPort for a unix socket. Unlike unix.Accept4 it
 // allocates nothing for that.

@@ -16,8 +16,7 @@ func (f *flow) relay() {
 		}
 		if f.stream != nil {
 			f.credit()
-		}
-		if f.http != nil && f.http.goOn(f) {
+		} else if f.http != nil && !f.deferred && f.nextRequests() {
 			continue
 		}
 		n := f.pumpIn() + f.pumpOut()
@@ -43,7 +42,7 @@ func (f *flow) relay() {
 // says when the client is gone would never end if the backend does not look.
 func (f *flow) lives() bool {
 	if f.http != nil {
-		return f.http.stage != awaiting
+		return f.http.serving()
 	}
 	if f.mux != nil && f.stream == nil {
 		return false // its streams live
@@ -56,17 +55,17 @@ func (f *flow) flush() bool {
 	if f.out.end == closing && !f.settle() {
 		return false // the FIN comes behind what the turn has gathered
 	}
-	owed := f.out.pending.len()
+	owed := f.out.pending.Len()
 	if f.out.flush(&f.client) != nil && !f.clientGone() {
 		return false
 	}
-	if f.out.pending.len() < owed {
+	if f.out.pending.Len() < owed {
 		f.active = f.loop.tick
 	}
 	if !f.backend.open() || !f.backend.writable {
 		return true
 	}
-	had := f.in.pending.len()
+	had := f.in.pending.Len()
 	if f.link == connecting && had == 0 {
 		return true // a FIN would tell nothing about the connection
 	}
@@ -76,7 +75,7 @@ func (f *flow) flush() bool {
 			return f.phase == serving
 		}
 		f.backendStoppedReading(err)
-	} else if f.in.pending.len() < had {
+	} else if f.in.pending.Len() < had {
 		f.active = f.loop.tick
 		if f.link == connecting {
 			f.connected()
@@ -89,7 +88,8 @@ func (f *flow) flush() bool {
 // bytes it read. The end counts as one: something follows from it, too.
 func (f *flow) pumpIn() int {
 	l := f.loop
-	if !f.client.readable || f.client.ended() || !l.hasRoom(&f.in) || f.http != nil && !f.http.wantsInput() || f.mux != nil && !f.mux.wantsInput() {
+	if !f.client.readable || f.client.ended() || !l.hasRoom(&f.in) ||
+		f.http != nil && !f.http.WantsInput(l.hasRoom(&f.out)) || f.mux != nil && !f.mux.wantsInput() {
 		return 0
 	}
 	if f.splices(&f.client, &f.in) {
@@ -107,7 +107,7 @@ func (f *flow) pumpIn() int {
 		l.count.cipherIn.Add(uint64(n))
 		if f.tls == nil {
 			f.fromClient(l.in[:n])
-		} else if f.decrypt(f.tls.Feed(l.out, l.in[:n])) && f.out.pending.len() > l.o.HighWatermark+2*l.o.ReadSize {
+		} else if f.decrypt(f.tls.Feed(l.out, l.in[:n])) && f.out.pending.Len() > l.o.HighWatermark+2*l.o.ReadSize {
 			// More than any answer leaves here: the client makes the TLS
 			// layer answer (KeyUpdate) and does not read.
 			f.end(causeNotReading, atOnce)
@@ -159,7 +159,7 @@ func (f *flow) fromClient(p []byte) bool {
 		if f.mux != nil {
 			f.mux.input(p)
 		} else if f.http != nil {
-			f.http.input(f, p)
+			f.request(p)
 		} else {
 			f.toBackend(p)
 		}
@@ -175,9 +175,7 @@ func (f *flow) inputDone() {
 	f.clientDone = true
 	if f.mux != nil {
 		f.mux.inputDone()
-	} else if f.http != nil {
-		f.http.inputDone(f)
-	} else {
+	} else if f.http == nil {
 		f.in.finish()
 	}
 }
@@ -219,7 +217,7 @@ func (f *flow) pumpOut() int {
 	case n > 0:
 		l.count.plainOut.Add(uint64(n))
 		if f.http != nil {
-			f.http.output(f, l.in[:n])
+			f.respond(l.in[:n])
 		} else {
 			f.toClient(l.in[:n])
 		}
@@ -231,7 +229,8 @@ func (f *flow) pumpOut() int {
 // a FIN without close_notify, by which it knows that something is missing; without
 // TLS a reset.
 func (f *flow) backendGone() {
-	if f.http != nil && f.http.backendGone(f) {
+	if f.http != nil {
+		f.backendEnded(true)
 		return
 	}
 	f.end(causeBackendReset, inWords)
@@ -240,7 +239,7 @@ func (f *flow) backendGone() {
 // outputDone handles a backend that has said all it has to say.
 func (f *flow) outputDone() {
 	if f.http != nil {
-		f.http.outputDone(f)
+		f.backendEnded(false)
 		return
 	}
 	if f.closeNotify() {
@@ -335,8 +334,8 @@ func (f *flow) toBackend(p []byte) {
 	if len(p) == 0 || f.in.end == closed {
 		return
 	}
-	if f.link != linked || f.http != nil && len(p) < gatherLen && f.in.pending.len() < f.loop.o.ReadSize {
-		f.in.pending.push(p)
+	if f.link != linked || f.http != nil && len(p) < gatherLen && f.in.pending.Len() < f.loop.o.ReadSize {
+		f.in.pending.Push(p)
 	} else if err := f.in.send(&f.backend, p); err != nil {
 		f.backendStoppedReading(err)
 	}

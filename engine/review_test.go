@@ -147,15 +147,6 @@ func TestUnreadSurplusIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestQueuePopOfNothing(t *testing.T) {
-	var q queue
-	q.pop(5)
-	q.push([]byte("abcdefgh"))
-	if got := string(q.bytes()); got != "abcdefgh" {
-		t.Errorf("got %q", got)
-	}
-}
-
 // A FIN without TLS goes through while nothing else moves.
 func TestRawHalfClose(t *testing.T) {
 	echo := nettest.Serve(t, nettest.Echo)

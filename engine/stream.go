@@ -4,8 +4,10 @@ import (
 	"net/http"
 	"strconv"
 
+	"reprise/backend/exchange"
 	"reprise/backend/http1"
 	"reprise/backend/http2"
+	"reprise/internal/queue"
 )
 
 // open makes a flow of a stream and begins to serve its request.
@@ -22,13 +24,13 @@ func (m *mux) open(e *http2.Event) {
 		f.trace = &trace{start: l.now, handshake: c.trace.handshake}
 	}
 	l.count.http2.streams.Inc()
-	h := &exchange{trusted: m.trusted, cert: m.cert, facts: m.facts, began: l.tick, served: int(e.Stream.ID / 2)}
-	f.http = h
+	f.http = &requests{began: l.tick}
+	x, nth := f.http.Exchange(), e.Stream.ID/2+1 // clients use odd ones
+	l.count.http.requests.Inc()
 	if e.Refusal != nil {
-		h.begin(f, e.Head)
-		f.refuse(e.Refusal)
+		f.actOn(x.BeginRefused(l.exchanges(), c.listener.exchange, &m.client, nth, e.Head, e.Refusal))
 	} else {
-		h.takeWhole(f, e.Head)
+		f.actOn(x.Begin(l.exchanges(), c.listener.exchange, &m.client, nth, e.Head))
 	}
 	f.flushStream()
 }
@@ -50,10 +52,10 @@ func (f *flow) fromStream(e *http2.Event) {
 		}
 	default:
 		h.trailer = append(h.trailer[:0], e.Trailer...)
-		if h.stage == sending && h.in.len() == 0 {
-			h.passStream(f, e.Data)
+		if h.Exchange().WantsBody() && h.body.Len() == 0 {
+			f.passStream(e.Data)
 		} else {
-			h.in.push(e.Data)
+			h.body.Push(e.Data)
 		}
 	}
 	f.flushStream()
@@ -69,12 +71,59 @@ func (f *flow) flushStream() {
 }
 
 // passStream passes on a piece of the body of a stream, which has no framing of its own.
-func (h *exchange) passStream(f *flow, p []byte) {
+func (f *flow) passStream(p []byte) {
+	h, x := f.http, f.http.Exchange()
 	if len(p) > 0 {
-		h.passBody(f, p)
+		f.actOn(x.Body(f.loop.exchanges(), p))
 	}
-	if f.clientDone && f.phase == serving && f.http == h {
-		h.bodyDone(f)
+	if f.clientDone && f.phase == serving && f.http == h && x.WantsBody() {
+		f.actOn(x.End(f.loop.exchanges(), h.trailer))
+	}
+}
+
+// passKept passes on what of the body has come while a backend was sought.
+func (f *flow) passKept() {
+	h := f.http
+	if f.phase != serving || h == nil || !h.Exchange().WantsBody() {
+		return
+	}
+	kept := h.body
+	h.body = queue.Queue{}
+	f.passStream(kept.Bytes())
+	kept.Drop()
+}
+
+// actOn does what follows from an input of a stream's exchange.
+func (f *flow) actOn(out exchange.Output) {
+	switch out.Head {
+	case exchange.Interim, exchange.Final:
+		f.sendHead(&out)
+	case exchange.Own:
+		f.sendOwnFrames(&out)
+	}
+	if len(out.Data) > 0 {
+		f.sendData(out.Data)
+	}
+	if out.End {
+		f.sendEnd(out.Trailer)
+	}
+	f.act(&exchange.Step{
+		ToBackend: out.ToBackend, Held: out.Held, Do: out.Do, Keep: out.Keep, Why: out.Why, Reason: out.Reason,
+	})
+}
+
+// respondByFrames takes what the backend says in answer to a stream.
+func (f *flow) respondByFrames(p []byte) {
+	x := f.http.Exchange()
+	for len(p) > 0 && f.phase == serving {
+		out := x.FromBackend(f.loop.exchanges(), p)
+		p = p[out.Used:]
+		if f.actOn(out); out.Do == exchange.Tunnel {
+			f.toClient(p)
+		}
+		if out.Do != exchange.Continue {
+			break
+		}
 	}
 }
 
@@ -84,9 +133,9 @@ func (f *flow) credit() {
 	if f.phase != serving || f.stream.Ended() {
 		return
 	}
-	waiting := f.in.pending.len()
+	waiting := f.in.pending.Len()
 	if f.http != nil {
-		waiting += f.http.in.len()
+		waiting += f.http.body.Len()
 	}
 	if n := f.stream.Held() - waiting; n > 0 {
 		m := f.mux
@@ -112,58 +161,51 @@ func (f *flow) room() int {
 		return 0
 	}
 	n := f.mux.conn.Room(f.stream)
-	if f.http != nil && !f.http.answering {
+	if f.http != nil && !f.http.Exchange().Responded() {
 		n = max(n, firstRead)
 	}
 	return min(n, len(l.in))
 }
 
 // sendHead sends the head of a response as a frame.
-func (f *flow) sendHead(r *http1.Response, o *http1.Outgoing) {
-	m, c := f.mux, f.mux.conn
-	final := r.Status >= 200 || r.Status == 101
-	c.BeginHead(f.stream, r.Status)
-	dated := false
-	for i := range r.Fields {
-		field := &r.Fields[i]
-		if !field.HopByHop() && !field.Is("Content-Length") && !o.Rules.Drops(field.Name) {
-			c.Field(field.Name, field.Value)
-			dated = dated || field.Is("Date")
+func (f *flow) sendHead(out *exchange.Output) {
+	m, c, r := f.mux, f.mux.conn, out.Response
+	c.BeginHead(f.stream, out.Status)
+	if r != nil { // else a 100 of our own
+		rules, dated := f.listener.exchange.ResponseRules, false
+		for i := range r.Fields {
+			field := &r.Fields[i]
+			if r.Passes(field) && !rules.Drops(field.Name) {
+				c.Field(field.Name, field.Value)
+				dated = dated || field.Is("Date")
+			}
+		}
+		if out.Head == exchange.Final {
+			if !dated {
+				c.Lines(f.loop.messages.Date)
+			}
+			f.addFields(out.Length)
 		}
 	}
-	if final {
-		if !dated {
-			c.Lines(o.Date)
-		}
-		f.addFields(o, r.Length)
-	}
-	end := r.Status >= 200 && (r.Framing == http1.NoBody || r.Framing == http1.ByLength && r.Length == 0)
-	m.set(c.AppendHead(m.buffer(), f.stream, end))
+	m.set(c.AppendHead(m.buffer(), f.stream, out.End && len(out.Data) == 0 && out.Trailer == nil))
 }
 
 // addFields adds the length of a response's body, if it is known, and what rules add.
-func (f *flow) addFields(o *http1.Outgoing, length int64) {
-	c, l := f.mux.conn, f.loop
+func (f *flow) addFields(length int64) {
+	c, l, rules := f.mux.conn, f.loop, f.listener.exchange.ResponseRules
 	if length >= 0 {
 		l.value = strconv.AppendInt(l.value[:0], length, 10)
 		c.Field(contentLength, l.value)
 	}
-	for i := range o.Rules.Len() {
-		if l.value = o.Rules.AppendValue(l.value[:0], i, o.Facts, o.Nth); len(l.value) > 0 {
-			l.name = append(l.name[:0], o.Rules.Name(i)...)
+	for i := range rules.Len() {
+		if l.value = rules.AppendValue(l.value[:0], i, f.mux.client.Facts, f.http.Exchange().Nth()); len(l.value) > 0 {
+			l.name = append(l.name[:0], rules.Name(i)...)
 			c.Field(l.name, l.value)
 		}
 	}
 }
 
 var contentLength, contentType, plainText = []byte("Content-Length"), []byte("Content-Type"), []byte("text/plain")
-
-// sendInterim sends a 1xx that no backend gave.
-func (f *flow) sendInterim(status int) {
-	c := f.mux.conn
-	c.BeginHead(f.stream, status)
-	f.mux.set(c.AppendHead(f.mux.buffer(), f.stream, false))
-}
 
 // sendData sends a piece of a response.
 func (f *flow) sendData(p []byte) {
@@ -181,15 +223,16 @@ func (f *flow) sendEnd(trailer []byte) {
 }
 
 // sendOwnFrames answers in place of a backend with a status and its name.
-func (f *flow) sendOwnFrames(status int, o *http1.Outgoing) {
+func (f *flow) sendOwnFrames(answer *exchange.Output) {
 	m, c := f.mux, f.mux.conn
-	text := append([]byte(http.StatusText(status)), '\n')
-	c.BeginHead(f.stream, status)
-	c.Lines(o.Date)
+	text := append([]byte(http.StatusText(answer.Status)), '\n')
+	headOnly := answer.Framing == http1.NoBody
+	c.BeginHead(f.stream, answer.Status)
+	c.Lines(f.loop.messages.Date)
 	c.Field(contentType, plainText)
-	f.addFields(o, int64(len(text)))
-	out := c.AppendHead(m.buffer(), f.stream, f.http.isHead)
-	if !f.http.isHead {
+	f.addFields(int64(len(text)))
+	out := c.AppendHead(m.buffer(), f.stream, headOnly)
+	if !headOnly {
 		out = c.AppendData(out, f.stream, text, true)
 	}
 	m.set(out)

@@ -9,14 +9,9 @@ import (
 	"reprise/internal/reactor"
 )
 
-const (
-	// leftTime is how long flows that used up a turn may go on at the end of a round,
-	// all of them together: what the others wait for them at most.
-	leftTime = time.Millisecond
-	// lookEvery is how many of the smallest pieces of work, chunks of a byte say, may
-	// be done between two looks at the clock, which costs about as much as one.
-	lookEvery = 32
-)
+// leftTime is how long flows that used up a turn may go on at the end of a round, all of
+// them together: what the others wait for them at most.
+const leftTime = time.Millisecond
 
 // turnTime is how long a turn may take before its flow lets others go first. It looks
 // at the clock between pieces, so a turn takes as long as its last piece more. A test
@@ -85,7 +80,7 @@ func (l *loop) TurnEnds(h reactor.Handler, took time.Duration, panicked any) {
 			m.close(causePanic)
 		}
 	}
-	l.parsed, l.out = nil, l.out[:0]
+	l.out = l.out[:0]
 	l.count.turn.Observe(took)
 }
 

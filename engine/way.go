@@ -1,12 +1,16 @@
 package engine
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"reprise/internal/queue"
+)
 
 // A way is one direction of a flow: what is on its way to a socket, and how its end is
 // doing. The zero value is open and empty.
 type way struct {
-	pending queue // what the socket has not taken yet
-	full    bool  // pending has reached the high watermark and not yet the low one
+	pending queue.Queue // what the socket has not taken yet
+	full    bool        // pending has reached the high watermark and not yet the low one
 	end     end
 }
 
@@ -24,15 +28,15 @@ func (w *way) finish() { w.end = max(w.end, closing) }
 
 // cutOff drops what is pending: nothing will be written any more.
 func (w *way) cutOff() {
-	w.pending.drop()
+	w.pending.Drop()
 	w.end = closed
 }
 
 // send writes p to the socket behind what is pending; what that does not take becomes
 // pending.
 func (w *way) send(to *socket, p []byte) error {
-	if w.pending.len() > 0 {
-		w.pending.push(p)
+	if w.pending.Len() > 0 {
+		w.pending.Push(p)
 		return w.write(to)
 	}
 	if to.writable && len(p) > 0 {
@@ -42,18 +46,18 @@ func (w *way) send(to *socket, p []byte) error {
 		}
 		p = p[n:]
 	}
-	w.pending.push(p)
+	w.pending.Push(p)
 	return nil
 }
 
 // write writes what is pending.
 func (w *way) write(to *socket) error {
-	for to.writable && w.pending.len() > 0 {
-		n, err := to.write(w.pending.bytes())
+	for to.writable && w.pending.Len() > 0 {
+		n, err := to.write(w.pending.Bytes())
 		if err != nil {
 			return err
 		}
-		w.pending.pop(n)
+		w.pending.Pop(n)
 	}
 	return nil
 }
@@ -63,7 +67,7 @@ func (w *way) flush(to *socket) error {
 	if err := w.write(to); err != nil {
 		return err
 	}
-	if w.end == closing && w.pending.len() == 0 {
+	if w.end == closing && w.pending.Len() == 0 {
 		w.end = closed
 		// ENOTCONN: the peer has reset the connection, which the next read
 		// will tell.
@@ -74,14 +78,14 @@ func (w *way) flush(to *socket) error {
 
 // drop empties the way and opens it.
 func (w *way) drop() {
-	w.pending.drop()
+	w.pending.Drop()
 	*w = way{}
 }
 
 // hasRoom reports whether more may be read for a way: not from the high watermark on,
 // until it is below the low one.
 func (l *loop) hasRoom(w *way) bool {
-	switch n := w.pending.len(); {
+	switch n := w.pending.Len(); {
 	case n >= l.o.HighWatermark:
 		w.full = true
 	case n <= l.o.LowWatermark:

@@ -51,6 +51,7 @@ type Step struct {
 	Keep   bool
 	Why    Why
 	Reason string
+	Began  bool // a request has begun
 	Idle   bool // there was nothing to do: more input is needed, or room
 }
 
@@ -68,7 +69,7 @@ func (c *Conn) Serving() bool { return c.part == inExchange }
 
 // Between reports whether nothing of a request has come that is not answered, as far as
 // Next has looked.
-func (c *Conn) Between() bool { return c.part == awaitHead }
+func (c *Conn) Between() bool { return c.part == awaitHead || c.part == atEnd }
 
 // WantsInput reports whether more of the client's bytes have a use; room is that for its
 // answers. One read may run ahead of the request being served, so that the client's end is
@@ -155,11 +156,10 @@ func (c *Conn) nextHead(s *Scratch, a Around, p []byte) Step {
 			c.body.Start(r.Framing, r.Length, &c.o.Limits)
 			c.body.Without(c.o.RequestRules)
 		}
-		return c.step(s, out)
+		return c.began(s, out)
 	}
 	if err := c.o.Limits.Partial(p, c.seen); err != nil {
-		c.begin(len(p))
-		return c.step(s, c.x.BeginRefused(s, c.o, c.c, c.served, p, err.(*http1.Error)))
+		return c.beginRefused(s, p, err.(*http1.Error))
 	}
 	c.seen = len(p)
 	if a.Ended {
@@ -176,6 +176,22 @@ func (c *Conn) begin(n int) {
 	c.body, c.last = http1.Body{}, false
 }
 
+// beginRefused refuses what there is of a head.
+func (c *Conn) beginRefused(s *Scratch, p []byte, err *http1.Error) Step {
+	c.begin(len(p))
+	return c.began(s, c.x.BeginRefused(s, c.o, c.c, c.served, p, err))
+}
+
+func (c *Conn) began(s *Scratch, out Output) Step {
+	step := c.step(s, out)
+	step.Began = true
+	return step
+}
+
+// maxPieces bounds the pieces of a body that make up a Step, so that the owner can look at
+// its clock, which costs about as much as a chunk of one byte, between Steps.
+const maxPieces = 256
+
 // nextBody takes what p has of the body.
 func (c *Conn) nextBody(s *Scratch, a Around, p []byte) Step {
 	if len(p) == 0 {
@@ -186,7 +202,7 @@ func (c *Conn) nextBody(s *Scratch, a Around, p []byte) Step {
 	}
 	var whole []byte // one piece, which needs no framing and so no copy
 	s.toBackend = s.toBackend[:0]
-	for c.taken < len(p) && !c.body.Done() {
+	for pieces := 0; c.taken < len(p) && !c.body.Done() && pieces < maxPieces; pieces++ {
 		data, n, err := c.body.Next(p[c.taken:])
 		if err != nil {
 			return c.step(s, c.x.BadBody(err))
@@ -236,9 +252,9 @@ func (c *Conn) endBody(s *Scratch, whole []byte) Step {
 func (c *Conn) Linked(s *Scratch, l Link) Step { return c.step(s, c.x.Linked(s, l)) }
 
 // Refuse is that of the exchange; with last, no other request can succeed here.
-func (c *Conn) Refuse(s *Scratch, status int, why Why, reason string, last bool) Step {
+func (c *Conn) Refuse(s *Scratch, status int, why Why, last bool) Step {
 	c.last = c.last || last
-	return c.step(s, c.x.Refuse(status, why, reason))
+	return c.step(s, c.x.Refuse(status, why))
 }
 
 // BackendEnded is that of the exchange.
@@ -250,9 +266,7 @@ func (c *Conn) BackendEnded(s *Scratch, broken bool) Step {
 func (c *Conn) TimeUp(s *Scratch, backendTookAll bool) Step {
 	switch c.part {
 	case inHead:
-		p := c.Rest()
-		c.begin(len(p))
-		return c.step(s, c.x.BeginRefused(s, c.o, c.c, c.served, p, errSlowHead))
+		return c.beginRefused(s, c.Rest(), errSlowHead)
 	case inExchange:
 		return c.step(s, c.x.TimeUp(backendTookAll))
 	}

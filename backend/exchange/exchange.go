@@ -154,6 +154,9 @@ func (x *Exchange) Request(s *Scratch) *http1.Request {
 	return &s.request
 }
 
+// Client returns what is known of the client's connection.
+func (x *Exchange) Client() *Client { return x.c }
+
 // State returns how far the exchange is.
 func (x *Exchange) State() State { return x.state }
 
@@ -310,8 +313,8 @@ func (x *Exchange) ClientEnded() Output {
 
 // Refuse answers the request in place of a backend, for a reason that only the owner
 // knows.
-func (x *Exchange) Refuse(status int, why Why, reason string) Output {
-	return x.reply(status, why, reason)
+func (x *Exchange) Refuse(status int, why Why) Output {
+	return x.reply(status, why, "")
 }
 
 // TimeUp says that nothing has moved for too long. Of a request that is not complete, the
@@ -370,7 +373,11 @@ func (x *Exchange) reply(status int, why Why, reason string) Output {
 func (x *Exchange) own(status int, why Why, reason string) Output {
 	x.note(why, reason)
 	x.status = status
-	return Output{Answer: Answer{Head: Own, Status: status, End: true}, Do: Release, Why: why, Reason: reason}
+	answer := Answer{Head: Own, Status: status, Framing: http1.ByLength, End: true}
+	if x.facts.has(isHead) {
+		answer.Framing = http1.NoBody
+	}
+	return Output{Answer: answer, Do: Release, Why: why, Reason: reason}
 }
 
 func (x *Exchange) cut(why Why) Output {

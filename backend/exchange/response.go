@@ -201,7 +201,6 @@ func (x *Exchange) BackendEnded(broken bool) Output {
 	switch x.on(e) {
 	case dial:
 		x.facts |= retried
-		x.link = Link{}
 		return Output{Do: Dial}
 	case reply:
 		return x.own(502, BackendGone, "")

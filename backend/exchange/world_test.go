@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"reprise/backend"
@@ -43,6 +44,7 @@ type world struct {
 	conns    []*backendConn
 	parked   *backendConn
 	requests int // answered so far
+	methods  []string
 	tunnel   bool
 	released []Step
 }
@@ -156,6 +158,7 @@ func (w *world) serve() {
 		}
 		n := w.requests
 		w.requests++
+		w.methods = append(w.methods, r.Method)
 		w.link.seen++
 		link := w.link
 		w.says([]byte(w.answers(n, r)))
@@ -281,18 +284,31 @@ func readPacket(r io.Reader) (*http.Request, error) {
 	return &http.Request{Method: vars["REQUEST_METHOD"], RequestURI: vars["REQUEST_URI"], Body: io.NopCloser(bytes.NewReader(body))}, nil
 }
 
+// statuses describes what the client has got: the statuses, "close" if the last answer
+// says so, "cut" if it was.
+func (w *world) statuses() string {
+	var all []string
+	for _, a := range w.got() {
+		all = append(all, a.text)
+	}
+	if w.end == Cut {
+		all = append(all, "cut")
+	}
+	return strings.Join(all, " ")
+}
+
 type gotten struct{ text, body string }
 
 // got reads the responses as net/http does. What is not one is told as an error.
-func (w *world) got(methods ...string) (all []gotten) {
+func (w *world) got() (all []gotten) {
 	r := bufio.NewReader(bytes.NewReader(w.client.Bytes()))
 	for i := 0; ; {
 		if _, err := r.Peek(1); err != nil {
 			return all
 		}
 		method := "GET"
-		if i < len(methods) {
-			method = methods[i]
+		if i < len(w.methods) {
+			method = w.methods[i]
 		}
 		resp, err := http.ReadResponse(r, &http.Request{Method: method})
 		if err != nil {

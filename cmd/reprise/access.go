@@ -45,7 +45,7 @@ func (n *node) reopenOn(signals <-chan os.Signal) {
 func (n *node) logAccess(a *engine.Access) {
 	e := accesslog.Entry{
 		Time: a.Start, Client: a.Client, Listener: a.Listener.Address, Router: a.Listener.Name,
-		Status: a.Status, Retries: a.Retries, KeptAlive: a.Reused, Cause: a.Cause, Request: a.Nth, BytesIn: a.In, BytesOut: a.Out,
+		Status: a.Status, Retries: a.Retries, KeptAlive: a.Reused, Cause: a.Cause, Reason: a.Reason, Request: a.Nth, BytesIn: a.In, BytesOut: a.Out,
 		Handshake: a.Handshake, Connect: a.Connect, FirstByte: a.FirstByte, Total: a.Total,
 	}
 	if !e.Failed() && !n.accessLog.Sampled() {

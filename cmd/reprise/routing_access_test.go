@@ -40,6 +40,7 @@ type logLine struct {
 	Retries   int
 	KeptAlive bool `json:"kept_alive"`
 	Cause     string
+	Reason    string
 
 	Request        int
 	Stream         int
@@ -191,13 +192,13 @@ func TestAccessLogOfWhatFailed(t *testing.T) {
 	option, path := accessLog(t)
 	s, client := startHTTP(t, option, httpTo(nettest.FreeAddr(t)))
 	wantStatus(t, s, client, http.StatusServiceUnavailable)
-	if l := awaitLog(t, path, 1)[0]; l.Status != 503 || l.Method != "GET" || l.Target != "/" || l.Out == 0 {
+	if l := awaitLog(t, path, 1)[0]; l.Status != 503 || l.Reason != "no backend" || l.Method != "GET" || l.Target != "/" || l.Out == 0 {
 		t.Errorf("no backend: %+v", l)
 	}
 	conn := dialRaw(t, s.addr())
 	io.WriteString(conn, "GET / HTTP/1.1\r\nHost : a\r\n\r\n")
 	io.Copy(io.Discard, conn)
-	if l := awaitLog(t, path, 2)[1]; l.Status != 400 || l.Method != "" {
+	if l := awaitLog(t, path, 2)[1]; l.Status != 400 || l.Method != "GET" || l.Target != "/" || l.Reason != "malformed field name" {
 		t.Errorf("no request: %+v", l)
 	}
 }
@@ -266,7 +267,7 @@ func TestAccessLogCombined(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := regexp.MustCompile(`^127\.0\.0\.77 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "GET /a\?b HTTP/1\.1" 200 \d+ "a \\"b\\"" "test"` +
-		` tls="TLSv1\.3" cipher="TLS_\w+" resumed="-" sni="localhost" backend="http://` + regexp.QuoteMeta(page) + `" cause="-" handshake=[\d.]+ connect=[\d.]+ first_byte=([\d.]+|-) total=[\d.]+\n$`)
+		` tls="TLSv1\.3" cipher="TLS_\w+" resumed="-" sni="localhost" backend="http://` + regexp.QuoteMeta(page) + `" cause="-" reason="-" handshake=[\d.]+ connect=[\d.]+ first_byte=([\d.]+|-) total=[\d.]+\n$`)
 	var text []byte
 	nettest.Eventually(t, patience, func() bool {
 		text, _ = os.ReadFile(path)

@@ -24,6 +24,7 @@ func appendCombined(b []byte, e *Entry) []byte {
 	b = combinedText(b, ` sni="`, e.ServerName)
 	b = combinedText(b, ` backend="`, e.Backend)
 	b = combinedText(b, ` cause="`, e.Cause)
+	b = combinedText(b, ` reason="`, e.Reason)
 	b = combinedSeconds(b, " handshake=", e.Handshake)
 	b = combinedSeconds(b, " connect=", e.Connect)
 	b = combinedSeconds(b, " first_byte=", e.FirstByte)

@@ -33,6 +33,7 @@ type Entry struct {
 	Retries   int
 	KeptAlive bool   // the connection to the backend had been kept alive
 	Cause     string // why it broke off; empty if it ended as it should
+	Reason    string // why it was not served; empty if it was
 
 	Request   int    // which of its connection's requests, from 1
 	Stream    uint32 // of HTTP/2, 0 for other requests

@@ -17,7 +17,7 @@ func request() *Entry {
 		Resumed: "pushed", Outcome: "resumed_pushed", ClientCert: "Alice",
 		Method: []byte("GET"), Target: []byte("/a?b=c"), Proto: []byte("HTTP/1.1"), Host: []byte("www.example"),
 		Referer: []byte("https://r.example/"), UserAgent: []byte("curl/8"), Status: 502,
-		Backend: "127.0.0.1:9000", Retries: 1, KeptAlive: true, Cause: "backend_reset", Request: 2,
+		Backend: "127.0.0.1:9000", Retries: 1, KeptAlive: true, Cause: "backend_reset", Reason: "no answer", Request: 2,
 		BytesIn: 10, BytesOut: 2000,
 		Handshake: 1500 * time.Microsecond, Connect: 20 * time.Microsecond, FirstByte: time.Second, Total: 61*time.Second + 42*time.Microsecond,
 	}
@@ -41,7 +41,7 @@ func TestFormats(t *testing.T) {
 			`"resumed":"pushed","outcome":"resumed_pushed","client_cert":"Alice",`,
 			`"method":"GET","target":"/a?b=c","proto":"HTTP/1.1","host":"www.example","status":502,`,
 			`"referer":"https://r.example/","user_agent":"curl/8",`,
-			`"backend":"127.0.0.1:9000","retries":1,"kept_alive":true,"cause":"backend_reset",`,
+			`"backend":"127.0.0.1:9000","retries":1,"kept_alive":true,"cause":"backend_reset","reason":"no answer",`,
 			`"request":2,"bytes_in":10,"bytes_out":2000,`,
 			`"handshake":0.001500,"connect":0.000020,"first_byte":1.000000,"total":61.000042}`,
 		}},
@@ -51,12 +51,12 @@ func TestFormats(t *testing.T) {
 		{"a request as Combined", appendCombined, request(), []string{
 			`2001:db8::1 - - [22/Nov/2026:21:48:00 +0100] "GET /a?b=c HTTP/1.1" 502 2000 "https://r.example/" "curl/8"`,
 			` tls="TLSv1.3" cipher="TLS_AES_128_GCM_SHA256" resumed="pushed" sni="www.example"`,
-			` backend="127.0.0.1:9000" cause="backend_reset"`,
+			` backend="127.0.0.1:9000" cause="backend_reset" reason="no answer"`,
 			` handshake=0.001500 connect=0.000020 first_byte=1.000000 total=61.000042`,
 		}},
 		{"a connection as Combined", appendCombined, connection(), []string{
 			`- - - [22/Nov/2026:21:48:00 +0100] "-" - - "-" "-"`,
-			` tls="-" cipher="-" resumed="-" sni="-" backend="-" cause="-" handshake=- connect=- first_byte=- total=0.001000`,
+			` tls="-" cipher="-" resumed="-" sni="-" backend="-" cause="-" reason="-" handshake=- connect=- first_byte=- total=0.001000`,
 		}},
 	} {
 		if got, want := string(test.format(nil, test.entry)), strings.Join(test.want, "")+"\n"; got != want {

@@ -71,7 +71,7 @@ var combinedLine = func() *regexp.Regexp {
 	const quoted = `"((?:[^"\\]|\\.)*)"`
 	return regexp.MustCompile(`^2001:db8::1 - - \[[^]]+\] ` + quoted + ` 502 2000 ` + quoted + ` ` + quoted +
 		` tls="TLSv1.3" cipher="\w+" resumed="pushed" sni=` + quoted +
-		` backend="127.0.0.1:9000" cause="backend_reset" handshake=\S+ connect=\S+ first_byte=\S+ total=\S+\n$`)
+		` backend="127.0.0.1:9000" cause="backend_reset" reason="no answer" handshake=\S+ connect=\S+ first_byte=\S+ total=\S+\n$`)
 }()
 
 // FuzzCombined: each entry is one line of printable ASCII, with as many fields as

@@ -37,6 +37,7 @@ func appendJSON(b []byte, e *Entry) []byte {
 		b = append(jsonKey(b, "kept_alive"), "true"...)
 	}
 	b = jsonText(b, "cause", e.Cause)
+	b = jsonText(b, "reason", e.Reason)
 
 	b = jsonCount(b, "request", e.Request)
 	b = jsonCount(b, "stream", int(e.Stream))

@@ -33,3 +33,12 @@ func TestQueueAgainstModel(t *testing.T) {
 		}
 	}
 }
+
+func TestPopOfNothing(t *testing.T) {
+	var q Queue
+	q.Pop(5)
+	q.Push([]byte("abcdefgh"))
+	if got := string(q.Bytes()); got != "abcdefgh" {
+		t.Errorf("got %q", got)
+	}
+}

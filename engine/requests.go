@@ -1,0 +1,350 @@
+package engine
+
+import (
+	"encoding/binary"
+
+	"reprise/backend"
+	"reprise/backend/exchange"
+	"reprise/backend/http1"
+	"reprise/backend/uwsgi"
+	"reprise/internal/queue"
+)
+
+// requests are the HTTP side of a flow: the client's connection as a value, and when what
+// of it began.
+type requests struct {
+	exchange.Conn
+	client exchange.Client
+	began  uint64 // tick of a request's first byte, 0 if there is none yet
+	first  uint64 // tick of the response's first byte
+
+	// Of a stream, which needs only the exchange of Conn.
+	body    queue.Queue // what of its body came before it can be used
+	trailer []byte
+}
+
+// serving reports whether a request is being served.
+func (h *requests) serving() bool { return h.Exchange().State() != exchange.Idle }
+
+func (h *requests) drop() {
+	h.Drop()
+	h.body.Drop()
+}
+
+// exchangeOptions are o as exchanges have them.
+func (o *HTTP) exchangeOptions(log bool) *exchange.Options {
+	return &exchange.Options{
+		Limits: o.Limits, MaxBody: o.MaxBody, BodyBuffer: o.BodyBuffer, ChunkedInput: o.ChunkedInput,
+		RedirectPort: o.RedirectPort, KeepAlive: o.KeepAlive > 0, KeepHead: log, ServerName: o.ServerName,
+		RequestRules: o.RequestRules, ResponseRules: o.ResponseRules,
+	}
+}
+
+// serveRequests begins to serve HTTP/1.
+func (f *flow) serveRequests() {
+	h := &requests{client: f.aboutClient()}
+	h.Start(f.listener.exchange, &h.client)
+	f.http = h
+}
+
+// aboutClient is what exchanges have to know of the client.
+func (f *flow) aboutClient() exchange.Client {
+	o := f.listener.HTTP
+	c := exchange.Client{
+		Remote: f.peer, ListenPort: f.listener.port, Trusted: trusted(o.Trusted, f.peer.Addr()), Host: o.DefaultHost,
+	}
+	if f.tls != nil {
+		info := f.tls.Info()
+		c.TLS = &uwsgi.TLS{
+			Protocol: info.Protocol(), Cipher: info.Cipher(), ServerName: info.ServerName, Resumed: info.Resumed(),
+		}
+		if cert := f.tls.ClientCertificate(); cert != nil {
+			c.TLS.Client = uwsgi.NewClient(cert, o.ExportPEM)
+		}
+		if info.ServerName != "" {
+			c.Host = info.ServerName
+		}
+	}
+	if o.RequestRules != nil || o.ResponseRules != nil {
+		c.Facts = f.facts(c.TLS)
+	}
+	return c
+}
+
+// facts is what the rules may say of the connection.
+func (f *flow) facts(t *uwsgi.TLS) *http1.Facts {
+	facts := &http1.Facts{Client: f.peer, ID: f.loop.connectionID()}
+	if t != nil {
+		facts.Protocol, facts.Cipher, facts.ServerName, facts.Resumed = t.Protocol, t.Cipher, t.ServerName, t.Resumed
+		if t.Client != nil {
+			t.Client.Tell(facts)
+		}
+	}
+	return facts
+}
+
+// connectionID is random for the loop, then counted.
+func (l *loop) connectionID() (id [12]byte) {
+	l.connections++
+	copy(id[:], l.uniqueID[:8])
+	binary.BigEndian.PutUint32(id[8:], uint32(l.connections))
+	return id
+}
+
+// exchanges returns the loop's scratch for them.
+func (l *loop) exchanges() *exchange.Scratch {
+	l.messages.Date, l.messages.Draining = l.date.Line(l.now), l.draining
+	return &l.messages
+}
+
+// request takes what the client says. What of it a flow does not get to in its turn, it
+// keeps for the next.
+func (f *flow) request(p []byte) {
+	h := f.http
+	h.Give(p)
+	if !f.deferred {
+		f.nextRequests()
+	}
+	if f.http == h {
+		h.Keep()
+	}
+}
+
+// nextRequests goes on with what the client has said, within the turn's time. It reports
+// whether there was anything to do.
+func (f *flow) nextRequests() (some bool) {
+	l, h := f.loop, f.http
+	for f.phase == serving && f.http == h {
+		if some && l.late() {
+			l.goOnLater(f)
+			break
+		}
+		step := h.Next(l.exchanges(), exchange.Around{Room: l.hasRoom(&f.out), Ended: f.clientDone})
+		if h.began == 0 && !h.Between() {
+			h.began = l.tick
+		}
+		if step.Idle {
+			break
+		}
+		some = true
+		f.act(&step)
+	}
+	return some
+}
+
+// respond takes what the backend says.
+func (f *flow) respond(p []byte) {
+	h := f.http
+	if h.first == 0 {
+		h.first = f.loop.tick
+	}
+	if f.stream != nil {
+		f.respondByFrames(p)
+		return
+	}
+	step := h.FromBackend(f.loop.exchanges(), p)
+	f.act(&step)
+}
+
+// backendEnded takes the end of what the backend says.
+func (f *flow) backendEnded(broken bool) {
+	if f.stream != nil {
+		f.actOn(f.http.Exchange().BackendEnded(broken))
+		return
+	}
+	step := f.http.BackendEnded(f.loop.exchanges(), broken)
+	f.act(&step)
+}
+
+// refuse answers the request in place of a backend; with last, no other request of the
+// client can succeed.
+func (f *flow) refuse(status int, why exchange.Why, last bool) {
+	if f.stream != nil {
+		if last {
+			f.mux.goodbye()
+		}
+		f.actOn(f.http.Exchange().Refuse(status, why))
+		return
+	}
+	step := f.http.Refuse(f.loop.exchanges(), status, why, last)
+	f.act(&step)
+}
+
+// requestTimeout says that nothing has moved for too long.
+func (f *flow) requestTimeout() {
+	if f.stream != nil {
+		f.actOn(f.http.Exchange().TimeUp(f.in.pending.Len() == 0))
+		return
+	}
+	step := f.http.TimeUp(f.loop.exchanges(), f.in.pending.Len() == 0)
+	f.act(&step)
+}
+
+// requestLinked sends the request to its backend.
+func (f *flow) requestLinked(reused bool) {
+	isHTTP, sendProxy := f.node.Protocol() == backend.HTTP, f.route.pool.Options().SendProxy > 0
+	if isHTTP && !reused && sendProxy {
+		f.in.pending.Push(f.proxyHeader())
+	}
+	link := exchange.Link{
+		Protocol: f.node.Protocol(), Reused: reused, Keep: isHTTP && f.listener.HTTP.BackendIdle > 0 && !sendProxy,
+	}
+	if f.stream != nil {
+		f.actOn(f.http.Exchange().Linked(f.loop.exchanges(), link))
+		f.passKept()
+		return
+	}
+	step := f.http.Linked(f.loop.exchanges(), link)
+	f.act(&step)
+}
+
+// act does what follows from an input of the exchange.
+func (f *flow) act(step *exchange.Step) {
+	c := &f.loop.count.http
+	if step.Began {
+		c.requests.Inc()
+	}
+	f.toBackend(step.ToBackend)
+	f.toBackend(step.Held)
+	switch step.Why {
+	case exchange.BadRequest:
+		c.refused.inc(step.Reason)
+	case exchange.Misdirected:
+		c.refused.inc("misdirected")
+	case exchange.BadAnswer:
+		c.badAnswers.inc(step.Reason)
+	}
+	if len(step.ToClient) > 0 && !f.toClient(step.ToClient) {
+		return
+	}
+	switch step.Do {
+	case exchange.Dial:
+		f.dial()
+	case exchange.Release:
+		f.released(step)
+	case exchange.Tunnel:
+		f.tunnel()
+	case exchange.Goodbye:
+		f.end(causesOf[step.Why], whole)
+	case exchange.Cut:
+		how := inWords
+		if step.Why == exchange.Truncated || step.Why == exchange.Stalled {
+			how = atOnce // the client is gone, or does not read
+		}
+		f.end(causesOf[step.Why], how)
+	}
+}
+
+// causesOf are the causes of a flow's end that follow from what was wrong with a request.
+var causesOf = [...]cause{
+	exchange.Fine: causeDone, exchange.BadRequest: causeBadRequest, exchange.Truncated: causeTruncated,
+	exchange.SlowClient: causeIdle, exchange.NoBackend: causeNoBackend, exchange.NoPool: causeNoPool, exchange.Misdirected: causeMisdirected,
+	exchange.BackendGone: causeBackendReset, exchange.BadAnswer: causeBadAnswer, exchange.SlowBackend: causeIdle,
+	exchange.Stalled: causeIdle, exchange.Misused: causePanic,
+}
+
+// dial finds a backend for the request, or another one if the one that was found has
+// broken off.
+func (f *flow) dial() {
+	l, x := f.loop, f.http.Exchange()
+	if f.link == linked {
+		l.count.http.retried.Inc()
+		if x.Reused() {
+			f.tries-- // the node was not asked for a connection
+		}
+		// Also if only a kept connection has ended: a process that dies closes its
+		// connections before it stops listening.
+		f.avoid = f.node
+		f.unlink()
+		f.seek()
+		return
+	}
+	f.tries, f.avoid = 0, nil
+	r := x.Request(&l.messages)
+	if f.tls != nil {
+		info, policies := f.tls.Info(), f.listener.tls.ClientPolicies()
+		if !policies.Admits(info.ClientPolicy, r.HostName()) {
+			// No request can succeed here any more if what was met has been done away with.
+			f.refuse(421, exchange.Misdirected, policies.Renewed(info.ClientPolicy, info.ServerName))
+			return
+		}
+	}
+	host := r.Host // one without is for the host that its backend is told
+	if len(host) == 0 {
+		host = []byte(x.Client().Host)
+	}
+	if !f.choosePool(f.serverName(), host, r.Path) {
+		f.refuse(404, exchange.NoPool, false)
+		return
+	}
+	f.seek()
+}
+
+// released ends a request whose response is complete.
+func (f *flow) released(step *exchange.Step) {
+	l, h := f.loop, f.http
+	l.count.http.status[h.Exchange().Status()/100].Inc()
+	if f.link == linked {
+		switch list := l.idleOf(f.node); {
+		case step.Why == exchange.Fine:
+			list.answered = l.tick
+			f.node.Answered()
+		case step.Why == exchange.SlowBackend && list.answered < h.began:
+			// No other was answered meanwhile: one slow request says nothing of the
+			// node, and a client that knows one must not be able to take it out of use.
+			f.node.Failed(l.now)
+		}
+	}
+	f.releaseBackend(step)
+	f.endRequest(causeDone)
+	h.Released()
+	h.began, h.first, f.active = 0, 0, l.tick
+	if f.stream != nil {
+		f.end(causeDone, whole)
+	}
+}
+
+// releaseBackend keeps the backend's connection for another request, or closes it.
+func (f *flow) releaseBackend(step *exchange.Step) {
+	b := &f.backend
+	sent := f.in.end == open && f.in.pending.Len() == 0
+	switch {
+	case step.Keep && sent && b.input == inputOpen && !(b.readable && stale(b.fd)):
+		f.park()
+		return
+	case step.Why != exchange.Fine && b.open():
+		resetOnClose(b.fd)
+	}
+	f.unlink()
+}
+
+// tunnel makes the flow one that relays bytes as they are.
+func (f *flow) tunnel() {
+	h := f.http
+	f.loop.count.http.status[1].Inc()
+	if f.trace != nil {
+		f.trace.keepRequest(h.Exchange())
+	}
+	f.http = nil
+	f.toBackend(h.Rest())
+	f.toBackend(h.body.Bytes())
+	if f.clientDone {
+		f.in.finish()
+	}
+	h.drop()
+}
+
+// requestPatience is when the client or the backend has taken too long.
+func (f *flow) requestPatience() uint64 {
+	h, o := f.http, f.listener.HTTP
+	switch {
+	case h.serving():
+		return f.active + ticks(f.listener.IdleTimeout)
+	case h.began != 0:
+		return h.began + ticks(o.HeadersTimeout)
+	case h.Served() == 0:
+		return f.active + ticks(o.HeadersTimeout)
+	default:
+		return f.active + ticks(o.KeepAlive)
+	}
+}
