@@ -75,8 +75,8 @@ type Listener struct {
 type Peeker interface {
 	// Feed takes the next bytes, which it does not keep, and reports whether it knows enough.
 	Feed(p []byte) (done bool)
-	// ServerName is the name; empty if there is none, or if this is no TLS.
-	ServerName() string
+	// ServerName is the name in all that was fed; empty if there is none, or if this is no TLS.
+	ServerName(all []byte) string
 }
 
 // HTTP says how requests are routed. It must not be changed once served.

@@ -3,8 +3,9 @@ package engine
 import "reprise/internal/queue"
 
 // maxPeek bounds what is kept of a client until its server name is known: more than
-// any ClientHello needs, with the largest post-quantum shares and sessions offered.
-const maxPeek = 32 << 10
+// any ClientHello needs, with the largest post-quantum shares and sessions offered, in
+// small records.
+const maxPeek = 24 << 10
 
 // beginPeeking looks at what the client says before it is relayed. Nothing is
 // answered, and nothing changed.
@@ -53,7 +54,8 @@ func (f *flow) peekTimeout() {
 
 // afterPeek relays what was kept, from the first byte.
 func (f *flow) afterPeek() {
-	early, name := f.early, f.peek.ServerName()
+	early := f.early
+	name := f.peek.ServerName(early.Bytes())
 	f.early, f.peek = queue.Queue{}, nil
 	defer early.Drop()
 	f.loop.handshakes.remove(f)

@@ -27,7 +27,9 @@ const (
 	expireEvery = time.Second
 	// refusalsEvery is how often refusals of one kind are logged.
 	refusalsEvery = time.Minute
-	maxKeyFile    = 64 << 10
+	// receiveAgain is how long a socket that fails is left alone.
+	receiveAgain = 100 * time.Millisecond
+	maxKeyFile   = 64 << 10
 )
 
 // subscriptions are the backends that announce themselves. Everything happens under mu, far from
@@ -130,6 +132,11 @@ func (s *subscriptions) receive(socket *net.UDPConn) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
+			select { // whatever it is, it may be there again at once
+			case <-s.stop:
+				return
+			case <-time.After(receiveAgain):
+			}
 			continue
 		}
 		s.mu.Lock()

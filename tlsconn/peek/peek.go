@@ -2,18 +2,16 @@
 // passes it on. Nothing is decrypted, answered or changed.
 //
 // A ClientHello may come in records of any length, and those in pieces of any length: a
-// [Reader] takes them as they come. It holds what a message needs and no more than
-// maxHello bytes, and never reads a byte twice.
+// [Reader] takes them as they come, keeps none of them and reads no byte twice. Whoever passes
+// them on keeps them anyway, and gives them back once the hello is whole.
 package peek
 
-import (
-	"reprise/tlsconn/wire"
-)
+import "reprise/tlsconn/wire"
 
 const (
-	// maxHello bounds the message. Those of browsers have 2 KB; a session of 16 KB in
-	// the largest ticket would still fit.
-	maxHello     = 24 << 10
+	// maxHello bounds the message. Those of browsers have 2 KB; a session in a ticket of
+	// several KB still fits.
+	maxHello     = 16 << 10
 	recordHeader = 5
 	maxRecord    = 1 << 14 // RFC 8446, Section 5.1
 	handshake    = 22
@@ -21,70 +19,93 @@ const (
 
 // A Reader looks at the beginning of one connection. The zero value is ready.
 type Reader struct {
-	header  [recordHeader]byte
-	headed  int    // bytes of header that have come
-	left    int    // bytes of the record that have not
-	message []byte // of the handshake, as far as it has come
-	name    string
-	done    bool
+	header [recordHeader]byte   // of the record
+	headed int                  // bytes of it that have come
+	left   int                  // bytes of the record that have not
+	begin  [wire.HeaderLen]byte // of the message
+	begun  int                  // bytes of that which have come
+	want   int                  // bytes of the message that have not
+	done   bool
+	hello  bool // it is one, and whole
 }
 
 // Feed takes the next bytes, which it does not keep, and reports whether it knows enough: the
-// name, or that there is none, or that this is no TLS.
+// hello is whole, or too long, or this is no TLS.
 func (r *Reader) Feed(p []byte) (done bool) {
 	for len(p) > 0 && !r.done {
-		if r.left == 0 {
-			p = r.takeHeader(p)
-		} else {
-			p = r.takeBody(p)
+		var n int
+		switch {
+		case r.left == 0:
+			n = r.takeHeader(p)
+		case r.begun < len(r.begin):
+			n = r.takeBegin(p)
+		default:
+			n = min(len(p), r.left, r.want)
+			r.want -= n
+			r.left -= n
+		}
+		if p = p[n:]; r.begun == len(r.begin) && r.want == 0 {
+			r.done, r.hello = true, !r.done
 		}
 	}
 	return r.done
 }
 
-// ServerName is the name as the client sent it; empty if there is none.
-func (r *Reader) ServerName() string { return r.name }
-
-// takeHeader takes bytes of a record's header and returns the rest. What is no TLS is
-// noticed at its first byte that cannot be.
-func (r *Reader) takeHeader(p []byte) []byte {
+// takeHeader takes bytes of a record's header. What is no TLS is noticed at its first byte
+// that cannot be.
+func (r *Reader) takeHeader(p []byte) int {
 	n := copy(r.header[r.headed:], p)
 	r.headed += n
 	length := int(r.header[3])<<8 | int(r.header[4])
 	switch {
 	case r.header[0] != handshake, r.headed > 1 && r.header[1] != 3:
-		r.end()
+		r.done = true
 	case r.headed == recordHeader && (length == 0 || length > maxRecord): // RFC 8446, Section 5.1
-		r.end()
+		r.done = true
 	case r.headed == recordHeader:
 		r.left, r.headed = length, 0
 	}
-	return p[n:]
+	return n
 }
 
-// takeBody takes bytes of a message and returns the rest.
-func (r *Reader) takeBody(p []byte) []byte {
-	want := wire.HeaderLen
-	if len(r.message) >= wire.HeaderLen {
-		_, want, _ = wire.Header(r.message)
-	}
-	n := min(len(p), r.left, want-len(r.message))
-	r.message = append(r.message, p[:n]...)
+// takeBegin takes bytes of the message's header.
+func (r *Reader) takeBegin(p []byte) int {
+	n := copy(r.begin[r.begun:], p[:min(len(p), r.left)])
+	r.begun += n
 	r.left -= n
-	if len(r.message) < wire.HeaderLen {
-		return p[n:]
+	if typ, length, ok := wire.Header(r.begin[:r.begun]); ok {
+		r.want = length - wire.HeaderLen
+		r.done = typ != wire.TypeClientHello || length > maxHello
 	}
-	switch typ, length, _ := wire.Header(r.message); {
-	case typ != wire.TypeClientHello, length > maxHello:
-		r.end()
-	case len(r.message) == length:
-		var hello wire.ClientHello
-		if hello.Parse(r.message) == wire.None && hello.HasServerName {
-			r.name = string(hello.ServerName)
-		}
-		r.end()
-	}
-	return p[n:]
+	return n
 }
 
-func (r *Reader) end() { r.done, r.message = true, nil }
+// ServerName returns the name as the client sent it, empty if there is none. all is what was fed,
+// from the first byte.
+func (r *Reader) ServerName(all []byte) string {
+	if !r.hello {
+		return ""
+	}
+	var hello wire.ClientHello
+	if hello.Parse(r.message(all)) != wire.None || !hello.HasServerName {
+		return ""
+	}
+	return string(hello.ServerName)
+}
+
+// message returns the hello, in one piece.
+func (r *Reader) message(all []byte) []byte {
+	_, length, _ := wire.Header(r.begin[:])
+	var message []byte
+	for len(message) < length && len(all) >= recordHeader {
+		n := int(all[3])<<8 | int(all[4])
+		body := all[recordHeader:]
+		body = body[:min(n, len(body), length-len(message))]
+		if len(body) == length {
+			return body // as it nearly always is
+		}
+		message = append(message, body...)
+		all = all[min(len(all), recordHeader+n):]
+	}
+	return message
+}

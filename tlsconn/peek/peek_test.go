@@ -45,12 +45,12 @@ func inRecords(record []byte, size int) (out []byte) {
 // read feeds p in pieces and says what came of it.
 func read(p []byte, pieces func(left int) int) string {
 	var r peek.Reader
-	for len(p) > 0 {
-		n := pieces(len(p))
-		if r.Feed(p[:n]) {
-			return "name " + r.ServerName()
+	for fed := 0; fed < len(p); {
+		n := pieces(len(p) - fed)
+		done := r.Feed(p[fed : fed+n])
+		if fed += n; done {
+			return "name " + r.ServerName(p[:fed])
 		}
-		p = p[n:]
 	}
 	return "more"
 }
@@ -81,7 +81,7 @@ func TestServerName(t *testing.T) {
 // TestNoName: what has no name, or is no TLS, is known as such as soon as can be.
 func TestNoName(t *testing.T) {
 	hello := helloFor(t, "")
-	long := []byte{1, 0, 0x60, 1}
+	long := []byte{1, 0, 0x40, 1}
 	tests := []struct{ name, p, want string }{
 		{"TLS without a name", string(hello), "name "},
 		{"HTTP", "G", "name "},
@@ -125,7 +125,7 @@ func FuzzReader(f *testing.F) {
 func ExampleReader() {
 	var r peek.Reader
 	fmt.Println(r.Feed([]byte("\x16\x03")), r.Feed([]byte("\x01")))
-	fmt.Println(r.Feed([]byte("\x00\x00")), r.ServerName() == "")
+	fmt.Println(r.Feed([]byte("\x00\x00")), r.ServerName([]byte("\x16\x03\x01\x00\x00")) == "")
 	// Output:
 	// false false
 	// true true
@@ -137,5 +137,6 @@ func BenchmarkReader(b *testing.B) {
 	for b.Loop() {
 		var r peek.Reader
 		r.Feed(hello)
+		r.ServerName(hello)
 	}
 }
