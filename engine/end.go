@@ -98,7 +98,10 @@ func (f *flow) endIfDone() {
 func (f *flow) closeAll(dataMissing bool) {
 	l := f.loop
 	f.leaveQueue()
-	f.phase, l.out = gone, l.out[:0]
+	f.phase = gone
+	if l.outOf == f {
+		l.dropOut()
+	}
 	l.count.open.Dec()
 	f.listener.open.Dec()
 	l.reactor.StopTimer(&f.timer)

@@ -49,7 +49,8 @@ type loop struct {
 	// Buffers that are empty between events.
 	in      []byte // read from a socket
 	plain   []byte // decrypted
-	out     []byte // encrypted
+	out     []byte // encrypted: what a turn has gathered for its client
+	outOf   *flow  // whose that is
 	message []byte // a PROXY header
 
 	// What the codecs read and write, so that a message costs no allocation.

@@ -292,19 +292,31 @@ const gatherLen = 4 << 10
 // gather takes what is to be sent as it is: l.out with more behind it. What a turn has
 // to say to a client leaves in one system call, when it ends or there is as much as a
 // read may bring. It reports whether the flow lives.
+//
+// The buffer is the loop's, so it is known whose it is: that one client gets what was
+// meant for another must not depend on each turn having one flow only.
 func (f *flow) gather(out []byte) bool {
 	l := f.loop
-	l.out = out
+	if l.outOf != f && l.outOf != nil {
+		panic("what one flow has gathered is not sent yet, and another gathers")
+	}
+	l.out, l.outOf = out, f
 	return len(out) < l.o.ReadSize || f.settle()
 }
 
 // settle sends what the turn has gathered. It reports whether the flow lives.
 func (f *flow) settle() bool {
 	l := f.loop
+	if l.outOf != f {
+		return f.phase != gone
+	}
 	out := l.out
-	l.out = out[:0]
+	l.dropOut()
 	return f.send(out)
 }
+
+// dropOut forgets what a flow has gathered.
+func (l *loop) dropOut() { l.out, l.outOf = l.out[:0], nil }
 
 // send sends bytes as they are. It reports whether the flow lives.
 func (f *flow) send(out []byte) bool {

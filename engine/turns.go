@@ -80,7 +80,7 @@ func (l *loop) TurnEnds(h reactor.Handler, took time.Duration, panicked any) {
 			m.close(causePanic)
 		}
 	}
-	l.out = l.out[:0]
+	l.dropOut()
 	l.count.turn.Observe(took)
 }
 
