@@ -24,8 +24,7 @@
 //     losing events or wake-ups.
 //   - It runs posted tasks until their queue is empty, so one that posts its successor
 //     keeps all events waiting; low priority changes nothing below 1,024 queued tasks.
-//   - It waits in epoll_wait(2) and keeps one of the Go scheduler's places while it does:
-//     see wait.go for what that costs.
+//   - It can wait in epoll_wait(2) only: see wait.go.
 //   - Importing it builds a logger.
 //
 // So descriptors are registered with gnet's poller, and [Reactor.Run] stands where

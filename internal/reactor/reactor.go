@@ -36,10 +36,15 @@ type Host interface {
 type Options struct {
 	Host Host
 	Tick time.Duration // the resolution of timers
+	// Parks makes the goroutine wait as Go's own connections do: see wait.go for what
+	// is better off so.
+	Parks bool
 }
 
 // A Reactor is one epoll set with its timers and tasks.
 type Reactor struct {
+	parks  bool
+	wakefd int // an eventfd, -1 if it parks
 	host   Host
 	poller *netpoll.Poller
 	epoll  int      // the poller's descriptor, which it closes
@@ -63,6 +68,8 @@ type Reactor struct {
 
 	asleep   atomic.Bool // set by the goroutine before it waits, reset by who wakes it
 	woken    atomic.Bool // there is something to do that epoll does not tell
+	waking   sync.Mutex  // guards closed, and wakefd against being closed; the goroutine never takes it
+	closed   bool
 	stopping atomic.Bool
 	mu       sync.Mutex // guards tasks
 	tasks    []task
@@ -83,7 +90,7 @@ const maxEvents = 256
 // Open makes a reactor, which Close frees.
 func Open(o Options) (*Reactor, error) {
 	r := &Reactor{
-		host: o.Host, tick: o.Tick, epoch: time.Now().Add(-o.Tick), epoll: -1, timerfd: -1,
+		host: o.Host, tick: o.Tick, parks: o.Parks, wakefd: -1, epoch: time.Now().Add(-o.Tick), epoll: -1, timerfd: -1,
 		events: make([]unix.EpollEvent, maxEvents),
 	}
 	r.now, r.look = time.Now(), r.ready
@@ -108,20 +115,29 @@ func (r *Reactor) open() (err error) {
 	if r.timerfd, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
 		return os.NewSyscallError("timerfd_create", err)
 	}
-	if err := r.poller.AddRead(&netpoll.PollAttachment{FD: r.timerfd}, true); err != nil {
+	if err := r.watchOwn(r.timerfd); err != nil {
 		return err
 	}
-	return r.openParked()
+	return r.openWaker()
+}
+
+func (r *Reactor) watchOwn(fd int) error {
+	return r.poller.AddRead(&netpoll.PollAttachment{FD: fd}, true)
 }
 
 // Close frees what the reactor holds, after Run has returned or if it was never
 // called. Watched descriptors stay open.
 func (r *Reactor) Close() error {
+	r.waking.Lock()
+	defer r.waking.Unlock()
+	r.closed = true
 	if r.parked != nil {
 		r.parked.Close()
 	}
-	if r.timerfd >= 0 {
-		unix.Close(r.timerfd)
+	for _, fd := range []int{r.timerfd, r.wakefd} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
 	}
 	if r.poller == nil {
 		return nil

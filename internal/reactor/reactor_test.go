@@ -40,7 +40,12 @@ func (f *funcs) OnTimer()                 { f.timer() }
 
 func open(t *testing.T, h *host) *Reactor {
 	t.Helper()
-	r, err := Open(Options{Host: h, Tick: time.Millisecond})
+	return openWith(t, Options{Host: h, Tick: time.Millisecond})
+}
+
+func openWith(t *testing.T, o Options) *Reactor {
+	t.Helper()
+	r, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,8 +185,21 @@ func TestPanic(t *testing.T) {
 
 // A timer wakes a reactor that waits, not before its time.
 func TestTimerWakes(t *testing.T) {
-	h := new(host)
-	r := open(t, h)
+	bothWays(t, testTimerWakes)
+}
+
+// bothWays runs a test with a reactor that parks and one that does not.
+func bothWays(t *testing.T, test func(t *testing.T, h *host, r *Reactor)) {
+	t.Helper()
+	for name, parks := range map[string]bool{"epoll_wait": false, "parked": true} {
+		t.Run(name, func(t *testing.T) {
+			h := new(host)
+			test(t, h, openWith(t, Options{Host: h, Tick: time.Millisecond, Parks: parks}))
+		})
+	}
+}
+
+func testTimerWakes(t *testing.T, h *host, r *Reactor) {
 	fired := make(chan uint64, 1)
 	timer := Timer{Owner: &funcs{timer: func() { fired <- h.tick }}}
 	r.Post(func(any) { r.SetTimer(&timer, 20) }, nil)
@@ -193,8 +211,9 @@ func TestTimerWakes(t *testing.T) {
 
 // Tasks of many goroutines all run, each once, in the order of their goroutine, while
 // the reactor keeps falling asleep.
-func TestPostFromManyGoroutines(t *testing.T) {
-	r := open(t, new(host))
+func TestPostFromManyGoroutines(t *testing.T) { bothWays(t, testPostFromManyGoroutines) }
+
+func testPostFromManyGoroutines(t *testing.T, _ *host, r *Reactor) {
 	const posters, each = 8, 2000
 	next := make([]int, posters)
 	var ran atomic.Int64

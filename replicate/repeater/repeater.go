@@ -175,7 +175,7 @@ func New(o Options) (*Repeater, error) {
 }
 
 func (r *Repeater) open(o *Options) (err error) {
-	if r.reactor, err = reactor.Open(reactor.Options{Host: r, Tick: time.Millisecond}); err != nil {
+	if r.reactor, err = reactor.Open(reactor.Options{Host: r, Tick: time.Millisecond, Parks: true}); err != nil {
 		return err
 	}
 	r.timer.Owner = r
