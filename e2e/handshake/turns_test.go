@@ -17,16 +17,18 @@ import (
 const (
 	// longTurn is a bound of the node's histogram: no turn is to take longer.
 	longTurn = 2048 * time.Microsecond
-	// maxWait is how long another connection may wait for the attacked loop.
-	maxWait = 10 * time.Millisecond
+	// maxTurn is how much CPU time turns under attack may take in the mean: what a
+	// turn's time is, and its last piece.
+	maxTurn = time.Millisecond
 )
 
 // TestNoTurnIsLong: what costs a client a few bytes, a chunk, a request that is answered
 // here, a record, is not done by the thousand while others wait.
 //
-// A busy machine takes the loop's core away in the middle of turns, which then look long:
-// so a tenth of them may, and it is the middle one of many waits that is held to the
-// bound; the longest ones are printed.
+// A busy machine takes the loop's core away in the middle of turns, which then look long.
+// So it is the CPU time of the turns, nearly all of which is the attack's, that is held
+// to the bound. What another connection of the loop waits, and the longest turn, are
+// printed: on a quiet core 1 to 3 ms at most, and 1 ms (at 7ed34b5: 200 and 125 ms).
 func TestNoTurnIsLong(t *testing.T) {
 	const chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 	for _, tc := range []struct {
@@ -74,7 +76,7 @@ func TestNoTurnIsLong(t *testing.T) {
 }
 
 // judgeTurns writes bursts while another connection of the loop is used, and holds the
-// node's turns and that connection's waits against their bounds.
+// node's turns against their bound.
 func judgeTurns(t *testing.T, n *node, conn io.WriteCloser, next func() []byte) {
 	t.Helper()
 	other := n.connect(t, n.config(0))
@@ -95,6 +97,10 @@ func judgeTurns(t *testing.T, n *node, conn io.WriteCloser, next func() []byte) 
 		}
 	})
 	var waits []time.Duration
+	before, err := nettest.CPUTime(n.Pid())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for begun := time.Now(); time.Since(begun) < 2*time.Second; {
 		asked := time.Now()
 		if err := ping(other); err != nil {
@@ -102,22 +108,24 @@ func judgeTurns(t *testing.T, n *node, conn io.WriteCloser, next func() []byte) 
 		}
 		waits = append(waits, time.Since(asked))
 	}
+	after, err := nettest.CPUTime(n.Pid())
+	if err != nil {
+		t.Fatal(err)
+	}
 	close(stop)
 	conn.Close()
 	attack.Wait()
 	slices.Sort(waits)
 	all, long, longest := n.turns(t)
 	middle := waits[len(waits)/2]
-	t.Logf("%d bursts; waits: %v in the middle, 99%% %v, %v at most; %d of %d turns longer than %v, the longest %v",
-		bursts, middle, waits[len(waits)*99/100], waits[len(waits)-1], long, all, longTurn, longest)
+	mean := (after - before) / time.Duration(all)
+	t.Logf("%d bursts; %v of CPU time a turn; waits: %v in the middle, 99%% %v, %v at most; %d of %d turns longer than %v, the longest %v",
+		bursts, mean, middle, waits[len(waits)*99/100], waits[len(waits)-1], long, all, longTurn, longest)
 	if bursts < 2 {
 		t.Errorf("%d bursts got to the node: the attack did not take place", bursts)
 	}
-	if middle > maxWait {
-		t.Errorf("another connection waits %v for the loop, want %v at most", middle, maxWait)
-	}
-	if long > all/10 {
-		t.Errorf("%d of %d turns take longer than %v", long, all, longTurn)
+	if mean > maxTurn {
+		t.Errorf("a turn takes %v of CPU time, want %v at most", mean, maxTurn)
 	}
 }
 
