@@ -83,6 +83,32 @@ func TestPoolsByHostAndPath(t *testing.T) {
 	}
 }
 
+// TestPoolsByHTTP2: streams of one connection go to the pools of their own names, paths and server name.
+func TestPoolsByHTTP2(t *testing.T) {
+	s, pki := startHTTPS(t, httpTo(serveText(t, "other")), "--http-pool=api to=http://"+serveText(t, "api"), "--http-pool=sni to=http://"+serveText(t, "sni"),
+		"--http-use-pool=api host=api.example", "--http-use-pool=api host=www.example,path=/api", "--http-use-pool=sni sni=localhost,path=/sni")
+	client := httpClient(t, clientConfig(pki), func(tr *http.Transport) { tr.ForceAttemptHTTP2 = true })
+	for target, want := range map[string]string{
+		"www.example /": "other /", "api.example /": "api /", "www.example /api/x": "api /api/x", "www.example //api": "api //api", "www.example /sni": "sni /sni",
+	} {
+		host, path, _ := strings.Cut(target, " ")
+		r, err := http.NewRequest("GET", "https://"+s.addr()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		resp, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if string(body) != want || resp.ProtoMajor != 2 {
+			t.Errorf("%s: got %q by %s, want %q", target, body, resp.Proto, want)
+		}
+	}
+}
+
 // TestNoPool: what no rule matches is not found if there is no default, and the connection goes on.
 func TestNoPool(t *testing.T) {
 	api := serveText(t, "api")
