@@ -113,6 +113,41 @@ func TestSNIDir(t *testing.T) {
 	}
 }
 
+// TestSNIDirKeepsAuthorities: an authority that cannot be read is not one that is not wanted.
+func TestSNIDirKeepsAuthorities(t *testing.T) {
+	inPKI(t)
+	if err := os.Mkdir("names", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{"cert.pem": "a.example.crt", "key.pem": "a.example.key"} {
+		data, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, "names/"+to, data)
+	}
+	if err := os.Symlink("nowhere", "names/a.example.ca"); err != nil {
+		t.Fatal(err)
+	}
+	const ini = "[reprise]\nhttps = :8443,cert.pem,key.pem\nhttp-to = 127.0.0.1:9000\nsni-dir = names\n"
+	writeFile(t, "names.ini", []byte(ini))
+	if _, err := Parse([]string{"names.ini"}); err == nil || !strings.Contains(err.Error(), "a.example.ca") {
+		t.Errorf("at start: got %v, want an error about a.example.ca", err)
+	}
+	c, err := Reread([]string{"names.ini"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cert := range certsOf(c) {
+		if cert.Name == "a.example" && cert.ClientCA == "" {
+			t.Error("at a reload the name is served without asking for client certificates")
+		}
+	}
+	if len(c.Unusable) != 1 {
+		t.Errorf("%d unusable certificates, want that of a.example", len(c.Unusable))
+	}
+}
+
 // certsOf returns the certificates of the first listener.
 func certsOf(c *Config) []Certificate { return c.Listeners[0].TLS.Certs }
 

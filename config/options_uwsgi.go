@@ -1,6 +1,9 @@
 package config
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -100,9 +103,13 @@ func (b *builder) addSNIFiles(name, base string) error {
 	if err != nil {
 		return err
 	}
+	// Whatever stands there asks for client certificates, also if it cannot be read: a link
+	// to nothing must not switch them off.
 	clientCA := base + ".ca"
-	if _, err := os.Stat(clientCA); err != nil {
+	if _, err := os.Lstat(clientCA); errors.Is(err, fs.ErrNotExist) {
 		clientCA = ""
+	} else if err != nil {
+		return fmt.Errorf("cannot read %s: %w", clientCA, cause(err))
 	}
 	policy, err := b.parsePolicy(b.sniDirCiphers, clientCA)
 	if err != nil {
