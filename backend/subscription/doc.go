@@ -18,7 +18,8 @@
 //	key        the domain: a host, with a port or without
 //	address    where the subscriber listens: IP:port, or the path of a unix socket. An
 //	           address that is unspecified (":3031", "0.0.0.0:3031") is the sender's,
-//	           unless the packet is signed: the signature would not cover it
+//	           unless the packet is signed: the signature would not cover it. Link-local
+//	           ones and those of multicast are refused
 //	modifier1  0: other kinds of requests are not made here; modifier2 likewise
 //	weight     its share beside the domain's others; 0 is 1
 //	backup     not 0: used when no other is usable
@@ -37,7 +38,7 @@
 // networks are only as good as the routers that keep strangers from using their addresses.
 //
 // A signed packet counts once: its time must be later than that of the subscriber's last
-// one, also after the subscriber has left, and not older than the tolerance. uWSGI's signature does not
+// one, also after the subscriber has left, and not farther from ours than the tolerance. uWSGI's signature does not
 // cover the header: who holds back a packet on its way can make it an unsubscription. Who can
 // do that could as well keep the subscriber from being heard.
 package subscription

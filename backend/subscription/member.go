@@ -102,8 +102,13 @@ func parseAddress(s string, sender netip.Addr, signed bool) (network, address st
 		}
 		ip = sender.WithZone("")
 	}
-	if !ip.IsValid() || ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || ip.IsLoopback() && !sender.IsLoopback() {
-		return "", "", RefusedAddress // a stranger's loopback is not ours
+	switch {
+	case !ip.IsValid(), ip.IsMulticast(), ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "", "", RefusedAddress
+	case ip.IsLoopback() && !sender.IsLoopback(): // a stranger's loopback is not ours
+		return "", "", RefusedAddress
+	case ip.IsLinkLocalUnicast(): // a cloud's service that hands out credentials, at 169.254.169.254
+		return "", "", RefusedAddress
 	}
 	return "tcp", netip.AddrPortFrom(ip, a.Port()).String(), Accepted
 }

@@ -165,6 +165,9 @@ func TestReceive(t *testing.T) {
 		{"a zone", local, join(a, "address=[fe80::1%eth0]:1"), "refused address"},
 		{"a group", local, join(a, "address=224.0.0.1:1"), "refused address"},
 		{"everybody", local, join(a, "address=255.255.255.255:1"), "refused address"},
+		{"a cloud's metadata", local, join(a, "address=169.254.169.254:80", "proto=http"), "refused address"},
+		{"the same mapped to IPv6", local, join(a, "address=[::ffff:169.254.169.254]:80", "proto=http"), "refused address"},
+		{"link-local of IPv6", local, join(a, "address=[fe80::1]:80"), "refused address"},
 		{"no address", local, join(a), "refused address"},
 		{"no domain", local, join("address=:1"), "refused key"},
 		{"a path in the domain", local, join("key=a.example/x", "address=:1"), "refused key"},
@@ -320,6 +323,7 @@ func TestSigned(t *testing.T) {
 				{"another domain", signed(t, key, unix, join("key=unknown.example", "address=10.1.2.3:1")), "refused signature"},
 				{"an address that the signature does not cover", signed(t, key, unix, join("key="+domain, "address=:1")), "refused address"},
 				{"too old", signed(t, key, unix-3601, hello), "refused replay"},
+				{"of times to come", signed(t, key, unix+3601, hello), "refused replay"},
 				{"at the edge", signed(t, key, unix-3600, hello), joined},
 				{"now", signed(t, key, unix, hello), ""},
 				{"again", signed(t, key, unix, hello), "refused replay"},
@@ -345,6 +349,41 @@ func TestSigned(t *testing.T) {
 				t.Errorf("got %v and %d looks for keys, want a replay and none", why, asked-before)
 			}
 		})
+	}
+}
+
+// TestSignedStrangers: what a domain's key does is bounded to the domain, and what somebody says who is
+// not known counts once too.
+func TestSignedStrangers(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options()
+	o.Members, o.HostMembers = 6, 3
+	o.Key = func([]byte) (crypto.PublicKey, error) { return key.Public(), nil }
+	table := subscription.New(o)
+	unix := now.Unix()
+	for i := range 7 { // each leaves at once
+		address := fmt.Sprint("address=10.1.2.3:", i+1)
+		table.Receive(now, lan, signed(t, key, unix, join("key=greedy", address)))
+		table.Receive(now, lan, signed(t, key, unix+1, packet(true, "key=greedy", address)))
+	}
+	if got, want := describe(table.Receive(now, lan, signed(t, key, unix, join("key=other", "address=10.1.2.3:1")))), "joined other tcp:10.1.2.3:1 *1"; got != want {
+		t.Errorf("beside a domain that comes and goes: got %q, want %q", got, want)
+	}
+	if got := describe(table.Receive(now, lan, signed(t, key, unix+1, packet(true, "key=new", "address=10.1.2.3:1")))); got != "" {
+		t.Errorf("an end of what is not known: got %q", got)
+	}
+	if got, want := describe(table.Receive(now, lan, signed(t, key, unix, join("key=new", "address=10.1.2.3:1")))), "refused replay"; got != want {
+		t.Errorf("what was signed before it: got %q, want %q", got, want)
+	}
+	table.Expire(now.Add(2 * time.Hour))
+	for i := range 3 {
+		later := now.Add(2 * time.Hour)
+		if _, why := table.Receive(later, lan, signed(t, key, later.Unix(), join("key=greedy", fmt.Sprint("address=10.1.2.3:", i+1)))); why != subscription.Accepted {
+			t.Errorf("when all is forgotten: %v", why)
+		}
 	}
 }
 

@@ -23,8 +23,8 @@ type Options struct {
 	Digest crypto.Hash
 	// KeyTolerance is how old a signed packet may be.
 	KeyTolerance time.Duration
-	// Members bounds how many there are of all hosts, with those that left less than KeyTolerance ago
-	// and had signed; HostMembers how many of one host.
+	// Members bounds how many there are of all hosts, HostMembers how many of one, each with those
+	// that left less than KeyTolerance ago and had signed.
 	Members, HostMembers int
 }
 
@@ -36,7 +36,7 @@ const (
 	RefusedPacket            // no packet of this protocol, or one that can be read in two ways
 	RefusedNetwork           // unsigned, and not from a network that may
 	RefusedSignature         // unsigned, of an unknown domain, or of somebody else
-	RefusedReplay            // signed, but seen before or too old
+	RefusedReplay            // signed, but seen before, too old, or of times to come
 	RefusedKey               // no host
 	RefusedAddress           // not one to connect to
 	RefusedModifier          // another kind of application than WSGI's
@@ -72,7 +72,7 @@ func (k Kind) String() string { return [...]string{"joined", "left", "expired", 
 type Table struct {
 	o       Options
 	members map[id]*entry
-	hosts   map[string]int // how many members are present
+	hosts   map[string]int // how many members there are of each
 
 	packets metric.Counter
 	results [refusals]metric.Counter
@@ -122,7 +122,7 @@ func (t *Table) receive(now time.Time, from netip.AddrPort, datagram []byte) ([]
 		}
 	}
 	if p.Leave {
-		return t.leave(known, &p), Accepted
+		return t.leave(known, m, &p)
 	}
 	return t.join(known, m, &p, now)
 }
@@ -139,6 +139,10 @@ func (t *Table) authenticate(p *Packet, known *entry, now time.Time) Refusal {
 	if known != nil && p.Unix <= known.unix || int64(p.Unix) < now.Add(-t.o.KeyTolerance).Unix() {
 		return RefusedReplay
 	}
+	// It would be good for ever, and shut its sender out until the clocks have come there.
+	if int64(p.Unix) > now.Add(t.o.KeyTolerance).Unix() {
+		return RefusedReplay
+	}
 	key, err := t.o.Key(p.Key)
 	if err != nil || !verify(key, t.o.Digest, p.Signed, p.Sign) {
 		return RefusedSignature
@@ -146,24 +150,52 @@ func (t *Table) authenticate(p *Packet, known *entry, now time.Time) Refusal {
 	return Accepted
 }
 
-func (t *Table) leave(known *entry, p *Packet) []Change {
-	if known == nil || !known.present {
+// leave takes a member out. One that is not known may be so since this table is newer than
+// it: its word is remembered all the same, or what it signed before would bring it back.
+func (t *Table) leave(known *entry, m Member, p *Packet) ([]Change, Refusal) {
+	e := known
+	if e == nil && t.o.Key == nil {
+		return nil, Accepted
+	}
+	if e == nil {
+		if e = t.add(m); e == nil {
+			return nil, RefusedFull
+		}
+	}
+	if t.o.Key != nil {
+		e.unix = p.Unix
+	}
+	if !e.present {
+		return nil, Accepted
+	}
+	return []Change{t.remove(e, Left)}, Accepted
+}
+
+// add makes an entry for a member that is not present yet, nil if there are too many.
+func (t *Table) add(m Member) *entry {
+	if len(t.members) >= t.o.Members || t.hosts[m.Host] >= t.o.HostMembers {
 		return nil
 	}
-	known.unix = p.Unix
-	return []Change{t.remove(known, Left)}
+	e := &entry{Member: m}
+	t.members[m.id()] = e
+	t.hosts[m.Host]++
+	return e
+}
+
+// forget is the end of an entry.
+func (t *Table) forget(e *entry) {
+	delete(t.members, e.id())
+	if t.hosts[e.Host]--; t.hosts[e.Host] == 0 {
+		delete(t.hosts, e.Host)
+	}
 }
 
 func (t *Table) join(known *entry, m Member, p *Packet, now time.Time) (changes []Change, why Refusal) {
 	e := known
-	if e == nil || !e.present {
-		if t.hosts[m.Host] >= t.o.HostMembers || e == nil && len(t.members) >= t.o.Members {
+	if e == nil {
+		if e = t.add(m); e == nil {
 			return nil, RefusedFull
 		}
-	}
-	if e == nil {
-		e = new(entry)
-		t.members[m.id()] = e
 	}
 	switch old := e.Member; {
 	case e.present && (old.HTTP != m.HTTP || old.Backup != m.Backup || old.Network != m.Network):
@@ -173,7 +205,6 @@ func (t *Table) join(known *entry, m Member, p *Packet, now time.Time) (changes 
 	case !e.present:
 		changes = []Change{{Joined, m}}
 		e.present = true
-		t.hosts[m.Host]++
 		t.present.Inc()
 	}
 	e.Member, e.heard = m, now
@@ -187,11 +218,8 @@ func (t *Table) join(known *entry, m Member, p *Packet, now time.Time) (changes 
 func (t *Table) remove(e *entry, kind Kind) Change {
 	e.present = false
 	t.present.Dec()
-	if t.hosts[e.Host]--; t.hosts[e.Host] == 0 {
-		delete(t.hosts, e.Host)
-	}
 	if e.unix == 0 {
-		delete(t.members, e.id())
+		t.forget(e)
 	}
 	return Change{kind, e.Member}
 }
@@ -199,13 +227,13 @@ func (t *Table) remove(e *entry, kind Kind) Change {
 // Expire takes out members that were silent for too long, in the order of their hosts and addresses.
 // It is to be called every second or so.
 func (t *Table) Expire(now time.Time) (changes []Change) {
-	for known, e := range t.members {
+	for _, e := range t.members {
 		switch {
 		case e.present && now.Sub(e.heard) > t.o.Tolerance:
 			t.expired.Inc()
 			changes = append(changes, t.remove(e, Expired))
 		case !e.present && int64(e.unix) < now.Add(-t.o.KeyTolerance).Unix():
-			delete(t.members, known)
+			t.forget(e)
 		}
 	}
 	slices.SortFunc(changes, func(a, b Change) int {

@@ -20,9 +20,10 @@ import (
 )
 
 const (
-	// maxSubscribers bounds the backends that subscribe, and maxOfHost those of one host.
+	// maxSubscribers bounds the backends that subscribe, and maxOfHost those of one host, each with
+	// those that left not long ago and had signed: one domain must not use up the others' places.
 	maxSubscribers = 4096
-	maxOfHost      = 256
+	maxOfHost      = 512
 	// expireEvery is how often silent ones are looked for.
 	expireEvery = time.Second
 	// refusalsEvery is how often refusals of one kind are logged.
