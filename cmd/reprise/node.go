@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -54,6 +55,7 @@ type node struct {
 	reread    func() (*config.Config, error) // nil if there is nothing to be read again
 	expiry    expiry
 	reloads   reloads
+	watch     atomic.Pointer[watch] // nil if files are not watched
 	log       *asynclog.Writer
 	app       *application   // nil if there is none to run
 	accessLog *accesslog.Log // nil if there is none

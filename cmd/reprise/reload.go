@@ -106,6 +106,9 @@ func (n *node) reload() error {
 	n.tell(c, fresh, refused)
 	n.expiry.set(n.config, fresh, time.Now())
 	n.offered = fresh
+	if w := n.watch.Load(); w != nil {
+		w.follow(c.ReloadDirs())
+	}
 	return nil
 }
 
