@@ -1,18 +1,19 @@
-// Package engine is the reactor: loops, sockets, timers and flows. It does all
-// I/O of the data path and knows no TLS byte; package tlsconn knows them and
-// does no I/O.
+// Package engine is the data path: loops, sockets and flows, on package
+// internal/reactor. It does all I/O and knows no TLS byte; package tlsconn knows
+// them and does no I/O.
 //
 // Each loop is one goroutine with its own listening sockets (SO_REUSEPORT),
-// connections, timer wheel, buffers and counters. Loops share nothing on the
+// connections, reactor, buffers and counters. Loops share nothing on the
 // data path; what they touch together (the session store behind tlsconn, the
 // backends' health) is built for it. The one safe call into a loop is posting a
-// task to its poller.
+// task to its reactor.
 //
-// A flow is one client connection and its backend connection. Both sockets are
-// registered once with epoll, edge-triggered, for reading and writing; what an
-// edge said is remembered in the side. Backpressure is not reading: when a
-// socket takes less than it is given, the rest is queued, and from the high
-// watermark on the other side is not read until the queue is below the low one.
+// A flow is one client connection and its backend connection: two sockets and two
+// ways. Both sockets are registered once with epoll, edge-triggered, for reading and
+// writing; what an edge said is remembered in the socket. Backpressure is not
+// reading: when a socket takes less than it is given, the rest is queued in the way,
+// and from the high watermark on the other socket is not read until the queue is
+// below the low one.
 // So a reader that stops costs at most HighWatermark and one read
 // in each direction, whatever is waiting for it.
 //
