@@ -65,6 +65,14 @@ func (f *flow) lingerOn() {
 		f.end(causeNone, atOnce)
 		return
 	}
+	if f.mux != nil && f.mux.failed {
+		// To read a flood on would cost more than it did before it was noticed. It
+		// stops when the kernel's buffers are full.
+		if f.client.input != inputOpen {
+			f.end(causeNone, atOnce)
+		}
+		return
+	}
 	for budget := f.loop.o.TurnBudget; f.client.readable; {
 		n, err := f.client.read(f.loop.in)
 		if err != nil {

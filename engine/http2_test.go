@@ -435,7 +435,6 @@ func TestHTTP2RapidReset(t *testing.T) {
 	if code := f.(*http2.GoAwayFrame).ErrCode; code != http2.ErrCodeEnhanceYourCalm {
 		t.Errorf("got %v", code)
 	}
-	// The connection lingers, and reads what was on its way without looking at it.
 	s := e.Stats()
 	if s.HTTP2.Streams > 1000 || s.Flows.Closed["http2"] != 1 || s.HTTP2.Faults["flood of stream resets"] != 1 {
 		t.Errorf("got %+v, closed %v", s.HTTP2, s.Flows.Closed)
@@ -444,6 +443,29 @@ func TestHTTP2RapidReset(t *testing.T) {
 	defer mu.Unlock()
 	if connections > 1000 {
 		t.Errorf("%d connections to the backend", connections)
+	}
+}
+
+// TestHTTP2FloodIsNotRead holds that a client that goes on after it was told to stop costs
+// nothing more than what the kernel takes.
+func TestHTTP2FloodIsNotRead(t *testing.T) {
+	o := oneLoop()
+	o.LingerTimeout = time.Minute
+	silent := nettest.Serve(t, nettest.Discard).Addr
+	_, router := startListener(t, o, Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, silent)}, true)
+	h := dialH2(t, router)
+	h.get(2, "/") // of a stream that is not a client's
+	h.until("GOAWAY", isGoAway)
+	_ = h.conn.SetWriteDeadline(time.Now().Add(time.Second))
+	const much = 256 << 20
+	sent := 0
+	for chunk := make([]byte, 1<<20); sent < much; sent += len(chunk) {
+		if _, err := h.conn.Write(chunk); err != nil {
+			break
+		}
+	}
+	if sent == much {
+		t.Errorf("%d bytes were read", sent)
 	}
 }
 

@@ -23,6 +23,7 @@ type mux struct {
 	paused  bool        // what is in in waits for the next turn
 	full    bool        // streams wait for room on the way to the client
 	over    bool        // the connection ends: what streams say is of no use
+	failed  bool        // because the client broke its rules
 
 	client exchange.Client
 }
@@ -161,6 +162,7 @@ func (m *mux) on(e *http2.Event) {
 		}
 	case http2.Failed:
 		m.flow.loop.count.http2.faults.inc(e.Reason)
+		m.failed = true
 		if m.flush() {
 			m.flow.end(causeProtocol, inWords)
 		}
