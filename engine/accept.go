@@ -20,7 +20,7 @@ func (l *loop) accept(ln *listener) {
 		fd, peer, err := rawAccept(ln.fd)
 		switch err {
 		case nil:
-			if l.handshakes.len >= l.o.maxHandshakes() && (ln.tls != nil || ln.AcceptProxy != nil) {
+			if l.handshakes.len >= l.o.maxHandshakes() && (ln.tls != nil || ln.AcceptProxy != nil || ln.Peek != nil) {
 				// Under attack the oldest is the likeliest to be a
 				// client that will never go on.
 				l.handshakes.first.end(causeHandshakeEvicted, atOnce)

@@ -270,6 +270,36 @@ func TestHandshakeLimit(t *testing.T) {
 	}
 }
 
+// neverSure is a Peeker that waits for more.
+type neverSure struct{}
+
+func (neverSure) Feed([]byte) bool         { return false }
+func (neverSure) ServerName([]byte) string { return "" }
+
+// Connections that are peeked at give way like handshakes: each holds what it has sent.
+func TestPeekLimit(t *testing.T) {
+	echo := nettest.Serve(t, nettest.Echo)
+	o := testOptions()
+	o.Loops, o.MaxHandshakes, o.HandshakeTimeout = 1, 3, time.Minute
+	e, err := New(o, []Listener{{
+		Network: "tcp", Address: "127.0.0.1:0", Pools: newRouter(t, backend.TCP, echo.Addr), IdleTimeout: time.Minute,
+		Peek: func() Peeker { return neverSure{} },
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Start()
+	t.Cleanup(func() { e.Close() })
+	for range 5 {
+		c := dialRaw(t, e.Addresses()[0])
+		_, _ = io.WriteString(c, "\x16\x03\x01")
+	}
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Accepted == 5 }, "not accepted")
+	if got := e.Stats().Flows.Closed["handshake_evicted"]; got != 2 {
+		t.Errorf("%d of 5 were evicted, want 2", got)
+	}
+}
+
 func TestListenErrors(t *testing.T) {
 	taken := nettest.Serve(t, nettest.Echo)
 	for _, test := range []struct{ name, address, want string }{

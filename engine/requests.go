@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"reprise/backend"
 	"reprise/backend/exchange"
@@ -61,7 +62,9 @@ func (f *flow) aboutClient() exchange.Client {
 		if cert := f.tls.ClientCertificate(); cert != nil {
 			c.TLS.Client = uwsgi.NewClient(cert, o.ExportPEM)
 		}
-		if info.ServerName != "" {
+		// What a client writes there is no host yet: with a port in it, it would be none of
+		// the names that have a policy, and be served as one of them.
+		if http1.IsHost(info.ServerName) && !strings.ContainsRune(info.ServerName, ':') {
 			c.Host = info.ServerName
 		}
 	}
@@ -261,17 +264,18 @@ func (f *flow) dial() {
 	}
 	f.tries, f.avoid = 0, nil
 	r := x.Request(&l.messages)
+	host, name := r.Host, r.HostName()
+	if len(host) == 0 { // one without is for the host that its backend is told
+		host = []byte(x.Client().Host)
+		name = host
+	}
 	if f.tls != nil {
 		info, policies := f.tls.Info(), f.listener.tls.ClientPolicies()
-		if !policies.Admits(info.ClientPolicy, r.HostName()) {
+		if !policies.Admits(info.ClientPolicy, name) {
 			// No request can succeed here any more if what was met has been done away with.
 			f.refuse(421, exchange.Misdirected, policies.Renewed(info.ClientPolicy, info.ServerName))
 			return
 		}
-	}
-	host := r.Host // one without is for the host that its backend is told
-	if len(host) == 0 {
-		host = []byte(x.Client().Host)
 	}
 	if !f.choosePool(f.serverName(), host, r.Path) {
 		f.refuse(404, exchange.NoPool, false)

@@ -88,6 +88,36 @@ func forEachTLSEngine(t *testing.T, test func(t *testing.T, options ...string)) 
 	}
 }
 
+// TestNoHostNoPolicy: the host that is meant by a request without one has its policy met too: the
+// machine's name, or what the handshake asked for, which may be written as no name at all.
+func TestNoHostNoPolicy(t *testing.T) {
+	hosts := make(chan string, 1)
+	backend := serveHTTP(t, func(_ http.ResponseWriter, r *http.Request) { hosts <- r.Host })
+	machine, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pki := testpki.New(t)
+	cert := pki.Server(testpki.ECDSA, "secure.example", machine)
+	sni := func(name string) string {
+		return fmt.Sprintf("--sni=%s %s,%s,,!%s", name, cert.CertFile, cert.KeyFile, pki.CAFile)
+	}
+	forEachTLSEngine(t, func(t *testing.T, options ...string) {
+		s := start(t, append(options, https(cert), httpTo(backend), sni("secure.example"), sni(machine))...)
+		for _, name := range []string{"", "www.example", "secure.example:443", "secure.example:", "x@secure.example"} {
+			_, status := askAs(t, s.addr(), &tls.Config{ServerName: name, InsecureSkipVerify: true}, "GET / HTTP/1.0\r\n\r\n")
+			host := ""
+			select {
+			case host = <-hosts:
+			default:
+			}
+			if host != "" && host != "www.example" {
+				t.Errorf("SNI %q: answered with %d, the backend was asked for %q without a certificate", name, status, host)
+			}
+		}
+	})
+}
+
 // TestMisdirectedRequests: which name a request is for decides what its client must
 // have shown in the handshake, however that name is written, and whichever other
 // name the handshake was for.
@@ -131,7 +161,7 @@ func TestMisdirectedRequests(t *testing.T) {
 		{"Host and another absolute form", "", "GET http://www.example/ HTTP/1.1\r\nHost: secure.example\r\n\r\n", 400},
 		{"two Hosts", "", "GET / HTTP/1.1\r\nHost: www.example\r\nHost: secure.example\r\n\r\n", 400},
 		{"HTTP/1.0 without Host", "", "GET / HTTP/1.0\r\n\r\n", 200},
-		{"HTTP/1.0 without Host under a name", secure, "GET / HTTP/1.0\r\n\r\n", refused},
+		{"HTTP/1.0 without Host under a name", secure, "GET / HTTP/1.0\r\n\r\n", 200},
 		{"HTTP/1.0 with Host", "", "GET / HTTP/1.0\r\nHost: secure.example\r\n\r\n", refused},
 
 		{"a name with the same policy", "twin.example", requestFor(secure), 200},
