@@ -119,7 +119,7 @@ func TestHostileDatagrams(t *testing.T) {
 			genuine = c.datagram
 		}
 	}
-	const versionAt, kindAt, secretAt = 0, 1, 2
+	const versionAt, kindAt, secretAt, bodyCheckAt = 0, 1, 2, wire.HeaderLen - 4
 	flip := func(from, to int) (list [][]byte) {
 		for bit := 8 * from; bit < 8*to; bit++ {
 			flipped := bytes.Clone(genuine)
@@ -143,10 +143,10 @@ func TestHostileDatagrams(t *testing.T) {
 		{"version", 0, flip(versionAt, kindAt), "foreign_version"},
 		{"kind", 0, flip(kindAt, secretAt), "forged"},
 		{"secret's id", 0, flip(secretAt, secretAt+1), "foreign_secret"},
-		{"any other bit of the header", 0, flip(secretAt+1, wire.HeaderLen), "forged"},
-		{"any bit behind it", 0, flip(wire.HeaderLen, len(genuine)), "replayed"},
-		{"cut short", 0, cut(1, wire.DatagramOverhead), "too_short"},
-		{"cut later", 0, cut(wire.DatagramOverhead, len(genuine)), "replayed"},
+		{"any other bit of the header", 0, flip(secretAt+1, bodyCheckAt), "forged"},
+		{"any bit of the check of all, or behind it", 0, flip(bodyCheckAt, len(genuine)), "not_authentic"},
+		{"cut in the header", 0, cut(1, wire.HeaderLen), "too_short"},
+		{"cut later", 0, cut(wire.HeaderLen, len(genuine)), "not_authentic"},
 		{"replayed", 0, [][]byte{genuine, genuine, genuine}, "replayed"},
 		{"reflected", 1, [][]byte{genuine, genuine}, "reflected"},
 	} {
