@@ -45,6 +45,7 @@ type Conn struct {
 
 	streams []*Stream  // that are not closed, in the order of their identifiers
 	last    uint32     // highest identifier that the client has used
+	done    int        // of them: whose response has gone out
 	recent  [16]recent // streams closed last, a ring
 	oldest  uint8      // in it
 	turn    uint32     // stream that was the last to send what waited
@@ -89,6 +90,7 @@ type Stream struct {
 
 	state      state
 	isTunnel   bool  // of an extended CONNECT, and it may still come to stand
+	refused    bool  // the tunnel it wanted to be
 	finished   bool  // the caller has ended the response; what is pending is left
 	recvWindow int32 // bytes that the client may still send
 	credit     int32 // consumed, and not yet told
@@ -110,6 +112,9 @@ func (s *Stream) Ended() bool { return s.finished || s.state >= closed }
 // left reports whether the caller has nothing to do with the stream any more, though it
 // is not closed: what it was given last waits for a window.
 func (s *Stream) left() bool { return s.finished && (!s.isTunnel || s.state == halfClosedRemote) }
+
+// isDone reports whether the response has gone out, and the client has not said all.
+func (s *Stream) isDone() bool { return s.state == halfClosedLocal && !s.isTunnel }
 
 // New returns a connection that expects the client's preface.
 func New(o *Options, s *Scratch) *Conn {
@@ -149,8 +154,9 @@ func (c *Conn) Start(dst []byte) []byte {
 // Tick tells the time, in milliseconds since whenever.
 func (c *Conn) Tick(now uint64) { c.now = now }
 
-// Len returns the number of streams that are not closed.
-func (c *Conn) Len() int { return len(c.streams) }
+// Len returns the number of streams that are not closed, without those whose response has
+// gone out.
+func (c *Conn) Len() int { return len(c.streams) - c.done }
 
 // Streams calls yield for each stream that is not closed, in the order of their
 // identifiers; after Failed for those that were not. None may be opened or closed meanwhile.
@@ -216,6 +222,9 @@ func (c *Conn) closeStream(dst []byte, s *Stream, as state) []byte {
 		copy(c.streams[i:], c.streams[i+1:])
 		c.streams[len(c.streams)-1] = nil
 		c.streams = c.streams[:len(c.streams)-1]
+	}
+	if s.isDone() {
+		c.done--
 	}
 	s.state = as
 	s.pending, s.trailers = nil, nil

@@ -120,13 +120,13 @@ func TestFloods(t *testing.T) {
 		},
 		{
 			name:    "empty DATA on a stream we have reset",
-			prepare: func(p *peer) { p.post(1); p.answer(1) },
+			prepare: func(p *peer) { p.post(1); p.send(p.conn.Reset(nil, p.stream(1), Cancel)) },
 			once:    func(p *peer, _ uint32) { p.data(1, false, "") },
 			reason:  errControlFlood.reason, most: 1000,
 		},
 		{
 			name:    "HEADERS on a stream we have reset",
-			prepare: func(p *peer) { p.post(1); p.answer(1) },
+			prepare: func(p *peer) { p.post(1); p.send(p.conn.Reset(nil, p.stream(1), Cancel)) },
 			once:    func(p *peer, _ uint32) { p.headers(1, true, "x", "y") },
 			reason:  errControlFlood.reason, most: 1000,
 		},

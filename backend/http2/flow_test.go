@@ -245,3 +245,48 @@ func TestWhatComesBehindAnAnswer(t *testing.T) {
 	p.run()
 	p.want(`DATA 1 "hello" END`)
 }
+
+// TestAnswersToUploads: a response that comes before the end of its request is no reset,
+// until the client has used up its window; then it is told to stop.
+func TestAnswersToUploads(t *testing.T) {
+	p := newPeer(t, nil)
+	p.post(1)
+	p.got, p.events = nil, nil
+	p.answer(1)
+	p.want("HEADERS 1 :status=200", `DATA 1 "hello" END`)
+	for range 128/16 - 1 {
+		p.data(1, false, strings.Repeat("x", maxFrameLen))
+	}
+	p.want()
+	p.data(1, false, "x")
+	p.want("RST_STREAM 1 NO_ERROR")
+	if len(p.events) != 0 || p.conn.recvWindow+p.conn.credit != 512<<10 {
+		t.Errorf("got %+v, and a window of %d", p.events, p.conn.recvWindow+p.conn.credit)
+	}
+
+	p.post(3)
+	p.answer(3)
+	p.data(3, true, "the end")
+	p.headers(5, true, getFields...)
+	p.answer(5)
+	p.post(7)
+	p.answer(7)
+	p.headers(7, true, "x-checksum", "1")
+	p.got = nil
+	if p.conn.Len() != 0 || len(p.conn.streams) != 0 {
+		t.Errorf("%d streams are left", len(p.conn.streams))
+	}
+
+	// One that never ends holds up neither the end of the connection nor other streams.
+	for id := uint32(9); id < 9+2*200; id += 2 {
+		p.post(id)
+		p.answer(id)
+	}
+	if e := p.event(); e.Kind != Request || p.conn.Len() != 0 || len(p.conn.streams) != 100 {
+		t.Errorf("got %+v, %d streams, %d at work", e, len(p.conn.streams), p.conn.Len())
+	}
+	p.conn.Goodbye(nil)
+	if !p.conn.Drained() {
+		t.Error("it is not drained")
+	}
+}

@@ -32,7 +32,7 @@ func (c *Conn) Goodbye(dst []byte) []byte {
 
 // Drained reports whether nothing is left to do on a connection that ends.
 func (c *Conn) Drained() bool {
-	return c.phase == dead || c.goingAway == final && len(c.streams) == 0
+	return c.phase == dead || c.goingAway == final && c.Len() == 0
 }
 
 // Busy reports whether a header block or a frame has begun whose end is missing, besides

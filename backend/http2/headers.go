@@ -80,6 +80,9 @@ func (c *Conn) onHeaders(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *
 			return dst, Event{}, errStreamID
 		}
 		c.last = h.id
+		if len(c.streams) >= c.o.MaxStreams {
+			dst = c.makeRoom(dst)
+		}
 		switch {
 		case b.fault != nil:
 		case c.goingAway == final:

@@ -355,7 +355,7 @@ func (c *Conn) dataPiece(dst, p []byte) ([]byte, int, Event, *fault) {
 		return c.dataDone(dst, n, p[:n])
 	}
 	if d.stream.left() {
-		return c.Consumed(dst, d.stream, n), n, Event{}, nil
+		return c.Consumed(dst, d.stream, n), n, Event{}, nil // and dataDone may stop it
 	}
 	return dst, n, Event{Kind: Data, Stream: d.stream, Data: p[:n]}, nil
 }
@@ -372,6 +372,8 @@ func (c *Conn) dataDone(dst []byte, n int, p []byte) ([]byte, int, Event, *fault
 	}
 	if d.end {
 		dst = c.inputDone(dst, d.stream)
+	} else {
+		dst = c.stop(dst, d.stream)
 	}
 	return dst, n, e, nil
 }

@@ -13,9 +13,9 @@ func (c *Conn) BeginHead(s *Stream, status int) {
 		status = 200
 	case status == 101, s.isTunnel && status/100 == 2:
 		status = 502
-		s.isTunnel = false
+		s.isTunnel, s.refused = false, true
 	case s.isTunnel && status >= 300:
-		s.isTunnel = false
+		s.isTunnel, s.refused = false, true
 	}
 	block := c.scratch.block[:0]
 	if !c.sizeTold {
@@ -84,7 +84,7 @@ func (c *Conn) AppendData(dst []byte, s *Stream, p []byte, end bool) []byte {
 	}
 	if len(p) > 0 {
 		s.pending = append(s.pending, p...)
-	} else if end && len(s.pending) == 0 && s.state < closed {
+	} else if end && len(s.pending) == 0 && s.state < closed && s.state != halfClosedLocal {
 		dst = c.sendEnd(dst, s)
 	}
 	return dst
@@ -154,20 +154,39 @@ func (c *Conn) sendEnd(dst []byte, s *Stream) []byte {
 	return c.finish(dst, s)
 }
 
-// finish closes a stream whose response has gone out. A client that has not said all is
-// told that it need not (RFC 9113, Section 8.1); only a tunnel waits for its word.
+// finish ends our side of a stream whose response has gone out. What the client still
+// says of its request is dropped, as far as its window goes: there are clients that take a
+// reset at once for a failure, though the response is complete.
 func (c *Conn) finish(dst []byte, s *Stream) []byte {
 	c.resets.earn(1)
 	c.control.earn(2)
-	switch {
-	case s.state == halfClosedRemote:
+	if s.state == halfClosedRemote {
 		return c.closeStream(dst, s, closed)
-	case s.isTunnel:
-		s.state = halfClosedLocal
-		return dst
 	}
-	dst = appendRSTStream(dst, s.ID, NoError)
-	return c.closeStream(dst, s, resetByUs)
+	s.state = halfClosedLocal
+	if s.isDone() {
+		c.done++
+	}
+	return c.stop(dst, s)
+}
+
+// stop tells a client whose window is used up, and whose request is of no use any more,
+// that it need not go on (RFC 9113, Section 8.1).
+func (c *Conn) stop(dst []byte, s *Stream) []byte {
+	if s.isDone() && (s.refused || s.recvWindow < maxFrameLen) {
+		return c.Reset(dst, s, NoError)
+	}
+	return dst
+}
+
+// makeRoom stops the oldest stream that is only waited for.
+func (c *Conn) makeRoom(dst []byte) []byte {
+	for _, s := range c.streams {
+		if s.isDone() {
+			return c.Reset(dst, s, NoError)
+		}
+	}
+	return dst
 }
 
 // flush sends what of a stream waits.

@@ -97,7 +97,7 @@ func reach(p *peer, s state) (id uint32) {
 		p.answer(1)
 	case resetByUs:
 		p.post(1)
-		p.answer(1)
+		p.send(p.conn.Reset(nil, p.stream(1), Cancel))
 	case forgotten:
 		for id = 1; id < 2*uint32(len(p.conn.recent)+1); id += 2 {
 			p.get(id)

@@ -8,7 +8,7 @@ func (c *Conn) Consumed(dst []byte, s *Stream, n int) []byte {
 	}
 	taken := min(int32(n), s.held)
 	s.held -= taken
-	if s.state == open || s.state == halfClosedLocal {
+	if !s.left() && (s.state == open || s.state == halfClosedLocal) {
 		s.credit += taken
 		// Telling of every byte would cost a frame for each of the client's.
 		if s.credit >= int32(c.o.StreamWindow/2) {
