@@ -3,6 +3,7 @@ package engine
 import (
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -244,11 +245,18 @@ func (r *route) roomMade() {
 	}
 }
 
-// roomTask lets those who wait try again, until one finds no room.
+// roomTask lets those who wait try again, until one finds no room. If that takes long,
+// because there is room for all or the last backend has gone, the rest comes in the next
+// round.
 func roomTask(arg any) {
 	r := arg.(*route)
 	r.waiting.posted.Store(false)
+	start := time.Now()
 	for f := r.waiting.first; f != nil && r.listener.loop.seekAgain(f); f = r.waiting.first {
+		if time.Since(start) >= turnTime {
+			r.roomMade()
+			return
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -66,6 +67,33 @@ func TestOnePieceInATurn(t *testing.T) {
 		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 		if got, err := io.ReadAll(c); err != nil || !bytes.Equal(got, data) {
 			t.Errorf("%d bytes came back, %v; want the %d that were sent", len(got), err, len(data))
+		}
+	})
+	t.Run("waiting", func(t *testing.T) {
+		gate := make(chan bool)
+		addr := rawBackend(t, func(_ int, c net.Conn, _ *http.Request) {
+			<-gate
+			_, _ = io.WriteString(c, okAnswer)
+		})
+		pool, err := backend.NewPool([]backend.Spec{{Network: "tcp", Address: addr, Protocol: backend.HTTP, MaxConns: 5}},
+			backend.Options{QueueLen: 100, Retries: 3, ConnectTimeout: 5 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: routerOf(t, pool)}, false)
+		const n = 50
+		var clients []net.Conn
+		for range n {
+			c := dialRaw(t, router)
+			_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			clients = append(clients, c)
+		}
+		nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().HTTP.Requests == n }, "not all requests have come")
+		close(gate)
+		for i, c := range clients {
+			if got := statuses(t, c, 1); got[0] != "200 ok" {
+				t.Errorf("client %d: %s", i, got[0])
+			}
 		}
 	})
 }
