@@ -21,6 +21,9 @@ type Options struct {
 	Key func(domain []byte) (crypto.PublicKey, error)
 	// Digest is that of signatures.
 	Digest crypto.Hash
+	// Own reports whether an address is of this process itself: a request sent there would come
+	// back for ever, or reach those who administer it. nil knows of none.
+	Own func(network, address string) bool
 	// KeyTolerance is how old a signed packet may be.
 	KeyTolerance time.Duration
 	// Members bounds how many there are of all hosts, HostMembers how many of one, each with those
@@ -114,6 +117,9 @@ func (t *Table) receive(now time.Time, from netip.AddrPort, datagram []byte) ([]
 	m, why := p.member(sender, t.o.Key != nil)
 	if why != Accepted {
 		return nil, why
+	}
+	if t.o.Own != nil && t.o.Own(m.Network, m.Address) {
+		return nil, RefusedAddress
 	}
 	known := t.members[m.id()]
 	if t.o.Key != nil {

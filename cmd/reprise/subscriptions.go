@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -62,6 +63,7 @@ func (n *node) openSubscriptions() error {
 	}
 	o := subscription.Options{
 		Tolerance: c.Tolerance, From: c.From, KeyTolerance: c.KeyTolerance, Members: maxSubscribers, HostMembers: maxOfHost,
+		Own: ownAddresses(n.config),
 	}
 	if c.Digest != "" {
 		o.Digest = digests[c.Digest]
@@ -84,6 +86,52 @@ func (n *node) openSubscriptions() error {
 		s.sockets = append(s.sockets, socket)
 	}
 	return nil
+}
+
+// ownAddresses returns what tells the addresses where this process listens itself.
+func ownAddresses(c *config.Config) func(network, address string) bool {
+	list := []config.Address{c.Admin, c.Stats}
+	for _, a := range c.RouterStats {
+		list = append(list, a)
+	}
+	for i := range c.Listeners {
+		list = append(list, c.Listeners[i].Addr)
+	}
+	paths := make(map[string]bool)
+	ports := make(map[uint16][]netip.Addr)
+	for _, a := range list {
+		switch network, address, err := resolve(a); {
+		case a.IsZero() || err != nil: // one that does not resolve cannot be listened on either
+		case network == "unix":
+			paths[filepath.Clean(address)] = true
+		default:
+			if at, err := netip.ParseAddrPort(address); err == nil && !at.Addr().IsUnspecified() {
+				ports[at.Port()] = append(ports[at.Port()], at.Addr().Unmap())
+			} else if _, port, err := net.SplitHostPort(address); err == nil {
+				if p, err := strconv.ParseUint(port, 10, 16); err == nil {
+					ports[uint16(p)] = append(ports[uint16(p)], machineAddresses()...)
+				}
+			}
+		}
+	}
+	return func(network, address string) bool {
+		if network == "unix" {
+			return paths[filepath.Clean(address)]
+		}
+		at, err := netip.ParseAddrPort(address)
+		return err == nil && slices.Contains(ports[at.Port()], at.Addr().Unmap())
+	}
+}
+
+// machineAddresses are those of this machine's interfaces.
+func machineAddresses() (list []netip.Addr) {
+	interfaces, _ := net.InterfaceAddrs() // none are known then
+	for _, i := range interfaces {
+		if p, err := netip.ParsePrefix(i.String()); err == nil {
+			list = append(list, p.Addr().Unmap())
+		}
+	}
+	return list
 }
 
 var digests = map[string]crypto.Hash{"sha1": crypto.SHA1, "sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}
