@@ -7,7 +7,7 @@ type state uint8
 const (
 	idle state = iota
 	open
-	halfClosedLocal  // we have sent all: only a tunnel stays in it
+	halfClosedLocal  // we have sent all
 	halfClosedRemote // the client has
 	closed
 	resetByUs // closed, and what the client sent before it knew is ignored
