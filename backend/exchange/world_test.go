@@ -277,9 +277,9 @@ func readPacket(r io.Reader) (*http.Request, error) {
 	if v, ok := vars["CONTENT_LENGTH"]; ok {
 		fmt.Sscan(v, &length)
 	}
-	body := make([]byte, length)
-	if _, err := io.ReadFull(r, body); err != nil {
-		return nil, err
+	body, err := io.ReadAll(io.LimitReader(r, length))
+	if err != nil || int64(len(body)) < length {
+		return nil, io.ErrUnexpectedEOF
 	}
 	return &http.Request{Method: vars["REQUEST_METHOD"], RequestURI: vars["REQUEST_URI"], Body: io.NopCloser(bytes.NewReader(body))}, nil
 }
