@@ -117,7 +117,7 @@ func (f *flow) request(p []byte) {
 // whether there was anything to do.
 func (f *flow) nextRequests() (some bool) {
 	l, h := f.loop, f.http
-	for f.phase == serving && f.http == h {
+	for f.phase == serving && f.http == h && h.Ready(f.clientDone || l.draining) {
 		if some && l.late() {
 			l.goOnLater(f)
 			break

@@ -124,6 +124,12 @@ func (c *Conn) settle() {
 	c.taken = 0
 }
 
+// Ready reports whether Next may have something to do; last is whether nothing more will
+// come, or shall. It is much cheaper to ask.
+func (c *Conn) Ready(last bool) bool {
+	return c.in.Len() > 0 || c.taken < len(c.given) || c.part == atEnd || last
+}
+
 // Next goes on with what the client has sent. It is to be called until the Step is Idle.
 func (c *Conn) Next(s *Scratch, a Around) Step {
 	p := c.Rest()
