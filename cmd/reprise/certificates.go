@@ -102,6 +102,29 @@ func (f *tlsFiles) keep(old *tlsFiles, certFile string, policies map[string]*tls
 	}
 }
 
+// laxer returns the names that ask clients for less than before, those that are served
+// under the listener's policy since they are gone included: an operator may have meant
+// it, or a tool may be about to write the file of authorities anew.
+func laxer(old, fresh *tlsFiles) (names []string) {
+	asks := func(f *tlsFiles, name string) tlsconn.ClientAuth {
+		for i := range f.offers {
+			if o := &f.offers[i]; o.Name == name && o.read.Policy != nil {
+				return o.read.Policy.ClientAuth
+			} else if o.Name == name {
+				break
+			}
+		}
+		return f.policy.ClientAuth
+	}
+	for i := range old.offers {
+		name := old.offers[i].Name
+		if asks(fresh, name) < asks(old, name) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // changes counts what became of the certificates of a listener.
 type changes struct{ Added, Renewed, Removed, Kept int }
 

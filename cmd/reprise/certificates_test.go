@@ -102,6 +102,15 @@ func TestReadTLS(t *testing.T) {
 	if now := read(listener(strict), files, 2); len(now.offers) != 3 || required(now) != 2 {
 		t.Errorf("%d certificates, %d ask", len(now.offers), required(now))
 	}
+	if names := laxer(files, lax); len(names) != 1 || names[0] != "a.example" {
+		t.Errorf("%q ask for less", names)
+	}
+	if names := laxer(files, &tlsFiles{offers: files.offers[:1]}); len(names) != 1 {
+		t.Errorf("%q ask for less, and the name is gone", names)
+	}
+	if names := laxer(lax, files); len(names) > 0 {
+		t.Errorf("%q ask for less", names)
+	}
 	if _, _, err := readTLS(listener(strict), nil, nil); err == nil {
 		t.Error("started without the authority")
 	}

@@ -200,8 +200,12 @@ func (n *node) tell(c *config.Config, fresh offered, refused []error) {
 	}
 	var sum changes
 	for i, files := range fresh {
-		if files != nil {
-			sum.count(n.offered[i], files)
+		if files == nil {
+			continue
+		}
+		sum.count(n.offered[i], files)
+		for _, name := range laxer(n.offered[i], files) {
+			slog.Warn("clients are asked for a certificate less strictly than before, or not at all", "listener", n.config.Listeners[i].Addr.String(), "name", name)
 		}
 	}
 	slog.Info("reloaded certificates, keys, client CAs and secrets",
