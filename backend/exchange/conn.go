@@ -73,15 +73,10 @@ func (c *Conn) Between() bool { return c.part == awaitHead || c.part == atEnd }
 
 // WantsInput reports whether more of the client's bytes have a use; room is that for its
 // answers. One read may run ahead of the request being served, so that the client's end is
-// noticed.
+// noticed. Else nothing has while there is something that Next can go on with: its owner
+// may get to less in a turn than a read brings, and what is kept would grow without bound.
 func (c *Conn) WantsInput(room bool) bool {
-	switch {
-	case c.in.Len() == 0:
-		return true
-	case c.part < inExchange:
-		return room
-	}
-	return c.x.WantsBody()
+	return c.in.Len() == 0 || room && c.part == inHead && c.seen == c.in.Len()-c.taken
 }
 
 // Give has Next look at what the client sent. It is not copied: Keep must be called
