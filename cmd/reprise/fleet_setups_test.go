@@ -48,6 +48,7 @@ func TestMulticast(t *testing.T) {
 		reflected := got["reflected"]
 		delete(got, "reflected")
 		delete(got, "not_introduced") // what was said before the introduction
+		delete(got, "replayed")       // an introduction's messages are repeated when an answer takes long
 		if reflected == 0 || len(got) > 0 {
 			t.Errorf("node %d dropped %d of its own datagrams and %v, want nothing else", i, reflected, got)
 		}
