@@ -1,5 +1,7 @@
 package backend
 
+import "encoding/hex"
+
 // appendHost appends the name in a Host field in the form of rules and returns how long
 // the port after it is, with its colon. What is no host, or a name with a label that is
 // empty, is no name: some servers read "a..b" as another one.
@@ -119,20 +121,9 @@ func decode(p []byte) (c byte, n int) {
 	if p[0] != '%' || len(p) < 3 {
 		return p[0], 1
 	}
-	high, low := hexDigit(p[1]), hexDigit(p[2])
-	if high < 0 || low < 0 {
+	var octet [1]byte
+	if _, err := hex.Decode(octet[:], p[1:3]); err != nil {
 		return p[0], 1
 	}
-	return byte(high<<4 | low), 3
-}
-
-func hexDigit(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c|0x20 && c|0x20 <= 'f':
-		return int(c|0x20-'a') + 10
-	default:
-		return -1
-	}
+	return octet[0], 3
 }

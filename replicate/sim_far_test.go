@@ -27,20 +27,7 @@ func TestDelayedWelcomeMakesNothingYounger(t *testing.T) {
 	if p == nil || !p.introduced {
 		t.Fatal("not introduced")
 	}
-	made := s.now
-	a.publish(simKey(1), "session")
-	s.run(50 * time.Millisecond)
-	var f *Forgetting
-	b.Forget(b.clock(), ForgetAll, 0, func(r Forgetting) { f = &r })
-	b.tick()
-	s.run(2 * time.Second)
-	if f == nil || len(f.Silent) > 0 {
-		t.Fatalf("%+v", f)
-	}
-	m, ok := b.memory.sessions[simKey(1)]
-	if ok {
-		t.Errorf("forgotten, acknowledged by all, and there: %v younger than it is", m.born-b.skew-made)
-	}
+	wantForgotten(t, s, a, b, 2*time.Second)
 }
 
 // Nobody attacks, and hellos are repeated before they are answered: two continents.
@@ -59,13 +46,20 @@ func TestFarNodesForget(t *testing.T) {
 	b.SetPeers(b.clock(), []netip.AddrPort{a.addr}, nil)
 	b.tick()
 	s.run(5 * time.Second)
+	wantForgotten(t, s, a, b, 3*time.Second)
+}
+
+// wantForgotten has a make a session, b forget all while it is on its way, and looks at b
+// when the command has had its time.
+func wantForgotten(t *testing.T, s *sim, a, b *simNode, patience time.Duration) {
+	t.Helper()
 	made := s.now
 	a.publish(simKey(1), "session")
 	s.run(50 * time.Millisecond)
 	var f *Forgetting
 	b.Forget(b.clock(), ForgetAll, 0, func(r Forgetting) { f = &r })
 	b.tick()
-	s.run(3 * time.Second)
+	s.run(patience)
 	if f == nil || len(f.Silent) > 0 {
 		t.Fatalf("%+v", f)
 	}
