@@ -200,6 +200,17 @@ func TestDemo(t *testing.T) {
 	if r.ExitCode != 0 || !strings.Contains(r.Stdout, "Hello from the backend") {
 		t.Errorf("exit code %d, output %q\n%s", r.ExitCode, r.Stdout, r.Stderr)
 	}
+	nettest.Need(t, "openssl")
+	save, resume := p.Match(`(?m)^  (.*openssl s_client .*-sess_out .*)$`)[1], p.Match(`(?m)^  (.*openssl s_client .*-sess_in .*)$`)[1]
+	for i, command := range []string{save, resume, resume} {
+		want := "Reused"
+		if i == 0 {
+			want = "New"
+		}
+		if r := nettest.Run(t, nettest.Command{Path: "sh", Args: []string{"-c", command}}); !strings.HasPrefix(r.Stdout, want+", TLSv1.3") {
+			t.Errorf("%s\nprinted %q, want %s: %s", command, r.Stdout, want, r.Stderr)
+		}
+	}
 	stats := p.Match(`telnet://(\S+)`)[1]
 	conn, err := net.Dial("tcp", stats)
 	if err != nil {

@@ -98,8 +98,9 @@ sessions by sealed UDP. In another terminal:
   curl -k https://%[1]s/
 
   # A full handshake that keeps its session, then some that resume it, each at the next node: New, then Reused.
-  openssl s_client -connect %[1]s -sess_out %[3]s </dev/null 2>/dev/null | grep -E '^(New|Reused)'
-  openssl s_client -connect %[1]s -sess_in  %[3]s </dev/null 2>/dev/null | grep -E '^(New|Reused)'
+  # The session comes after the handshake: who hangs up at once has none.
+  sleep 1 | openssl s_client -connect %[1]s -sess_out %[3]s 2>/dev/null | grep -E '^(New|Reused)'
+  sleep 1 | openssl s_client -connect %[1]s -sess_in  %[3]s 2>/dev/null | grep -E '^(New|Reused)'
 
   # What node 1 has counted: see "caches", "outcomes" and "replication".
   curl -s telnet://%[2]s </dev/null

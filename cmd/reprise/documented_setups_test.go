@@ -2,6 +2,8 @@ package main
 
 import (
 	"crypto/tls"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -30,6 +32,20 @@ func TestDocumentedSetup1(t *testing.T) {
 			t.Errorf("curl got %q", page)
 		}
 	}
+
+	t.Run("as the README asks", func(t *testing.T) {
+		readme, err := os.ReadFile("../../README.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := regexp.MustCompile(`(?m)^ask\(\) .*$`).Find(readme)
+		const then = "; ask " + addr + " -sess_out; ask " + addr + " -sess_in; ask " + addr + " -sess_in"
+		got := nettest.Run(t, nettest.Command{Path: "sh", Args: []string{"-c", string(ask) + then}, Dir: t.TempDir(), Timeout: patience})
+		kinds := regexp.MustCompile(`(?m)^(New|Reused), TLSv1\.3`).FindAllString(got.Stdout, -1)
+		if want := []string{"New, TLSv1.3", "Reused, TLSv1.3", "Reused, TLSv1.3"}; !slices.Equal(kinds, want) {
+			t.Errorf("%s%s\nprinted %q", ask, then, got.Stdout)
+		}
+	})
 
 	t.Run("another name", func(t *testing.T) {
 		r.openssl(addr, tls.VersionTLS13, "-sess_out")
