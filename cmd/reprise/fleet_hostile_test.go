@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"reprise/internal/nettest"
 	"reprise/replicate/wire"
@@ -18,21 +19,21 @@ import (
 // be counted.
 var quiet = []string{"--cache-udp-heartbeat=1m", "--cache-udp-dead-after=1h", patientLookup}
 
-// awaitQuiet waits until nodes that were started quiet have introduced themselves.
+// awaitQuiet waits until nodes that were started quiet have introduced themselves, and sent
+// the heartbeats of their start, which are up to 0.4 s apart.
 func (f *fleet) awaitQuiet() {
 	f.t.Helper()
 	var last uint64
-	equal := 0
+	changed := time.Now()
 	nettest.Eventually(f.t, patience, func() bool {
 		var sent uint64
 		for _, s := range f.running() {
 			sent += s.shared().Replication.SentDatagrams
 		}
-		if equal++; sent != last {
-			equal = 0
+		if sent != last {
+			last, changed = sent, time.Now()
 		}
-		last = sent
-		return equal == 15
+		return time.Since(changed) > time.Second
 	}, "nobody sends anything")
 }
 
