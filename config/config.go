@@ -27,6 +27,10 @@ type Config struct {
 	AccessLog AccessLog
 	// Watch says that the files of certificates, keys, client CAs and secrets are read again when they change.
 	Watch bool
+	// ClientCRLs are files with revocation lists, which hold for all client CAs: none means that nothing is asked about that.
+	ClientCRLs []string
+	// NameStrictness says what becomes of clients that ask for no name of a certificate.
+	NameStrictness NameStrictness
 	// MinVersion is the oldest TLS version offered: tls.VersionTLS12 or tls.VersionTLS13.
 	MinVersion uint16
 	// TLSEngine is what speaks TLS.
@@ -77,7 +81,7 @@ type Config struct {
 	// Warnings are lines for the operator about things that work but are probably not meant.
 	Warnings []string
 
-	// Unusable is the certificates that Reread could not read or use. They may still be named by Listeners.
+	// Unusable is the certificates and revocation lists that Reread could not read or use. They may still be named by Listeners.
 	Unusable []Unusable
 
 	settings []setting // everything that was set, defaults first: what Print prints
@@ -86,7 +90,8 @@ type Config struct {
 	into     *Pool     // the named pool whose option is being set; nil: the default one
 }
 
-// Unusable is a certificate that cannot be served, or not by the client policy that is stated for it.
+// Unusable is a certificate that cannot be served, or not by the client policy that is stated for it, or a file of revocation
+// lists.
 type Unusable struct {
 	// CertFile is its file.
 	CertFile string
@@ -104,6 +109,16 @@ func (c *Config) target(r Router) *Pool {
 	}
 	return c.PoolOf(r)
 }
+
+// NameStrictness is what becomes of clients that ask for no name of a certificate. It reads as an operator writes it.
+type NameStrictness string
+
+// What may become of them.
+const (
+	AnyName    NameStrictness = "false"   // they get the default certificate
+	NotUnknown NameStrictness = "unknown" // those that ask for an unknown name are refused
+	OnlyKnown  NameStrictness = "true"    // those that name nothing too
+)
 
 // TLSEngine names what speaks TLS. It reads as an operator writes it.
 type TLSEngine string

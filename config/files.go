@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/x509"
 	"os"
 	"path/filepath"
 	"time"
@@ -11,10 +12,13 @@ import (
 // checkFiles reads every certificate, key, client CA and secret that the configuration names, and looks where the log goes.
 func (b *builder) checkFiles() {
 	now := time.Now()
+	var authorities []*x509.Certificate
 	for _, l := range b.tlsListeners() {
-		if err := readClientCA(l.TLS.ClientCA); err != nil {
+		cas, err := readClientCA(l.TLS.ClientCA)
+		if err != nil {
 			b.fail(l.from.errorf("%w", err))
 		}
+		authorities = append(authorities, cas...)
 		offered := make(offers)
 		for _, c := range l.TLS.Certs {
 			b.checkCertificate(l.from, c, offered, now)
@@ -22,11 +26,14 @@ func (b *builder) checkFiles() {
 	}
 	offered := make(offers)
 	for _, c := range b.names {
-		if err := readClientCA(c.ClientCA); err != nil {
+		cas, err := readClientCA(c.ClientCA)
+		if err != nil {
 			b.unusable(c.CertFile, c.from.errorf("%w", err))
 		}
+		authorities = append(authorities, cas...)
 		b.checkCertificate(c.from, c.Certificate, offered, now)
 	}
+	b.checkCRLs(authorities, now)
 	for _, s := range b.secrets {
 		b.checkSecret(s)
 	}
@@ -50,13 +57,48 @@ func (b *builder) checkLogFile() {
 	}
 }
 
-// readClientCA says why a file of authorities cannot be used.
-func readClientCA(file string) error {
+// readClientCA reads a file of authorities, if there is one.
+func readClientCA(file string) ([]*x509.Certificate, error) {
 	if file == "" {
-		return nil
+		return nil, nil
 	}
-	_, err := pki.ReadCertificates(file)
-	return err
+	return pki.ReadCertificates(file)
+}
+
+// checkCRLs reads the revocation lists, which are for all authorities.
+func (b *builder) checkCRLs(authorities []*x509.Certificate, now time.Time) {
+	if len(b.crls) == 0 {
+		return
+	}
+	if len(authorities) == 0 {
+		b.warnUnused("no effect without CLIENTCA", "ssl-client-crl")
+	}
+	var all []*x509.RevocationList
+	broken := false
+	for _, s := range b.crls {
+		lists, err := pki.ReadCRLs(s.value, authorities)
+		if err != nil {
+			broken = true
+			b.unusable(s.value, s.errorf("%w", err))
+			continue
+		}
+		all = append(all, lists...)
+		for _, list := range lists {
+			if line := pki.CRLExpiry(list, now); line != "" {
+				b.warnf(s, "%s %s", s.value, line)
+			}
+		}
+	}
+	if broken {
+		return // what is missing may be in there
+	}
+	told := make(map[string]bool)
+	for _, ca := range pki.WithoutCRL(authorities, all) {
+		if name := ca.Subject.String(); !told[name] {
+			told[name] = true
+			b.warnf(b.crls[0], "there is no revocation list of %s: clients that it certified are refused", name)
+		}
+	}
 }
 
 // offers are the files of valid certificates by name and kind of key: of several, the first is served.

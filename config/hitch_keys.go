@@ -48,7 +48,12 @@ var hitchTable = []hitchKind{
 		s.matchGlobal = !isOff(k.value)
 		return nil
 	}},
-	{row: row{"sni-nomatch-abort", warned, "a client that asks for another name gets the fallback certificate"}, place: anyPlace},
+	{row: row{"sni-nomatch-abort", supported, "sni-nomatch-abort = unknown; one for all frontends"}, place: anyPlace, do: func(h *hitchFile, _ *hitchScope, k hitchKey) error {
+		if !isOff(k.value) {
+			h.set(k, "sni-nomatch-abort", string(NotUnknown))
+		}
+		return nil
+	}},
 	{row: row{"ciphers", supported, "ciphers of sslrouter2"}, place: anyPlace, do: keep(func(s *hitchScope) *string { return &s.ciphers })},
 	{row: row{"ciphersuites", warned, "the suites of TLS 1.3 cannot be chosen: all three are offered"}, place: anyPlace},
 	{row: row{"ecdh-curve", warned, "key exchange is by crypto/tls's own list, with post-quantum hybrids first"}},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/tls"
+	"fmt"
 )
 
 // listenOptions say where clients connect, and with which TLS.
@@ -50,6 +51,22 @@ var listenOptions = []option{
 		set: addSNI,
 	},
 	{
+		name: "ssl-client-crl", group: groupListen, form: "FILE", repeat: true,
+		help: "certificates that client CAs have revoked, PEM or DER. With it each certificate of a client's chain needs a list of its " +
+			"issuer that has not expired, else the client is refused. Read again by a reload",
+		set: func(b *builder, value string) error {
+			b.config.ClientCRLs = append(b.config.ClientCRLs, value)
+			b.crls = append(b.crls, b.now)
+			return nil
+		},
+	},
+	{
+		name: "sni-nomatch-abort", group: groupListen, form: "BOOL|unknown", byDefault: "false", optional: true,
+		help: "end handshakes that ask for a name without a certificate, or for none; unknown spares those that ask for none, as hitch " +
+			"does. Else they get the certificate of the listener, whose own names count as known",
+		set: fill(func(c *Config) *NameStrictness { return &c.NameStrictness }, parseStrictness),
+	},
+	{
 		name: "sslrouter-alpn", group: groupListen, form: "PROTOCOL,...",
 		help: "protocols that sslrouter listeners negotiate, most wanted first, such as h2,http/1.1. The backends must speak all of them",
 		set: func(b *builder, value string) (err error) {
@@ -70,7 +87,7 @@ var listenOptions = []option{
 	},
 	{
 		name: "watch", group: groupListen, form: boolForm, byDefault: "false", optional: true,
-		help: "read certificates, keys, client CAs and secrets again when their files change, as SIGHUP does",
+		help: "read certificates, keys, client CAs, revocation lists and secrets again when their files change, as SIGHUP does",
 		set:  boolean(func(c *Config) *bool { return &c.Watch }),
 	},
 	{
@@ -78,4 +95,19 @@ var listenOptions = []option{
 		help: "read for uWSGI's sake; there is one process, which does what uWSGI's master does",
 		set:  boolean(func(*Config) *bool { return new(bool) }),
 	},
+}
+
+// parseStrictness reads sni-nomatch-abort.
+func parseStrictness(s string) (NameStrictness, error) {
+	if s == string(NotUnknown) {
+		return NotUnknown, nil
+	}
+	strict, err := parseBool(s)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%w, or unknown", err)
+	case strict:
+		return OnlyKnown, nil
+	}
+	return AnyName, nil
 }

@@ -105,6 +105,7 @@ type builder struct {
 
 	udpServers, udpNodes, repeaters []pendingAddress
 	secrets                         []setting // each names a file
+	crls                            []setting // each names a file
 
 	sniDirs       []setting // each names a directory
 	sniDirCiphers string

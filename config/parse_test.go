@@ -63,6 +63,7 @@ func TestDefaults(t *testing.T) {
 		AccessLog:      AccessLog{Format: "json", Sample: 1, Queue: 8192},
 		MinVersion:     tls.VersionTLS12,
 		TLSEngine:      OwnEngine,
+		NameStrictness: AnyName,
 		SessionTickets: 2,
 		Caches:         []Cache{{Name: "default", Items: 20000, KeySize: 128, BlockSize: 4096}},
 		SessionCache:   "default",
@@ -116,6 +117,7 @@ ssl-sessions-timeout = 2h
 ssl-sessions-single-use = yes
 ssl-sessions-tickets = 3
 tls-engine = standard
+sni-nomatch-abort
 stats = [::1]:5001
 admin = /run/reprise/admin
 pprof = on
@@ -197,7 +199,7 @@ udprepeater-secret-file = secret
 	}); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if c.Name != "edge-1" || c.MinVersion != tls.VersionTLS13 || c.SessionTimeout != 2*time.Hour || !c.SingleUse || c.SessionTickets != 3 || c.TLSEngine != StandardEngine || !c.Pprof ||
+	if c.Name != "edge-1" || c.MinVersion != tls.VersionTLS13 || c.SessionTimeout != 2*time.Hour || !c.SingleUse || c.SessionTickets != 3 || c.TLSEngine != StandardEngine || c.NameStrictness != OnlyKnown || !c.Pprof ||
 		c.LogLevel != slog.LevelDebug || c.LogFormat != "json" || c.RepeaterSecretFile != "secret" ||
 		c.Stats != (Address{Network: "tcp", Host: "::1", Port: 5001}) || c.Admin != (Address{Network: "unix", Path: "/run/reprise/admin"}) {
 		t.Errorf("got %+v", c)

@@ -76,7 +76,7 @@ func (b *builder) warnWithoutTLS() {
 		b.warnUnused("no effect without sslrouter", "sslrouter-session-context", "sslrouter-alpn")
 	}
 	if len(b.tlsListeners()) == 0 {
-		b.warnUnused("no effect without https or sslrouter", "sni")
+		b.warnUnused("no effect without https or sslrouter", "sni", "ssl-client-crl", "sni-nomatch-abort")
 	}
 }
 

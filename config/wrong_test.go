@@ -52,6 +52,10 @@ func TestWrongConfigurations(t *testing.T) {
 			want: `edge.ini:4: idle-timeout = "": no value: write DURATION`,
 		},
 		{
+			name: "neither a boolean nor the other choice", ini: "sni-nomatch-abort = unkown",
+			want: `edge.ini:4: sni-nomatch-abort = "unkown": not a boolean: write true or false, or unknown`,
+		},
+		{
 			name: "control character", ini: "name = a\x1b[2Jb",
 			want: `edge.ini:4: name = "a\x1b[2Jb": control character: remove it`,
 		},

@@ -16,6 +16,7 @@ const (
 	alertHandshakeFailure      = 40
 	alertBadCertificate        = 42
 	alertUnsupportedCert       = 43
+	alertCertificateRevoked    = 44
 	alertCertificateExpired    = 45
 	alertCertificateUnknown    = 46
 	alertIllegalParameter      = 47
@@ -63,6 +64,7 @@ const (
 	causeMissing
 	causeUnsupportedExtension
 	causeUnrecognizedName
+	causeUnknownName
 	causeUnexpected
 	causeMessageLen
 	causeExcessData
@@ -88,6 +90,9 @@ const (
 	causeClientCertCA
 	causeClientCertExpired
 	causeClientCertKind
+	causeRevoked
+	causeNoCRL
+	causeCRLEnded
 	causeEarlyData
 	causeKeyUpdates
 	causeSpent
@@ -119,6 +124,7 @@ var causeTable = [causes]struct {
 	causeMissing:              {alertMissingExtension, ReasonMissing, "mandatory extension is missing"},
 	causeUnsupportedExtension: {alertUnsupportedExtension, ReasonIllegal, "extension that was not asked for"},
 	causeUnrecognizedName:     {alertUnrecognizedName, ReasonIllegal, "server name is not a host name"},
+	causeUnknownName:          {alertUnrecognizedName, ReasonUnknownName, "no certificate for the server name asked for"},
 	causeUnexpected:           {alertUnexpectedMessage, ReasonUnexpected, "message not expected now"},
 	causeMessageLen:           {alertIllegalParameter, ReasonOversized, "handshake message is too long"},
 	causeExcessData:           {alertUnexpectedMessage, ReasonUnexpected, "data between a message and the change of keys"},
@@ -144,6 +150,9 @@ var causeTable = [causes]struct {
 	causeClientCertCA:         {alertUnknownCA, ReasonClientCert, "client certificate: not signed by a configured CA"},
 	causeClientCertExpired:    {alertCertificateExpired, ReasonClientCert, "client certificate: expired or not yet valid"},
 	causeClientCertKind:       {alertUnsupportedCert, ReasonClientCert, "client certificate: kind of key or use not accepted"},
+	causeRevoked:              {alertCertificateRevoked, ReasonRevoked, ""},    // ErrRevoked
+	causeNoCRL:                {alertCertificateUnknown, ReasonRevocation, ""}, // ErrNoCRL
+	causeCRLEnded:             {alertCertificateUnknown, ReasonRevocation, ""}, // ErrCRLEnded
 	causeEarlyData:            {alertUnexpectedMessage, ReasonEarlyData, "more early data than is skipped"},
 	causeKeyUpdates:           {alertUnexpectedMessage, ReasonTooMany, "too many key updates"},
 	causeSpent:                {alertHandshakeFailure, ReasonSpent, "the session was used up by another connection meanwhile"},
@@ -159,6 +168,11 @@ var causeErrors = func() (list [causes]*Error) {
 		list[i] = &Error{Reason: c.reason, Err: errors.New("tlsconn: " + c.text)}
 	}
 	list[causePlainHTTP].Err = ErrPlainHTTP
+	for err, why := range revocationCauses {
+		if err != nil {
+			list[why].Err = err
+		}
+	}
 	return
 }()
 

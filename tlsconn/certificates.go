@@ -65,6 +65,32 @@ func (c *Certificates) Default() string {
 	return c.list[0].Name
 }
 
+// Known returns the names for which there is a certificate: what selects one, and what
+// stands in those of the default.
+func (c *Certificates) Known() Names[struct{}] {
+	known := make(Names[struct{}])
+	for i := range c.list {
+		cert := &c.list[i]
+		if cert.Name != "" {
+			known[cert.Name] = struct{}{}
+			continue
+		}
+		for _, name := range cert.TLS.Leaf.DNSNames {
+			known[strings.ToLower(strings.TrimSuffix(name, "."))] = struct{}{}
+		}
+	}
+	return known
+}
+
+// Admits reports whether a client that asks for name goes on.
+func (s NameStrictness) Admits(name string, known Names[struct{}]) bool {
+	if s == AnyName || s == NotUnknown && name == "" {
+		return true
+	}
+	_, ok := known.Find(name)
+	return ok
+}
+
 // Names has something for each server name, as certificates write it.
 type Names[T any] map[string]T
 

@@ -100,8 +100,8 @@ func (c *conn) takeSignature(msg []byte, schemes []primitive.Scheme) cause {
 func (c *conn) verifyClient() cause {
 	hs := c.hs
 	client, tls13 := hs.client, c.info.Version == version13
-	roots, now := hs.host.policy.roots, c.server.config.Now()
-	work := func(j *job) { j.cert, j.why = client.verify(tls13, roots, now) }
+	policy, now := hs.host.policy, c.server.config.Now()
+	work := func(j *job) { j.cert, j.why = client.verify(tls13, policy, now) }
 	if c.server.config.Workers == nil {
 		hs.job = new(job)
 		work(hs.job)
@@ -129,7 +129,7 @@ func (c *conn) verified() cause {
 
 // verify checks the signature first, which is the cheaper part, then the chain. It
 // runs on a worker.
-func (a *clientAuth) verify(tls13 bool, roots *x509.CertPool, now time.Time) (*x509.Certificate, cause) {
+func (a *clientAuth) verify(tls13 bool, p *policy, now time.Time) (*x509.Certificate, cause) {
 	var chain wire.Chain
 	if tls13 {
 		chain.Parse13(a.chain)
@@ -158,14 +158,19 @@ func (a *clientAuth) verify(tls13 bool, roots *x509.CertPool, now time.Time) (*x
 		}
 		intermediates.AddCert(cert)
 	}
-	_, err = leaf.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: intermediates, CurrentTime: now,
+	chains, err := leaf.Verify(x509.VerifyOptions{
+		Roots: p.roots, Intermediates: intermediates, CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
 		return nil, chainCause(err)
 	}
-	return leaf, ok
+	return leaf, revocationCauses[p.revoked.Check(chains, p.cas, now)]
+}
+
+// revocationCauses maps what Revocations find.
+var revocationCauses = map[error]cause{
+	nil: ok, ErrRevoked: causeRevoked, ErrNoCRL: causeNoCRL, ErrCRLEnded: causeCRLEnded,
 }
 
 // chainCause maps what x509 finds.

@@ -22,11 +22,21 @@ const (
 	RequireClientCert
 )
 
+// NameStrictness is what becomes of clients that ask for no name of a certificate.
+type NameStrictness uint8
+
+const (
+	AnyName    NameStrictness = iota // they get the default certificate
+	NotUnknown                       // those that ask for an unknown name are refused
+	OnlyKnown                        // those that name nothing too
+)
+
 // Policy is what clients must meet, perhaps different for each server name.
 type Policy struct {
 	CipherSuites []uint16 // for TLS 1.2; nil means the engine's choice
 	ClientAuth   ClientAuth
 	ClientCAs    []*x509.Certificate // who may sign client certificates
+	Revocations  *Revocations        // which of those hold no longer; nil: nothing is known of that
 }
 
 // Workers does slow work somewhere else: signatures with RSA keys, and the
@@ -45,6 +55,8 @@ type Config struct {
 	MinVersion   uint16   // as on the wire; 0 means TLS 1.2
 	MaxVersion   uint16   // as on the wire; 0 means TLS 1.3
 	ALPN         []string // in order of preference; nil means that none is negotiated
+	// Strict says whose hello is ended for its server name.
+	Strict NameStrictness
 	// Groups are those of the key exchange in order of preference; nil means the
 	// engine's choice.
 	Groups []primitive.Group

@@ -29,6 +29,9 @@ const (
 	ReasonOverloaded                  // more slow work than key workers can do
 	ReasonInternal                    // our own fault: signing failed
 	ReasonSpent                       // single use: another handshake has used the session meanwhile
+	ReasonRevoked                     // client certificate revoked
+	ReasonRevocation                  // there is no valid revocation list for the client certificate
+	ReasonUnknownName                 // a server name, or none, for which there is no certificate
 	ReasonAborted                     // ended by the caller: time-out, shutdown
 	reasons
 )
@@ -37,7 +40,8 @@ var reasonNames = [reasons]string{
 	"other", "not_tls", "truncated", "oversized_record", "bad_record", "no_common_version", "no_common_cipher",
 	"no_common_alpn", "client_certificate", "bad_binder", "early_data", "peer_alert", "unexpected_message",
 	"renegotiation", "decode_error", "illegal_parameter", "missing_extension", "inappropriate_fallback",
-	"bad_finished", "too_many_messages", "overloaded", "internal", "session_spent", "aborted",
+	"bad_finished", "too_many_messages", "overloaded", "internal", "session_spent",
+	"client_certificate_revoked", "no_revocation_list", "unknown_name", "aborted",
 }
 
 func (r Reason) String() string { return reasonNames[r] }

@@ -24,6 +24,9 @@ func onClientHello(c *conn, msg []byte, last bool) cause {
 		return causeSecondHello
 	}
 	c.info.Version = version
+	if !s.config.Strict.Admits(c.info.ServerName, s.known) {
+		return causeUnknownName
+	}
 	hs.host = s.hostFor(c.info.ServerName)
 	c.info.ClientPolicy = hs.host.policy.client
 	if c.info.ALPN, why = s.chooseALPN(ch); why != ok {

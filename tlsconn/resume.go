@@ -112,7 +112,8 @@ func (c *conn) admit(state []byte) (Outcome, bool) {
 		}
 		// The chain is not verified again (RFC 8446, Section 4.6.1), but a
 		// session does not outlive its certificate.
-		if s.config.Now().After(cert.NotAfter) {
+		// Nor does it once nobody knows which certificates are revoked.
+		if now := s.config.Now(); now.After(cert.NotAfter) || hs.host.policy.revoked.Ended(now) {
 			return MissDeclined, false
 		}
 		a.cert, a.state.cert = cert, cert.Raw

@@ -30,7 +30,7 @@ type scopePart uint8
 const (
 	scopeContext scopePart = iota // session context
 	scopePolicy                   // versions, cipher suites
-	scopeClient                   // client certificates: asked for or not, by which CAs
+	scopeClient                   // client certificates: asked for or not, by which CAs, which are revoked
 	scopeName                     // server name the client asked for (SNI)
 	scopeParts
 )
@@ -61,6 +61,9 @@ func NewPolicyScope(c *Config, p *Policy) (s PolicyScope) {
 		}
 		slices.Sort(subjects) // the order in a CA file means nothing
 		client = append(client, subjects...)
+		if p.Revocations != nil {
+			client = append(client, "revoked", string(p.Revocations.sum[:]))
+		}
 	}
 	s.parts[scopeClient] = hashStrings(client...)
 	return s

@@ -23,7 +23,8 @@ import (
 type server struct {
 	config  Config
 	hosts   Names[*host]
-	other   *host // for names that have none of their own
+	other   *host           // for names that have none of their own
+	known   Names[struct{}] // those for which there is a certificate
 	sealer  *Sealer
 	counts  *Counts
 	clients *ClientPolicies
@@ -114,6 +115,7 @@ func New(c Config) (Server, error) {
 			s.hosts[name] = h
 		}
 	}
+	s.known = c.Certificates.Known()
 	return s, nil
 }
 
@@ -220,6 +222,8 @@ type policy struct {
 	suites12   []*primitive.Suite
 	clientAuth ClientAuth
 	roots      *x509.CertPool
+	cas        []*x509.Certificate // of roots
+	revoked    *Revocations
 	request13  []byte // CertificateRequest
 	request12  []byte
 }
@@ -240,7 +244,7 @@ func policyOf(made map[*Policy]*policy, c *Config, own *Policy) (*policy, error)
 		}
 	}
 	if p.clientAuth != NoClientCert {
-		p.roots = x509.NewCertPool()
+		p.roots, p.cas, p.revoked = x509.NewCertPool(), from.ClientCAs, from.Revocations
 		var names [][]byte
 		for _, ca := range from.ClientCAs {
 			p.roots.AddCert(ca)

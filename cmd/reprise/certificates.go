@@ -4,7 +4,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"reprise/config"
@@ -24,26 +27,34 @@ func (o *offer) key() string { return o.Name + " " + o.CertFile }
 
 // tlsFiles is what was read from the files of one listener.
 type tlsFiles struct {
-	policy tlsconn.Policy
-	offers []offer
+	policy  tlsconn.Policy
+	offers  []offer
+	revoked *tlsconn.Revocations // of all its policies
+	lost    []string             // files of client CAs that are gone, and still in force
 }
 
 // readTLS reads the files of a listener. With old, which it serves already, a certificate
 // or a name's authority that cannot be read harms only itself: what old has in its place
 // stays, and refused tells of it; with nothing in its place it is left out. The
 // certificates in gone are named no more because they cannot be read, and stay too.
-func readTLS(l *config.TLS, old *tlsFiles, gone []config.Unusable) (files *tlsFiles, refused []error, err error) {
-	files = new(tlsFiles)
-	if files.policy, err = loadPolicy(l.Policy); err != nil {
+func readTLS(l *config.TLS, revoked *tlsconn.Revocations, old *tlsFiles, gone []config.Unusable) (files *tlsFiles, refused []error, err error) {
+	files = &tlsFiles{revoked: revoked}
+	if files.policy, err = files.loadPolicy(l.Policy); err != nil {
 		return nil, nil, err
 	}
 	policies := make(map[string]*tlsconn.Policy) // by name: all certificates of a name share one
 	var failed []string
 	for _, c := range l.Certs {
+		if was := old.lostAuthority(l, &c); was != nil {
+			if c.Policy = was.Policy; policies[c.Name] == nil {
+				files.keepPolicy(was, policies)
+				files.lost = append(files.lost, c.ClientCA)
+			}
+		}
 		o := offer{Certificate: c}
 		var policy *tlsconn.Policy
 		if !samePolicy(c.Policy, l.Policy) {
-			policy, err = policyOf(c, policies)
+			policy, err = files.policyOf(c, policies)
 		}
 		if err == nil {
 			o.read, err = loadCertificate(c)
@@ -74,11 +85,11 @@ func readTLS(l *config.TLS, old *tlsFiles, gone []config.Unusable) (files *tlsFi
 }
 
 // policyOf returns the policy of c's name, which is read once.
-func policyOf(c config.Certificate, policies map[string]*tlsconn.Policy) (*tlsconn.Policy, error) {
+func (f *tlsFiles) policyOf(c config.Certificate, policies map[string]*tlsconn.Policy) (*tlsconn.Policy, error) {
 	if p := policies[c.Name]; p != nil {
 		return p, nil
 	}
-	p, err := loadPolicy(c.Policy)
+	p, err := f.loadPolicy(c.Policy)
 	if err != nil {
 		return nil, err
 	}
@@ -97,9 +108,39 @@ func (f *tlsFiles) keep(old *tlsFiles, certFile string, policies map[string]*tls
 			o.read.Policy = f.offers[i].read.Policy
 		} else if p := policies[o.Name]; p != nil {
 			o.read.Policy = p
+		} else if o.read.Policy != nil {
+			o.read.Policy = f.keepPolicy(&o, policies)
 		}
 		f.offers = append(f.offers, o)
 	}
+}
+
+// keepPolicy takes over the policy of an offer, but for what has been revoked since then.
+func (f *tlsFiles) keepPolicy(o *offer, policies map[string]*tlsconn.Policy) *tlsconn.Policy {
+	p := *o.read.Policy
+	p.Revocations = f.revocationsFor(p.ClientAuth)
+	policies[o.Name] = &p
+	return &p
+}
+
+// lostAuthority returns what f offers under the name of c with a client CA from a
+// directory of names, if its file has gone and nothing else is stated for the name now.
+// That file may be about to be written anew, or it was removed by mistake: clients are
+// asked for a certificate by it until a restart.
+func (f *tlsFiles) lostAuthority(l *config.TLS, c *config.Certificate) *offer {
+	if f == nil || c.ClientCA != l.ClientCA || c.ClientCARequired != l.ClientCARequired {
+		return nil
+	}
+	for i := range f.offers {
+		o := &f.offers[i]
+		if o.Name != c.Name || o.read.Policy == nil || o.ClientCA == "" || o.ClientCA != strings.TrimSuffix(o.CertFile, ".crt")+".ca" {
+			continue
+		}
+		if _, err := os.Lstat(o.ClientCA); errors.Is(err, fs.ErrNotExist) {
+			return o
+		}
+	}
+	return nil
 }
 
 // laxer returns the names that ask clients for less than before, those that are served
@@ -154,6 +195,7 @@ func (n *node) tlsConfig(l *config.TLS, files *tlsFiles) (*tlsconn.Config, error
 		Policy:     files.policy,
 		MinVersion: n.config.MinVersion,
 		ALPN:       l.ALPN,
+		Strict:     strictness[n.config.NameStrictness],
 		Context:    l.SessionContext,
 		Lifetime:   n.config.SessionTimeout,
 		SingleUse:  n.config.SingleUse,
@@ -169,6 +211,10 @@ func (n *node) tlsConfig(l *config.TLS, files *tlsFiles) (*tlsconn.Config, error
 	var err error
 	c.Certificates, err = files.certificates()
 	return c, err
+}
+
+var strictness = map[config.NameStrictness]tlsconn.NameStrictness{
+	config.AnyName: tlsconn.AnyName, config.NotUnknown: tlsconn.NotUnknown, config.OnlyKnown: tlsconn.OnlyKnown,
 }
 
 // certificates returns what is offered, for the TLS engine.
@@ -203,7 +249,15 @@ func loadCertificate(c config.Certificate) (tlsconn.Certificate, error) {
 	return tlsconn.Certificate{Name: c.Name, TLS: pair.Certificate}, nil
 }
 
-func loadPolicy(p config.Policy) (tlsconn.Policy, error) {
+// revocationsFor returns what is held against the clients of a policy.
+func (f *tlsFiles) revocationsFor(a tlsconn.ClientAuth) *tlsconn.Revocations {
+	if a == tlsconn.NoClientCert {
+		return nil
+	}
+	return f.revoked
+}
+
+func (f *tlsFiles) loadPolicy(p config.Policy) (tlsconn.Policy, error) {
 	loaded := tlsconn.Policy{CipherSuites: p.Ciphers}
 	if p.ClientCA == "" {
 		return loaded, nil
@@ -212,6 +266,7 @@ func loadPolicy(p config.Policy) (tlsconn.Policy, error) {
 	if p.ClientCARequired {
 		loaded.ClientAuth = tlsconn.RequireClientCert
 	}
+	loaded.Revocations = f.revocationsFor(loaded.ClientAuth)
 	var err error
 	if loaded.ClientCAs, err = pki.ReadCertificates(p.ClientCA); err != nil {
 		return loaded, fmt.Errorf("client CA: %w", err)

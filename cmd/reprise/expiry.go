@@ -18,67 +18,102 @@ type certificateRow struct {
 	NotAfter int64  `json:"not_after_timestamp_seconds" metric:"gauge" help:"When the certificate expires, in seconds since 1970."`
 }
 
-// expiry knows when the offered certificates end. It is read by any goroutine.
-type expiry struct {
-	mu     sync.Mutex
-	rows   []certificateRow
-	offers map[string]offer     // by file
-	told   map[string]time.Time // by file: when it was last spoken of
+// A crlRow is a revocation list that clients are held against.
+type crlRow struct {
+	File       string `json:"file" label:"file"`
+	Issuer     string `json:"issuer" label:"issuer"`
+	NextUpdate int64  `json:"next_update_timestamp_seconds" metric:"gauge" help:"When the revocation list expires, in seconds since 1970: from then on clients of its issuer are refused."`
 }
 
-// set takes what is offered from now on. What is to be said of it at once has been said:
+// An ending is something in a file that is good until a time.
+type ending struct {
+	file string
+	at   time.Time
+	says func(now time.Time) string // "" for nothing
+	told time.Time                  // when it was last spoken of
+}
+
+// expiry knows when the offered certificates and the revocation lists end. It is read by
+// any goroutine.
+type expiry struct {
+	mu      sync.Mutex
+	rows    []certificateRow
+	crls    []crlRow
+	endings []*ending
+}
+
+// set takes what is in force from now on. What is to be said of it at once has been said:
 // the configuration's warnings have it.
-func (e *expiry) set(c *config.Config, all offered, now time.Time) {
+func (e *expiry) set(c *config.Config, all offered, revoked revocations, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.rows, e.offers, e.told = []certificateRow{}, make(map[string]offer), make(map[string]time.Time)
-	seen := make(map[certificateRow]bool)
-	for i, files := range all {
-		if files == nil {
+	e.rows, e.crls, e.endings = []certificateRow{}, []crlRow{}, nil
+	rows, files := make(map[certificateRow]bool), make(map[string]bool)
+	for i, served := range all {
+		if served == nil {
 			continue
 		}
 		listener := c.Listeners[i].Router.String() + " " + c.Listeners[i].Addr.String()
-		for _, o := range files.offers {
-			row := certificateRow{listener, o.Name, o.CertFile, o.read.TLS.Leaf.NotAfter.Unix()}
-			if seen[row] {
+		for _, o := range served.offers {
+			leaf := o.read.TLS.Leaf
+			if row := (certificateRow{listener, o.Name, o.CertFile, leaf.NotAfter.Unix()}); !rows[row] {
+				rows[row] = true
+				e.rows = append(e.rows, row)
+			}
+			if !files[o.CertFile] {
+				files[o.CertFile] = true
+				e.endings = append(e.endings, &ending{o.CertFile, leaf.NotAfter, func(now time.Time) string { return pki.Expiry(leaf, now) }, now})
+			}
+		}
+	}
+	for file, lists := range revoked {
+		for _, list := range lists {
+			if list.NextUpdate.IsZero() {
 				continue
 			}
-			seen[row] = true
-			e.rows = append(e.rows, row)
-			e.offers[o.CertFile], e.told[o.CertFile] = o, now
+			e.crls = append(e.crls, crlRow{file, list.Issuer.String(), list.NextUpdate.Unix()})
+			e.endings = append(e.endings, &ending{file, list.NextUpdate, func(now time.Time) string { return pki.CRLExpiry(list, now) }, now})
 		}
 	}
 }
 
-// snapshot returns the rows, for the statistics.
+// snapshot returns the rows of certificates, for the statistics.
 func (e *expiry) snapshot() []certificateRow {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.rows
 }
 
-// warnings returns a line for each certificate that has expired or will soon, once a
-// day.
+// crlSnapshot returns the rows of revocation lists.
+func (e *expiry) crlSnapshot() []crlRow {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.crls
+}
+
+// warnings returns a line for each certificate and list that has expired or will soon:
+// once a day, and when it ends.
 func (e *expiry) warnings(now time.Time) (lines []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for file, o := range e.offers {
-		if now.Sub(e.told[file]) < 24*time.Hour {
+	for _, end := range e.endings {
+		ended := now.After(end.at) && !end.told.After(end.at)
+		if now.Sub(end.told) < 24*time.Hour && !ended {
 			continue
 		}
-		if line := pki.Expiry(o.read.TLS.Leaf, now); line != "" {
-			e.told[file] = now
-			lines = append(lines, file+" "+line)
+		if line := end.says(now); line != "" {
+			end.told = now
+			lines = append(lines, end.file+" "+line)
 		}
 	}
 	return lines
 }
 
-// watch looks every hour until the returned function is called.
+// watch looks every minute until the returned function is called.
 func (e *expiry) watch() (stop func()) {
 	done := make(chan struct{})
 	go func() {
-		ticker := time.NewTicker(time.Hour)
+		ticker := time.NewTicker(time.Minute)
 		defer ticker.Stop()
 		for {
 			select {

@@ -52,6 +52,7 @@ type node struct {
 	subscriptions *subscriptions // nil if no backend may subscribe
 
 	offered   offered                        // written by reload only, once the node serves
+	revoked   revocations                    // likewise
 	reread    func() (*config.Config, error) // nil if there is nothing to be read again
 	expiry    expiry
 	reloads   reloads
@@ -175,10 +176,13 @@ func newNode(c *config.Config, log *asynclog.Writer) (n *node, err error) {
 	if c.Tuning.KeyWorkers > 0 {
 		n.workers = workpool.New(c.Tuning.KeyWorkers, c.Tuning.MaxHandshakes)
 	}
-	if n.offered, err = readOffered(c); err != nil {
+	if n.revoked, err = startRevocations(c); err != nil {
 		return n, err
 	}
-	n.expiry.set(c, n.offered, time.Now())
+	if n.offered, err = readOffered(c, n.revoked); err != nil {
+		return n, err
+	}
+	n.expiry.set(c, n.offered, n.revoked, time.Now())
 	n.reloads.start(time.Now())
 	secrets, err := secrets(c.ClusterSecretFiles, n.offered)
 	if err != nil {

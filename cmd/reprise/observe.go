@@ -69,6 +69,7 @@ func (n *node) registry() *stats.Registry {
 		r.Register("access_log", func() any { return n.accessLog.Stats() })
 	}
 	r.Register("certificate", func() any { return n.expiry.snapshot() })
+	r.Register("client_crl", func() any { return n.expiry.crlSnapshot() })
 	r.Register("reload", func() any { return n.reloads.stats() })
 	r.Register("log", func() any { return logStats{Dropped: n.log.Dropped()} })
 	return r

@@ -16,15 +16,15 @@ import (
 type offered []*tlsFiles
 
 // readOffered reads what all listeners offer.
-func readOffered(c *config.Config) (offered, error) {
-	all := make(offered, len(c.Listeners))
+func readOffered(c *config.Config, revoked revocations) (offered, error) {
+	all, prepared := make(offered, len(c.Listeners)), revoked.prepared()
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		if l.TLS == nil {
 			continue
 		}
 		var err error
-		if all[i], _, err = readTLS(l.TLS, nil, nil); err != nil {
+		if all[i], _, err = readTLS(l.TLS, prepared, nil, nil); err != nil {
 			return nil, fmt.Errorf("%s: %w", l.Source, err)
 		}
 	}
@@ -60,7 +60,8 @@ func (n *node) reload() error {
 		}
 	}
 	listeners := n.listenersIn(c)
-	fresh, refused, err := n.readAgain(listeners, c.Unusable)
+	revoked, unread := readRevocations(c, n.revoked)
+	fresh, refused, err := n.readAgain(listeners, revoked.prepared(), unread, c.Unusable)
 	if err != nil {
 		return err
 	}
@@ -104,8 +105,8 @@ func (n *node) reload() error {
 		}
 	}
 	n.tell(c, fresh, refused)
-	n.expiry.set(n.config, fresh, time.Now())
-	n.offered = fresh
+	n.expiry.set(n.config, fresh, revoked, time.Now())
+	n.offered, n.revoked = fresh, revoked
 	if w := n.watch.Load(); w != nil {
 		w.follow(c.ReloadDirs())
 	}
@@ -113,18 +114,21 @@ func (n *node) reload() error {
 }
 
 // readAgain reads what the listeners of this node offer by c now.
-func (n *node) readAgain(listeners []*config.Listener, gone []config.Unusable) (fresh offered, refused []error, err error) {
+func (n *node) readAgain(listeners []*config.Listener, revoked *tlsconn.Revocations, unread []error, gone []config.Unusable) (fresh offered, refused []error, err error) {
 	for _, u := range gone {
 		refused = append(refused, u.Err)
 	}
 	told := len(refused) > 0
+	if !told {
+		refused = unread
+	}
 	fresh = make(offered, len(listeners))
 	for i, l := range listeners {
 		if l.TLS == nil {
 			continue
 		}
 		var failed []error
-		if fresh[i], failed, err = readTLS(l.TLS, n.offered[i], gone); err != nil {
+		if fresh[i], failed, err = readTLS(l.TLS, revoked, n.offered[i], gone); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", l.Source, errors.Join(append(refused, err)...))
 		}
 		if !told { // gone names what has failed, and where it is written
@@ -191,7 +195,7 @@ func (n *node) tell(c *config.Config, fresh offered, refused []error) {
 		slog.Warn(w)
 	}
 	for _, err := range refused {
-		slog.Error("a certificate is not taken, what was served in its place goes on", "error", err)
+		slog.Error("a file is not taken, what was in force in its place goes on", "error", err)
 	}
 	if c != n.config {
 		for _, what := range n.config.NeedsRestart(c) {
@@ -204,10 +208,13 @@ func (n *node) tell(c *config.Config, fresh offered, refused []error) {
 			continue
 		}
 		sum.count(n.offered[i], files)
+		for _, file := range files.lost {
+			slog.Warn("a client CA is gone, and clients are still asked for a certificate by it: restart if that is to end", "file", file)
+		}
 		for _, name := range laxer(n.offered[i], files) {
 			slog.Warn("clients are asked for a certificate less strictly than before, or not at all", "listener", n.config.Listeners[i].Addr.String(), "name", name)
 		}
 	}
-	slog.Info("reloaded certificates, keys, client CAs and secrets",
+	slog.Info("reloaded certificates, keys, client CAs, revocation lists and secrets",
 		"added", sum.Added, "renewed", sum.Renewed, "removed", sum.Removed, "kept", sum.Kept, "refused", len(refused))
 }

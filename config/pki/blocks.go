@@ -40,14 +40,22 @@ const (
 // bom is what some editors put before a text (U+FEFF).
 var bom = []byte("\xef\xbb\xbf")
 
+// derSequence is how a certificate, key or revocation list of DER begins.
+const derSequence = 0x30
+
 // readBlocks returns all blocks of a file. Who is done with them wipes those that hold
 // a key.
 func readBlocks(file string) ([]block, error) {
-	data, err := readFile(file)
+	data, err := readFile(file, maxFileSize)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", file, err)
 	}
-	defer clear(data) // it may hold a key
+	return blocksOf(file, data)
+}
+
+// blocksOf returns all blocks of what a file holds, which it wipes: it may hold a key.
+func blocksOf(file string, data []byte) ([]block, error) {
+	defer clear(data)
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, errors.New(file + " is empty")
 	}
@@ -56,27 +64,39 @@ func readBlocks(file string) ([]block, error) {
 		wipe(blocks)
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if len(blocks) == 0 && data[0] == 0x30 { // a SEQUENCE
+	if len(blocks) == 0 && data[0] == derSequence {
 		return nil, fmt.Errorf("%s is DER, not PEM: write openssl x509 -inform der -in %s, or openssl pkey for a key", file, file)
 	}
 	return blocks, nil
 }
 
 // readFile reads a file of bounded size. Errors do not name it.
-func readFile(name string) ([]byte, error) {
+func readFile(name string, maxSize int) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, cause(err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
-	switch {
-	case err != nil:
-		return nil, cause(err)
-	case len(data) > maxFileSize:
-		return nil, fmt.Errorf("more than %d bytes", maxFileSize)
+	data := make([]byte, 0, 8<<10)
+	for {
+		if len(data) == cap(data) {
+			grown := append(make([]byte, 0, 4*cap(data)), data...)
+			clear(data) // it may hold a key, and append would leave it behind
+			data = grown
+		}
+		n, err := f.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		switch {
+		case len(data) > maxSize:
+			clear(data)
+			return nil, fmt.Errorf("more than %d bytes", maxSize)
+		case err == io.EOF:
+			return data, nil
+		case err != nil:
+			clear(data)
+			return nil, cause(err)
+		}
 	}
-	return data, nil
 }
 
 // cause takes the file's name out of an error.
@@ -90,7 +110,8 @@ func cause(err error) error {
 func wipe(blocks []block) {
 	for i := range blocks {
 		if blocks[i].isKey() {
-			clear(blocks[i].data)
+			data := blocks[i].data
+			clear(data[:cap(data)])
 		}
 	}
 }
@@ -99,9 +120,9 @@ func wipe(blocks []block) {
 // marks that are not where they belong are.
 func parse(data []byte) (blocks []block, err error) {
 	data = bytes.TrimPrefix(data, bom)
-	var open *block // the block whose end has not come yet
-	var body []byte
-	defer func() { clear(body) }()
+	var open *block                      // the block whose end has not come yet
+	body := make([]byte, 0, len(data)+1) // it must not grow: what append leaves behind cannot be wiped
+	defer func() { clear(body[:cap(body)]) }()
 	number := 0
 	for line := range bytes.Lines(data) {
 		number++
@@ -127,7 +148,6 @@ func parse(data []byte) (blocks []block, err error) {
 			if err := open.decode(body); err != nil {
 				return blocks, err
 			}
-			clear(body)
 			open, body = nil, body[:0]
 		}
 	}

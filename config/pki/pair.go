@@ -158,7 +158,9 @@ func kindOf(pkcs8 []byte) string {
 		}
 		Key []byte
 	}
-	if _, err := asn1.Unmarshal(pkcs8, &key); err != nil {
+	_, err := asn1.Unmarshal(pkcs8, &key)
+	clear(key.Key)
+	if err != nil {
 		return ""
 	}
 	return map[string]string{

@@ -87,6 +87,18 @@ func SelfSigned(t Template) (*Cert, error) { return issue(t, nil, false) }
 // Issue makes a certificate signed by c.
 func (c *CA) Issue(t Template) (*Cert, error) { return issue(t, c.root, false) }
 
+// Intermediate makes an authority that c has certified.
+func (c *CA) Intermediate(name string) (*CA, error) {
+	cert, err := issue(Template{CommonName: name}, c.root, true)
+	if err != nil {
+		return nil, err
+	}
+	return &CA{cert}, nil
+}
+
+// Cert returns the authority as a certificate, which another one may revoke.
+func (c *CA) Cert() *Cert { return c.root }
+
 // CertPEM returns the authority's own certificate.
 func (c *CA) CertPEM() []byte { return c.root.CertPEM }
 
@@ -100,11 +112,17 @@ func (c *CA) Pool() *x509.CertPool {
 // Revoke returns a PEM revocation list (RFC 5280, Section 5) signed by c that
 // holds exactly the given certificates; with none it is a valid, empty list.
 func (c *CA) Revoke(certs ...*Cert) ([]byte, error) {
+	return c.RevokeUntil(time.Now().Add(validity), certs...)
+}
+
+// RevokeUntil is Revoke for a list that is to be replaced by another at a given time,
+// which may have passed, by less than an hour.
+func (c *CA) RevokeUntil(nextUpdate time.Time, certs ...*Cert) ([]byte, error) {
 	now := time.Now()
 	list := &x509.RevocationList{
 		Number:     big.NewInt(now.UnixNano()), // grows, as a newer list's must
 		ThisUpdate: now.Add(-time.Hour),
-		NextUpdate: now.Add(validity),
+		NextUpdate: nextUpdate,
 	}
 	for _, cert := range certs {
 		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{

@@ -13,10 +13,12 @@ import (
 type chains struct {
 	byName   tlsconn.Names[[]*tls.Certificate]
 	fallback []*tls.Certificate
+	known    tlsconn.Names[struct{}]
+	strict   tlsconn.NameStrictness
 }
 
 func bind(c *tlsconn.Certificates, s *Server) *chains {
-	b := &chains{byName: make(tlsconn.Names[[]*tls.Certificate])}
+	b := &chains{byName: make(tlsconn.Names[[]*tls.Certificate]), known: c.Known(), strict: s.config.Strict}
 	for _, cert := range c.List() {
 		bound := cert.TLS
 		bound.PrivateKey = s.offload(bound.PrivateKey)
@@ -28,6 +30,9 @@ func bind(c *tlsconn.Certificates, s *Server) *chains {
 
 // get implements tls.Config.GetCertificate.
 func (b *chains) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if !b.admits(hello.ServerName) {
+		return nil, nil // crypto/tls has no certificate and sends unrecognized_name
+	}
 	candidates := b.forName(hello.ServerName)
 	if len(candidates) > 1 {
 		abilities := *hello
@@ -41,6 +46,9 @@ func (b *chains) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	// Let crypto/tls find out in which way it does not fit, and say so.
 	return candidates[0], nil
 }
+
+// admits reports whether a client that asks for name goes on.
+func (b *chains) admits(name string) bool { return b.strict.Admits(name, b.known) }
 
 func (b *chains) forName(name string) []*tls.Certificate {
 	if certs, ok := b.byName.Find(name); ok && name != "" {

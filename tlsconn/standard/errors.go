@@ -35,6 +35,7 @@ var texts = []struct {
 	{"no cipher suite supported by both", tlsconn.ReasonNoCipher},
 	{"no key exchanges supported by both", tlsconn.ReasonNoCipher},
 	{"peer doesn't support any of the certificate's signature algorithms", tlsconn.ReasonNoCipher},
+	{"no certificates configured", tlsconn.ReasonUnknownName},
 	{"unsupported application protocols", tlsconn.ReasonNoALPN},
 	{"client didn't provide a certificate", tlsconn.ReasonClientCert},
 	{"client certificate", tlsconn.ReasonClientCert},
@@ -67,6 +68,12 @@ func classify(err error) tlsconn.Reason {
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return tlsconn.ReasonClientCert
+	}
+	switch {
+	case errors.Is(err, tlsconn.ErrRevoked):
+		return tlsconn.ReasonRevoked
+	case errors.Is(err, tlsconn.ErrNoCRL), errors.Is(err, tlsconn.ErrCRLEnded):
+		return tlsconn.ReasonRevocation
 	}
 	text := err.Error()
 	for _, t := range texts {

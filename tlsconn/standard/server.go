@@ -2,6 +2,7 @@ package standard
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 
 	"reprise/tlsconn"
@@ -10,7 +11,8 @@ import (
 // A Server is a tlsconn.Server whose connections are crypto/tls's.
 type Server struct {
 	config tlsconn.Config
-	host                        // for names without a policy of their own
+	host   // for names without a policy of their own
+	chains *chains
 	hosts  tlsconn.Names[*host] // for the others, as certificates name them
 	sealer *tlsconn.Sealer
 
@@ -29,6 +31,8 @@ type host struct {
 	tls    *tls.Config
 	scope  tlsconn.PolicyScope
 	client tlsconn.ClientPolicy
+
+	revoked *tlsconn.Revocations
 }
 
 // named is what follows from the name that a client asks for.
@@ -52,12 +56,13 @@ func New(c tlsconn.Config) (tlsconn.Server, error) {
 	}
 	s := &Server{config: c, hosts: make(tlsconn.Names[*host]), counts: new(tlsconn.Counts)}
 	s.clients = tlsconn.NewClientPolicies(&s.config)
+	s.chains = bind(c.Certificates, s)
 	base := &tls.Config{
 		Time:           c.Now,
 		MinVersion:     c.MinVersion,
 		MaxVersion:     c.MaxVersion,
 		NextProtos:     c.ALPN,
-		GetCertificate: bind(c.Certificates, s).get,
+		GetCertificate: s.chains.get,
 		// Behind a relay the size of a write says nothing about urgency;
 		// full records cost the fewest instructions, as in every peer.
 		DynamicRecordSizingDisabled: true,
@@ -98,6 +103,14 @@ func newHost(base *tls.Config, c *tlsconn.Config, p *tlsconn.Policy) host {
 		return h
 	}
 	h.tls.ClientCAs = certPool(p.ClientCAs)
+	if h.revoked = p.Revocations; h.revoked != nil {
+		h.tls.VerifyPeerCertificate = func(_ [][]byte, chains [][]*x509.Certificate) error {
+			if len(chains) == 0 {
+				return nil // there is no certificate, which is good enough by now
+			}
+			return p.Revocations.Check(chains, p.ClientCAs, c.Now())
+		}
+	}
 	return h
 }
 

@@ -37,6 +37,9 @@ func (s *Server) unwrap(identity []byte, state tls.ConnectionState) (*tls.Sessio
 	}
 	co := s.current.co
 	s.dropAttempt(co) // crypto/tls declined the handle before this one
+	if !s.chains.admits(state.ServerName) {
+		return nil, nil // such a client is refused when a certificate is looked for
+	}
 	co.attempt.outcome = s.find(co, identity)
 	if co.aborted {
 		return nil, tlsconn.ErrAborted // a full handshake would still cost a signature
@@ -66,6 +69,9 @@ func (s *Server) open(state []byte, serverName string) (*tls.SessionState, tlsco
 	}
 	if miss, differs := made.Differs(&s.names(serverName).scope); differs {
 		return nil, miss
+	}
+	if s.names(serverName).host.revoked.Ended(s.config.Now()) {
+		return nil, tlsconn.MissDeclined
 	}
 	// Of a copy: what crypto/tls parses points into it as long as the connection may
 	// be asked for keying material.

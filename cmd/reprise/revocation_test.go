@@ -1,0 +1,213 @@
+package main
+
+import (
+	"crypto/tls"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"reprise/internal/nettest"
+	"reprise/internal/testpki"
+)
+
+// A revokingServer asks for client certificates and holds them against a list.
+type revokingServer struct {
+	*server
+	pki  *testpki.PKI
+	file string // of the list
+}
+
+func startRevoking(t *testing.T, args ...string) *revokingServer {
+	t.Helper()
+	r := &revokingServer{pki: testpki.New(t), file: filepath.Join(t.TempDir(), "clients.crl")}
+	r.publish(t, 24*time.Hour)
+	r.server = start(t, append(args, listen(r.pki.Server(testpki.ECDSA, "localhost"), "clientca=!"+r.pki.CAFile),
+		to(nettest.Serve(t, nettest.Echo).Addr), "--ssl-client-crl", r.file)...)
+	return r
+}
+
+// publish puts a new list in the place of the file.
+func (r *revokingServer) publish(t *testing.T, left time.Duration, revoked ...*testpki.Cert) {
+	t.Helper()
+	list, err := r.pki.CA.RevokeUntil(time.Now().Add(left), revoked...)
+	if err == nil {
+		err = os.WriteFile(r.file+".new", list, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(r.file+".new", r.file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reload returns what a reload says.
+func (r *revokingServer) reload(t *testing.T) string {
+	t.Helper()
+	const summary = "reloaded certificates"
+	before, summaries := len(r.Stderr()), strings.Count(r.Stderr(), summary)
+	r.Signal(syscall.SIGHUP)
+	nettest.Eventually(t, patience, func() bool { return strings.Count(r.Stderr(), summary) > summaries }, "not reloaded")
+	return r.Stderr()[before:]
+}
+
+// wantRefused checks that a client gets nothing and that this is counted.
+func (r *revokingServer) wantRefused(t *testing.T, config *tls.Config, reason string) {
+	t.Helper()
+	before := r.document().Engine.TLS.Failures[reason]
+	if state, err := tryVisit(r.addr(), config); err == nil {
+		t.Errorf("served, resumed is %v, want %s", state.DidResume, reason)
+	}
+	if n := r.document().Engine.TLS.Failures[reason] - before; n != 1 {
+		t.Errorf("failures %s: got %d, want 1", reason, n)
+	}
+}
+
+// TestRevokedClient: a client whose certificate is revoked while the node runs is refused,
+// with a session that it has and without, while another one goes on.
+func TestRevokedClient(t *testing.T) {
+	for _, engine := range []string{"own", "standard"} {
+		t.Run(engine, func(t *testing.T) {
+			r := startRevoking(t, "--tls-engine", engine)
+			good, bad := r.pki.Client("good"), r.pki.Client("bad")
+			forEachVersion(t, func(t *testing.T, version uint16) {
+				r.publish(t, 24*time.Hour)
+				r.reload(t)
+				kept, _ := walletConfig(r.pki, version)
+				kept.GetClientCertificate = sends(&good.TLS)
+				lost, _ := walletConfig(r.pki, version)
+				lost.GetClientCertificate = sends(&bad.TLS)
+				wantResumed(t, r.addr(), kept, false)
+				wantResumed(t, r.addr(), kept, true)
+				wantResumed(t, r.addr(), lost, false)
+				wantResumed(t, r.addr(), lost, true)
+
+				r.publish(t, 24*time.Hour, bad)
+				r.reload(t)
+				before := r.document()
+				r.wantRefused(t, lost, "client_certificate_revoked")
+				r.wantRefused(t, with(lost, noResumption), "client_certificate_revoked")
+				wantResumed(t, r.addr(), kept, false)
+				r.wantOutcomes(before, map[string]uint64{"scope_client_auth": 1})
+				wantResumed(t, r.addr(), kept, true)
+			})
+		})
+	}
+}
+
+// TestExpiredCRL: from the end of its list on, nobody knows whether a client is revoked. A
+// broken file changes nothing, and check, start and a reload say the same.
+func TestExpiredCRL(t *testing.T) {
+	r := startRevoking(t)
+	client := with(clientConfig(r.pki), func(c *tls.Config) { c.Certificates = []tls.Certificate{r.pki.Client("client").TLS} })
+	visit(t, r.addr(), client)
+
+	if err := os.WriteFile(r.file, []byte("-----BEGIN X509 CRL-----\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const broken = "clients.crl: block 1 (X509 CRL, line 1): no END line: the block is cut off"
+	if said := r.reload(t); !strings.Contains(said, broken) || !strings.Contains(said, `"refused":1`) {
+		t.Errorf("not told %q:\n%s", broken, said)
+	}
+	visit(t, r.addr(), client)
+	args := []string{listen(r.pki.Server(testpki.ECDSA, "localhost"), "clientca=!"+r.pki.CAFile), to("127.0.0.1:9"), "--ssl-client-crl", r.file}
+	for _, command := range [][]string{append([]string{"check"}, args...), args} {
+		if result := nettest.Run(t, nettest.Command{Path: program(t), Args: command}); result.ExitCode != exitConfig || !strings.Contains(result.Stderr, broken) {
+			t.Errorf("%s: exit code %d, want %q in:\n%s", command[0], result.ExitCode, broken, result.Stderr)
+		}
+	}
+
+	r.publish(t, -time.Minute)
+	const expired = "has a revocation list of CN=Reprise test CA that expired on "
+	if said := r.reload(t); !strings.Contains(said, expired) {
+		t.Errorf("not told %q:\n%s", expired, said)
+	}
+	r.wantRefused(t, client, "no_revocation_list")
+	if result := nettest.Run(t, nettest.Command{Path: program(t), Args: append([]string{"check"}, args...)}); result.ExitCode != 0 || !strings.Contains(result.Stderr, expired) {
+		t.Errorf("check: exit code %d, want %q in:\n%s", result.ExitCode, expired, result.Stderr)
+	}
+	if metrics := scrape(t, r.admin); !strings.Contains(metrics, `reprise_client_crl_next_update_timestamp_seconds{file="`+r.file+`",issuer="CN=Reprise test CA"}`) {
+		t.Error("the metrics do not have the list")
+	}
+
+	// The same list as other tools write it.
+	nettest.Need(t, "openssl")
+	r.publish(t, 24*time.Hour)
+	if out, err := exec.Command("openssl", "crl", "-in", r.file, "-outform", "der", "-out", r.file).CombinedOutput(); err != nil {
+		t.Fatalf("openssl: %v\n%s", err, out)
+	}
+	r.reload(t)
+	visit(t, r.addr(), client)
+}
+
+// TestLostClientCA: a file of client authorities that goes away, perhaps to be written
+// anew, does not open its name to everybody.
+func TestLostClientCA(t *testing.T) {
+	pki := testpki.New(t)
+	dir := t.TempDir()
+	if _, err := pki.Server(testpki.ECDSA, "a.example").Write(dir, "a.example"); err != nil {
+		t.Fatal(err)
+	}
+	caFile := filepath.Join(dir, "a.example.ca")
+	write := func(data []byte) {
+		t.Helper()
+		if err := os.WriteFile(caFile, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(pki.CA.CertPEM())
+	cert := pki.Server(testpki.ECDSA, "localhost")
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := &revokingServer{pki: pki, server: start(t, "--https=127.0.0.1:0,"+cert.CertFile+","+cert.KeyFile, "--http-to=127.0.0.1:9", "--sni-dir", dir, "--cluster-secret-file", secret)}
+	asked := func() (asked bool) {
+		t.Helper()
+		config := &tls.Config{RootCAs: pki.CA.Pool(), ServerName: "a.example", MaxVersion: tls.VersionTLS12}
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			asked = true
+			return new(tls.Certificate), nil
+		}
+		connect(t, r.addr(), config)
+		return asked
+	}
+	if !asked() {
+		t.Fatal("clients are not asked for a certificate")
+	}
+	if err := os.Remove(caFile); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		said := r.reload(t)
+		if !asked() {
+			t.Error("clients are not asked any more")
+		}
+		if !strings.Contains(said, "a client CA is gone") || !strings.Contains(said, caFile) {
+			t.Errorf("not told:\n%s", said)
+		}
+	}
+	write(pki.CA.CertPEM())
+	if said := r.reload(t); !asked() || strings.Contains(said, "is gone") {
+		t.Errorf("it is there again:\n%s", said)
+	}
+}
+
+// TestUnknownName: a client that asks for a name without a certificate is told so.
+func TestUnknownName(t *testing.T) {
+	s, pki := echoServer(t, testpki.ECDSA, "--sni-nomatch-abort")
+	visit(t, s.addr(), clientConfig(pki))
+	for _, name := range []string{"elsewhere.example", ""} {
+		_, err := tryVisit(s.addr(), &tls.Config{InsecureSkipVerify: true, ServerName: name}) // #nosec: it must not come that far
+		if err == nil || !strings.Contains(err.Error(), "unrecognized name") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	if n := s.document().Engine.TLS.Failures["unknown_name"]; n != 2 {
+		t.Errorf("failures unknown_name: got %d, want 2", n)
+	}
+}
