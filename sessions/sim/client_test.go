@@ -41,6 +41,8 @@ type attempt struct {
 	lookup  *tlsconn.Lookup
 	session tlsconn.Session
 	foundAt time.Duration // true time
+	// against are forgets that should have kept it from being found.
+	against []*forget
 }
 
 // full makes a full handshake at s.
@@ -165,6 +167,7 @@ func (n *node) found(a *attempt, s tlsconn.Session) {
 	a.session = s
 	if !n.reliving {
 		a.foundAt = n.w.now
+		a.against = n.w.forgotten(n, a.of)
 	}
 	n.plan(n.w.now+a.takes, func(n *node) { n.finished(a.id) })
 }

@@ -122,10 +122,8 @@ func (w *world) resumed(n *node, a *attempt) {
 	if age > lifetime+ageSlack {
 		w.fail("%s, born %v ago, resumed at node %d", c.name, age, n.slot.index)
 	}
-	for _, f := range w.forgets {
-		if f.acked != 0 && a.foundAt > f.acked && f.covers(c) && !w.excused(f, n) {
-			w.fail("%s, forgotten by %s, which was acknowledged %v ago, resumed at node %d", c.name, f.name, a.foundAt-f.acked, n.slot.index)
-		}
+	for _, f := range a.against {
+		w.fail("%s, forgotten by %s, which had been acknowledged %v before, resumed at node %d", c.name, f.name, a.foundAt-f.acked, n.slot.index)
 	}
 	c.used = append(c.used, use{w.now, a.foundAt, n.slot})
 	if w.single {
@@ -139,6 +137,16 @@ func (w *world) resumed(n *node, a *attempt) {
 	}
 	w.clients = append(w.clients, renewed)
 	w.probe(renewed)
+}
+
+// forgotten returns the forgets by which node n should not find c now.
+func (w *world) forgotten(n *node, c *session) (list []*forget) {
+	for _, f := range w.forgets {
+		if f.acked != 0 && w.now > f.acked && f.covers(c) && !w.excused(f, n) {
+			list = append(list, f)
+		}
+	}
+	return list
 }
 
 // excused reports whether node n may not know of f yet: it was named as silent, or
