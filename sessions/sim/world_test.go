@@ -64,15 +64,20 @@ type slot struct {
 type datagram struct {
 	from netip.AddrPort
 	data []byte
+	// news is false for copies, for what was held back and for introductions: a node
+	// may take none of these for a sign of life.
+	news bool
 }
 
 // weather is what the network does to datagrams.
 type weather struct {
 	loss, dup float64
 	delay     time.Duration // mean of one way
-	late      float64       // share that comes up to 100 ms later
-	held      float64       // share that comes up to held seconds later
+	late      float64       // share that comes up to mostLate later
+	held      float64       // share that comes up to seconds later
 }
+
+const mostLate = 100 * time.Millisecond
 
 var fair = weather{delay: 200 * time.Microsecond}
 
@@ -80,8 +85,8 @@ var fair = weather{delay: 200 * time.Microsecond}
 // does not depend on the order in which a node speaks to several others.
 type link struct {
 	rand    *rand.Rand
-	heardAt time.Duration // when something arrived
-	gapAt   time.Duration // when something arrived after too long a silence
+	heardAt time.Duration // when news arrived
+	gapAt   time.Duration // when news arrived after too long a silence
 }
 
 func (l *link) heard(now time.Duration) {
@@ -206,20 +211,20 @@ func (w *world) send(from *slot, to netip.AddrPort, data []byte) {
 	if l.rand.Float64() < w.weather.dup {
 		copies = 2
 	}
-	for range copies {
+	for i := range copies {
 		if l.rand.Float64() < w.weather.loss || from.group != dest.group {
 			continue
 		}
 		delay := time.Duration(l.rand.ExpFloat64() * float64(w.weather.delay))
 		if l.rand.Float64() < w.weather.late {
-			delay += time.Duration(l.rand.Int64N(int64(100 * time.Millisecond)))
+			delay += time.Duration(l.rand.Int64N(int64(mostLate)))
 		}
 		if l.rand.Float64() < w.weather.held {
 			delay += time.Duration(l.rand.Int64N(int64(6 * time.Second)))
 		}
-		d := datagram{from.addr, append([]byte(nil), data...)}
+		d := datagram{from.addr, append([]byte(nil), data...), i == 0 && delay <= mostLate && data[1] == kindSealed}
 		w.after(delay, func() {
-			if from.group == dest.group || delay > 100*time.Millisecond { // what was held back gets through
+			if from.group == dest.group || delay > mostLate { // what was held back gets through
 				dest.arrive(d)
 			}
 		})
@@ -230,8 +235,8 @@ func (w *world) send(from *slot, to netip.AddrPort, data []byte) {
 // under one key, also by copies of one node. A datagram for several peers is the
 // same each time.
 func (w *world) noteNonce(d []byte) {
-	const sealed, randomAt, randomLen = 1, wire.HeaderLen, 16
-	if len(d) < randomAt+randomLen || d[1] != sealed {
+	const randomAt, randomLen = wire.HeaderLen, 16
+	if len(d) < randomAt+randomLen || d[1] != kindSealed {
 		return
 	}
 	var n nonce
@@ -244,6 +249,9 @@ func (w *world) noteNonce(d []byte) {
 	}
 	w.nonces[n] = sum
 }
+
+// kindSealed is what a batch has in its header.
+const kindSealed = byte(wire.KindSealed)
 
 type nonce struct {
 	key     [5]byte
@@ -261,7 +269,9 @@ func (s *slot) arrive(d datagram) {
 			s.inbox = append(s.inbox, d)
 		}
 	default:
-		s.node.w.link(s.node.w.slotAt(d.from), s).heard(s.node.w.now)
+		if d.news {
+			s.node.w.link(s.node.w.slotAt(d.from), s).heard(s.node.w.now)
+		}
 		s.node.input(func(n *node) { n.proto.Receive(n.clock(), d.from, d.data); n.tick() })
 	}
 }
