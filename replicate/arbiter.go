@@ -25,7 +25,9 @@ func (n *Node) Arbiter(now time.Duration, key Key, owner ShortID) (arbiter Short
 	arbiter, self = n.o.ID.Short(), true
 	first := score(k, memberHash(n.o.ID, n.o.Instance))
 	for id, peer := range *n.up.Load() {
-		if s := score(k, memberHash(peer.id, peer.instance)); s > first && n.Reachable(id, now) {
+		s := score(k, memberHash(peer.id, peer.instance))
+		// Copies of one machine have the same: then the smaller id, wherever it is looked at.
+		if (s > first || s == first && compareShort(id, arbiter) < 0) && n.Reachable(id, now) {
 			arbiter, self, first = id, false, s
 		}
 	}

@@ -1,6 +1,7 @@
 package replicate
 
 import (
+	"cmp"
 	"time"
 
 	"reprise/replicate/wire"
@@ -53,6 +54,9 @@ type questions struct {
 	last uint64 // number of the newest
 	open map[uint64]*asking
 	held map[uint64]time.Duration // those answered with a hold, and until when that lasts
+	// dueAt is when the first of the open ones may have to be asked again or given up.
+	dueAt time.Duration
+	order []uint64 // scratch
 }
 
 func (q *questions) init() {
@@ -79,6 +83,7 @@ func (n *Node) Ask(now time.Duration, q *Question) {
 	n.counts.asked.Inc()
 	n.questions.last++
 	n.questions.open[n.questions.last] = a
+	n.questions.dueAt = min(n.questions.dueAt, now+n.o.LookupTimeout)
 	n.askRound(n.questions.last, a)
 }
 
@@ -128,6 +133,7 @@ func (n *Node) askRound(number uint64, a *asking) {
 	}
 	a.againAt = n.now + max(wait, askAgain)
 	a.rounds++
+	n.questions.dueAt = min(n.questions.dueAt, a.againAt)
 }
 
 func (n *Node) sendAsk(number uint64, a *asking, t *target) {
@@ -233,8 +239,13 @@ func (n *Node) sampleAnswer(t *target) {
 
 // tickQuestions asks again, or gives up.
 func (n *Node) tickQuestions() time.Duration {
+	if len(n.questions.open) > 0 && n.now < n.questions.dueAt {
+		return n.questions.dueAt
+	}
 	next := n.now + time.Second
-	for number, a := range n.questions.open {
+	n.questions.order = appendKeys(n.questions.order[:0], n.questions.open, cmp.Compare)
+	for _, number := range n.questions.order {
+		a := n.questions.open[number]
 		if n.now-a.asked >= n.o.LookupTimeout {
 			delete(n.questions.open, number)
 			n.counts.unanswered.Inc()
@@ -249,5 +260,6 @@ func (n *Node) tickQuestions() time.Duration {
 		}
 		next = min(next, a.againAt, a.asked+n.o.LookupTimeout)
 	}
+	n.questions.dueAt = next
 	return next
 }

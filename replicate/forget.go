@@ -51,7 +51,7 @@ func (n *Node) Forget(now time.Duration, what ForgetScope, hash uint64, done fun
 		result: Forgetting{Rule: rule, Dropped: make(map[string]int)},
 		until:  now + forgetFor, againAt: now + forgetEvery, done: done,
 	}
-	for _, p := range n.peers {
+	for _, p := range n.known {
 		if !p.superseded {
 			f.waiting[p.id.Short()] = n.label(p)
 		}
@@ -81,7 +81,8 @@ func (n *Node) Forget(now time.Duration, what ForgetScope, hash uint64, done fun
 
 func (n *Node) tickForgets() time.Duration {
 	next := n.now + time.Second
-	for id, f := range n.forgets {
+	for _, id := range keysOf(n.forgets, compareRules) {
+		f := n.forgets[id]
 		n.hearUnheard(f)
 		if f.here && (len(f.waiting)+len(f.unheard) == 0 || n.now >= f.until) {
 			delete(n.forgets, id)
@@ -97,7 +98,7 @@ func (n *Node) tickForgets() time.Duration {
 			rule := f.result.Rule
 			rule.Age = n.now - (f.until - forgetFor)
 			rule.Left -= rule.Age
-			for id := range f.waiting {
+			for _, id := range keysOf(f.waiting, compareShort) {
 				if p := n.byShort[id]; p != nil && p.introduced {
 					n.sendTo(p, wire.Rules{To: id, List: wire.RuleList(nil).Append(rule)}.Append(n.begin()))
 				}
@@ -115,7 +116,7 @@ func (n *Node) hearUnheard(f *forgetting) {
 			continue
 		}
 		delete(f.unheard, addr)
-		for _, p := range n.peers {
+		for _, p := range n.known {
 			if id := p.id.Short(); p.hasProved(addr) && !p.superseded && !f.obeyed[id] {
 				f.waiting[id] = n.label(p)
 			}

@@ -127,7 +127,8 @@ func (n *Node) handleRelease(p *peer, m wire.Release) {
 // sweepHolds deletes what was not released in time: its handshake may have
 // succeeded.
 func (n *Node) sweepHolds() {
-	for key, h := range n.holds.given {
+	for _, key := range keysOf(n.holds.given, compareHolds) {
+		h := n.holds.given[key]
 		if n.now >= h.until {
 			n.endHold(key, h)
 			n.counts.holdsLapsed.Inc()
@@ -184,8 +185,8 @@ func (n *Node) tickReleases() time.Duration {
 		return n.holds.releaseAt
 	}
 	next := n.now + time.Second
-	for key, r := range n.holds.releases {
-		p := n.byShort[key.peer]
+	for _, key := range keysOf(n.holds.releases, compareHolds) {
+		p, r := n.byShort[key.peer], n.holds.releases[key]
 		switch {
 		case p == nil: // it has ended, and what it held with it
 			delete(n.holds.releases, key)

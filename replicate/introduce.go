@@ -1,6 +1,7 @@
 package replicate
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"time"
@@ -413,7 +414,8 @@ func boolean(b bool) int64 {
 func (n *Node) tickIntroductions() time.Duration {
 	i := &n.intro
 	next := n.now + time.Second
-	for _, b := range i.begun {
+	for _, number := range keysOf(i.begun, cmp.Compare) {
+		b := i.begun[number]
 		switch {
 		case n.now-b.since >= introductionFor:
 			n.endBegun(b)

@@ -70,7 +70,8 @@ func (n *Node) sendMembers(p *peer, theirs uint32) {
 	}
 	list = n.appendSilent(list, p)
 	count := 0
-	for id, d := range n.departed {
+	for _, id := range keysOf(n.departed, compareShort) {
+		d := n.departed[id]
 		if count++; count > membersPerDatagram { // others another time
 			break
 		}
@@ -81,12 +82,13 @@ func (n *Node) sendMembers(p *peer, theirs uint32) {
 
 // appendSilent appends those that this node does not hear and that may have sessions.
 func (n *Node) appendSilent(list wire.MemberList, to *peer) wire.MemberList {
-	for _, p := range n.peers {
+	for _, p := range n.known {
 		if !p.up && !p.superseded && p != to {
 			list = list.Append(n.member(p, wire.MemberSilent))
 		}
 	}
-	for id, r := range n.rumours {
+	for _, id := range keysOf(n.rumours, compareShort) {
+		r := n.rumours[id]
 		if n.byShort[id] == nil && id != to.id.Short() {
 			list = list.Append(wire.Member{ID: id, Addr: r.addr, State: wire.MemberSilent, Left: r.until - n.now, Instance: r.instance})
 		}
@@ -180,7 +182,7 @@ func (n *Node) livesAgain(m wire.Member) bool {
 	if m.Instance == n.o.Instance {
 		return true
 	}
-	for _, p := range n.peers {
+	for _, p := range n.known {
 		if p.instance == m.Instance && p.up && !p.superseded && p.id.Short() != m.ID {
 			return true
 		}
@@ -222,7 +224,8 @@ func (n *Node) sweepRumours() {
 			delete(n.departed, id)
 		}
 	}
-	for id, r := range n.rumours {
+	for _, id := range keysOf(n.rumours, compareShort) {
+		r := n.rumours[id]
 		if n.now >= r.until {
 			delete(n.rumours, id)
 			n.redigest()

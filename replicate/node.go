@@ -70,6 +70,7 @@ type Node struct {
 	sender  *wire.Sender
 
 	peers   map[ID]*peer
+	known   []*peer // the same, by id; a walk goes on with what it had
 	byShort map[ShortID]*peer
 	placed  map[netip.AddrPort]*peer // by address, when it was last found out who is there
 	listed  atomic.Pointer[[]*peer]  // some of the same, for readers elsewhere
@@ -210,7 +211,7 @@ func (n *Node) Rekey(now time.Duration, secrets []Secret) {
 	if slices.ContainsFunc(old, func(s liveSecret) bool { return n.liveSecret(s.Fingerprint()) == nil }) {
 		n.sender.Renew(now)
 	}
-	for _, p := range n.peers {
+	for _, p := range n.known {
 		if p.introduced && n.liveSecret(p.secret) == nil {
 			p.opener.Wipe()
 			p.introduced = false
@@ -393,7 +394,7 @@ func (n *Node) sweep() {
 	n.sweepAt = n.now + sweepEvery
 	unordered := n.unordered
 	n.unordered = false
-	for _, p := range n.peers {
+	for _, p := range n.known {
 		if unordered {
 			n.supersede(p)
 		}
@@ -423,7 +424,7 @@ func (n *Node) Goodbye(now time.Duration) {
 // used afterwards.
 func (n *Node) wipe() {
 	n.sender.Wipe()
-	for _, p := range n.peers {
+	for _, p := range n.known {
 		p.opener.Wipe()
 		p.home.wipe()
 	}

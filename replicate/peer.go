@@ -3,6 +3,7 @@ package replicate
 import (
 	"math/bits"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -190,11 +191,14 @@ func (n *Node) meet(id ID) *peer {
 		p.in[s] = inbound{peer: p, stream: wire.Stream(s)}
 	}
 	n.peers[id], n.byShort[id.Short()] = p, p
+	at, _ := slices.BinarySearchFunc(n.known, p, comparePeers)
+	n.known = slices.Insert(slices.Clone(n.known), at, p)
 	return p
 }
 
 func (n *Node) removePeer(p *peer) {
 	delete(n.peers, p.id)
+	n.known = slices.DeleteFunc(slices.Clone(n.known), func(o *peer) bool { return o == p })
 	if n.byShort[p.id.Short()] == p {
 		delete(n.byShort, p.id.Short())
 	}
@@ -211,7 +215,7 @@ func (n *Node) removePeer(p *peer) {
 // forgetOldest makes room by forgetting a dead peer.
 func (n *Node) forgetOldest() bool {
 	var oldest *peer
-	for _, p := range n.peers {
+	for _, p := range n.known {
 		if !n.alive(p) && (oldest == nil || p.seen < oldest.seen) {
 			oldest = p
 		}
@@ -251,7 +255,7 @@ func (n *Node) keepFor(lifetime time.Duration) time.Duration {
 // longest is that of the node where sessions live for the longest time.
 func (n *Node) longest() time.Duration {
 	longest := n.o.KnownFor
-	for _, p := range n.peers {
+	for _, p := range n.known {
 		longest = max(longest, n.keepFor(p.lifetime))
 	}
 	return longest
@@ -262,7 +266,7 @@ func (n *Node) supersede(p *peer) {
 	if p.instance == (Instance{}) || n.copied[p.instance] {
 		return
 	}
-	for _, other := range n.peers {
+	for _, other := range n.known {
 		if other != p && other.instance == p.instance {
 			n.order(p, other)
 		}
@@ -301,7 +305,7 @@ func (n *Node) noteCopies(a, b *peer) {
 		return
 	}
 	n.copied[a.instance] = true
-	for _, p := range n.peers {
+	for _, p := range n.known {
 		if p.instance == a.instance && p.superseded {
 			p.superseded = false
 			n.list(p)
@@ -373,7 +377,7 @@ func (n *Node) retarget() {
 		}
 	}
 	clear(n.placed)
-	for _, p := range n.peers {
+	for _, p := range n.known {
 		if q := n.placed[p.addr]; q == nil || !q.up {
 			n.placed[p.addr] = p
 		}

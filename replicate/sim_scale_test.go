@@ -23,7 +23,7 @@ func (s *sim) runUntil(limit time.Duration, cond func() bool) time.Duration {
 func (s *sim) introduced() bool {
 	for _, n := range s.live {
 		believed := 0
-		for _, p := range n.peers {
+		for _, p := range n.known {
 			if n.alive(p) {
 				believed++
 			}

@@ -378,7 +378,7 @@ func (m *mapMemory) RulesDigest() (digest uint64) {
 func (s *sim) requireIntroduced() {
 	s.t.Helper()
 	for i, n := range s.nodes {
-		for _, p := range n.peers {
+		for _, p := range n.known {
 			if !p.introduced {
 				s.t.Fatalf("node %d has not been introduced to %v", i, p.addr)
 			}
@@ -601,7 +601,7 @@ func TestNodeRotation(t *testing.T) {
 		if got := len(n.memory.sessions); got != i {
 			t.Errorf("node %d has %d sessions of %d", j, got, i)
 		}
-		for _, p := range n.peers {
+		for _, p := range n.known {
 			if lost := p.counts.lost.Load(); lost != 0 {
 				t.Errorf("node %d gave up %d batches", j, lost)
 			}

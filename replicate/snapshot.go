@@ -266,7 +266,8 @@ func (n *Node) give() time.Duration {
 	s.budget = min(s.budget+(n.now-s.budgetAt).Seconds()*float64(n.o.SnapshotRate), snapshotBurst)
 	s.budgetAt = n.now
 	waiting := false
-	for _, d := range s.donations {
+	for _, id := range keysOf(s.donations, compareIDs) {
+		d := s.donations[id]
 		for len(d.pending) > 0 && s.budget > 0 {
 			part := d.pending[0]
 			d.pending = d.pending[1:]

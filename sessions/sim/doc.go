@@ -17,6 +17,6 @@
 //	go test ./sessions/sim -seeds 10000        as many stories
 //	go test ./sessions/sim -seed 1234 -v       one, told
 //
-// A story is nearly the same each time: what maps and caches do in any order can
-// make it another one. So one in which a promise is broken is told at once.
+// A story is the same each time it is told: nodes walk their maps in order where it
+// matters (replicate), and have their randomness from the seed.
 package sim

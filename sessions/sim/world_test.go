@@ -45,7 +45,7 @@ type world struct {
 
 // counts say whether a story was worth telling.
 type counts struct {
-	made, offered, resumed, spent, acknowledged, silent, forks, restores, diverged int
+	made, offered, resumed, spent, acknowledged, silent, forks, restores int
 }
 
 // A slot is an address at which one node runs after the other.
