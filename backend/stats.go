@@ -1,6 +1,9 @@
 package backend
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Stats is a pool as the stats server shows it.
 type Stats struct {
@@ -39,6 +42,13 @@ func (p *Pool) Stats() Stats {
 		s.Nodes = append(s.Nodes, n.stats())
 	}
 	return s
+}
+
+// Live reports whether there is a node that would be tried. One that failed is, once its
+// grace is over: nothing else may ask it. It may be called from any goroutine.
+func (p *Pool) Live(now time.Time) bool {
+	at := p.stamp(now)
+	return slices.ContainsFunc(p.Nodes(), func(n *Node) bool { return n.usable(at) })
 }
 
 func (n *Node) stats() NodeStats {

@@ -210,7 +210,9 @@ type Tuning struct {
 	ResolveInterval time.Duration
 	// LingerTimeout bounds how long a closing connection may take to send what is left.
 	LingerTimeout time.Duration
-	// DrainTimeout bounds how long flows may go on after the first SIGTERM.
+	// ShutdownDelay is how long the node goes on accepting after the first SIGTERM.
+	ShutdownDelay time.Duration
+	// DrainTimeout bounds how long flows may go on after that.
 	DrainTimeout time.Duration
 	// LookupTimeout bounds how long a handshake waits for a session that another node may have.
 	LookupTimeout time.Duration

@@ -13,7 +13,7 @@ var observeOptions = []option{
 	},
 	{
 		name: "admin", group: groupObserve, form: "ADDR",
-		help: "serve /stats, /metrics (Prometheus) and /healthz by HTTP on ADDR. It asks for no password: keep it local",
+		help: "serve /stats, /metrics (Prometheus), /healthz and /readyz by HTTP on ADDR. It asks for no password: keep it local",
 		set:  address(func(c *Config) *Address { return &c.Admin }),
 	},
 	{

@@ -73,8 +73,14 @@ var tuningOptions = []option{
 		set:  duration(0, week, func(c *Config) *time.Duration { return &c.Tuning.LingerTimeout }),
 	},
 	{
+		name: "shutdown-delay", group: groupTimers, form: durationForm, byDefault: "0",
+		help: "after SIGTERM, or when told to drain: go on accepting for so long, while /readyz says 503 and clients are asked to go elsewhere. " +
+			"Set to a few intervals of the balancer's checks",
+		set: duration(0, week, func(c *Config) *time.Duration { return &c.Tuning.ShutdownDelay }),
+	},
+	{
 		name: "drain-timeout", group: groupTimers, form: durationForm, byDefault: "30s",
-		help: "for flows to end by themselves after SIGTERM. Raise for long downloads, lower for quick restarts",
+		help: "for flows to end by themselves after SIGTERM and shutdown-delay. Raise for long downloads, lower for quick restarts",
 		set:  duration(0, week, func(c *Config) *time.Duration { return &c.Tuning.DrainTimeout }),
 	},
 	{

@@ -135,6 +135,7 @@ connect-timeout = 250ms
 idle-timeout = 1h30m
 backend-resolve-interval = 1m
 linger-timeout = 1
+shutdown-delay = 10
 drain-timeout = 0
 cache-lookup-timeout = 2ms
 max-connections = 9000
@@ -185,6 +186,7 @@ udprepeater-secret-file = secret
 		IdleTimeout:      90 * time.Minute,
 		ResolveInterval:  time.Minute,
 		LingerTimeout:    time.Second,
+		ShutdownDelay:    10 * time.Second,
 		DrainTimeout:     0,
 		LookupTimeout:    2 * time.Millisecond,
 		MaxConnections:   9000,

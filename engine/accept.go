@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"reprise/internal/reactor"
@@ -103,9 +105,28 @@ func (l *loop) resumeAccept() {
 	}
 }
 
+// leaveLoop accepts as before, but asks clients to go elsewhere: HTTP/1 with each
+// response, HTTP/2 once it has asked for something. Nothing is closed that a client may
+// be about to use.
+func leaveLoop(arg any) {
+	l := arg.(*loop)
+	l.reactor.Enter()
+	defer l.reactor.Leave(nil)
+	l.leaving = true
+	l.reactor.Each(func(_ int, h reactor.Handler) {
+		if f, ok := h.(*flow); ok && f.mux != nil && f.stream == nil && f.phase == serving && f.mux.served {
+			f.mux.shutdown()
+		}
+	})
+}
+
+// unusedGrace is how long, while the loop drains, a client may take for the first request
+// of a connection: it may have been made in the moment before.
+const unusedGrace = 2 * time.Second
+
 // drainLoop stops accepting. What already waits in the backlog is still served:
 // closing the listener would reset it. Clients between two HTTP requests are told
-// goodbye, the others after the one that is served.
+// goodbye, the others after the one that is served, or after their first.
 func drainLoop(arg any) {
 	l := arg.(*loop)
 	l.reactor.Enter()
@@ -120,17 +141,21 @@ func drainLoop(arg any) {
 		}
 		ln.close(causeShutdown)
 	}
-	l.draining = true
+	l.leaving, l.draining, l.drainAt = true, true, l.tick
 	for n := range l.idle {
 		l.closeIdle(n)
 	}
 	l.reactor.Each(func(_ int, h reactor.Handler) {
-		if f, ok := h.(*flow); ok && f.mux != nil && f.stream == nil && f.phase == serving {
+		f, ok := h.(*flow)
+		switch {
+		case !ok || f.phase != serving || f.stream != nil:
+			return
+		case f.mux != nil && f.mux.served:
 			f.mux.shutdown()
-		} else if ok && f.http != nil && f.phase == serving && f.stream == nil && f.http.Between() {
+		case f.http != nil && f.http.Between() && f.http.Served() > 0:
 			f.end(causeDone, whole)
-			f.arm()
 		}
+		f.arm() // one that has not been used has less time from now on
 	})
 	l.endIfDrained()
 }

@@ -51,6 +51,16 @@ func (f *flow) patience() uint64 {
 	}
 }
 
+// firstRequest is when the first request of a connection must have come that waits for it
+// since then.
+func (l *loop) firstRequest(since uint64, limit time.Duration) uint64 {
+	at := since + ticks(limit)
+	if l.draining {
+		at = min(at, max(since, l.drainAt)+ticks(unusedGrace))
+	}
+	return at
+}
+
 // arm sets the timer if it would come too late. One that comes too early costs
 // a look, which is cheaper than moving it whenever data moves.
 func (f *flow) arm() {

@@ -237,6 +237,13 @@ func (e *Engine) Start() {
 	}
 }
 
+// Leave goes on accepting, and asks clients to go elsewhere from then on.
+func (e *Engine) Leave() {
+	for _, l := range e.loops {
+		l.reactor.Post(leaveLoop, l)
+	}
+}
+
 // Drain stops accepting and returns when the last flow has ended or ctx is done.
 func (e *Engine) Drain(ctx context.Context) error {
 	for _, l := range e.loops {

@@ -68,7 +68,9 @@ type loop struct {
 	uniqueID    [16]byte // of connections: random for the loop, then counted
 	connections uint64   // that were given one
 
-	draining bool
+	leaving  bool          // clients are asked to go elsewhere
+	draining bool          // and nothing is accepted
+	drainAt  uint64        // tick at which that began
 	drained  chan struct{} // closed when draining and no flow is left
 	failed   error         // why run returned
 

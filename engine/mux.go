@@ -37,9 +37,6 @@ func (f *flow) newMux() *mux {
 	m := &mux{flow: f, conn: http2.New(f.listener.http2, &l.scratch)}
 	m.client = f.aboutClient()
 	m.set(m.conn.Start(m.buffer()))
-	if l.draining {
-		m.shutdown()
-	}
 	l.count.http2.connections.Inc()
 	return m
 }
@@ -137,7 +134,9 @@ func (m *mux) on(e *http2.Event) {
 	}
 	switch e.Kind {
 	case http2.Request:
-		m.served = true
+		if m.served = true; m.flow.loop.leaving {
+			m.shutdown()
+		}
 		m.flow.active = m.flow.loop.tick
 		m.open(e)
 	case http2.Data, http2.Trailers:
@@ -257,7 +256,7 @@ func (m *mux) deadline() uint64 {
 	if m.conn.Len() == 0 {
 		at = f.active + ticks(o.KeepAlive)
 		if !m.served {
-			at = f.active + ticks(o.HeadersTimeout)
+			at = f.loop.firstRequest(f.active, o.HeadersTimeout)
 		}
 	}
 	if m.frameAt != 0 {

@@ -96,7 +96,7 @@ func (l *loop) connectionID() (id [12]byte) {
 
 // exchanges returns the loop's scratch for them.
 func (l *loop) exchanges() *exchange.Scratch {
-	l.messages.Date, l.messages.Draining = l.date.Line(l.now), l.draining
+	l.messages.Date, l.messages.Leaving, l.messages.Draining = l.date.Line(l.now), l.leaving, l.draining
 	return &l.messages
 }
 
@@ -347,7 +347,7 @@ func (f *flow) requestPatience() uint64 {
 	case h.began != 0:
 		return h.began + ticks(o.HeadersTimeout)
 	case h.Served() == 0:
-		return f.active + ticks(o.HeadersTimeout)
+		return f.loop.firstRequest(f.active, o.HeadersTimeout)
 	default:
 		return f.active + ticks(o.KeepAlive)
 	}

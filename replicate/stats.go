@@ -112,6 +112,15 @@ type SocketStats struct {
 	SendErrors    uint64 `json:"send_errors" metric:"counter" help:"Datagrams that could not be sent, for want of a route and the like."`
 }
 
+// Joined reports whether the node has what its peers could give it: it has fetched their
+// sessions, or has a peer and a mode in which none are fetched. Any goroutine may call it.
+func (p *Poller) Joined() bool {
+	if JoinState(p.node.counts.joinState.Load()) == JoinDone {
+		return true
+	}
+	return p.node.o.Mode == Pull && len(*p.node.up.Load()) > 0
+}
+
 // Stats may be called from any goroutine.
 func (p *Poller) Stats() Stats {
 	s := p.node.stats(p.Now())

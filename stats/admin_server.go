@@ -23,12 +23,13 @@ const (
 	adminIdleTimeout  = 30 * time.Second
 )
 
-// AdminOptions tune an AdminServer. The zero value serves /stats, /metrics and /healthz.
+// AdminOptions tune an AdminServer. The zero value serves /stats, /metrics, /healthz and
+// /readyz. /healthz says 200 as long as it can: that the process lives is all it says.
 type AdminOptions struct {
-	// Health tells whether the node wants traffic. /healthz answers 200 while it
-	// returns nil, else 503 with the error's text ("draining"). nil = always healthy.
-	// Called from many goroutines.
-	Health func() error
+	// Ready tells whether the node wants traffic. /readyz answers 200 while it returns
+	// nil, else 503 with the error's text ("draining"). nil = always ready. Called from
+	// many goroutines.
+	Ready func(*http.Request) error
 
 	// Pprof adds /debug/pprof/. Profiles show memory and cost CPU time: only
 	// for who may see and do everything here anyway.
@@ -95,9 +96,10 @@ func adminMux(r *Registry, o AdminOptions) *http.ServeMux {
 		w.Write(r.document())
 	})
 	mux.Handle("GET /metrics", metricsHandler(r))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		if o.Health != nil {
-			if err := o.Health(); err != nil {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if o.Ready != nil {
+			if err := o.Ready(r); err != nil {
 				http.Error(w, err.Error(), http.StatusServiceUnavailable)
 				return
 			}

@@ -147,23 +147,29 @@ func TestMetricsSurviveABadObject(t *testing.T) {
 	}
 }
 
+// A node that drains is alive and wants no traffic.
 func TestAdminHealth(t *testing.T) {
 	var draining atomic.Bool
-	url := startAdmin(t, example(), AdminOptions{Health: func() error {
+	url := startAdmin(t, example(), AdminOptions{Ready: func(*http.Request) error {
 		if draining.Load() {
 			return errors.New("draining")
 		}
 		return nil
-	}}) + "/healthz"
-	if status, body := ask(t, "GET", url); status != 200 || body != "ok\n" {
-		t.Errorf("got %d %q, want 200 ok", status, body)
+	}})
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if status, body := ask(t, "GET", url+path); status != 200 || body != "ok\n" {
+			t.Errorf("%s: got %d %q, want 200 ok", path, status, body)
+		}
 	}
 	draining.Store(true)
-	if status, body := ask(t, "GET", url); status != 503 || body != "draining\n" {
-		t.Errorf("got %d %q, want 503 draining", status, body)
+	if status, body := ask(t, "GET", url+"/readyz"); status != 503 || body != "draining\n" {
+		t.Errorf("readyz: got %d %q, want 503 draining", status, body)
 	}
-	if status, _ := ask(t, "GET", startAdmin(t, example(), AdminOptions{})+"/healthz"); status != 200 {
-		t.Errorf("without Health: got %d, want 200", status)
+	if status, _ := ask(t, "GET", url+"/healthz"); status != 200 {
+		t.Errorf("healthz while draining: got %d, want 200", status)
+	}
+	if status, _ := ask(t, "GET", startAdmin(t, example(), AdminOptions{})+"/readyz"); status != 200 {
+		t.Errorf("without Ready: got %d, want 200", status)
 	}
 }
 

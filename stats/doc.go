@@ -1,6 +1,6 @@
 // Package stats shows what a node does: as one JSON document on a plain socket
-// (connect, read, closed: uWSGI's stats server), and as /stats, /metrics and
-// /healthz of an admin HTTP server.
+// (connect, read, closed: uWSGI's stats server), and as /stats, /metrics,
+// /healthz and /readyz of an admin HTTP server.
 //
 // # One definition, two outputs
 //

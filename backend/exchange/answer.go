@@ -83,7 +83,7 @@ func (c *Conn) appendHead(s *Scratch, dst []byte, out *Output) []byte {
 // with it: a body of unknown length is chunked, or lasts until then. A request whose body
 // is not complete when it is answered would have to be read to its end first.
 func (c *Conn) frame(s *Scratch, out *Output) {
-	c.last = c.last || !c.x.facts.has(keepAlive) || !c.body.Done() || !c.o.KeepAlive || s.Draining
+	c.last = c.last || !c.x.facts.has(keepAlive) || !c.body.Done() || !c.o.KeepAlive || s.Leaving
 	c.framing = out.Framing
 	if c.framing == http1.UntilClose {
 		c.framing = http1.Chunked

@@ -142,7 +142,7 @@ func (c *Conn) Next(s *Scratch, a Around) Step {
 // nextHead takes a head if it is complete.
 func (c *Conn) nextHead(s *Scratch, a Around, p []byte) Step {
 	switch {
-	case len(p) == 0 && (a.Ended || s.Draining):
+	case len(p) == 0 && (a.Ended || s.Draining && c.served > 0):
 		return Step{Do: Goodbye}
 	case len(p) == 0, !a.Room: // a client that asks without reading would fill the memory with answers
 		return Step{Idle: true}

@@ -45,7 +45,9 @@ type Link struct {
 // Scratch is what exchanges read and write with, so that a message costs no allocation.
 // A loop has one for all its exchanges. The zero value is ready.
 type Scratch struct {
-	// Draining ends HTTP/1 connections with the response under way.
+	// Leaving ends HTTP/1 connections with the response under way, or the next one.
+	Leaving bool
+	// Draining ends them without one, if there was any. It comes with Leaving.
 	Draining bool
 	// Date is the line of that name for responses that have none; the owner renews it.
 	Date []byte

@@ -56,8 +56,10 @@ func TestDrain(t *testing.T) {
 	const n = 4 * mib
 	backend, release := twoPartBackend(t, downloadSeed, n)
 	s, conn, _, got := startDownload(t, backend, n, "--drain-timeout", patience.String())
-	if status, body := s.get("/healthz"); status != http.StatusOK {
-		t.Errorf("healthz: got %d %q, want 200", status, body)
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if status, body := s.get(path); status != http.StatusOK {
+			t.Errorf("%s: got %d %q, want 200", path, status, body)
+		}
 	}
 	s.Signal(syscall.SIGTERM)
 	nettest.Eventually(t, patience, func() bool {
@@ -67,8 +69,11 @@ func TestDrain(t *testing.T) {
 		}
 		return errors.Is(err, syscall.ECONNREFUSED)
 	}, "connections are refused")
-	if status, body := s.get("/healthz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "draining") {
-		t.Errorf("healthz while draining: got %d %q, want 503 draining", status, body)
+	if status, body := s.get("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "draining") {
+		t.Errorf("readyz while draining: got %d %q, want 503 draining", status, body)
+	}
+	if status, body := s.get("/healthz"); status != http.StatusOK {
+		t.Errorf("healthz while draining: got %d %q, want 200", status, body)
 	}
 	release()
 	if _, err := io.Copy(got, conn); err != nil || got.Len() != n {

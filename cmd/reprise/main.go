@@ -4,6 +4,7 @@
 //	reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
 //	reprise forget --sni NAME|--all|...      make all nodes forget sessions
 //	reprise backend drain|ready NAME         take a backend out of use at one node, or into use
+//	reprise drain                            end a node without refusing a client
 //	reprise secret                           print a new secret for a fleet
 //	reprise repeater-key FILE                print the key of a repeater for a cluster secret
 //	reprise demo                             serve a self-signed demonstration
@@ -33,6 +34,7 @@ const usage = `Reprise terminates TLS and lets clients resume their sessions.
   reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
   reprise forget --sni NAME|--all|...      make all nodes forget sessions
   reprise backend drain|ready NAME         take a backend out of use at one node, or into use
+  reprise drain                            end a node without refusing a client
   reprise secret                           print a new secret for a fleet
   reprise repeater-key FILE                print the key of a repeater for a cluster secret
   reprise demo                             serve a self-signed demonstration
@@ -56,7 +58,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	command := "serve"
 	if len(args) > 0 {
 		switch args[0] {
-		case "backend", "check", "demo", "forget", "repeater-key", "secret", "version":
+		case "backend", "check", "demo", "drain", "forget", "repeater-key", "secret", "version":
 			command, args = args[0], args[1:]
 		}
 	}
@@ -68,6 +70,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		err = check(args, stdout, stderr)
 	case "backend":
 		err = backendCommand(args, stdout)
+	case "drain":
+		err = drainCommand(args, stdout)
 	case "forget":
 		err = forget(args, stdout)
 	case "repeater-key":

@@ -65,7 +65,9 @@ type node struct {
 	routerStats []*stats.JSONServer
 	admin       *stats.AdminServer
 
-	draining chan struct{} // closed when the node has stopped accepting
+	endings  chan string   // asks for an end, as a signal does
+	draining chan struct{} // closed when the node wants no more traffic
+	served   atomic.Int64  // unix time in nanoseconds since when it serves, 0 before
 	stop     chan struct{} // ends the sweeper
 	stopped  chan struct{}
 	watchers []func() // end what looks after the backends
@@ -103,8 +105,14 @@ func runNode(c *config.Config, reread func() (*config.Config, error), logTo io.W
 	}
 	go n.reopenOn(reopens)
 
-	slog.Info("draining", "signal", <-signals, "at_most", c.Tuning.DrainTimeout)
-	ctx, cancel := context.WithTimeout(context.Background(), c.Tuning.DrainTimeout)
+	var why string
+	select {
+	case s := <-signals:
+		why = s.String()
+	case why = <-n.endings:
+	}
+	slog.Info("draining", "signal", why, "accepting_for", c.Tuning.ShutdownDelay, "at_most", c.Tuning.DrainTimeout)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
 		<-signals
@@ -150,7 +158,7 @@ func tuneRuntime(t *config.Tuning) {
 // newNode makes and binds everything. The statistics are served from then on,
 // connections not yet.
 func newNode(c *config.Config, log *asynclog.Writer) (n *node, err error) {
-	n = &node{config: c, log: log, id: replicate.NewID(), draining: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
+	n = &node{config: c, log: log, id: replicate.NewID(), endings: make(chan string, 1), draining: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			_ = n.release()
@@ -215,6 +223,7 @@ func newNode(c *config.Config, log *asynclog.Writer) (n *node, err error) {
 
 // start serves.
 func (n *node) start() {
+	n.served.Store(time.Now().UnixNano())
 	if n.poller != nil {
 		n.poller.Start()
 	}
@@ -224,13 +233,6 @@ func (n *node) start() {
 	n.watchBackends()
 	n.watchers = append(n.watchers, n.expiry.watch())
 	n.engine.Start()
-}
-
-// drain stops accepting, waits for flows to end and returns how many have not.
-func (n *node) drain(ctx context.Context) int64 {
-	close(n.draining)
-	_ = n.engine.Drain(ctx) // an error means that there are some left
-	return n.engine.Stats().Flows.Open
 }
 
 // close ends all flows and frees everything.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -24,24 +23,15 @@ func (n *node) observe() (err error) {
 	}
 	if a := n.config.Admin; !a.IsZero() {
 		n.admin, err = stats.ListenAdmin(a.String(), r, stats.AdminOptions{
-			Health: n.health, Pprof: n.config.Pprof,
+			Ready: n.ready, Pprof: n.config.Pprof,
 			Handlers: map[string]http.Handler{
 				"POST /forget":  http.HandlerFunc(n.handleForget),
 				"POST /backend": http.HandlerFunc(n.handleBackend),
+				"POST /drain":   http.HandlerFunc(n.handleDrain),
 			},
 		})
 	}
 	return err
-}
-
-// health tells a balancer in front not to send any more.
-func (n *node) health() error {
-	select {
-	case <-n.draining:
-		return errors.New("draining")
-	default:
-		return nil
-	}
 }
 
 // registry names everything there is to see.

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+const drainUsage = `End a node without refusing a client, as SIGTERM does, and wait until it has ended.
+
+  reprise drain
+
+For shutdown-delay it goes on accepting while /readyz says 503, so that balancers
+turn away; then connections have drain-timeout to end by themselves.
+
+`
+
+// drainCommand tells a node, by its admin server, to end.
+func drainCommand(args []string, stdout io.Writer) error {
+	flags := pflag.NewFlagSet("drain", pflag.ContinueOnError)
+	flags.Usage = func() {}
+	admin := flags.String("admin", "127.0.0.1:9090", "admin address of the node, host:port or /unix/path")
+	noWait := flags.Bool("no-wait", false, "do not wait for its end")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, pflag.ErrHelp) {
+			fmt.Fprint(stdout, drainUsage+flags.FlagUsages())
+			return nil
+		}
+		return err
+	}
+	if flags.NArg() > 0 {
+		return errors.New("drain: it takes no arguments: --admin ADDR names the node")
+	}
+	body, err := askAdmin("drain", *admin, "/drain")
+	if err != nil {
+		return err
+	}
+	if _, err := stdout.Write(body); err != nil || *noWait {
+		return err
+	}
+	awaitEnd(*admin)
+	_, err = fmt.Fprintln(stdout, "ended")
+	return err
+}
+
+// awaitEnd waits until nobody listens at an admin address any more.
+func awaitEnd(admin string) {
+	network := "tcp"
+	if strings.HasPrefix(admin, "/") {
+		network = "unix"
+	}
+	for {
+		c, err := net.DialTimeout(network, admin, time.Second)
+		if err != nil {
+			return
+		}
+		c.Close()
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// handleDrain serves POST /drain on the admin server.
+func (n *node) handleDrain(w http.ResponseWriter, _ *http.Request) {
+	select {
+	case n.endings <- "drain":
+	default: // it was told before
+	}
+	t := &n.config.Tuning
+	fmt.Fprintf(w, "draining: accepting for %v, then waiting for connections for at most %v\n", t.ShutdownDelay, t.DrainTimeout)
+}
+
+// drain asks clients to go elsewhere while it accepts as before, then stops accepting and
+// waits for flows to end. It returns how many have not.
+func (n *node) drain(ctx context.Context) int64 {
+	close(n.draining)
+	if delay := n.config.Tuning.ShutdownDelay; delay > 0 {
+		n.engine.Leave()
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.config.Tuning.DrainTimeout)
+	defer cancel()
+	_ = n.engine.Drain(ctx) // an error means that there are some left
+	return n.engine.Stats().Flows.Open
+}
+
+// joinPatience is for how long a node that has just started is not ready because it has
+// yet to hear of its peers: it may be the first.
+const joinPatience = 5 * time.Second
+
+// ready tells a balancer in front whether to send clients. A node of which no pool has a
+// live backend can serve nobody; pools=all asks whether it can serve everybody.
+func (n *node) ready(r *http.Request) error {
+	select {
+	case <-n.draining:
+		return errors.New("draining")
+	default:
+	}
+	now := time.Now()
+	switch served := n.served.Load(); {
+	case served == 0:
+		return errors.New("starting")
+	case n.poller != nil && !n.poller.Joined() && now.Sub(time.Unix(0, served)) < joinPatience:
+		return errors.New("joining")
+	}
+	var dead []string
+	pools := n.allPools()
+	for _, p := range pools {
+		if !p.Live(now) {
+			dead = append(dead, p.router.String()+" "+p.name())
+		}
+	}
+	if len(dead) > 0 && (len(dead) == len(pools) || r.URL.Query().Get("pools") == "all") {
+		return errors.New("no live backend: " + strings.Join(dead, ", "))
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"reprise/internal/nettest"
+)
+
+// TestDrainBehindBalancer: a node that is told to go refuses nobody whom a balancer sends
+// that asks for its readiness.
+func TestDrainBehindBalancer(t *testing.T) {
+	backend := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("page")) })
+	var servers []*server
+	going, pki := startHTTPS(t, httpTo(backend), "--shutdown-delay", "1s")
+	staying := start(t, httpTo(backend), https(pki.Server(1, "localhost", "127.0.0.1")))
+	servers = append(servers, going, staying)
+	b := balanceByReadiness(t, 100*time.Millisecond, servers...)
+	clients := startTraffic(t, b.Addr().String(), clientConfig(pki))
+	clients.await(100)
+	drained := nettest.Start(t, nettest.Command{Path: program(t), Args: []string{"drain", "--admin", going.admin}, Timeout: patience})
+	if code := going.Wait(); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	if code := drained.Wait(); code != 0 || !strings.Contains(drained.Stdout(), "accepting for 1s") || !strings.HasSuffix(drained.Stdout(), "ended\n") {
+		t.Errorf("drain: exit code %d, %q", code, drained.Stdout())
+	}
+	before := staying.document().Engine.Flows.Accepted
+	clients.await(100)
+	if n := staying.document().Engine.Flows.Accepted - before; n < 100 {
+		t.Errorf("the other node got %d clients of 100", n)
+	}
+	clients.end()
+}
+
+// TestReady: a node says that it is ready when it can serve somebody, or everybody.
+func TestReady(t *testing.T) {
+	alive := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("page")) })
+	s, client := startHTTP(t, httpTo(alive), "--http-pool", "other to=http://127.0.0.2:1", "--http-use-pool", "other path=/other")
+	want := func(path string, status int, text string) {
+		t.Helper()
+		nettest.Eventually(t, patience, func() bool {
+			got, body := s.get(path)
+			return got == status && strings.Contains(body, text)
+		}, "%s says %d %s", path, status, text)
+	}
+	want("/readyz?pools=all", http.StatusOK, "ok")
+	if resp, _, err := fetch(client, "GET", "http://"+s.addr()+"/other", nil); err != nil || resp.StatusCode < 500 {
+		t.Fatalf("got %v, %v, want an error of the gateway", resp, err)
+	}
+	want("/readyz", http.StatusOK, "ok")
+	want("/readyz?pools=all", http.StatusServiceUnavailable, "no live backend: http other")
+	for _, name := range []string{"http://" + alive} {
+		postAdmin(t, s, "/backend?state=drain&name="+name)
+	}
+	want("/readyz", http.StatusServiceUnavailable, "no live backend: http default, http other")
+	if status, _ := s.get("/healthz"); status != http.StatusOK {
+		t.Errorf("healthz: got %d, want 200", status)
+	}
+}
+
+// postAdmin posts to the admin server, which must say that all is well.
+func postAdmin(t *testing.T, s *server, path string) {
+	t.Helper()
+	resp, err := http.Post("http://"+s.admin+path, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", path, resp.Status)
+	}
+}
+
+// TestReadyWhenJoined: a node of a fleet is ready when it has its peers' sessions, or has
+// waited long enough for peers.
+func TestReadyWhenJoined(t *testing.T) {
+	f := newFleet(t, 2, "push")
+	begun := time.Now()
+	f.run(0)
+	status, body := f.nodes[0].get("/readyz")
+	if status == http.StatusOK && time.Since(begun) < joinPatience || status != http.StatusOK && body != "joining\n" {
+		t.Errorf("alone: got %d %q, want 503 joining", status, body)
+	}
+	f.run(1)
+	nettest.Eventually(t, patience, func() bool {
+		for _, s := range f.running() {
+			if status, _ := s.get("/readyz"); status != http.StatusOK {
+				return false
+			}
+		}
+		return true
+	}, "both are ready")
+}
