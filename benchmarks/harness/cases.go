@@ -116,6 +116,10 @@ func streams() []testcase {
 			peers: tcp, setup: setup{h2: true}, tool: "h2load", measure: h2load,
 		},
 		{
+			Case:  report.Case{Name: "http2", Title: "HTTP/2 requests by h2load to servers that parse them and ask their backend by HTTP/1.1, 16 connections with 8 streams each.", Unit: cpuPerReq, Best: true, Aim: 0.85, AimOf: "reprise-http"},
+			peers: http, setup: setup{http2: true}, tool: "h2load", measure: h2load,
+		},
+		{
 			Case:  report.Case{Name: "download", Title: "Answers of 100 MiB.", Unit: "CPU ms per GB", Best: true, Aim: 0.80, AimOf: "reprise"},
 			peers: tcp, measure: bulk(load.Download),
 		},

@@ -20,7 +20,10 @@ type setup struct {
 	p256     bool // everyone on P-256, for the sake of who knows nothing else
 	allCores bool
 	h2       bool // HTTP/2 through to a backend that speaks it
+	http2    bool // HTTP/2 to the server, which asks its backend by HTTP/1.1
 }
+
+func (s setup) speaksH2() bool { return s.h2 || s.http2 }
 
 func (s setup) group() (openssl string, id tls.CurveID) {
 	if s.p256 {
@@ -85,8 +88,11 @@ func (b *bench) settings(p peers.Peer, u setup, n int) (s peers.Settings, err er
 	if u.allCores {
 		s.Workers = len(b.cpus)
 	}
+	if u.speaksH2() {
+		s.ALPN = "h2"
+	}
 	if u.h2 {
-		s.ALPN, s.Backend = "h2", b.backendH2
+		s.Backend = b.backendH2
 	}
 	if p.Name == "reprise-boring" {
 		s.Reprise = b.boring
@@ -130,7 +136,7 @@ func (b *bench) startNode(s *server, settings peers.Settings) error {
 func (s *server) shakeHands(i int) error {
 	_, group := s.setup.group()
 	config := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{group}}
-	if s.setup.h2 {
+	if s.setup.speaksH2() {
 		config.NextProtos = []string{"h2"}
 	}
 	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: time.Second}, "tcp", s.addrs[i], config)
@@ -139,7 +145,7 @@ func (s *server) shakeHands(i int) error {
 	}
 	defer conn.Close()
 	state := conn.ConnectionState()
-	if state.CipherSuite != tls.TLS_AES_128_GCM_SHA256 || s.setup.h2 && state.NegotiatedProtocol != "h2" {
+	if state.CipherSuite != tls.TLS_AES_128_GCM_SHA256 || s.setup.speaksH2() && state.NegotiatedProtocol != "h2" {
 		return fmt.Errorf("got %s and protocol %q", tls.CipherSuiteName(state.CipherSuite), cmp.Or(state.NegotiatedProtocol, "none"))
 	}
 	return nil
