@@ -28,7 +28,8 @@ type forget struct {
 	// unknown are those that the node which gave the command has not heard for
 	// longer than a session lives.
 	unknown []*slot
-	obeyed  []*node // lives that ran when it was acknowledged, but for the silent
+	obeyed  []*node // lives that ran when it was acknowledged, but for the silent and for copies
+	copied  bool    // there were copies: one of them may have answered for the other
 }
 
 func (f *forget) covers(c *session) bool {
@@ -80,7 +81,11 @@ func (w *world) acknowledged(f *forget, r replicate.Forgetting) {
 		f.silent = append(f.silent, w.named(name)...)
 	}
 	for _, s := range w.slots {
-		if s.node != nil && !slices.Contains(f.silent, s) {
+		switch {
+		case s.node == nil || slices.Contains(f.silent, s):
+		case w.copies(s.node) > 1:
+			f.copied = true
+		default:
 			f.obeyed = append(f.obeyed, s.node)
 		}
 	}
@@ -118,7 +123,7 @@ func (w *world) resumed(n *node, a *attempt) {
 	c := a.of
 	w.counts.resumed++
 	age := a.foundAt - c.born
-	w.say("%s resumes at node %d at the age of %v", c.name, n.slot.index, age)
+	w.say("%s resumes at node %d at the age of %v, and is s%d from now on", c.name, n.slot.index, age, len(w.clients))
 	if age > lifetime+ageSlack {
 		w.fail("%s, born %v ago, resumed at node %d", c.name, age, n.slot.index)
 	}
@@ -169,7 +174,7 @@ func (w *world) excused(f *forget, n *node) bool {
 		return true
 	}
 	obeyedLives := slices.ContainsFunc(f.obeyed, func(m *node) bool { return !m.dead && m != n })
-	return silent && !obeyedLives
+	return (silent || f.copied) && !obeyedLives
 }
 
 // copies is how many nodes say that they are the machine n.
