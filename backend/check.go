@@ -43,18 +43,33 @@ const maxCheckAnswer = 16 << 10
 // is down is not picked, not even when all are; it is asked on. Nodes count as
 // well in the beginning, and again after stop, when nobody would find out.
 func (p *Pool) StartChecks(c Check) (stop func()) {
+	p.SetChecks(&c)
+	return func() { p.SetChecks(nil) }
+}
+
+// SetChecks puts other checks in place of those under way, and keeps what they have found; nil ends them.
+func (p *Pool) SetChecks(c *Check) {
+	p.checking.Lock()
+	defer p.checking.Unlock()
+	if p.checks != nil {
+		p.checks()
+	}
+	if p.checks = nil; c != nil {
+		p.checks = p.startChecks(*c)
+		return
+	}
+	for _, n := range p.Nodes() {
+		n.setFlag(flagDown, false)
+	}
+}
+
+func (p *Pool) startChecks(c Check) (stop func()) {
 	c.Path = cmp.Or(c.Path, "/")
 	c.Interval, c.Timeout = cmp.Or(c.Interval, 2*time.Second), cmp.Or(c.Timeout, time.Second)
 	c.Rise, c.Fall = cmp.Or(c.Rise, 2), cmp.Or(c.Fall, 3)
-	stopped := p.watch(c.Interval, func(n *Node) func(context.Context) {
+	return p.watch(c.Interval, func(n *Node) func(context.Context) {
 		return (&checker{Check: c, node: n}).step
 	})
-	return func() {
-		stopped()
-		for _, n := range p.Nodes() {
-			n.setFlag(flagDown, false)
-		}
-	}
 }
 
 // A checker asks one node.

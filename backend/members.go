@@ -12,7 +12,7 @@ import (
 // that, since the list of members is replaced as a whole. A node whose address has a DNS name
 // is refused: nobody would resolve it in time.
 func (p *Pool) Add(s Spec) (*Node, error) {
-	if !p.o.Changing {
+	if !p.Options().Changing {
 		return nil, fmt.Errorf("backend %s: the members of this pool do not change", s.Name)
 	}
 	n, err := p.add(s)
@@ -34,10 +34,7 @@ func (p *Pool) Remove(n *Node) {
 	}
 	p.changing.Unlock()
 	if i >= 0 {
-		n.remove()
-		if n.graceEnd != nil {
-			n.graceEnd.Stop()
-		}
+		n.leave()
 		p.wake() // to be told that nothing is left
 	}
 }
@@ -59,36 +56,51 @@ func (p *Pool) Closed() bool { return p.closed.Load() }
 
 // add makes a node and lists it.
 func (p *Pool) add(s Spec) (*Node, error) {
-	p.changing.Lock()
-	defer p.changing.Unlock()
-	m := p.members.Load()
-	n, err := newNode(p, m.freeIndex(), s)
+	n, err := newNode(p, s)
 	if err != nil {
 		return nil, err
 	}
-	if n.host != "" && p.o.Changing {
+	if n.host != "" && p.Options().Changing {
 		return nil, fmt.Errorf("backend %s: address %q: write a numeric one", n.Name(), s.Address)
 	}
-	for m.hasSeed(n.seed) { // the same server twice is two nodes to Source as well
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	m := p.members.Load()
+	p.enlist(n, m.nodes)
+	p.members.Store(newMembers(append(slices.Clip(m.nodes), n), max(m.slots, n.index+1)))
+	p.startWatching(n)
+	return n, nil
+}
+
+// enlist gives a node its place beside others. changing is held.
+func (p *Pool) enlist(n *Node, others []*Node) {
+	n.index = freeIndex(others)
+	for hasSeed(others, n.seed) { // the same server twice is two nodes to Source as well
 		n.seed++
 	}
-	if p.o.QueueLen > 0 {
-		n.graceEnd = time.AfterFunc(time.Hour, p.wake)
-		n.graceEnd.Stop() // until Failed sets it
-	}
+	n.graceEnd = time.AfterFunc(time.Hour, p.wake)
+	n.graceEnd.Stop() // until Failed sets it
 	n.removed, n.remove = context.WithCancel(context.Background())
-	p.members.Store(newMembers(append(slices.Clip(m.nodes), n), max(m.slots, n.index+1)))
+}
+
+// startWatching has all who watch the pool watch n. changing is held.
+func (p *Pool) startWatching(n *Node) {
 	for _, w := range p.watchers {
 		w.start(n)
 	}
-	return n, nil
+}
+
+// leave ends what n has as a member. changing is not held.
+func (n *Node) leave() {
+	n.remove()
+	n.graceEnd.Stop()
 }
 
 func newMembers(nodes []*Node, slots int) *members {
 	m := &members{nodes: nodes, slots: slots}
 	for _, n := range nodes {
 		tier := 0
-		if n.spec.Backup {
+		if n.backup.Load() {
 			tier = 1
 		}
 		m.tiers[tier] = append(m.tiers[tier], n)
@@ -98,9 +110,9 @@ func newMembers(nodes []*Node, slots int) *members {
 
 // freeIndex returns the least index that no member has, so that cursors grow with
 // the most members there ever were and not with all that came and went.
-func (m *members) freeIndex() int {
-	taken := make([]bool, len(m.nodes)+1)
-	for _, n := range m.nodes {
+func freeIndex(nodes []*Node) int {
+	taken := make([]bool, len(nodes)+1)
+	for _, n := range nodes {
 		if n.index < len(taken) {
 			taken[n.index] = true
 		}
@@ -108,6 +120,6 @@ func (m *members) freeIndex() int {
 	return slices.Index(taken, false)
 }
 
-func (m *members) hasSeed(seed uint64) bool {
-	return slices.ContainsFunc(m.nodes, func(n *Node) bool { return n.seed == seed })
+func hasSeed(nodes []*Node, seed uint64) bool {
+	return slices.ContainsFunc(nodes, func(n *Node) bool { return n.seed == seed })
 }

@@ -59,7 +59,7 @@ type Node struct {
 	removed context.Context // ends when the node is no member of its pool any more
 	remove  context.CancelFunc
 
-	graceEnd *time.Timer // tells those who wait that the grace is over; nil if nobody may wait
+	graceEnd *time.Timer // tells those who wait that the grace is over
 
 	// Read by every Pick, seldom written. Times are of pool.stamp, 0 is never.
 	flags      atomic.Uint32
@@ -67,6 +67,8 @@ type Node struct {
 	returnedAt atomic.Int64 // when its slow start began
 	endpoints  atomic.Pointer[[]netip.AddrPort]
 	share      atomic.Int64 // its weight beside the other nodes
+	maxConns   atomic.Int64 // at once, 0: no limit
+	backup     atomic.Bool  // used only while no other node can be
 
 	// Written with every connection, so not in the cache line of the above.
 	_                    cpu.CacheLinePad
@@ -76,10 +78,10 @@ type Node struct {
 	_                    cpu.CacheLinePad
 }
 
-func newNode(p *Pool, index int, s Spec) (*Node, error) {
+func newNode(p *Pool, s Spec) (*Node, error) {
 	s.Name, s.Weight = cmp.Or(s.Name, s.Address), cmp.Or(s.Weight, 1)
-	n := &Node{spec: s, pool: p, index: index, seed: hashName(s.Name)}
-	n.share.Store(int64(s.Weight))
+	n := &Node{spec: s, pool: p, seed: hashName(s.Name)}
+	n.tune(&s)
 	switch {
 	case s.Weight < 1 || s.Weight > maxWeight:
 		return nil, fmt.Errorf("backend %s: weight %d: write 1 to %d", s.Name, s.Weight, maxWeight)
@@ -91,6 +93,13 @@ func newNode(p *Pool, index int, s Spec) (*Node, error) {
 		return n, n.parseAddress()
 	}
 	return nil, fmt.Errorf("backend %s: network %q, address %q: write tcp and HOST:PORT, or unix and a path", s.Name, s.Network, s.Address)
+}
+
+// tune sets what may change while the node serves.
+func (n *Node) tune(s *Spec) {
+	n.share.Store(int64(s.Weight))
+	n.maxConns.Store(int64(s.MaxConns))
+	n.backup.Store(s.Backup)
 }
 
 func (n *Node) parseAddress() error {
@@ -169,9 +178,7 @@ func (n *Node) Answered() {
 func (n *Node) Failed(now time.Time) {
 	n.failures.Inc()
 	n.failedAt.Store(n.pool.stamp(now))
-	if n.graceEnd != nil {
-		n.graceEnd.Reset(n.pool.o.Grace)
-	}
+	n.graceEnd.Reset(n.pool.Options().Grace)
 	n.pool.wake() // to a backup, or to be told that nothing is left
 }
 
@@ -206,13 +213,13 @@ func (n *Node) usable(at int64) bool {
 		return false
 	}
 	failedAt := n.failedAt.Load()
-	return failedAt == 0 || at-failedAt >= int64(n.pool.o.Grace)
+	return failedAt == 0 || at-failedAt >= int64(n.pool.Options().Grace)
 }
 
 // weight returns the node's weight in percent, less during its slow start.
 func (n *Node) weight(at int64) int64 {
 	const full, least = 100, 10
-	w, slowStart := n.share.Load(), int64(n.pool.o.SlowStart)
+	w, slowStart := n.share.Load(), int64(n.pool.Options().SlowStart)
 	returnedAt := n.returnedAt.Load()
 	if slowStart == 0 || returnedAt == 0 || at-returnedAt >= slowStart {
 		return w * full

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -33,6 +34,7 @@ func (p *Pool) watch(interval time.Duration, step func(*Node) func(context.Conte
 	return func() {
 		p.changing.Lock()
 		cancel() // start finds that, and the group grows no more
+		p.watchers = slices.DeleteFunc(slices.Clone(p.watchers), func(other *watcher) bool { return other == w })
 		p.changing.Unlock()
 		w.running.Wait()
 	}

@@ -31,13 +31,15 @@ type Options struct {
 
 // A Pool is the servers that connections or requests of one kind go to. All loops share it.
 type Pool struct {
-	o       Options
+	o       atomic.Pointer[Options]
 	epoch   time.Time
 	members atomic.Pointer[members]
 	onRoom  atomic.Pointer[[]func()]
 
 	changing sync.Mutex // held by whoever replaces members or onRoom, and by watch; never by Pick
 	watchers []*watcher
+	checks   func() // ends the health checks, nil if there are none; guarded by checking
+	checking sync.Mutex
 
 	queued  atomic.Int64
 	refused metric.Counter
@@ -58,7 +60,8 @@ func NewPool(specs []Spec, o Options) (*Pool, error) {
 	if len(specs) == 0 && !o.Changing {
 		return nil, errors.New("a pool of backends needs at least one")
 	}
-	p := &Pool{o: o, epoch: time.Now()}
+	p := &Pool{epoch: time.Now()}
+	p.o.Store(&o)
 	p.members.Store(new(members))
 	p.onRoom.Store(new([]func()))
 	for _, s := range specs {
@@ -69,8 +72,8 @@ func NewPool(specs []Spec, o Options) (*Pool, error) {
 	return p, nil
 }
 
-// Options returns what the pool was made with.
-func (p *Pool) Options() *Options { return &p.o }
+// Options returns what the pool was made with, or what a Change has put in its place. They must not be changed.
+func (p *Pool) Options() *Options { return p.o.Load() }
 
 // Nodes returns the nodes in order; the slice must not be changed.
 func (p *Pool) Nodes() []*Node { return p.members.Load().nodes }
@@ -133,12 +136,12 @@ const (
 // If all nodes have failed, the one that failed or was tried longest ago is probed.
 func (p *Pool) Pick(c *Cursor, source netip.Addr, avoid *Node, now time.Time) (*Node, Verdict) {
 	m := c.enter(p)
-	at := p.stamp(now)
+	at, balance := p.stamp(now), p.o.Load().Balance
 	full := false
 	for _, tier := range m.tiers {
 		full = c.collect(tier, avoid, at)
 		for len(c.candidates) > 0 {
-			i := p.o.Balance.choose(c, source, at)
+			i := balance.choose(c, source, at)
 			if n := c.candidates[i]; n.take(at) {
 				return n, Picked
 			}

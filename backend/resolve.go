@@ -28,11 +28,19 @@ const (
 func (p *Pool) Resolve(ctx context.Context, lookup Lookup) error {
 	var first error
 	for _, n := range p.named() {
-		if _, err := n.resolve(ctx, lookup); err != nil && first == nil {
-			first = fmt.Errorf("backend %s: %w: write a name that resolves or a numeric address", n.Name(), err)
+		if err := n.resolveFirst(ctx, lookup); err != nil && first == nil {
+			first = err
 		}
 	}
 	return first
+}
+
+// resolveFirst is resolve for a node that is not used yet. The error is a line for an operator.
+func (n *Node) resolveFirst(ctx context.Context, lookup Lookup) error {
+	if _, err := n.resolve(ctx, lookup); err != nil {
+		return fmt.Errorf("backend %s: %w: write a name that resolves or a numeric address", n.Name(), err)
+	}
+	return nil
 }
 
 // StartResolving looks the names up again every so often (0: 30 s) until stop is called. The last

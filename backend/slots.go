@@ -7,7 +7,7 @@ import (
 
 // take takes a slot for a connection, or returns false if all are taken.
 func (n *Node) take(at int64) bool {
-	if limit := int64(n.spec.MaxConns); limit == 0 {
+	if limit := n.maxConns.Load(); limit == 0 {
 		n.active.Add(1)
 	} else {
 		for {
@@ -35,7 +35,8 @@ func (n *Node) Release() {
 }
 
 func (n *Node) hasRoom() bool {
-	return n.spec.MaxConns == 0 || n.active.Load() < int64(n.spec.MaxConns)
+	limit := n.maxConns.Load()
+	return limit == 0 || n.active.Load() < limit
 }
 
 // Enqueue notes that somebody waits for room, after Pick answered Full. False
@@ -47,7 +48,7 @@ func (n *Node) hasRoom() bool {
 func (p *Pool) Enqueue() bool {
 	for {
 		queued := p.queued.Load()
-		if queued >= int64(p.o.QueueLen) {
+		if queued >= int64(p.Options().QueueLen) {
 			p.refused.Inc()
 			return false
 		}

@@ -54,7 +54,7 @@ func (p *Pool) Live(now time.Time) bool {
 func (n *Node) stats() NodeStats {
 	s := NodeStats{
 		Name: n.spec.Name, State: n.state(), Hits: n.connects.Load(), Failures: n.failures.Load(),
-		Active: n.active.Load(), MaxActive: n.spec.MaxConns,
+		Active: n.active.Load(), MaxActive: int(n.maxConns.Load()),
 		Checks: n.checks.Load(), CheckFailures: n.checksFailed.Load(),
 	}
 	if s.State == "up" || s.State == "backup" {
@@ -77,7 +77,7 @@ func (n *Node) state() string {
 		return "draining"
 	case n.failedAt.Load() != 0:
 		return "grace"
-	case n.spec.Backup:
+	case n.backup.Load():
 		return "backup"
 	default:
 		return "up"

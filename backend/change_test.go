@@ -1,0 +1,112 @@
+package backend_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"reprise/backend"
+)
+
+func nameless(context.Context, string) ([]netip.Addr, error) {
+	return nil, errors.New("no such host")
+}
+
+// TestChange: members that stay keep their connections and what is known of them, others come
+// and go, and nothing is seen of a change before its commit, nor of one that cannot be made.
+func TestChange(t *testing.T) {
+	spec := func(name string) backend.Spec {
+		return backend.Spec{Name: name, Network: "unix", Address: "/" + name}
+	}
+	o := backend.Options{Grace: time.Hour}
+	p, err := backend.NewPool([]backend.Spec{spec("stays"), spec("goes"), spec("ill")}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	stays, goes, ill := p.Nodes()[0], p.Nodes()[1], p.Nodes()[2]
+	ill.Failed(now)
+	stays.SetDraining(true)
+	var cursor backend.Cursor
+	held, verdict := p.Pick(&cursor, netip.Addr{}, nil, now)
+	if verdict != backend.Picked || held != goes {
+		t.Fatalf("picked %v, %v", held, verdict)
+	}
+
+	if _, err := p.Prepare(t.Context(), nil, o, nameless); err == nil {
+		t.Error("a pool without backends")
+	}
+	named := backend.Spec{Network: "tcp", Address: "backend.example:80"}
+	if _, err := p.Prepare(t.Context(), []backend.Spec{spec("new"), named}, o, nameless); err == nil || !strings.Contains(err.Error(), "no such host") {
+		t.Errorf("a name that does not resolve: %v", err)
+	}
+	same, err := p.Prepare(t.Context(), []backend.Spec{spec("stays"), spec("goes"), spec("ill")}, o, nameless)
+	if err != nil || same.Differs() {
+		t.Errorf("the same again: differs, or %v", err)
+	}
+	heavier, o2 := spec("stays"), o
+	heavier.MaxConns, heavier.Backup, o2.QueueLen = 7, true, 3
+	change, err := p.Prepare(t.Context(), []backend.Spec{spec("new"), heavier, spec("ill")}, o2, nameless)
+	if err != nil || !change.Differs() {
+		t.Fatalf("no difference, or %v", err)
+	}
+	if n := p.Nodes(); len(n) != 3 || n[1] != goes || p.Options().QueueLen != 0 {
+		t.Error("seen before its commit")
+	}
+
+	change.Commit()
+	nodes := p.Nodes()
+	if len(nodes) != 3 || nodes[1] != stays || nodes[2] != ill || p.Options().QueueLen != 3 {
+		t.Fatalf("after the commit: %v", nodes)
+	}
+	s := p.Stats().Nodes
+	if s[1].State != "draining" || s[1].MaxActive != 7 || s[2].State != "grace" || s[0].State != "up" {
+		t.Errorf("after the commit: %+v", s)
+	}
+	if !goes.Removed() || stays.Removed() {
+		t.Error("the wrong one is removed")
+	}
+	for range 5 {
+		if n, verdict := p.Pick(&cursor, netip.Addr{}, nil, now); verdict != backend.Picked || n != nodes[0] {
+			t.Fatalf("picked %v, %v, want the new one", n, verdict)
+		}
+	}
+	held.Release() // of one that is gone: it harms nobody
+}
+
+// TestRetire: who is on the way to a pool that nothing leads to any more still gets there.
+func TestRetire(t *testing.T) {
+	p, err := backend.NewPool([]backend.Spec{{Network: "unix", Address: "/a"}}, backend.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := p.StartChecks(backend.Check{Interval: time.Hour})
+	p.Retire()
+	defer stop()
+	if n, verdict := p.Pick(new(backend.Cursor), netip.Addr{}, nil, time.Now()); verdict != backend.Picked || !n.Removed() || !p.Closed() {
+		t.Errorf("got %v, %v", n, verdict)
+	}
+}
+
+// TestSetChecks: other checks do not make a backend well that those before have found down.
+func TestSetChecks(t *testing.T) {
+	p, err := backend.NewPool([]backend.Spec{{Network: "unix", Address: "/nobody/listens"}}, backend.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.StartChecks(backend.Check{Interval: time.Millisecond, Fall: 1})()
+	for p.Stats().Nodes[0].State != "down" {
+		time.Sleep(time.Millisecond)
+	}
+	p.SetChecks(&backend.Check{Interval: time.Hour})
+	if got := p.Stats().Nodes[0].State; got != "down" {
+		t.Errorf("it is %s with other checks", got)
+	}
+	p.SetChecks(nil)
+	if got := p.Stats().Nodes[0].State; got != "up" {
+		t.Errorf("it is %s without checks", got)
+	}
+}
