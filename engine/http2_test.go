@@ -433,6 +433,32 @@ func TestHTTP2RapidReset(t *testing.T) {
 	}
 }
 
+// TestHTTP2TakenBackAtOnce holds that what a client asks for and takes back in one breath
+// reaches no backend, once it has done so a few times.
+func TestHTTP2TakenBackAtOnce(t *testing.T) {
+	backends := nettest.Serve(t, nettest.Discard)
+	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, backends.Addr)}, true)
+	h := dialH2(t, router)
+	const requests = 100
+	var together bytes.Buffer
+	h.framer = http2.NewFramer(&together, h.conn)
+	for i := range uint32(requests) {
+		h.get(2*i+1, "/")
+		_ = h.framer.WriteRSTStream(2*i+1, http2.ErrCodeCancel)
+	}
+	_ = h.framer.WritePing(false, [8]byte{1})
+	if _, err := h.conn.Write(together.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	h.until("PING's answer", func(f http2.Frame) bool { p, ok := f.(*http2.PingFrame); return ok && p.IsAck() })
+	if got := e.Stats().HTTP2.Streams; got != requests {
+		t.Errorf("got %d streams, want %d", got, requests)
+	}
+	if got := backends.Accepted(); got > requests/2 {
+		t.Errorf("%d connections to the backend for %d requests that were taken back", got, requests)
+	}
+}
+
 // TestHTTP2FloodIsNotRead holds that a client that goes on after it was told to stop costs
 // nothing more than what the kernel takes.
 func TestHTTP2FloodIsNotRead(t *testing.T) {

@@ -17,6 +17,7 @@ type link uint8
 
 const (
 	unlinked   link = iota
+	postponed       // until the end of the round: its client may take the request back at once
 	queued          // every backend that is well has as many connections as it may
 	connecting      // to node
 	linked

@@ -9,6 +9,10 @@ import (
 // relay moves data both ways, within the turn's time and budget so that one busy flow
 // cannot hold up the others.
 func (f *flow) relay() {
+	if f.link == postponed {
+		f.link = unlinked
+		f.seek()
+	}
 	budget := f.loop.o.TurnBudget
 	for f.phase == serving {
 		if !f.flush() {

@@ -281,6 +281,11 @@ func (f *flow) dial() {
 		f.refuse(404, exchange.NoPool, false)
 		return
 	}
+	if f.stream != nil && f.mux.conn.Cancels() {
+		f.link = postponed
+		l.goOnLater(f)
+		return
+	}
 	f.seek()
 }
 

@@ -19,6 +19,10 @@ type Options struct {
 	ControlBurst, ControlPerSec int
 }
 
+// fewResets is how many requests a client may have taken back before it counts as one
+// that does.
+const fewResets = 8
+
 // DefaultOptions returns bounds that browsers and load generators do not meet.
 func DefaultOptions(l *http1.Limits) *Options {
 	return &Options{
@@ -153,6 +157,11 @@ func (c *Conn) Start(dst []byte) []byte {
 
 // Tick tells the time, in milliseconds since whenever.
 func (c *Conn) Tick(now uint64) { c.now = now }
+
+// Cancels reports whether the client has taken back many requests of late. What such a
+// client asks for is better not begun at once: what it takes back in the same breath then
+// costs no backend anything.
+func (c *Conn) Cancels() bool { return c.resets.left < c.resets.max-fewResets }
 
 // Len returns the number of streams that are not closed, without those whose response has
 // gone out.

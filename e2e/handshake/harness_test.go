@@ -34,7 +34,8 @@ func program(t *testing.T) string {
 }
 
 // start runs a node until the test ends. listener is what is said of its listener
-// besides address and certificate; CA in it stands for the file of the client CA.
+// besides address and certificate; CA in it stands for the file of the client CA, PAIR in
+// options for those of certificate and key.
 func start(t *testing.T, key testpki.KeyType, listener string, options ...string) *node {
 	t.Helper()
 	n := &node{pki: testpki.New(t), addr: nettest.FreeAddr(t), stats: nettest.FreeAddr(t)}
@@ -44,6 +45,9 @@ func start(t *testing.T, key testpki.KeyType, listener string, options ...string
 		"--sslrouter-to=" + nettest.Serve(t, nettest.Echo).Addr, "--http-processes=1", "--stats", n.stats,
 		"--log-format", "json", "--drain-timeout", "1s",
 	}, options...)
+	for i := range args {
+		args[i] = strings.ReplaceAll(args[i], "PAIR", cert.CertFile+","+cert.KeyFile)
+	}
 	n.Process = nettest.Start(t, nettest.Command{Path: program(t), Args: args, Timeout: patience},
 		nettest.Prints(`^\{.*"msg":"serving".*\}$`))
 	return n
