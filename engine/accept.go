@@ -11,6 +11,10 @@ import (
 // accept takes waiting connections, as many as the budget allows so that a
 // burst does not keep established flows waiting.
 func (l *loop) accept(ln *listener) {
+	if ln.held {
+		ln.more = true // see Change.Commit
+		return
+	}
 	for i := 0; i < l.o.AcceptBudget && (i == 0 || !l.late()); i++ {
 		if l.count.open.Load() >= int64(l.o.maxConnections()) {
 			// They wait in the kernel's backlog, the client's patience
@@ -113,8 +117,14 @@ func leaveLoop(arg any) {
 	l.reactor.Enter()
 	defer l.reactor.Leave(nil)
 	l.leaving = true
+	l.askToLeave()
+}
+
+// askToLeave begins the end of HTTP/2 connections that have been used and whose clients
+// are to go elsewhere.
+func (l *loop) askToLeave() {
 	l.reactor.Each(func(_ int, h reactor.Handler) {
-		if f, ok := h.(*flow); ok && f.mux != nil && f.stream == nil && f.phase == serving && f.mux.served {
+		if f, ok := h.(*flow); ok && f.mux != nil && f.stream == nil && f.phase == serving && f.mux.served && f.leaving() {
 			f.mux.shutdown()
 		}
 	})
@@ -132,14 +142,7 @@ func drainLoop(arg any) {
 	l.reactor.Enter()
 	defer l.reactor.Leave(nil)
 	for _, ln := range l.listeners {
-		if ln.fd < 0 {
-			continue
-		}
-		for before := uint64(0); before != l.count.accepted.Load(); {
-			before = l.count.accepted.Load()
-			l.accept(ln)
-		}
-		ln.close(causeShutdown)
+		l.stopAccepting(ln)
 	}
 	l.leaving, l.draining, l.drainAt = true, true, l.tick
 	for n := range l.idle {
@@ -158,6 +161,18 @@ func drainLoop(arg any) {
 		f.arm() // one that has not been used has less time from now on
 	})
 	l.endIfDrained()
+}
+
+// stopAccepting takes what waits in ln's queue, which the close would reset, and closes it.
+func (l *loop) stopAccepting(ln *listener) {
+	if ln.fd < 0 {
+		return
+	}
+	for before := uint64(0); before != l.count.accepted.Load(); {
+		before = l.count.accepted.Load()
+		l.accept(ln)
+	}
+	ln.close(causeShutdown)
 }
 
 func (l *loop) endIfDrained() {

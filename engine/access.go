@@ -100,12 +100,12 @@ func (f *flow) endTrace(why cause) {
 		}
 		return
 	}
-	if f.listener.HTTP != nil && !t.upgraded {
+	if f.settings.HTTP != nil && !t.upgraded {
 		return
 	}
 	a := &l.access
 	*a = Access{Start: t.start}
-	if t.upgraded && l.upgraded.Parse(t.head, &f.listener.HTTP.Limits) == nil {
+	if t.upgraded && l.upgraded.Parse(t.head, &f.settings.HTTP.Limits) == nil {
 		a.Request, a.Status = &l.upgraded, 101
 	}
 	f.tell(a, why)
@@ -114,7 +114,7 @@ func (f *flow) endTrace(why cause) {
 // tell completes a and hands it over.
 func (f *flow) tell(a *Access, why cause) {
 	t, l := f.trace, f.loop
-	a.Client, a.Listener = f.peer, &f.listener.Listener
+	a.Client, a.Listener = f.peer, &f.settings.Listener
 	if why != causeDone {
 		a.Cause = causeNames[why]
 	}
@@ -130,5 +130,7 @@ func (f *flow) tell(a *Access, why cause) {
 	a.Retries = max(0, int(f.tries)-1)
 	a.In, a.Out, a.Handshake, a.Connect = t.in, t.out, t.handshake, t.connect
 	a.Total = l.now.Sub(a.Start)
-	l.o.Access(a)
+	if l.o.Access != nil { // else the log has been closed meanwhile
+		l.o.Access(a)
+	}
 }

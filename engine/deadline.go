@@ -47,7 +47,7 @@ func (f *flow) patience() uint64 {
 		// descriptors for long.
 		return f.active + ticks(f.loop.o.LingerTimeout)
 	default:
-		return f.active + ticks(f.listener.IdleTimeout)
+		return f.active + ticks(f.settings.IdleTimeout)
 	}
 }
 

@@ -5,15 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"reprise/backend"
 	"reprise/backend/http1"
-	"reprise/backend/http2"
 	"reprise/tlsconn"
 )
 
@@ -105,16 +101,18 @@ type HTTP struct {
 
 // An Engine is the loops and their listeners.
 type Engine struct {
-	loops     []*loop
-	addresses []string // of the listeners, in order
-	sockets   []string // paths to remove
-	running   sync.WaitGroup
+	o       Options // of the start
+	loops   []*loop
+	running sync.WaitGroup
+
+	mu    sync.Mutex
+	bound []*bound // replaced as a whole by a Change
 }
 
 // New binds all addresses, so that what is wrong with them is known before
 // anything is served. Connections wait in the backlog until Start.
 func New(o Options, listeners []Listener) (*Engine, error) {
-	e := new(Engine)
+	e := &Engine{o: o}
 	for id := range o.Loops {
 		l, err := newLoop(id, o)
 		if l != nil {
@@ -126,7 +124,7 @@ func New(o Options, listeners []Listener) (*Engine, error) {
 		}
 	}
 	for _, ln := range listeners {
-		if err := e.listen(&o, ln); err != nil {
+		if err := e.listen(ln); err != nil {
 			e.free()
 			return nil, err
 		}
@@ -134,93 +132,63 @@ func New(o Options, listeners []Listener) (*Engine, error) {
 	return e, nil
 }
 
-// listen gives each loop its share of an address.
-func (e *Engine) listen(o *Options, ln Listener) error {
-	if err := inUse(ln.Network, ln.Address); err != nil {
-		return listenError(ln.Address, err)
+// listen binds a listener before the loops run.
+func (e *Engine) listen(ln Listener) error {
+	made, err := e.prepareSettings(&ln, &e.o)
+	if err != nil {
+		return err
 	}
-	shared := -1
-	for _, l := range e.loops {
-		var tls tlsconn.Server
-		if ln.TLS != nil {
-			var err error
-			if tls, err = ln.TLS(l.clock); err != nil {
-				return err
-			}
-		}
-		var fd int
-		var err error
-		if ln.Network == "unix" && shared >= 0 {
-			// A path cannot be bound twice: the loops share one queue.
-			fd, err = unix.FcntlInt(uintptr(shared), unix.F_DUPFD_CLOEXEC, 0)
-		} else {
-			if ln.Network == "unix" {
-				if err := removeStale(ln.Address); err != nil {
-					return listenError(ln.Address, err)
-				}
-				e.sockets = append(e.sockets, ln.Address)
-			}
-			fd, err = listen(o, ln.Network, ln.Address)
-			shared = fd
-		}
-		if err != nil {
-			return listenError(ln.Address, err)
-		}
-		ln.Address = boundAddress(fd, ln.Address) // the other loops get the same port
-		own := &listener{Listener: ln, loop: l, fd: fd, port: portOf(ln.Address), tls: tls, counts: tls}
-		if ln.HTTP != nil {
-			own.http2 = http2.DefaultOptions(&ln.HTTP.Limits)
-			own.exchange = ln.HTTP.exchangeOptions(l.o.Access != nil)
-		}
+	b, err := e.bind(ln, made, nil)
+	if b != nil {
+		e.bound = append(e.bound, b) // which free closes
+	}
+	if err != nil {
+		return err
+	}
+	for i, own := range b.own {
+		l := e.loops[i]
 		l.listeners = append(l.listeners, own)
 		if ln.Pools != nil {
 			for _, pool := range ln.Pools.Pools() {
-				own.routeTo(pool)
+				l.routeTo(pool)
 			}
 		}
-		if err := l.reactor.WatchInput(fd, own); err != nil {
+		if err := l.reactor.WatchInput(own.fd, own); err != nil {
 			return listenError(ln.Address, err)
 		}
 	}
-	e.addresses = append(e.addresses, ln.Address)
 	return nil
 }
 
 // Addresses returns where the listeners listen, in order, with the port that
 // the kernel chose where 0 was asked for.
-func (e *Engine) Addresses() []string { return e.addresses }
-
-// listenError says what would be right.
-func listenError(address string, err error) error {
-	advice := ""
-	switch {
-	case errors.Is(err, unix.EADDRINUSE):
-		advice = ": choose another address or stop what listens there"
-	case errors.Is(err, unix.EADDRNOTAVAIL):
-		advice = ": no interface has this address; :PORT listens on all"
-	case errors.Is(err, unix.EACCES):
-		advice = ": ports below 1024 need CAP_NET_BIND_SERVICE"
+func (e *Engine) Addresses() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	addresses := make([]string, len(e.bound))
+	for i, b := range e.bound {
+		addresses[i] = b.address
 	}
-	return fmt.Errorf("cannot listen on %s: %w%s", address, err, advice)
+	return addresses
 }
 
-// Renew gives a listener, by its place in New, other certificates, keys and
+// Renew gives a listener, by its place in New or the last Change, other certificates, keys and
 // policies. Connections that exist keep what they began with; new ones begin with
-// the new. It may be called while the engine runs; an error changes nothing.
+// the new. It may be called while the engine runs, but not between a Change's making
+// and its Commit; an error changes nothing.
 func (e *Engine) Renew(i int, tls func(now func() time.Time) (tlsconn.Server, error)) error {
 	servers := make([]tlsconn.Server, len(e.loops))
 	for j, l := range e.loops {
 		var err error
-		if servers[j], err = tls(l.clock); err != nil {
+		if servers[j], err = l.newServer(tls); err != nil {
 			return err
 		}
 	}
-	for j, l := range e.loops {
-		l.reactor.Post(func(any) {
-			ln := l.listeners[i]
-			servers[j].Succeed(ln.tls)
-			ln.tls.Close()
-			ln.tls = servers[j]
+	for j, own := range e.bound[i].own {
+		e.loops[j].reactor.Post(func(any) {
+			fresh := *own.settings
+			fresh.TLS, fresh.tls = tls, servers[j]
+			own.replace(&fresh)
 		}, nil)
 	}
 	return nil
@@ -280,7 +248,7 @@ func (e *Engine) free() {
 	for _, l := range e.loops {
 		l.free()
 	}
-	for _, path := range e.sockets {
-		_ = os.Remove(path)
+	for _, b := range e.bound {
+		b.removePath()
 	}
 }

@@ -29,6 +29,7 @@ const (
 type flow struct {
 	loop     *loop
 	listener *listener
+	settings *settings // of the listener, when the connection began, or its last request
 	phase    phase
 
 	client, backend socket
@@ -65,7 +66,7 @@ type flow struct {
 
 // start makes a flow of an accepted connection.
 func (l *loop) start(ln *listener, fd int, peer netip.AddrPort) {
-	f := &flow{loop: l, listener: ln, peer: peer}
+	f := &flow{loop: l, listener: ln, settings: ln.settings, peer: peer}
 	f.client.fd, f.backend.fd = fd, -1
 	// Nothing has been sent, so there is room; epoll will say the same, later.
 	f.client.writable = true
@@ -155,7 +156,7 @@ func (f *flow) progress() {
 // opened begins to serve a client, whose connection goes by the server name in it if that
 // is relayed as it is.
 func (f *flow) opened(serverName string) {
-	l, ln := f.loop, f.listener
+	l, ln := f.loop, f.settings
 	if f.trace != nil {
 		f.trace.handshake = l.now.Sub(f.trace.start)
 	}

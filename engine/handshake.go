@@ -61,7 +61,7 @@ const (
 func (f *flow) handshakeStep(out []byte) {
 	l := f.loop
 	failed := f.tls.State() == tlsconn.Failed
-	if failed && f.listener.HTTP != nil && errors.Is(f.tls.Err(), tlsconn.ErrPlainHTTP) {
+	if failed && f.settings.HTTP != nil && errors.Is(f.tls.Err(), tlsconn.ErrPlainHTTP) {
 		out = append(l.out, plainHTTPAnswer...) // instead of an alert, which such a client cannot read
 	}
 	if !f.gather(out) {

@@ -30,16 +30,21 @@ type idleList struct {
 func (l *loop) idleOf(n *backend.Node) *idleList {
 	list := l.idle[n]
 	if list == nil {
-		for other := range l.idle { // members of a pool come and go
-			if other.Removed() {
-				l.closeIdle(other)
-				delete(l.idle, other)
-			}
-		}
+		l.forgetNodes()
 		list = new(idleList)
 		l.idle[n] = list
 	}
 	return list
+}
+
+// forgetNodes lets go of nodes that are in no pool any more: members come and go.
+func (l *loop) forgetNodes() {
+	for n := range l.idle {
+		if n.Removed() {
+			l.closeIdle(n)
+			delete(l.idle, n)
+		}
+	}
 }
 
 // maxFreeConns bounds the structures kept for connections to come.
@@ -48,7 +53,7 @@ const maxFreeConns = 256
 // park gives the backend's connection to whoever needs it next, and the place
 // there back.
 func (f *flow) park() {
-	l, o := f.loop, f.listener.HTTP
+	l, o := f.loop, f.settings.HTTP
 	list := l.idleOf(f.node)
 	if o.BackendIdle == 0 || l.draining || f.node.Removed() {
 		f.unlink()
@@ -83,6 +88,9 @@ func (f *flow) park() {
 func (f *flow) reuse() bool {
 	l := f.loop
 	list := l.idle[f.node]
+	if f.route.pool.Options().SendProxy > 0 {
+		return false // what waits may be from before the pool's backends got headers
+	}
 	for list != nil && list.len > 0 && !f.http.Exchange().Retried() {
 		c := list.last
 		if stale(c.fd) {

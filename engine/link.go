@@ -23,46 +23,48 @@ const (
 	linked
 )
 
-// A route is what one loop keeps of a listener's way to a pool.
+// A route is what one loop keeps of the way to a pool.
 type route struct {
-	listener *listener
-	pool     *backend.Pool
-	cursor   backend.Cursor
-	waiting  waitingList // flows that wait for a backend with room
+	loop    *loop
+	pool    *backend.Pool
+	cursor  backend.Cursor
+	waiting waitingList // flows that wait for a backend with room
 }
 
 // routeTo returns the route to a pool, which it makes if there is none yet. Pools come and go with
 // those who subscribe; the routes to closed ones go when one is added.
-func (ln *listener) routeTo(pool *backend.Pool) *route {
-	r := ln.routes[pool]
+func (l *loop) routeTo(pool *backend.Pool) *route {
+	r := l.routes[pool]
 	if r != nil {
 		return r
 	}
-	if ln.routes == nil {
-		ln.routes = make(map[*backend.Pool]*route)
-	}
-	for other, r := range ln.routes {
-		if other.Closed() && r.waiting.first == nil {
-			delete(ln.routes, other)
-		}
-	}
-	r = &route{listener: ln, pool: pool}
-	ln.routes[pool] = r
+	l.forgetRoutes()
+	r = &route{loop: l, pool: pool}
+	l.routes[pool] = r
 	pool.OnRoom(r.roomMade)
 	r.beginElsewhere()
 	return r
 }
 
+// forgetRoutes lets go of those to pools that nothing leads to any more.
+func (l *loop) forgetRoutes() {
+	for pool, r := range l.routes {
+		if pool.Closed() && r.waiting.first == nil {
+			delete(l.routes, pool)
+		}
+	}
+}
+
 // choosePool finds the pool of a connection or request by its names and path, and reports
 // whether there is one. seek goes to it from then on.
 func (f *flow) choosePool(serverName string, host, path []byte) bool {
-	pool := f.listener.Pools.Pool(serverName, host, path)
+	pool := f.settings.Pools.Pool(serverName, host, path)
 	if pool == nil {
 		f.route = nil
 		return false
 	}
 	if f.route == nil || f.route.pool != pool {
-		f.route = f.listener.routeTo(pool)
+		f.route = f.loop.routeTo(pool)
 	}
 	return true
 }
@@ -122,8 +124,8 @@ func (f *flow) seekFrom(node *backend.Node, verdict backend.Verdict) {
 // beginElsewhere makes each loop's round begin with another backend: the first one
 // would else get more than its share of little traffic.
 func (r *route) beginElsewhere() {
-	for range r.listener.loop.id {
-		if node, verdict := r.pool.Pick(&r.cursor, netip.Addr{}, nil, r.listener.loop.now); verdict == backend.Picked {
+	for range r.loop.id {
+		if node, verdict := r.pool.Pick(&r.cursor, netip.Addr{}, nil, r.loop.now); verdict == backend.Picked {
 			node.Release()
 		}
 	}
@@ -242,7 +244,7 @@ func (f *flow) leaveQueue() {
 // goroutine.
 func (r *route) roomMade() {
 	if r.waiting.some.Load() && r.waiting.posted.CompareAndSwap(false, true) {
-		r.listener.loop.reactor.Post(roomTask, r)
+		r.loop.reactor.Post(roomTask, r)
 	}
 }
 
@@ -253,7 +255,7 @@ func roomTask(arg any) {
 	r := arg.(*route)
 	r.waiting.posted.Store(false)
 	start := time.Now()
-	for f := r.waiting.first; f != nil && r.listener.loop.seekAgain(f); f = r.waiting.first {
+	for f := r.waiting.first; f != nil && r.loop.seekAgain(f); f = r.waiting.first {
 		if time.Since(start) >= turnTime {
 			r.roomMade()
 			return

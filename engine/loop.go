@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,6 +44,7 @@ type loop struct {
 	reserve    int      // a descriptor to give up when there are no more
 	splicer    *splicer // nil until one is needed
 
+	routes    map[*backend.Pool]*route
 	idle      map[*backend.Node]*idleList // backend connections kept for the next request
 	freeConns []*idleConn                 // to be used again
 
@@ -72,9 +74,11 @@ type loop struct {
 	draining bool          // and nothing is accepted
 	drainAt  uint64        // tick at which that began
 	drained  chan struct{} // closed when draining and no flow is left
-	failed   error         // why run returned
+	over     chan struct{} // closed when run has returned
+	failed   error         // why it has
 
-	count counts
+	count  counts
+	counts atomic.Pointer[tlsconn.Server] // the first one, which all later ones count with; nil if there was none
 }
 
 // A member is what an event or a timer of a loop is for: a listener, a flow, or a
@@ -86,17 +90,14 @@ type member interface {
 
 // A listener is a loop's share of a listening address.
 type listener struct {
-	Listener
-	loop     *loop
-	fd       int
-	port     int
-	tls      tlsconn.Server    // nil without TLS
-	exchange *exchange.Options // nil without HTTP
-	http2    *http2.Options    // the same
-	counts   tlsconn.Server    // the first one, which all later ones count with
-	routes   map[*backend.Pool]*route
-	paused   bool // connections wait in the backlog until others end
-	more     bool // there may be more to accept in the next round
+	*settings // of what begins now
+	loop      *loop
+	fd        int
+	port      int
+	held      bool // nothing is accepted yet
+	removed   bool // nothing is any more
+	paused    bool // connections wait in the backlog until others end
+	more      bool // there may be more to accept in the next round
 
 	open     metric.Gauge
 	accepted metric.Counter
@@ -105,11 +106,13 @@ type listener struct {
 func newLoop(id int, o Options) (*loop, error) {
 	l := &loop{
 		o: o, id: id, reserve: -1,
+		routes:  make(map[*backend.Pool]*route),
 		idle:    make(map[*backend.Node]*idleList),
 		in:      make([]byte, o.ReadSize),
 		plain:   make([]byte, o.ReadSize+maxRecord),
 		out:     make([]byte, 0, o.ReadSize+o.ReadSize/8),
 		drained: make(chan struct{}),
+		over:    make(chan struct{}),
 	}
 	_, _ = rand.Read(l.uniqueID[:8])
 	var err error
@@ -137,6 +140,7 @@ func (l *loop) timeOf(at uint64) time.Time {
 
 // run serves until the reactor is stopped.
 func (l *loop) run() {
+	defer close(l.over)
 	if l.o.Affinity {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()

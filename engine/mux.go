@@ -25,7 +25,7 @@ type mux struct {
 	over    bool        // the connection ends: what streams say is of no use
 	failed  bool        // because the client broke its rules
 
-	client exchange.Client
+	client *exchange.Client // of streams to come; earlier ones may have another
 }
 
 // maxSpareFrames bounds the buffers that a loop keeps for muxes to come.
@@ -34,11 +34,24 @@ const maxSpareFrames = 64
 // newMux begins an HTTP/2 connection.
 func (f *flow) newMux() *mux {
 	l := f.loop
-	m := &mux{flow: f, conn: http2.New(f.listener.http2, &l.scratch)}
-	m.client = f.aboutClient()
+	m := &mux{flow: f, conn: http2.New(f.settings.http2, &l.scratch)}
+	m.renew()
 	m.set(m.conn.Start(m.buffer()))
 	l.count.http2.connections.Inc()
 	return m
+}
+
+// renew takes up what is configured now, for streams to come.
+func (m *mux) renew() {
+	f, before := m.flow, m.client
+	f.settings = f.listener.settings
+	client := f.aboutClient()
+	if m.client = &client; before != nil && before.Facts != nil && client.Facts != nil {
+		client.Facts.ID = before.Facts.ID // it is the same connection
+	}
+	if f.trace == nil && f.loop.o.Access != nil {
+		f.trace = &trace{start: f.loop.now}
+	}
 }
 
 // buffer returns what frames are to be appended to, and set takes it back with them.
@@ -134,7 +147,7 @@ func (m *mux) on(e *http2.Event) {
 	}
 	switch e.Kind {
 	case http2.Request:
-		if m.served = true; m.flow.loop.leaving {
+		if m.served = true; m.flow.leaving() {
 			m.shutdown()
 		}
 		m.flow.active = m.flow.loop.tick
@@ -249,10 +262,10 @@ func (m *mux) closeStreams(why cause) {
 
 // deadline is when the client has taken too long.
 func (m *mux) deadline() uint64 {
-	f, o := m.flow, m.flow.listener.HTTP
+	f, o := m.flow, m.flow.settings.HTTP
 	// Each stream has its own patience. Beyond it there may be answers that no window
 	// lets out.
-	at := f.active + 2*ticks(f.listener.IdleTimeout)
+	at := f.active + 2*ticks(f.settings.IdleTimeout)
 	if m.conn.Len() == 0 {
 		at = f.active + ticks(o.KeepAlive)
 		if !m.served {

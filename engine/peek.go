@@ -11,7 +11,7 @@ const maxPeek = 24 << 10
 // answered, and nothing changed.
 func (f *flow) beginPeeking() {
 	f.begin(peeking, f.loop.o.HandshakeTimeout)
-	f.peek = f.listener.Peek()
+	f.peek = f.settings.Peek()
 }
 
 // readPeek reads until the server name is known.

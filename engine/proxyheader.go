@@ -61,7 +61,7 @@ func (f *flow) readPrefix() {
 
 func (f *flow) parsePrefix() {
 	p := f.early.Bytes()
-	if !trusted(f.listener.AcceptProxy, f.peer.Addr()) {
+	if !trusted(f.settings.AcceptProxy, f.peer.Addr()) {
 		// Anybody could claim to be anybody. TLS and HTTP would refuse the
 		// header anyway, a raw backend might believe it.
 		const certain = 13 // bytes that tell
@@ -98,7 +98,7 @@ func (f *flow) afterPrefix(n int) {
 		}
 		return
 	}
-	if f.listener.Peek != nil {
+	if f.settings.Peek != nil {
 		f.beginPeeking()
 		f.peekAt(rest)
 		return

@@ -44,13 +44,13 @@ func (o *HTTP) exchangeOptions(log bool) *exchange.Options {
 // serveRequests begins to serve HTTP/1.
 func (f *flow) serveRequests() {
 	h := &requests{client: f.aboutClient()}
-	h.Start(f.listener.exchange, &h.client)
+	h.Start(f.settings.exchange, &h.client)
 	f.http = h
 }
 
 // aboutClient is what exchanges have to know of the client.
 func (f *flow) aboutClient() exchange.Client {
-	o := f.listener.HTTP
+	o := f.settings.HTTP
 	c := exchange.Client{
 		Remote: f.peer, ListenPort: f.listener.port, Trusted: trusted(o.Trusted, f.peer.Addr()), Host: o.DefaultHost,
 	}
@@ -95,9 +95,28 @@ func (l *loop) connectionID() (id [12]byte) {
 }
 
 // exchanges returns the loop's scratch for them.
-func (l *loop) exchanges() *exchange.Scratch {
-	l.messages.Date, l.messages.Leaving, l.messages.Draining = l.date.Line(l.now), l.leaving, l.draining
+func (f *flow) exchanges() *exchange.Scratch {
+	l := f.loop
+	l.messages.Date, l.messages.Leaving, l.messages.Draining = l.date.Line(l.now), f.leaving(), l.draining
 	return &l.messages
+}
+
+// leaving reports whether the client is asked to go elsewhere: the node ends, or does not
+// listen any more where it came in.
+func (f *flow) leaving() bool { return f.loop.leaving || f.listener.removed }
+
+// renew takes up what has been configured since the last request.
+func (f *flow) renew() {
+	f.settings = f.listener.settings
+	h := f.http
+	facts := h.client.Facts
+	if h.client = f.aboutClient(); facts != nil && h.client.Facts != nil {
+		h.client.Facts.ID = facts.ID // it is the same connection
+	}
+	h.Start(f.settings.exchange, &h.client)
+	if f.trace == nil && f.loop.o.Access != nil {
+		f.trace = &trace{start: f.loop.now}
+	}
 }
 
 // request takes what the client says. What of it a flow does not get to in its turn, it
@@ -122,7 +141,10 @@ func (f *flow) nextRequests() (some bool) {
 			l.goOnLater(f)
 			break
 		}
-		step := h.Next(l.exchanges(), exchange.Around{Room: l.hasRoom(&f.out), Ended: f.clientDone})
+		if f.settings != f.listener.settings && !h.serving() {
+			f.renew()
+		}
+		step := h.Next(f.exchanges(), exchange.Around{Room: l.hasRoom(&f.out), Ended: f.clientDone})
 		if h.began == 0 && !h.Between() {
 			h.began = l.tick
 		}
@@ -145,7 +167,7 @@ func (f *flow) respond(p []byte) {
 		f.respondByFrames(p)
 		return
 	}
-	step := h.FromBackend(f.loop.exchanges(), p)
+	step := h.FromBackend(f.exchanges(), p)
 	f.act(&step)
 }
 
@@ -155,7 +177,7 @@ func (f *flow) backendEnded(broken bool) {
 		f.actOn(f.http.Exchange().BackendEnded(broken))
 		return
 	}
-	step := f.http.BackendEnded(f.loop.exchanges(), broken)
+	step := f.http.BackendEnded(f.exchanges(), broken)
 	f.act(&step)
 }
 
@@ -169,7 +191,7 @@ func (f *flow) refuse(status int, why exchange.Why, last bool) {
 		f.actOn(f.http.Exchange().Refuse(status, why))
 		return
 	}
-	step := f.http.Refuse(f.loop.exchanges(), status, why, last)
+	step := f.http.Refuse(f.exchanges(), status, why, last)
 	f.act(&step)
 }
 
@@ -179,7 +201,7 @@ func (f *flow) requestTimeout() {
 		f.actOn(f.http.Exchange().TimeUp(f.in.pending.Len() == 0))
 		return
 	}
-	step := f.http.TimeUp(f.loop.exchanges(), f.in.pending.Len() == 0)
+	step := f.http.TimeUp(f.exchanges(), f.in.pending.Len() == 0)
 	f.act(&step)
 }
 
@@ -190,14 +212,14 @@ func (f *flow) requestLinked(reused bool) {
 		f.in.pending.Push(f.proxyHeader())
 	}
 	link := exchange.Link{
-		Protocol: f.node.Protocol(), Reused: reused, Keep: isHTTP && f.listener.HTTP.BackendIdle > 0 && !sendProxy,
+		Protocol: f.node.Protocol(), Reused: reused, Keep: isHTTP && f.settings.HTTP.BackendIdle > 0 && !sendProxy,
 	}
 	if f.stream != nil {
-		f.actOn(f.http.Exchange().Linked(f.loop.exchanges(), link))
+		f.actOn(f.http.Exchange().Linked(f.exchanges(), link))
 		f.passKept()
 		return
 	}
-	step := f.http.Linked(f.loop.exchanges(), link)
+	step := f.http.Linked(f.exchanges(), link)
 	f.act(&step)
 }
 
@@ -270,7 +292,7 @@ func (f *flow) dial() {
 		name = host
 	}
 	if f.tls != nil {
-		info, policies := f.tls.Info(), f.listener.tls.ClientPolicies()
+		info, policies := f.tls.Info(), f.settings.tls.ClientPolicies()
 		if !policies.Admits(info.ClientPolicy, name) {
 			// No request can succeed here any more if what was met has been done away with.
 			f.refuse(421, exchange.Misdirected, policies.Renewed(info.ClientPolicy, info.ServerName))
@@ -345,10 +367,10 @@ func (f *flow) tunnel() {
 
 // requestPatience is when the client or the backend has taken too long.
 func (f *flow) requestPatience() uint64 {
-	h, o := f.http, f.listener.HTTP
+	h, o := f.http, f.settings.HTTP
 	switch {
 	case h.serving():
-		return f.active + ticks(f.listener.IdleTimeout)
+		return f.active + ticks(f.settings.IdleTimeout)
 	case h.began != 0:
 		return h.began + ticks(o.HeadersTimeout)
 	case h.Served() == 0:

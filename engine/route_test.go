@@ -103,7 +103,7 @@ func TestPoolsComeAndGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := e.loops[0]
-	if n := len(l.listeners[0].routes); n > 3 { // the default's, the last one's, and one still waited at when it was looked at
+	if n := len(l.routes); n > 3 { // the default's, the last one's, and one still waited at when it was looked at
 		t.Errorf("the loop keeps routes to %d pools", n)
 	}
 	if n := len(l.idle); n > 3 {

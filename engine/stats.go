@@ -67,7 +67,7 @@ type Stats struct {
 	HTTP  HTTPStats     `json:"http"`
 	HTTP2 HTTP2Stats    `json:"http2"`
 	TLS   tlsconn.Stats `json:"tls"`
-	// Listeners are in the order of New.
+	// Listeners are in the order of New, or of the last Change.
 	Listeners []ListenerStats `json:"listeners"`
 	Loops     []LoopStats     `json:"loops"`
 }
@@ -115,7 +115,18 @@ func (e *Engine) Stats() Stats {
 	f.Closed = make(map[string]uint64, causes)
 	s.HTTP.init()
 	s.HTTP2.init()
-	s.Listeners = make([]ListenerStats, len(e.addresses))
+	e.mu.Lock()
+	bound := e.bound
+	e.mu.Unlock()
+	s.Listeners = make([]ListenerStats, len(bound))
+	for i, b := range bound {
+		row := &s.Listeners[i]
+		row.Router, row.Address = b.Name, b.address
+		for _, ln := range b.own {
+			row.Open += ln.open.Load()
+			row.Accepted += ln.accepted.Load()
+		}
+	}
 	for _, l := range e.loops {
 		c := &l.count
 		f.Open += c.open.Load()
@@ -141,14 +152,8 @@ func (e *Engine) Stats() Stats {
 			Loop: l.id, Open: c.open.Load(), Accepted: c.accepted.Load(),
 			TurnP99: turn.Quantile(0.99).String(), TurnMax: turn.Max.String(),
 		})
-		for i, ln := range l.listeners {
-			if ln.counts != nil {
-				s.TLS.Add(ln.counts)
-			}
-			row := &s.Listeners[i]
-			row.Router, row.Address = ln.Name, ln.Address
-			row.Open += ln.open.Load()
-			row.Accepted += ln.accepted.Load()
+		if first := l.counts.Load(); first != nil {
+			s.TLS.Add(*first)
 		}
 	}
 	return s

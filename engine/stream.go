@@ -13,8 +13,11 @@ import (
 // open makes a flow of a stream and begins to serve its request.
 func (m *mux) open(e *http2.Event) {
 	c, l := m.flow, m.flow.loop
+	if c.settings != c.listener.settings {
+		m.renew()
+	}
 	f := &flow{
-		loop: l, listener: c.listener, phase: serving, peer: c.peer, tls: c.tls, mux: m, stream: e.Stream,
+		loop: l, listener: c.listener, settings: c.settings, phase: serving, peer: c.peer, tls: c.tls, mux: m, stream: e.Stream,
 		clientDone: e.End, active: l.tick,
 	}
 	f.client.fd, f.backend.fd = -1, -1
@@ -28,9 +31,9 @@ func (m *mux) open(e *http2.Event) {
 	x, nth := f.http.Exchange(), e.Stream.ID/2+1 // clients use odd ones
 	l.count.http.requests.Inc()
 	if e.Refusal != nil {
-		f.actOn(x.BeginRefused(l.exchanges(), c.listener.exchange, &m.client, nth, e.Head, e.Refusal))
+		f.actOn(x.BeginRefused(f.exchanges(), c.settings.exchange, m.client, nth, e.Head, e.Refusal))
 	} else {
-		f.actOn(x.Begin(l.exchanges(), c.listener.exchange, &m.client, nth, e.Head))
+		f.actOn(x.Begin(f.exchanges(), c.settings.exchange, m.client, nth, e.Head))
 	}
 	f.flushStream()
 }
@@ -74,10 +77,10 @@ func (f *flow) flushStream() {
 func (f *flow) passStream(p []byte) {
 	h, x := f.http, f.http.Exchange()
 	if len(p) > 0 {
-		f.actOn(x.Body(f.loop.exchanges(), p))
+		f.actOn(x.Body(f.exchanges(), p))
 	}
 	if f.clientDone && f.phase == serving && f.http == h && x.WantsBody() {
-		f.actOn(x.End(f.loop.exchanges(), h.trailer))
+		f.actOn(x.End(f.exchanges(), h.trailer))
 	}
 }
 
@@ -116,7 +119,7 @@ func (f *flow) actOn(out exchange.Output) {
 func (f *flow) respondByFrames(p []byte) {
 	x := f.http.Exchange()
 	for len(p) > 0 && f.phase == serving {
-		out := x.FromBackend(f.loop.exchanges(), p)
+		out := x.FromBackend(f.exchanges(), p)
 		p = p[out.Used:]
 		if f.actOn(out); out.Do == exchange.Tunnel {
 			f.toClient(p)
@@ -172,7 +175,7 @@ func (f *flow) sendHead(out *exchange.Output) {
 	m, c, r := f.mux, f.mux.conn, out.Response
 	c.BeginHead(f.stream, out.Status)
 	if r != nil { // else a 100 of our own
-		rules, dated := f.listener.exchange.ResponseRules, false
+		rules, dated := f.settings.exchange.ResponseRules, false
 		for i := range r.Fields {
 			field := &r.Fields[i]
 			if r.Passes(field) && !rules.Drops(field.Name) {
@@ -192,13 +195,13 @@ func (f *flow) sendHead(out *exchange.Output) {
 
 // addFields adds the length of a response's body, if it is known, and what rules add.
 func (f *flow) addFields(length int64) {
-	c, l, rules := f.mux.conn, f.loop, f.listener.exchange.ResponseRules
+	c, l, rules := f.mux.conn, f.loop, f.settings.exchange.ResponseRules
 	if length >= 0 {
 		l.value = strconv.AppendInt(l.value[:0], length, 10)
 		c.Field(contentLength, l.value)
 	}
 	for i := range rules.Len() {
-		if l.value = rules.AppendValue(l.value[:0], i, f.mux.client.Facts, f.http.Exchange().Nth()); len(l.value) > 0 {
+		if l.value = rules.AppendValue(l.value[:0], i, f.http.Exchange().Client().Facts, f.http.Exchange().Nth()); len(l.value) > 0 {
 			l.name = append(l.name[:0], rules.Name(i)...)
 			c.Field(l.name, l.value)
 		}
@@ -268,7 +271,7 @@ func (f *flow) endStream(why cause) {
 func (m *mux) streamOver() {
 	f := m.flow
 	f.active = f.loop.tick
-	if m.conn.Len() == 0 && f.listener.HTTP.KeepAlive == 0 {
+	if m.conn.Len() == 0 && f.settings.HTTP.KeepAlive == 0 {
 		m.goodbye()
 	}
 	if m.conn.Drained() || f.clientDone {
