@@ -214,6 +214,8 @@ type Tuning struct {
 	ShutdownDelay time.Duration
 	// DrainTimeout bounds how long flows may go on after that.
 	DrainTimeout time.Duration
+	// UpgradeTimeout bounds how long a successor may take to be ready.
+	UpgradeTimeout time.Duration
 	// LookupTimeout bounds how long a handshake waits for a session that another node may have.
 	LookupTimeout time.Duration
 

@@ -84,6 +84,11 @@ var tuningOptions = []option{
 		set:  duration(0, week, func(c *Config) *time.Duration { return &c.Tuning.DrainTimeout }),
 	},
 	{
+		name: "upgrade-timeout", group: groupTimers, form: durationForm, byDefault: "30s",
+		help: "for a new process to be ready to take over (SIGUSR2, reprise upgrade); beyond it the old one goes on. Raise if an application takes long to load",
+		set:  duration(time.Millisecond, week, func(c *Config) *time.Duration { return &c.Tuning.UpgradeTimeout }),
+	},
+	{
 		name: "cache-lookup-timeout", aliases: []string{"session-store-timeout"}, group: groupTimers, form: durationForm, byDefault: "10ms",
 		help: "the most that a handshake waits for a session that other nodes or a session-store may have, all questions together, before it " +
 			"goes on in full. Raise if they are far apart; 0 asks nobody",

@@ -96,6 +96,7 @@ func TestDefaults(t *testing.T) {
 			ResolveInterval:  30 * time.Second,
 			LingerTimeout:    5 * time.Second,
 			DrainTimeout:     30 * time.Second,
+			UpgradeTimeout:   30 * time.Second,
 			LookupTimeout:    10 * time.Millisecond,
 			MaxHandshakes:    10000,
 			KeyWorkers:       runtime.GOMAXPROCS(0),
@@ -137,6 +138,7 @@ backend-resolve-interval = 1m
 linger-timeout = 1
 shutdown-delay = 10
 drain-timeout = 0
+upgrade-timeout = 2m
 cache-lookup-timeout = 2ms
 max-connections = 9000
 max-handshakes = 100
@@ -188,6 +190,7 @@ udprepeater-secret-file = secret
 		LingerTimeout:    time.Second,
 		ShutdownDelay:    10 * time.Second,
 		DrainTimeout:     0,
+		UpgradeTimeout:   2 * time.Minute,
 		LookupTimeout:    2 * time.Millisecond,
 		MaxConnections:   9000,
 		MaxHandshakes:    100,

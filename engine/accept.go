@@ -15,6 +15,7 @@ func (l *loop) accept(ln *listener) {
 		ln.more = true // see Change.Commit
 		return
 	}
+	from, extra := ln.fd, ln.extra
 	for i := 0; i < l.o.AcceptBudget && (i == 0 || !l.late()); i++ {
 		if l.count.open.Load() >= int64(l.o.maxConnections()) {
 			// They wait in the kernel's backlog, the client's patience
@@ -23,7 +24,7 @@ func (l *loop) accept(ln *listener) {
 			l.count.paused.Inc()
 			return
 		}
-		fd, peer, err := rawAccept(ln.fd)
+		fd, peer, err := rawAccept(from)
 		switch err {
 		case nil:
 			if l.handshakes.len >= l.o.maxHandshakes() && (ln.tls != nil || ln.AcceptProxy != nil || ln.Peek != nil) {
@@ -33,10 +34,13 @@ func (l *loop) accept(ln *listener) {
 			}
 			l.start(ln, fd, peer)
 		case unix.EAGAIN:
-			return
+			if len(extra) == 0 {
+				return
+			}
+			from, extra = extra[0], extra[1:]
 		case unix.EINTR, unix.ECONNABORTED:
 		case unix.EMFILE, unix.ENFILE:
-			l.shed(ln)
+			l.shed(ln, from)
 			return
 		default: // ENOBUFS and the like: when a flow ends there may be room
 			l.count.acceptErrors.Inc()
@@ -70,23 +74,31 @@ func (ln *listener) OnTimer() {}
 
 // close implements member. Connections that wait are reset.
 func (ln *listener) close(cause) {
-	if ln.fd >= 0 {
-		ln.loop.reactor.Forget(ln.fd)
-		unix.Close(ln.fd)
-		ln.fd = -1
+	for _, fd := range ln.fds() {
+		ln.loop.reactor.Unwatch(fd) // a successor may have the socket too
+		unix.Close(fd)
 	}
+	ln.fd, ln.extra = -1, nil
+}
+
+// fds are the sockets of a listener that is not closed.
+func (ln *listener) fds() []int {
+	if ln.fd < 0 {
+		return nil
+	}
+	return append([]int{ln.fd}, ln.extra...)
 }
 
 // shed refuses a connection when the process has no descriptor left: with an
 // edge-triggered listener it would otherwise wait unseen until the next one.
-func (l *loop) shed(ln *listener) {
+func (l *loop) shed(ln *listener, from int) {
 	l.count.noDescriptor.Inc()
 	if l.reserve < 0 {
 		ln.paused = true // the next close resumes
 		return
 	}
 	unix.Close(l.reserve)
-	if fd, _, err := unix.Accept4(ln.fd, unix.SOCK_CLOEXEC); err == nil {
+	if fd, _, err := unix.Accept4(from, unix.SOCK_CLOEXEC); err == nil {
 		unix.Close(fd)
 	}
 	l.reserve, _ = openReserve()

@@ -85,7 +85,11 @@ func kindOf(ln *Listener) kind { return kind{ln.Network, ln.Name, ln.TLS != nil,
 // bind opens the sockets of a listener, one for each loop. What it has opened before an
 // error is in b. Addresses in leaving are the engine's own, and about to be given up.
 func (e *Engine) bind(ln Listener, made []*settings, leaving []string) (b *bound, err error) {
-	if !slices.ContainsFunc(leaving, func(own string) bool { return overlap(own, ln.Address) }) {
+	var inherited [][]int
+	if e.o.Inherit != nil {
+		inherited = e.inherit(e.o.Inherit(ln.Network, ln.Address))
+	}
+	if inherited == nil && !slices.ContainsFunc(leaving, func(own string) bool { return overlap(own, ln.Address) }) {
 		if err := inUse(ln.Network, ln.Address); err != nil {
 			return nil, listenError(ln.Address, err)
 		}
@@ -93,7 +97,13 @@ func (e *Engine) bind(ln Listener, made []*settings, leaving []string) (b *bound
 	b = &bound{kind: kindOf(&ln), asked: ln.Address}
 	for i, l := range e.loops {
 		var fd int
+		var extra []int
 		switch {
+		case inherited != nil && len(inherited[i]) > 0:
+			fd, extra = inherited[i][0], inherited[i][1:]
+			if err = adopt(inherited[i], &e.o, ln.Network); ln.Network == "unix" {
+				b.path = ln.Address
+			}
 		case ln.Network == "unix" && i > 0:
 			// A path cannot be bound twice: the loops share one queue.
 			fd, err = unix.FcntlInt(uintptr(b.own[0].fd), unix.F_DUPFD_CLOEXEC, 0)
@@ -112,7 +122,7 @@ func (e *Engine) bind(ln Listener, made []*settings, leaving []string) (b *bound
 		ln.Address = boundAddress(fd, ln.Address) // the other loops get the same port
 		s := made[i]
 		s.Address = ln.Address
-		b.own = append(b.own, &listener{settings: s, loop: l, fd: fd, port: portOf(ln.Address)})
+		b.own = append(b.own, &listener{settings: s, loop: l, fd: fd, extra: extra, port: portOf(ln.Address)})
 	}
 	b.address = ln.Address
 	return b, nil

@@ -164,8 +164,9 @@ func (c *Change) commitOn(l *loop) {
 	}
 	for b, heir := range c.heirs {
 		before, own := b.own[l.id], heir.own[l.id]
-		if own.fd, before.fd = before.fd, -1; own.fd >= 0 {
-			l.reactor.Give(own.fd, own)
+		own.fd, own.extra, before.fd, before.extra = before.fd, before.extra, -1, nil
+		for _, fd := range own.fds() {
+			l.reactor.Give(fd, own)
 		}
 		before.leave()
 	}

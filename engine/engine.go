@@ -36,6 +36,10 @@ type Options struct {
 	DeferAccept time.Duration // TCP_DEFER_ACCEPT, whole seconds, 0 is off
 	Affinity    bool          // bind each loop's thread to a CPU
 
+	// Inherit returns the listening sockets that a predecessor has left for an address, which
+	// are the engine's from then on; nil if there may be none.
+	Inherit func(network, address string) []int
+
 	// Access is told of each HTTP request and each relayed connection when it
 	// has ended; nil if nobody wants to know. It is called on loops, so it must
 	// not block, and what it is given is valid until it returns.
@@ -153,8 +157,10 @@ func (e *Engine) listen(ln Listener) error {
 				l.routeTo(pool)
 			}
 		}
-		if err := l.reactor.WatchInput(own.fd, own); err != nil {
-			return listenError(ln.Address, err)
+		for _, fd := range own.fds() {
+			if err := l.reactor.WatchInput(fd, own); err != nil {
+				return listenError(ln.Address, err)
+			}
 		}
 	}
 	return nil

@@ -32,37 +32,70 @@ func listen(o *Options, network, address string) (int, error) {
 }
 
 func prepareListener(fd int, o *Options, family int, sa unix.Sockaddr) error {
-	type option struct {
-		name              string
-		level, opt, value int
-	}
-	var options []option
+	var options []socketOption
 	if family != unix.AF_UNIX {
 		options = append(options,
-			option{"SO_REUSEADDR", unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
-			option{"SO_REUSEPORT", unix.SOL_SOCKET, unix.SO_REUSEPORT, 1})
-		// Accepted sockets inherit these from the listener, which saves a
-		// system call for each connection.
-		if o.NoDelay {
-			options = append(options, option{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1})
-		}
-		if o.FastOpen > 0 {
-			options = append(options, option{"TCP_FASTOPEN", unix.IPPROTO_TCP, unix.TCP_FASTOPEN, o.FastOpen})
-		}
-		if s := int(o.DeferAccept.Seconds()); s > 0 {
-			options = append(options, option{"TCP_DEFER_ACCEPT", unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, s})
-		}
+			socketOption{"SO_REUSEADDR", unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
+			socketOption{"SO_REUSEPORT", unix.SOL_SOCKET, unix.SO_REUSEPORT, 1})
 	}
 	if family == unix.AF_INET6 {
-		options = append(options, option{"IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0})
+		options = append(options, socketOption{"IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0})
 	}
+	if err := setOptions(fd, options); err != nil {
+		return err
+	}
+	if err := unix.Bind(fd, sa); err != nil {
+		return os.NewSyscallError("bind", err)
+	}
+	return tune(fd, o, family == unix.AF_UNIX)
+}
+
+type socketOption struct {
+	name              string
+	level, opt, value int
+}
+
+func setOptions(fd int, options []socketOption) error {
 	for _, opt := range options {
 		if err := unix.SetsockoptInt(fd, opt.level, opt.opt, opt.value); err != nil {
 			return os.NewSyscallError("setsockopt "+opt.name, err)
 		}
 	}
-	if err := unix.Bind(fd, sa); err != nil {
-		return os.NewSyscallError("bind", err)
+	return nil
+}
+
+// adopt makes sockets that were inherited what those are that listen opens.
+func adopt(fds []int, o *Options, network string) error {
+	for _, fd := range fds {
+		unix.CloseOnExec(fd)
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return os.NewSyscallError("fcntl", err)
+		}
+		if err := tune(fd, o, network == "unix"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tune sets what can be set again, and listens.
+func tune(fd int, o *Options, isUnix bool) error {
+	var options []socketOption
+	if !isUnix {
+		// Accepted sockets inherit these from the listener, which saves a
+		// system call for each connection.
+		if o.NoDelay {
+			options = append(options, socketOption{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1})
+		}
+		if o.FastOpen > 0 {
+			options = append(options, socketOption{"TCP_FASTOPEN", unix.IPPROTO_TCP, unix.TCP_FASTOPEN, o.FastOpen})
+		}
+		if s := int(o.DeferAccept.Seconds()); s > 0 {
+			options = append(options, socketOption{"TCP_DEFER_ACCEPT", unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, s})
+		}
+	}
+	if err := setOptions(fd, options); err != nil {
+		return err
 	}
 	return os.NewSyscallError("listen", unix.Listen(fd, o.Backlog))
 }

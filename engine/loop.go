@@ -93,8 +93,9 @@ type listener struct {
 	*settings // of what begins now
 	loop      *loop
 	fd        int
+	extra     []int // further sockets, which a predecessor with more loops has left
 	port      int
-	held      bool // nothing is accepted yet
+	held      bool // nothing is accepted yet, or now
 	removed   bool // nothing is any more
 	paused    bool // connections wait in the backlog until others end
 	more      bool // there may be more to accept in the next round

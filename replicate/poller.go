@@ -75,6 +75,7 @@ type Poller struct {
 	running sync.WaitGroup
 	closed  chan struct{}
 	failed  error // written before running is done
+	retired bool  // all has been closed
 }
 
 // NewPoller binds the sockets of a node.
@@ -153,11 +154,19 @@ func (p *Poller) Start() {
 // Close stops the goroutine and closes the sockets. Updates that still wait are
 // lost to the peers.
 func (p *Poller) Close() error {
+	if p.retired {
+		return p.failed
+	}
 	p.reactor.Stop()
 	p.running.Wait()
 	close(p.closed)
 	p.node.Goodbye(p.Now())
 	p.sockets.Flush()
+	return p.free()
+}
+
+// free wipes and closes what the goroutine has had.
+func (p *Poller) free() error {
 	p.ring.Drain(len(p.ring.slots), func(*Update) {}) // wipes
 	p.node.wipe()
 	_ = p.reactor.Close()

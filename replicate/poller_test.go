@@ -88,6 +88,14 @@ type livePoller struct {
 
 func startPoller(t *testing.T, secret string, network Network, change func(*Options)) *livePoller {
 	t.Helper()
+	l := newPoller(t, secret, network, change)
+	l.Start()
+	return l
+}
+
+// newPoller returns a poller that is to be started.
+func newPoller(t *testing.T, secret string, network Network, change func(*Options)) *livePoller {
+	t.Helper()
 	l := &livePoller{memory: &lockedMemory{mapMemory: newMapMemory(func() time.Duration { return time.Since(testBegan) })}, log: new(strings.Builder)}
 	o := Options{
 		ID: NewID(), Secrets: []Secret{testSecret(t, secret)}, DatagramLen: 1200,
@@ -102,7 +110,6 @@ func startPoller(t *testing.T, secret string, network Network, change func(*Opti
 		t.Fatal(err)
 	}
 	l.Poller = p
-	p.Start()
 	t.Cleanup(func() {
 		if err := p.Close(); err != nil {
 			t.Error(err)

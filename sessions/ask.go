@@ -22,6 +22,9 @@ type Store interface {
 
 // Ask implements tlsconn.Sessions: peers are asked first, then the stores.
 func (m *Memory) Ask(l *tlsconn.Lookup) bool {
+	if m.frozen() != nil {
+		return false
+	}
 	askPeers := m.fleet != nil && (m.fleet.Pulls() || l.Hold)
 	stores, asked := m.stores, l.Owner
 	if l.Hold {
@@ -123,6 +126,9 @@ func (m *Memory) askStores(l *tlsconn.Lookup, stores []Store) {
 func (m *Memory) answerFound(l *tlsconn.Lookup, value []byte, age, left time.Duration, source tlsconn.Source, now instant) {
 	born, expires, v := m.keep(l.Key, value, age, left, source, now)
 	switch {
+	case m.frozen() != nil:
+		clear(value)
+		m.answer(l, tlsconn.Session{}, tlsconn.Unknown)
 	case l.Hold:
 		// Whether this copy or an earlier one was kept, whoever holds it here
 		// first has it.

@@ -59,6 +59,8 @@ type Memory struct {
 	remote map[uint64]remoteHold // holds of this node's handshakes at others
 	lent   map[[16]byte]lentHold // holds here for handshakes of others
 
+	heir atomic.Pointer[Heir] // who has what was here; nil while it is this memory's
+
 	counts counts
 }
 
@@ -159,6 +161,9 @@ var verdicts = [...]tlsconn.Verdict{
 
 // Find implements tlsconn.Sessions.
 func (m *Memory) Find(dst []byte, key tlsconn.Key, owner tlsconn.NodeID, hold bool) (tlsconn.Session, tlsconn.Verdict) {
+	if m.frozen() != nil {
+		return tlsconn.Session{State: dst}, tlsconn.Unknown
+	}
 	now := m.clock.now()
 	if !hold {
 		state, entry, outcome := m.cache.AppendGet(dst, key[:], now)
@@ -175,6 +180,10 @@ func (m *Memory) Find(dst []byte, key tlsconn.Key, owner tlsconn.NodeID, hold bo
 func (m *Memory) findHeld(dst []byte, key tlsconn.Key, now instant) (tlsconn.Session, tlsconn.Verdict) {
 	h := m.newHold(now)
 	m.holdMu.Lock()
+	if m.frozen() != nil {
+		m.holdMu.Unlock()
+		return tlsconn.Session{State: dst}, tlsconn.Unknown
+	}
 	if _, lent := m.lent[key]; lent {
 		m.holdMu.Unlock()
 		return tlsconn.Session{State: dst}, tlsconn.Held
@@ -219,7 +228,9 @@ func (m *Memory) Save(key tlsconn.Key, s tlsconn.Session) {
 	// full handshake next time.
 	m.cache.Put(key[:], s.State, cache.Entry{Tag: uint8(tlsconn.SourceLocal), Born: born, Expires: expires}, now)
 	age, left := time.Duration(now-born), time.Duration(expires-now)
-	if m.fleet != nil {
+	if h := m.frozen(); h != nil {
+		h.Made(key, s.State, age, left)
+	} else if m.fleet != nil {
 		m.fleet.Made(key, s.State, age, left)
 	}
 	for _, st := range m.stores {
@@ -232,7 +243,10 @@ func (m *Memory) Release(key tlsconn.Key, _ tlsconn.NodeID, hold uint64) {
 	switch {
 	case hold == 0:
 	case hold&forPeer != 0:
-		if h, ok := m.takeRemote(hold); ok {
+		h, ok := m.takeRemote(hold)
+		if heir := m.frozen(); ok && heir != nil {
+			heir.Release(key, h.arbiter, h.number)
+		} else if ok {
 			m.fleet.Release(key, h.arbiter, h.number)
 		}
 	default:
@@ -257,7 +271,9 @@ func (m *Memory) Spend(key tlsconn.Key, _ tlsconn.NodeID, hold uint64, left time
 		m.counts.lostRaces.Inc()
 		return false
 	}
-	if m.fleet != nil {
+	if h := m.frozen(); h != nil {
+		h.Deleted(key, left)
+	} else if m.fleet != nil {
 		m.fleet.Deleted(key, left)
 	}
 	for _, st := range m.stores {
@@ -270,6 +286,9 @@ func (m *Memory) Spend(key tlsconn.Key, _ tlsconn.NodeID, hold uint64, left time
 // meanwhile is spent too, unless the hold has lapsed: until then nobody else can
 // have had it.
 func (m *Memory) commit(key [16]byte, hold uint64, now, until instant) bool {
+	if m.frozen() != nil && now >= int64(hold) {
+		return false // the successor may have given it to another
+	}
 	outcome := m.cache.Spend(key[:], hold, now, until)
 	return outcome == cache.Hit || outcome == cache.Unknown && now < int64(hold)
 }

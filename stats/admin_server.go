@@ -35,6 +35,8 @@ type AdminOptions struct {
 	// for who may see and do everything here anyway.
 	Pprof bool
 
+	Start Start
+
 	// Handlers adds more, by patterns of http.ServeMux, such as "POST /drain".
 	// Requests that a browser sends on behalf of another site never reach
 	// one that changes something.
@@ -45,14 +47,14 @@ type AdminOptions struct {
 // TLS nor passwords: it belongs on loopback, a unix socket or a private network.
 type AdminServer struct {
 	http     http.Server
-	listener net.Listener
+	listener *boundedListener
 	served   chan struct{} // closed when the accepting goroutine has ended
 }
 
 // ListenAdmin starts a server on address, which is written and treated as in
 // ListenJSON. Errors are lines for an operator. Shutdown ends it.
 func ListenAdmin(address string, r *Registry, o AdminOptions) (*AdminServer, error) {
-	l, err := listen("admin", address, maxAdminConns)
+	l, err := listen("admin", address, maxAdminConns, &o.Start)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +72,7 @@ func ListenAdmin(address string, r *Registry, o AdminOptions) (*AdminServer, err
 	}
 	go func() {
 		defer close(s.served)
+		o.Start.wait(l.closed)
 		s.http.Serve(l) // ends by Shutdown only: it retries what can be retried
 	}()
 	return s, nil
@@ -77,6 +80,12 @@ func ListenAdmin(address string, r *Registry, o AdminOptions) (*AdminServer, err
 
 // Addr returns the address that the server listens on, with the port it got for port 0.
 func (s *AdminServer) Addr() net.Addr { return s.listener.Addr() }
+
+// Socket returns a copy of the listening socket, for a successor.
+func (s *AdminServer) Socket() (fd int, err error) { return copyOf(s.listener) }
+
+// LeavePath lets the path of a unix socket stay at Shutdown: it is a successor's now.
+func (s *AdminServer) LeavePath() { s.listener.leavePath() }
 
 // Shutdown accepts no more and waits for the requests being served, until ctx
 // ends: then it closes their connections and returns ctx's error.

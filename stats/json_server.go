@@ -28,13 +28,14 @@ type JSONOptions struct {
 	HTTP     bool          // expect an HTTP request and answer it (uWSGI's stats-http); else just write
 	Timeout  time.Duration // that a client has to ask (with HTTP) and again to read everything; 0 = 5 s
 	MaxConns int           // served at once, others wait; 0 = 16
+	Start    Start
 }
 
 // JSONServer writes the registry's document to whoever connects, and closes.
 type JSONServer struct {
 	registry *Registry
 	options  JSONOptions
-	listener net.Listener
+	listener *boundedListener
 	running  sync.WaitGroup // the accepting goroutine and one per connection
 	cutoff   context.Context
 	cut      context.CancelFunc // closes all connections at once
@@ -44,7 +45,7 @@ type JSONServer struct {
 // socket (the umask decides who may connect; one left behind by a dead process is
 // replaced). Errors are lines for an operator. Shutdown ends it.
 func ListenJSON(address string, r *Registry, o JSONOptions) (*JSONServer, error) {
-	l, err := listen("stats", address, cmp.Or(o.MaxConns, defaultMaxConns))
+	l, err := listen("stats", address, cmp.Or(o.MaxConns, defaultMaxConns), &o.Start)
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +57,12 @@ func ListenJSON(address string, r *Registry, o JSONOptions) (*JSONServer, error)
 
 // Addr returns the address that the server listens on, with the port it got for port 0.
 func (s *JSONServer) Addr() net.Addr { return s.listener.Addr() }
+
+// Socket returns a copy of the listening socket, for a successor.
+func (s *JSONServer) Socket() (fd int, err error) { return copyOf(s.listener) }
+
+// LeavePath lets the path of a unix socket stay at Shutdown: it is a successor's now.
+func (s *JSONServer) LeavePath() { s.listener.leavePath() }
 
 // Shutdown accepts no more and waits for the connections being served, until
 // ctx ends: then it closes them and returns ctx's error. When it returns, no goroutine is left.
@@ -71,6 +78,7 @@ func (s *JSONServer) Shutdown(ctx context.Context) error {
 }
 
 func (s *JSONServer) accept() {
+	s.options.Start.wait(s.listener.closed)
 	for {
 		c, err := s.listener.Accept()
 		switch {

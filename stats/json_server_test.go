@@ -220,7 +220,7 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 }
 
 func TestListenerIsBounded(t *testing.T) {
-	l, err := listen("test", "127.0.0.1:0", 1)
+	l, err := listen("test", "127.0.0.1:0", 1, new(Start))
 	if err != nil {
 		t.Fatal(err)
 	}

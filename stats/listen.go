@@ -8,21 +8,28 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // listen opens a listener of at most maxConns connections on address: host:port,
 // :port, [v6]:port, or the path of a unix socket. what names the
 // option in errors, which say what an operator can do.
-func listen(what, address string, maxConns int) (net.Listener, error) {
-	network := "tcp"
-	if strings.Contains(address, "/") {
-		network = "unix"
-		removeStale(address)
-	}
-	l, err := net.Listen(network, address)
+func listen(what, address string, maxConns int, o *Start) (*boundedListener, error) {
+	l, err := o.inherited()
 	if err != nil {
-		advice, cause := explain(err)
-		return nil, fmt.Errorf("%s: cannot listen on %s: %w: %s", what, address, cause, advice)
+		return nil, fmt.Errorf("%s: cannot take over %s: %w", what, address, err)
+	}
+	if l == nil {
+		network := "tcp"
+		if strings.Contains(address, "/") {
+			network = "unix"
+			removeStale(address)
+		}
+		if l, err = net.Listen(network, address); err != nil {
+			advice, cause := explain(err)
+			return nil, fmt.Errorf("%s: cannot listen on %s: %w: %s", what, address, cause, advice)
+		}
 	}
 	return &boundedListener{
 		Listener: l,
@@ -71,6 +78,61 @@ func explain(err error) (advice string, cause error) {
 		advice = "choose another address"
 	}
 	return advice, errno
+}
+
+// Start says how a server of a process that succeeds another begins. The zero value binds
+// its address and serves at once.
+type Start struct {
+	// Inherited is the listening socket of the server before, which is this one's from
+	// then on; nil if there is none.
+	Inherited *os.File
+	// Wait keeps who comes waiting until it is closed; nil keeps nobody.
+	Wait <-chan struct{}
+}
+
+// inherited returns the listener that there is already, nil if there is none.
+func (o *Start) inherited() (net.Listener, error) {
+	if o.Inherited == nil {
+		return nil, nil
+	}
+	defer o.Inherited.Close() // it is copied
+	l, err := net.FileListener(o.Inherited)
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(true)
+	}
+	return l, err
+}
+
+// wait returns when the server may serve.
+func (o *Start) wait(closed <-chan struct{}) {
+	if o.Wait != nil {
+		select {
+		case <-o.Wait:
+		case <-closed:
+		}
+	}
+}
+
+// copyOf returns a copy of a listening socket, for a successor. (That of File would become
+// a blocking one when its descriptor is asked for, and with it the original.)
+func copyOf(l *boundedListener) (fd int, err error) {
+	raw, err := l.Listener.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	if controlErr := raw.Control(func(original uintptr) {
+		fd, err = unix.FcntlInt(original, unix.F_DUPFD_CLOEXEC, 0)
+	}); controlErr != nil {
+		return -1, controlErr
+	}
+	return fd, err
+}
+
+// leavePath lets a unix socket's path stay when the listener is closed.
+func (l *boundedListener) leavePath() {
+	if u, ok := l.Listener.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+	}
 }
 
 // boundedListener accepts no further connection while maxConns are open: they

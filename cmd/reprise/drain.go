@@ -80,7 +80,9 @@ func (n *node) handleDrain(w http.ResponseWriter, _ *http.Request) {
 // waits for flows to end. It returns how many have not.
 func (n *node) drain(ctx context.Context) int64 {
 	close(n.draining)
-	if delay := n.config.Tuning.ShutdownDelay; delay > 0 {
+	n.changing.Lock() // a successor that is not ready by now will not be
+	defer n.changing.Unlock()
+	if delay := n.config.Tuning.ShutdownDelay; delay > 0 && !n.succeeded.Load() {
 		n.engine.Leave()
 		select {
 		case <-time.After(delay):
@@ -109,7 +111,7 @@ func (n *node) ready(r *http.Request) error {
 	switch served := n.served.Load(); {
 	case served == 0:
 		return errors.New("starting")
-	case n.poller != nil && !n.poller.Joined() && now.Sub(time.Unix(0, served)) < joinPatience:
+	case n.poller != nil && n.in.estate == nil && !n.poller.Joined() && now.Sub(time.Unix(0, served)) < joinPatience:
 		return errors.New("joining")
 	}
 	var dead []string

@@ -39,6 +39,8 @@ type fleet struct {
 	listener string
 	backend  string
 	peer     func(i, j int) string // where i finds j, "" if it does not
+
+	successors bool // nodes are upgraded
 }
 
 // newFleet prepares n nodes, of which none runs yet.
@@ -95,7 +97,7 @@ func (f *fleet) args(i int) []string {
 // run starts node i, with more options than all have.
 func (f *fleet) run(i int, more ...string) {
 	f.t.Helper()
-	f.nodes[i] = start(f.t, append(f.args(i), more...)...)
+	f.nodes[i] = startCommand(f.t, nettest.Command{Path: program(f.t), Successors: f.successors}, append(f.args(i), more...)...)
 }
 
 func (f *fleet) runAll() {

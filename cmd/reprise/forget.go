@@ -108,6 +108,12 @@ func (n *node) handleForget(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	n.commands.RLock()
+	defer n.commands.RUnlock()
+	if n.succeeded.Load() {
+		http.Error(w, "another process has taken over: say it again", http.StatusServiceUnavailable)
+		return
+	}
 	result, err := n.forget(what, hash)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)

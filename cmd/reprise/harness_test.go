@@ -48,9 +48,16 @@ type server struct {
 // start runs the program until the test ends.
 func start(t *testing.T, args ...string) *server {
 	t.Helper()
+	return startCommand(t, nettest.Command{Path: program(t)}, args...)
+}
+
+// startCommand is start with a command of the test's own, to which arguments are added.
+func startCommand(t *testing.T, c nettest.Command, args ...string) *server {
+	t.Helper()
 	s := &server{t: t, stats: nettest.FreeAddr(t), admin: nettest.FreeAddr(t)}
 	ours := []string{"--stats", s.stats, "--admin", s.admin, "--pprof", "--log-format", "json", "--drain-timeout", "1s"}
-	s.Process = nettest.Start(t, nettest.Command{Path: program(t), Args: append(ours, args...), Timeout: patience})
+	c.Args, c.Timeout = append(ours, args...), patience
+	s.Process = nettest.Start(t, c)
 	var serving struct{ Listen []string }
 	if err := json.Unmarshal([]byte(s.Match(`^\{.*"msg":"serving".*\}$`)[0]), &serving); err != nil {
 		t.Fatal(err)

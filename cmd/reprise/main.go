@@ -5,6 +5,7 @@
 //	reprise forget --sni NAME|--all|...      make all nodes forget sessions
 //	reprise backend drain|ready NAME         take a backend out of use at one node, or into use
 //	reprise drain                            end a node without refusing a client
+//	reprise upgrade                          start the program anew, which takes over from the one that runs
 //	reprise secret                           print a new secret for a fleet
 //	reprise repeater-key FILE                print the key of a repeater for a cluster secret
 //	reprise demo                             serve a self-signed demonstration
@@ -35,6 +36,7 @@ const usage = `Reprise terminates TLS and lets clients resume their sessions.
   reprise forget --sni NAME|--all|...      make all nodes forget sessions
   reprise backend drain|ready NAME         take a backend out of use at one node, or into use
   reprise drain                            end a node without refusing a client
+  reprise upgrade                          start the program anew, which takes over from the one that runs
   reprise secret                           print a new secret for a fleet
   reprise repeater-key FILE                print the key of a repeater for a cluster secret
   reprise demo                             serve a self-signed demonstration
@@ -58,7 +60,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	command := "serve"
 	if len(args) > 0 {
 		switch args[0] {
-		case "backend", "check", "demo", "drain", "forget", "repeater-key", "secret", "version":
+		case "backend", "check", "demo", "drain", "forget", "repeater-key", "secret", "upgrade", "version":
 			command, args = args[0], args[1:]
 		}
 	}
@@ -78,6 +80,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		err = repeaterKey(args, stdout)
 	case "secret":
 		err = printSecret(args, stdout)
+	case "upgrade":
+		err = upgradeCommand(args, stdout)
 	case "demo":
 		err = demo(args, stdout, stderr)
 	default:
@@ -156,9 +160,14 @@ func check(args []string, stdout, stderr io.Writer) error {
 
 // serve runs a node until a signal ends it.
 func serve(args []string, stderr io.Writer) error {
-	c, err := parse(args, stderr)
+	in, err := inherit()
 	if err != nil {
-		return err
+		return runtimeError{err}
 	}
-	return runNode(c, func() (*config.Config, error) { return config.Reread(args) }, stderr)
+	c, err := parse(args, stderr)
+	if err == nil {
+		err = runNode(c, thisInvocation(args), in, func() (*config.Config, error) { return config.Reread(args) }, stderr)
+	}
+	in.fail(err)
+	return err
 }

@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -51,8 +52,18 @@ type node struct {
 
 	subscriptions *subscriptions // nil if no backend may subscribe
 
-	offered   offered                        // written by reload only, once the node serves
-	revoked   revocations                    // likewise
+	offered   offered     // written by reload only, once the node serves
+	revoked   revocations // likewise
+	in        *inheritance
+	program   invocation
+	upgrades  upgrades
+	succeeded atomic.Bool  // a successor has taken over
+	heir      *heir        // which is told of the last handshakes
+	changing  sync.Mutex   // held by a reload, and by an upgrade
+	commands  sync.RWMutex // held by commands that change what a successor takes over, and by that
+
+	replicationState *replicate.State // while an upgrade is under way
+
 	reread    func() (*config.Config, error) // nil if there is nothing to be read again
 	expiry    expiry
 	reloads   reloads
@@ -77,7 +88,7 @@ type node struct {
 const logLines = 1024
 
 // runNode runs a node until a signal ends it; a reload takes its configuration from reread.
-func runNode(c *config.Config, reread func() (*config.Config, error), logTo io.Writer) error {
+func runNode(c *config.Config, p invocation, in *inheritance, reread func() (*config.Config, error), logTo io.Writer) error {
 	log := asynclog.New(logTo, logLines)
 	defer log.Close()
 	slog.SetDefault(slog.New(logHandler(c, log)))
@@ -85,25 +96,35 @@ func runNode(c *config.Config, reread func() (*config.Config, error), logTo io.W
 	keepPrivate()
 
 	signals, reloads, reopens := make(chan os.Signal, 2), make(chan os.Signal, 1), make(chan os.Signal, 1)
+	upgrades := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	signal.Notify(reloads, syscall.SIGHUP)
 	signal.Notify(reopens, syscall.SIGUSR1)
+	signal.Notify(upgrades, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 	defer signal.Stop(reloads)
 	defer signal.Stop(reopens)
+	defer signal.Stop(upgrades)
 
-	n, err := newNode(c, log)
+	n, err := newSuccessor(c, log, in)
 	if err != nil {
 		return err
 	}
-	n.reread = reread
+	n.reread, n.program = reread, p
+	if err := n.takeOver(); err != nil {
+		return runtimeError{errors.Join(err, n.abandon())}
+	}
 	n.start()
+	if in.predecessor != nil {
+		go n.follow()
+	}
 	slog.Info("serving", "version", version, "listen", n.engine.Addresses(), "loops", c.Tuning.Loops)
 	go n.reloadOn(reloads)
 	if err := n.watchFiles(reloads); err != nil {
 		slog.Error("files are not watched: send SIGHUP when they have changed", "error", err)
 	}
 	go n.reopenOn(reopens)
+	go n.upgradeOn(upgrades)
 
 	var why string
 	select {
@@ -157,8 +178,13 @@ func tuneRuntime(t *config.Tuning) {
 
 // newNode makes and binds everything. The statistics are served from then on,
 // connections not yet.
-func newNode(c *config.Config, log *asynclog.Writer) (n *node, err error) {
-	n = &node{config: c, log: log, id: replicate.NewID(), endings: make(chan string, 1), draining: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
+func newNode(c *config.Config, log *asynclog.Writer) (*node, error) {
+	return newSuccessor(c, log, new(inheritance))
+}
+
+// newSuccessor is newNode that opens nothing that it has from the process before.
+func newSuccessor(c *config.Config, log *asynclog.Writer, in *inheritance) (n *node, err error) {
+	n = &node{config: c, log: log, id: in.id(), in: in, endings: make(chan string, 1), draining: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			_ = n.release()
@@ -223,6 +249,7 @@ func newNode(c *config.Config, log *asynclog.Writer) (n *node, err error) {
 
 // start serves.
 func (n *node) start() {
+	n.succeed()
 	n.served.Store(time.Now().UnixNano())
 	if n.poller != nil {
 		n.poller.Start()
@@ -233,13 +260,30 @@ func (n *node) start() {
 	n.watchBackends()
 	n.watchers = append(n.watchers, n.expiry.watch())
 	n.engine.Start()
+	if n.in.serving != nil {
+		close(n.in.serving)
+	}
 }
 
 // close ends all flows and frees everything.
 func (n *node) close() error {
 	close(n.stop)
 	<-n.stopped
-	return errors.Join(n.engine.Close(), n.release())
+	err := n.engine.Close()
+	if n.heir != nil {
+		n.heir.close()
+	}
+	return errors.Join(err, n.release())
+}
+
+// abandon frees a node that was to succeed another process and never served: what that one
+// serves stays.
+func (n *node) abandon() error {
+	n.engine.LeavePaths()
+	for _, s := range n.httpServers() {
+		s.LeavePath()
+	}
+	return n.close()
 }
 
 // release frees what serves no flow any more: who looks at others first.
@@ -333,6 +377,9 @@ func (n *node) engineOptions() engine.Options {
 	}
 	if n.accessLog != nil {
 		o.Access = n.logAccess
+	}
+	if n.in.sockets != nil {
+		o.Inherit = n.in.listening
 	}
 	return o
 }

@@ -14,7 +14,7 @@ import (
 func (n *node) observe() (err error) {
 	r := n.registry()
 	if a := n.config.Stats; !a.IsZero() {
-		if n.stats, err = stats.ListenJSON(a.String(), r, stats.JSONOptions{}); err != nil {
+		if n.stats, err = stats.ListenJSON(a.String(), r, stats.JSONOptions{Start: n.in.start(statsSocket, a.String())}); err != nil {
 			return err
 		}
 	}
@@ -23,11 +23,12 @@ func (n *node) observe() (err error) {
 	}
 	if a := n.config.Admin; !a.IsZero() {
 		n.admin, err = stats.ListenAdmin(a.String(), r, stats.AdminOptions{
-			Ready: n.ready, Pprof: n.config.Pprof,
+			Start: n.in.start(adminSocket, a.String()), Ready: n.ready, Pprof: n.config.Pprof,
 			Handlers: map[string]http.Handler{
 				"POST /forget":  http.HandlerFunc(n.handleForget),
 				"POST /backend": http.HandlerFunc(n.handleBackend),
 				"POST /drain":   http.HandlerFunc(n.handleDrain),
+				"POST /upgrade": http.HandlerFunc(n.handleUpgrade),
 			},
 		})
 	}
@@ -61,6 +62,7 @@ func (n *node) registry() *stats.Registry {
 	r.Register("certificate", func() any { return n.expiry.snapshot() })
 	r.Register("client_crl", func() any { return n.expiry.crlSnapshot() })
 	r.Register("reload", func() any { return n.reloads.stats() })
+	r.Register("upgrade", func() any { return n.upgrades.stats() })
 	r.Register("log", func() any { return logStats{Dropped: n.log.Dropped()} })
 	return r
 }

@@ -39,7 +39,9 @@ func (n *node) reloadOn(signals <-chan os.Signal) {
 			return
 		case <-signals:
 		}
+		n.changing.Lock()
 		n.reloads.note(n.reload(), time.Now())
+		n.changing.Unlock()
 	}
 }
 

@@ -113,6 +113,9 @@ func (n *node) join(cc *config.Cache, raw [][]byte) error {
 	if network.Listen, err = resolveUDP(cc.Listen); err != nil {
 		return fmt.Errorf("cache-udp-server: %w", err)
 	}
+	if n.in.sockets != nil {
+		network.Inherit = n.in.datagrams(udpSocket)
+	}
 	var names map[netip.AddrPort]string
 	resolved := make(resolvedNames)
 	if network.Peers, names, err = resolved.resolve(cc.Peers); err != nil {

@@ -30,7 +30,7 @@ func (n *node) observeRouters() error {
 			registry.Register("subscriptions", func() any { return n.subscriptions.rows() })
 		}
 		registry.Register("cheap", func() any { return 0 })
-		s, err := stats.ListenJSON(address.String(), registry, stats.JSONOptions{})
+		s, err := stats.ListenJSON(address.String(), registry, stats.JSONOptions{Start: n.in.start(r.String()+"-stats", address.String())})
 		if err != nil {
 			return err
 		}

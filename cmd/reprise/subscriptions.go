@@ -79,7 +79,10 @@ func (n *node) openSubscriptions() error {
 		if err != nil {
 			return fmt.Errorf("http-subscription-server: %w", err)
 		}
-		socket, err := net.ListenUDP("udp", address)
+		socket, err := n.in.packets(subscriptionSocket, a.String())
+		if socket == nil && err == nil {
+			socket, err = net.ListenUDP("udp", address)
+		}
 		if err != nil {
 			return fmt.Errorf("http-subscription-server: cannot listen on %s: %w", a, err)
 		}

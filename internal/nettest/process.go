@@ -27,6 +27,10 @@ type Command struct {
 	Timeout    time.Duration  // to get ready (Start) or to end (Run, Wait); 20 s if zero
 	StopSignal syscall.Signal // asks it to end; SIGTERM if zero
 	Grace      time.Duration  // from StopSignal to SIGKILL; 10 s if zero
+
+	// Successors says that what it starts may go on when it has ended, until the test does.
+	// Its standard output is taken for standard error.
+	Successors bool
 }
 
 // Result is how a program that ended by itself did.
@@ -179,19 +183,35 @@ func launch(t T, c Command, mayExit bool) *Process {
 		t.Fatalf("%v", err)
 	}
 	p := &Process{t: t, command: c, cmd: exec.Command(path, c.Args...), exited: make(chan struct{})}
-	p.mayExit.Store(mayExit)
+	p.mayExit.Store(mayExit || c.Successors)
 	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=50") // by default a second passes at each exit
 	p.cmd.Env = append(p.cmd.Env, c.Env...)
 	p.cmd.Dir = c.Dir
 	p.cmd.Stdin = c.Stdin
 	p.cmd.Stdout = &p.stdout
 	p.cmd.Stderr = &p.stderr
+	var output *os.File // where successors write too
+	if c.Successors {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		p.cmd.Stdout, p.cmd.Stderr, output = w, w, w
+		go func() {
+			_, _ = io.Copy(&p.stderr, r)
+			r.Close()
+		}()
+	}
 	p.cmd.WaitDelay = time.Second // its children may hold the pipes open
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 
 	started := make(chan error)
 	go p.run(started)
-	if err := <-started; err != nil {
+	err = <-started
+	if output != nil {
+		output.Close()
+	}
+	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	t.Cleanup(p.cleanUp)
@@ -210,7 +230,9 @@ func (p *Process) run(started chan<- error) {
 		return
 	}
 	_ = p.cmd.Wait()
-	p.killGroup()
+	if !p.command.Successors {
+		p.killGroup()
+	}
 	if !p.mayExit.Load() {
 		p.t.Errorf("%s ended early: %v", p.name(), p.cmd.ProcessState)
 	}
@@ -227,6 +249,9 @@ func (p *Process) cleanUp() {
 	case <-p.exited:
 	default:
 		p.Stop()
+	}
+	if p.command.Successors {
+		p.killGroup()
 	}
 	if strings.Contains(p.Stderr(), "WARNING: DATA RACE") {
 		p.t.Errorf("%s has a data race", p.name())

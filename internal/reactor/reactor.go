@@ -184,6 +184,13 @@ func (r *Reactor) Forget(fd int) {
 	}
 }
 
+// Unwatch ends the watch of a descriptor of which another process may have a copy, so that
+// closing it would not.
+func (r *Reactor) Unwatch(fd int) {
+	r.Forget(fd)
+	_ = r.poller.Delete(fd) // it may not be watched
+}
+
 // Each calls f for the handler of each descriptor, which may close it.
 func (r *Reactor) Each(f func(fd int, h Handler)) {
 	for fd := 0; fd < len(r.handlers); fd++ {
@@ -207,6 +214,9 @@ func (r *Reactor) Stop() {
 	r.stopping.Store(true)
 	r.Wake()
 }
+
+// Restart lets Run be called again that has returned because of Stop.
+func (r *Reactor) Restart() { r.stopping.Store(false) }
 
 // Run goes round until Stop.
 func (r *Reactor) Run() error {

@@ -52,6 +52,9 @@ type Options struct {
 	// Lifetime is that of a subscription, which nodes renew five times in it;
 	// 0 means 10 s.
 	Lifetime time.Duration
+	// Inherit returns a socket that a predecessor has bound to an address, or -1; nil: there
+	// are none.
+	Inherit func(addr netip.AddrPort) (fd int)
 	// MaxSubscribers bounds them; 0 means 1024.
 	MaxSubscribers int
 	Logger         *slog.Logger
@@ -102,6 +105,14 @@ type subscribed struct {
 	via   *outlet // where it subscribed: what it gets comes from there
 	until time.Duration
 	intro budget
+}
+
+// Sockets returns the repeater's sockets, as a successor inherits them.
+func (r *Repeater) Sockets() (list []*udp.Socket) {
+	for _, o := range r.outlets {
+		list = append(list, o.Socket)
+	}
+	return list
 }
 
 // An outlet is a socket and what is to be sent by it.
@@ -184,7 +195,7 @@ func (r *Repeater) open(o *Options) (err error) {
 		if addr.Addr().IsMulticast() {
 			return fmt.Errorf("cannot repeat at %s: it is a multicast group, whose nodes need no repeater", addr)
 		}
-		s, err := udp.OpenSocket(&udp.Network{BufferLen: o.BufferLen}, addr)
+		s, err := udp.OpenSocket(&udp.Network{BufferLen: o.BufferLen, Inherit: o.Inherit}, addr)
 		if err != nil {
 			return fmt.Errorf("cannot listen on UDP %s: %w%s", addr, err, udp.Advice(err))
 		}

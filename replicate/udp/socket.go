@@ -21,6 +21,9 @@ type Network struct {
 	Interface string
 	TTL       int // of multicast datagrams; 0 means 1: this network only
 	BufferLen int // bytes asked for each socket buffer; 0 leaves the kernel's
+	// Inherit returns a socket that a predecessor has bound to an address, which is the
+	// caller's from then on, or -1. nil: there are none.
+	Inherit func(addr netip.AddrPort) (fd int)
 }
 
 // A Socket is one non-blocking UDP socket.
@@ -28,6 +31,7 @@ type Socket struct {
 	FD     int
 	Family uint16
 	Addr   netip.AddrPort // as bound
+	Asked  netip.AddrPort // as it was to be
 	group  bool           // only receives what is sent to a multicast group
 }
 
@@ -135,9 +139,15 @@ func Advice(err error) string {
 
 // OpenSocket binds one socket.
 func OpenSocket(n *Network, addr netip.AddrPort) (*Socket, error) {
-	s := &Socket{Family: unix.AF_INET6, Addr: addr, group: addr.Addr().IsMulticast()}
+	s := &Socket{Family: unix.AF_INET6, Addr: addr, Asked: addr, group: addr.Addr().IsMulticast()}
 	if addr.Addr().Is4() {
 		s.Family = unix.AF_INET
+	}
+	if n.Inherit != nil {
+		if s.FD = n.Inherit(addr); s.FD >= 0 { // with its options, which are the socket's
+			s.Addr = boundTo(s.FD, addr)
+			return s, nil
+		}
 	}
 	var err error
 	if s.FD, err = unix.Socket(int(s.Family), unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {

@@ -122,6 +122,12 @@ func NewSender(c *Checker, id ShortID, now time.Duration) *Sender {
 // Recheck goes on with another secret's check.
 func (s *Sender) Recheck(c *Checker) { s.checker = c }
 
+// Next is the counter of the next datagram.
+func (s *Sender) Next() uint64 { return s.counter }
+
+// Continue goes on with another sender's counters, under a key of its own.
+func (s *Sender) Continue(next uint64) { s.counter = max(s.counter, next) }
+
 // Renew goes on under a random key, which nobody has who had the one before.
 // Counters go on, because receivers have one window per sender.
 func (s *Sender) Renew(now time.Duration) {

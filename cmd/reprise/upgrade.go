@@ -1,0 +1,311 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"reprise/internal/handover"
+	"reprise/internal/metric"
+)
+
+// An upgrade is a conversation of a process and the successor that it starts:
+//
+//	sockets  to the successor: all descriptors of sockets, and the node's id
+//	ready    it has read its configuration and made everything; it serves nothing
+//	estate   to the successor, with a file in memory: sessions, rules, what peers know.
+//	         From here on nobody accepts: clients wait in the sockets' queues
+//	loaded   it has taken that over
+//	go       to the successor: it serves. The old process drains
+//	made, spent, released
+//	         to the successor: what handshakes of the old process lead to
+//
+// Until it says go the old process can go on as before, and does if the successor says
+// failed, ends, or takes too long.
+const (
+	saysSockets  = "sockets"
+	saysReady    = "ready"
+	saysEstate   = "estate"
+	saysLoaded   = "loaded"
+	saysGo       = "go"
+	saysFailed   = "failed"
+	saysMade     = "made"
+	saysSpent    = "spent"
+	saysReleased = "released"
+)
+
+// messageTime is how long a message may take to be sent.
+const messageTime = 5 * time.Second
+
+const upgradeUsage = `Start the program anew beside the running node: it takes over sockets and sessions, and the old process ends when
+its connections have.
+
+  reprise upgrade
+
+If the new process does not come up within upgrade-timeout, the old one goes on and the reason is printed.
+
+`
+
+// upgradeCommand tells a node, by its admin server, to start its successor.
+func upgradeCommand(args []string, stdout io.Writer) error {
+	flags := pflag.NewFlagSet("upgrade", pflag.ContinueOnError)
+	flags.Usage = func() {}
+	admin := flags.String("admin", "127.0.0.1:9090", "admin address of the node, host:port or /unix/path")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, pflag.ErrHelp) {
+			fmt.Fprint(stdout, upgradeUsage+flags.FlagUsages())
+			return nil
+		}
+		return err
+	}
+	if flags.NArg() > 0 {
+		return errors.New("upgrade: it takes no arguments: --admin ADDR names the node")
+	}
+	body, err := askAdmin("upgrade", *admin, "/upgrade")
+	if err != nil {
+		return err
+	}
+	_, err = stdout.Write(body)
+	return err
+}
+
+// handleUpgrade serves POST /upgrade on the admin server.
+func (n *node) handleUpgrade(w http.ResponseWriter, _ *http.Request) {
+	pid, err := n.upgrade()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintf(w, "process %d has taken over\n", pid)
+}
+
+// upgradeOn upgrades whenever a signal says so, until the node drains.
+func (n *node) upgradeOn(signals <-chan os.Signal) {
+	for {
+		select {
+		case <-n.draining:
+			return
+		case <-signals:
+			_, _ = n.upgrade() // which logs what comes of it
+		}
+	}
+}
+
+// upgrades counts what came of them.
+type upgrades struct {
+	failed, lost metric.Counter
+	succeeds     metric.Gauge
+}
+
+type upgradeStats struct {
+	Failed   uint64 `json:"failed" metric:"counter" help:"Successors that did not come up, so that this process went on."`
+	Succeeds int64  `json:"succeeds" metric:"gauge" help:"1 if this process has taken over from another one, 0 if it began with nothing."`
+	Lost     uint64 `json:"lost" metric:"counter" help:"Sessions of the last handshakes of this process that its successor could not be told of."`
+}
+
+func (u *upgrades) stats() upgradeStats {
+	return upgradeStats{Failed: u.failed.Load(), Succeeds: u.succeeds.Load(), Lost: u.lost.Load()}
+}
+
+// upgrade starts a successor, hands everything over and makes this process drain. An error
+// says why that has failed, and that nothing has changed.
+func (n *node) upgrade() (pid int, err error) {
+	if !n.changing.TryLock() {
+		return 0, errors.New("a reload or another upgrade is under way")
+	}
+	defer n.changing.Unlock()
+	select {
+	case <-n.draining:
+		return 0, errors.New("the node is draining")
+	default:
+	}
+	if n.succeeded.Load() {
+		return 0, errors.New("another process has taken over already")
+	}
+	slog.Info("upgrading: a successor is started", "program", n.program.path)
+	pid, err = n.handOver()
+	if err != nil {
+		n.upgrades.failed.Inc()
+		slog.Error("the successor has not taken over: this process goes on", "error", err)
+		return 0, err
+	}
+	slog.Info("a successor has taken over", "process", pid)
+	n.endings <- "upgrade"
+	return pid, nil
+}
+
+func (n *node) handOver() (pid int, err error) {
+	path, err := exec.LookPath(n.program.path)
+	if err != nil {
+		return 0, err
+	}
+	deadline := time.Now().Add(n.config.Tuning.UpgradeTimeout)
+	s, err := handover.Start(handover.Command{Path: path, Args: n.program.args, Env: []string{"WATCHDOG_PID="}})
+	if err != nil {
+		return 0, err
+	}
+	// Who is told to end while it upgrades does not wait for a successor.
+	settled := make(chan struct{})
+	defer close(settled)
+	go func() {
+		select {
+		case <-n.draining:
+			s.Kill()
+		case <-settled:
+		}
+	}()
+	defer func() {
+		if err != nil {
+			s.Kill()
+		}
+	}()
+
+	files, free := n.sockets()
+	body, _ := json.Marshal(estate{ID: n.id})
+	err = s.Send(handover.Message{Kind: saysSockets, Body: body, Files: files}, messageTime)
+	free()
+	if err == nil {
+		err = awaitSuccessor(s, saysReady, deadline)
+	}
+	if err != nil {
+		return 0, reasonOf(s, err)
+	}
+
+	n.commands.Lock() // what was given to this process is known to the next
+	defer n.commands.Unlock()
+	h := newHeir(s.Conn, &n.upgrades.lost)
+	undo := n.suspend(h)
+	if err = n.bequeath(s, deadline); err != nil {
+		err = reasonOf(s, err)
+		s.Kill()
+		undo()
+		return 0, err
+	}
+	n.succeeded.Store(true)
+	n.retire()
+	n.heir = h
+	go h.run()
+	return s.Pid(), nil
+}
+
+// bequeath passes on what must not be in two processes.
+func (n *node) bequeath(s *handover.Successor, deadline time.Time) error {
+	e := &estate{ID: n.id, Replication: n.replicationState}
+	memory, err := n.writeEstate(e)
+	if err != nil {
+		return err
+	}
+	defer memory.Close()
+	fd, err := copyOf(memory)
+	if err != nil {
+		return err
+	}
+	err = s.Send(handover.Message{Kind: saysEstate, Files: []handover.File{{Name: "estate", FD: fd}}}, messageTime)
+	unix.Close(fd)
+	if err != nil {
+		return err
+	}
+	if err := awaitSuccessor(s, saysLoaded, deadline); err != nil {
+		return err
+	}
+	return s.Send(handover.Message{Kind: saysGo}, messageTime)
+}
+
+// awaitSuccessor waits until the successor says so.
+func awaitSuccessor(s *handover.Successor, kind string, deadline time.Time) error {
+	m, err := s.Receive(max(time.Until(deadline), time.Millisecond))
+	switch {
+	case err != nil:
+		return err
+	case m.Kind == saysFailed:
+		return errors.New(string(m.Body))
+	case m.Kind != kind:
+		return fmt.Errorf("it said %q where %q was due", m.Kind, kind)
+	}
+	return nil
+}
+
+// reasonOf says what an operator can make of an error.
+func reasonOf(s *handover.Successor, err error) error {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE):
+		s.Kill()
+		return fmt.Errorf("the new process has ended before it was ready (%s): its output says why", s.State())
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errors.New("the new process was not ready in time: see upgrade-timeout")
+	}
+	return fmt.Errorf("the new process: %w", err)
+}
+
+// suspend stops everything that must not go on in two processes, and returns what lets it
+// go on here.
+func (n *node) suspend(h *heir) (undo func()) {
+	if n.sessions != nil {
+		n.sessions.Freeze(h)
+	}
+	n.engine.Hold() // no loop finds a session after it
+	n.replicationState = nil
+	if n.poller != nil {
+		state := n.poller.Suspend()
+		n.replicationState = &state
+	}
+	return func() {
+		if n.poller != nil {
+			n.poller.Resume()
+		}
+		if n.sessions != nil {
+			n.sessions.Thaw()
+		}
+		n.engine.Resume()
+		for _, m := range h.take() {
+			n.receive(m)
+		}
+	}
+}
+
+// retire gives up what the successor has.
+func (n *node) retire() {
+	n.engine.GiveUp()
+	if n.poller != nil {
+		if err := n.poller.Retire(); err != nil {
+			slog.Warn("replication did not end well", "error", err)
+		}
+	}
+	if n.memory != nil {
+		_ = n.memory.Close() // wiped: the sessions are the successor's
+	}
+	for _, s := range n.httpServers() {
+		s.LeavePath()
+		go s.Shutdown(context.Background()) // it may be serving whoever asked for this
+	}
+}
+
+// An httpServer is one that shows what the node does.
+type httpServer interface {
+	Socket() (fd int, err error)
+	LeavePath()
+	Shutdown(ctx context.Context) error
+}
+
+func (n *node) httpServers() (list []httpServer) {
+	if n.admin != nil {
+		list = append(list, n.admin)
+	}
+	if n.stats != nil {
+		list = append(list, n.stats)
+	}
+	for _, s := range n.routerStats {
+		list = append(list, s)
+	}
+	return list
+}

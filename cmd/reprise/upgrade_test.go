@@ -1,0 +1,254 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"reprise/internal/handover"
+	"reprise/internal/nettest"
+	"reprise/internal/testpki"
+)
+
+// startUpgradable runs the program such that successors may go on.
+func startUpgradable(t *testing.T, args ...string) *server {
+	t.Helper()
+	return startCommand(t, nettest.Command{Path: program(t), Successors: true}, args...)
+}
+
+// upgrade starts a successor, which must take over, and returns its process id.
+func (s *server) upgrade() (pid int) {
+	s.t.Helper()
+	r := nettest.Run(s.t, nettest.Command{Path: program(s.t), Args: []string{"upgrade", "--admin", s.admin}, Timeout: patience})
+	m := regexp.MustCompile(`^process (\d+) has taken over\n$`).FindStringSubmatch(r.Stdout)
+	if r.ExitCode != 0 || m == nil {
+		s.t.Fatalf("upgrade: exit code %d, %q, %q", r.ExitCode, r.Stdout, r.Stderr)
+	}
+	pid, _ = strconv.Atoi(m[1])
+	return pid
+}
+
+// logged is how often a text was logged, by this process and its successors.
+func (s *server) logged(text string) int { return strings.Count(s.Stderr(), text) }
+
+// A fixedSession is a client's memory with the first session that it got.
+type fixedSession struct{ session *tls.ClientSessionState }
+
+func (c *fixedSession) Get(string) (*tls.ClientSessionState, bool) {
+	return c.session, c.session != nil
+}
+
+func (c *fixedSession) Put(_ string, s *tls.ClientSessionState) {
+	if c.session == nil && s != nil {
+		c.session = s
+	}
+}
+
+// A returning client has made a session by a version of TLS, and always offers that one.
+type returning struct {
+	version uint16
+	client  *http.Client
+}
+
+// newReturning makes sessions at addr.
+func newReturning(t *testing.T, addr string, pki *testpki.PKI) (list []returning) {
+	t.Helper()
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config := with(clientConfig(pki), func(c *tls.Config) {
+			c.MaxVersion, c.ClientSessionCache = version, new(fixedSession)
+		})
+		r := returning{version, httpClient(t, config, func(tr *http.Transport) { tr.DisableKeepAlives = true })}
+		if r.resumes(t, addr) {
+			t.Error("a first visit resumes")
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// resumes reports whether a visit does.
+func (r returning) resumes(t *testing.T, addr string) bool {
+	t.Helper()
+	resp, body, err := fetch(r.client, "GET", "https://"+addr+"/", nil)
+	if err != nil || resp.StatusCode != http.StatusOK || body == "" {
+		t.Fatalf("got %v, %q, %v", resp, body, err)
+	}
+	return resp.TLS.DidResume
+}
+
+// actorRole says what this program is when it is run in place of a successor.
+const actorRole = "REPRISE_TEST_ACTOR"
+
+// actor is the line of a script that runs this program so.
+func actor(role string) string {
+	path, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return actorRole + "=" + role + " exec " + path
+}
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(actorRole); role != "" {
+		os.Exit(act(role))
+	}
+	os.Exit(m.Run())
+}
+
+// act is a successor that takes everything and does not begin.
+func act(role string) int {
+	in, err := inherit()
+	if err != nil || in.predecessor == nil {
+		return 3
+	}
+	if in.predecessor.Send(handover.Message{Kind: saysReady}, patience) != nil {
+		return 4
+	}
+	if m, err := in.predecessor.Receive(patience); err != nil || m.Kind != saysEstate {
+		return 5
+	}
+	if role == "hang" {
+		select {}
+	}
+	return 9
+}
+
+// page answers all with a page.
+func page(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("page")) }
+
+// TestUpgrade: the program is exchanged three times in a row while clients come. None is
+// refused or left without an answer, and sessions of before resume.
+func TestUpgrade(t *testing.T) {
+	pki := testpki.New(t)
+	s := startUpgradable(t, https(pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")), httpTo(serveHTTP(t, page)))
+	before := newReturning(t, s.addr(), pki)
+	clients := startTraffic(t, s.addr(), clientConfig(pki))
+	clients.await(50)
+	last := s.Pid()
+	for i := range 3 {
+		pid := s.upgrade()
+		if pid == last {
+			t.Fatal("the same process")
+		}
+		last = pid
+		clients.await(50)
+		for _, r := range before {
+			if !r.resumes(t, s.addr()) {
+				t.Errorf("upgrade %d: a session of TLS %04x does not resume", i+1, r.version)
+			}
+		}
+	}
+	nettest.Eventually(t, patience, func() bool { return s.logged("the process before has no connections any more") == 3 }, "old processes end")
+	clients.end()
+	if status, body := s.get("/readyz"); status != http.StatusOK {
+		t.Errorf("readyz: got %d %q, want 200", status, body)
+	}
+	if code := s.Wait(); code != 0 {
+		t.Errorf("the first process: exit code %d", code)
+	}
+	syscall.Kill(last, syscall.SIGTERM)
+	nettest.Eventually(t, patience, func() bool { return s.logged(`"msg":"stopped"`) == 4 }, "the last process ends")
+}
+
+// TestUpgradeLeaksNoDescriptor: after ten upgrades a process has as many as after one.
+func TestUpgradeLeaksNoDescriptor(t *testing.T) {
+	pki := testpki.New(t)
+	dir := t.TempDir()
+	s := startUpgradable(
+		t, https(pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")), "--http="+filepath.Join(dir, "http"), httpTo(serveHTTP(t, page)),
+		"--cache-udp-server=127.0.0.1:"+strconv.Itoa(nettest.FreePort(t)), "--http-subscription-server=127.0.0.1:"+strconv.Itoa(nettest.FreePort(t)),
+	)
+	var counts []int
+	for range 10 {
+		pid := s.upgrade()
+		n := len(counts) + 1
+		nettest.Eventually(t, patience, func() bool { return s.logged(`"msg":"stopped"`) == n }, "the process before ends")
+		nettest.Eventually(t, patience, func() bool { return s.logged("the process before has no connections any more") == n }, "and is not heard")
+		list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		counts = append(counts, len(list))
+	}
+	t.Logf("descriptors: %v", counts)
+	if counts[9] > counts[0]+2 { // connections of this test's own
+		t.Errorf("%v descriptors", counts)
+	}
+	if conn, err := nettest.Dial(filepath.Join(dir, "http")); err != nil {
+		t.Error(err)
+	} else {
+		conn.Close()
+	}
+}
+
+// TestUpgradeFails: a new program that crashes, hangs or has a configuration that is wrong
+// leaves the old process serving, with its sessions.
+func TestUpgradeFails(t *testing.T) {
+	pki := testpki.New(t)
+	dir := t.TempDir()
+	path, ini := filepath.Join(dir, "reprise"), filepath.Join(dir, "reprise.ini")
+	install := func(write func(path string) error) {
+		t.Helper()
+		if err := write(path + ".new"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script := func(text string) func(string) error {
+		return func(path string) error { return os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755) }
+	}
+	real := func(path string) error { return os.Symlink(program(t), path) }
+	install(real)
+	configure := func(more string) {
+		t.Helper()
+		if err := os.WriteFile(ini, []byte("[reprise]\nupgrade-timeout = 3s\n"+more), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	configure("")
+	s := startCommand(t, nettest.Command{Path: path, Successors: true}, ini,
+		https(pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")), httpTo(serveHTTP(t, page)))
+	before := newReturning(t, s.addr(), pki)
+	clients := startTraffic(t, s.addr(), clientConfig(pki))
+	clients.await(20)
+	for _, tt := range []struct {
+		name   string
+		break_ func()
+		want   string
+	}{
+		{"crash", func() { install(script("exit 7")) }, "exit status 7"},
+		{"hang", func() { install(script("exec sleep 1000")) }, "not ready in time"},
+		{"crash with the sessions", func() { install(script(actor("crash"))) }, "exit status 9"},
+		{"hang with the sessions", func() { install(script(actor("hang"))) }, "not ready in time"},
+		{"configuration", func() { install(real); configure("no-such-option = 1\n") }, "no-such-option"},
+		{"no program", func() { os.Remove(path) }, "no such file"},
+	} {
+		tt.break_()
+		r := nettest.Run(t, nettest.Command{Path: program(t), Args: []string{"upgrade", "--admin", s.admin}, Timeout: patience})
+		if r.ExitCode != 1 || !strings.Contains(r.Stderr, tt.want) {
+			t.Errorf("%s: exit code %d, %q, want 1 and %q", tt.name, r.ExitCode, r.Stderr, tt.want)
+		}
+		clients.await(20)
+		for _, r := range before {
+			if !r.resumes(t, s.addr()) {
+				t.Errorf("%s: a session of TLS %04x does not resume", tt.name, r.version)
+			}
+		}
+	}
+	// What was wrong is mended.
+	configure("")
+	install(real)
+	s.Signal(syscall.SIGUSR2)
+	s.Match(`"msg":"a successor has taken over"`)
+	clients.await(20)
+	clients.end()
+}

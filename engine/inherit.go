@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Socket is a listening socket of a loop, as a successor inherits it.
+type Socket struct {
+	Network, Address string // as the Listener was given them
+	FD               int    // the engine's own
+}
+
+// Sockets returns the listening sockets, those of one address in the order of its loops.
+// Each has a queue of its own of clients that have come and are not yet accepted: a
+// successor must have all of them, or they are reset when the engine ends.
+// The engine must have been started.
+func (e *Engine) Sockets() (list []Socket) {
+	of := make([][]Socket, len(e.loops))
+	e.mu.Lock()
+	bound := e.bound
+	e.mu.Unlock()
+	e.everywhere(func(l *loop) {
+		for _, b := range bound {
+			for _, fd := range b.own[l.id].fds() {
+				of[l.id] = append(of[l.id], Socket{b.Network, b.asked, fd})
+			}
+		}
+	})
+	return slices.Concat(of...)
+}
+
+// Hold stops accepting and closes nothing: clients wait in the sockets' queues, for this
+// engine or another. When it returns, no loop accepts. The engine must have been started.
+func (e *Engine) Hold() { e.everywhere(holdLoop) }
+
+// Resume accepts again after Hold.
+func (e *Engine) Resume() { e.everywhere(resumeLoop) }
+
+// GiveUp leaves what Sockets returned to a successor, after Hold: the clients that wait
+// there are its clients, and the paths of unix sockets its to remove.
+func (e *Engine) GiveUp() {
+	e.LeavePaths()
+	e.everywhere(func(l *loop) {
+		for _, ln := range l.listeners {
+			ln.close(causeShutdown)
+		}
+	})
+}
+
+// LeavePaths leaves the paths of unix sockets to the process that has them, at Close.
+func (e *Engine) LeavePaths() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, b := range e.bound {
+		b.path = ""
+	}
+}
+
+func holdLoop(l *loop) {
+	for _, ln := range l.listeners {
+		ln.held = true
+	}
+}
+
+func resumeLoop(l *loop) {
+	for _, ln := range l.listeners {
+		if ln.held = false; ln.fd >= 0 {
+			l.acceptLater(ln)
+		}
+	}
+}
+
+// inherit shares the sockets out that a predecessor has left for an address: each loop has
+// one of its own. If there are more than loops, some loops have several, so that whoever
+// waits in any of them is accepted. If there are fewer, the other loops open their own,
+// where the kernel lets sockets share an address, and else share queues. No sockets means
+// that the address is not inherited.
+func (e *Engine) inherit(fds []int) (own [][]int) {
+	if len(fds) == 0 {
+		return nil
+	}
+	own = make([][]int, len(e.loops))
+	for i, fd := range fds {
+		loop := i % len(e.loops)
+		own[loop] = append(own[loop], fd)
+	}
+	for i := len(fds); i < len(e.loops); i++ {
+		shares, err := unix.GetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_REUSEPORT)
+		if domain, _ := unix.GetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil && shares != 0 && domain != unix.AF_UNIX {
+			break
+		}
+		if fd, err := unix.FcntlInt(uintptr(fds[i%len(fds)]), unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			own[i] = append(own[i], fd)
+		}
+	}
+	return own
+}
