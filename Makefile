@@ -18,7 +18,7 @@ GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.12.0
 BUILD := $(GO) build -trimpath -buildvcs=false -ldflags "-X main.version=$(VERSION)"
 
 # This module and those that keep their dependencies out of it.
-MODULES := . $(patsubst %/go.mod,%,$(wildcard benchmarks/go.mod benchmarks/*/go.mod))
+MODULES := . $(patsubst %/go.mod,%,$(wildcard benchmarks/go.mod benchmarks/*/go.mod e2e/*/go.mod))
 
 .PHONY: help
 help: ## list the targets
@@ -39,6 +39,7 @@ build-boring: ## build bin/reprise-boring, with BoringCrypto; needs gcc and glib
 .PHONY: test
 test: peers ## run all tests, PKG=./engine for those of one package
 	$(GO) test -count=1 -timeout 10m $(PKG)
+	$(if $(filter ./...,$(PKG)),cd e2e/grpc && $(GO) test -count=1 ./...)
 
 .PHONY: race
 # e2e runs programs, and sessions/sim has one goroutine.

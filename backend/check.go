@@ -29,7 +29,7 @@ const (
 type Check struct {
 	Kind       CheckKind
 	Path, Host string        // of CheckHTTP: "/", and the node's address
-	Preface    []byte        // sent first, except to uwsgi nodes: the PROXY header of a connection of our own
+	Preface    []byte        // sent first, except to uwsgi and h2c nodes: the PROXY header of a connection of our own
 	ServerName string        // of CheckTLS: the node's DNS name, if it has one
 	Interval   time.Duration // between the checks of a node: 2 s
 	Timeout    time.Duration // of one check: 1 s
@@ -150,7 +150,7 @@ func (k *checker) ask(ctx context.Context) error {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
-	if k.node.Protocol() != UWSGI {
+	if k.node.Protocol() != UWSGI && k.node.Protocol() != H2C {
 		if _, err := conn.Write(k.Preface); err != nil {
 			return err
 		}
@@ -158,6 +158,8 @@ func (k *checker) ask(ctx context.Context) error {
 	switch {
 	case k.Kind == CheckTLS:
 		return k.handshake(ctx, conn)
+	case k.Kind == CheckHTTP && k.node.Protocol() == H2C:
+		return k.getByHTTP2(conn)
 	case k.Kind == CheckHTTP && k.node.Protocol() != UWSGI:
 		return k.get(conn)
 	}
@@ -175,20 +177,24 @@ func (k *checker) handshake(ctx context.Context, conn net.Conn) error {
 
 // get makes a request and looks at the status only.
 func (k *checker) get(conn net.Conn) error {
-	host := k.Host
-	if host == "" && k.node.Network() == "unix" {
-		host = "localhost"
-	}
 	_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: reprise-check\r\nConnection: close\r\n\r\n",
-		k.Path, cmp.Or(host, k.node.spec.Address))
+		k.Path, k.host())
 	if err != nil {
 		return err
 	}
 	status, err := readStatus(bufio.NewReader(io.LimitReader(conn, maxCheckAnswer)))
-	if err == nil && (status < 200 || status > 399) {
-		err = fmt.Errorf("it answers with status %d", status)
+	if err == nil {
+		err = k.judge(status)
 	}
 	return err
+}
+
+// host is the Host of a request.
+func (k *checker) host() string {
+	if k.Host == "" && k.node.Network() == "unix" {
+		return "localhost"
+	}
+	return cmp.Or(k.Host, k.node.spec.Address)
 }
 
 // readStatus returns the status of the final response, which interim ones may come before (RFC

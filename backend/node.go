@@ -23,6 +23,7 @@ const (
 	TCP Protocol = iota
 	HTTP
 	UWSGI
+	H2C // HTTP/2 without TLS, by prior knowledge (RFC 9113, Section 3.3)
 )
 
 // maxWeight keeps the products of weights and connections far from overflow.

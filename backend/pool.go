@@ -44,7 +44,17 @@ type Pool struct {
 	queued  atomic.Int64
 	refused metric.Counter
 	closed  atomic.Bool
+	shared  SharedCounts
 }
+
+// SharedCounts are the connections to backends of HTTP/2, which all loops count, and
+// nobody else.
+type SharedCounts struct {
+	Conns, Streams metric.Gauge
+}
+
+// Shared returns the pool's counts of shared connections.
+func (p *Pool) Shared() *SharedCounts { return &p.shared }
 
 // members are the nodes of a pool at some time. Once a pool has them they do not change: a
 // Pick that has begun goes on with those it found.

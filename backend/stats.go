@@ -15,6 +15,9 @@ type Stats struct {
 type PoolStats struct {
 	Queued  int64  `json:"queued" metric:"gauge" help:"Clients waiting because all backends have as many connections as they may."`
 	Refused uint64 `json:"refused" metric:"counter" help:"Clients refused because too many were waiting for a backend."`
+
+	H2CConns   int64 `json:"h2c_connections" metric:"gauge" help:"Connections to h2c backends open now, which requests of many clients share."`
+	H2CStreams int64 `json:"h2c_streams" metric:"gauge" help:"Requests under way on connections to h2c backends."`
 }
 
 // NodeStats is a node as the stats server shows it.
@@ -37,7 +40,12 @@ type NodeStats struct {
 // Stats returns the state of the pool and its nodes. It may be called from any goroutine.
 func (p *Pool) Stats() Stats {
 	nodes := p.Nodes()
-	s := Stats{PoolStats: PoolStats{Queued: p.queued.Load(), Refused: p.refused.Load()}, Nodes: make([]NodeStats, 0, len(nodes))}
+	s := Stats{
+		PoolStats: PoolStats{
+			Queued: p.queued.Load(), Refused: p.refused.Load(), H2CConns: p.shared.Conns.Load(), H2CStreams: p.shared.Streams.Load(),
+		},
+		Nodes: make([]NodeStats, 0, len(nodes)),
+	}
 	for _, n := range nodes {
 		s.Nodes = append(s.Nodes, n.stats())
 	}

@@ -86,8 +86,10 @@ func parseScheme(r Router, scheme string) (Protocol, error) {
 		return UWSGI, nil
 	case r == HTTPRouter && scheme == "http":
 		return HTTP, nil
+	case r == HTTPRouter && scheme == "h2c":
+		return H2C, nil
 	case r == HTTPRouter:
-		return 0, fmt.Errorf("bad scheme %q: write uwsgi://ADDR, http://ADDR, or ADDR for the uwsgi protocol", scheme)
+		return 0, fmt.Errorf("bad scheme %q: write uwsgi://ADDR, http://ADDR, h2c://ADDR, or ADDR for the uwsgi protocol", scheme)
 	case scheme == "" || scheme == "tcp":
 		return TCP, nil
 	default:

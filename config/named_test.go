@@ -211,7 +211,7 @@ func TestWrongPools(t *testing.T) {
 		},
 		{
 			name: "a pool without a value", ini: web + "http-pool = api to",
-			want: `edge.ini:8: http-pool = "api to": no value: write api to=[uwsgi://|http://]ADDR,...`,
+			want: `edge.ini:8: http-pool = "api to": no value: write api to=[SCHEME://]ADDR,...`,
 		},
 		{
 			name: "the default by name", ini: web + "http-pool = default to=a:1",

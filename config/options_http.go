@@ -53,7 +53,7 @@ var httpOptions = []option{
 	},
 	{
 		name: "http-backend-idle-timeout", group: groupHTTP, form: durationForm, byDefault: "30s",
-		help: "how long such a connection is kept. Must be shorter than the backend's own time-out, or requests meet connections that it closes",
+		help: "how long such a connection is kept, and one to an h2c:// backend without requests. Must be shorter than the backend's own time-out, or requests meet connections that it closes",
 		set:  duration(time.Millisecond, week, func(c *Config) *time.Duration { return &c.HTTP.BackendIdleTimeout }),
 	},
 	{

@@ -16,7 +16,8 @@ func poolOptions(r Router) []option {
 	use := "send connections to pool NAME by the server name (SNI) of their TLS handshake: sni=NAME or sni=*.NAME, which stands for one label. " +
 		"A name goes before a wildcard; what no line matches goes to " + family + "-to, and is closed if there is none. " + r.howSNI()
 	if r == HTTPRouter {
-		address, scheme = "[uwsgi://|http://]ADDR", "Without a scheme it is asked by the uwsgi protocol. "
+		address, scheme = "[SCHEME://]ADDR",
+			"SCHEME is uwsgi if none is written, or http, or h2c: HTTP/2 without TLS, as for gRPC, on connections that clients share. "
 		patience = "applications that think long before they answer"
 		example, conditions = "http://10.0.0.1:8000", "host|path|sni"
 		use = "send requests to pool NAME (default: http-to) that match host=NAME, *.NAME or an address, path=/BEGINNING in whole segments, and " +

@@ -67,7 +67,7 @@ func (b *builder) checkHTTP() {
 	}
 	b.checkHeaders()
 	h := &b.config.HTTP
-	var asHTTP, asHTTPWithoutProxy, asUWSGI bool // backends that are spoken to so
+	var asHTTP, asHTTPWithoutProxy, asUWSGI, asH2C bool // backends that are spoken to so
 	for _, p := range b.poolsOf(HTTPRouter) {
 		speaks := func(protocol Protocol) bool {
 			return slices.ContainsFunc(p.Backends, func(backend Backend) bool { return backend.Protocol == protocol })
@@ -75,14 +75,21 @@ func (b *builder) checkHTTP() {
 		asHTTP = asHTTP || speaks(HTTP)
 		asHTTPWithoutProxy = asHTTPWithoutProxy || speaks(HTTP) && p.SendProxy == 0
 		asUWSGI = asUWSGI || speaks(UWSGI)
+		asH2C = asH2C || speaks(H2C)
 		if speaks(UWSGI) && p.Check.Kind == CheckHTTP {
 			b.warnf(b.poolSetting(p, "http-check"), "uwsgi backends speak no HTTP: they are checked as by tcp")
 		}
 		if speaks(UWSGI) && p.SendProxy > 0 {
 			b.warnf(b.poolSetting(p, "http-send-proxy"), "uwsgi backends get no header: their variables name the client")
 		}
+		if speaks(H2C) && p.SendProxy > 0 {
+			b.warnf(b.poolSetting(p, "http-send-proxy"), "h2c backends get no header: clients share connections, and X-Forwarded-For names them")
+		}
 	}
 	switch {
+	case asH2C && !asHTTP:
+		b.warnUnused("no effect without http:// backends", "http-backend-keepalive")
+	case asH2C:
 	case !asHTTP:
 		b.warnUnused("no effect without http:// backends", "http-backend-keepalive", "http-backend-idle-timeout")
 	case !asHTTPWithoutProxy:

@@ -173,6 +173,7 @@ const (
 	TCP   Protocol = iota // bytes as they come
 	HTTP                  // HTTP/1.1
 	UWSGI                 // the uwsgi protocol
+	H2C                   // HTTP/2 without TLS
 )
 
 // Balance is a way to choose the next backend.

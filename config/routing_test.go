@@ -83,6 +83,7 @@ func TestBackends(t *testing.T) {
 		want   Backend
 	}{
 		{HTTPRouter, "127.0.0.1:1", Backend{Text: "127.0.0.1:1", Addr: tcp("127.0.0.1", 1), Protocol: UWSGI, Weight: 1, MaxConns: 7}},
+		{HTTPRouter, "h2c://App:1", Backend{Text: "h2c://App:1", Addr: tcp("app", 1), Protocol: H2C, Weight: 1, MaxConns: 7}},
 		{HTTPRouter, "uwsgi://App:1", Backend{Text: "uwsgi://App:1", Addr: tcp("app", 1), Protocol: UWSGI, Weight: 1, MaxConns: 7}},
 		{HTTPRouter, "HTTP://[::1]:1", Backend{Text: "HTTP://[::1]:1", Addr: tcp("::1", 1), Protocol: HTTP, Weight: 1, MaxConns: 7}},
 		{HTTPRouter, "unix:/run/a", Backend{Text: "unix:/run/a", Addr: unix("/run/a"), Protocol: UWSGI, Weight: 1, MaxConns: 7}},

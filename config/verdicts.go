@@ -88,7 +88,7 @@ var verdicts = []chapter{
 		{"legion* unique-legion-*", refused, "there is no election: nodes are alike, and a balancer may use any"},
 	}},
 	{"HTTP router", []row{
-		{"http-to", better, "also http://ADDR, weights, backups, health checks"},
+		{"http-to", better, "also http://ADDR and h2c://ADDR, weights, backups, health checks"},
 		{"http-processes http-workers", better, "one event loop per core by default, for all routers"},
 		{"sslrouter-processes rawrouter-processes", better, "sets the loops of all routers"},
 		{"rawrouter-workers sslrouter-workers", ignored, "http-processes sets the loops of all routers"},

@@ -68,7 +68,7 @@ func TestWrongRouting(t *testing.T) {
 		},
 		{
 			name: "scheme of TLS", ini: "http-to = https://a:1",
-			want: `edge.ini:4: http-to = "https://a:1": bad scheme "https": write uwsgi://ADDR, http://ADDR, or ADDR for the uwsgi protocol`,
+			want: `edge.ini:4: http-to = "https://a:1": bad scheme "https": write uwsgi://ADDR, http://ADDR, h2c://ADDR, or ADDR for the uwsgi protocol`,
 		},
 		{
 			name: "scheme that a rawrouter cannot speak", ini: "rawrouter-to = http://a:1",

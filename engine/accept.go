@@ -161,6 +161,10 @@ func drainLoop(arg any) {
 		l.closeIdle(n)
 	}
 	l.reactor.Each(func(_ int, h reactor.Handler) {
+		if c, ok := h.(*sharedConn); ok {
+			l.shareLater(c) // to end it when it has no calls
+			return
+		}
 		f, ok := h.(*flow)
 		switch {
 		case !ok || f.phase != serving || f.stream != nil:

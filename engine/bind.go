@@ -25,6 +25,8 @@ type settings struct {
 	tls      tlsconn.Server    // nil without TLS
 	exchange *exchange.Options // nil without HTTP
 	http2    *http2.Options    // the same
+
+	http2Backend *http2.BackendOptions // the same
 }
 
 // prepareSettings makes the settings of a listener, for each loop.
@@ -38,6 +40,7 @@ func (e *Engine) prepareSettings(ln *Listener, o *Options) (made []*settings, er
 		}
 		if ln.HTTP != nil {
 			s.http2 = http2.DefaultOptions(&ln.HTTP.Limits)
+			s.http2Backend = http2.DefaultBackendOptions(&ln.HTTP.Limits)
 			s.exchange = ln.HTTP.exchangeOptions(o.Access != nil)
 		}
 		made = append(made, s)

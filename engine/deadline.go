@@ -108,7 +108,11 @@ func (f *flow) OnTimer() {
 func (f *flow) servingTimer() {
 	switch f.link {
 	case connecting:
-		f.connectFailed()
+		if f.waitsForCall() {
+			f.callTimeout()
+		} else {
+			f.connectFailed()
+		}
 		f.progress()
 		return
 	case queued:

@@ -26,6 +26,8 @@ func (f *flow) end(why cause, how ending) {
 	if f.mux != nil {
 		f.mux.closeStreams(why)
 	}
+	f.leaveQueue() // before the next line: a flow is in one list
+	f.leaveShared()
 	l.handshakes.remove(f)
 	if f.phase != lingering { // else the reason is known
 		f.endTrace(why)
@@ -141,6 +143,7 @@ func (f *flow) closeAll(dataMissing bool) {
 // unlink lets go of the backend, or of the wait for one.
 func (f *flow) unlink() {
 	f.leaveQueue()
+	f.leaveShared()
 	f.loop.closeSocket(&f.backend)
 	f.in.drop()
 	f.backend, f.link = socket{fd: -1}, unlinked

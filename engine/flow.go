@@ -51,6 +51,8 @@ type flow struct {
 	http   *requests     // nil: bytes are relayed as they are, or mux has requests
 	mux    *mux          // of a client that speaks HTTP/2, and of its streams
 	stream *http2.Stream // which stream's flow this is, nil for a connection's
+	shared *sharedConn   // to an h2c backend, nil if there is none or backend is in use
+	call   *http2.Call   // on it
 	trace  *trace        // nil if no access log wants to know
 
 	timer    reactor.Timer
@@ -61,7 +63,7 @@ type flow struct {
 	stirred  uint64 // tick at which TLS last had work, 0 while it rests
 	deferred bool   // is in one of the loop's queues
 
-	prev, next *flow // in the loop's list of handshakes, or in its route's of those waiting
+	prev, next *flow // in the loop's list of handshakes, or in one of those waiting
 }
 
 // start makes a flow of an accepted connection.

@@ -110,7 +110,13 @@ func (f *flow) seekFrom(node *backend.Node, verdict backend.Verdict) {
 		if f.http != nil && f.reuse() {
 			return
 		}
-		switch f.connect() {
+		var err error
+		if node.Protocol() == backend.H2C {
+			err = f.linkShared()
+		} else {
+			err = f.connect()
+		}
+		switch err {
 		case nil:
 			return
 		case unix.EMFILE, unix.ENFILE:

@@ -48,6 +48,8 @@ type loop struct {
 	idle      map[*backend.Node]*idleList // backend connections kept for the next request
 	freeConns []*idleConn                 // to be used again
 
+	shared map[*backend.Node]*sharedGroup // connections that requests share
+
 	// Buffers that are empty between events.
 	in      []byte // read from a socket
 	plain   []byte // decrypted

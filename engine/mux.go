@@ -46,6 +46,7 @@ func (m *mux) renew() {
 	f, before := m.flow, m.client
 	f.settings = f.listener.settings
 	client := f.aboutClient()
+	client.HTTP2 = true
 	if m.client = &client; before != nil && before.Facts != nil && client.Facts != nil {
 		client.Facts.ID = before.Facts.ID // it is the same connection
 	}
@@ -192,7 +193,7 @@ func (m *mux) wake() {
 
 // goOn takes up a stream whose backend has more, later: the loop's buffers are in use.
 func (f *flow) goOn() {
-	if f.backend.open() && f.backend.readable {
+	if f.backend.open() && f.backend.readable || f.call != nil && f.call.Held() > 0 {
 		f.loop.goOnLater(f)
 	}
 }
@@ -227,12 +228,13 @@ func (m *mux) shutdown() { m.set(m.conn.Shutdown(m.buffer())) }
 func (m *mux) goodbye() { m.set(m.conn.Goodbye(m.buffer())) }
 
 // inputDone handles a client that will say no more, and so not ask for more than what
-// its windows let out.
+// its windows let out. Its calls to h2c backends are cancelled, as those expect of a client that
+// goes away: they may be streams without end, which say nothing for hours.
 func (m *mux) inputDone() {
 	for {
 		var unfinished *flow
 		for stream := range m.conn.Streams {
-			if s, ok := stream.Owner.(*flow); ok && !s.clientDone {
+			if s, ok := stream.Owner.(*flow); ok && (!s.clientDone || s.call != nil || s.waitsForCall()) {
 				unfinished = s
 				break
 			}

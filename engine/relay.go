@@ -18,6 +18,7 @@ func (f *flow) relay() {
 		if !f.flush() {
 			return
 		}
+		f.creditCall()
 		if f.stream != nil {
 			f.credit()
 		} else if f.http != nil && !f.deferred && f.nextRequests() {
@@ -65,6 +66,10 @@ func (f *flow) flush() bool {
 	}
 	if f.out.pending.Len() < owed {
 		f.active = f.loop.tick
+	}
+	if f.shared != nil {
+		f.flushCall()
+		return f.phase == serving
 	}
 	if !f.backend.open() || !f.backend.writable {
 		return true

@@ -22,6 +22,9 @@ type requests struct {
 	// Of a stream, which needs only the exchange of Conn.
 	body    queue.Queue // what of its body came before it can be used
 	trailer []byte
+
+	unserved    uint8  // how often an h2c backend has said that it will not look at the request
+	callTrailer []byte // what follows the pending part of a body to an h2c backend
 }
 
 // serving reports whether a request is being served.
@@ -229,8 +232,12 @@ func (f *flow) act(step *exchange.Step) {
 	if step.Began {
 		c.requests.Inc()
 	}
-	f.toBackend(step.ToBackend)
-	f.toBackend(step.Held)
+	if f.shared != nil {
+		f.toCall(step)
+	} else {
+		f.toBackend(step.ToBackend)
+		f.toBackend(step.Held)
+	}
 	switch step.Why {
 	case exchange.BadRequest:
 		c.refused.inc(step.Reason)
@@ -274,7 +281,7 @@ func (f *flow) dial() {
 	l, x := f.loop, f.http.Exchange()
 	if f.link == linked {
 		l.count.http.retried.Inc()
-		if x.Reused() {
+		if x.Reused() && f.shared == nil {
 			f.tries-- // the node was not asked for a connection
 		}
 		// Also if only a kept connection has ended: a process that dies closes its
@@ -329,7 +336,7 @@ func (f *flow) released(step *exchange.Step) {
 	f.releaseBackend(step)
 	f.endRequest(causeDone)
 	h.Released()
-	h.began, h.first, f.active = 0, 0, l.tick
+	h.began, h.first, h.unserved, f.active = 0, 0, 0, l.tick
 	if f.stream != nil {
 		f.end(causeDone, whole)
 	}
@@ -337,6 +344,13 @@ func (f *flow) released(step *exchange.Step) {
 
 // releaseBackend keeps the backend's connection for another request, or closes it.
 func (f *flow) releaseBackend(step *exchange.Step) {
+	if f.shared != nil {
+		if step.Why == exchange.SlowBackend && f.shared.heard < f.http.began {
+			f.shared.retire() // perhaps it is dead: no request is to find that out after this one
+		}
+		f.unlink()
+		return
+	}
 	b := &f.backend
 	sent := f.in.end == open && f.in.pending.Len() == 0
 	switch {

@@ -111,7 +111,7 @@ func (f *flow) actOn(out exchange.Output) {
 		f.sendEnd(out.Trailer)
 	}
 	f.act(&exchange.Step{
-		ToBackend: out.ToBackend, Held: out.Held, Do: out.Do, Keep: out.Keep, Why: out.Why, Reason: out.Reason,
+		ToBackend: out.ToBackend, Held: out.Held, EndToBackend: out.EndToBackend, TrailerToBackend: out.TrailerToBackend, Do: out.Do, Keep: out.Keep, Why: out.Why, Reason: out.Reason,
 	})
 }
 

@@ -20,31 +20,32 @@ var turnTime = 400 * time.Microsecond
 
 // turns are what a loop has put off to the end of the round, or later.
 type turns struct {
-	left   flowQueue // used up their turn, or their last one
-	steps  flowQueue // in their handshake
-	accept bool      // some listener is to be looked at again
+	left   turnQueue[flow]       // used up their turn, or their last one
+	steps  turnQueue[flow]       // in their handshake
+	shared turnQueue[sharedConn] // have frames to send, or more to do
+	accept bool                  // some listener is to be looked at again
 }
 
-// A flowQueue holds flows in the order in which they came.
-type flowQueue struct {
-	flows []*flow
-	head  int
+// A turnQueue holds whose turn comes, in the order in which they came.
+type turnQueue[T any] struct {
+	list []*T
+	head int
 }
 
-func (q *flowQueue) len() int { return len(q.flows) - q.head }
+func (q *turnQueue[T]) len() int { return len(q.list) - q.head }
 
-func (q *flowQueue) push(f *flow) { q.flows = append(q.flows, f) }
+func (q *turnQueue[T]) push(t *T) { q.list = append(q.list, t) }
 
-func (q *flowQueue) pop() *flow {
-	f := q.flows[q.head]
-	q.flows[q.head] = nil
-	if q.head++; q.head == len(q.flows) {
-		q.flows, q.head = q.flows[:0], 0
-	} else if q.head >= 1024 && q.head >= len(q.flows)/2 {
-		q.flows = q.flows[:copy(q.flows, q.flows[q.head:])]
+func (q *turnQueue[T]) pop() *T {
+	t := q.list[q.head]
+	q.list[q.head] = nil
+	if q.head++; q.head == len(q.list) {
+		q.list, q.head = q.list[:0], 0
+	} else if q.head >= 1024 && q.head >= len(q.list)/2 {
+		q.list = q.list[:copy(q.list, q.list[q.head:])]
 		q.head = 0
 	}
-	return f
+	return t
 }
 
 // late reports whether the turn has used up its time. What has pieces to do asks
@@ -96,13 +97,19 @@ func (l *loop) RoundEnds() (more bool) {
 			l.goOnWith(t.left.pop())
 		}
 	}
+	// These come behind the flows, whose frames they send.
+	if n := t.shared.len(); n > 0 {
+		for start := time.Now(); n > 0 && time.Since(start) < leftTime; n-- {
+			l.goOnWithShared(t.shared.pop())
+		}
+	}
 	if t.accept {
 		t.accept = false
 		for _, ln := range l.listeners {
 			l.acceptOn(ln)
 		}
 	}
-	return t.steps.len() > 0 || t.left.len() > 0 || t.accept
+	return t.steps.len() > 0 || t.left.len() > 0 || t.shared.len() > 0 || t.accept
 }
 
 // goOnWith gives f the turn that it has waited for. If it uses up that one too, its
@@ -112,4 +119,11 @@ func (l *loop) goOnWith(f *flow) {
 	defer l.reactor.Leave(f)
 	f.deferred = false
 	f.progress()
+}
+
+// goOnWithShared is goOnWith for a connection that requests share.
+func (l *loop) goOnWithShared(c *sharedConn) {
+	l.reactor.Enter()
+	defer l.reactor.Leave(c)
+	c.goOn()
 }

@@ -52,7 +52,10 @@ func (c *Conn) step(s *Scratch, out Output) Step {
 }
 
 func octets(out *Output) Step {
-	return Step{ToBackend: out.ToBackend, Held: out.Held, Do: out.Do, Keep: out.Keep, Why: out.Why, Reason: out.Reason}
+	return Step{
+		ToBackend: out.ToBackend, Held: out.Held, EndToBackend: out.EndToBackend, TrailerToBackend: out.TrailerToBackend,
+		Do: out.Do, Keep: out.Keep, Why: out.Why, Reason: out.Reason,
+	}
 }
 
 var continue100 = []byte("HTTP/1.1 100 Continue\r\n\r\n")

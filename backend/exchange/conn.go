@@ -47,6 +47,9 @@ type Around struct {
 type Step struct {
 	ToClient, ToBackend, Held []byte
 
+	EndToBackend     bool // as in Output
+	TrailerToBackend []byte
+
 	Do     Do
 	Keep   bool
 	Why    Why
@@ -220,8 +223,10 @@ func (c *Conn) nextBody(s *Scratch, a Around, p []byte) Step {
 		case out.Do != Continue:
 			return c.step(s, out)
 		case out.ToBackend == nil:
-		case c.x.framing == http1.Chunked:
+		case c.x.chunks():
 			s.toBackend = http1.AppendChunk(s.toBackend, data)
+		case c.x.framing == http1.Chunked:
+			s.toBackend = append(s.toBackend, data...)
 		default:
 			whole = data
 		}
@@ -245,6 +250,8 @@ func (c *Conn) endBody(s *Scratch, whole []byte) Step {
 		out.ToBackend = s.toBackend
 	case whole != nil:
 		out.ToBackend = whole
+	case out.EndToBackend:
+		out.ToBackend, out.TrailerToBackend = chunks, c.body.Trailer()
 	}
 	return c.step(s, out)
 }

@@ -14,6 +14,9 @@
 //	out = x.FromBackend(scratch, p)                   // Head, Data, End; Do: Release
 //	x.Reset()
 //
+// A backend that frames messages by itself (HTTP/2) has its answers taken by AnswerHead, AnswerData
+// and AnswerEnd instead of FromBackend.
+//
 // Its states and what can happen in each of them are one table, in transitions.go. The
 // backend's side is written and read by the codecs, packages http1 and uwsgi.
 //

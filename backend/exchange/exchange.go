@@ -201,6 +201,9 @@ func (x *Exchange) Reset() {
 func (x *Exchange) Linked(s *Scratch, l Link) Output {
 	x.link = l
 	isUWSGI := l.Protocol == backend.UWSGI
+	if x.streamed() {
+		x.facts &^= upgrade // there is none: see http1.Forward
+	}
 	if isUWSGI && x.framing == http1.Chunked && !x.o.ChunkedInput {
 		out := Output{Do: x.perform(toHold)}
 		x.go100(s, &out)
@@ -218,6 +221,7 @@ func (x *Exchange) Linked(s *Scratch, l Link) Output {
 	}
 	if x.hasNoBody() {
 		x.perform(ended)
+		out.EndToBackend = x.streamed()
 	}
 	return out
 }
@@ -236,7 +240,7 @@ func (x *Exchange) go100(s *Scratch, out *Output) {
 // WantsBody says no.
 func (x *Exchange) Body(s *Scratch, data []byte) Output {
 	out := x.takePiece(data)
-	if out.ToBackend != nil && x.framing == http1.Chunked {
+	if out.ToBackend != nil && x.chunks() {
 		s.toBackend = http1.AppendChunk(s.toBackend[:0], data)
 		out.ToBackend = s.toBackend
 	}
@@ -269,9 +273,13 @@ func (x *Exchange) takePiece(data []byte) Output {
 // End ends the request; trailer is nil or what [http1.Body.Trailer] returned.
 func (x *Exchange) End(s *Scratch, trailer []byte) Output {
 	out, chunk := x.complete(s)
-	if chunk {
+	trailer = x.o.RequestRules.WithoutDropped(trailer)
+	switch {
+	case chunk:
 		s.toBackend = http1.AppendLastChunk(s.toBackend[:0], trailer)
 		out.ToBackend = s.toBackend
+	case out.EndToBackend:
+		out.TrailerToBackend = trailer
 	}
 	return out
 }
@@ -296,7 +304,8 @@ func (x *Exchange) complete(s *Scratch) (out Output, chunk bool) {
 		out.Held = x.held.Bytes()
 		return out, false
 	}
-	return out, x.framing == http1.Chunked
+	out.EndToBackend = x.streamed()
+	return out, x.chunks()
 }
 
 // BadBody refuses a request in whose body is an error.

@@ -28,6 +28,7 @@ type Options struct {
 type Client struct {
 	Remote     netip.AddrPort // the zero value: unknown, or a unix socket
 	ListenPort int            // where the client connected to; 0: unknown
+	HTTP2      bool           // the client speaks it
 	Trusted    bool           // a proxy whose Forwarded and X-Forwarded-* are believed
 	TLS        *uwsgi.TLS     // nil without TLS
 	Facts      *http1.Facts   // for the values of rules; nil without rules

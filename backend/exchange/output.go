@@ -51,6 +51,10 @@ type Output struct {
 	Used      int    // bytes of the input that are done with
 	ToBackend []byte // octets for the backend
 	Held      []byte // more of them
+	// EndToBackend says to a backend that frames messages by itself that the request is
+	// complete, with TrailerToBackend behind ToBackend.
+	EndToBackend     bool
+	TrailerToBackend []byte
 	Answer
 	Do     Do
 	Keep   bool // the backend's connection may serve another request, as far as the exchange knows

@@ -40,10 +40,11 @@ func (x *Exchange) takeHead(s *Scratch, p []byte) Output {
 		x.out.Push(p)
 		head = x.out.Bytes()
 	}
+	x.asHTTP1(head)
 	n := http1.HeadLen(head, x.outSeen)
 	if n == 0 {
 		switch {
-		case !maybeStatusLine(head):
+		case !maybeStatusLine(head, x.echoesHTTP2()):
 			return x.badAnswer("malformed status line")
 		case len(head) >= x.o.Limits.HeadLen:
 			return x.badAnswer("head too long")
@@ -72,10 +73,21 @@ func (x *Exchange) takeHead(s *Scratch, p []byte) Output {
 // maybeStatusLine reports whether p, or what follows it, can make it the beginning of a
 // response. A backend that speaks another protocol may stay open, and would else be found
 // out by a timer only.
-func maybeStatusLine(p []byte) bool {
-	const start = "HTTP/1."
+func maybeStatusLine(p []byte, orHTTP2 bool) bool {
+	const start, start2 = "HTTP/1.", "HTTP/2.0"
 	n := min(len(p), len(start))
-	return string(p[:n]) == start[:n]
+	return string(p[:n]) == start[:n] || orHTTP2 && string(p[:n]) == start2[:n]
+}
+
+// echoesHTTP2 reports whether the backend answers in a version that it was only told of, as
+// uWSGI does: it takes that of its status line from SERVER_PROTOCOL.
+func (x *Exchange) echoesHTTP2() bool { return x.c.HTTP2 && x.link.Protocol == backend.UWSGI }
+
+// asHTTP1 makes such a status line what the response is.
+func (x *Exchange) asHTTP1(head []byte) {
+	if x.echoesHTTP2() && len(head) >= len("HTTP/2.0") && string(head[:8]) == "HTTP/2.0" {
+		copy(head[5:], "1.1")
+	}
 }
 
 var methodHEAD, methodGET = []byte("HEAD"), []byte("GET")
@@ -181,6 +193,9 @@ func (x *Exchange) finish(out *Output, nothingMore bool) {
 	out.End, out.Trailer = true, x.body.Trailer()
 	out.Do, out.Keep = Release, x.facts.has(keep) && whole && nothingMore
 }
+
+// BadAnswer refuses what the backend answered, for a reason that its connection has found.
+func (x *Exchange) BadAnswer(reason string) Output { return x.badAnswer(reason) }
 
 // badAnswer refuses what the backend answered.
 func (x *Exchange) badAnswer(reason string) Output { return x.reply(502, BadAnswer, reason) }

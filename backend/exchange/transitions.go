@@ -34,6 +34,7 @@ const (
 	final                 // the head of the response
 	switched              // a 101 that was asked for
 	answered              // the response is complete
+	unserved              // the backend has not looked at the request, and will not
 	vanished              // the backend has ended the connection, and the request can be repeated
 	gone                  // it has, and the request cannot be repeated, nor is the response complete
 	late                  // nothing has moved for too long
@@ -115,6 +116,9 @@ var transitions = [events][states]transition{
 	},
 	answered: {
 		Early: {finish, Over}, Answering: {finish, Over},
+	},
+	unserved: {
+		Sending: {dial, Seeking}, Waiting: {dial, Seeking},
 	},
 	vanished: {
 		Waiting: {dial, Seeking},

@@ -16,6 +16,9 @@ type Forward struct {
 	// kind ([Field.Vouched]) that has no replacement is dropped.
 	Trusted   bool
 	KeepAlive bool // the backend's connection is to be kept
+	// HTTP2 is whether the backend speaks HTTP/2, whose connection turns this head into
+	// frames: it gets no field for the connection but TE, and no upgrade.
+	HTTP2 bool
 	// Host is what a client of HTTP/1.0 that names no host is taken to mean, since
 	// servers refuse an empty one. It must be a valid host, or "".
 	Host string
@@ -44,10 +47,15 @@ func AppendRequest(dst []byte, r *Request, f *Forward) []byte {
 			dst = field.append(dst)
 		}
 	}
-	dst = appendFraming(dst, r.Framing, r.Length)
+	if !f.HTTP2 || r.Framing != Chunked {
+		dst = appendFraming(dst, r.Framing, r.Length)
+	}
 	dst = appendForwarded(dst, r, f)
 	dst = f.Rules.append(dst, f.Facts, f.Nth)
 	switch {
+	case f.HTTP2 && r.takesTrailers():
+		dst = append(dst, "TE: trailers\r\n"...)
+	case f.HTTP2:
 	case r.Upgrade != nil:
 		dst = appendLine(dst, "Connection: Upgrade\r\nUpgrade: ", r.Upgrade)
 	case !f.KeepAlive:
@@ -76,6 +84,22 @@ func (r *Request) passes(field *Field, f *Forward) bool {
 		return r.Framing == Chunked
 	case xForwardedProto, xForwardedHost, xForwardedPort, xForwardedOther, vouched:
 		return f.Trusted
+	}
+	return false
+}
+
+// takesTrailers reports whether the client wants trailers.
+func (r *Request) takesTrailers() bool {
+	for i := range r.Fields {
+		if r.Fields[i].kind != te {
+			continue
+		}
+		for list := r.Fields[i].Value; len(list) > 0; {
+			var element []byte
+			if element, list = cutElement(list); equalFold(element, "trailers") {
+				return true
+			}
+		}
 	}
 	return false
 }

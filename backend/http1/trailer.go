@@ -1,5 +1,7 @@
 package http1
 
+import "bytes"
+
 // trailerByte collects the trailer section line by line. It is the one part of
 // a body that is held, since it is to be checked before it is passed on: so it
 // is bounded.
@@ -26,6 +28,26 @@ func (b *Body) trailerByte(c byte) *Error {
 	}
 	b.lineStart = uint32(len(b.trailer))
 	return nil
+}
+
+// WithoutDropped returns the lines of a trailer section without the fields that rules
+// drop. It changes lines.
+func (r *Rules) WithoutDropped(lines []byte) []byte {
+	if r == nil || len(r.drops) == 0 {
+		return lines
+	}
+	kept := lines[:0]
+	for len(lines) > 0 {
+		n := bytes.IndexByte(lines, '\n') + 1
+		if n == 0 {
+			break
+		}
+		if name, _, _ := bytes.Cut(lines[:n], []byte(":")); !r.Drops(name) {
+			kept = append(kept, lines[:n]...)
+		}
+		lines = lines[n:]
+	}
+	return kept
 }
 
 // maxUntrailingLen is the length of the longest name that mayTrail lists.

@@ -109,6 +109,9 @@ type Stream struct {
 // Held is the number of bytes of the request's body that were received and not consumed.
 func (s *Stream) Held() int { return int(s.held) }
 
+// Pending is the number of bytes of the response's body that wait for a window.
+func (s *Stream) Pending() int { return len(s.pending) }
+
 // Ended reports whether the response is complete, or the stream is over without one. It may
 // still have to be sent.
 func (s *Stream) Ended() bool { return s.finished || s.state >= closed }
@@ -129,7 +132,7 @@ func New(o *Options, s *Scratch) *Conn {
 		control:    newBudget(o.ControlBurst, o.ControlPerSec),
 		resets:     newBudget(o.ResetBurst, o.ResetsPerSec),
 	}
-	c.in.start(c)
+	c.in.start(o.Limits)
 	return c
 }
 

@@ -1,6 +1,7 @@
-// Package http2 is the client's side of HTTP/2 (RFC 9113) in a gateway, as a value: it
-// takes the plaintext of one connection, however it is cut, and says what becomes of
-// each stream. It does no I/O, reads no clock and starts nothing.
+// Package http2 is HTTP/2 (RFC 9113) in a gateway, as values: a [Conn] is a client's
+// connection, a [Backend] is one to a backend. Each takes the plaintext of its connection, however
+// it is cut, and says what becomes of each stream. It does no I/O, reads no clock and
+// starts nothing.
 //
 // # Using a Conn
 //
@@ -15,6 +16,14 @@
 // the backpressure. [Conn.AppendHead], [Conn.AppendData] and [Conn.AppendEnd] write the
 // response; [Conn.Room] says how much of its body may be read from the backend now.
 //
+// # Using a Backend
+//
+// [Backend.Start] appends a client's preface, and [Backend.Next] is as above. When the
+// backend's settings have come and there is [Backend.Room], [Backend.Open] makes a
+// [Call] of the head of a request, [Backend.Send] sends as much of its body as windows let
+// out, and [Backend.End] ends it. A call that the backend has refused, or that its GOAWAY leaves
+// out, comes back as a Reset that is Unprocessed.
+//
 // # Requests become HTTP/1.1 heads
 //
 // A request's pseudo-header fields and fields are written as the head of an HTTP/1.1
@@ -22,7 +31,9 @@
 // that its strict reading has not accepted, and a header block that means one thing
 // here and another there (CVE-2021-21295 and its kin) is refused twice. What RFC 9113,
 // Section 8, calls malformed is a stream error before that. Cookie crumbs are joined; an
-// extended CONNECT for a WebSocket (RFC 8441) becomes the request for an upgrade.
+// extended CONNECT for a WebSocket (RFC 8441) becomes the request for an upgrade. So it is
+// to backends, the other way round: heads of requests are given as those of HTTP/1.1, and
+// those of responses are made such, to be parsed.
 //
 // # Bounds
 //
@@ -31,6 +42,9 @@
 // http1.Limits.HeadLen decoded bytes; an HPACK table of 4 KiB; an incomplete frame
 // of 16 KiB, in the caller's hands. Two budgets bound the work that costs a client
 // nothing: one for control frames, one for streams that are reset, by whomever.
+//
+// A Backend holds no part of a body. Its options bound the calls, what a backend may send
+// of each before that is consumed, and the frames that no call has a use for.
 //
 // # Choices
 //

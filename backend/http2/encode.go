@@ -1,8 +1,11 @@
 package http2
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
-// The responses' encoder (RFC 7541) uses the static table for names and common statuses
+// The encoder (RFC 7541) uses the static table for names and common statuses
 // and no dynamic one, and writes strings as they are: Huffman coding would save a
 // quarter of a head's bytes for more time than all the rest of it takes.
 
@@ -60,7 +63,7 @@ func appendLiteral(dst, name, value []byte) []byte {
 		index = staticNames[string(lower[:len(name)])]
 	}
 	first := byte(0)
-	if index == setCookieIndex {
+	if index == setCookieIndex || index == authorizationIndex {
 		first = 0x10 // never to be indexed by whoever passes it on
 	}
 	dst = appendInt(dst, first, 4, int(index))
@@ -74,6 +77,35 @@ func appendLiteral(dst, name, value []byte) []byte {
 	return append(dst, value...)
 }
 
+// appendIndexed appends a literal whose name is that of an entry of the static table.
+func appendIndexed(dst []byte, index uint8, value []byte) []byte {
+	dst = appendInt(dst, 0, 4, int(index))
+	dst = appendInt(dst, 0, 7, len(value))
+	return append(dst, value...)
+}
+
+// appendLines appends fields from lines, each of which ends in CR LF.
+func appendLines(dst, lines []byte) []byte {
+	for len(lines) > 0 {
+		var line []byte
+		line, lines, _ = bytes.Cut(lines, crlf)
+		if name, value, ok := bytes.Cut(line, colon); ok {
+			dst = appendLiteral(dst, name, bytes.TrimSpace(value))
+		}
+	}
+	return dst
+}
+
+func appendMethod(dst, method []byte) []byte {
+	switch string(method) {
+	case "GET":
+		return append(dst, 0x80|2)
+	case "POST":
+		return append(dst, 0x80|3)
+	}
+	return appendIndexed(dst, 2, method)
+}
+
 func toLower(b byte) byte {
 	if 'A' <= b && b <= 'Z' {
 		return b | 0x20
@@ -81,12 +113,15 @@ func toLower(b byte) byte {
 	return b
 }
 
-const setCookieIndex = 55
+const authorizationIndex, setCookieIndex = 23, 55
 
-// staticNames holds the names of the static table (RFC 7541, Appendix A) that a response
+// staticNames holds the names of the static table (RFC 7541, Appendix A) that a message
 // may have.
 var staticNames = map[string]uint8{
-	"accept-ranges": 18, "access-control-allow-origin": 20, "age": 21, "allow": 22, "authorization": 23,
+	"accept-charset": 15, "accept-encoding": 16, "accept-language": 17, "accept": 19, "cookie": 32, "expect": 35, "from": 37,
+	"if-match": 39, "if-modified-since": 40, "if-none-match": 41, "if-range": 42, "if-unmodified-since": 43, "max-forwards": 47,
+	"proxy-authorization": 49, "range": 50, "referer": 51, "user-agent": 58,
+	"accept-ranges": 18, "access-control-allow-origin": 20, "age": 21, "allow": 22, "authorization": authorizationIndex,
 	"cache-control": 24, "content-disposition": 25, "content-encoding": 26, "content-language": 27,
 	"content-length": 28, "content-location": 29, "content-range": 30, "content-type": 31, "date": 33,
 	"etag": 34, "expires": 36, "last-modified": 44, "link": 45, "location": 46, "proxy-authenticate": 48,

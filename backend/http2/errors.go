@@ -17,7 +17,7 @@ const (
 	EnhanceYourCalm  Code = 0xb
 )
 
-// A fault is what a client did wrong: the end of the connection, or of one stream. All
+// A fault is what a peer did wrong: the end of the connection, or of one stream. All
 // exist from the start, so that a flood of them costs no allocation; the reasons are a
 // closed list, for counters.
 type fault struct {
@@ -67,4 +67,16 @@ var (
 	errMalformed       = streamFault(ProtocolError, "malformed request")
 	errTrailers        = streamFault(ProtocolError, "malformed trailers")
 	errLength          = streamFault(ProtocolError, "body is not as long as Content-Length says")
+
+	// What only a backend can do.
+	errPushed       = connFault(ProtocolError, "PUSH_PROMISE though it is off")
+	errNotHTTP2     = connFault(ProtocolError, "backend does not speak HTTP/2")
+	errGoAwayLater  = connFault(ProtocolError, "GOAWAY takes back an earlier one")
+	errAnswered     = streamFault(StreamClosed, "frame after the end of a response")
+	errAnswerHead   = streamFault(ProtocolError, "malformed response")
+	errAnswerLen    = streamFault(EnhanceYourCalm, "head of a response too long")
+	errAnswerFields = streamFault(EnhanceYourCalm, "too many fields in a response")
+	errNoAnswerHead = streamFault(ProtocolError, "DATA before the head of a response")
+	errInterimEnd   = streamFault(ProtocolError, "interim response that ends a stream")
+	errAnswerTail   = streamFault(ProtocolError, "malformed trailers of a response")
 )

@@ -96,6 +96,21 @@ func appendPing(dst []byte, flags uint8, data []byte) []byte {
 	return append(appendFrameHeader(dst, 8, framePing, flags, 0), data[:8]...)
 }
 
+// appendBlock cuts a header block into frames.
+func appendBlock(dst []byte, id uint32, block []byte, end bool) []byte {
+	typ, flags := frameHeaders, uint8(0)
+	if end {
+		flags = flagEndStream
+	}
+	for len(block) > maxFrameLen {
+		dst = appendFrameHeader(dst, maxFrameLen, typ, flags, id)
+		dst = append(dst, block[:maxFrameLen]...)
+		block, typ, flags = block[maxFrameLen:], frameContinuation, 0
+	}
+	dst = appendFrameHeader(dst, len(block), typ, flags|flagEndHeaders, id)
+	return append(dst, block...)
+}
+
 // unpad cuts the padding off a payload (RFC 9113, Section 6.1).
 func (h *frameHeader) unpad(p []byte) ([]byte, *fault) {
 	if !h.has(flagPadded) {

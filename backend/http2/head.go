@@ -10,18 +10,28 @@ import (
 // pseudoFieldLen is the number of pseudo-header fields that a request may have.
 const pseudoFieldLen = 5
 
-// head makes the head of an HTTP/1.1 request, or a trailer section, of fields as they
+// form is what a header block becomes.
+type form uint8
+
+const (
+	requestHead form = iota
+	responseHead
+	trailerSection
+)
+
+// head makes the head of an HTTP/1.1 message, or a trailer section, of fields as they
 // are decoded.
 type head struct {
 	scratch *Scratch
+	form    form
 	text    []byte // so far
 	cookie  []byte // crumbs, joined (RFC 9113, Section 8.2.3)
 	kept    bool   // text and cookie are our own, and not the scratch's
 
 	method, scheme, authority, path, protocol string
 
-	length    int64 // Content-Length, -1 for none
-	trailers  bool  // it is a trailer section
+	status    int   // of a response, 0 before it is known
+	length    int64 // Content-Length of a request, -1 for none
 	began     bool  // no pseudo-header field may follow
 	tunnel    bool  // extended CONNECT
 	unknown   bool  // one for a protocol that is not known
@@ -30,8 +40,8 @@ type head struct {
 	tooMany   bool
 }
 
-func (h *head) reset(s *Scratch, trailers bool) {
-	*h = head{scratch: s, text: s.head[:0], cookie: s.cookie[:0], length: -1, trailers: trailers}
+func (h *head) reset(s *Scratch, as form) {
+	*h = head{scratch: s, form: as, text: s.head[:0], cookie: s.cookie[:0], length: -1}
 }
 
 // keep copies what waits for CONTINUATION: the scratch is for other connections then.
@@ -62,7 +72,7 @@ func (h *head) add(name, value string) {
 	case !isLowerToken(name):
 		h.malformed = true // RFC 9113, Section 8.2.1: also if it is in upper case
 	default:
-		if !h.began && !h.trailers {
+		if !h.began && h.form != trailerSection {
 			h.begin()
 		}
 		h.addField(name, value)
@@ -70,6 +80,10 @@ func (h *head) add(name, value string) {
 }
 
 func (h *head) addPseudo(name, value string) {
+	if h.form == responseHead {
+		h.addStatus(name, value)
+		return
+	}
 	var field *string
 	switch name {
 	case ":method":
@@ -83,17 +97,26 @@ func (h *head) addPseudo(name, value string) {
 	case ":protocol":
 		field = &h.protocol
 	}
-	if field == nil || *field != "" || value == "" || h.began || h.trailers {
+	if field == nil || *field != "" || value == "" || h.began || h.form == trailerSection {
 		h.malformed = true // RFC 9113, Section 8.3
 		return
 	}
 	*field = value
 }
 
-// begin writes the request line, after the last pseudo-header field (RFC 9113, Sections
-// 8.3.1 and 8.5; RFC 8441, Section 4).
+// begin writes the first line, after the last pseudo-header field.
 func (h *head) begin() {
 	h.began = true
+	if h.form == responseHead {
+		h.beginResponse()
+	} else {
+		h.beginRequest()
+	}
+}
+
+// beginRequest writes the request line (RFC 9113, Sections 8.3.1 and 8.5; RFC 8441,
+// Section 4).
+func (h *head) beginRequest() {
 	method, path := h.method, h.path
 	switch {
 	case !isToken(method) || !isText(h.authority) || !isText(path):
@@ -141,13 +164,9 @@ func (h *head) addField(name, value string) {
 		h.malformed = true // RFC 9113, Section 8.2.2
 		return
 	case "te":
-		h.malformed = h.malformed || value != "trailers"
-		if h.trailers {
-			h.malformed = true
-		}
-		return // it is for this hop
+		h.malformed = h.malformed || h.form == trailerSection || h.form == requestHead && value != "trailers"
 	}
-	if h.trailers {
+	if h.form != requestHead {
 		h.text = appendField(h.text, name, value)
 		return
 	}

@@ -13,8 +13,9 @@ import (
 // end, also one of no use, because the table that the next one refers to is in it.
 type headerBlock struct {
 	decoder *hpack.Decoder
+	limits  *http1.Limits
 	id      uint32
-	end     bool    // of the request
+	end     bool    // of the message
 	stream  *Stream // whose trailers these are, nil for a request
 	fault   *fault  // nothing is to be done with the block but this
 	ignore  bool    // nor this
@@ -23,7 +24,6 @@ type headerBlock struct {
 	fields  int
 	listLen int // decoded, as RFC 9113, Section 6.5.2, counts
 	head    head
-	c       *Conn
 }
 
 // maxParts bounds the CONTINUATION frames of a block (CVE-2024-27316 and its kin,
@@ -34,8 +34,8 @@ const maxParts = 16
 // byte may stand for a field of 4 KiB, and three for a field of nothing.
 const piece = 1 << 10
 
-func (b *headerBlock) start(c *Conn) {
-	b.c = c
+func (b *headerBlock) start(l *http1.Limits) {
+	b.limits = l
 	b.decoder = hpack.NewDecoder(hpackTableLen, b.onField)
 	// Whatever fits in the block is decoded, so that a request that is too long can
 	// be told so.
@@ -44,25 +44,59 @@ func (b *headerBlock) start(c *Conn) {
 
 // maxLen bounds the encoded block, and with a factor what it decodes to: a client that
 // exceeds the limit a little gets an answer (431), one that goes on is cut off.
-func (b *headerBlock) maxLen() int { return 2*b.c.o.Limits.HeadLen + piece }
+func (b *headerBlock) maxLen() int { return 2*b.limits.HeadLen + piece }
 
-// onHeaders takes the beginning of a header block.
-func (c *Conn) onHeaders(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
+// begin expects the block that a frame begins, and returns the first part of it.
+func (b *headerBlock) begin(h *frameHeader, p []byte) ([]byte, *fault) {
 	p, f := h.unpad(p)
 	if f != nil {
-		return dst, Event{}, f
+		return nil, f
 	}
-	b := &c.in
 	b.id, b.end, b.stream, b.fault, b.ignore = h.id, h.has(flagEndStream), nil, nil, false
 	b.parts, b.len, b.fields, b.listLen = 0, 0, 0, 0
 	if h.has(flagPriority) {
 		if len(p) < 5 {
-			return dst, Event{}, errFrameSize
+			return nil, errFrameSize
 		}
 		if binary.BigEndian.Uint32(p)&maxStreamID == h.id {
 			b.fault = errSelfDependency
 		}
 		p = p[5:]
+	}
+	return p, nil
+}
+
+// decode decodes a part of the block; last is whether no other follows.
+func (b *headerBlock) decode(p []byte, last bool) *fault {
+	if b.len += len(p); b.len > b.maxLen() {
+		return errBlockLen
+	}
+	for len(p) > 0 {
+		n := min(len(p), piece)
+		if _, err := b.decoder.Write(p[:n]); err != nil {
+			return errHPACK
+		}
+		if b.listLen > 4*b.maxLen() || b.fields > 4*b.limits.FieldLen+piece {
+			return errBlockLen
+		}
+		p = p[n:]
+	}
+	if !last {
+		b.head.keep()
+		return nil
+	}
+	if b.decoder.Close() != nil {
+		return errHPACK
+	}
+	return nil
+}
+
+// onHeaders takes the beginning of a header block.
+func (c *Conn) onHeaders(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
+	b := &c.in
+	p, f := b.begin(h, p)
+	if f != nil {
+		return dst, Event{}, f
 	}
 	s, st := c.find(h.id)
 	switch v := verdicts[st][frameHeaders]; {
@@ -95,7 +129,11 @@ func (c *Conn) onHeaders(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *
 			b.fault = errTrailers
 		}
 	}
-	b.head.reset(c.scratch, b.stream != nil)
+	form := requestHead
+	if b.stream != nil {
+		form = trailerSection
+	}
+	b.head.reset(c.scratch, form)
 	return c.fragment(dst, h, p)
 }
 
@@ -108,29 +146,15 @@ func (c *Conn) onContinuation(dst []byte, h *frameHeader, p []byte) ([]byte, Eve
 
 // fragment decodes a part of the block, and acts on the block if it is the last.
 func (c *Conn) fragment(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
-	b := &c.in
-	if b.len += len(p); b.len > b.maxLen() {
-		return dst, Event{}, errBlockLen
+	last := h.has(flagEndHeaders)
+	if f := c.in.decode(p, last); f != nil {
+		return dst, Event{}, f
 	}
-	for len(p) > 0 {
-		n := min(len(p), piece)
-		if _, err := b.decoder.Write(p[:n]); err != nil {
-			return dst, Event{}, errHPACK
-		}
-		if b.listLen > 4*b.maxLen() || b.fields > 4*c.o.Limits.FieldLen+piece {
-			return dst, Event{}, errBlockLen
-		}
-		p = p[n:]
-	}
-	if !h.has(flagEndHeaders) {
+	if !last {
 		c.phase = awaitContinuation
-		b.head.keep()
 		return dst, Event{}, nil
 	}
 	c.phase = serving
-	if b.decoder.Close() != nil {
-		return dst, Event{}, errHPACK
-	}
 	return c.onBlock(dst)
 }
 
@@ -140,9 +164,9 @@ func (b *headerBlock) onField(f hpack.HeaderField) {
 	b.listLen += int(f.Size())
 	switch {
 	case b.fault != nil || b.ignore || b.head.malformed:
-	case b.listLen > b.c.o.Limits.HeadLen:
+	case b.listLen > b.limits.HeadLen:
 		b.head.tooLong = true
-	case b.fields > b.c.o.Limits.FieldLen+pseudoFieldLen:
+	case b.fields > b.limits.FieldLen+pseudoFieldLen:
 		b.head.tooMany = true
 	default:
 		b.head.add(f.Name, f.Value)

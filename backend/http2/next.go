@@ -17,6 +17,8 @@ const (
 	Reset                // a stream is over before its time
 	Window               // there may be room for more of a response
 	Failed               // the connection is over: what was appended is the last of it
+	Response             // of a backend: the head of a response
+	Settled              // of a backend: calls may be opened, or more of them, or fewer
 )
 
 // An Event is what the client's bytes have led to. Its slices are valid until the next

@@ -52,7 +52,7 @@ func TestRequests(t *testing.T) {
 		{name: "cookie crumbs", fields: with("cookie", "a=1", "x", "y", "cookie", "b=2"), want: base + "x: y\r\nCookie: a=1; b=2\r\n\r\n"},
 		{name: "host alone", fields: append(without(":authority"), "host", "b.test"), want: "GET / HTTP/1.1\r\nhost: b.test\r\n\r\n"},
 		{name: "host as authority", fields: with("host", "A.test"), want: base + "\r\n"},
-		{name: "te", fields: with("te", "trailers"), want: base + "\r\n"},
+		{name: "te", fields: with("te", "trailers"), want: base + "te: trailers\r\n\r\n"},
 		{name: "length", fields: with(":method", "PUT", "content-length", "3"), body: true, want: "PUT / HTTP/1.1\r\nHost: a.test\r\ncontent-length: 3\r\n\r\n"},
 		{name: "no length", fields: with(":method", "PUT"), body: true, want: "PUT / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		{name: "length 0 at the end", fields: with("content-length", "0"), want: base + "content-length: 0\r\n\r\n"},

@@ -1,7 +1,5 @@
 package http2
 
-import "bytes"
-
 // BeginHead begins the head of a response: Field adds to it, AppendHead ends it. Between
 // them nothing else may be asked of any connection with the same Scratch.
 //
@@ -32,14 +30,7 @@ func (c *Conn) Field(name, value []byte) {
 
 // Lines adds fields from lines, each of which ends in CR LF.
 func (c *Conn) Lines(lines []byte) {
-	for len(lines) > 0 {
-		var line []byte
-		line, lines, _ = bytes.Cut(lines, crlf)
-		name, value, ok := bytes.Cut(line, colon)
-		if ok {
-			c.Field(name, bytes.TrimSpace(value))
-		}
-	}
+	c.scratch.block = appendLines(c.scratch.block, lines)
 }
 
 var crlf, colon = []byte("\r\n"), []byte(":")
@@ -49,27 +40,12 @@ func (c *Conn) AppendHead(dst []byte, s *Stream, end bool) []byte {
 	if s.Ended() || c.phase == dead {
 		return dst
 	}
-	dst = c.appendBlock(dst, s, end)
+	dst = appendBlock(dst, s.ID, c.scratch.block, end)
 	if end {
 		s.finished = true
 		dst = c.finish(dst, s)
 	}
 	return dst
-}
-
-// appendBlock cuts the encoded block into frames.
-func (c *Conn) appendBlock(dst []byte, s *Stream, end bool) []byte {
-	block, typ, flags := c.scratch.block, frameHeaders, uint8(0)
-	if end {
-		flags = flagEndStream
-	}
-	for len(block) > maxFrameLen {
-		dst = appendFrameHeader(dst, maxFrameLen, typ, flags, s.ID)
-		dst = append(dst, block[:maxFrameLen]...)
-		block, typ, flags = block[maxFrameLen:], frameContinuation, 0
-	}
-	dst = appendFrameHeader(dst, len(block), typ, flags|flagEndHeaders, s.ID)
-	return append(dst, block...)
 }
 
 // AppendData sends a piece of a response's body, with end the last one. What the windows
@@ -150,7 +126,7 @@ func (c *Conn) sendEnd(dst []byte, s *Stream) []byte {
 	}
 	c.scratch.block = c.scratch.block[:0]
 	c.Lines(s.trailers)
-	dst = c.appendBlock(dst, s, true)
+	dst = appendBlock(dst, s.ID, c.scratch.block, true)
 	return c.finish(dst, s)
 }
 

@@ -19,6 +19,7 @@ type Vars struct {
 	Remote     netip.AddrPort // the client; zero if it has no IP address
 	Trusted    bool           // the client is a proxy whose Forwarded and X-Forwarded-* are believed
 	Length     int64          // CONTENT_LENGTH, whatever the client's field says; -1 for none
+	HTTP2      bool           // the client speaks it
 	TLS        *TLS           // nil without TLS
 
 	Rules *http1.Rules // what else becomes of its fields
@@ -58,7 +59,7 @@ func AppendRequest(dst []byte, r *http1.Request, v *Vars) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	p = appendTarget(p, r)
+	p = appendTarget(p, r, v.HTTP2)
 	p = appendServer(p, r, v)
 	if v.TLS != nil {
 		p = v.TLS.append(p)
@@ -134,7 +135,7 @@ func hasDotDot(path []byte) bool {
 	return false
 }
 
-func appendTarget(p []byte, r *http1.Request) []byte {
+func appendTarget(p []byte, r *http1.Request, isHTTP2 bool) []byte {
 	p, start := beginVar(p, "REQUEST_URI") // in origin form, if the target is in another
 	p = append(p, r.Path...)
 	if r.Query != nil {
@@ -142,7 +143,10 @@ func appendTarget(p []byte, r *http1.Request) []byte {
 	}
 	p = endVar(p, start)
 	p = appendVar(p, "QUERY_STRING", r.Query)
-	if r.Minor == 0 {
+	switch {
+	case isHTTP2:
+		return appendVar(p, "SERVER_PROTOCOL", "HTTP/2.0")
+	case r.Minor == 0:
 		return appendVar(p, "SERVER_PROTOCOL", "HTTP/1.0")
 	}
 	return appendVar(p, "SERVER_PROTOCOL", "HTTP/1.1")

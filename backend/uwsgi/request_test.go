@@ -242,3 +242,13 @@ func TestPacketLen(t *testing.T) {
 		})
 	}
 }
+
+// TestHTTP2Version holds that an application is told of HTTP/2, whose head is written as
+// one of HTTP/1.1 on its way.
+func TestHTTP2Version(t *testing.T) {
+	v := plain()
+	v.HTTP2 = true
+	if got := variables(t, parse(t, "GET / HTTP/1.1", "Host: a"), v); !slices.Contains(got, variable{"SERVER_PROTOCOL", "HTTP/2.0"}) {
+		t.Errorf("got %v", got)
+	}
+}

@@ -110,7 +110,7 @@ func lookupHost(ctx context.Context, host string) ([]netip.Addr, error) {
 }
 
 var (
-	protocols = map[config.Protocol]backend.Protocol{config.TCP: backend.TCP, config.HTTP: backend.HTTP, config.UWSGI: backend.UWSGI}
+	protocols = map[config.Protocol]backend.Protocol{config.TCP: backend.TCP, config.HTTP: backend.HTTP, config.UWSGI: backend.UWSGI, config.H2C: backend.H2C}
 	balances  = map[config.Balance]backend.Balance{
 		config.RoundRobin: backend.RoundRobin, config.LeastConns: backend.LeastConns,
 		config.Source: backend.Source, config.TwoChoices: backend.TwoChoices,

@@ -60,6 +60,15 @@ func askUWSGI(t *testing.T, client *http.Client, method, url string, body io.Rea
 	return decodeJSON[map[string]string](t, text)
 }
 
+// TestHTTP2ToUWSGI holds that an application is told of HTTP/2.
+func TestHTTP2ToUWSGI(t *testing.T) {
+	s, pki := startHTTPS(t, uwsgiTo(startUWSGI(t, echoApplication)))
+	client := httpClient(t, clientConfig(pki), func(tr *http.Transport) { tr.ForceAttemptHTTP2 = true })
+	if got := askUWSGI(t, client, "POST", "https://"+s.addr()+"/", strings.NewReader("payload")); got["SERVER_PROTOCOL"] != "HTTP/2.0" || got["size"] != "7" {
+		t.Errorf("got %v", got)
+	}
+}
+
 // TestVariablesOfUWSGI: a real application sees the request, the client and how
 // TLS went, and nothing that the client made up.
 func TestVariablesOfUWSGI(t *testing.T) {

@@ -1,0 +1,489 @@
+package http2
+
+import "encoding/binary"
+
+// A CallEvent is what a backend's bytes have led to. Its slices are valid until the next
+// call of a method.
+type CallEvent struct {
+	Kind Kind  // None, Response, Data, Trailers, Reset, Window, Settled or Failed
+	Call *Call // nil for Window: any
+	End  bool  // Response, Data and Trailers: the backend has said all
+	// Head is that of the response, which may be an interim one, as package http1 reads it.
+	Head    []byte
+	Data    []byte // a part of what was given
+	Trailer []byte // the field lines, each with its CRLF, that may stand in a trailer section
+	// Unprocessed says of a Reset that the backend has not looked at the request, which may be
+	// sent elsewhere, whatever it is (RFC 9113, Section 8.7).
+	Unprocessed bool
+	// Code and Reason tell of a Reset or of a Failed. The reason is one of a closed
+	// list, and empty if the backend has reset the call.
+	Code   Code
+	Reason string
+}
+
+// Next consumes n bytes of p and appends to dst what is to be sent. It returns at the
+// first event, or with None when p holds no more of any use: then the rest of p is to
+// be given again with more behind it. It never keeps a part of p.
+func (b *Backend) Next(dst, p []byte) (out []byte, n int, e CallEvent) {
+	for e.Kind == None {
+		if c := b.unserved(); c != nil {
+			b.closeCall(c, closed)
+			return dst, n, CallEvent{Kind: Reset, Call: c, Code: RefusedStream, Unprocessed: true}
+		}
+		var used int
+		var f *fault
+		dst, used, e, f = b.step(dst, p[n:])
+		n += used
+		if f != nil {
+			dst, e = b.onFault(dst, f)
+			continue
+		}
+		if used == 0 && e.Kind == None {
+			break
+		}
+	}
+	return dst, n, e
+}
+
+// unserved returns a call that the backend's GOAWAY has said it will not serve.
+func (b *Backend) unserved() *Call {
+	if n := len(b.calls); n > 0 && b.calls[n-1].ID > b.last && b.phase != dead {
+		return b.calls[n-1]
+	}
+	return nil
+}
+
+// step takes the next part of p that means something. It uses nothing if that is not
+// complete.
+func (b *Backend) step(dst, p []byte) (_ []byte, n int, _ CallEvent, _ *fault) {
+	switch {
+	case len(p) == 0:
+		return dst, 0, CallEvent{}, nil
+	case b.phase == dead:
+		return dst, len(p), CallEvent{}, nil
+	case b.skip > 0:
+		n = min(b.skip, len(p))
+		b.skip -= n
+		return dst, n, CallEvent{}, nil
+	case b.data.call != nil:
+		n, e := b.dataPiece(p)
+		return dst, n, e, nil
+	case len(p) < frameHeaderLen:
+		return dst, 0, CallEvent{}, nil
+	}
+	h := parseFrameHeader(p)
+	b.at = h.id
+	if f := b.inOrder(&h); f != nil {
+		return dst, 0, CallEvent{}, f
+	}
+	switch h.typ {
+	case frameData:
+		return b.onData(dst, &h, p[frameHeaderLen:])
+	case frameUnknown:
+		b.skip = h.len
+		return dst, frameHeaderLen, CallEvent{}, b.pay(1)
+	}
+	if n = frameHeaderLen + h.len; len(p) < n {
+		return dst, 0, CallEvent{}, nil
+	}
+	dst, e, f := b.onFrame(dst, &h, p[frameHeaderLen:n])
+	return dst, n, e, f
+}
+
+// inOrder checks whether such a frame may come now.
+func (b *Backend) inOrder(h *frameHeader) *fault {
+	switch {
+	case b.phase == awaitSettings && (h.typ != frameSettings || h.has(flagAck) || h.len > maxFrameLen):
+		return errNotHTTP2
+	case h.len > maxFrameLen:
+		return errFrameLen
+	case b.phase == awaitContinuation && (h.typ != frameContinuation || h.id != b.in.id):
+		return errInterrupted
+	case b.phase != awaitContinuation && h.typ == frameContinuation:
+		return errContinuation
+	}
+	switch h.typ {
+	case frameData, frameHeaders, framePriority, frameRSTStream:
+		if h.id == 0 {
+			return errStreamZero
+		}
+	case frameSettings, framePing, frameGoAway:
+		if h.id != 0 {
+			return errNotStreamZero
+		}
+	case framePushPromise:
+		return errPushed
+	}
+	return nil
+}
+
+// onFrame takes a complete frame that is not DATA.
+func (b *Backend) onFrame(dst []byte, h *frameHeader, p []byte) ([]byte, CallEvent, *fault) {
+	switch h.typ {
+	case frameSettings:
+		return b.onSettings(dst, h, p)
+	case framePing:
+		switch {
+		case h.len != 8:
+			return dst, CallEvent{}, errFrameSize
+		case h.has(flagAck):
+			return dst, CallEvent{}, b.pay(1)
+		}
+		return appendPing(dst, flagAck, p), CallEvent{}, b.pay(1)
+	case frameGoAway:
+		return dst, CallEvent{}, b.onGoAway(h, p)
+	case frameHeaders:
+		return b.onHeaders(dst, h, p)
+	case frameContinuation:
+		if b.in.parts++; b.in.parts > maxParts {
+			return dst, CallEvent{}, errBlockParts
+		}
+		return b.fragment(dst, h, p)
+	case framePriority:
+		if h.len != 5 {
+			return dst, CallEvent{}, errFrameSize
+		}
+		return dst, CallEvent{}, b.pay(1)
+	}
+	if h.len != 4 { // RST_STREAM and WINDOW_UPDATE
+		return dst, CallEvent{}, errFrameSize
+	}
+	if f := b.pay(1); f != nil {
+		return dst, CallEvent{}, f
+	}
+	value := binary.BigEndian.Uint32(p)
+	if h.id == 0 { // of WINDOW_UPDATE only
+		e, f := b.onConnWindow(value & maxWindow)
+		return dst, e, f
+	}
+	c, st := b.find(h.id)
+	switch v := callVerdicts[st][h.typ]; {
+	case v.fault != nil:
+		return dst, CallEvent{}, v.fault
+	case v.skip:
+		return dst, CallEvent{}, nil
+	case h.typ == frameRSTStream:
+		b.closeCall(c, closed)
+		return dst, CallEvent{Kind: Reset, Call: c, Code: Code(value), Unprocessed: Code(value) == RefusedStream && !c.responded}, nil
+	}
+	e, f := c.onWindow(value & maxWindow)
+	return dst, e, f
+}
+
+// pay takes from the budget for what no call has a use for.
+func (b *Backend) pay(n int) *fault {
+	if b.control.spend(n, b.now) {
+		return nil
+	}
+	return errControlFlood
+}
+
+// onSettings takes the backend's settings (RFC 9113, Section 6.5). What it says of
+// header tables and lists concerns an encoder that uses no table.
+func (b *Backend) onSettings(dst []byte, h *frameHeader, p []byte) ([]byte, CallEvent, *fault) {
+	if h.has(flagAck) {
+		switch {
+		case h.len != 0:
+			return dst, CallEvent{}, errFrameSize
+		case b.settled:
+			return dst, CallEvent{}, errSettingsAck
+		}
+		b.settled = true
+		return dst, CallEvent{}, nil
+	}
+	if h.len%6 != 0 {
+		return dst, CallEvent{}, errFrameSize
+	}
+	if f := b.pay(settingsPrice + h.len/6); f != nil {
+		return dst, CallEvent{}, f
+	}
+	window := b.peerWindow
+	for ; len(p) > 0; p = p[6:] {
+		value := binary.BigEndian.Uint32(p[2:])
+		switch binary.BigEndian.Uint16(p) {
+		case settingEnablePush:
+			if value != 0 { // a server must not turn on what is not for it to do
+				return dst, CallEvent{}, errSettings
+			}
+		case settingMaxConcurrentStreams:
+			b.peerCalls = int(min(value, maxStreamID))
+		case settingMaxFrameSize:
+			if value < 1<<14 || value > 1<<24-1 {
+				return dst, CallEvent{}, errSettings
+			}
+		case settingInitialWindowSize:
+			if value > maxWindow {
+				return dst, CallEvent{}, errInitialWindow
+			}
+			window = int32(value) // of several, the last one counts
+		}
+	}
+	if f := b.onInitialWindow(window); f != nil {
+		return dst, CallEvent{}, f
+	}
+	b.phase = serving
+	return appendFrameHeader(dst, 0, frameSettings, flagAck, 0), CallEvent{Kind: Settled}, nil
+}
+
+// onInitialWindow changes the windows of all calls (RFC 9113, Section 6.9.2). They may
+// become negative.
+func (b *Backend) onInitialWindow(value int32) *fault {
+	delta := int64(value) - int64(b.peerWindow)
+	for _, c := range b.calls {
+		if int64(c.sendWindow)+delta > maxWindow {
+			return errInitialWindow
+		}
+	}
+	for _, c := range b.calls {
+		c.sendWindow += int32(delta)
+	}
+	b.peerWindow = value
+	return nil
+}
+
+func (b *Backend) onConnWindow(increment uint32) (CallEvent, *fault) {
+	if increment == 0 {
+		return CallEvent{}, errZeroIncrement
+	}
+	if int64(b.sendWindow)+int64(increment) > maxWindow {
+		return CallEvent{}, errConnWindow
+	}
+	b.sendWindow += int32(increment)
+	return CallEvent{Kind: Window}, nil
+}
+
+func (c *Call) onWindow(increment uint32) (CallEvent, *fault) {
+	if increment == 0 {
+		return CallEvent{}, errStreamIncrement
+	}
+	if int64(c.sendWindow)+int64(increment) > maxWindow {
+		return CallEvent{}, errStreamWindow
+	}
+	c.sendWindow += int32(increment)
+	return CallEvent{Kind: Window, Call: c}, nil
+}
+
+// onGoAway notes which calls are still served (RFC 9113, Section 6.8). A backend may say
+// so more than once, and each time for fewer.
+func (b *Backend) onGoAway(h *frameHeader, p []byte) *fault {
+	if h.len < 8 {
+		return errFrameSize
+	}
+	last := binary.BigEndian.Uint32(p) & maxStreamID
+	if last > b.last {
+		return errGoAwayLater
+	}
+	b.last, b.leaving = last, true
+	return b.pay(1)
+}
+
+// onHeaders takes the beginning of a header block.
+func (b *Backend) onHeaders(dst []byte, h *frameHeader, p []byte) ([]byte, CallEvent, *fault) {
+	p, f := b.in.begin(h, p)
+	if f != nil {
+		return dst, CallEvent{}, f
+	}
+	c, st := b.find(h.id)
+	form := responseHead
+	switch v := callVerdicts[st][frameHeaders]; {
+	case v.fault != nil && !v.fault.stream:
+		return dst, CallEvent{}, v.fault
+	case v.fault != nil:
+		b.in.fault = v.fault
+	case v.skip:
+		b.in.ignore = true
+		if f := b.pay(1); f != nil {
+			return dst, CallEvent{}, f
+		}
+	case c.responded:
+		if form = trailerSection; !b.in.end {
+			b.in.fault = errAnswerTail
+		}
+	}
+	b.in.head.reset(b.scratch, form)
+	return b.fragment(dst, h, p)
+}
+
+// fragment decodes a part of the block, and acts on the block if it is the last.
+func (b *Backend) fragment(dst []byte, h *frameHeader, p []byte) ([]byte, CallEvent, *fault) {
+	last := h.has(flagEndHeaders)
+	if f := b.in.decode(p, last); f != nil {
+		return dst, CallEvent{}, f
+	}
+	if !last {
+		b.phase = awaitContinuation
+		return dst, CallEvent{}, nil
+	}
+	b.phase = serving
+	b.at = b.in.id
+	e, f := b.onBlock()
+	b.in.head.drop()
+	return dst, e, f
+}
+
+// onBlock acts on a complete block.
+func (b *Backend) onBlock() (CallEvent, *fault) {
+	in := &b.in
+	c, _ := b.find(in.id) // it may have been reset since the block began
+	switch {
+	case in.fault != nil:
+		return CallEvent{}, in.fault
+	case in.ignore || c == nil:
+		return CallEvent{}, nil
+	case in.head.form == trailerSection:
+		return b.onTrailers(c)
+	case in.head.malformed:
+		return CallEvent{}, errAnswerHead
+	case in.head.tooLong:
+		return CallEvent{}, errAnswerLen
+	case in.head.tooMany:
+		return CallEvent{}, errAnswerFields
+	}
+	text := in.head.completeResponse()
+	switch {
+	case text == nil:
+		return CallEvent{}, errAnswerHead
+	case in.head.status < 200 && in.end:
+		return CallEvent{}, errInterimEnd
+	case in.head.status < 200: // of which there may be any number
+		return CallEvent{Kind: Response, Call: c, Head: text}, b.pay(1)
+	}
+	c.responded = true
+	if in.end {
+		b.responseDone(c)
+	}
+	return CallEvent{Kind: Response, Call: c, Head: text, End: in.end}, nil
+}
+
+// onTrailers takes the fields behind a body. Those that must not be there are left out.
+func (b *Backend) onTrailers(c *Call) (CallEvent, *fault) {
+	h := &b.in.head
+	if h.malformed || h.tooLong || h.tooMany {
+		return CallEvent{}, errAnswerTail
+	}
+	e := CallEvent{Kind: Trailers, Call: c, End: true}
+	if len(h.text) > 0 {
+		var ok bool
+		if e.Trailer, ok = checkTrailer(h.text, b.o.Limits); !ok {
+			return CallEvent{}, errAnswerTail
+		}
+	}
+	b.responseDone(c)
+	return e, nil
+}
+
+// responseDone notes that the backend has said all.
+func (b *Backend) responseDone(c *Call) {
+	b.control.earn(4)
+	if c.state == halfClosedLocal {
+		b.closeCall(c, closed)
+		return
+	}
+	c.state = halfClosedRemote
+}
+
+// onData takes the beginning of a DATA frame. Whatever is wrong with it is found before
+// any of it is passed on.
+func (b *Backend) onData(dst []byte, h *frameHeader, p []byte) (_ []byte, n int, _ CallEvent, _ *fault) {
+	n, dataLen, pad := frameHeaderLen, h.len, 0
+	if h.has(flagPadded) {
+		if h.len == 0 {
+			return dst, 0, CallEvent{}, errFrameSize
+		}
+		if len(p) == 0 {
+			return dst, 0, CallEvent{}, nil
+		}
+		n++
+		pad = int(p[0])
+		if dataLen = h.len - 1 - pad; dataLen < 0 {
+			return dst, 0, CallEvent{}, errPadding
+		}
+	}
+	c, st := b.find(h.id)
+	v := callVerdicts[st][frameData]
+	if v.fault != nil && !v.fault.stream {
+		return dst, 0, CallEvent{}, v.fault
+	}
+	if int32(h.len) > b.recvWindow {
+		return dst, 0, CallEvent{}, errOverrun
+	}
+	b.recvWindow -= int32(h.len)
+	dst = b.giveBack(dst, int32(h.len))
+	f := v.fault
+	switch {
+	case f != nil:
+	case v.skip:
+		f = b.pay(1)
+	case !c.responded:
+		f = errNoAnswerHead
+	case int32(h.len) > c.recvWindow:
+		f = errStreamOverrun
+	case dataLen == 0 && !h.has(flagEndStream):
+		f = b.pay(1)
+	}
+	if f != nil || v.skip {
+		b.skip = dataLen + pad
+		return dst, n, CallEvent{}, f
+	}
+	c.recvWindow -= int32(h.len)
+	c.held += int32(h.len)
+	dst = b.Consumed(dst, c, h.len-dataLen) // the padding is nobody's to consume
+	b.data = callFrame{call: c, left: dataLen, pad: pad, end: h.has(flagEndStream)}
+	if dataLen > 0 {
+		return dst, n, CallEvent{}, nil
+	}
+	return dst, n, b.dataDone(nil), nil
+}
+
+// giveBack returns what was received to the connection's window.
+func (b *Backend) giveBack(dst []byte, n int32) []byte {
+	if b.credit += n; b.credit < int32(b.o.ConnWindow/2) {
+		return dst
+	}
+	dst = appendWindowUpdate(dst, 0, uint32(b.credit))
+	b.recvWindow += b.credit
+	b.credit = 0
+	return dst
+}
+
+// dataPiece hands on what has come of a DATA frame.
+func (b *Backend) dataPiece(p []byte) (int, CallEvent) {
+	d := &b.data
+	n := min(d.left, len(p))
+	if d.left -= n; d.left == 0 {
+		return n, b.dataDone(p[:n])
+	}
+	return n, CallEvent{Kind: Data, Call: d.call, Data: p[:n]}
+}
+
+// dataDone hands on the last piece of a DATA frame.
+func (b *Backend) dataDone(p []byte) CallEvent {
+	d := b.data
+	b.data, b.skip = callFrame{}, d.pad
+	if d.end {
+		b.responseDone(d.call)
+	}
+	if len(p) == 0 && !d.end {
+		return CallEvent{}
+	}
+	return CallEvent{Kind: Data, Call: d.call, Data: p, End: d.end}
+}
+
+// onFault acts on what a backend did wrong with the frame being taken.
+func (b *Backend) onFault(dst []byte, f *fault) ([]byte, CallEvent) {
+	if f.stream && b.control.spend(10, b.now) {
+		dst = appendRSTStream(dst, b.at, f.code)
+		c, _ := b.find(b.at)
+		if c == nil {
+			return dst, CallEvent{}
+		}
+		b.closeCall(c, resetByUs)
+		return dst, CallEvent{Kind: Reset, Call: c, Code: f.code, Reason: f.reason}
+	}
+	if f.stream {
+		f = errControlFlood
+	}
+	dst = appendGoAway(dst, 0, f.code)
+	b.phase = dead
+	return dst, CallEvent{Kind: Failed, Code: f.code, Reason: f.reason}
+}

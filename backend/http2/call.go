@@ -1,0 +1,142 @@
+package http2
+
+import "bytes"
+
+// Open opens a call by the head of a request, which is one of HTTP/1.1 as
+// [http1.AppendRequest] writes it for a backend of HTTP/2; with end it is the whole request. There
+// must be Room.
+func (b *Backend) Open(dst, head []byte, end bool) ([]byte, *Call) {
+	c := &Call{ID: b.next, state: open, recvWindow: int32(b.o.CallWindow), sendWindow: b.peerWindow}
+	b.next += 2
+	b.calls = append(b.calls, c)
+	b.encode(head)
+	b.control.earn(4)
+	dst = appendBlock(dst, c.ID, b.scratch.block, end)
+	if end {
+		c.state = halfClosedLocal
+	}
+	return dst, c
+}
+
+// encode encodes the head of a request: its pseudo-header fields are in the request line
+// and in Host, which comes first.
+func (b *Backend) encode(head []byte) {
+	block := b.scratch.block[:0]
+	if !b.sizeTold {
+		b.sizeTold = true
+		block = appendTableSize(block)
+	}
+	line, lines, _ := bytes.Cut(head, crlf)
+	method, line, _ := bytes.Cut(line, space)
+	path, _, _ := bytes.Cut(line, space)
+	block = appendMethod(block, method)
+	block = append(block, 0x80|6) // the scheme http: that of this hop, on which there is no TLS
+	host, rest, _ := bytes.Cut(lines, crlf)
+	if name, value, ok := bytes.Cut(host, colon); ok && bytes.EqualFold(name, hostName) {
+		lines = rest
+		if value = bytes.TrimSpace(value); len(value) > 0 {
+			block = appendIndexed(block, 1, value)
+		}
+	}
+	if string(path) == "/" {
+		block = append(block, 0x80|4)
+	} else {
+		block = appendIndexed(block, 4, path)
+	}
+	b.scratch.block = appendLines(block, lines)
+}
+
+var space, hostName = []byte(" "), []byte("Host")
+
+// Send sends as much of p as the windows let out now, and returns how much that was; with
+// end, p is the last of the request.
+func (b *Backend) Send(dst []byte, c *Call, p []byte, end bool) (_ []byte, n int) {
+	for b.mayEnd(c) && n < len(p) {
+		size := min(len(p)-n, maxFrameLen, int(max(0, min(c.sendWindow, b.sendWindow))))
+		if size == 0 {
+			break
+		}
+		flags, last := uint8(0), end && n+size == len(p)
+		if last {
+			flags = flagEndStream
+		}
+		dst = appendFrameHeader(dst, size, frameData, flags, c.ID)
+		dst = append(dst, p[n:n+size]...)
+		n += size
+		c.sendWindow -= int32(size)
+		b.sendWindow -= int32(size)
+		// For each frame a backend may open two windows and measure its way to us.
+		b.control.earn(4 + size/512)
+		if last {
+			b.requestDone(c)
+		}
+	}
+	return dst, n
+}
+
+// End ends a request; trailer is nil or lines as [http1.Body.Trailer] gives them.
+func (b *Backend) End(dst []byte, c *Call, trailer []byte) []byte {
+	if !b.mayEnd(c) {
+		return dst
+	}
+	if len(trailer) == 0 {
+		dst = appendFrameHeader(dst, 0, frameData, flagEndStream, c.ID)
+	} else {
+		b.scratch.block = appendLines(b.scratch.block[:0], trailer)
+		dst = appendBlock(dst, c.ID, b.scratch.block, true)
+	}
+	b.requestDone(c)
+	return dst
+}
+
+// mayEnd reports whether the request is not complete, and still wanted.
+func (b *Backend) mayEnd(c *Call) bool {
+	return b.phase != dead && (c.state == open || c.state == halfClosedRemote)
+}
+
+func (b *Backend) requestDone(c *Call) {
+	if c.state == halfClosedRemote {
+		b.closeCall(c, closed)
+		return
+	}
+	c.state = halfClosedLocal
+}
+
+// Reset ends a call before its time. One that is closed stays so.
+func (b *Backend) Reset(dst []byte, c *Call, code Code) []byte {
+	if c.state >= closed {
+		return dst
+	}
+	b.closeCall(c, resetByUs)
+	if b.phase == dead {
+		return dst
+	}
+	b.control.earn(4)
+	return appendRSTStream(dst, c.ID, code)
+}
+
+// Consumed says that n bytes of a response's body have gone on to the client, so that the
+// backend may send as many more.
+func (b *Backend) Consumed(dst []byte, c *Call, n int) []byte {
+	taken := min(int32(n), c.held)
+	c.held -= taken
+	if b.phase == dead || c.state != open && c.state != halfClosedLocal {
+		return dst
+	}
+	if c.credit += taken; c.credit < int32(b.o.CallWindow/2) {
+		return dst
+	}
+	dst = appendWindowUpdate(dst, c.ID, uint32(c.credit))
+	c.recvWindow += c.credit
+	c.credit = 0
+	return dst
+}
+
+// Goodbye tells the backend that no further call comes.
+func (b *Backend) Goodbye(dst []byte) []byte {
+	if b.leaving || b.phase == dead {
+		return dst
+	}
+	b.leaving = true
+	return appendGoAway(dst, 0, NoError)
+}

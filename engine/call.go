@@ -1,0 +1,245 @@
+package engine
+
+import (
+	"reprise/backend"
+	"reprise/backend/exchange"
+	"reprise/backend/http2"
+)
+
+// What follows is a flow's side of a call on a shared connection. What the backend is to get
+// and no window lets out is pending in f.in, as for a socket, so it stops the client
+// by itself; the end of f.in is the end of the request.
+
+// linkShared finds a place on a connection to the node, or waits for one.
+func (f *flow) linkShared() error {
+	l := f.loop
+	g := l.sharedOf(f.node)
+	if c := g.withRoom(); c != nil && g.waiting.first == nil {
+		f.linkTo(c)
+		return nil
+	}
+	timeout := ticks(f.route.pool.Options().ConnectTimeout)
+	f.link, f.began, f.until = connecting, l.tick, l.tick+timeout
+	g.waiting.push(f)
+	err := g.grow(l, f.settings, timeout)
+	if err != nil && len(g.conns) == 0 {
+		f.leaveShared()
+		return err
+	}
+	return nil
+}
+
+// linkTo makes the flow's request a call on c, which has room.
+func (f *flow) linkTo(c *sharedConn) {
+	f.shared, f.link, f.active = c, linked, f.loop.tick
+	reused := c.used
+	if c.used = true; reused {
+		f.loop.count.http.reused.Inc()
+	}
+	f.requestLinked(reused)
+}
+
+// waitsForCall reports whether the flow is in the list of those who wait for a place.
+func (f *flow) waitsForCall() bool {
+	return f.link == connecting && f.node != nil && f.node.Protocol() == backend.H2C
+}
+
+// leaveShared ends the flow's call, or the wait for one. A call that is not over is
+// cancelled.
+func (f *flow) leaveShared() {
+	if f.waitsForCall() {
+		f.loop.shared[f.node].waiting.remove(f)
+		f.link = unlinked
+	}
+	c := f.shared
+	if c == nil {
+		return
+	}
+	if call := f.call; call != nil {
+		c.set(c.conn.Reset(c.buffer(), call, http2.Cancel))
+		call.Owner = nil
+		c.group.node.Pool().Shared().Streams.Dec()
+	}
+	f.shared, f.call = nil, nil
+	if c.phase != sharedServing {
+		return
+	}
+	if c.conn.Len() == 0 {
+		c.since = c.loop.tick
+		if _, ok := c.timer.IsSet(); !ok {
+			c.loop.reactor.SetTimer(&c.timer, c.since+c.idleTimeout)
+		}
+		if c.conn.Leaves() || c.loop.draining || c.group.node.Removed() {
+			c.loop.shareLater(c)
+		}
+	}
+	if c.group.waiting.first != nil {
+		c.loop.shareLater(c)
+	}
+}
+
+// toCall sends what a step has for the backend. The head of the request opens the call.
+func (f *flow) toCall(step *exchange.Step) {
+	c, p, trailer := f.shared, step.ToBackend, step.TrailerToBackend
+	if f.call == nil {
+		if len(p) == 0 {
+			return // the request was refused
+		}
+		out, call := c.conn.Open(c.buffer(), p, step.EndToBackend)
+		c.set(out)
+		call.Owner, f.call = f, call
+		c.group.node.Pool().Shared().Streams.Inc()
+		if step.EndToBackend {
+			f.in.end = closed
+		}
+		return
+	}
+	if f.in.end != open {
+		return
+	}
+	if step.EndToBackend {
+		f.in.finish()
+		f.http.callTrailer = append(f.http.callTrailer[:0], trailer...)
+	}
+	if f.in.pending.Len() == 0 && len(p) > 0 && c.hasRoom() {
+		p = p[f.sendCall(p):]
+	}
+	f.in.pending.Push(p)
+	f.flushCall()
+}
+
+// sendCall sends as much of p, the last of what there is, as the windows let out.
+func (f *flow) sendCall(p []byte) int {
+	c := f.shared
+	end := f.in.end == closing && len(f.http.callTrailer) == 0
+	out, n := c.conn.Send(c.buffer(), f.call, p, end)
+	c.set(out)
+	if n > 0 {
+		f.active = f.loop.tick
+	}
+	switch {
+	case n < len(p):
+		c.turn = f.call.ID
+	case end:
+		f.in.end = closed
+	}
+	return n
+}
+
+// flushCall sends what is pending for the backend.
+func (f *flow) flushCall() {
+	c := f.shared
+	if f.call == nil || f.in.end == closed {
+		return
+	}
+	if f.in.pending.Len() > 0 {
+		if !c.hasRoom() {
+			c.full = true
+			return
+		}
+		if f.in.pending.Pop(f.sendCall(f.in.pending.Bytes())); f.in.pending.Len() > 0 {
+			return
+		}
+	}
+	if f.in.end == closing {
+		c.set(c.conn.End(c.buffer(), f.call, f.http.callTrailer))
+		f.in.end = closed
+	}
+}
+
+// fromCall takes a part of the response.
+func (f *flow) fromCall(e *http2.CallEvent) {
+	l, h := f.loop, f.http
+	x := h.Exchange()
+	if f.active = l.tick; h.first == 0 {
+		h.first = l.tick
+	}
+	switch e.Kind {
+	case http2.Response:
+		f.answer(x.AnswerHead(f.exchanges(), e.Head, e.End))
+	case http2.Data:
+		f.answer(x.AnswerData(e.Data, e.End))
+		f.creditCall()
+	case http2.Trailers:
+		f.answer(x.AnswerEnd(e.Trailer))
+	}
+}
+
+// maxUnserved bounds how often a request is sent again for no other reason than that a backend
+// did not want to look at it.
+const maxUnserved = 8
+
+// callReset takes the end of a call before its time.
+func (f *flow) callReset(e *http2.CallEvent) {
+	x := f.http.Exchange()
+	switch {
+	case e.Unprocessed:
+		// A backend that goes away is none that failed. But one may say so each time.
+		if f.http.unserved < maxUnserved {
+			f.http.unserved++
+			f.tries--
+		}
+		f.answer(x.Unprocessed())
+	case e.Reason != "":
+		f.answer(x.BadAnswer(e.Reason))
+	default:
+		f.answer(x.BackendEnded(true))
+	}
+}
+
+// callLost takes the end of a connection in the middle of a call.
+func (f *flow) callLost() { f.answer(f.http.Exchange().BackendEnded(true)) }
+
+// callFailed turns to another backend: no connection to this one has come to stand.
+func (f *flow) callFailed() {
+	f.leaveShared()
+	node := f.node
+	f.node, f.avoid = nil, node
+	node.Release()
+	f.seek()
+}
+
+// callTimeout gives up the wait for a place. Where there are connections, all of which have
+// as many calls as they may, another backend is as likely to have none.
+func (f *flow) callTimeout() {
+	if !f.loop.shared[f.node].serves() {
+		f.callFailed()
+		return
+	}
+	f.unlink()
+	f.noBackend()
+}
+
+// answer does what follows from what the backend said.
+func (f *flow) answer(out exchange.Output) {
+	if f.stream != nil {
+		f.actOn(out)
+		return
+	}
+	step := f.http.Answered(f.exchanges(), out)
+	f.act(&step)
+}
+
+// creditCall lets the backend send more of the response, if the client has taken what has
+// come of it. The connection's window is open all the time, so a client that stops holds up
+// no other.
+func (f *flow) creditCall() {
+	if f.call == nil || f.call.Held() == 0 {
+		return
+	}
+	n := f.call.Held()
+	if f.stream == nil {
+		if !f.loop.hasRoom(&f.out) {
+			return
+		}
+	} else {
+		if !f.mux.hasRoom() {
+			f.mux.full = true
+			return
+		}
+		n -= f.stream.Pending()
+	}
+	if c := f.shared; n > 0 {
+		c.set(c.conn.Consumed(c.buffer(), f.call, n))
+	}
+}
