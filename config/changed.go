@@ -9,7 +9,7 @@ import (
 // reloaded are the options whose change a running node takes over when it reads the configuration again. Of the listeners'
 // options it takes over certificates, ciphers, client CAs and application protocols, but not addresses.
 var (
-	reloaded         = []string{"sni", "sni-dir", "sni-dir-ciphers", "ssl-client-crl", "sslrouter-alpn", "http2", "cluster-secret-file"}
+	reloaded         = []string{"sni", "sni-dir", "sni-dir-ciphers", "ssl-client-crl", "acme", "sslrouter-alpn", "http2", "cluster-secret-file"}
 	reloadedInPlaces = []string{"https", "https2", "sslrouter", "sslrouter2"}
 )
 

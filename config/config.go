@@ -27,6 +27,8 @@ type Config struct {
 	AccessLog AccessLog
 	// Watch says that the files of certificates, keys, client CAs and secrets are read again when they change.
 	Watch bool
+	// ACME says which certificates are got from an authority.
+	ACME ACME
 	// ClientCRLs are files with revocation lists, which hold for all client CAs: none means that nothing is asked about that.
 	ClientCRLs []string
 	// NameStrictness says what becomes of clients that ask for no name of a certificate.
@@ -84,10 +86,12 @@ type Config struct {
 	// Unusable is the certificates and revocation lists that Reread could not read or use. They may still be named by Listeners.
 	Unusable []Unusable
 
-	settings []setting // everything that was set, defaults first: what Print prints
-	dirs     []string  // hold certificates that are offered by name: a file added there is one more
-	used     []usage   // every key of a file: what PrintMigration tells
-	into     *Pool     // the named pool whose option is being set; nil: the default one
+	settings      []setting // everything that was set, defaults first: what Print prints
+	dirs          []string  // hold certificates that are offered by name: a file added there is one more
+	used          []usage   // every key of a file: what PrintMigration tells
+	acmeChallenge acmeChallenge
+
+	into *Pool // the named pool whose option is being set; nil: the default one
 }
 
 // Unusable is a certificate that cannot be served, or not by the client policy that is stated for it, or a file of revocation

@@ -34,6 +34,7 @@ func (b *builder) checkFiles() {
 		b.checkCertificate(c.from, c.Certificate, offered, now)
 	}
 	b.checkCRLs(authorities, now)
+	b.checkACME()
 	for _, s := range b.secrets {
 		b.checkSecret(s)
 	}
@@ -105,6 +106,9 @@ func (b *builder) checkCRLs(authorities []*x509.Certificate, now time.Time) {
 type offers map[[2]string]string
 
 func (b *builder) checkCertificate(from setting, c Certificate, offered offers, now time.Time) {
+	if c.ACME {
+		return
+	}
 	pair, err := pki.ReadPair(c.CertFile, c.KeyFile)
 	if err != nil {
 		b.unusable(c.CertFile, from.errorf("%w", err))

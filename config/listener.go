@@ -29,6 +29,9 @@ const (
 func addTLS(r Router) func(*builder, string) error {
 	return func(b *builder, value string) error {
 		fields := splitFields(value, 5)
+		if fields[0] != "" && fields[1] == acmeCert && fields[2] == "" {
+			return b.addTLSListener(r, TLS{}, fields[0], fields[3], fields[4])
+		}
 		if slices.Contains(fields[:3], "") {
 			return errors.New("incomplete: write " + tlsForm)
 		}
@@ -90,8 +93,13 @@ func (b *builder) addTLSPairs(r Router, pairs []pair) (err error) {
 			*single[p.key] = p.value
 		}
 	}
-	if addr == "" || len(certs) == 0 || len(keys) == 0 {
+	if slices.Equal(certs, []string{acmeCert}) && len(keys) == 0 {
+		certs = nil
+	} else if addr == "" || len(certs) == 0 || len(keys) == 0 {
 		return errors.New("incomplete: addr, cert and key are needed")
+	}
+	if addr == "" {
+		return errors.New("incomplete: addr is needed")
 	}
 	if len(certs) != len(keys) {
 		return fmt.Errorf("%d cert but %d key: write one key for each cert, in the same order", len(certs), len(keys))

@@ -50,7 +50,7 @@ const week = 7 * 24 * time.Hour
 var cores = strconv.Itoa(runtime.GOMAXPROCS(0))
 
 // options are all of them; those of a group stand together.
-var options = byGroup(slices.Concat(listenOptions, httpOptions,
+var options = byGroup(slices.Concat(listenOptions, acmeOptions, httpOptions,
 	poolOptions(HTTPRouter), subscriptionOptions, poolOptions(SSLRouter), poolOptions(RawRouter), sessionOptions, shareOptions, observeOptions, tuningOptions, uwsgiOptions, applicationOptions))
 
 // optionsByName finds options by their names and aliases.

@@ -115,6 +115,6 @@ func (b *builder) addSNIFiles(name, base string) error {
 	if err != nil {
 		return err
 	}
-	b.names = append(b.names, pendingCertificate{Certificate{name, base + ".crt", base + ".key", policy}, b.now})
+	b.names = append(b.names, pendingCertificate{Certificate{Name: name, CertFile: base + ".crt", KeyFile: base + ".key", Policy: policy}, b.now})
 	return nil
 }

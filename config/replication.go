@@ -175,7 +175,10 @@ func (b *builder) warnInVain(sessions Cache) {
 		b.checkDerivedSecret()
 		b.warnOfContexts()
 	case len(c.Repeaters) == 0:
-		b.warnUnused("no effect: sessions are not shared", "cluster-secret-file", "cache-max-lookups")
+		b.warnUnused("no effect: sessions are not shared", "cache-max-lookups")
+		if len(c.ACME.Names) == 0 { // it seals tickets, and what is stored
+			b.warnUnused("no effect: sessions are not shared", "cluster-secret-file")
+		}
 	}
 }
 
@@ -207,6 +210,9 @@ func (b *builder) checkDerivedSecret() {
 		}
 	}
 	first := b.tlsListeners()[0]
+	if len(first.TLS.Certs) == 0 {
+		return // refused elsewhere: there is no key
+	}
 	b.warnf(first.from, "without cluster-secret-file the secret of the fleet is derived from %s: all nodes must have that key, a renewed one included, "+
 		"and whoever has it can act as a node: %s", first.TLS.Certs[0].KeyFile, makeSecret)
 }

@@ -11,6 +11,7 @@ func (b *builder) resolve() {
 	b.sortListeners()
 	b.application = b.application || !b.config.Application.IsZero()
 	b.resolveCaches()
+	b.resolveACME()
 	b.resolveListeners()
 	b.resolvePools()
 	b.resolveRules()

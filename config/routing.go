@@ -79,6 +79,8 @@ type Certificate struct {
 	CertFile string
 	// KeyFile is the PEM file of the leaf's private key.
 	KeyFile string
+	// ACME says that there are no files: the certificate is got from an authority.
+	ACME bool
 	// Policy holds for handshakes under Name: the listener's unless sni stated its own. All certificates that share a name
 	// share the policy.
 	Policy

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"reprise/backend"
+	"reprise/backend/exchange"
 	"reprise/backend/http1"
 	"reprise/tlsconn"
 )
@@ -99,6 +100,10 @@ type HTTP struct {
 	// DefaultHost is the Host that HTTP/1.0 clients without one are taken to ask for, if
 	// they name no server in TLS either.
 	DefaultHost string
+
+	Challenges exchange.Challenges // answers certificate authorities, nil for none
+	// ServeChallenges exempts what begins with exchange.ChallengePath from RedirectPort.
+	ServeChallenges bool
 
 	RequestRules, ResponseRules *http1.Rules // what becomes of fields
 }

@@ -165,6 +165,9 @@ func (f *flow) opened(serverName string) {
 	f.phase, f.active = serving, l.tick
 	f.stir()
 	switch {
+	case f.tls != nil && f.tls.Info().ALPN == tlsconn.ChallengeProtocol:
+		f.end(causeDone, whole) // RFC 8737, Section 3: the handshake was all
+		return
 	case ln.HTTP != nil && f.tls != nil && f.tls.Info().ALPN == "h2":
 		f.mux = f.newMux()
 		return

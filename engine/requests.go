@@ -39,7 +39,7 @@ func (h *requests) drop() {
 func (o *HTTP) exchangeOptions(log bool) *exchange.Options {
 	return &exchange.Options{
 		Limits: o.Limits, MaxBody: o.MaxBody, BodyBuffer: o.BodyBuffer, ChunkedInput: o.ChunkedInput,
-		RedirectPort: o.RedirectPort, KeepAlive: o.KeepAlive > 0, KeepHead: log, ServerName: o.ServerName,
+		RedirectPort: o.RedirectPort, KeepAlive: o.KeepAlive > 0, KeepHead: log, ServerName: o.ServerName, Challenges: o.Challenges, ServeChallenges: o.ServeChallenges,
 		RequestRules: o.RequestRules, ResponseRules: o.ResponseRules,
 	}
 }

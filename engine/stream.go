@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 
@@ -225,10 +226,11 @@ func (f *flow) sendEnd(trailer []byte) {
 	m.set(m.conn.AppendEnd(m.buffer(), f.stream, trailer))
 }
 
-// sendOwnFrames answers in place of a backend with a status and its name.
+// sendOwnFrames answers in place of a backend with a status and a text, its name if there
+// is no other.
 func (f *flow) sendOwnFrames(answer *exchange.Output) {
 	m, c := f.mux, f.mux.conn
-	text := append([]byte(http.StatusText(answer.Status)), '\n')
+	text := append([]byte(cmp.Or(answer.Text, http.StatusText(answer.Status))), '\n')
 	headOnly := answer.Framing == http1.NoBody
 	c.BeginHead(f.stream, answer.Status)
 	c.Lines(f.loop.messages.Date)

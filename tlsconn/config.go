@@ -55,6 +55,8 @@ type Config struct {
 	MinVersion   uint16   // as on the wire; 0 means TLS 1.2
 	MaxVersion   uint16   // as on the wire; 0 means TLS 1.3
 	ALPN         []string // in order of preference; nil means that none is negotiated
+	// Challenges answers authorities that look who serves a name; nil answers none.
+	Challenges Challenges
 	// Strict says whose hello is ended for its server name.
 	Strict NameStrictness
 	// Groups are those of the key exchange in order of preference; nil means the

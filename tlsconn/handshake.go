@@ -52,6 +52,7 @@ type handshake struct {
 	skipped      bool // there were some
 	request      bool // a client certificate was asked for
 	noTickets    bool // the client could not use one (RFC 8446, Section 4.2.9)
+	challenge    bool // an authority looks who serves a name
 
 	// TLS 1.2
 	ephemeral    primitive.Ephemeral

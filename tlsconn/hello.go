@@ -24,6 +24,9 @@ func onClientHello(c *conn, msg []byte, last bool) cause {
 		return causeSecondHello
 	}
 	c.info.Version = version
+	if c.challenge(ch) {
+		return c.agreed(ch)
+	}
 	if !s.config.Strict.Admits(c.info.ServerName, s.known) {
 		return causeUnknownName
 	}
@@ -32,7 +35,12 @@ func onClientHello(c *conn, msg []byte, last bool) cause {
 	if c.info.ALPN, why = s.chooseALPN(ch); why != ok {
 		return why
 	}
-	if version == version13 {
+	return c.agreed(ch)
+}
+
+// agreed goes on with what the versions do in their own ways.
+func (c *conn) agreed(ch *wire.ClientHello) cause {
+	if c.info.Version == version13 {
 		return c.hello13(ch)
 	}
 	return c.hello12(ch)

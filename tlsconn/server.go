@@ -24,6 +24,7 @@ type server struct {
 	config  Config
 	hosts   Names[*host]
 	other   *host           // for names that have none of their own
+	bare    *policy         // for authorities, nil without Challenges
 	known   Names[struct{}] // those for which there is a certificate
 	sealer  *Sealer
 	counts  *Counts
@@ -116,6 +117,12 @@ func New(c Config) (Server, error) {
 		}
 	}
 	s.known = c.Certificates.Known()
+	if c.Challenges != nil {
+		var err error
+		if s.bare, err = policyOf(policies, &c, new(Policy)); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 

@@ -47,7 +47,7 @@ func (c *conn) findSession12(ch *wire.ClientHello) (found bool, why cause) {
 	if c.info.ByID {
 		identity = ch.SessionID
 	}
-	if s.config.Sessions == nil || len(identity) == 0 {
+	if s.config.Sessions == nil || hs.challenge || len(identity) == 0 {
 		return false, ok
 	}
 	if c.info.ByID && !s.sealer.Made(identity) {
@@ -128,7 +128,7 @@ func (c *conn) full12(ch *wire.ClientHello) cause {
 		Random: hs.serverRandom[:], Suite: suite.ID, ALPN: c.info.ALPN, EMS: ch.EMS, ServerName: ch.HasServerName,
 		RenegotiateInfo: ch.HasRenegotiationInfo || ch.EmptyRenegotiation, PointFormats: ch.HasPointFormats,
 	}
-	if s.config.Sessions != nil {
+	if s.config.Sessions != nil && !hs.challenge {
 		// The session's name goes into a ticket or, for clients without
 		// tickets, is the session ID.
 		hs.saveSession, hs.sessionKey = true, NewKey()

@@ -45,7 +45,7 @@ func (c *conn) hello13(ch *wire.ClientHello) cause {
 	}
 	// A client without the extension is sent tickets as by OpenSSL: Erlang sends it
 	// only once it has one.
-	hs.noTickets = ch.HasPSKModes && !ch.HasPSKMode(wire.ModePSKDHE)
+	hs.noTickets = hs.challenge || ch.HasPSKModes && !ch.HasPSKMode(wire.ModePSKDHE)
 	index, found := c.findPSK(ch, suite)
 	if c.state != ExpectHandshakeBytes {
 		hs.hello = append([]byte(nil), ch.Raw...)
@@ -176,7 +176,7 @@ const maxIdentities = 5
 // findPSK looks for a session among the identities of a hello, and may park.
 func (c *conn) findPSK(ch *wire.ClientHello, suite *primitive.Suite) (index int, found bool) {
 	s, hs := c.server, c.hs
-	if !ch.HasPSK || s.config.Sessions == nil || !ch.HasPSKMode(wire.ModePSKDHE) {
+	if !ch.HasPSK || hs.challenge || s.config.Sessions == nil || !ch.HasPSKMode(wire.ModePSKDHE) {
 		return 0, false
 	}
 	psks := ch.PSKs()

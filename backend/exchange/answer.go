@@ -77,6 +77,9 @@ func (c *Conn) appendHead(s *Scratch, dst []byte, out *Output) []byte {
 		if out.Redirect > 0 {
 			return http1.AppendRedirect(dst, c.x.Request(s), out.Redirect, &s.outgoing)
 		}
+		if out.Text != "" {
+			return http1.AppendText(dst, out.Status, out.Text, &s.outgoing)
+		}
 		return http1.AppendError(dst, out.Status, &s.outgoing)
 	}
 	return dst

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"strings"
 
 	"reprise/backend"
@@ -62,6 +63,8 @@ func (f *facts) note(fact facts, is bool) {
 const headTaken = -1
 
 var (
+	challengePath = []byte(ChallengePath)
+
 	errBodyLen  = &http1.Error{Status: 413, Reason: "long body"}
 	errLength   = &http1.Error{Status: 400, Reason: "body and Content-Length differ"}
 	errNoHost   = &http1.Error{Status: 400, Reason: "no Host"}
@@ -83,9 +86,19 @@ func (x *Exchange) Begin(s *Scratch, o *Options, c *Client, nth uint32, head []b
 	switch {
 	case o.MaxBody > 0 && x.length > o.MaxBody:
 		return x.refuse(errBodyLen)
-	case o.RedirectPort > 0 && r.Host == nil:
+	case o.Challenges != nil && string(r.Method) == "GET" && bytes.HasPrefix(r.Path, challengePath):
+		// Any other client of theirs, an application or another tool, has its own tokens.
+		if text := o.Challenges.KeyAuthorization(r.Host, r.Path[len(challengePath):]); text != "" {
+			out := x.reply(200, Fine, "")
+			out.Text = text
+			return out
+		}
+	}
+	redirects := o.RedirectPort > 0 && !(o.ServeChallenges && bytes.HasPrefix(r.Path, challengePath))
+	switch {
+	case redirects && r.Host == nil:
 		return x.refuse(errNoHost)
-	case o.RedirectPort > 0:
+	case redirects:
 		out := x.reply(301, Fine, "")
 		out.Redirect = o.RedirectPort
 		return out

@@ -20,7 +20,23 @@ type Options struct {
 	KeepHead     bool   // until Reset, for the access log, also when the request cannot be needed again
 	ServerName   string // of uwsgi's variables; "" takes the Host
 
+	Challenges Challenges // answers certificate authorities, nil for none
+	// ServeChallenges serves what begins with ChallengePath where all else is redirected:
+	// another client of theirs answers.
+	ServeChallenges bool
+
 	RequestRules, ResponseRules *http1.Rules // what becomes of fields
+}
+
+// ChallengePath begins the path by which a certificate authority looks who serves a name
+// (RFC 8555, Section 8.3).
+const ChallengePath = "/.well-known/acme-challenge/"
+
+// Challenges has the texts by which authorities are answered.
+type Challenges interface {
+	// KeyAuthorization returns what an authority expects for a token at a host, which may
+	// have a port; "" if none does. It is called on loops and must not block.
+	KeyAuthorization(host, token []byte) string
 }
 
 // A Client is what is known of the connection that requests come on. It is made once for

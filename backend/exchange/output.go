@@ -81,6 +81,7 @@ type Answer struct {
 	Framing  http1.Framing   // Final: Chunked and UntilClose are the same to who frames it anew
 	Length   int64           // Final: what Content-Length says, -1 if nothing
 	Redirect int             // Own: the port of a redirect to https
+	Text     string          // Own: what is answered; "" for the name of Status
 	Data     []byte
 	End      bool
 	Trailer  []byte // the field lines of the trailer section

@@ -106,8 +106,12 @@ func AppendLastChunk(dst, trailer []byte) []byte {
 
 // AppendError appends a whole response with a short text.
 func AppendError(dst []byte, status int, o *Outgoing) []byte {
-	text := http.StatusText(status)
-	dst = appendStatus(dst, status, text)
+	return AppendText(dst, status, http.StatusText(status), o)
+}
+
+// AppendText appends a whole response with a line of text.
+func AppendText(dst []byte, status int, text string, o *Outgoing) []byte {
+	dst = appendStatus(dst, status, http.StatusText(status))
 	dst = o.appendDate(dst)
 	return appendText(dst, text, o)
 }

@@ -12,6 +12,7 @@ import (
 
 	"reprise/config"
 	"reprise/config/pki"
+	"reprise/internal/acme"
 	"reprise/tlsconn"
 )
 
@@ -25,6 +26,14 @@ type offer struct {
 // key tells offers apart: a name may have certificates of several kinds of keys.
 func (o *offer) key() string { return o.Name + " " + o.CertFile }
 
+// source says where the certificate is from.
+func (o *offer) source() string {
+	if o.ACME {
+		return "acme:" + o.Name
+	}
+	return o.CertFile
+}
+
 // tlsFiles is what was read from the files of one listener.
 type tlsFiles struct {
 	policy  tlsconn.Policy
@@ -33,12 +42,32 @@ type tlsFiles struct {
 	lost    []string             // files of client CAs that are gone, and still in force
 }
 
+// sources are what a listener's TLS is made of besides its files.
+type sources struct {
+	revoked *tlsconn.Revocations
+	acme    *acme.Client // nil if none gets certificates
+}
+
+func (s sources) certificate(c config.Certificate) (tlsconn.Certificate, error) {
+	if !c.ACME {
+		return loadCertificate(c)
+	}
+	if s.acme == nil {
+		return tlsconn.Certificate{}, errors.New(c.Name + ": certificates by acme need a restart")
+	}
+	cert, _ := s.acme.Certificate(c.Name)
+	if cert == nil {
+		return tlsconn.Certificate{}, errors.New(c.Name + ": no certificate is got for it: restart")
+	}
+	return tlsconn.Certificate{Name: c.Name, TLS: *cert}, nil
+}
+
 // readTLS reads the files of a listener. With old, which it serves already, a certificate
 // or a name's authority that cannot be read harms only itself: what old has in its place
 // stays, and refused tells of it; with nothing in its place it is left out. The
 // certificates in gone are named no more because they cannot be read, and stay too.
-func readTLS(l *config.TLS, revoked *tlsconn.Revocations, old *tlsFiles, gone []config.Unusable) (files *tlsFiles, refused []error, err error) {
-	files = &tlsFiles{revoked: revoked}
+func readTLS(l *config.TLS, from sources, old *tlsFiles, gone []config.Unusable) (files *tlsFiles, refused []error, err error) {
+	files = &tlsFiles{revoked: from.revoked}
 	if files.policy, err = files.loadPolicy(l.Policy); err != nil {
 		return nil, nil, err
 	}
@@ -57,7 +86,7 @@ func readTLS(l *config.TLS, revoked *tlsconn.Revocations, old *tlsFiles, gone []
 			policy, err = files.policyOf(c, policies)
 		}
 		if err == nil {
-			o.read, err = loadCertificate(c)
+			o.read, err = from.certificate(c)
 			o.read.Policy = policy
 		}
 		switch {
@@ -207,6 +236,9 @@ func (n *node) tlsConfig(l *config.TLS, files *tlsFiles) (*tlsconn.Config, error
 	}
 	if n.workers != nil {
 		c.Workers = n.workers
+	}
+	if n.acme != nil {
+		c.Challenges = n.acme
 	}
 	var err error
 	c.Certificates, err = files.certificates()

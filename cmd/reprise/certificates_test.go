@@ -69,7 +69,7 @@ func TestReadTLS(t *testing.T) {
 	}
 	read := func(l *config.TLS, old *tlsFiles, refused int) *tlsFiles {
 		t.Helper()
-		files, errs, err := readTLS(l, nil, old, nil)
+		files, errs, err := readTLS(l, sources{}, old, nil)
 		if err != nil || len(errs) != refused {
 			t.Fatalf("%v, refused %v", err, errs)
 		}
@@ -111,7 +111,7 @@ func TestReadTLS(t *testing.T) {
 	if names := laxer(lax, files); len(names) > 0 {
 		t.Errorf("%q ask for less", names)
 	}
-	if _, _, err := readTLS(listener(strict), nil, nil, nil); err == nil {
+	if _, _, err := readTLS(listener(strict), sources{}, nil, nil); err == nil {
 		t.Error("started without the authority")
 	}
 }

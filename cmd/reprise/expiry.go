@@ -47,6 +47,10 @@ type expiry struct {
 func (e *expiry) set(c *config.Config, all offered, revoked revocations, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	told := make(map[string]time.Time) // of what has not changed
+	for _, end := range e.endings {
+		told[end.key()] = end.told
+	}
 	e.rows, e.crls, e.endings = []certificateRow{}, []crlRow{}, nil
 	rows, files := make(map[certificateRow]bool), make(map[string]bool)
 	for i, served := range all {
@@ -56,13 +60,13 @@ func (e *expiry) set(c *config.Config, all offered, revoked revocations, now tim
 		listener := c.Listeners[i].Router.String() + " " + c.Listeners[i].Addr.String()
 		for _, o := range served.offers {
 			leaf := o.read.TLS.Leaf
-			if row := (certificateRow{listener, o.Name, o.CertFile, leaf.NotAfter.Unix()}); !rows[row] {
+			if row := (certificateRow{listener, o.Name, o.source(), leaf.NotAfter.Unix()}); !rows[row] {
 				rows[row] = true
 				e.rows = append(e.rows, row)
 			}
-			if !files[o.CertFile] {
-				files[o.CertFile] = true
-				e.endings = append(e.endings, &ending{o.CertFile, leaf.NotAfter, func(now time.Time) string { return pki.Expiry(leaf, now) }, now})
+			if file := o.source(); !files[file] {
+				files[file] = true
+				e.endings = append(e.endings, &ending{file, leaf.NotAfter, func(now time.Time) string { return pki.Expiry(leaf, now) }, now})
 			}
 		}
 	}
@@ -75,7 +79,15 @@ func (e *expiry) set(c *config.Config, all offered, revoked revocations, now tim
 			e.endings = append(e.endings, &ending{file, list.NextUpdate, func(now time.Time) string { return pki.CRLExpiry(list, now) }, now})
 		}
 	}
+	for _, end := range e.endings {
+		if at, ok := told[end.key()]; ok {
+			end.told = at
+		}
+	}
 }
+
+// key tells endings apart.
+func (e *ending) key() string { return e.file + " " + e.at.String() }
 
 // snapshot returns the rows of certificates, for the statistics.
 func (e *expiry) snapshot() []certificateRow {

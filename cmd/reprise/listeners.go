@@ -3,8 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
+	"reprise/backend/exchange"
 	"reprise/backend/http1"
 	"reprise/config"
 	"reprise/engine"
@@ -25,6 +28,7 @@ func (n *node) listeners(secrets [][]byte) ([]engine.Listener, error) {
 			return nil, err
 		}
 	}
+	n.keys, n.current = keys, n.listenersIn(n.config)
 	if a := &n.config.Application; !a.IsZero() {
 		if n.app, err = startApplication(a); err != nil {
 			return nil, err
@@ -88,6 +92,12 @@ func (n *node) http(l *config.Listener) (_ *engine.HTTP, err error) {
 		MaxBody: int64(c.MaxBody), BodyBuffer: c.BodyBuffer, ChunkedInput: c.ChunkedInput,
 		Trusted: c.Trusted, ExportPEM: c.ExportCert,
 	}
+	if n.acme != nil {
+		h.Challenges = n.acme
+	}
+	h.ServeChallenges = slices.ContainsFunc(n.config.Rules, func(r config.PoolRule) bool {
+		return r.Router == config.HTTPRouter && strings.HasPrefix(r.Path, strings.TrimSuffix(exchange.ChallengePath, "/"))
+	})
 	if h.RequestRules, err = http1.NewRules(headerRules(nil, c.RequestHeaders)); err != nil {
 		return nil, fmt.Errorf("request-header: %w", err)
 	}

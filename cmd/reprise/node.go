@@ -25,6 +25,7 @@ import (
 	"reprise/config"
 	"reprise/engine"
 	"reprise/internal/accesslog"
+	"reprise/internal/acme"
 	"reprise/internal/asynclog"
 	"reprise/internal/workpool"
 	"reprise/replicate"
@@ -52,8 +53,12 @@ type node struct {
 
 	subscriptions *subscriptions // nil if no backend may subscribe
 
-	offered   offered     // written by reload only, once the node serves
-	revoked   revocations // likewise
+	offered   offered             // written by reload only, once the node serves
+	revoked   revocations         // likewise
+	current   []*config.Listener  // likewise: as they are configured, by their place in config
+	keys      *tlsconn.HandleKeys // likewise; nil without TLS
+	acme      *acme.Client        // nil if no certificate is got from an authority
+	issued    chan struct{}       // there is a new one
 	in        *inheritance
 	program   invocation
 	upgrades  upgrades
@@ -184,7 +189,7 @@ func newNode(c *config.Config, log *asynclog.Writer) (*node, error) {
 
 // newSuccessor is newNode that opens nothing that it has from the process before.
 func newSuccessor(c *config.Config, log *asynclog.Writer, in *inheritance) (n *node, err error) {
-	n = &node{config: c, log: log, id: in.id(), in: in, endings: make(chan string, 1), draining: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
+	n = &node{config: c, log: log, id: in.id(), in: in, endings: make(chan string, 1), draining: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{}), issued: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			_ = n.release()
@@ -213,7 +218,10 @@ func newSuccessor(c *config.Config, log *asynclog.Writer, in *inheritance) (n *n
 	if n.revoked, err = startRevocations(c); err != nil {
 		return n, err
 	}
-	if n.offered, err = readOffered(c, n.revoked); err != nil {
+	if err = n.openACME(); err != nil {
+		return n, err
+	}
+	if n.offered, err = readOffered(c, sources{n.revoked.prepared(), n.acme}); err != nil {
 		return n, err
 	}
 	n.expiry.set(c, n.offered, n.revoked, time.Now())
@@ -259,6 +267,9 @@ func (n *node) start() {
 	}
 	n.watchBackends()
 	n.watchers = append(n.watchers, n.expiry.watch())
+	if n.acme != nil {
+		n.acme.Start()
+	}
 	n.engine.Start()
 	if n.in.serving != nil {
 		close(n.in.serving)
@@ -301,6 +312,9 @@ func (n *node) release() (err error) {
 	}
 	for _, stop := range n.watchers {
 		stop()
+	}
+	if n.acme != nil {
+		n.acme.Close()
 	}
 	if n.subscriptions != nil {
 		n.subscriptions.close()

@@ -59,6 +59,9 @@ func (n *node) registry() *stats.Registry {
 	if n.accessLog != nil {
 		r.Register("access_log", func() any { return n.accessLog.Stats() })
 	}
+	if n.acme != nil {
+		r.Register("acme", func() any { return n.acme.Stats() })
+	}
 	r.Register("certificate", func() any { return n.expiry.snapshot() })
 	r.Register("client_crl", func() any { return n.expiry.crlSnapshot() })
 	r.Register("reload", func() any { return n.reloads.stats() })

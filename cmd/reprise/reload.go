@@ -16,15 +16,15 @@ import (
 type offered []*tlsFiles
 
 // readOffered reads what all listeners offer.
-func readOffered(c *config.Config, revoked revocations) (offered, error) {
-	all, prepared := make(offered, len(c.Listeners)), revoked.prepared()
+func readOffered(c *config.Config, from sources) (offered, error) {
+	all := make(offered, len(c.Listeners))
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		if l.TLS == nil {
 			continue
 		}
 		var err error
-		if all[i], _, err = readTLS(l.TLS, prepared, nil, nil); err != nil {
+		if all[i], _, err = readTLS(l.TLS, from, nil, nil); err != nil {
 			return nil, fmt.Errorf("%s: %w", l.Source, err)
 		}
 	}
@@ -37,6 +37,11 @@ func (n *node) reloadOn(signals <-chan os.Signal) {
 		select {
 		case <-n.draining:
 			return
+		case <-n.issued:
+			n.changing.Lock()
+			n.serveIssued()
+			n.changing.Unlock()
+			continue
 		case <-signals:
 		}
 		n.changing.Lock()
@@ -62,8 +67,13 @@ func (n *node) reload() error {
 		}
 	}
 	listeners := n.listenersIn(c)
+	if n.acme != nil {
+		if err := n.acme.SetNames(c.ACME.Names); err != nil {
+			return err
+		}
+	}
 	revoked, unread := readRevocations(c, n.revoked)
-	fresh, refused, err := n.readAgain(listeners, revoked.prepared(), unread, c.Unusable)
+	fresh, refused, err := n.readAgain(listeners, sources{revoked.prepared(), n.acme}, unread, c.Unusable)
 	if err != nil {
 		return err
 	}
@@ -72,7 +82,11 @@ func (n *node) reload() error {
 		return err
 	}
 	defer wipe(raw)
-	servers, err := n.serversOf(listeners, fresh, raw)
+	keys, err := handleKeys(raw)
+	if err != nil {
+		return err
+	}
+	servers, err := n.serversOf(listeners, fresh, keys)
 	if err != nil {
 		return err
 	}
@@ -108,7 +122,7 @@ func (n *node) reload() error {
 	}
 	n.tell(c, fresh, refused)
 	n.expiry.set(n.config, fresh, revoked, time.Now())
-	n.offered, n.revoked = fresh, revoked
+	n.offered, n.revoked, n.current, n.keys = fresh, revoked, listeners, keys
 	if w := n.watch.Load(); w != nil {
 		w.follow(c.ReloadDirs())
 	}
@@ -116,7 +130,7 @@ func (n *node) reload() error {
 }
 
 // readAgain reads what the listeners of this node offer by c now.
-func (n *node) readAgain(listeners []*config.Listener, revoked *tlsconn.Revocations, unread []error, gone []config.Unusable) (fresh offered, refused []error, err error) {
+func (n *node) readAgain(listeners []*config.Listener, from sources, unread []error, gone []config.Unusable) (fresh offered, refused []error, err error) {
 	for _, u := range gone {
 		refused = append(refused, u.Err)
 	}
@@ -130,7 +144,7 @@ func (n *node) readAgain(listeners []*config.Listener, revoked *tlsconn.Revocati
 			continue
 		}
 		var failed []error
-		if fresh[i], failed, err = readTLS(l.TLS, revoked, n.offered[i], gone); err != nil {
+		if fresh[i], failed, err = readTLS(l.TLS, from, n.offered[i], gone); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", l.Source, errors.Join(append(refused, err)...))
 		}
 		if !told { // gone names what has failed, and where it is written
@@ -165,20 +179,22 @@ func (n *node) listenersIn(c *config.Config) []*config.Listener {
 	return list
 }
 
-// serversOf makes what the engine needs of each listener, by its place, and tries it.
-func (n *node) serversOf(listeners []*config.Listener, fresh offered, raw [][]byte) (map[int]func(func() time.Time) (tlsconn.Server, error), error) {
-	servers := make(map[int]func(func() time.Time) (tlsconn.Server, error))
+// handleKeys makes those of the fleet's secrets; nil for a node without TLS.
+func handleKeys(raw [][]byte) (*tlsconn.HandleKeys, error) {
 	if len(raw) == 0 {
-		return servers, nil
+		return nil, nil
 	}
-	keys, err := tlsconn.NewHandleKeys(raw...)
-	if err != nil {
-		return nil, err
-	}
+	return tlsconn.NewHandleKeys(raw...)
+}
+
+// serversOf makes what the engine needs of each listener, by its place, and tries it.
+func (n *node) serversOf(listeners []*config.Listener, fresh offered, keys *tlsconn.HandleKeys) (map[int]func(func() time.Time) (tlsconn.Server, error), error) {
+	servers := make(map[int]func(func() time.Time) (tlsconn.Server, error))
 	for i, l := range listeners {
 		if l.TLS == nil {
 			continue
 		}
+		var err error
 		if servers[i], err = n.tlsServers(l, fresh[i], keys); err != nil {
 			return nil, err
 		}

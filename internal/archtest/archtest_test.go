@@ -101,6 +101,8 @@ func violations(s source) []string {
 		case (within(imported, "github.com/cloudflare/circl") || within(imported, "filippo.io/edwards25519")) &&
 			s.pkg() != "tlsconn/primitive" && !slices.Contains(x25519Files, s.path):
 			report("must not import %s: cryptography comes from tlsconn/primitive", imported)
+		case (within(imported, "github.com/caddyserver/certmagic") || within(imported, "github.com/mholt/acmez")) && s.pkg() != "internal/acme":
+			report("must not import %s: only internal/acme may", imported)
 		case within(imported, "github.com/flynn/noise") && !s.isTest():
 			report("must not import %s: its keys stay in memory; it is what tests compare with", imported)
 		case !isOurs && s.layer() == "cache" && !s.isTest() && !isStandard(imported) &&
@@ -208,6 +210,8 @@ func TestRules(t *testing.T) {
 		{"backend/pool.go", "reprise/internal/reactor", "must not import"},
 		{"replicate/poller.go", "github.com/panjf2000/gnet/v2/pkg/netpoll", "must not import gnet"},
 		{"engine/loop.go", "github.com/panjf2000/gnet/v2", "must not import gnet"},
+		{"internal/acme/client.go", "github.com/caddyserver/certmagic", ""},
+		{"cmd/reprise/acme.go", "github.com/caddyserver/certmagic", "only internal/acme may"},
 		{"engine/poller_test.go", "github.com/panjf2000/gnet/v2", "must not import gnet"},
 		{"cache/poller.go", "github.com/panjf2000/gnet/v2", "must not import gnet"},
 		{"tlsconn/conn.go", "reprise/engine", "must not import"},

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"slices"
 
 	"reprise/tlsconn"
 )
@@ -13,6 +14,9 @@ type Server struct {
 	config tlsconn.Config
 	host   // for names without a policy of their own
 	chains *chains
+
+	challenged *tls.Config // for authorities, nil without Challenges
+
 	hosts  tlsconn.Names[*host] // for the others, as certificates name them
 	sealer *tlsconn.Sealer
 
@@ -85,6 +89,13 @@ func New(c tlsconn.Config) (tlsconn.Server, error) {
 		s.hosts[cert.Name] = &h
 		s.tls.GetConfigForClient = s.configFor
 	}
+	if c.Challenges != nil {
+		s.challenged = &tls.Config{
+			Time: c.Now, MinVersion: c.MinVersion, MaxVersion: c.MaxVersion, NextProtos: []string{tlsconn.ChallengeProtocol},
+			SessionTicketsDisabled: true,
+		}
+		s.tls.GetConfigForClient = s.configFor
+	}
 	s.rename("")
 	return s, nil
 }
@@ -116,6 +127,13 @@ func newHost(base *tls.Config, c *tlsconn.Config, p *tlsconn.Policy) host {
 
 // configFor implements tls.Config.GetConfigForClient.
 func (s *Server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	if s.challenged != nil && slices.Contains(hello.SupportedProtos, tlsconn.ChallengeProtocol) {
+		if cert := s.config.Challenges.Challenge(hello.ServerName); cert != nil {
+			c := s.challenged.Clone()
+			c.Certificates = []tls.Certificate{*cert}
+			return c, nil
+		}
+	}
 	return s.hostFor(hello.ServerName).tls, nil
 }
 

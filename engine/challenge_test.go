@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"reprise/backend"
+	"reprise/backend/exchange"
+)
+
+// keys has what an authority expects of a token at a host.
+type keys map[string]string
+
+func (k keys) KeyAuthorization(host, token []byte) string { return k[string(host)+" "+string(token)] }
+
+// TestChallengesOverHTTP: a certificate authority is answered by the router itself, in each
+// version of HTTP; requests that only look like its own are served like all others.
+func TestChallengesOverHTTP(t *testing.T) {
+	for _, version := range []string{"HTTP/1.1", "HTTP/2"} {
+		t.Run(version, func(t *testing.T) {
+			h := httpOptions()
+			h.Challenges = keys{"asked.example token": "token.thumb"}
+			start := startRouter
+			if version == "HTTP/2" {
+				start = startHTTP2
+			}
+			_, addr, client := start(t, h, describe)
+			ask := func(method, path string) (int, string) {
+				t.Helper()
+				req, err := http.NewRequest(method, "https://"+addr+path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Host = "asked.example"
+				resp, err := client.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+				text, err := io.ReadAll(resp.Body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return resp.StatusCode, string(text)
+			}
+			for range 2 { // the connection goes on
+				if status, text := ask("GET", exchange.ChallengePath+"token"); status != 200 || text != "token.thumb\n" {
+					t.Errorf("got %d %q", status, text)
+				}
+			}
+			for _, other := range []struct{ method, path string }{
+				{"GET", exchange.ChallengePath + "another"}, {"POST", exchange.ChallengePath + "token"}, {"GET", "/x" + exchange.ChallengePath + "token"},
+			} {
+				if status, text := ask(other.method, other.path); status != 200 || text == "token.thumb\n" {
+					t.Errorf("%s %s: got %d %q", other.method, other.path, status, text)
+				}
+			}
+		})
+	}
+}
+
+// TestChallengesOfOthers: a listener that redirects sends what an authority asks of
+// another client where that answers, if there is a pool for it.
+func TestChallengesOfOthers(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(describe))
+	defer server.Close()
+	for _, served := range []bool{true, false} {
+		h := httpOptions()
+		h.RedirectPort, h.ServeChallenges = 443, served
+		_, addr := startListener(t, testOptions(), Listener{HTTP: h, Pools: newRouter(t, backend.HTTP, server.Listener.Addr().String())}, false)
+		client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		for path, want := range map[string]int{exchange.ChallengePath + "token": 200, "/": 301} {
+			if !served {
+				want = 301
+			}
+			resp, err := client.Get("http://" + addr + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("%s: got %d, want %d", path, resp.StatusCode, want)
+			}
+		}
+	}
+}
