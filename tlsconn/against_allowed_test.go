@@ -410,6 +410,9 @@ var meetingsAllowed = []struct {
 	{"records of no content are bounded for the whole handshake, not in a row", func(d *meetingDifference) bool {
 		return d.own.why == "tlsconn: too many records without content" && bytes.Count(d.wire, []byte{20, 3, 3, 0, 1, 1}) > 16
 	}},
+	{"what looks like HTTP behind a first hello that was to be sent anew", func(d *meetingDifference) bool {
+		return d.standard.why == tlsconn.ErrPlainHTTP.Error() && d.own.state == tlsconn.Failed && d.standard.state == tlsconn.Failed
+	}},
 	{"what looks like SSLv2 in the middle", func(d *meetingDifference) bool {
 		return strings.Contains(d.standard.why, "SSLv2") && d.own.state == tlsconn.Failed && d.own.read == d.standard.read
 	}},
