@@ -9,6 +9,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
@@ -304,5 +306,48 @@ func TestStopChecks(t *testing.T) {
 	stop()
 	if s := p.Stats().Nodes[0]; s.Checks != 0 || s.State != "up" {
 		t.Errorf("got %+v, want it up and no check counted", s)
+	}
+}
+
+// TestCheckH2C asks nodes of HTTP/2 in their protocol. One that speaks another, or answers
+// with an error, goes down; one that only takes connections is well for a check by TCP.
+func TestCheckH2C(t *testing.T) {
+	captureLog(t)
+	serve := func(status int, protocols func(*http.Protocols)) string {
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != "PRI" && (r.URL.Path != "/health" || r.UserAgent() != "reprise-check") {
+				t.Errorf("asked for %s by %s", r.URL.Path, r.UserAgent())
+			}
+			w.WriteHeader(status)
+		}))
+		s.Config.Protocols = new(http.Protocols)
+		protocols(s.Config.Protocols)
+		s.Start()
+		t.Cleanup(s.Close)
+		return s.Listener.Addr().String()
+	}
+	h2c := func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }
+	for _, test := range []struct {
+		name, addr string
+		kind       backend.CheckKind
+		well       bool
+	}{
+		{"well", serve(204, h2c), backend.CheckHTTP, true},
+		{"an error", serve(500, h2c), backend.CheckHTTP, false},
+		{"HTTP/1.1", serve(200, func(p *http.Protocols) { p.SetHTTP1(true) }), backend.CheckHTTP, false},
+		{"silent", nettest.Serve(t, nettest.Silent).Addr, backend.CheckTCP, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPool(t, []backend.Spec{{Network: "tcp", Address: test.addr, Protocol: backend.H2C}}, backend.Options{})
+			startChecks(t, p, backend.Check{Kind: test.kind, Path: "/health", Preface: []byte("PROXY UNKNOWN\r\n")})
+			if test.well {
+				nettest.Eventually(t, patient, func() bool { return p.Stats().Nodes[0].Checks >= 5 }, "5 checks")
+				if s := p.Stats().Nodes[0]; s.State != "up" || s.CheckFailures > 0 {
+					t.Errorf("got %+v", s)
+				}
+			} else {
+				waitFor(t, p, "down")
+			}
+		})
 	}
 }

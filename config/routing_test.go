@@ -223,6 +223,10 @@ func TestRoutingWarnings(t *testing.T) {
 			`http-send-proxy = "true": uwsgi backends get no header: their variables name the client`,
 			`http-backend-keepalive = "1": no effect without http:// backends`,
 		}},
+		{"what h2c backends do not know", "[reprise]\nhttp = :1\nhttp-to = h2c://a:1\nhttp-send-proxy\nhttp-backend-keepalive = 1\nhttp-backend-idle-timeout = 1\nhttp-check = http", []string{
+			`http-send-proxy = "true": h2c backends get no header: clients share connections, and X-Forwarded-For names them`,
+			`http-backend-keepalive = "1": no effect without http:// backends`,
+		}},
 		{"what http backends do not know", plain + "http-chunked-input\nhttp-body-buffer = 1m\nhttp-server-name-as-http-host", []string{
 			`http-chunked-input = "true": no effect without uwsgi backends`,
 			`http-body-buffer = "1m": no effect without uwsgi backends`,

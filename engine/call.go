@@ -18,7 +18,13 @@ func (f *flow) linkShared() error {
 		f.linkTo(c)
 		return nil
 	}
-	timeout := ticks(f.route.pool.Options().ConnectTimeout)
+	o := f.route.pool.Options()
+	if len(g.conns) >= maxSharedConns && g.waiting.len >= o.QueueLen {
+		f.unlink()
+		f.noBackend()
+		return nil
+	}
+	timeout := ticks(o.ConnectTimeout)
 	f.link, f.began, f.until = connecting, l.tick, l.tick+timeout
 	g.waiting.push(f)
 	err := g.grow(l, f.settings, timeout)
@@ -179,12 +185,26 @@ func (f *flow) callReset(e *http2.CallEvent) {
 			f.http.unserved++
 			f.tries--
 		}
-		f.answer(x.Unprocessed())
+		out := x.Unprocessed()
+		if out.Head == exchange.Own && f.stream != nil { // the client has all of it, and may send it again
+			f.resetStream(http2.RefusedStream)
+		}
+		f.answer(out)
 	case e.Reason != "":
 		f.answer(x.BadAnswer(e.Reason))
 	default:
+		if x.Responded() && f.stream != nil && e.Code != http2.NoError && e.Code != http2.RefusedStream {
+			f.resetStream(e.Code) // as the backend has it: those two would say that nothing is wrong
+		}
 		f.answer(x.BackendEnded(true))
 	}
+}
+
+// resetStream tells the client how its request has ended; what else it would get of that is
+// dropped.
+func (f *flow) resetStream(code http2.Code) {
+	m := f.mux
+	m.set(m.conn.Reset(m.buffer(), f.stream, code))
 }
 
 // callLost takes the end of a connection in the middle of a call.

@@ -185,6 +185,29 @@ func TestH2CRequests(t *testing.T) {
 	}
 }
 
+// TestH2CFirstUpload holds that content which is here before a connection stands goes on when
+// it does.
+func TestH2CFirstUpload(t *testing.T) {
+	server := newH2CServer(t, describe, 0)
+	for proto, client := range map[string]*http.Client{"HTTP/1.1": http1Client(t), "HTTP/2.0": http2Client(t)} {
+		_, addr, _, _ := startH2C(t, httpOptions(), server.addr)
+		large := strings.Repeat("x", 1<<20) // more than the windows of a client
+		for _, body := range []io.Reader{
+			strings.NewReader("12345"), io.MultiReader(strings.NewReader("12345")), strings.NewReader(large), io.MultiReader(strings.NewReader(large)),
+		} {
+			resp, err := client.Post("https://"+addr+"/a", "", body)
+			if err != nil {
+				t.Fatal(proto, err)
+			}
+			if got, err := io.ReadAll(resp.Body); string(got) != "POST /a 5 []" && string(got) != "POST /a 1048576 []" {
+				t.Errorf("%s: got %q, %v", proto, got, err)
+			}
+			resp.Body.Close()
+			_, addr, _, _ = startH2C(t, httpOptions(), server.addr)
+		}
+	}
+}
+
 // TestH2CBothWays holds that a response begins before its request ends, and that each piece
 // of either passes when it comes.
 func TestH2CBothWays(t *testing.T) {

@@ -312,3 +312,49 @@ func (c *counter) Write(p []byte) (int, error) {
 	c.Add(int64(len(p)))
 	return len(p), nil
 }
+
+// TestH2CResets holds what clients learn of a call that its backend resets.
+func TestH2CResets(t *testing.T) {
+	addr := serveFake(t, func(b *fakeBackend) {
+		for {
+			frame, err := b.ReadFrame()
+			if err != nil {
+				return
+			}
+			switch f := frame.(type) {
+			case *http2.SettingsFrame:
+				if !f.IsAck() {
+					_ = b.WriteSettingsAck()
+				}
+			case *http2.HeadersFrame:
+				if f.StreamEnded() { // a GET: its response breaks off
+					_ = b.head(f.StreamID, false, ":status", "200")
+					_ = b.WriteData(f.StreamID, false, []byte("some"))
+					_ = b.WriteRSTStream(f.StreamID, http2.ErrCodeEnhanceYourCalm)
+				}
+			case *http2.DataFrame: // a POST is refused when a part of it is here
+				_ = b.WriteRSTStream(f.StreamID, http2.ErrCodeRefusedStream)
+			}
+		}
+	})
+	_, router, _, clients := startH2C(t, httpOptions(), addr)
+	post := func() (*http.Response, error) {
+		return clients["HTTP/2.0"].Post("https://"+router, "", io.MultiReader(strings.NewReader("content")))
+	}
+	if resp, err := post(); err == nil || !strings.Contains(err.Error(), "REFUSED_STREAM") {
+		t.Errorf("a request that was not looked at: got %v, %v", resp, err)
+	}
+	if resp, err := clients["HTTP/1.1"].Post("https://"+router, "", strings.NewReader("content")); err != nil || resp.StatusCode != 502 {
+		t.Errorf("the same by HTTP/1.1: got %v, %v", resp, err)
+	}
+	for proto, want := range map[string]string{"HTTP/1.1": "EOF", "HTTP/2.0": "ENHANCE_YOUR_CALM"} {
+		resp, err := clients[proto].Get("https://" + router)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(resp.Body); string(got) != "some" && len(got) > 0 || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %q, %v of a response that broke off", proto, got, err)
+		}
+		resp.Body.Close()
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,6 +55,32 @@ func TestOnePieceInATurn(t *testing.T) {
 		if got := e.Stats().HTTP.Requests; got != n {
 			t.Errorf("%d requests counted, want %d", got, n)
 		}
+	})
+	t.Run("calls", func(t *testing.T) {
+		server := newH2CServer(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(w, r.Body)
+		}, 10)
+		_, addr, pool, clients := startH2C(t, httpOptions(), server.addr)
+		want := strings.Repeat("0123456789abcdef", 10_000)
+		for proto, client := range clients {
+			var wg sync.WaitGroup
+			for range 30 { // of which some wait
+				wg.Go(func() {
+					resp, err := client.Post("https://"+addr, "", strings.NewReader(want))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer resp.Body.Close()
+					if got, err := io.ReadAll(resp.Body); string(got) != want || err != nil {
+						t.Errorf("%s: got %d bytes, %v", proto, len(got), err)
+					}
+				})
+			}
+			wg.Wait()
+		}
+		server.CloseClientConnections()
+		nettest.Eventually(t, 20*time.Second, func() bool { return pool.Shared().Conns.Load() == 0 }, "connections are left")
 	})
 	t.Run("bytes", func(t *testing.T) {
 		_, addr := startListener(t, testOptions(), Listener{Pools: newRouter(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr)}, true)
