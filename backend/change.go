@@ -102,6 +102,12 @@ func (c *Change) Commit() {
 	p.wake()
 }
 
+// SetOptions puts others in place of the pool's.
+func (p *Pool) SetOptions(o Options) {
+	p.o.Store(&o)
+	p.wake()
+}
+
 // Retire says that nothing new leads to this pool any more. Those who are on their way to
 // it still get a node; no connection is kept for a later request, and nothing is checked.
 func (p *Pool) Retire() {

@@ -6,37 +6,96 @@ import (
 	"strings"
 )
 
-// reloaded are the options whose change a running node takes over when it reads the configuration again. Of the listeners'
-// options it takes over certificates, ciphers, client CAs and application protocols, but not addresses.
+// restartGroups and restartOptions are what a running node does not take over when it reads the configuration again. All other
+// options it takes over.
 var (
-	reloaded         = []string{"sni", "sni-dir", "sni-dir-ciphers", "ssl-client-crl", "acme", "sslrouter-alpn", "http2", "cluster-secret-file"}
-	reloadedInPlaces = []string{"https", "https2", "sslrouter", "sslrouter2"}
+	restartGroups  = []string{groupShare, groupSubscribe, groupApplication, groupProcess}
+	restartOptions = []string{
+		"tls-engine", "watch", "acme-directory", "acme-agree", "acme-email", "acme-storage", "acme-ca", "acme-challenge",
+		"cache2", "cache", "cache-blocksize", "cache-expire-freq", "ssl-sessions-use-cache", "ssl-sessions-timeout", "ssl-sessions-single-use",
+		"stats", "admin", "pprof", "name", "log-format", "http-stats", "rawrouter-stats", "sslrouter-stats",
+		"http-processes", "read-size", "key-workers", "listen",
+		"handshake-timeout", "cache-lookup-timeout", // sessions are held, and peers asked, by what these were at the start
+	}
+	taken = []string{"cluster-secret-file", "udprepeater-secret-file", "gc-percent", "memory-limit"} // of restartGroups
 )
 
-// NeedsRestart says what of now a running node that was started with c cannot take over, a line each: "http-to: was A, is B".
-func (c *Config) NeedsRestart(now *Config) []string {
-	var lines []string
+// needsRestart reports whether a running node cannot take over another value of o.
+func (o *option) needsRestart() bool {
+	return slices.Contains(restartOptions, o.name) || slices.Contains(restartGroups, o.group) && !slices.Contains(taken, o.name)
+}
+
+// NeedsRestart says what of now a running node that was started with c cannot take over, a line each: "admin: was A, is B".
+func (c *Config) NeedsRestart(now *Config) (lines []string) {
 	for i := range options {
 		o := &options[i]
-		if slices.Contains(reloaded, o.name) || slices.Contains(reloadedInPlaces, o.name) {
-			continue
-		}
-		if was, is := c.stated(o), now.stated(o); was != is {
+		if was, is := c.stated(o), now.stated(o); o.needsRestart() && was != is {
 			lines = append(lines, o.name+": was "+was+", is "+is)
 		}
 	}
-	was, is := c.tlsAddresses(), now.tlsAddresses()
-	for _, a := range is {
-		if !slices.Contains(was, a) {
-			lines = append(lines, a+": added")
-		}
-	}
-	for _, a := range was {
-		if !slices.Contains(is, a) {
-			lines = append(lines, a+": removed")
-		}
-	}
 	return lines
+}
+
+// Changed returns the names of the options in which now differs from c and which a running node takes over.
+func (c *Config) Changed(now *Config) (names []string) {
+	for i := range options {
+		o := &options[i]
+		if !o.needsRestart() && c.stated(o) != now.stated(o) {
+			names = append(names, o.name)
+		}
+	}
+	return names
+}
+
+// SameClients reports whether each listener of c is there in now, and asks clients under each name for the same certificates:
+// then whoever has met c's policies has met those of now. A node without client CAs asks nobody, before and after.
+func (c *Config) SameClients(now *Config) bool {
+	if !c.asksClients() && !now.asksClients() {
+		return true
+	}
+	for i := range c.Listeners {
+		l := &c.Listeners[i]
+		j := slices.IndexFunc(now.Listeners, func(n Listener) bool {
+			return n.Router == l.Router && n.Addr == l.Addr && (n.TLS == nil) == (l.TLS == nil)
+		})
+		if j < 0 {
+			return false
+		}
+		if l.TLS == nil {
+			continue
+		}
+		before, after := policiesIn(l.TLS), policiesIn(now.Listeners[j].TLS)
+		same := func(name string) bool { return before.of(name).sameClients(after.of(name)) }
+		if !before.other.sameClients(after.other) {
+			return false
+		}
+		for _, byName := range []map[string]Policy{before.byName, after.byName} {
+			for name := range byName {
+				if !same(name) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// asksClients reports whether some clients may or must show a certificate.
+func (c *Config) asksClients() bool {
+	return slices.ContainsFunc(c.Listeners, func(l Listener) bool {
+		return l.TLS != nil && (l.TLS.ClientCA != "" || slices.ContainsFunc(l.TLS.Certs, func(cert Certificate) bool { return cert.ClientCA != "" }))
+	})
+}
+
+// policiesIn returns the policies of a listener's names.
+func policiesIn(t *TLS) *namePolicies {
+	p := &namePolicies{byName: make(map[string]Policy), other: t.Policy}
+	for _, cert := range t.Certs {
+		if cert.Name != "" {
+			p.byName[cert.Name] = cert.Policy
+		}
+	}
+	return p
 }
 
 // stated returns what is set for an option, as an operator may see it.
@@ -55,17 +114,6 @@ func (c *Config) stated(o *option) string {
 		return "not set"
 	}
 	return strings.Join(values, ", ")
-}
-
-// tlsAddresses returns where TLS is terminated, each with its kind of router.
-func (c *Config) tlsAddresses() []string {
-	var list []string
-	for _, l := range c.Listeners {
-		if l.TLS != nil {
-			list = append(list, l.Router.String()+" at "+l.Addr.String())
-		}
-	}
-	return list
 }
 
 // ReloadDirs returns the directories in which files may change, come or go that a running node reads again.

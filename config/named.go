@@ -427,39 +427,6 @@ func (c *Config) sharedBackend(met map[string]Policy) (pool, backend string) {
 	return "", ""
 }
 
-// CheckNames returns an error if a running node with the pools and rules of c must not serve the names of now: a client could
-// go round what one of them asks by another that leads to the same backends of an sslrouter.
-func (c *Config) CheckNames(now *Config) error {
-	var rules []PoolRule
-	for _, rule := range c.Rules {
-		if rule.Router == SSLRouter {
-			rules = append(rules, rule)
-		}
-	}
-	for i := range now.Listeners {
-		l := &now.Listeners[i]
-		if l.Router != SSLRouter || l.TLS == nil {
-			continue
-		}
-		p := &namePolicies{byName: make(map[string]Policy), other: l.TLS.Policy}
-		var names []string
-		for _, cert := range l.TLS.Certs {
-			if cert.Name != "" {
-				p.byName[cert.Name] = cert.Policy
-				names = append(names, cert.Name)
-			}
-		}
-		for _, rule := range rules {
-			names = append(names, rule.SNI)
-		}
-		met, around := p.byPool(names, rules, len(c.PoolOf(SSLRouter).Backends) > 0)
-		if _, backend := c.sharedBackend(met); backend != "" || len(around) > 0 {
-			return fmt.Errorf("%s: clients could go round CLIENTCA by another name, until the pools of sslrouter change too: restart instead", l.Source)
-		}
-	}
-	return nil
-}
-
 func (b *builder) rulesOf(r Router) []pendingRule {
 	return slices.DeleteFunc(slices.Clone(b.rules), func(rule pendingRule) bool { return rule.Router != r })
 }

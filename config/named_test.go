@@ -291,32 +291,3 @@ func TestPoolWarnings(t *testing.T) {
 		})
 	}
 }
-
-// A running node keeps its pools: what would be right with other pools is refused until a restart.
-func TestCheckNames(t *testing.T) {
-	inPKI(t)
-	const secured = "sni = a.example cert.pem,key.pem,,!ca.pem\n"
-	const pool = "sslrouter-pool = p to=:1\n"
-	for _, test := range []struct {
-		name, was, now string
-		wrong          bool
-	}{
-		{"the same", secured + pool + "sslrouter-use-pool = p sni=a.example", secured + pool + "sslrouter-use-pool = p sni=a.example", false},
-		{"no client CA any more", secured + pool + "sslrouter-use-pool = p sni=a.example", pool + "sslrouter-use-pool = p sni=a.example", false},
-		{"a client CA without its pool", "", secured + pool + "sslrouter-use-pool = p sni=a.example", true},
-		{
-			"the pool goes to another name", secured + "sni = *.a.example cert.pem,key.pem\n" + pool + "sslrouter-use-pool = p sni=a.example",
-			"sni = *.a.example cert.pem,key.pem,,!ca.pem\nsni = a.example cert.pem,key.pem\n" + pool + "sslrouter-use-pool = p sni=*.a.example", true,
-		},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			was, now := mustParse(t, good+test.was), mustParse(t, good+test.now)
-			if err := was.CheckNames(now); (err != nil) != test.wrong {
-				t.Errorf("got %v, want an error: %v", err, test.wrong)
-			}
-			if err := now.CheckNames(now); err != nil {
-				t.Errorf("after a restart: %v", err)
-			}
-		})
-	}
-}

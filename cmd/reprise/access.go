@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"reprise/backend/http1"
+	"reprise/config"
 	"reprise/engine"
 	"reprise/internal/accesslog"
 )
@@ -13,14 +14,27 @@ import (
 var accessFormats = map[string]accesslog.Format{"json": accesslog.JSON, "combined": accesslog.Combined}
 
 func (n *node) openAccessLog() (err error) {
-	c := &n.config.AccessLog
+	log, err := newAccessLog(&n.config.AccessLog)
+	n.accessLog.Store(log)
+	return err
+}
+
+// newAccessLog returns nil if none is configured.
+func newAccessLog(c *config.AccessLog) (*accesslog.Log, error) {
 	if c.File == "" {
-		return nil
+		return nil, nil
 	}
-	n.accessLog, err = accesslog.New(accesslog.Options{
+	return accesslog.New(accesslog.Options{
 		Path: c.File, Format: accessFormats[c.Format], Sample: c.Sample, Queue: c.Queue,
 	})
-	return err
+}
+
+// accessStats are those of the log that is written now.
+func (n *node) accessStats() (s accesslog.Stats) {
+	if log := n.accessLog.Load(); log != nil {
+		s = log.Stats()
+	}
+	return s
 }
 
 // reopenOn opens the access log anew whenever a signal says so, after somebody has
@@ -32,23 +46,31 @@ func (n *node) reopenOn(signals <-chan os.Signal) {
 			return
 		case <-signals:
 		}
-		if n.accessLog == nil {
+		log := n.accessLog.Load()
+		if log == nil {
 			continue
 		}
-		if err := n.accessLog.Reopen(); err != nil {
+		if err := log.Reopen(); err != nil {
 			slog.Error("the access log goes on in its old file", "error", err)
 		}
 	}
 }
 
-// logAccess is called on loops.
-func (n *node) logAccess(a *engine.Access) {
+// accessTo returns what writes to a log; nil if there is none. It is called on loops.
+func accessTo(log *accesslog.Log) func(*engine.Access) {
+	if log == nil {
+		return nil
+	}
+	return func(a *engine.Access) { logAccess(log, a) }
+}
+
+func logAccess(log *accesslog.Log, a *engine.Access) {
 	e := accesslog.Entry{
 		Time: a.Start, Client: a.Client, Listener: a.Listener.Address, Router: a.Listener.Name,
 		Status: a.Status, Retries: a.Retries, KeptAlive: a.Reused, Cause: a.Cause, Reason: a.Reason, Request: a.Nth, BytesIn: a.In, BytesOut: a.Out,
 		Handshake: a.Handshake, Connect: a.Connect, FirstByte: a.FirstByte, Total: a.Total,
 	}
-	if !e.Failed() && !n.accessLog.Sampled() {
+	if !e.Failed() && !log.Sampled() {
 		return
 	}
 	if a.Backend != nil {
@@ -72,7 +94,7 @@ func (n *node) logAccess(a *engine.Access) {
 		}
 		e.Referer, e.UserAgent = field(r, "Referer"), field(r, "User-Agent")
 	}
-	n.accessLog.Write(&e)
+	log.Write(&e)
 }
 
 var (

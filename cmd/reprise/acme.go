@@ -76,17 +76,21 @@ func (n *node) serveIssued() {
 		}
 		fresh[i] = &copied
 	}
-	servers, err := n.serversOf(n.current, fresh, n.keys)
-	for i, s := range servers {
+	now := n.now().config
+	for i, files := range fresh {
+		if files == nil {
+			continue
+		}
+		server, err := n.tlsServers(now, &now.Listeners[i], files, n.keys)
 		if err == nil {
-			err = n.engine.Renew(i, s)
+			err = n.engine.Renew(i, server)
+		}
+		if err != nil {
+			slog.Error("acme: new certificates cannot be served, what was served goes on", "error", err)
+			return
 		}
 	}
-	if err != nil {
-		slog.Error("acme: new certificates cannot be served, all goes on as before", "error", err)
-		return
-	}
-	n.expiry.set(n.config, fresh, n.revoked, time.Now())
+	n.expiry.set(now, fresh, n.revoked, time.Now())
 	n.offered = fresh
 	for name := range names {
 		slog.Info("acme: a new certificate is served", "name", name)

@@ -10,6 +10,11 @@ import (
 	"time"
 )
 
+// A refusedError is that a node understood and did not do it, or not all of it.
+type refusedError struct{ text string }
+
+func (e refusedError) Error() string { return e.text }
+
 // askAdmin posts to a node's admin server, at host:port or /unix/path, and returns
 // its answer. Errors name the command.
 func askAdmin(command, admin, pathAndQuery string) ([]byte, error) {
@@ -29,6 +34,9 @@ func askAdmin(command, admin, pathAndQuery string) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
 		return nil, runtimeError{err}
+	}
+	if response.StatusCode == http.StatusUnprocessableEntity {
+		return nil, refusedError{command + ": " + strings.TrimSpace(string(body))}
 	}
 	if response.StatusCode != http.StatusOK {
 		return nil, runtimeError{fmt.Errorf("%s: %s", command, strings.TrimSpace(string(body)))}

@@ -198,13 +198,13 @@ func laxer(old, fresh *tlsFiles) (names []string) {
 // changes counts what became of the certificates of a listener.
 type changes struct{ Added, Renewed, Removed, Kept int }
 
+// Either may be nil, for a listener that is not there.
 func (c *changes) count(old, fresh *tlsFiles) {
 	before := make(map[string]*x509.Certificate)
-	for i := range old.offers {
-		before[old.offers[i].key()] = old.offers[i].read.TLS.Leaf
+	for _, o := range old.all() {
+		before[o.key()] = o.read.TLS.Leaf
 	}
-	for i := range fresh.offers {
-		o := &fresh.offers[i]
+	for _, o := range fresh.all() {
 		switch was := before[o.key()]; {
 		case was == nil:
 			c.Added++
@@ -219,16 +219,16 @@ func (c *changes) count(old, fresh *tlsFiles) {
 }
 
 // tlsConfig is what a listener needs, all but what each loop adds.
-func (n *node) tlsConfig(l *config.TLS, files *tlsFiles) (*tlsconn.Config, error) {
+func (n *node) tlsConfig(now *config.Config, l *config.TLS, files *tlsFiles) (*tlsconn.Config, error) {
 	c := &tlsconn.Config{
 		Policy:     files.policy,
-		MinVersion: n.config.MinVersion,
+		MinVersion: now.MinVersion,
 		ALPN:       l.ALPN,
-		Strict:     strictness[n.config.NameStrictness],
+		Strict:     strictness[now.NameStrictness],
 		Context:    l.SessionContext,
 		Lifetime:   n.config.SessionTimeout,
 		SingleUse:  n.config.SingleUse,
-		Tickets:    n.config.SessionTickets,
+		Tickets:    now.SessionTickets,
 		Owner:      tlsconn.NodeID(n.id.Short()),
 	}
 	if n.sessions != nil {
@@ -279,6 +279,14 @@ func loadCertificate(c config.Certificate) (tlsconn.Certificate, error) {
 		return tlsconn.Certificate{}, err
 	}
 	return tlsconn.Certificate{Name: c.Name, TLS: pair.Certificate}, nil
+}
+
+// all returns the offers of f, which may be nil.
+func (f *tlsFiles) all() []offer {
+	if f == nil {
+		return nil
+	}
+	return f.offers
 }
 
 // revocationsFor returns what is held against the clients of a policy.

@@ -72,7 +72,7 @@ func (n *node) handleDrain(w http.ResponseWriter, _ *http.Request) {
 	case n.endings <- "drain":
 	default: // it was told before
 	}
-	t := &n.config.Tuning
+	t := &n.now().config.Tuning
 	fmt.Fprintf(w, "draining: accepting for %v, then waiting for connections for at most %v\n", t.ShutdownDelay, t.DrainTimeout)
 }
 
@@ -82,14 +82,14 @@ func (n *node) drain(ctx context.Context) int64 {
 	close(n.draining)
 	n.changing.Lock() // a successor that is not ready by now will not be
 	defer n.changing.Unlock()
-	if delay := n.config.Tuning.ShutdownDelay; delay > 0 && !n.succeeded.Load() {
+	if delay := n.now().config.Tuning.ShutdownDelay; delay > 0 && !n.succeeded.Load() {
 		n.engine.Leave()
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.config.Tuning.DrainTimeout)
+	ctx, cancel := context.WithTimeout(ctx, n.now().config.Tuning.DrainTimeout)
 	defer cancel()
 	_ = n.engine.Drain(ctx) // an error means that there are some left
 	return n.engine.Stats().Flows.Open

@@ -187,7 +187,7 @@ func (n *node) forgetTarget(q url.Values) (what sessions.Scope, hash uint64, err
 		if err != nil {
 			return 0, 0, err
 		}
-		for _, l := range n.config.Listeners {
+		for _, l := range n.now().config.Listeners {
 			if l.Addr == addr && l.TLS != nil {
 				return sessions.ForgetContext, tlsconn.ContextHash(l.TLS.SessionContext), nil
 			}

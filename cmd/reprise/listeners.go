@@ -28,21 +28,27 @@ func (n *node) listeners(secrets [][]byte) ([]engine.Listener, error) {
 			return nil, err
 		}
 	}
-	n.keys, n.current = keys, n.listenersIn(n.config)
+	n.keys = keys
 	if a := &n.config.Application; !a.IsZero() {
 		if n.app, err = startApplication(a); err != nil {
 			return nil, err
 		}
 	}
-	if err := n.makePools(); err != nil {
+	pools, err := n.preparePools(n.config, new(service), true)
+	if err != nil {
 		return nil, err
 	}
+	n.service.Store(pools.next)
 	if err := n.openSubscriptions(); err != nil {
 		return nil, err
 	}
-	var list []engine.Listener
-	for i := range n.config.Listeners {
-		l, err := n.listener(i, keys)
+	return n.engineListeners(pools.next, n.offered, keys)
+}
+
+// engineListeners prepares those of a configuration for the engine.
+func (n *node) engineListeners(s *service, files offered, keys *tlsconn.HandleKeys) (list []engine.Listener, err error) {
+	for i := range s.config.Listeners {
+		l, err := n.listener(s, i, files[i], keys)
 		if err != nil {
 			return nil, err
 		}
@@ -51,11 +57,11 @@ func (n *node) listeners(secrets [][]byte) ([]engine.Listener, error) {
 	return list, nil
 }
 
-func (n *node) listener(i int, keys *tlsconn.HandleKeys) (l engine.Listener, err error) {
-	c := &n.config.Listeners[i]
-	pool := n.config.PoolOf(c.Router)
+func (n *node) listener(s *service, i int, files *tlsFiles, keys *tlsconn.HandleKeys) (l engine.Listener, err error) {
+	c := &s.config.Listeners[i]
+	pool := s.config.PoolOf(c.Router)
 	l = engine.Listener{
-		Name: c.Router.String(), Pools: n.routers[c.Router], AcceptProxy: pool.AcceptProxy, IdleTimeout: pool.IdleTimeout,
+		Name: c.Router.String(), Pools: s.routers[c.Router], AcceptProxy: pool.AcceptProxy, IdleTimeout: pool.IdleTimeout,
 	}
 	if c.Router == config.RawRouter && !l.Pools.Sole() {
 		l.Peek = func() engine.Peeker { return new(peek.Reader) }
@@ -64,12 +70,12 @@ func (n *node) listener(i int, keys *tlsconn.HandleKeys) (l engine.Listener, err
 		return l, fmt.Errorf("%s: %w", c.Source, err)
 	}
 	if c.TLS != nil {
-		if l.TLS, err = n.tlsServers(c, n.offered[i], keys); err != nil {
+		if l.TLS, err = n.tlsServers(s.config, c, files, keys); err != nil {
 			return l, err
 		}
 	}
 	if c.Router == config.HTTPRouter {
-		if l.HTTP, err = n.http(c); err != nil {
+		if l.HTTP, err = n.http(s.config, c); err != nil {
 			return l, err
 		}
 		if c.TLS != nil {
@@ -83,8 +89,8 @@ func (n *node) listener(i int, keys *tlsconn.HandleKeys) (l engine.Listener, err
 const maxTrailer = 8 << 10
 
 // http says how a listener's requests are routed.
-func (n *node) http(l *config.Listener) (_ *engine.HTTP, err error) {
-	c := &n.config.HTTP
+func (n *node) http(now *config.Config, l *config.Listener) (_ *engine.HTTP, err error) {
+	c := &now.HTTP
 	h := &engine.HTTP{
 		RedirectPort: l.RedirectPort, KeepAlive: c.KeepAlive, HeadersTimeout: c.HeadersTimeout,
 		BackendIdle: c.BackendKeepAlive, BackendIdleTimeout: c.BackendIdleTimeout,
@@ -115,8 +121,8 @@ func (n *node) http(l *config.Listener) (_ *engine.HTTP, err error) {
 }
 
 // tlsServers returns what makes a listener's server for each loop.
-func (n *node) tlsServers(l *config.Listener, files *tlsFiles, keys *tlsconn.HandleKeys) (func(now func() time.Time) (tlsconn.Server, error), error) {
-	base, err := n.tlsConfig(l.TLS, files)
+func (n *node) tlsServers(now *config.Config, l *config.Listener, files *tlsFiles, keys *tlsconn.HandleKeys) (func(now func() time.Time) (tlsconn.Server, error), error) {
+	base, err := n.tlsConfig(now, l.TLS, files)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.Source, err)
 	}

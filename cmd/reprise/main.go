@@ -4,6 +4,7 @@
 //	reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
 //	reprise forget --sni NAME|--all|...      make all nodes forget sessions
 //	reprise backend drain|ready NAME         take a backend out of use at one node, or into use
+//	reprise reload                           take over what has changed in the configuration
 //	reprise drain                            end a node without refusing a client
 //	reprise upgrade                          start the program anew, which takes over from the one that runs
 //	reprise secret                           print a new secret for a fleet
@@ -35,6 +36,7 @@ const usage = `Reprise terminates TLS and lets clients resume their sessions.
   reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
   reprise forget --sni NAME|--all|...      make all nodes forget sessions
   reprise backend drain|ready NAME         take a backend out of use at one node, or into use
+  reprise reload                           take over what has changed in the configuration
   reprise drain                            end a node without refusing a client
   reprise upgrade                          start the program anew, which takes over from the one that runs
   reprise secret                           print a new secret for a fleet
@@ -60,7 +62,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	command := "serve"
 	if len(args) > 0 {
 		switch args[0] {
-		case "backend", "check", "demo", "drain", "forget", "repeater-key", "secret", "upgrade", "version":
+		case "backend", "check", "demo", "drain", "forget", "reload", "repeater-key", "secret", "upgrade", "version":
 			command, args = args[0], args[1:]
 		}
 	}
@@ -74,6 +76,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		err = backendCommand(args, stdout)
 	case "drain":
 		err = drainCommand(args, stdout)
+	case "reload":
+		err = reloadCommand(args, stdout)
 	case "forget":
 		err = forget(args, stdout)
 	case "repeater-key":

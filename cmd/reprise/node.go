@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"os/signal"
@@ -20,7 +22,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"reprise/backend"
 	"reprise/cache"
 	"reprise/config"
 	"reprise/engine"
@@ -38,7 +39,8 @@ import (
 
 // A node is everything one process runs, wired from its configuration.
 type node struct {
-	config    *config.Config
+	config    *config.Config          // of the start
+	service   atomic.Pointer[service] // what has been taken over since then included
 	caches    []*cache.Cache
 	sessions  *sessions.Memory // nil if no session is ever resumed
 	memory    *cache.Cache     // of the sessions
@@ -48,14 +50,13 @@ type node struct {
 	repeaters []*repeater.Repeater
 	workers   *workpool.Pool
 	engine    *engine.Engine
-	pools     []*pool // those that are configured
-	routers   [len(config.Routers)]*backend.Router
 
-	subscriptions *subscriptions // nil if no backend may subscribe
+	subscriptions *subscriptions                                     // nil if no backend may subscribe
+	own           atomic.Pointer[func(network, address string) bool] // whether this process listens there; for subscriptions
 
 	offered   offered             // written by reload only, once the node serves
 	revoked   revocations         // likewise
-	current   []*config.Listener  // likewise: as they are configured, by their place in config
+	secret    crypto.PublicKey    // likewise: whose private key makes the fleet's secret, if no file does
 	keys      *tlsconn.HandleKeys // likewise; nil without TLS
 	acme      *acme.Client        // nil if no certificate is got from an authority
 	issued    chan struct{}       // there is a new one
@@ -74,17 +75,19 @@ type node struct {
 	reloads   reloads
 	watch     atomic.Pointer[watch] // nil if files are not watched
 	log       *asynclog.Writer
-	app       *application   // nil if there is none to run
-	accessLog *accesslog.Log // nil if there is none
+	app       *application                  // nil if there is none to run
+	accessLog atomic.Pointer[accesslog.Log] // nil if there is none
+	logLevel  *slog.LevelVar
 
 	stats       *stats.JSONServer
 	routerStats []*stats.JSONServer
 	admin       *stats.AdminServer
 
-	endings  chan string   // asks for an end, as a signal does
-	draining chan struct{} // closed when the node wants no more traffic
-	served   atomic.Int64  // unix time in nanoseconds since when it serves, 0 before
-	stop     chan struct{} // ends the sweeper
+	endings  chan string          // asks for an end, as a signal does
+	asked    chan chan<- reloaded // asks for a reload, as a signal does
+	draining chan struct{}        // closed when the node wants no more traffic
+	served   atomic.Int64         // unix time in nanoseconds since when it serves, 0 before
+	stop     chan struct{}        // ends the sweeper
 	stopped  chan struct{}
 	watchers []func() // end what looks after the backends
 }
@@ -96,7 +99,8 @@ const logLines = 1024
 func runNode(c *config.Config, p invocation, in *inheritance, reread func() (*config.Config, error), logTo io.Writer) error {
 	log := asynclog.New(logTo, logLines)
 	defer log.Close()
-	slog.SetDefault(slog.New(logHandler(c, log)))
+	level := new(slog.LevelVar)
+	slog.SetDefault(slog.New(logHandler(c, level, log)))
 	tuneRuntime(&c.Tuning)
 	keepPrivate()
 
@@ -115,7 +119,7 @@ func runNode(c *config.Config, p invocation, in *inheritance, reread func() (*co
 	if err != nil {
 		return err
 	}
-	n.reread, n.program = reread, p
+	n.reread, n.program, n.logLevel = reread, p, level
 	if err := n.takeOver(); err != nil {
 		return runtimeError{errors.Join(err, n.abandon())}
 	}
@@ -153,8 +157,10 @@ func runNode(c *config.Config, p invocation, in *inheritance, reread func() (*co
 	return nil
 }
 
-func logHandler(c *config.Config, w io.Writer) slog.Handler {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
+// logHandler makes what writes log lines; level is set to the configuration's.
+func logHandler(c *config.Config, level *slog.LevelVar, w io.Writer) slog.Handler {
+	level.Set(c.LogLevel)
+	options := &slog.HandlerOptions{Level: level}
 	var h slog.Handler = slog.NewTextHandler(w, options)
 	if c.LogFormat == "json" {
 		h = slog.NewJSONHandler(w, options)
@@ -173,11 +179,19 @@ func tuneRuntime(t *config.Tuning) {
 		// cores instead, and preempts fairly.
 		runtime.GOMAXPROCS(t.Loops + t.KeyWorkers + 1)
 	}
+	tuneCollector(t)
+}
+
+// tuneCollector sets up Go's collector, unless the environment has.
+func tuneCollector(t *config.Tuning) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(t.GCPercent)
 	}
-	if t.MemoryLimit > 0 {
+	switch {
+	case t.MemoryLimit > 0:
 		debug.SetMemoryLimit(t.MemoryLimit)
+	case os.Getenv("GOMEMLIMIT") == "":
+		debug.SetMemoryLimit(math.MaxInt64)
 	}
 }
 
@@ -189,12 +203,13 @@ func newNode(c *config.Config, log *asynclog.Writer) (*node, error) {
 
 // newSuccessor is newNode that opens nothing that it has from the process before.
 func newSuccessor(c *config.Config, log *asynclog.Writer, in *inheritance) (n *node, err error) {
-	n = &node{config: c, log: log, id: in.id(), in: in, endings: make(chan string, 1), draining: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{}), issued: make(chan struct{}, 1)}
+	n = &node{config: c, log: log, id: in.id(), in: in, endings: make(chan string, 1), asked: make(chan chan<- reloaded), draining: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{}), issued: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			_ = n.release()
 		}
 	}()
+	n.service.Store(&service{config: c})
 	for _, cc := range c.Caches {
 		if len(c.Listeners) == 0 {
 			break // a repeater keeps no sessions
@@ -224,6 +239,9 @@ func newSuccessor(c *config.Config, log *asynclog.Writer, in *inheritance) (n *n
 	if n.offered, err = readOffered(c, sources{n.revoked.prepared(), n.acme}); err != nil {
 		return n, err
 	}
+	if first := n.offered.first(); first != nil {
+		n.secret = first.public()
+	}
 	n.expiry.set(c, n.offered, n.revoked, time.Now())
 	n.reloads.start(time.Now())
 	secrets, err := secrets(c.ClusterSecretFiles, n.offered)
@@ -244,7 +262,7 @@ func newSuccessor(c *config.Config, log *asynclog.Writer, in *inheritance) (n *n
 	if err := n.openAccessLog(); err != nil {
 		return n, err
 	}
-	if n.engine, err = engine.New(n.engineOptions(), listeners); err != nil {
+	if n.engine, err = engine.New(n.engineOptions(c, n.accessLog.Load()), listeners); err != nil {
 		return n, err
 	}
 	if err := n.observe(); err != nil {
@@ -316,6 +334,9 @@ func (n *node) release() (err error) {
 	if n.acme != nil {
 		n.acme.Close()
 	}
+	if s := n.service.Load(); s != nil {
+		s.stop()
+	}
 	if n.subscriptions != nil {
 		n.subscriptions.close()
 	}
@@ -337,8 +358,8 @@ func (n *node) release() (err error) {
 	if n.app != nil {
 		n.app.close()
 	}
-	if n.accessLog != nil {
-		n.accessLog.Close()
+	if log := n.accessLog.Load(); log != nil {
+		log.Close()
 	}
 	return err
 }
@@ -380,22 +401,17 @@ const (
 	burstLen = 500
 )
 
-func (n *node) engineOptions() engine.Options {
-	t := &n.config.Tuning
-	o := engine.Options{
+// engineOptions are those of c, but for what is as it was at the start.
+func (n *node) engineOptions(c *config.Config, log *accesslog.Log) engine.Options {
+	t := &c.Tuning
+	return engine.Options{
 		Loops: t.Loops, ReadSize: t.ReadSize, HighWatermark: t.HighWatermark, LowWatermark: t.LowWatermark,
 		TurnBudget: t.TurnBudget, AcceptBudget: t.AcceptBudget, Backlog: t.Backlog,
 		MaxConnections: maxConnections(t), MaxHandshakes: t.MaxHandshakes,
-		HandshakeTimeout: t.HandshakeTimeout, LookupTimeout: t.LookupTimeout, LingerTimeout: t.LingerTimeout,
+		HandshakeTimeout: n.config.Tuning.HandshakeTimeout, LookupTimeout: n.config.Tuning.LookupTimeout, LingerTimeout: t.LingerTimeout,
 		NoDelay: t.NoDelay, FastOpen: t.FastOpen, DeferAccept: t.DeferAccept, Affinity: t.CPUAffinity,
+		Access: accessTo(log), Inherit: n.in.listening,
 	}
-	if n.accessLog != nil {
-		o.Access = n.logAccess
-	}
-	if n.in.sockets != nil {
-		o.Inherit = n.in.listening
-	}
-	return o
 }
 
 // maxConnections is what was asked for, or what the descriptors allow: two for

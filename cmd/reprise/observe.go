@@ -29,6 +29,7 @@ func (n *node) observe() (err error) {
 				"POST /backend": http.HandlerFunc(n.handleBackend),
 				"POST /drain":   http.HandlerFunc(n.handleDrain),
 				"POST /upgrade": http.HandlerFunc(n.handleUpgrade),
+				"POST /reload":  http.HandlerFunc(n.handleReload),
 			},
 		})
 	}
@@ -56,8 +57,8 @@ func (n *node) registry() *stats.Registry {
 	for i, repeater := range n.repeaters {
 		r.Register(fmt.Sprintf("repeater%d", i+1), func() any { return repeater.Stats() })
 	}
-	if n.accessLog != nil {
-		r.Register("access_log", func() any { return n.accessLog.Stats() })
+	if n.accessLog.Load() != nil {
+		r.Register("access_log", func() any { return n.accessStats() })
 	}
 	if n.acme != nil {
 		r.Register("acme", func() any { return n.acme.Stats() })

@@ -130,11 +130,11 @@ func TestReloadTellsWhatNeedsRestart(t *testing.T) {
 	}
 	configure("")
 	p := nettest.Start(t, nettest.Command{Path: program(t), Args: []string{file}}, nettest.Accepts(addr))
-	configure("idle-timeout = 77s\n")
+	configure("tcp-defer-accept = 77s\n")
 	p.Signal(syscall.SIGHUP)
 	nettest.Eventually(t, 10*time.Second, func() bool { return strings.Contains(p.Stderr(), "kept=1") }, "not reloaded")
-	if log := p.Stderr(); !strings.Contains(log, "needs a restart") || !strings.Contains(log, "idle-timeout: was ") || !strings.Contains(log, "is 77s") {
-		t.Errorf("not told that idle-timeout has changed:\n%s", log)
+	if log := p.Stderr(); !strings.Contains(log, "needs a restart") || !strings.Contains(log, "tcp-defer-accept: was ") || !strings.Contains(log, "is 77s") {
+		t.Errorf("not told that tcp-defer-accept has changed:\n%s", log)
 	}
 	configure("idle-timeuot = 77s\n")
 	p.Signal(syscall.SIGHUP)

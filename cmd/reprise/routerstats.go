@@ -19,7 +19,7 @@ func (n *node) observeRouters() error {
 		registry.Register(r.String(), func() any { _, addresses := n.routed(r); return addresses })
 		registry.Register("static_nodes", func() any {
 			nodes := []backend.NodeStats{}
-			for _, p := range n.pools {
+			for _, p := range n.now().pools {
 				if p.router == r {
 					nodes = append(nodes, p.Stats().Nodes...)
 				}
@@ -42,8 +42,8 @@ func (n *node) observeRouters() error {
 // routed returns how many clients a router serves now, and where it listens.
 func (n *node) routed(r config.Router) (open int64, addresses []string) {
 	addresses = []string{}
-	for i, l := range n.engine.Stats().Listeners {
-		if n.config.Listeners[i].Router == r {
+	for _, l := range n.engine.Stats().Listeners {
+		if l.Router == r.String() || l.Router == "https" && r == config.HTTPRouter {
 			open += l.Open
 			addresses = append(addresses, l.Address)
 		}

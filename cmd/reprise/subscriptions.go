@@ -51,8 +51,7 @@ type subscriptions struct {
 // A subscribedHost is the pool of a host.
 type subscribedHost struct {
 	pool
-	nodes     map[string]*backend.Node // by address
-	endChecks func()
+	nodes map[string]*backend.Node // by address
 }
 
 // openSubscriptions binds what is configured; start serves it.
@@ -61,9 +60,10 @@ func (n *node) openSubscriptions() error {
 	if len(c.Servers) == 0 {
 		return nil
 	}
+	n.own.Store(ownAddresses(n.config))
 	o := subscription.Options{
 		Tolerance: c.Tolerance, From: c.From, KeyTolerance: c.KeyTolerance, Members: maxSubscribers, HostMembers: maxOfHost,
-		Own: ownAddresses(n.config),
+		Own: func(network, address string) bool { return (*n.own.Load())(network, address) },
 	}
 	if c.Digest != "" {
 		o.Digest = digests[c.Digest]
@@ -92,7 +92,7 @@ func (n *node) openSubscriptions() error {
 }
 
 // ownAddresses returns what tells the addresses where this process listens itself.
-func ownAddresses(c *config.Config) func(network, address string) bool {
+func ownAddresses(c *config.Config) *func(network, address string) bool {
 	list := []config.Address{c.Admin, c.Stats}
 	for _, a := range c.RouterStats {
 		list = append(list, a)
@@ -117,13 +117,14 @@ func ownAddresses(c *config.Config) func(network, address string) bool {
 			}
 		}
 	}
-	return func(network, address string) bool {
+	is := func(network, address string) bool {
 		if network == "unix" {
 			return paths[filepath.Clean(address)]
 		}
 		at, err := netip.ParseAddrPort(address)
 		return err == nil && slices.Contains(ports[at.Port()], at.Addr().Unmap())
 	}
+	return &is
 }
 
 // machineAddresses are those of this machine's interfaces.
@@ -172,7 +173,7 @@ func (s *subscriptions) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.hosts {
-		h.endChecks()
+		h.SetChecks(nil)
 	}
 }
 
@@ -240,19 +241,23 @@ func (s *subscriptions) apply(changes []subscription.Change) {
 		}
 		slog.Info("backend "+c.Kind.String(), "host", c.Member.Host, "backend", c.Member.Address, "weight", c.Member.Weight)
 	}
-	if !renamed {
-		return
+	if renamed {
+		s.tell(s.n.now().routers[config.HTTPRouter])
 	}
+}
+
+// tell gives a router the pools of the hosts. mu is held.
+func (s *subscriptions) tell(r *backend.Router) {
 	byHost := make(map[string]*backend.Pool, len(s.hosts))
 	for name, h := range s.hosts {
 		byHost[name] = h.Pool
 	}
-	s.n.routers[config.HTTPRouter].SetSubscribed(byHost)
+	r.SetSubscribed(byHost)
 }
 
 // join adds a backend and reports whether its host is new.
 func (s *subscriptions) join(m subscription.Member) (renamed bool) {
-	c := s.n.config.PoolOf(config.HTTPRouter)
+	c := s.n.now().config.PoolOf(config.HTTPRouter)
 	h := s.hosts[m.Host]
 	if h == nil {
 		o := s.n.poolOptions("subscribed/"+m.Host, c)
@@ -262,10 +267,8 @@ func (s *subscriptions) join(m subscription.Member) (renamed bool) {
 			slog.Error("no pool for a subscription", "host", m.Host, "error", err)
 			return false
 		}
-		h = &subscribedHost{pool: pool{made, config.HTTPRouter, c}, nodes: make(map[string]*backend.Node), endChecks: func() {}}
-		if c.Check.Kind != config.NoCheck {
-			h.endChecks = made.StartChecks(checkOf(c))
-		}
+		h = &subscribedHost{pool: pool{Pool: made, router: config.HTTPRouter, config: c}, nodes: make(map[string]*backend.Node)}
+		h.check()
 		s.hosts[m.Host] = h
 		renamed = true
 	}
@@ -296,8 +299,27 @@ func (s *subscriptions) leave(m subscription.Member) (renamed bool) {
 	}
 	delete(s.hosts, m.Host)
 	h.Close()
-	s.running.Go(h.endChecks) // which waits for those under way
+	s.running.Go(func() { h.SetChecks(nil) }) // which waits for those under way
 	return true
+}
+
+// take serves by another configuration from now on.
+func (s *subscriptions) take(now *service) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n.own.Store(ownAddresses(now.config))
+	c := now.config.PoolOf(config.HTTPRouter)
+	for name, h := range s.hosts {
+		o := s.n.poolOptions("subscribed/"+name, c)
+		o.Changing = true
+		h.SetOptions(o)
+		checked := h.config.Check == c.Check && h.config.SendProxy == c.SendProxy
+		if h.config = c; !checked {
+			h.check()
+		}
+	}
+	s.tell(now.routers[config.HTTPRouter])
+	s.n.service.Store(now) // here, so that whoever subscribes is told to the router that serves
 }
 
 // pools returns the pools of the hosts, by their names.

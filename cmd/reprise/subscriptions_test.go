@@ -240,7 +240,7 @@ func TestOwnAddresses(t *testing.T) {
 		"tcp 127.0.0.1:5001": true, "tcp [::ffff:127.0.0.1]:5001": true, "tcp 127.0.0.2:5001": false, "tcp 127.0.0.1:5002": false,
 		"tcp 127.0.0.1:8443": true, "tcp 192.0.2.1:8443": false,
 	} {
-		if network, a, _ := strings.Cut(address, " "); own(network, a) != want {
+		if network, a, _ := strings.Cut(address, " "); (*own)(network, a) != want {
 			t.Errorf("%s: %v, want %v", address, !want, want)
 		}
 	}

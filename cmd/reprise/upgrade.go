@@ -149,7 +149,7 @@ func (n *node) handOver() (pid int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	deadline := time.Now().Add(n.config.Tuning.UpgradeTimeout)
+	deadline := time.Now().Add(n.now().config.Tuning.UpgradeTimeout)
 	s, err := handover.Start(handover.Command{Path: path, Args: n.program.args, Env: []string{"WATCHDOG_PID="}})
 	if err != nil {
 		return 0, err

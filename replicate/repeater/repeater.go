@@ -248,18 +248,26 @@ func (r *Repeater) free() {
 // Rekey exchanges the keys: see [Options]. It keeps the old ones if one of
 // the new could be guessed, as [wire.NewSecret] does. Any goroutine may call it.
 func (r *Repeater) Rekey(keys [][]byte) error {
+	rekey, err := r.PrepareRekey(keys)
+	if err == nil {
+		rekey()
+	}
+	return err
+}
+
+// PrepareRekey is Rekey in two steps: the second, which makes the exchange, cannot fail.
+func (r *Repeater) PrepareRekey(keys [][]byte) (rekey func(), err error) {
 	if len(keys) == 0 {
-		return errors.New("replicate: a repeater needs a key")
+		return nil, errors.New("replicate: a repeater needs a key")
 	}
 	list := make([]fleetKey, len(keys))
 	for i, key := range keys {
 		if err := wire.CheckKey(key); err != nil {
-			return err
+			return nil, err
 		}
 		list[i] = fleetKey{wire.NewMAC(key), wire.NewChecker(key)}
 	}
-	r.keys.Store(&list)
-	return nil
+	return func() { r.keys.Store(&list) }, nil
 }
 
 // OnEvent implements reactor.Handler.

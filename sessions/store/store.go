@@ -142,17 +142,27 @@ func newSecrets(raw [][]byte) (secrets []*secret, err error) {
 // What was sealed under one that is not among them is not found any more. raw is
 // not kept.
 func (s *Store) Rekey(raw [][]byte) error {
+	rekey, err := s.PrepareRekey(raw)
+	if err == nil {
+		rekey()
+	}
+	return err
+}
+
+// PrepareRekey is Rekey in two steps: the second, which makes the exchange, cannot fail.
+func (s *Store) PrepareRekey(raw [][]byte) (rekey func(), err error) {
 	if len(raw) == 0 {
-		return errors.New("session store: no cluster secret to seal sessions with")
+		return nil, errors.New("session store: no cluster secret to seal sessions with")
 	}
 	secrets, err := newSecrets(raw)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	old := s.secrets.Swap(&secrets)
-	time.AfterFunc(retireAfter, func() { wipe(*old) }) // requests under way use them
-	s.Sync(nil)                                        // the rules are to be had under the new one
-	return nil
+	return func() {
+		old := s.secrets.Swap(&secrets)
+		time.AfterFunc(retireAfter, func() { wipe(*old) }) // requests under way use them
+		s.Sync(nil)                                        // the rules are to be had under the new one
+	}, nil
 }
 
 // retireAfter is longer than any request takes.
