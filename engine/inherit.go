@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -56,6 +58,23 @@ func (e *Engine) LeavePaths() {
 	for _, b := range e.bound {
 		b.path = ""
 	}
+}
+
+// Turn returns when every loop has had a turn, or when ctx is done. The engine must have
+// been started.
+func (e *Engine) Turn(ctx context.Context) error {
+	for _, l := range e.loops {
+		done := make(chan struct{})
+		l.reactor.Post(func(any) { close(done) }, nil)
+		select {
+		case <-done:
+		case <-l.over:
+			return errors.New("a loop has ended")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 func holdLoop(l *loop) {

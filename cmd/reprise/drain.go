@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/pflag"
 )
 
@@ -77,21 +78,37 @@ func (n *node) handleDrain(w http.ResponseWriter, _ *http.Request) {
 }
 
 // drain asks clients to go elsewhere while it accepts as before, then stops accepting and
-// waits for flows to end. It returns how many have not.
+// waits for flows to end. It returns how many have not. Where a service manager keeps
+// descriptors for the next process, clients wait for that instead of being refused.
 func (n *node) drain(ctx context.Context) int64 {
 	close(n.draining)
 	n.changing.Lock() // a successor that is not ready by now will not be
 	defer n.changing.Unlock()
-	if delay := n.now().config.Tuning.ShutdownDelay; delay > 0 && !n.succeeded.Load() {
+	last := !n.succeeded.Load()
+	if last {
+		tellManager(daemon.SdNotifyStopping)
+	}
+	if delay := n.now().config.Tuning.ShutdownDelay; delay > 0 && last {
 		n.engine.Leave()
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
 		}
 	}
+	stored := last && managerStores() && n.storeSockets()
+	if stored {
+		n.engine.Hold()
+		n.engine.GiveUp()
+		for _, s := range n.httpServers() {
+			s.LeavePath()
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, n.now().config.Tuning.DrainTimeout)
 	defer cancel()
 	_ = n.engine.Drain(ctx) // an error means that there are some left
+	if stored {
+		n.storeEstate()
+	}
 	return n.engine.Stats().Flows.Open
 }
 

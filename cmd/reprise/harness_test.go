@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func startCommand(t *testing.T, c nettest.Command, args ...string) *server {
 	t.Helper()
 	s := &server{t: t, stats: nettest.FreeAddr(t), admin: nettest.FreeAddr(t)}
 	ours := []string{"--stats", s.stats, "--admin", s.admin, "--pprof", "--log-format", "json", "--drain-timeout", "1s"}
-	c.Args, c.Timeout = append(ours, args...), patience
+	c.Args, c.Timeout = slices.Concat(c.Args, ours, args), patience
 	s.Process = nettest.Start(t, c)
 	var serving struct{ Listen []string }
 	if err := json.Unmarshal([]byte(s.Match(`^\{.*"msg":"serving".*\}$`)[0]), &serving); err != nil {

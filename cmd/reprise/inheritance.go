@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,6 +31,7 @@ type inheritance struct {
 	sockets     *handover.Set
 	estate      *estate       // nil until it is known
 	memory      int           // a file in memory with the estate, -1 if there is none yet
+	stored      []string      // names of what the service manager still keeps
 	serving     chan struct{} // closed when this process serves; nil if it need not be waited for
 }
 
@@ -54,16 +56,21 @@ func socketName(kind, address string) string { return kind + " " + address }
 // listening returns the sockets for a listener: those of one bound address, one for each
 // loop of the predecessor. Listeners that leave their port to the kernel share a name.
 func (in *inheritance) listening(network, address string) (fds []int) {
-	name := socketName(network, address)
-	bound := ""
-	for {
-		fd := in.sockets.Take(name, func(fd int) bool { return bound == "" || boundTo(fd) == bound })
-		if fd < 0 {
-			return fds
+	for _, spelling := range spellings(address) {
+		name, bound := socketName(network, spelling), ""
+		for {
+			fd := in.sockets.Take(name, func(fd int) bool { return bound == "" || boundTo(fd) == bound })
+			if fd < 0 {
+				break
+			}
+			bound = boundTo(fd)
+			fds = append(fds, fd)
 		}
-		bound = boundTo(fd)
-		fds = append(fds, fd)
+		if fds != nil {
+			break
+		}
 	}
+	return fds
 }
 
 // datagrams returns a socket of a kind for an address, or -1.
@@ -94,7 +101,17 @@ func (in *inheritance) packets(kind, address string) (*net.UDPConn, error) {
 // start says how an HTTP server begins.
 func (in *inheritance) start(kind, address string) stats.Start {
 	s := stats.Start{Wait: in.serving}
-	if fd := in.sockets.Take(socketName(kind, address), nil); fd >= 0 {
+	fd := in.sockets.Take(socketName(kind, address), nil)
+	if fd < 0 {
+		network := "tcp" // a .socket unit knows no more
+		if strings.Contains(address, "/") {
+			network = "unix"
+		}
+		if fds := in.listening(network, address); len(fds) > 0 {
+			fd = fds[0]
+		}
+	}
+	if fd >= 0 {
 		s.Inherited = os.NewFile(uintptr(fd), kind)
 	}
 	return s

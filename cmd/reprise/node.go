@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 
 	"reprise/cache"
@@ -126,7 +127,10 @@ func runNode(c *config.Config, p invocation, in *inheritance, reread func() (*co
 	n.start()
 	if in.predecessor != nil {
 		go n.follow()
+	} else {
+		tellManager(daemon.SdNotifyReady)
 	}
+	go n.beWatched()
 	slog.Info("serving", "version", version, "listen", n.engine.Addresses(), "loops", c.Tuning.Loops)
 	go n.reloadOn(reloads)
 	if err := n.watchFiles(reloads); err != nil {

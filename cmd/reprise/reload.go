@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"reprise/config"
 	"reprise/engine"
 	"reprise/internal/accesslog"
@@ -53,7 +55,9 @@ func (n *node) reloadOn(signals <-chan os.Signal) {
 		case <-signals:
 		}
 		n.changing.Lock()
+		tellManager(daemon.SdNotifyReloading + "\nMONOTONIC_USEC=" + monotonic())
 		result := n.reload()
+		tellManager(daemon.SdNotifyReady)
 		n.changing.Unlock()
 		n.reloads.note(result.err, time.Now())
 		if done != nil {

@@ -16,8 +16,11 @@ import (
 func inherit() (*inheritance, error) {
 	in := &inheritance{memory: -1}
 	c, err := handover.Predecessor()
-	if err != nil || c == nil {
+	if err != nil {
 		return in, err
+	}
+	if c == nil {
+		return fromManager(), nil
 	}
 	m, err := c.Receive(messageTime)
 	if err != nil {
@@ -48,6 +51,12 @@ func (n *node) takeOver() error {
 		slog.Info("sockets of the process before are not needed any more", "sockets", names)
 	}
 	if in.predecessor == nil {
+		in.takeFromManager()
+		if in.memory >= 0 {
+			if err := in.takeEstate(n.sessions); err != nil {
+				slog.Warn("the sessions of the process before are lost", "error", err)
+			}
+		}
 		return nil
 	}
 	c := in.predecessor

@@ -17,6 +17,7 @@ import (
 
 	"reprise/internal/handover"
 	"reprise/internal/metric"
+	"reprise/sessions"
 )
 
 // An upgrade is a conversation of a process and the successor that it starts:
@@ -189,9 +190,13 @@ func (n *node) handOver() (pid int, err error) {
 		err = reasonOf(s, err)
 		s.Kill()
 		undo()
+		for _, m := range h.take() {
+			n.receive(m)
+		}
 		return 0, err
 	}
 	n.succeeded.Store(true)
+	tellManager(fmt.Sprintf("MAINPID=%d", s.Pid()))
 	n.retire()
 	n.heir = h
 	go h.run()
@@ -249,7 +254,7 @@ func reasonOf(s *handover.Successor, err error) error {
 
 // suspend stops everything that must not go on in two processes, and returns what lets it
 // go on here.
-func (n *node) suspend(h *heir) (undo func()) {
+func (n *node) suspend(h sessions.Heir) (undo func()) {
 	if n.sessions != nil {
 		n.sessions.Freeze(h)
 	}
@@ -267,9 +272,6 @@ func (n *node) suspend(h *heir) (undo func()) {
 			n.sessions.Thaw()
 		}
 		n.engine.Resume()
-		for _, m := range h.take() {
-			n.receive(m)
-		}
 	}
 }
 

@@ -24,6 +24,8 @@ type Command struct {
 	Dir   string    // this process's if empty
 	Stdin io.Reader // nothing if nil
 
+	Files []*os.File // its descriptors from 3 on
+
 	Timeout    time.Duration  // to get ready (Start) or to end (Run, Wait); 20 s if zero
 	StopSignal syscall.Signal // asks it to end; SIGTERM if zero
 	Grace      time.Duration  // from StopSignal to SIGKILL; 10 s if zero
@@ -188,6 +190,7 @@ func launch(t T, c Command, mayExit bool) *Process {
 	p.cmd.Env = append(p.cmd.Env, c.Env...)
 	p.cmd.Dir = c.Dir
 	p.cmd.Stdin = c.Stdin
+	p.cmd.ExtraFiles = c.Files
 	p.cmd.Stdout = &p.stdout
 	p.cmd.Stderr = &p.stderr
 	var output *os.File // where successors write too

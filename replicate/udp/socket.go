@@ -146,7 +146,7 @@ func OpenSocket(n *Network, addr netip.AddrPort) (*Socket, error) {
 	if n.Inherit != nil {
 		if s.FD = n.Inherit(addr); s.FD >= 0 { // with its options, which are the socket's
 			s.Addr = boundTo(s.FD, addr)
-			return s, nil
+			return s, unix.SetNonblock(s.FD, true)
 		}
 	}
 	var err error
