@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"reprise/backend/http2"
 	"reprise/internal/queue"
 	"reprise/internal/reactor"
@@ -112,7 +114,9 @@ func (c *sharedConn) goOn() {
 		c.input(nil)
 	}
 	if c.read(); c.flush() {
-		c.look()
+		if c.look(); c.readable && c.hasRoom() {
+			c.loop.shareLater(c) // to read on: there was no room for what that leads to
+		}
 	}
 	c.settleLast()
 }
@@ -354,11 +358,16 @@ func (c *sharedConn) flush() bool {
 	return true
 }
 
+// retryAfter is how long no further connection is tried where one has failed, and others
+// stand.
+const retryAfter = time.Second
+
 // connectFailed gives up a connection that has not come to stand. Those who wait for one turn to
 // another backend if there is no other here.
 func (c *sharedConn) connectFailed() {
 	g := c.group
 	g.node.Failed(c.loop.now)
+	g.retryAt = c.loop.tick + ticks(retryAfter)
 	c.lose()
 	if len(g.conns) == 0 {
 		c.toDrop = g.waiting.len

@@ -13,7 +13,8 @@ type sharedGroup struct {
 	cursor  backend.Cursor
 	conns   []*sharedConn // that take calls, or will
 	waiting flowList
-	limit   int // calls that a connection takes, as far as is known
+	limit   int    // calls that a connection takes, as far as is known
+	retryAt uint64 // tick before which no connection is added to others
 }
 
 // maxSharedConns bounds a loop's connections to a backend: where that allows few calls on
@@ -78,7 +79,7 @@ func (g *sharedGroup) grow(l *loop, s *settings, connectTimeout uint64) error {
 			expected += c.conn.Room()
 		}
 	}
-	if g.waiting.len <= expected || len(g.conns) >= maxSharedConns {
+	if g.waiting.len <= expected || len(g.conns) >= maxSharedConns || len(g.conns) > 0 && l.tick < g.retryAt {
 		return nil
 	}
 	fd, err := l.connect(g.node, &g.cursor)

@@ -63,7 +63,8 @@ type node struct {
 	credentials credentials.TransportCredentials
 }
 
-func start(t *testing.T) *node {
+// start runs a node with a service, and with others besides.
+func start(t *testing.T, others ...*service) *node {
 	t.Helper()
 	path, err := program()
 	if err != nil {
@@ -73,10 +74,14 @@ func start(t *testing.T) *node {
 	pki := testpki.New(t)
 	cert := pki.Server(testpki.ECDSA, "localhost")
 	n.credentials = credentials.NewClientTLSFromCert(pki.CA.Pool(), "localhost")
-	n.Process = nettest.Start(t, nettest.Command{Path: path, Timeout: patience, Args: []string{
+	args := []string{
 		"--https2=addr=" + n.addr + ",cert=" + cert.CertFile + ",key=" + cert.KeyFile, "--http-to=h2c://" + n.service.addr,
 		"--http-processes=1", "--stats=" + n.stats, "--log-format=json", "--drain-timeout=1s",
-	}}, nettest.Prints(`^\{.*"msg":"serving".*\}$`))
+	}
+	for _, other := range others {
+		args = append(args, "--http-to=h2c://"+other.addr)
+	}
+	n.Process = nettest.Start(t, nettest.Command{Path: path, Timeout: patience, Args: args}, nettest.Prints(`^\{.*"msg":"serving".*\}$`))
 	return n
 }
 
@@ -283,6 +288,40 @@ func TestMany(t *testing.T) {
 		if err := stream.RecvMsg(m); status.Code(err) != codes.AlreadyExists {
 			t.Fatalf("got %v", err)
 		}
+	}
+}
+
+// TestGracefulStop holds that no call is lost when one of two servers stops as it should,
+// under load: GOAWAY in two steps, with what is under way served.
+func TestGracefulStop(t *testing.T) {
+	other := newService(t)
+	n := start(t, other)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 8 {
+		c := n.client(t)
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				got := new(text)
+				if err := c.Invoke(n.context(t), "/test.Shout/Unary", wrapperspb.String("hello"), got); err != nil || got.Value != "HELLO" {
+					t.Errorf("call %d: got %v, %v", i, got, err)
+					return
+				}
+			}
+		})
+	}
+	nettest.Eventually(t, patience, func() bool { return n.accepted.Load() > 0 && other.accepted.Load() > 0 }, "both are called")
+	other.server.GracefulStop()
+	before := n.poolStats(t)
+	close(stop)
+	wg.Wait()
+	if before.Conns > 2 { // the one that ends may not be over
+		t.Errorf("the statistics say %+v", before)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 // A service is a gRPC server with a method of each kind. Messages are strings, written in
 // upper case by all of them.
 type service struct {
+	server    *grpc.Server
 	addr      string
 	accepted  atomic.Int64
 	open      atomic.Int64 // calls
@@ -55,10 +56,10 @@ func newService(t *testing.T) *service {
 		t.Fatal(err)
 	}
 	s.addr = listener.Addr().String()
-	server := grpc.NewServer()
-	server.RegisterService(&description, s)
-	go func() { _ = server.Serve(countedListener{listener, s}) }()
-	t.Cleanup(server.Stop)
+	s.server = grpc.NewServer()
+	s.server.RegisterService(&description, s)
+	go func() { _ = s.server.Serve(countedListener{listener, s}) }()
+	t.Cleanup(s.server.Stop)
 	return s
 }
 
