@@ -1,13 +1,18 @@
 package engine
 
 import (
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"reprise/backend"
 	"reprise/backend/exchange"
+	"reprise/internal/nettest"
+	"reprise/internal/testpki"
+	"reprise/tlsconn"
 )
 
 // keys has what an authority expects of a token at a host.
@@ -84,5 +89,51 @@ func TestChallengesOfOthers(t *testing.T) {
 				t.Errorf("%s: got %d, want %d", path, resp.StatusCode, want)
 			}
 		}
+	}
+}
+
+type shown struct{ cert tls.Certificate }
+
+func (s shown) Challenge(string) *tls.Certificate { return &s.cert }
+
+// TestChallengeByHandshake: the handshake is all that an authority gets, at a listener for
+// HTTP and at one that relays; no backend hears of it.
+func TestChallengeByHandshake(t *testing.T) {
+	pki := testpki.New(t)
+	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: pki.Server(testpki.ECDSA, "localhost").TLS}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	challenge := shown{pki.Server(testpki.ECDSA, "asked.example").TLS}
+	for name, h := range map[string]*HTTP{"HTTP": httpOptions(), "relay": nil} {
+		t.Run(name, func(t *testing.T) {
+			echo := nettest.Serve(t, nettest.Echo)
+			e, addr := startListener(t, testOptions(), Listener{
+				HTTP: h, Pools: newRouter(t, backend.TCP, echo.Addr),
+				TLS: func(now func() time.Time) (tlsconn.Server, error) {
+					return tlsconn.New(tlsconn.Config{Certificates: certs, Now: now, ALPN: []string{"h2", "http/1.1"}, Challenges: challenge})
+				},
+			}, false)
+			c, err := tls.Dial("tcp", addr, &tls.Config{
+				InsecureSkipVerify: true, ServerName: "asked.example", NextProtos: []string{tlsconn.ChallengeProtocol},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+			if got := c.ConnectionState().PeerCertificates[0]; !got.Equal(challenge.cert.Leaf) {
+				t.Errorf("got the certificate of %v", got.DNSNames)
+			}
+			_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			if rest, err := io.ReadAll(c); err != nil || len(rest) > 0 {
+				t.Errorf("got %q, %v, want the end", rest, err)
+			}
+			c.Close()
+			nettest.Eventually(t, 20*time.Second, func() bool { return e.Stats().Flows.Open == 0 }, "the flow goes on")
+			if echo.Accepted() > 0 {
+				t.Error("a backend was asked")
+			}
+		})
 	}
 }

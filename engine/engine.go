@@ -186,7 +186,8 @@ func (e *Engine) Addresses() []string {
 // Renew gives a listener, by its place in New or the last Change, other certificates, keys and
 // policies. Connections that exist keep what they began with; new ones begin with
 // the new. It may be called while the engine runs, but not between a Change's making
-// and its Commit; an error changes nothing.
+// and its Commit; an error changes nothing. When it returns the loops have taken it over, but
+// for one that has ended.
 func (e *Engine) Renew(i int, tls func(now func() time.Time) (tlsconn.Server, error)) error {
 	servers := make([]tlsconn.Server, len(e.loops))
 	for j, l := range e.loops {
@@ -195,12 +196,23 @@ func (e *Engine) Renew(i int, tls func(now func() time.Time) (tlsconn.Server, er
 			return err
 		}
 	}
-	for j, own := range e.bound[i].own {
+	own := e.bound[i].own
+	taken := make(chan struct{}, len(own))
+	for j, own := range own {
 		e.loops[j].reactor.Post(func(any) {
 			fresh := *own.settings
 			fresh.TLS, fresh.tls = tls, servers[j]
 			own.replace(&fresh)
+			taken <- struct{}{}
 		}, nil)
+	}
+	late := time.After(time.Second)
+	for range own {
+		select {
+		case <-taken:
+		case <-late:
+			return nil
+		}
 	}
 	return nil
 }
