@@ -317,16 +317,15 @@ var choices = []irregularity{
 	{"crypto/tls takes clients whose first suite is an old one for such without AES-GCM", nil, func(d *difference) bool {
 		rest := d.own
 		rest.suite, rest.psk, rest.failed, rest.alert = d.standard.suite, d.standard.psk, d.standard.failed, d.standard.alert
+		if d.groupsByOrder() {
+			rest.group = d.standard.group
+		}
 		return d.hello != nil && d.hello.firstSuiteIsOld() && rest.same(d.standard) && isChaCha(d.standard.suite)
 	}},
 	{"the group of TLS 1.2: ours is the best by our order, crypto/tls's by the client's", nil, func(d *difference) bool {
-		if d.hello == nil {
-			return false
-		}
-		rest, offered := d.own, d.hello.list16(idGroups, 2)
+		rest := d.own
 		rest.group, rest.failed, rest.alert = d.standard.group, d.standard.failed, d.standard.alert
-		return d.own.version == 0x0303 && rest.same(d.standard) && slices.Contains(offered, d.own.group) &&
-			slices.Index(offered, d.standard.group) <= slices.Index(offered, d.own.group)
+		return d.groupsByOrder() && rest.same(d.standard)
 	}},
 	{"the suite of the session that is resumed, where crypto/tls may change to another of the same hash", nil, func(d *difference) bool {
 		return d.own.psk >= 0 && d.own.psk == d.standard.psk && (d.own.suite == 0x1302) == (d.standard.suite == 0x1302)
@@ -334,6 +333,16 @@ var choices = []irregularity{
 	{"a share is there, so the client is not asked for a better group", nil, func(d *difference) bool {
 		return d.hello != nil && retryForPQ(d.hello) && d.standard.answer == "retry" && d.standard.group == 0x11ec && d.own.version == 0x0304
 	}},
+}
+
+// groupsByOrder reports whether both servers of TLS 1.2 chose a group that the client
+// offers, and crypto/tls the one that stands first there.
+func (d *difference) groupsByOrder() bool {
+	if d.hello == nil || d.own.version != 0x0303 {
+		return false
+	}
+	offered := d.hello.list16(idGroups, 2)
+	return slices.Contains(offered, d.own.group) && slices.Index(offered, d.standard.group) <= slices.Index(offered, d.own.group)
 }
 
 // later is what comes after the first answer.
