@@ -45,6 +45,13 @@ func (l *loop) forgetNodes() {
 			delete(l.idle, n)
 		}
 	}
+	for n, g := range l.shared {
+		for _, c := range g.conns {
+			if n.Removed() {
+				l.shareLater(c) // to end it when it has no calls
+			}
+		}
+	}
 }
 
 // maxFreeConns bounds the structures kept for connections to come.
