@@ -75,6 +75,8 @@ type bound struct {
 	address string // with the port that the kernel chose
 	own     []*listener
 	path    string // of a unix socket that is this listener's to remove
+	// inherited says that another process has the sockets, and the path, until this one starts.
+	inherited bool
 }
 
 // kind is what of a listener cannot change while connections of it go on.
@@ -104,9 +106,8 @@ func (e *Engine) bind(ln Listener, made []*settings, leaving []string) (b *bound
 		switch {
 		case inherited != nil && len(inherited[i]) > 0:
 			fd, extra = inherited[i][0], inherited[i][1:]
-			if err = adopt(inherited[i], &e.o, ln.Network); ln.Network == "unix" {
-				b.path = ln.Address
-			}
+			b.inherited = true
+			err = adopt(inherited[i], &e.o, ln.Network)
 		case ln.Network == "unix" && i > 0:
 			// A path cannot be bound twice: the loops share one queue.
 			fd, err = unix.FcntlInt(uintptr(b.own[0].fd), unix.F_DUPFD_CLOEXEC, 0)

@@ -219,6 +219,11 @@ func (e *Engine) Renew(i int, tls func(now func() time.Time) (tlsconn.Server, er
 
 // Start runs the loops.
 func (e *Engine) Start() {
+	for _, b := range e.bound {
+		if b.inherited && b.Network == "unix" {
+			b.path = b.asked
+		}
+	}
 	for _, l := range e.loops {
 		e.running.Add(1)
 		go func() {

@@ -72,7 +72,7 @@ func ListenAdmin(address string, r *Registry, o AdminOptions) (*AdminServer, err
 	}
 	go func() {
 		defer close(s.served)
-		o.Start.wait(l.closed)
+		l.await(&o.Start)
 		s.http.Serve(l) // ends by Shutdown only: it retries what can be retried
 	}()
 	return s, nil
@@ -85,7 +85,7 @@ func (s *AdminServer) Addr() net.Addr { return s.listener.Addr() }
 func (s *AdminServer) Socket() (fd int, err error) { return copyOf(s.listener) }
 
 // LeavePath lets the path of a unix socket stay at Shutdown: it is a successor's now.
-func (s *AdminServer) LeavePath() { s.listener.leavePath() }
+func (s *AdminServer) LeavePath() { s.listener.ownPath(false) }
 
 // Shutdown accepts no more and waits for the requests being served, until ctx
 // ends: then it closes their connections and returns ctx's error.

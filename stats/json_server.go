@@ -62,7 +62,7 @@ func (s *JSONServer) Addr() net.Addr { return s.listener.Addr() }
 func (s *JSONServer) Socket() (fd int, err error) { return copyOf(s.listener) }
 
 // LeavePath lets the path of a unix socket stay at Shutdown: it is a successor's now.
-func (s *JSONServer) LeavePath() { s.listener.leavePath() }
+func (s *JSONServer) LeavePath() { s.listener.ownPath(false) }
 
 // Shutdown accepts no more and waits for the connections being served, until
 // ctx ends: then it closes them and returns ctx's error. When it returns, no goroutine is left.
@@ -78,7 +78,7 @@ func (s *JSONServer) Shutdown(ctx context.Context) error {
 }
 
 func (s *JSONServer) accept() {
-	s.options.Start.wait(s.listener.closed)
+	s.listener.await(&s.options.Start)
 	for {
 		c, err := s.listener.Accept()
 		switch {

@@ -96,20 +96,21 @@ func (o *Start) inherited() (net.Listener, error) {
 		return nil, nil
 	}
 	defer o.Inherited.Close() // it is copied
-	l, err := net.FileListener(o.Inherited)
-	if u, ok := l.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(true)
-	}
-	return l, err
+	return net.FileListener(o.Inherited)
 }
 
-// wait returns when the server may serve.
-func (o *Start) wait(closed <-chan struct{}) {
+// await returns when the server may serve, or is closed. From then on the path of a unix
+// socket is its own to remove.
+func (l *boundedListener) await(o *Start) {
 	if o.Wait != nil {
 		select {
 		case <-o.Wait:
-		case <-closed:
+		case <-l.closed:
+			return
 		}
+	}
+	if o.Inherited != nil {
+		l.ownPath(true)
 	}
 }
 
@@ -128,10 +129,12 @@ func copyOf(l *boundedListener) (fd int, err error) {
 	return fd, err
 }
 
-// leavePath lets a unix socket's path stay when the listener is closed.
-func (l *boundedListener) leavePath() {
+// ownPath says whether the path of a unix socket goes with its listener.
+func (l *boundedListener) ownPath(own bool) {
+	l.path.Lock()
+	defer l.path.Unlock()
 	if u, ok := l.Listener.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false)
+		u.SetUnlinkOnClose(own)
 	}
 }
 
@@ -142,6 +145,7 @@ type boundedListener struct {
 	slots  chan struct{} // one element per open connection
 	closed chan struct{}
 	once   sync.Once
+	path   sync.Mutex // guards whose the path of a unix socket is
 }
 
 func (l *boundedListener) Accept() (net.Conn, error) {

@@ -88,6 +88,9 @@ func (n *node) drain(ctx context.Context) int64 {
 	if last {
 		tellManager(daemon.SdNotifyStopping)
 	}
+	if !last {
+		n.letGo(ctx)
+	}
 	if delay := n.now().config.Tuning.ShutdownDelay; delay > 0 && last {
 		n.engine.Leave()
 		select {
@@ -111,6 +114,27 @@ func (n *node) drain(ctx context.Context) int64 {
 	}
 	return n.engine.Stats().Flows.Open
 }
+
+// letGo gives clients of a process that has been succeeded time to leave by themselves: with
+// their next answer, since nobody must find a connection closed that has just been used.
+func (n *node) letGo(ctx context.Context) {
+	n.engine.Leave()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for end := time.Now().Add(min(letGoFor, n.now().config.Tuning.DrainTimeout)); time.Now().Before(end); {
+		if n.engine.Stats().Flows.Open == 0 {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// letGoFor is for how long a client may take for its next request.
+const letGoFor = 5 * time.Second
 
 // joinPatience is for how long a node that has just started is not ready because it has
 // yet to hear of its peers: it may be the first.

@@ -70,11 +70,12 @@ func (h *heir) Release(key [16]byte, arbiter tlsconn.NodeID, hold uint64) {
 func (h *heir) run() {
 	defer close(h.done)
 	defer h.c.Close()
+	deaf := false // the successor has ended, or hangs
 	for m := range h.queue {
 		if m.Kind == "" {
 			return
 		}
-		if h.c.Send(m, messageTime) != nil {
+		if deaf = deaf || h.c.Send(m, messageTime) != nil; deaf {
 			h.lost.Inc()
 		}
 		clear(m.Body)

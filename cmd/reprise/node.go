@@ -202,7 +202,7 @@ func tuneCollector(t *config.Tuning) {
 // newNode makes and binds everything. The statistics are served from then on,
 // connections not yet.
 func newNode(c *config.Config, log *asynclog.Writer) (*node, error) {
-	return newSuccessor(c, log, new(inheritance))
+	return newSuccessor(c, log, &inheritance{memory: -1})
 }
 
 // newSuccessor is newNode that opens nothing that it has from the process before.
@@ -311,13 +311,7 @@ func (n *node) close() error {
 
 // abandon frees a node that was to succeed another process and never served: what that one
 // serves stays.
-func (n *node) abandon() error {
-	n.engine.LeavePaths()
-	for _, s := range n.httpServers() {
-		s.LeavePath()
-	}
-	return n.close()
-}
+func (n *node) abandon() error { return n.close() }
 
 // release frees what serves no flow any more: who looks at others first.
 func (n *node) release() (err error) {
@@ -344,7 +338,11 @@ func (n *node) release() (err error) {
 	if n.subscriptions != nil {
 		n.subscriptions.close()
 	}
-	if n.poller != nil {
+	switch {
+	case n.poller == nil:
+	case n.in.estate != nil && n.served.Load() == 0: // the node lives on in another process
+		err = n.poller.Retire()
+	default:
 		err = n.poller.Close()
 	}
 	for _, r := range n.repeaters {

@@ -42,6 +42,7 @@ type subscriptions struct {
 	sockets []*net.UDPConn
 	stop    chan struct{}
 	running sync.WaitGroup
+	closing sync.Once
 
 	mu     sync.Mutex
 	hosts  map[string]*subscribedHost
@@ -164,7 +165,9 @@ func (s *subscriptions) start() {
 }
 
 // close ends all, also before start. Pools stay as they are: flows may still use them.
-func (s *subscriptions) close() {
+func (s *subscriptions) close() { s.closing.Do(s.end) }
+
+func (s *subscriptions) end() {
 	close(s.stop)
 	for _, socket := range s.sockets {
 		_ = socket.Close()

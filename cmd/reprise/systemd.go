@@ -226,7 +226,7 @@ func (nobody) Release([16]byte, tlsconn.NodeID, uint64)            {}
 
 // beWatched tells systemd's watchdog that the node lives, as long as its loops go round.
 func (n *node) beWatched() {
-	every, err := daemon.SdWatchdogEnabled(true)
+	every, err := daemon.SdWatchdogEnabled(false) // a successor is watched too
 	if err != nil {
 		slog.Warn("the watchdog's time is not understood", "error", err)
 	}

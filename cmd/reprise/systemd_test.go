@@ -197,6 +197,11 @@ func TestRestartBySystemd(t *testing.T) {
 	m.await("RELOADING=1\nMONOTONIC_USEC=")
 	pid := s.upgrade()
 	m.await(fmt.Sprintf("MAINPID=%d", pid))
+	nettest.Eventually(t, patience, func() bool { return s.logged(`"msg":"stopped"`) == 1 }, "the old process ends")
+	m.mu.Lock()
+	m.said = nil
+	m.mu.Unlock()
+	m.await("WATCHDOG=1") // of the new one
 }
 
 // TestRestartBySystemdInAFleet: the same, of one node. Sessions of any node resume at any.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -97,7 +98,7 @@ func (n *node) upgradeOn(signals <-chan os.Signal) {
 		case <-n.draining:
 			return
 		case <-signals:
-			_, _ = n.upgrade() // which logs what comes of it
+			_, _ = n.upgrade() // which says what comes of it, if anything does
 		}
 	}
 }
@@ -121,9 +122,7 @@ func (u *upgrades) stats() upgradeStats {
 // upgrade starts a successor, hands everything over and makes this process drain. An error
 // says why that has failed, and that nothing has changed.
 func (n *node) upgrade() (pid int, err error) {
-	if !n.changing.TryLock() {
-		return 0, errors.New("a reload or another upgrade is under way")
-	}
+	n.changing.Lock()
 	defer n.changing.Unlock()
 	select {
 	case <-n.draining:
@@ -141,7 +140,10 @@ func (n *node) upgrade() (pid int, err error) {
 		return 0, err
 	}
 	slog.Info("a successor has taken over", "process", pid)
-	n.endings <- "upgrade"
+	select {
+	case n.endings <- "upgrade":
+	default: // it was told to end anyway
+	}
 	return pid, nil
 }
 
@@ -155,17 +157,22 @@ func (n *node) handOver() (pid int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	// Who is told to end while it upgrades does not wait for a successor.
-	settled := make(chan struct{})
-	defer close(settled)
+	// A process that is told to end meanwhile does not wait for a successor.
+	settled, watched := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(watched)
 		select {
 		case <-n.draining:
 			s.Kill()
 		case <-settled:
 		}
 	}()
+	settle := sync.OnceFunc(func() { // when it returns, nothing kills the successor any more
+		close(settled)
+		<-watched
+	})
 	defer func() {
+		settle()
 		if err != nil {
 			s.Kill()
 		}
@@ -186,7 +193,7 @@ func (n *node) handOver() (pid int, err error) {
 	defer n.commands.Unlock()
 	h := newHeir(s.Conn, &n.upgrades.lost)
 	undo := n.suspend(h)
-	if err = n.bequeath(s, deadline); err != nil {
+	if err = n.bequeath(s, deadline, settle); err != nil {
 		err = reasonOf(s, err)
 		s.Kill()
 		undo()
@@ -204,13 +211,17 @@ func (n *node) handOver() (pid int, err error) {
 }
 
 // bequeath passes on what must not be in two processes.
-func (n *node) bequeath(s *handover.Successor, deadline time.Time) error {
-	e := &estate{ID: n.id, Replication: n.replicationState}
-	memory, err := n.writeEstate(e)
+func (n *node) bequeath(s *handover.Successor, deadline time.Time, settle func()) (err error) {
+	memory, err := n.writeEstate(&estate{ID: n.id, Replication: n.replicationState})
 	if err != nil {
 		return err
 	}
-	defer memory.Close()
+	defer func() {
+		if err != nil {
+			wipeMemory(memory) // a successor does that itself
+		}
+		memory.Close()
+	}()
 	fd, err := copyOf(memory)
 	if err != nil {
 		return err
@@ -223,7 +234,15 @@ func (n *node) bequeath(s *handover.Successor, deadline time.Time) error {
 	if err := awaitSuccessor(s, saysLoaded, deadline); err != nil {
 		return err
 	}
+	settle()
 	return s.Send(handover.Message{Kind: saysGo}, messageTime)
+}
+
+// wipeMemory overwrites what was written for nobody.
+func wipeMemory(f *os.File) {
+	if fd, err := copyOf(f); err == nil {
+		_ = handover.UseMemory(fd, func([]byte) error { return nil })
+	}
 }
 
 // awaitSuccessor waits until the successor says so.
@@ -282,6 +301,13 @@ func (n *node) retire() {
 		if err := n.poller.Retire(); err != nil {
 			slog.Warn("replication did not end well", "error", err)
 		}
+	}
+	for _, r := range n.repeaters { // or both would take datagrams from the same sockets
+		_ = r.Close()
+	}
+	n.repeaters = nil
+	if n.subscriptions != nil {
+		n.subscriptions.close()
 	}
 	if n.memory != nil {
 		_ = n.memory.Close() // wiped: the sessions are the successor's

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"reprise/internal/handover"
 	"reprise/internal/nettest"
@@ -123,6 +124,46 @@ func act(role string) int {
 // page answers all with a page.
 func page(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("page")) }
 
+// A keeper is a client that keeps its connection, and makes requests that must not be made
+// twice, until it is ended.
+type keeper struct {
+	stop, done chan struct{}
+	answered   int
+	err        error
+}
+
+func startKeeper(t *testing.T, addr string, config *tls.Config, change func(*http.Transport)) *keeper {
+	k := &keeper{stop: make(chan struct{}), done: make(chan struct{})}
+	client := httpClient(t, config, change)
+	go func() {
+		defer close(k.done)
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for ; k.err == nil; k.answered++ {
+			select {
+			case <-k.stop:
+				return
+			case <-ticker.C:
+			}
+			var resp *http.Response
+			if resp, _, k.err = fetch(client, "POST", "https://"+addr+"/", strings.NewReader("order")); k.err == nil && resp.StatusCode != http.StatusOK {
+				k.err = fmt.Errorf("got %s", resp.Status)
+			}
+		}
+	}()
+	t.Cleanup(func() { k.finish() })
+	return k
+}
+
+func (k *keeper) finish() {
+	select {
+	case <-k.stop:
+	default:
+		close(k.stop)
+	}
+	<-k.done
+}
+
 // TestUpgrade: the program is exchanged three times in a row while clients come. None is
 // refused or left without an answer, and sessions of before resume.
 func TestUpgrade(t *testing.T) {
@@ -131,6 +172,10 @@ func TestUpgrade(t *testing.T) {
 	before := newReturning(t, s.addr(), pki)
 	clients := startTraffic(t, s.addr(), clientConfig(pki))
 	clients.await(50)
+	keepers := []*keeper{
+		startKeeper(t, s.addr(), clientConfig(pki), nil),
+		startKeeper(t, s.addr(), clientConfig(pki), func(tr *http.Transport) { tr.ForceAttemptHTTP2 = true }),
+	}
 	last := s.Pid()
 	for i := range 3 {
 		pid := s.upgrade()
@@ -147,6 +192,11 @@ func TestUpgrade(t *testing.T) {
 	}
 	nettest.Eventually(t, patience, func() bool { return s.logged("the process before has no connections any more") == 3 }, "old processes end")
 	clients.end()
+	for i, k := range keepers {
+		if k.finish(); k.err != nil || k.answered == 0 {
+			t.Errorf("HTTP/%d: after %d answers: %v", i+1, k.answered, k.err)
+		}
+	}
 	if status, body := s.get("/readyz"); status != http.StatusOK {
 		t.Errorf("readyz: got %d %q, want 200", status, body)
 	}
@@ -215,7 +265,8 @@ func TestUpgradeFails(t *testing.T) {
 		}
 	}
 	configure("")
-	s := startCommand(t, nettest.Command{Path: path, Successors: true}, ini,
+	socket, taken := filepath.Join(dir, "http"), nettest.Serve(t, nettest.Echo).Addr
+	s := startCommand(t, nettest.Command{Path: path, Successors: true}, ini, "--http="+socket,
 		https(pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")), httpTo(serveHTTP(t, page)))
 	before := newReturning(t, s.addr(), pki)
 	clients := startTraffic(t, s.addr(), clientConfig(pki))
@@ -230,6 +281,7 @@ func TestUpgradeFails(t *testing.T) {
 		{"crash with the sessions", func() { install(script(actor("crash"))) }, "exit status 9"},
 		{"hang with the sessions", func() { install(script(actor("hang"))) }, "not ready in time"},
 		{"configuration", func() { install(real); configure("no-such-option = 1\n") }, "no-such-option"},
+		{"address", func() { install(real); configure("http = " + taken + "\n") }, "cannot listen on " + taken},
 		{"no program", func() { os.Remove(path) }, "no such file"},
 	} {
 		tt.break_()
@@ -237,6 +289,11 @@ func TestUpgradeFails(t *testing.T) {
 		if r.ExitCode != 1 || !strings.Contains(r.Stderr, tt.want) {
 			t.Errorf("%s: exit code %d, %q, want 1 and %q", tt.name, r.ExitCode, r.Stderr, tt.want)
 		}
+		conn, err := nettest.Dial(socket)
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		conn.Close()
 		clients.await(20)
 		for _, r := range before {
 			if !r.resumes(t, s.addr()) {
