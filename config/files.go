@@ -16,7 +16,7 @@ func (b *builder) checkFiles() {
 	for _, l := range b.tlsListeners() {
 		cas, err := readClientCA(l.TLS.ClientCA)
 		if err != nil {
-			b.fail(l.from.errorf("%w", err))
+			b.unusable(l.TLS.ClientCA, l.from.errorf("%w", err))
 		}
 		authorities = append(authorities, cas...)
 		offered := make(offers)

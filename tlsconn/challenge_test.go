@@ -57,10 +57,12 @@ func TestChallenge(t *testing.T) {
 				if err := newPair(t, s, client).client.Handshake(); err == nil {
 					t.Error("a name that nobody is asked for was answered")
 				}
-				client.ServerName, client.NextProtos = "asked.test", []string{"http/1.1"}
-				p := newPair(t, s, client)
-				if err := p.client.Handshake(); err == nil {
-					t.Error("the certificate was shown to somebody else, or the name is known")
+				for _, protocols := range [][]string{{"http/1.1"}, {tlsconn.ChallengeProtocol, "http/1.1"}} {
+					client.ServerName, client.NextProtos = "asked.test", protocols
+					p := newPair(t, s, client)
+					if err := p.client.Handshake(); err == nil {
+						t.Errorf("%q: the certificate was shown to somebody else, or the name is known", protocols)
+					}
 				}
 			})
 		}

@@ -63,13 +63,17 @@ func (s sources) certificate(c config.Certificate) (tlsconn.Certificate, error) 
 }
 
 // readTLS reads the files of a listener. With old, which it serves already, a certificate
-// or a name's authority that cannot be read harms only itself: what old has in its place
+// or an authority that cannot be read harms only itself: what old has in its place
 // stays, and refused tells of it; with nothing in its place it is left out. The
 // certificates in gone are named no more because they cannot be read, and stay too.
 func readTLS(l *config.TLS, from sources, old *tlsFiles, gone []config.Unusable) (files *tlsFiles, refused []error, err error) {
 	files = &tlsFiles{revoked: from.revoked}
-	if files.policy, err = files.loadPolicy(l.Policy); err != nil {
+	if files.policy, err = files.loadPolicy(l.Policy); err != nil && old == nil {
 		return nil, nil, err
+	} else if err != nil {
+		files.policy.ClientAuth, files.policy.ClientCAs = old.policy.ClientAuth, old.policy.ClientCAs
+		files.policy.Revocations = files.revocationsFor(old.policy.ClientAuth)
+		refused, err = append(refused, err), nil
 	}
 	policies := make(map[string]*tlsconn.Policy) // by name: all certificates of a name share one
 	var failed []string

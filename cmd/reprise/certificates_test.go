@@ -102,6 +102,12 @@ func TestReadTLS(t *testing.T) {
 	if now := read(listener(strict), files, 2); len(now.offers) != 3 || required(now) != 2 {
 		t.Errorf("%d certificates, %d ask", len(now.offers), required(now))
 	}
+	own := listener(config.Policy{})
+	own.Policy = strict
+	asks := &tlsFiles{policy: *files.offers[1].read.Policy, offers: lax.offers}
+	if now := read(own, asks, 2); now.policy.ClientAuth != tlsconn.RequireClientCert || len(now.policy.ClientCAs) != 1 {
+		t.Errorf("a broken authority of the listener changes what it asks for: %+v", now.policy)
+	}
 	if names := laxer(files, lax); len(names) != 1 || names[0] != "a.example" {
 		t.Errorf("%q ask for less", names)
 	}

@@ -211,3 +211,46 @@ func TestUnknownName(t *testing.T) {
 		t.Errorf("failures unknown_name: got %d, want 2", n)
 	}
 }
+
+// TestBrokenClientCA: a file of client authorities that breaks harms only itself: what it
+// held is asked for on, and a certificate that was renewed meanwhile is served.
+func TestBrokenClientCA(t *testing.T) {
+	pki := testpki.New(t)
+	dir := t.TempDir()
+	cert, err := pki.Server(testpki.ECDSA, "localhost").Write(dir, "live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	caFile := filepath.Join(dir, "clients.pem")
+	write := func(data []byte) {
+		t.Helper()
+		if err := os.WriteFile(caFile, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(pki.CA.CertPEM())
+	args := []string{listen(cert, "clientca=!"+caFile), to(nettest.Serve(t, nettest.Echo).Addr)}
+	r := &revokingServer{pki: pki, server: start(t, args...)}
+	stranger := with(clientConfig(pki), noResumption)
+	client := with(stranger, func(c *tls.Config) { c.Certificates = []tls.Certificate{pki.Client("client").TLS} })
+	r.wantRefused(t, stranger, "client_certificate")
+
+	renewed, err := pki.Server(testpki.ECDSA, "localhost").Write(dir, "live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(pki.CA.CertPEM()[:100])
+	const broken = "clients.pem: block 1 (CERTIFICATE, line 1): no END line: the block is cut off"
+	if said := r.reload(t); !strings.Contains(said, broken) || !strings.Contains(said, `"renewed":1`) {
+		t.Errorf("not told %q:\n%s", broken, said)
+	}
+	if got := visit(t, r.addr(), client).PeerCertificates[0]; !got.Equal(renewed.TLS.Leaf) {
+		t.Error("not the certificate that was renewed")
+	}
+	r.wantRefused(t, stranger, "client_certificate")
+	for _, command := range [][]string{append([]string{"check"}, args...), args} {
+		if result := nettest.Run(t, nettest.Command{Path: program(t), Args: command}); result.ExitCode != exitConfig || !strings.Contains(result.Stderr, broken) {
+			t.Errorf("%s: exit code %d, want %q in:\n%s", command[0], result.ExitCode, broken, result.Stderr)
+		}
+	}
+}

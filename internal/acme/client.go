@@ -69,7 +69,7 @@ const (
 	maxCheck, minCheck = 10 * time.Minute, time.Second
 	manageEvery        = 5 * time.Second // new names are looked for
 	closeTime          = 2 * time.Second
-	storageTime        = 30 * time.Second // for what a storage has for new names
+	storageTime        = 5 * time.Second // for what a storage has for new names
 	// briefLife is the life of certificates for which the authority's suggestion of when to
 	// renew (RFC 9773) is not asked: windows are some days wide.
 	briefLife = 96 * time.Hour

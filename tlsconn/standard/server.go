@@ -127,7 +127,7 @@ func newHost(base *tls.Config, c *tlsconn.Config, p *tlsconn.Policy) host {
 
 // configFor implements tls.Config.GetConfigForClient.
 func (s *Server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	if s.challenged != nil && slices.Contains(hello.SupportedProtos, tlsconn.ChallengeProtocol) {
+	if s.challenged != nil && slices.Equal(hello.SupportedProtos, []string{tlsconn.ChallengeProtocol}) {
 		if cert := s.config.Challenges.Challenge(hello.ServerName); cert != nil {
 			c := s.challenged.Clone()
 			c.Certificates = []tls.Certificate{*cert}
