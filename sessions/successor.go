@@ -79,12 +79,13 @@ const (
 
 // Export writes all that the memory has, which must be frozen.
 func (m *Memory) Export(w io.Writer) error {
-	now := m.clock.now()
+	// In this order no rule is taken for older than it is, and no session for younger.
 	rules, _ := m.AppendRules(nil)
 	head := append([]byte{exportVersion}, bootID()...)
 	head = binary.BigEndian.AppendUint64(head, uint64(sinceBoot()))
 	head = binary.BigEndian.AppendUint64(head, uint64(wallClock()))
 	head = binary.BigEndian.AppendUint32(head, uint32(len(rules)))
+	now := m.clock.now()
 	buffered := bufio.NewWriterSize(w, 1<<16)
 	defer func() { // its buffer has held sessions
 		room := buffered.AvailableBuffer()

@@ -108,7 +108,7 @@ func (n *node) receive(m handover.Message) {
 		return
 	}
 	defer clear(l.Value)
-	passed := max(sinceBoot()-l.At, 0)
+	passed := max(sinceBoot()-l.At, 0) + time.Millisecond // it is no younger than it was
 	switch m.Kind {
 	case saysMade:
 		n.sessions.SaveFor(l.Key, l.Value, l.Age+passed, l.Left-passed)

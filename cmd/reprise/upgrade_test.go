@@ -309,3 +309,35 @@ func TestUpgradeFails(t *testing.T) {
 	clients.await(20)
 	clients.end()
 }
+
+// TestEndDuringUpgrade: a process that is told to end while its successor starts does not
+// wait for it, and leaves none behind.
+func TestEndDuringUpgrade(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "reprise")
+	if err := os.Symlink(program(t), path); err != nil {
+		t.Fatal(err)
+	}
+	s := startCommand(t, nettest.Command{Path: path, Successors: true}, "--http=127.0.0.1:0", httpTo(serveHTTP(t, page)), "--upgrade-timeout=1h")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	mark := filepath.Join(t.TempDir(), "pid")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\necho $$ >"+mark+".new; mv "+mark+".new "+mark+"; exec sleep 1000\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.Signal(syscall.SIGUSR2)
+	var pid int
+	nettest.Eventually(t, patience, func() bool {
+		b, _ := os.ReadFile(mark)
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(b)))
+		return pid > 0
+	}, "the successor starts")
+	s.Signal(syscall.SIGTERM)
+	if code := s.Wait(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	nettest.Eventually(t, patience, func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH }, "the successor is ended")
+	if s.logged("has not taken over") != 1 {
+		t.Error("it is not said that the successor has not taken over")
+	}
+}
