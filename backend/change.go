@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 )
 
 // A Change is other members and options for a pool that serves. It is prepared first, so
@@ -100,6 +101,21 @@ func (c *Change) Commit() {
 		}
 	}
 	p.wake()
+}
+
+// Inherit takes over what old knows of the servers that are in both pools.
+func (p *Pool) Inherit(old *Pool) {
+	for _, n := range p.Nodes() {
+		i := slices.IndexFunc(old.Nodes(), func(o *Node) bool { return same(&o.spec, &n.spec) })
+		if i < 0 {
+			continue
+		}
+		o := old.Nodes()[i]
+		n.flags.Or(o.flags.Load() & (flagDown | flagDraining))
+		if at := o.failedAt.Load(); at != 0 {
+			n.failedAt.Store(p.stamp(old.epoch.Add(time.Duration(at))))
+		}
+	}
 }
 
 // SetOptions puts others in place of the pool's.

@@ -86,6 +86,22 @@ func TestRetire(t *testing.T) {
 	stop := p.StartChecks(backend.Check{Interval: time.Hour})
 	p.Retire()
 	defer stop()
+	p.Nodes()[0].SetDraining(true)
+	heir, err := backend.NewPool([]backend.Spec{{Network: "unix", Address: "/b"}, {Network: "unix", Address: "/a"}}, backend.Options{Grace: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	heir.Inherit(p)
+	if s := heir.Stats().Nodes; s[0].State != "up" || s[1].State != "draining" {
+		t.Errorf("inherited: %+v", s)
+	}
+	p.Nodes()[0].SetDraining(false)
+	p.Nodes()[0].Failed(time.Now())
+	heir.Inherit(p)
+	heir.Nodes()[1].SetDraining(false)
+	if heir.Stats().Nodes[1].State != "grace" {
+		t.Errorf("inherited: %+v", heir.Stats().Nodes)
+	}
 	if n, verdict := p.Pick(new(backend.Cursor), netip.Addr{}, nil, time.Now()); verdict != backend.Picked || !n.Removed() || !p.Closed() {
 		t.Errorf("got %v, %v", n, verdict)
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,11 +48,15 @@ func (c *Config) Changed(now *Config) (names []string) {
 	return names
 }
 
-// SameClients reports whether each listener of c is there in now, and asks clients under each name for the same certificates:
-// then whoever has met c's policies has met those of now. A node without client CAs asks nobody, before and after.
+// SameClients reports whether each listener of c is there in now, asks clients under each name for the same certificates, and
+// leads them to the same pools: then whoever is on the way to a pool of c's may get to what the pool is in now. A node without
+// client CAs asks nobody, before and after.
 func (c *Config) SameClients(now *Config) bool {
 	if !c.asksClients() && !now.asksClients() {
 		return true
+	}
+	if !maps.Equal(c.ways(), now.ways()) {
+		return false
 	}
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
@@ -78,6 +83,17 @@ func (c *Config) SameClients(now *Config) bool {
 		}
 	}
 	return true
+}
+
+// ways returns the pool of each rule, by what it matches.
+func (c *Config) ways() map[PoolRule]string {
+	ways := make(map[PoolRule]string)
+	for _, rule := range c.Rules {
+		pool := rule.Pool
+		rule.Source, rule.Pool = "", ""
+		ways[rule] = pool
+	}
+	return ways
 }
 
 // asksClients reports whether some clients may or must show a certificate.

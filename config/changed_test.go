@@ -49,6 +49,7 @@ func TestSameClients(t *testing.T) {
 		"sni = a.example cert.pem,key.pem,,!ca.pem\nsslrouter-use-pool = p sni=a.example\nsslrouter-pool = p to=:2\n":                                                           true,
 		"sni = a.example cert.pem,key.pem,,ca.pem\nsslrouter-use-pool = p sni=a.example\nsslrouter-pool = p to=:1\n":                                                            false,
 		"sni = a.example cert.pem,key.pem,,!ca.pem\nsslrouter-use-pool = p sni=a.example\nsslrouter-pool = p to=:1\nsni = b.example cert.pem,key.pem\nhttp = :81\nhttp-to = :1": true,
+		"sni = a.example cert.pem,key.pem,,!ca.pem\nsslrouter-use-pool = q sni=a.example\nsslrouter-pool = q to=:1\n":                                                           false,
 		"sni = a.example cert.pem,key.pem\n": false,
 		"":                                   false,
 	} {

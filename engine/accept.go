@@ -180,11 +180,13 @@ func drainLoop(arg any) {
 }
 
 // stopAccepting takes what waits in ln's queue, which the close would reset, and closes it.
+// Those who come meanwhile are not more than the queue holds, or a flood would keep it.
 func (l *loop) stopAccepting(ln *listener) {
 	if ln.fd < 0 {
 		return
 	}
-	for before := uint64(0); before != l.count.accepted.Load(); {
+	most := l.count.accepted.Load() + uint64(l.o.Backlog)
+	for before := uint64(0); before != l.count.accepted.Load() && before < most; {
 		before = l.count.accepted.Load()
 		l.accept(ln)
 	}

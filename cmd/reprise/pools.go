@@ -146,11 +146,14 @@ func (c *poolChange) commit(resolveEvery time.Duration) {
 	again := resolveEvery != c.before.config.Tuning.ResolveInterval
 	for _, p := range c.next.pools {
 		change := c.changes[p.Pool]
+		old := c.before.find(p.router, p.name())
 		if change == nil {
+			if old != nil {
+				p.Inherit(old.Pool)
+			}
 			p.watch(resolveEvery)
 			continue
 		}
-		old := c.before.find(p.router, p.name())
 		change.Commit()
 		p.resolving = old.resolving
 		if again {

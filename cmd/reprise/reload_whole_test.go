@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -309,6 +310,9 @@ func TestReloadLeaksNothing(t *testing.T) {
 	s := startReloadable(t, text(0))
 	client := httpClient(t, with(clientConfig(pki), noResumption), func(tr *http.Transport) { tr.DisableKeepAlives = true })
 	round := func(i int) {
+		if i%5 == 0 { // all is prepared, and thrown away
+			s.reload(text(i+1)+"http = "+dir+"/new\nhttp = "+addr+"\nhttp = 192.0.2.1:1\n", 2)
+		}
 		s.write(t, text(i))
 		resp, err := http.Post("http://"+s.admin+"/reload", "", nil)
 		if err != nil {
@@ -364,4 +368,35 @@ func heapLen(t *testing.T, s *server) int {
 	}
 	t.Fatal("no HeapInuse in the profile")
 	return 0
+}
+
+// TestReloadOfPolicy: who has begun a handshake before a reload asks for client certificates is
+// served by the backends of before, not by those that are behind the new policy.
+func TestReloadOfPolicy(t *testing.T) {
+	pki := testpki.New(t)
+	cert := pki.Server(testpki.ECDSA, "localhost")
+	addr := nettest.FreeAddr(t)
+	text := func(policy, backend string) string {
+		return "sslrouter = " + addr + "," + cert.CertFile + "," + cert.KeyFile + policy + "\nsslrouter-to = " + backend + "\n"
+	}
+	s := startReloadable(t, text("", nettest.Serve(t, sayText("open")).Addr))
+	early := dialRaw(t, addr)
+	s.await("it is accepted", func(d document) bool { return d.Engine.Flows.Open == 1 })
+	said := s.reload(text(",,!"+pki.CAFile, nettest.Serve(t, sayText("secret")).Addr), 0)
+	wantAll(t, said, "pools: ~sslrouter/default")
+	conn := tls.Client(early, clientConfig(pki))
+	if got := firstLine(conn); got != "open" {
+		t.Errorf("who came before got %q", got)
+	}
+	late, err := handshake(addr, clientConfig(pki))
+	if err == nil {
+		got, err := io.ReadAll(late) // TLS 1.3 tells with the first data
+		if len(got) > 0 || err == nil {
+			t.Errorf("without a certificate: got %q, %v", got, err)
+		}
+		late.Close()
+	}
+	// What is broken at the same time fails the whole of it.
+	said = s.reload(text("", nettest.Serve(t, sayText("open again")).Addr)+"sni = b.example /no/such.crt,/no/such.key\n", 2)
+	wantAll(t, said, "not reloaded", "/no/such.crt")
 }
