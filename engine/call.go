@@ -193,11 +193,24 @@ func (f *flow) callReset(e *http2.CallEvent) {
 	case e.Reason != "":
 		f.answer(x.BadAnswer(e.Reason))
 	default:
-		if x.Responded() && f.stream != nil && e.Code != http2.NoError && e.Code != http2.RefusedStream {
-			f.resetStream(e.Code) // as the backend has it: those two would say that nothing is wrong
+		responded := x.Responded()
+		out := x.BackendEnded(true)
+		if f.stream != nil && tellsCode(e.Code, responded, out.Head == exchange.Own) {
+			f.resetStream(e.Code)
 		}
-		f.answer(x.BackendEnded(true))
+		f.answer(out)
 	}
+}
+
+// tellsCode reports whether a client of HTTP/2 learns the code by which a backend has reset
+// its request: in the middle of a response, unless the code says that nothing is wrong; and in
+// place of a 502, if the backend only gave it up, as gRPC's do when the deadline that the client gave
+// has passed.
+func tellsCode(code http2.Code, responded, inWords bool) bool {
+	if responded {
+		return code != http2.NoError && code != http2.RefusedStream
+	}
+	return inWords && code == http2.Cancel
 }
 
 // resetStream tells the client how its request has ended; what else it would get of that is

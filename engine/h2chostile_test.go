@@ -340,20 +340,24 @@ func TestH2CResets(t *testing.T) {
 					_ = b.WriteData(f.StreamID, false, []byte("some"))
 					_ = b.WriteRSTStream(f.StreamID, http2.ErrCodeEnhanceYourCalm)
 				}
-			case *http2.DataFrame: // a POST is refused when a part of it is here
-				_ = b.WriteRSTStream(f.StreamID, http2.ErrCodeRefusedStream)
+			case *http2.DataFrame: // a POST is refused when a part of it is here, or given up
+				code := http2.ErrCodeRefusedStream
+				if string(f.Data()) == "give up" {
+					code = http2.ErrCodeCancel
+				}
+				_ = b.WriteRSTStream(f.StreamID, code)
 			}
 		}
 	})
 	_, router, _, clients := startH2C(t, httpOptions(), addr)
-	post := func() (*http.Response, error) {
-		return clients["HTTP/2.0"].Post("https://"+router, "", io.MultiReader(strings.NewReader("content")))
-	}
-	if resp, err := post(); err == nil || !strings.Contains(err.Error(), "REFUSED_STREAM") {
-		t.Errorf("a request that was not looked at: got %v, %v", resp, err)
-	}
-	if resp, err := clients["HTTP/1.1"].Post("https://"+router, "", strings.NewReader("content")); err != nil || resp.StatusCode != 502 {
-		t.Errorf("the same by HTTP/1.1: got %v, %v", resp, err)
+	for content, want := range map[string]string{"content": "REFUSED_STREAM", "give up": "CANCEL"} {
+		resp, err := clients["HTTP/2.0"].Post("https://"+router, "", io.MultiReader(strings.NewReader(content)))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, %v, want %s", content, resp, err, want)
+		}
+		if resp, err := clients["HTTP/1.1"].Post("https://"+router, "", strings.NewReader(content)); err != nil || resp.StatusCode != 502 {
+			t.Errorf("%s by HTTP/1.1: got %v, %v", content, resp, err)
+		}
 	}
 	for proto, want := range map[string]string{"HTTP/1.1": "EOF", "HTTP/2.0": "ENHANCE_YOUR_CALM"} {
 		resp, err := clients[proto].Get("https://" + router)
