@@ -19,7 +19,8 @@ const drainUsage = `End a node without refusing a client, as SIGTERM does, and w
   reprise drain
 
 For shutdown-delay it goes on accepting while /readyz says 503, so that balancers
-turn away; then connections have drain-timeout to end by themselves.
+turn away; then connections have drain-timeout to end by themselves. Nothing is
+left to a service manager for another process.
 
 `
 
@@ -69,6 +70,7 @@ func awaitEnd(admin string) {
 
 // handleDrain serves POST /drain on the admin server.
 func (n *node) handleDrain(w http.ResponseWriter, _ *http.Request) {
+	n.forGood.Store(true)
 	select {
 	case n.endings <- "drain":
 	default: // it was told before
@@ -98,7 +100,7 @@ func (n *node) drain(ctx context.Context) int64 {
 		case <-ctx.Done():
 		}
 	}
-	stored := last && managerStores() && n.storeSockets()
+	stored := last && !n.forGood.Load() && managerStores() && n.storeSockets()
 	if stored {
 		n.engine.Hold()
 		n.engine.GiveUp()

@@ -65,6 +65,7 @@ type node struct {
 	program   invocation
 	upgrades  upgrades
 	succeeded atomic.Bool  // a successor has taken over
+	forGood   atomic.Bool  // none is to come
 	heir      *heir        // which is told of the last handshakes
 	changing  sync.Mutex   // held by a reload, and by an upgrade
 	commands  sync.RWMutex // held by commands that change what a successor takes over, and by that

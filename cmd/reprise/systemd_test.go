@@ -246,6 +246,18 @@ func TestRestartBySystemdInAFleet(t *testing.T) {
 	for _, c := range clients {
 		wantResumed(t, f.nodes[0].addr(), c, false)
 	}
+	// One that is drained is gone for good: nothing is left, and nobody waits for it.
+	f.awaitIntroduced()
+	r := nettest.Run(t, nettest.Command{Path: program(t), Args: []string{"drain", "--admin", f.nodes[0].admin}, Timeout: patience})
+	if r.ExitCode != 0 {
+		t.Errorf("drain: exit code %d, %q", r.ExitCode, r.Stdout+r.Stderr)
+	}
+	f.nodes[0].Wait()
+	m.mu.Lock()
+	if len(m.stored) > 0 {
+		t.Errorf("a node that was drained leaves %d descriptors", len(m.stored))
+	}
+	m.mu.Unlock()
 }
 
 // TestSocketActivation: sockets that systemd has opened are served, also by more loops

@@ -73,7 +73,7 @@ func upgradeCommand(args []string, stdout io.Writer) error {
 	if flags.NArg() > 0 {
 		return errors.New("upgrade: it takes no arguments: --admin ADDR names the node")
 	}
-	body, err := askAdmin("upgrade", *admin, "/upgrade")
+	body, err := askAdminFor("upgrade", *admin, "/upgrade", 0) // upgrade-timeout is the node's to know
 	if err != nil {
 		return err
 	}
@@ -83,6 +83,7 @@ func upgradeCommand(args []string, stdout io.Writer) error {
 
 // handleUpgrade serves POST /upgrade on the admin server.
 func (n *node) handleUpgrade(w http.ResponseWriter, _ *http.Request) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // it may take its time
 	pid, err := n.upgrade()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
