@@ -15,7 +15,7 @@ var (
 		"tls-engine", "watch", "acme-directory", "acme-agree", "acme-email", "acme-storage", "acme-ca", "acme-challenge",
 		"cache2", "cache", "cache-blocksize", "cache-expire-freq", "ssl-sessions-use-cache", "ssl-sessions-timeout", "ssl-sessions-single-use",
 		"stats", "admin", "pprof", "name", "log-format", "http-stats", "rawrouter-stats", "sslrouter-stats",
-		"http-processes", "read-size", "key-workers", "listen",
+		"http-processes", "read-size", "key-workers", "listen", "client-table",
 		"handshake-timeout", "cache-lookup-timeout", // sessions are held, and peers asked, by what these were at the start
 	}
 	taken = []string{"cluster-secret-file", "udprepeater-secret-file", "gc-percent", "memory-limit"} // of restartGroups
@@ -151,6 +151,8 @@ func (c *Config) ReloadDirs() []string {
 		}
 	}
 	add(c.ClientCRLs...)
+	add(c.Limits.Allow.Files...)
+	add(c.Limits.Deny.Files...)
 	add(c.ClusterSecretFiles...)
 	slices.Sort(dirs)
 	return slices.Compact(dirs)

@@ -21,6 +21,8 @@ type Config struct {
 	Rules []PoolRule
 	// Subscriptions says how pools of the HTTPRouter are filled by those who subscribe.
 	Subscriptions Subscriptions
+	// Limits bound what clients of one address may take.
+	Limits ClientLimits
 	// HTTP says how the HTTPRouter treats requests.
 	HTTP HTTPOptions
 	// AccessLog says where requests and connections are written down.

@@ -229,6 +229,24 @@ DOMAIN until it unsubscribes or is silent for ` + "`subscription-tolerance`" + `
 ` + "`http-subscription-from`" + `, or be signed. A subscription cannot bring certificates along (sni_key), nor another modifier1 than WSGI's 0.
 `
 
+const limitsByClient = `
+## Limits by client
+
+Neither uWSGI's router nor hitch has any. Nearest in nginx and HAProxy are:
+
+| here | nginx | HAProxy |
+|---|---|---|
+| ` + "`client-connections = 100` | `limit_conn_zone $binary_remote_addr`, `limit_conn ZONE 100` | `stick-table type ipv6 size 1m store conn_cur`, `tcp-request connection reject if { src_conn_cur gt 100 }`" + ` |
+| ` + "`client-requests = 50,200` | `limit_req_zone ... rate=50r/s`, `limit_req burst=199 nodelay`, `limit_req_status 429` | `store http_req_rate(1s)`, `http-request deny deny_status 429 if { sc_http_req_rate(0) gt 50 }`" + ` |
+| ` + "`client-handshakes = 10` | | `store conn_rate(1s)`, which counts all connections" + ` |
+| ` + "`client-deny = @FILE` | `deny`, after the handshake | `tcp-request connection reject if { src -f FILE }`" + ` |
+| ` + "`client-allow = 10.0.0.0/8` | `geo` with an empty key | `tcp-request connection accept if { src 10.0.0.0/8 }` before the others" + ` |
+| ` + "`client-prefix = 32,64` | | `src,ipmask(32,64)`" + ` |
+| ` + "`client-table = 1000000` | the size of the zone | the size of the stick-table" + ` |
+
+The limits are for all listeners together, and the address is that of a PROXY header where there is one. What is over a limit of connections or handshakes is reset and not answered.
+`
+
 const fields = `
 ## Fields of requests and responses
 
@@ -247,7 +265,7 @@ func migratingPage() []byte {
 	for _, c := range append(slices.Clone(verdicts), cacheVerdicts) {
 		c.print(&out)
 	}
-	out.WriteString(poolsByName + subscriptionsByUWSGI + clientCerts + fields)
+	out.WriteString(poolsByName + subscriptionsByUWSGI + clientCerts + limitsByClient + fields)
 	out.WriteString("\n# hitch\n\nA file named as `hitch*.conf`, or without sections and with hitch's keys, is read as hitch reads it. `reprise check hitch.conf` prints\n" +
 		"the configuration it is translated into, which may be used instead of it.\n")
 	keys := chapter{title: "Keys of hitch.conf"}

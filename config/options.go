@@ -27,6 +27,7 @@ type option struct {
 const (
 	groupListen   = "Listeners"
 	groupHTTP     = "HTTP"
+	groupClients  = "Limits by client"
 	groupSessions = "Sessions and caches"
 	groupShare    = "Sharing sessions between nodes"
 	groupObserve  = "Seeing what it does"
@@ -51,7 +52,7 @@ var cores = strconv.Itoa(runtime.GOMAXPROCS(0))
 
 // options are all of them; those of a group stand together.
 var options = byGroup(slices.Concat(listenOptions, acmeOptions, httpOptions,
-	poolOptions(HTTPRouter), subscriptionOptions, poolOptions(SSLRouter), poolOptions(RawRouter), sessionOptions, shareOptions, observeOptions, tuningOptions, uwsgiOptions, applicationOptions))
+	poolOptions(HTTPRouter), subscriptionOptions, poolOptions(SSLRouter), poolOptions(RawRouter), limitOptions, sessionOptions, shareOptions, observeOptions, tuningOptions, uwsgiOptions, applicationOptions))
 
 // optionsByName finds options by their names and aliases.
 var optionsByName = func() map[string]*option {

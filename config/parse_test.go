@@ -60,6 +60,7 @@ func TestDefaults(t *testing.T) {
 			MaxFields:          100,
 			BodyBuffer:         256 << 10,
 		},
+		Limits:         ClientLimits{Prefix4: 32, Prefix6: 64, Table: 1_000_000},
 		AccessLog:      AccessLog{Format: "json", Sample: 1, Queue: 8192},
 		MinVersion:     tls.VersionTLS12,
 		TLSEngine:      OwnEngine,

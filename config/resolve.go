@@ -17,6 +17,7 @@ func (b *builder) resolve() {
 	b.resolveRules()
 	b.resolveSubscriptions()
 	b.checkHTTP()
+	b.checkLimits()
 	b.checkAccessLog()
 	b.resolveReplication()
 	b.resolveApplication()

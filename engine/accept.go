@@ -17,6 +17,9 @@ func (l *loop) accept(ln *listener) {
 	}
 	from, extra := ln.fd, ln.extra
 	for i := 0; i < l.o.AcceptBudget && (i == 0 || !l.late()); i++ {
+		if l.turns.steps.len() >= maxSteps {
+			break // those that are in wait long enough
+		}
 		if l.count.open.Load() >= int64(l.o.maxConnections()) {
 			// They wait in the kernel's backlog, the client's patience
 			// decides.
@@ -27,12 +30,15 @@ func (l *loop) accept(ln *listener) {
 		fd, peer, err := rawAccept(from)
 		switch err {
 		case nil:
-			if l.handshakes.len >= l.o.maxHandshakes() && (ln.tls != nil || ln.AcceptProxy != nil || ln.Peek != nil) {
-				// Under attack the oldest is the likeliest to be a
-				// client that will never go on.
-				l.handshakes.first.end(causeHandshakeEvicted, atOnce)
+			client, why := l.connectClient(ln, peer)
+			if why != causeNone {
+				l.turnAway(ln, fd, why)
+				continue
 			}
-			l.start(ln, fd, peer)
+			if l.handshakes.len >= l.o.maxHandshakes() && (ln.tls != nil || ln.AcceptProxy != nil || ln.Peek != nil) {
+				l.evictHandshake()
+			}
+			l.start(ln, fd, peer, client)
 		case unix.EAGAIN:
 			if len(extra) == 0 {
 				return

@@ -69,7 +69,7 @@ func (f *flow) endRequest(why cause) {
 		if what, a.Reason = x.Why(); a.Reason == "" {
 			a.Reason = reasonsOf[what]
 		}
-		if why == causeDone && (what == exchange.Misdirected || what == exchange.NoPool) {
+		if why == causeDone && (what == exchange.Misdirected || what == exchange.NoPool || what == exchange.Limited) {
 			why = causesOf[what]
 		}
 	}

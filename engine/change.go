@@ -89,7 +89,7 @@ func (e *Engine) live(o *Options) Options {
 	live.HighWatermark, live.LowWatermark, live.TurnBudget, live.AcceptBudget = o.HighWatermark, o.LowWatermark, o.TurnBudget, o.AcceptBudget
 	live.MaxConnections, live.MaxHandshakes = o.MaxConnections, o.MaxHandshakes
 	live.HandshakeTimeout, live.LookupTimeout, live.LingerTimeout = o.HandshakeTimeout, o.LookupTimeout, o.LingerTimeout
-	live.Access = o.Access
+	live.Access, live.Limits = o.Access, o.limits()
 	return live
 }
 

@@ -114,6 +114,8 @@ func (f *flow) closeAll(dataMissing bool) {
 	}
 	l.count.open.Dec()
 	f.listener.open.Dec()
+	l.o.Clients.Disconnect(f.origin)
+	f.signs(false)
 	l.reactor.StopTimer(&f.timer)
 	if dataMissing {
 		// What came in may be incomplete, and so may what went out: neither

@@ -11,6 +11,7 @@ import (
 	"reprise/backend"
 	"reprise/backend/exchange"
 	"reprise/backend/http1"
+	"reprise/internal/clientlimit"
 	"reprise/tlsconn"
 )
 
@@ -41,6 +42,10 @@ type Options struct {
 	// are the engine's from then on; nil if there may be none.
 	Inherit func(network, address string) []int
 
+	// Clients knows who has what of all loops together, for Limits; nil counts nothing.
+	Clients *clientlimit.Table
+	Limits  *clientlimit.Policy // nil limits nothing
+
 	// Access is told of each HTTP request and each relayed connection when it
 	// has ended; nil if nobody wants to know. It is called on loops, so it must
 	// not block, and what it is given is valid until it returns.
@@ -50,6 +55,13 @@ type Options struct {
 // Per loop, rounded up.
 func (o *Options) maxConnections() int { return (o.MaxConnections + o.Loops - 1) / o.Loops }
 func (o *Options) maxHandshakes() int  { return (o.MaxHandshakes + o.Loops - 1) / o.Loops }
+
+func (o *Options) limits() *clientlimit.Policy {
+	if o.Limits == nil {
+		return new(clientlimit.Policy)
+	}
+	return o.Limits
+}
 
 // A Listener is an address that takes connections, what is done with them, and
 // where they go.
@@ -121,6 +133,7 @@ type Engine struct {
 // New binds all addresses, so that what is wrong with them is known before
 // anything is served. Connections wait in the backlog until Start.
 func New(o Options, listeners []Listener) (*Engine, error) {
+	o.Limits = o.limits()
 	e := &Engine{o: o}
 	for id := range o.Loops {
 		l, err := newLoop(id, o)

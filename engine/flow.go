@@ -6,6 +6,7 @@ import (
 	"reprise/backend"
 	"reprise/backend/http2"
 	"reprise/backend/proxy"
+	"reprise/internal/clientlimit"
 	"reprise/internal/queue"
 	"reprise/internal/reactor"
 	"reprise/tlsconn"
@@ -35,12 +36,13 @@ type flow struct {
 	client, backend socket
 	in, out         way // to the backend, to the client
 
-	clientDone bool           // the client has said all: close_notify, or FIN without TLS
-	peer       netip.AddrPort // the client's address, by its PROXY header if it sent one
-	tls        tlsconn.Conn   // nil without TLS
-	prefix     *proxy.Header  // what the client's proxy told, nil if nothing
-	early      queue.Queue    // the beginning of such a header, or of what is peeked at
-	peek       Peeker         // while peeking
+	clientDone bool            // the client has said all: close_notify, or FIN without TLS
+	peer       netip.AddrPort  // the client's address, by its PROXY header if it sent one
+	origin     clientlimit.Key // the client that this counts against, 0 if there is none
+	tls        tlsconn.Conn    // nil without TLS
+	prefix     *proxy.Header   // what the client's proxy told, nil if nothing
+	early      queue.Queue     // the beginning of such a header, or of what is peeked at
+	peek       Peeker          // while peeking
 
 	route *route // to the pool of the connection or request; nil before it is chosen
 	link  link
@@ -62,13 +64,17 @@ type flow struct {
 	began    uint64 // tick at which the phase began
 	stirred  uint64 // tick at which TLS last had work, 0 while it rests
 	deferred bool   // is in one of the loop's queues
+	since    uint64 // tick at which it came into one
+
+	admission admission // of a full handshake
+	signing   bool      // a key worker is asked for a signature
 
 	prev, next *flow // in the loop's list of handshakes, or in one of those waiting
 }
 
 // start makes a flow of an accepted connection.
-func (l *loop) start(ln *listener, fd int, peer netip.AddrPort) {
-	f := &flow{loop: l, listener: ln, settings: ln.settings, peer: peer}
+func (l *loop) start(ln *listener, fd int, peer netip.AddrPort, client clientlimit.Key) {
+	f := &flow{loop: l, listener: ln, settings: ln.settings, peer: peer, origin: client}
 	f.client.fd, f.backend.fd = fd, -1
 	// Nothing has been sent, so there is room; epoll will say the same, later.
 	f.client.writable = true

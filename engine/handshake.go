@@ -67,8 +67,14 @@ func (f *flow) handshakeStep(out []byte) {
 	if !f.gather(out) {
 		return
 	}
-	switch f.tls.State() {
+	state := f.tls.State()
+	f.signs(state == tlsconn.AwaitSignature)
+	switch state {
 	case tlsconn.ExpectHandshakeBytes, tlsconn.AwaitSignature, tlsconn.AwaitVerify:
+	case tlsconn.AwaitAdmission:
+		if f.admission == refused {
+			f.end(causeLimitHandshakes, atOnce)
+		}
 	case tlsconn.AwaitSession:
 		f.lookup = l.tick + ticks(l.o.LookupTimeout)
 	case tlsconn.Failed:

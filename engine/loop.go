@@ -41,6 +41,7 @@ type loop struct {
 	listeners  []*listener
 	handshakes flowList // flows in their handshake, oldest first
 	turns      turns    // what comes later
+	full       fullHandshakes
 	reserve    int      // a descriptor to give up when there are no more
 	splicer    *splicer // nil until one is needed
 

@@ -79,6 +79,9 @@ func (f *flow) parsePrefix() {
 	case n > 0:
 		if !h.Local {
 			f.peer, f.prefix = h.Source, &h
+			if !f.connectPeer() {
+				return
+			}
 		}
 		f.afterPrefix(n)
 	}

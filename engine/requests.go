@@ -243,6 +243,8 @@ func (f *flow) act(step *exchange.Step) {
 		c.refused.inc(step.Reason)
 	case exchange.Misdirected:
 		c.refused.inc("misdirected")
+	case exchange.Limited:
+		c.refused.inc(step.Reason)
 	case exchange.BadAnswer:
 		c.badAnswers.inc(step.Reason)
 	}
@@ -270,7 +272,7 @@ func (f *flow) act(step *exchange.Step) {
 // causesOf are the causes of a flow's end that follow from what was wrong with a request.
 var causesOf = [...]cause{
 	exchange.Fine: causeDone, exchange.BadRequest: causeBadRequest, exchange.Truncated: causeTruncated,
-	exchange.SlowClient: causeIdle, exchange.NoBackend: causeNoBackend, exchange.NoPool: causeNoPool, exchange.Misdirected: causeMisdirected,
+	exchange.SlowClient: causeIdle, exchange.NoBackend: causeNoBackend, exchange.NoPool: causeNoPool, exchange.Misdirected: causeMisdirected, exchange.Limited: causeLimitRequests,
 	exchange.BackendGone: causeBackendReset, exchange.BadAnswer: causeBadAnswer, exchange.SlowBackend: causeIdle,
 	exchange.Stalled: causeIdle, exchange.Misused: causePanic,
 }
@@ -289,6 +291,9 @@ func (f *flow) dial() {
 		f.avoid = f.node
 		f.unlink()
 		f.seek()
+		return
+	}
+	if f.limited() {
 		return
 	}
 	f.tries, f.avoid = 0, nil

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"reprise/internal/clientlimit"
 	"reprise/internal/metric"
 	"reprise/tlsconn"
 )
@@ -26,18 +27,24 @@ const (
 	causeBadRequest                    // a request's body broke off in mid-response, or was no body
 	causeSystem                        // the kernel refused a descriptor or its registration
 	causeProtocol                      // the client broke HTTP/2's rules or bounds; http2.faults says how
+	causeDenied                        // the list of networks says so
+	causeLimitConnections              // its client has as many as it may
+	causeLimitHandshakes               // its client makes too many full ones
+	causeOverload                      // a full handshake that could not be made in time
 	causeShutdown                      // the node stops
 	causePanic                         // our bug
 	causeNone                          // the cause was counted before, or there is nothing to say
-	// causeMisdirected is of requests only: the connection goes on.
+	// These are of requests only: the connection goes on.
 	causeMisdirected
+	causeLimitRequests
 	causes
 )
 
 var causeNames = [causes]string{
 	"done", "client_gone", "truncated", "bad_record", "handshake_failed", "handshake_timeout", "handshake_evicted",
-	"no_backend", "no_pool", "backend_reset", "bad_answer", "idle", "not_reading", "proxy_header", "bad_request", "system", "http2", "shutdown", "panic", "",
-	"misdirected",
+	"no_backend", "no_pool", "backend_reset", "bad_answer", "idle", "not_reading", "proxy_header", "bad_request", "system", "http2",
+	"denied", "client_connections", "client_handshakes", "overload", "shutdown", "panic", "",
+	"misdirected", "client_requests",
 }
 
 // cuts reports whether data may be missing when a flow ends this way, so that
@@ -53,7 +60,8 @@ func (c cause) cuts() bool {
 // counts are written by the loop and read by anybody.
 type counts struct {
 	accepted, paused, acceptErrors, noDescriptor, panics metric.Counter
-	open                                                 metric.Gauge
+	open, fullWaiting                                    metric.Gauge
+	fullDelayed                                          metric.Counter
 	closed                                               [causes]metric.Counter
 	cipherIn, plainIn, plainOut, cipherOut               metric.Counter
 	turn, handshake, connect                             metric.Histogram
@@ -67,6 +75,8 @@ type Stats struct {
 	HTTP  HTTPStats     `json:"http"`
 	HTTP2 HTTP2Stats    `json:"http2"`
 	TLS   tlsconn.Stats `json:"tls"`
+	// Clients is how the table of clients fares that limits count by.
+	Clients clientlimit.Stats `json:"clients"`
 	// Listeners are in the order of New, or of the last Change.
 	Listeners []ListenerStats `json:"listeners"`
 	Loops     []LoopStats     `json:"loops"`
@@ -92,6 +102,8 @@ type FlowStats struct {
 	Paused        uint64            `json:"accept_paused" metric:"counter" help:"Times accepting stopped at the limit of connections."`
 	AcceptErrors  uint64            `json:"accept_errors" metric:"counter" help:"Errors of accept(2) other than those of a single connection."`
 	NoDescriptor  uint64            `json:"no_descriptor" metric:"counter" help:"Connections refused because the process had no descriptor left."`
+	FullWaiting   int64             `json:"full_handshakes_waiting" metric:"gauge" help:"Full handshakes that wait for those that cost less."`
+	FullDelayed   uint64            `json:"full_handshakes_delayed" metric:"counter" help:"Full handshakes that had to wait because a loop was late."`
 	Panics        uint64            `json:"panics" metric:"counter" help:"Connections closed because of a bug; the log has the stack."`
 
 	Handshake metric.HistogramSnapshot `json:"handshake" metric:"histogram" help:"Time from accept to the end of a successful handshake."`
@@ -127,6 +139,7 @@ func (e *Engine) Stats() Stats {
 			row.Accepted += ln.accepted.Load()
 		}
 	}
+	s.Clients = e.o.Clients.Stats()
 	for _, l := range e.loops {
 		c := &l.count
 		f.Open += c.open.Load()
@@ -141,6 +154,8 @@ func (e *Engine) Stats() Stats {
 		f.Paused += c.paused.Load()
 		f.AcceptErrors += c.acceptErrors.Load()
 		f.NoDescriptor += c.noDescriptor.Load()
+		f.FullWaiting += c.fullWaiting.Load()
+		f.FullDelayed += c.fullDelayed.Load()
 		f.Panics += c.panics.Load()
 		s.HTTP.add(&c.http)
 		s.HTTP2.add(&c.http2)

@@ -18,7 +18,7 @@ func (m *mux) open(e *http2.Event) {
 		m.renew()
 	}
 	f := &flow{
-		loop: l, listener: c.listener, settings: c.settings, phase: serving, peer: c.peer, tls: c.tls, mux: m, stream: e.Stream,
+		loop: l, listener: c.listener, settings: c.settings, phase: serving, peer: c.peer, origin: c.origin, tls: c.tls, mux: m, stream: e.Stream,
 		clientDone: e.End, active: l.tick,
 	}
 	f.client.fd, f.backend.fd = -1, -1
@@ -209,7 +209,10 @@ func (f *flow) addFields(length int64) {
 	}
 }
 
-var contentLength, contentType, plainText = []byte("Content-Length"), []byte("Content-Type"), []byte("text/plain")
+var (
+	contentLength, contentType, plainText = []byte("Content-Length"), []byte("Content-Type"), []byte("text/plain")
+	retryAfterName                        = []byte("Retry-After")
+)
 
 // sendData sends a piece of a response.
 func (f *flow) sendData(p []byte) {
@@ -236,6 +239,11 @@ func (f *flow) sendOwnFrames(answer *exchange.Output) {
 	c.Lines(f.loop.messages.Date)
 	c.Field(contentType, plainText)
 	f.addFields(int64(len(text)))
+	if answer.RetryAfter > 0 {
+		l := f.loop
+		l.value = strconv.AppendInt(l.value[:0], int64(answer.RetryAfter), 10)
+		c.Field(retryAfterName, l.value)
+	}
 	out := c.AppendHead(m.buffer(), f.stream, headOnly)
 	if !headOnly {
 		out = c.AppendData(out, f.stream, text, true)

@@ -56,7 +56,7 @@ func (l *loop) late() bool { return time.Since(l.now) >= turnTime }
 //
 // A step of a handshake takes as long as dozens of small requests, and in a storm of
 // new clients a round of epoll brings many: so all of them come after the events of the
-// round, one in each.
+// round, a few in each (takeSteps).
 func (l *loop) goOnLater(f *flow) {
 	switch {
 	case f.deferred:
@@ -66,7 +66,7 @@ func (l *loop) goOnLater(f *flow) {
 	default:
 		l.turns.left.push(f)
 	}
-	f.deferred = true
+	f.deferred, f.since = true, l.tick
 }
 
 // TurnBegins implements reactor.Host.
@@ -88,9 +88,8 @@ func (l *loop) TurnEnds(h reactor.Handler, took time.Duration, panicked any) {
 // RoundEnds implements reactor.Host: it takes up what was put off.
 func (l *loop) RoundEnds() (more bool) {
 	t := &l.turns
-	if t.steps.len() > 0 {
-		l.goOnWith(t.steps.pop())
-	}
+	l.takeSteps()
+	l.admitOne()
 	// Those that are put off again have their next turn in the next round.
 	if n := t.left.len(); n > 0 {
 		for start := time.Now(); n > 0 && time.Since(start) < leftTime; n-- {
@@ -109,15 +108,20 @@ func (l *loop) RoundEnds() (more bool) {
 			l.acceptOn(ln)
 		}
 	}
-	return t.steps.len() > 0 || t.left.len() > 0 || t.shared.len() > 0 || t.accept
+	return t.steps.len() > 0 || t.left.len() > 0 || t.shared.len() > 0 || t.accept || l.full.ready()
 }
 
 // goOnWith gives f the turn that it has waited for. If it uses up that one too, its
 // next one will not be at an event's time either: so all such flows share leftTime.
 func (l *loop) goOnWith(f *flow) {
+	f.deferred = false
+	l.takeUp(f)
+}
+
+// takeUp gives f a turn.
+func (l *loop) takeUp(f *flow) {
 	l.reactor.Enter()
 	defer l.reactor.Leave(f)
-	f.deferred = false
 	f.progress()
 }
 

@@ -81,7 +81,7 @@ func (c *conn) Feed(out, in []byte) []byte {
 
 // Resume implements Conn.
 func (c *conn) Resume(out []byte) []byte {
-	if !c.state.Parked() || !c.hs.ready(c.state) {
+	if !c.state.Parked() || !c.ready() {
 		return out
 	}
 	return c.unpark(out)

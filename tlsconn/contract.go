@@ -11,6 +11,9 @@ const (
 	// AwaitSession: a look-up outside this process is under way; its answer
 	// arrives by the Waker, or the caller ends the wait with GiveUp.
 	AwaitSession
+	// AwaitAdmission: the handshake is going to be a full one, and the Admitter lets it
+	// wait; Resume asks again.
+	AwaitAdmission
 	// AwaitSignature: a key worker signs; the answer arrives by the Waker.
 	AwaitSignature
 	// AwaitVerify: a key worker verifies the client's certificates; the answer
@@ -25,7 +28,7 @@ const (
 )
 
 var stateNames = [...]string{
-	"expect handshake bytes", "await session", "await signature", "await verification", "connected", "peer closed", "failed",
+	"expect handshake bytes", "await session", "await admission", "await signature", "await verification", "connected", "peer closed", "failed",
 }
 
 func (s State) String() string { return stateNames[s] }
@@ -40,6 +43,15 @@ func (s State) Parked() bool { return s > ExpectHandshakeBytes && s < Connected 
 // from any goroutine, more than once, and must arrange for Conn.Resume to be
 // called on the loop.
 type Waker interface{ Wake() }
+
+// An Admitter is a Waker that decides when full handshakes are made, which cost a key
+// exchange and a signature where resumptions cost neither.
+type Admitter interface {
+	// Admit is asked when no session has been found, before anything dear is done; slow
+	// tells that the signature is an RSA key's. If it says no, the handshake waits in
+	// AwaitAdmission, and each Resume asks again. Once it has said yes it must not say no.
+	Admit(slow bool) bool
+}
 
 // A Server makes the connections of one listener on one loop. It and they
 // belong to the loop's goroutine; only its Counts may be read from elsewhere.

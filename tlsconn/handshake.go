@@ -31,12 +31,13 @@ type handshake struct {
 	ccsLen     uint8     // ChangeCipherSpec records that meant nothing
 
 	// A parked handshake:
-	hello  []byte  // the ClientHello, while a session is looked up
+	hello  []byte  // the ClientHello: AwaitSession, AwaitAdmission
 	lookup *Lookup // AwaitSession
 	job    *job    // AwaitSignature, AwaitVerify
 
 	attempt attempt
 	asked   bool // a look-up has left the process
+	full    bool // no session was found
 
 	// TLS 1.3
 	schedule     schedule.Schedule
@@ -109,7 +110,7 @@ func (c *conn) unpark(out []byte) []byte {
 	c.state = ExpectHandshakeBytes
 	var why cause
 	switch from {
-	case AwaitSession:
+	case AwaitSession, AwaitAdmission:
 		hello := hs.hello
 		hs.hello = nil
 		why = onClientHello(c, hello, true)
@@ -126,12 +127,28 @@ func (c *conn) unpark(out []byte) []byte {
 }
 
 // ready reports whether what the handshake is parked for has come.
-func (hs *handshake) ready(state State) bool {
-	if state == AwaitSession {
+func (c *conn) ready() bool {
+	switch hs := c.hs; c.state {
+	case AwaitSession:
 		_, _, done := hs.lookup.Result()
 		return done
+	case AwaitAdmission:
+		return c.waker.(Admitter).Admit(hs.identity.slow)
+	default:
+		return hs.job.done.Load()
 	}
-	return hs.job.done.Load()
+}
+
+// admitted reports whether a full handshake may be made now, or parks it.
+func (c *conn) admitted(ch *wire.ClientHello) bool {
+	hs := c.hs
+	hs.full = true
+	if a, asks := c.waker.(Admitter); !asks || a.Admit(hs.identity.slow) {
+		return true
+	}
+	c.state = AwaitAdmission
+	hs.hello = append([]byte(nil), ch.Raw...)
+	return false
 }
 
 // handshakeRecord handles a record that arrives before the handshake is over.

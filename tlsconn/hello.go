@@ -6,7 +6,8 @@ import (
 )
 
 // onClientHello begins the handshake: it agrees on what both versions need. It may
-// run twice for one hello, when a session had to be looked up elsewhere.
+// run again for one hello: when a session had to be looked up elsewhere, and when a full
+// handshake had to wait.
 func onClientHello(c *conn, msg []byte, last bool) cause {
 	s, hs, ch := c.server, c.hs, &c.server.hello
 	if !last {

@@ -47,7 +47,7 @@ func (c *conn) findSession12(ch *wire.ClientHello) (found bool, why cause) {
 	if c.info.ByID {
 		identity = ch.SessionID
 	}
-	if s.config.Sessions == nil || hs.challenge || len(identity) == 0 {
+	if hs.full || s.config.Sessions == nil || hs.challenge || len(identity) == 0 {
 		return false, ok
 	}
 	if c.info.ByID && !s.sealer.Made(identity) {
@@ -114,6 +114,9 @@ func (c *conn) full12(ch *wire.ClientHello) cause {
 	group, why := s.chooseGroup12(ch)
 	if why != ok {
 		return why
+	}
+	if !c.admitted(ch) {
+		return ok
 	}
 	hs.ems = ch.EMS
 	c.info.Group = uint16(group)

@@ -55,6 +55,9 @@ func (c *conn) hello13(ch *wire.ClientHello) cause {
 		if why := c.chooseIdentity13(ch); why != ok {
 			return why
 		}
+		if !c.admitted(ch) {
+			return ok
+		}
 		if !hs.retried {
 			c.begin(suite)
 		}
@@ -176,7 +179,7 @@ const maxIdentities = 5
 // findPSK looks for a session among the identities of a hello, and may park.
 func (c *conn) findPSK(ch *wire.ClientHello, suite *primitive.Suite) (index int, found bool) {
 	s, hs := c.server, c.hs
-	if !ch.HasPSK || hs.challenge || s.config.Sessions == nil || !ch.HasPSKMode(wire.ModePSKDHE) {
+	if hs.full || !ch.HasPSK || hs.challenge || s.config.Sessions == nil || !ch.HasPSKMode(wire.ModePSKDHE) {
 		return 0, false
 	}
 	psks := ch.PSKs()

@@ -80,6 +80,7 @@ func (c *Conn) appendHead(s *Scratch, dst []byte, out *Output) []byte {
 		if out.Text != "" {
 			return http1.AppendText(dst, out.Status, out.Text, &s.outgoing)
 		}
+		s.outgoing.RetryAfter = out.RetryAfter
 		return http1.AppendError(dst, out.Status, &s.outgoing)
 	}
 	return dst

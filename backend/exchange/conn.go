@@ -265,6 +265,9 @@ func (c *Conn) Refuse(s *Scratch, status int, why Why, last bool) Step {
 	return c.step(s, c.x.Refuse(status, why))
 }
 
+// Limit is that of the exchange.
+func (c *Conn) Limit(s *Scratch, retryAfter int) Step { return c.step(s, c.x.Limit(retryAfter)) }
+
 // BackendEnded is that of the exchange.
 func (c *Conn) BackendEnded(s *Scratch, broken bool) Step {
 	return c.step(s, c.x.BackendEnded(broken))

@@ -339,6 +339,16 @@ func (x *Exchange) Refuse(status int, why Why) Output {
 	return x.reply(status, why, "")
 }
 
+// Limit answers the request in place of a backend because its client makes too many: it
+// may try again in so many seconds.
+func (x *Exchange) Limit(retryAfter int) Output {
+	out := x.reply(429, Limited, "client limit")
+	if out.Head == Own {
+		out.RetryAfter = retryAfter
+	}
+	return out
+}
+
 // TimeUp says that nothing has moved for too long. Of a request that is not complete, the
 // backend may have taken all there is of it: then the client is the slow one.
 func (x *Exchange) TimeUp(backendTookAll bool) Output {

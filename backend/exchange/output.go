@@ -41,6 +41,7 @@ const (
 	BadAnswer       // the response was malformed; Reason says how
 	SlowBackend     // the backend did not answer in time
 	Stalled         // nothing moved in the middle of the response
+	Limited         // its client makes too many
 	Misused         // a bug of ours
 )
 
@@ -82,7 +83,10 @@ type Answer struct {
 	Length   int64           // Final: what Content-Length says, -1 if nothing
 	Redirect int             // Own: the port of a redirect to https
 	Text     string          // Own: what is answered; "" for the name of Status
-	Data     []byte
-	End      bool
-	Trailer  []byte // the field lines of the trailer section
+	// RetryAfter is of Own: in how many seconds the client may try again, 0 if nothing is
+	// said of that.
+	RetryAfter int
+	Data       []byte
+	End        bool
+	Trailer    []byte // the field lines of the trailer section
 }

@@ -18,6 +18,8 @@ type Outgoing struct {
 	// 6.6.1); nil for nothing.
 	Date []byte
 
+	RetryAfter int // seconds, of an error that passes; 0 says nothing
+
 	Rules *Rules // what else becomes of the response's fields
 	Facts *Facts // for their values
 	Nth   uint32 // number of the request on its connection
@@ -113,6 +115,11 @@ func AppendError(dst []byte, status int, o *Outgoing) []byte {
 func AppendText(dst []byte, status int, text string, o *Outgoing) []byte {
 	dst = appendStatus(dst, status, http.StatusText(status))
 	dst = o.appendDate(dst)
+	if o.RetryAfter > 0 { // RFC 9110, Section 10.2.3
+		dst = append(dst, "Retry-After: "...)
+		dst = strconv.AppendInt(dst, int64(o.RetryAfter), 10)
+		dst = append(dst, "\r\n"...)
+	}
 	return appendText(dst, text, o)
 }
 

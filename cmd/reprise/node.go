@@ -29,6 +29,7 @@ import (
 	"reprise/internal/accesslog"
 	"reprise/internal/acme"
 	"reprise/internal/asynclog"
+	"reprise/internal/clientlimit"
 	"reprise/internal/workpool"
 	"reprise/replicate"
 	"reprise/replicate/repeater"
@@ -51,6 +52,7 @@ type node struct {
 	repeaters []*repeater.Repeater
 	workers   *workpool.Pool
 	engine    *engine.Engine
+	clients   *clientlimit.Table // of limits
 
 	subscriptions *subscriptions                                     // nil if no backend may subscribe
 	own           atomic.Pointer[func(network, address string) bool] // whether this process listens there; for subscriptions
@@ -232,6 +234,9 @@ func newSuccessor(c *config.Config, log *asynclog.Writer, in *inheritance) (n *n
 			})
 		}
 	}
+	if n.clients, err = clientlimit.NewTable(c.Limits.Table); err != nil {
+		return n, err
+	}
 	if c.Tuning.KeyWorkers > 0 {
 		n.workers = workpool.New(c.Tuning.KeyWorkers, c.Tuning.MaxHandshakes)
 	}
@@ -358,6 +363,9 @@ func (n *node) release() (err error) {
 	for _, c := range n.caches {
 		_ = c.Close()
 	}
+	if n.clients != nil {
+		n.clients.Close()
+	}
 	if n.app != nil {
 		n.app.close()
 	}
@@ -412,6 +420,7 @@ func (n *node) engineOptions(c *config.Config, log *accesslog.Log) engine.Option
 		TurnBudget: t.TurnBudget, AcceptBudget: t.AcceptBudget, Backlog: t.Backlog,
 		MaxConnections: maxConnections(t), MaxHandshakes: t.MaxHandshakes,
 		HandshakeTimeout: n.config.Tuning.HandshakeTimeout, LookupTimeout: n.config.Tuning.LookupTimeout, LingerTimeout: t.LingerTimeout,
+		Clients: n.clients, Limits: limitPolicy(&c.Limits),
 		NoDelay: t.NoDelay, FastOpen: t.FastOpen, DeferAccept: t.DeferAccept, Affinity: t.CPUAffinity,
 		Access: accessTo(log), Inherit: n.in.listening,
 	}

@@ -48,6 +48,9 @@ const gnetPackage = "internal/reactor"
 
 var reactorLayers = []string{"engine", "replicate"}
 
+// limitPackage counts what clients have, for the engine, which cmd sets up.
+const limitPackage = "internal/clientlimit"
+
 // x25519Files know circl beside tlsconn/primitive, which package replicate must not
 // import: the introduction of nodes, because the scalar of crypto/ecdh stays in memory
 // that cannot be wiped.
@@ -120,6 +123,8 @@ func mayImport(s source, ours string) bool {
 		return true
 	case ours == gnetPackage:
 		return slices.Contains(reactorLayers, s.layer())
+	case ours == limitPackage:
+		return s.layer() == "engine" || s.layer() == "cmd" || s.layer() == "benchmarks"
 	case slices.Contains(testLeaves, ours):
 		return s.isTest() || strings.HasPrefix(s.path, "cmd/reprise/demo") || s.layer() == "benchmarks"
 	case layerOf(ours) == s.layer():

@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reprise/internal/clientlimit"
+)
+
+// connectClient counts a new connection against its client, and says why it cannot be
+// taken, if so. One whose client its PROXY header names is counted when that has come.
+func (l *loop) connectClient(ln *listener, peer netip.AddrPort) (clientlimit.Key, cause) {
+	if ln.AcceptProxy != nil && trusted(ln.AcceptProxy, peer.Addr()) {
+		return 0, causeNone
+	}
+	key, verdict := l.o.Limits.Connect(l.o.Clients, peer.Addr(), l.now)
+	return key, causeOf[verdict]
+}
+
+// causeOf says why a connection ends that its client may not have.
+var causeOf = [...]cause{
+	clientlimit.Admitted: causeNone, clientlimit.Denied: causeDenied, clientlimit.TooMany: causeLimitConnections,
+}
+
+// turnAway closes a connection that nothing has been done for. The access log is not told:
+// a flood must not fill it.
+func (l *loop) turnAway(ln *listener, fd int, why cause) {
+	l.count.accepted.Inc()
+	ln.accepted.Inc()
+	l.count.closed[why].Inc()
+	resetOnClose(fd) // nothing of it is to stay in the kernel either
+	unix.Close(fd)
+}
+
+// connectPeer is connectClient for a client that a PROXY header has named. It reports
+// whether the flow goes on.
+func (f *flow) connectPeer() bool {
+	l := f.loop
+	key, verdict := l.o.Limits.Connect(l.o.Clients, f.peer.Addr(), l.now)
+	if verdict != clientlimit.Admitted {
+		f.end(causeOf[verdict], atOnce)
+		return false
+	}
+	f.origin = key
+	return true
+}
+
+// limited reports whether the client makes too many requests, and has been told so.
+func (f *flow) limited() bool {
+	l := f.loop
+	wait := l.o.Limits.Request(l.o.Clients, f.origin, l.now)
+	if wait == 0 {
+		return false
+	}
+	seconds := int((wait + time.Second - 1) / time.Second)
+	if f.stream != nil {
+		f.actOn(f.http.Exchange().Limit(seconds))
+		return true
+	}
+	step := f.http.Limit(f.exchanges(), seconds)
+	f.act(&step)
+	return true
+}
