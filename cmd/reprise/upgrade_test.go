@@ -341,3 +341,37 @@ func TestEndDuringUpgrade(t *testing.T) {
 		t.Error("it is not said that the successor has not taken over")
 	}
 }
+
+// TestUpgradeAfterReload: a successor has the listeners that a reload has added, and not
+// those that it has removed.
+func TestUpgradeAfterReload(t *testing.T) {
+	pki := testpki.New(t)
+	ini := filepath.Join(t.TempDir(), "edge.ini")
+	cert := pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")
+	backend, added, removed := serveHTTP(t, page), nettest.FreeAddr(t), nettest.FreeAddr(t)
+	configure := func(addr string) {
+		t.Helper()
+		text := fmt.Sprintf("[reprise]\nhttps = %s,%s,%s\nhttp-to = http://%s\n", addr, cert.CertFile, cert.KeyFile, backend)
+		if err := os.WriteFile(ini, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	configure(removed)
+	s := startUpgradable(t, ini)
+	configure(added)
+	postAdmin(t, s, "/reload")
+	clients := startTraffic(t, added, clientConfig(pki))
+	for range 2 {
+		clients.await(20)
+		s.upgrade()
+	}
+	clients.await(20)
+	clients.end()
+	nettest.Eventually(t, patience, func() bool {
+		c, err := nettest.Dial(removed)
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	}, "nobody is at the address that was removed")
+}
