@@ -135,8 +135,9 @@ func (n *node) prepare(c *config.Config) (_ *plan, err error) {
 		return nil, err
 	}
 	same := p.before.config.SameClients(c)
-	if !same && len(p.refused) > 0 {
-		// What was in force in its place asks clients for what was asked before.
+	if len(p.refused) > 0 && (!same || p.asksLess()) {
+		// What was in force in its place asks clients for what was asked before, and with
+		// nothing in its place its name is served as any other.
 		return nil, fmt.Errorf("%w: and what clients have to show changes, which is done with all certificates or with none", errors.Join(p.refused...))
 	}
 	raw, err := n.secretsAgain(p)
@@ -169,6 +170,16 @@ func (n *node) prepare(c *config.Config) (_ *plan, err error) {
 	}
 	p.engine, err = n.engine.Prepare(n.engineOptions(c, p.access), listeners)
 	return p, err
+}
+
+// asksLess reports whether clients of some name have less to show than before.
+func (p *plan) asksLess() bool {
+	for i, files := range p.files {
+		if at := p.from[i]; files != nil && at >= 0 && len(laxer(p.n.offered[at], files)) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // commit serves by the plan. No step of it fails.

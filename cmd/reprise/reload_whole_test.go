@@ -400,3 +400,24 @@ func TestReloadOfPolicy(t *testing.T) {
 	said = s.reload(text("", nettest.Serve(t, sayText("open again")).Addr)+"sni = b.example /no/such.crt,/no/such.key\n", 2)
 	wantAll(t, said, "not reloaded", "/no/such.crt")
 }
+
+// TestReloadOfLostPolicy: a name that asks for client certificates is not served by the policy
+// of others because the file that its certificate has moved to cannot be read.
+func TestReloadOfLostPolicy(t *testing.T) {
+	pki := testpki.New(t)
+	cert := pki.Server(testpki.ECDSA, "localhost")
+	addr := nettest.FreeAddr(t)
+	text := func(file string) string {
+		return "sslrouter = " + addr + "," + cert.CertFile + "," + cert.KeyFile + "\nsni = b.example " + file + "," + cert.KeyFile + ",,!" + pki.CAFile +
+			"\nsslrouter-pool = b to=" + nettest.FreeAddr(t) + "\nsslrouter-use-pool = b sni=b.example\nsslrouter-to = " + nettest.FreeAddr(t) + "\n"
+	}
+	s := startReloadable(t, text(cert.CertFile))
+	wantAll(t, s.reload(text("/no/such.crt"), 2), "not reloaded", "/no/such.crt")
+	config := with(clientConfig(pki), func(c *tls.Config) {
+		c.ServerName, c.InsecureSkipVerify, c.MaxVersion = "b.example", true, tls.VersionTLS12
+	})
+	if conn, err := handshake(addr, config); err == nil {
+		conn.Close()
+		t.Error("b.example is served without a certificate")
+	}
+}
