@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"reprise/backend/tlsclient"
 )
 
 // A Change is other members and options for a pool that serves. It is prepared first, so
@@ -16,6 +18,8 @@ type Change struct {
 	nodes  []*Node // by their place in specs; those that stay are the same as before
 	fresh  []*Node
 	before *members
+
+	clients map[*Node]*tlsclient.Client // of those that stay, if Options.TLS is another
 }
 
 // Prepare makes a change of which nothing is seen before its Commit. A backend that is
@@ -26,15 +30,18 @@ func (p *Pool) Prepare(ctx context.Context, specs []Spec, o Options, lookup Look
 	if len(specs) == 0 && !o.Changing {
 		return nil, errors.New("a pool of backends needs at least one")
 	}
-	c := &Change{pool: p, o: o, before: p.members.Load()}
+	c := &Change{pool: p, o: o, before: p.members.Load(), clients: make(map[*Node]*tlsclient.Client)}
 	left := slices.Clone(c.before.nodes)
 	for _, s := range specs {
-		n, err := newNode(p, s)
+		n, err := newNode(p, s, o.TLS)
 		if err != nil {
 			return nil, err
 		}
 		c.specs = append(c.specs, n.spec)
 		if i := slices.IndexFunc(left, func(old *Node) bool { return same(&old.spec, &n.spec) }); i >= 0 {
+			if o.TLS != p.Options().TLS {
+				c.clients[left[i]] = n.TLS()
+			}
 			n = left[i]
 			left = slices.Delete(left, i, i+1)
 		} else if c.fresh = append(c.fresh, n); n.host != "" {
@@ -88,6 +95,9 @@ func (c *Change) Commit() {
 	}
 	for i, n := range c.nodes {
 		n.tune(&c.specs[i])
+		if client, is := c.clients[n]; is {
+			n.tls.Store(client)
+		}
 	}
 	p.o.Store(&c.o)
 	p.members.Store(newMembers(c.nodes, slots))

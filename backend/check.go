@@ -20,7 +20,7 @@ type CheckKind uint8
 
 const (
 	CheckTCP  CheckKind = iota // take a connection
-	CheckTLS                   // complete a TLS handshake
+	CheckTLS                   // complete a TLS handshake, which one with Spec.TLS must do for each kind
 	CheckHTTP                  // answer GET with 2xx or 3xx; a uwsgi node: take a connection
 )
 
@@ -148,14 +148,22 @@ func (k *checker) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	raw := conn
+	defer raw.Close()
+	defer context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })()
 	if k.node.Protocol() != UWSGI && k.node.Protocol() != H2C {
 		if _, err := conn.Write(k.Preface); err != nil {
 			return err
 		}
 	}
+	if c := k.node.TLS(); c != nil {
+		// A node without a TLS that we accept is of no use, whatever is checked.
+		if conn, err = c.Probe(ctx, conn); err != nil {
+			return err
+		}
+	}
 	switch {
+	case k.Kind == CheckTLS && k.node.TLS() != nil:
 	case k.Kind == CheckTLS:
 		return k.handshake(ctx, conn)
 	case k.Kind == CheckHTTP && k.node.Protocol() == H2C:
@@ -166,7 +174,8 @@ func (k *checker) ask(ctx context.Context) error {
 	return nil
 }
 
-// handshake completes a TLS handshake. It does not verify whose: backends
+// handshake completes a TLS handshake with a node that is spoken to without TLS: what passes
+// through to it is TLS of clients. It does not verify whose: backends
 // often have certificates of their own making, nothing is sent to them here, and the question is only whether
 // the service is alive.
 func (k *checker) handshake(ctx context.Context, conn net.Conn) error {

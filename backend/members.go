@@ -56,7 +56,7 @@ func (p *Pool) Closed() bool { return p.closed.Load() }
 
 // add makes a node and lists it.
 func (p *Pool) add(s Spec) (*Node, error) {
-	n, err := newNode(p, s)
+	n, err := newNode(p, s, p.Options().TLS)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/cpu"
 
+	"reprise/backend/tlsclient"
 	"reprise/internal/metric"
 )
 
@@ -35,6 +36,7 @@ type Spec struct {
 	Network  string // "tcp" or "unix"
 	Address  string // host:port, where host may be a DNS name, or a path
 	Protocol Protocol
+	TLS      bool // it is spoken to by TLS, as the pool's Options say
 	Weight   int  // its share beside the other nodes; 0 is 1
 	MaxConns int  // at once, over all loops; 0: no limit
 	Backup   bool // used only while no other node can be
@@ -70,6 +72,7 @@ type Node struct {
 	share      atomic.Int64 // its weight beside the other nodes
 	maxConns   atomic.Int64 // at once, 0: no limit
 	backup     atomic.Bool  // used only while no other node can be
+	tls        atomic.Pointer[tlsclient.Client]
 
 	// Written with every connection, so not in the cache line of the above.
 	_                    cpu.CacheLinePad
@@ -77,9 +80,11 @@ type Node struct {
 	connects, failures   metric.Counter
 	checks, checksFailed metric.Counter
 	_                    cpu.CacheLinePad
+
+	tlsTold told
 }
 
-func newNode(p *Pool, s Spec) (*Node, error) {
+func newNode(p *Pool, s Spec, tls *tlsclient.Policy) (*Node, error) {
 	s.Name, s.Weight = cmp.Or(s.Name, s.Address), cmp.Or(s.Weight, 1)
 	n := &Node{spec: s, pool: p, seed: hashName(s.Name)}
 	n.tune(&s)
@@ -89,9 +94,12 @@ func newNode(p *Pool, s Spec) (*Node, error) {
 	case s.MaxConns < 0:
 		return nil, fmt.Errorf("backend %s: at most %d connections: write 0 (no limit) or more", s.Name, s.MaxConns)
 	case s.Network == "unix" && s.Address != "":
-		return n, nil
+		return n, n.setTLS(tls)
 	case s.Network == "tcp":
-		return n, n.parseAddress()
+		if err := n.parseAddress(); err != nil {
+			return nil, err
+		}
+		return n, n.setTLS(tls)
 	}
 	return nil, fmt.Errorf("backend %s: network %q, address %q: write tcp and HOST:PORT, or unix and a path", s.Name, s.Network, s.Address)
 }

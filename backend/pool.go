@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"reprise/backend/tlsclient"
 	"reprise/internal/metric"
 )
 
@@ -24,6 +25,8 @@ type Options struct {
 	Retries        int           // further nodes to try when one cannot be reached
 	ConnectTimeout time.Duration // for each node tried, and for room at one
 	SendProxy      int           // version of the PROXY header that nodes get, 0: none
+
+	TLS *tlsclient.Policy // how nodes with TLS are spoken to; nil if there are none
 
 	// Changing lets Add and Remove change the members. Such a pool may begin empty.
 	Changing bool
@@ -45,6 +48,7 @@ type Pool struct {
 	refused metric.Counter
 	closed  atomic.Bool
 	shared  SharedCounts
+	tls     tlsclient.Counts
 }
 
 // SharedCounts are the connections to backends of HTTP/2, which all loops count, and

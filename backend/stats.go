@@ -3,6 +3,8 @@ package backend
 import (
 	"slices"
 	"time"
+
+	"reprise/backend/tlsclient"
 )
 
 // Stats is a pool as the stats server shows it.
@@ -18,6 +20,8 @@ type PoolStats struct {
 
 	H2CConns   int64 `json:"h2c_connections" metric:"gauge" help:"Connections to h2c backends open now, which requests of many clients share."`
 	H2CStreams int64 `json:"h2c_streams" metric:"gauge" help:"Requests under way on connections to h2c backends."`
+
+	TLS *tlsclient.Stats `json:"tls,omitempty"` // nil if no backend is spoken to by TLS
 }
 
 // NodeStats is a node as the stats server shows it.
@@ -43,6 +47,7 @@ func (p *Pool) Stats() Stats {
 	s := Stats{
 		PoolStats: PoolStats{
 			Queued: p.queued.Load(), Refused: p.refused.Load(), H2CConns: p.shared.Conns.Load(), H2CStreams: p.shared.Streams.Load(),
+			TLS: p.tlsStats(),
 		},
 		Nodes: make([]NodeStats, 0, len(nodes)),
 	}

@@ -15,7 +15,7 @@ const unstated = -1
 func (b *builder) addBackend(r Router, value string) (err error) {
 	text, more, stated := strings.Cut(value, ",")
 	backend := Backend{Text: strings.TrimSpace(text), Weight: 1, MaxConns: unstated}
-	if backend.Protocol, backend.Addr, err = parseEndpoint(r, backend.Text); err != nil {
+	if backend.Protocol, backend.TLS, backend.Addr, err = parseEndpoint(r, backend.Text); err != nil {
 		return err
 	}
 	if stated {
@@ -60,40 +60,41 @@ func (b *Backend) setOptions(s string) error {
 }
 
 // parseEndpoint reads [SCHEME://]ADDR, where ADDR may also be unix:/path. Each Router has schemes of its own.
-func parseEndpoint(r Router, s string) (Protocol, Address, error) {
+func parseEndpoint(r Router, s string) (Protocol, bool, Address, error) {
 	scheme, address, stated := strings.Cut(s, "://")
 	if !stated {
 		scheme, address = "", s
 	}
-	protocol, err := parseScheme(r, strings.ToLower(scheme))
+	protocol, byTLS, err := parseScheme(r, strings.ToLower(scheme))
 	if err != nil {
-		return 0, Address{}, err
+		return 0, false, Address{}, err
 	}
 	path, unix := strings.CutPrefix(address, "unix:")
 	if unix && !strings.HasPrefix(path, "/") {
-		return 0, Address{}, fmt.Errorf("bad path %q: write unix:/path", path)
+		return 0, false, Address{}, fmt.Errorf("bad path %q: write unix:/path", path)
 	}
 	addr, err := ParseAddress(path)
 	if err == nil && addr.Network == "tcp" && addr.Port == 0 {
 		err = errors.New("port 0: write the port that the backend listens on")
 	}
-	return protocol, addr, err
+	return protocol, byTLS, addr, err
 }
 
-func parseScheme(r Router, scheme string) (Protocol, error) {
+// parseScheme returns what a backend speaks, and whether by TLS.
+func parseScheme(r Router, scheme string) (_ Protocol, byTLS bool, err error) {
 	switch {
 	case r == HTTPRouter && (scheme == "" || scheme == "uwsgi"):
-		return UWSGI, nil
-	case r == HTTPRouter && scheme == "http":
-		return HTTP, nil
+		return UWSGI, false, nil
+	case r == HTTPRouter && (scheme == "http" || scheme == "https"):
+		return HTTP, scheme == "https", nil
 	case r == HTTPRouter && scheme == "h2c":
-		return H2C, nil
+		return H2C, false, nil
 	case r == HTTPRouter:
-		return 0, fmt.Errorf("bad scheme %q: write uwsgi://ADDR, http://ADDR, h2c://ADDR, or ADDR for the uwsgi protocol", scheme)
-	case scheme == "" || scheme == "tcp":
-		return TCP, nil
+		return 0, false, fmt.Errorf("bad scheme %q: write uwsgi://ADDR, http://ADDR, https://ADDR, h2c://ADDR, or ADDR for the uwsgi protocol", scheme)
+	case scheme == "" || scheme == "tcp" || scheme == "tls":
+		return TCP, scheme == "tls", nil
 	default:
-		return 0, fmt.Errorf("bad scheme %q: write tcp://ADDR or ADDR; %s does not read what it relays", scheme, r)
+		return 0, false, fmt.Errorf("bad scheme %q: write tcp://ADDR or ADDR, or tls://ADDR; %s does not read what it relays", scheme, r)
 	}
 }
 

@@ -153,6 +153,11 @@ func (c *Config) ReloadDirs() []string {
 	add(c.ClientCRLs...)
 	add(c.Limits.Allow.Files...)
 	add(c.Limits.Deny.Files...)
+	for _, p := range c.allPools() {
+		if p.hasTLS() {
+			add(p.TLS.CA, p.TLS.CertFile, p.TLS.KeyFile)
+		}
+	}
 	add(c.ClusterSecretFiles...)
 	slices.Sort(dirs)
 	return slices.Compact(dirs)

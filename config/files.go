@@ -35,6 +35,7 @@ func (b *builder) checkFiles() {
 	}
 	b.checkCRLs(authorities, now)
 	b.checkACME()
+	b.readBackendFiles(now)
 	for _, s := range b.secrets {
 		b.checkSecret(s)
 	}

@@ -11,15 +11,15 @@ import (
 func poolOptions(r Router) []option {
 	family := r.String()
 	pool := func(c *Config) *Pool { return c.target(r) }
-	address, scheme, patience := "ADDR", "", "protocols with long silences"
-	example, conditions := "10.0.0.1:443", "sni"
+	address, scheme, patience := "[tls://]ADDR", "", "protocols with long silences"
+	example, conditions, byTLS := "10.0.0.1:443", "sni", "tls"
 	use := "send connections to pool NAME by the server name (SNI) of their TLS handshake: sni=NAME or sni=*.NAME, which stands for one label. " +
 		"A name goes before a wildcard; what no line matches goes to " + family + "-to, and is closed if there is none. " + r.howSNI()
 	if r == HTTPRouter {
 		address, scheme = "[SCHEME://]ADDR",
-			"SCHEME is uwsgi if none is written, or http, or h2c: HTTP/2 without TLS, as for gRPC, on connections that clients share. "
+			"SCHEME is uwsgi if none is written, or http, https, or h2c: HTTP/2 without TLS, as for gRPC, on connections that clients share. "
 		patience = "applications that think long before they answer"
-		example, conditions = "http://10.0.0.1:8000", "host|path|sni"
+		example, conditions, byTLS = "http://10.0.0.1:8000", "host|path|sni", "https"
 		use = "send requests to pool NAME (default: http-to) that match host=NAME, *.NAME or an address, path=/BEGINNING in whole segments, and " +
 			"sni=NAME of the TLS handshake, each if written. The most specific line decides, whatever the order: host before sni before path, a name " +
 			"before a wildcard, the longest path. What no line matches goes to http-to, and gets 404 if there is none"
@@ -114,6 +114,37 @@ func poolOptions(r Router) []option {
 			name: "check-fall", form: "N", byDefault: "3",
 			help: "probes in a row that must fail before a backend is used no more. Raise if probes get lost",
 			set:  integer(1, 100, func(c *Config) *int { return &pool(c).Check.Fall }),
+		},
+		{
+			name: "backend-ca", form: "FILE",
+			help: "authorities, in PEM, that vouch for " + byTLS + ":// backends; without it those that the system trusts. Set it where backends have " +
+				"certificates of your own making",
+			set: text(func(c *Config) *string { return &pool(c).TLS.CA }),
+		},
+		{
+			name: "backend-name", form: "NAME",
+			help: "the name, or address, that certificates of " + byTLS + ":// backends must have, which they are also asked for (SNI); without it the " +
+				"host of each. Set it where backends are written as addresses, or as a unix socket",
+			set: fill(func(c *Config) *string { return &pool(c).TLS.Name }, parseBackendName),
+		},
+		{
+			name: "backend-verify", form: boolForm, byDefault: "true", optional: true,
+			help: "look at the certificates of " + byTLS + ":// backends. false takes whoever answers for the backend: for tests only",
+			set: func(b *builder, value string) error {
+				verify, err := parseBool(value)
+				pool(&b.config).TLS.Unverified = err == nil && !verify
+				return err
+			},
+		},
+		{
+			name: "backend-cert", form: "FILE",
+			help: "a certificate with its chain, in PEM, for " + byTLS + ":// backends that ask for one. It is read again by a reload",
+			set:  text(func(c *Config) *string { return &pool(c).TLS.CertFile }),
+		},
+		{
+			name: "backend-key", form: "FILE",
+			help: "its private key, in PEM",
+			set:  text(func(c *Config) *string { return &pool(c).TLS.KeyFile }),
 		},
 		{
 			name: "send-proxy", form: "v1|v2|" + boolForm, byDefault: "off", optional: true,

@@ -23,6 +23,11 @@ func (b *builder) resolvePools() {
 		b.warnIdlePool(r)
 	}
 	b.resolveNamed()
+	for _, r := range Routers {
+		if b.hasListener(func(l Listener) bool { return l.Router == r }) {
+			b.resolveBackendTLS(r)
+		}
+	}
 }
 
 // checkBackends sees that the listeners that relay have backends, and the other way round.
@@ -91,7 +96,7 @@ func (b *builder) checkHTTP() {
 		b.warnUnused("no effect without http:// backends", "http-backend-keepalive")
 	case asH2C:
 	case !asHTTP:
-		b.warnUnused("no effect without http:// backends", "http-backend-keepalive", "http-backend-idle-timeout")
+		b.warnUnused("no effect without http:// or https:// backends", "http-backend-keepalive", "http-backend-idle-timeout")
 	case !asHTTPWithoutProxy:
 		b.warnUnused("no effect: a connection whose PROXY header names a client serves no other",
 			"http-backend-keepalive", "http-backend-idle-timeout")

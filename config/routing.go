@@ -108,10 +108,24 @@ type Pool struct {
 	QueueLen int
 	// Check says how backends are probed.
 	Check Check
+	// TLS says how its backends with TLS are spoken to.
+	TLS BackendTLS
 	// SendProxy is the PROXY header that backends are told the client's address with.
 	SendProxy ProxyVersion
 	// AcceptProxy are the sources that must send a PROXY header; no other may. The listeners of the Router share them.
 	AcceptProxy []netip.Prefix
+}
+
+// BackendTLS says how backends are spoken to by TLS. Its files were read.
+type BackendTLS struct {
+	// CA is the PEM file of authorities that vouch for backends; empty means those of the system.
+	CA string
+	// Name is verified, and asked for by SNI; empty means each backend's host.
+	Name string
+	// Unverified says that whoever answers is taken for the backend.
+	Unverified bool
+	// CertFile and KeyFile are shown to backends that ask for a certificate; both are empty for none.
+	CertFile, KeyFile string
 }
 
 // NamedPool is a Pool that some connections or requests of a Router go to.
@@ -160,6 +174,8 @@ type Backend struct {
 	Addr Address
 	// Protocol is what it speaks: TCP unless the Router is HTTPRouter, which takes only the others.
 	Protocol Protocol
+	// TLS says that it is spoken to by TLS, as the Pool says.
+	TLS bool
 	// Weight is its share in proportion to those of the others, at least 1.
 	Weight int
 	// MaxConns bounds the connections to it; 0 means no bound.

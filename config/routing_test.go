@@ -132,6 +132,11 @@ check-interval = 100ms
 check-timeout = 50ms
 check-rise = 1
 check-fall = 4
+backend-ca = ca.pem
+backend-name = A.example.
+backend-verify = off
+backend-cert = cert.pem
+backend-key = key.pem
 send-proxy = v1
 accept-proxy = 10.0.0.0/8, 192.0.2.1
 accept-proxy = ::ffff:192.0.2.2
@@ -154,6 +159,7 @@ accept-proxy = all
 			Check: Check{
 				Kind: CheckHTTP, Path: "/healthz?a=b", Interval: 100 * time.Millisecond, Timeout: 50 * time.Millisecond, Rise: 1, Fall: 4,
 			},
+			TLS:         BackendTLS{CA: "ca.pem", Name: "a.example", Unverified: true, CertFile: "cert.pem", KeyFile: "key.pem"},
 			SendProxy:   1,
 			AcceptProxy: prefixes("10.0.0.0/8", "192.0.2.1/32", "192.0.2.2/32", "0.0.0.0/0", "::/0"),
 		}
@@ -221,7 +227,7 @@ func TestRoutingWarnings(t *testing.T) {
 		{"what uwsgi backends do not know", web + "http-check = http\nhttp-send-proxy\nhttp-backend-keepalive = 1", []string{
 			`http-check = "http": uwsgi backends speak no HTTP: they are checked as by tcp`,
 			`http-send-proxy = "true": uwsgi backends get no header: their variables name the client`,
-			`http-backend-keepalive = "1": no effect without http:// backends`,
+			`http-backend-keepalive = "1": no effect without http:// or https:// backends`,
 		}},
 		{"what h2c backends do not know", "[reprise]\nhttp = :1\nhttp-to = h2c://a:1\nhttp-send-proxy\nhttp-backend-keepalive = 1\nhttp-backend-idle-timeout = 1\nhttp-check = http", []string{
 			`http-send-proxy = "true": h2c backends get no header: clients share connections, and X-Forwarded-For names them`,

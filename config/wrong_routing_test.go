@@ -67,16 +67,16 @@ func TestWrongRouting(t *testing.T) {
 			want: `edge.ini:5: http-to-https = "127.0.0.1:1": 127.0.0.1:1 is also in http-to: it would relay to itself`,
 		},
 		{
-			name: "scheme of TLS", ini: "http-to = https://a:1",
-			want: `edge.ini:4: http-to = "https://a:1": bad scheme "https": write uwsgi://ADDR, http://ADDR, h2c://ADDR, or ADDR for the uwsgi protocol`,
+			name: "scheme of files", ini: "http-to = ftp://a:1",
+			want: `edge.ini:4: http-to = "ftp://a:1": bad scheme "ftp": write uwsgi://ADDR, http://ADDR, https://ADDR, h2c://ADDR, or ADDR for the uwsgi protocol`,
 		},
 		{
 			name: "scheme that a rawrouter cannot speak", ini: "rawrouter-to = http://a:1",
-			want: `edge.ini:4: rawrouter-to = "http://a:1": bad scheme "http": write tcp://ADDR or ADDR; rawrouter does not read what it relays`,
+			want: `edge.ini:4: rawrouter-to = "http://a:1": bad scheme "http": write tcp://ADDR or ADDR, or tls://ADDR; rawrouter does not read what it relays`,
 		},
 		{
 			name: "scheme that an sslrouter cannot speak", ini: "sslrouter-to = uwsgi://a:1",
-			want: `edge.ini:4: sslrouter-to = "uwsgi://a:1": bad scheme "uwsgi": write tcp://ADDR or ADDR; sslrouter does not read what it relays`,
+			want: `edge.ini:4: sslrouter-to = "uwsgi://a:1": bad scheme "uwsgi": write tcp://ADDR or ADDR, or tls://ADDR; sslrouter does not read what it relays`,
 		},
 		{
 			name: "backend with a path", ini: "http-to = http://a:1/app",

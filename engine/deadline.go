@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"reprise/backend/tlsclient"
 	"reprise/tlsconn"
 )
 
@@ -35,7 +36,7 @@ func (f *flow) patience() uint64 {
 	switch {
 	case f.phase == handshaking && f.tls.State() == tlsconn.AwaitSession:
 		return min(f.until, f.lookup)
-	case f.phase != serving, f.link == connecting, f.link == queued:
+	case f.phase != serving, f.link.seeks():
 		return f.until
 	case f.http != nil:
 		return f.requestPatience()
@@ -113,6 +114,10 @@ func (f *flow) servingTimer() {
 		} else {
 			f.connectFailed()
 		}
+		f.progress()
+		return
+	case securing:
+		f.securingFailed(tlsclient.ErrTooSlow)
 		f.progress()
 		return
 	case queued:

@@ -93,7 +93,7 @@ func (f *flow) lingerOn() {
 
 // endIfDone ends a flow whose ways are both complete.
 func (f *flow) endIfDone() {
-	if f.phase != serving || f.http != nil || f.mux != nil && f.stream == nil || f.link == connecting || f.link == queued {
+	if f.phase != serving || f.http != nil || f.mux != nil && f.stream == nil || f.link.seeks() {
 		return
 	}
 	if !f.backend.ended() && f.backend.open() {

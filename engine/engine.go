@@ -11,6 +11,7 @@ import (
 	"reprise/backend"
 	"reprise/backend/exchange"
 	"reprise/backend/http1"
+	"reprise/backend/tlsclient"
 	"reprise/internal/clientlimit"
 	"reprise/tlsconn"
 )
@@ -41,6 +42,8 @@ type Options struct {
 	// Inherit returns the listening sockets that a predecessor has left for an address, which
 	// are the engine's from then on; nil if there may be none.
 	Inherit func(network, address string) []int
+	// Workers do what handshakes with backends take long for; nil does it on the loops.
+	Workers tlsclient.Workers
 
 	// Clients knows who has what of all loops together, for Limits; nil counts nothing.
 	Clients *clientlimit.Table

@@ -44,11 +44,13 @@ type flow struct {
 	early      queue.Queue     // the beginning of such a header, or of what is peeked at
 	peek       Peeker          // while peeking
 
-	route *route // to the pool of the connection or request; nil before it is chosen
-	link  link
-	tries uint8         // backends tried
-	node  *backend.Node // the backend being tried or used: a place there is ours
-	avoid *backend.Node // the one that failed last
+	route  *route // to the pool of the connection or request; nil before it is chosen
+	link   link
+	tries  uint8         // backends tried
+	header int           // bytes of the PROXY header that what waits for the backend begins with
+	noTLS  bool          // there was no TLS with the last of them
+	node   *backend.Node // the backend being tried or used: a place there is ours
+	avoid  *backend.Node // the one that failed last
 
 	http   *requests     // nil: bytes are relayed as they are, or mux has requests
 	mux    *mux          // of a client that speaks HTTP/2, and of its streams
@@ -137,6 +139,8 @@ func (f *flow) OnEvent(fd int, e reactor.Events) {
 		f.loop.goOnLater(f)
 	case !f.deferred:
 		f.progress()
+	default:
+		f.settle() // what a connection that failed has led to
 	}
 }
 
@@ -187,6 +191,7 @@ func (f *flow) opened(serverName string) {
 	}
 	if f.route.pool.Options().SendProxy > 0 {
 		f.in.pending.Push(f.proxyHeader())
+		f.header = f.in.pending.Len()
 	}
 	if f.tls == nil {
 		f.seek()

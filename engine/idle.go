@@ -100,7 +100,7 @@ func (f *flow) reuse() bool {
 	}
 	for list != nil && list.len > 0 && !f.http.Exchange().Retried() {
 		c := list.last
-		if stale(c.fd) {
+		if c.stale(f.node) {
 			c.close(causeNone)
 			continue
 		}
@@ -140,6 +140,11 @@ func (c *idleConn) leave() {
 func (c *idleConn) OnEvent(_ int, e reactor.Events) {
 	// An edge for room to write says nothing new.
 	if e.Readable() || e.Ended() || e.Failed() {
+		if c.tls != nil && !e.Ended() && !e.Failed() {
+			if c.note(e); c.loop.quiet(&c.socket) {
+				return // a session, which a backend gives when it likes
+			}
+		}
 		c.close(causeNone)
 	}
 }
@@ -151,6 +156,7 @@ func (c *idleConn) close(cause) {
 	if c.list == nil {
 		return
 	}
+	c.sayGoodbye()
 	c.loop.closeSocket(&c.socket)
 	c.leave()
 }
@@ -160,6 +166,23 @@ func (l *loop) closeIdle(n *backend.Node) {
 	for list := l.idle[n]; list != nil && list.first != nil; {
 		list.first.close(causeNone)
 	}
+}
+
+// stale reports whether c must not be used for a request to n.
+func (c *idleConn) stale(n *backend.Node) bool {
+	if c.tls == nil {
+		return stale(c.fd)
+	}
+	c.readable = true // as far as is known
+	return c.tls.client != n.TLS() || !c.loop.quiet(&c.socket)
+}
+
+// hasMore reports whether a backend has said more than it was asked for.
+func (l *loop) hasMore(s *socket) bool {
+	if s.tls == nil {
+		return s.readable && stale(s.fd)
+	}
+	return !l.quiet(s)
 }
 
 // stale reports whether a connection that has waited was ended by the backend

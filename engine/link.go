@@ -20,8 +20,12 @@ const (
 	postponed       // until the end of the round: its client may take the request back at once
 	queued          // every backend that is well has as many connections as it may
 	connecting      // to node
+	securing        // the connection stands, and TLS with the backend is being agreed on
 	linked
 )
+
+// seeks reports whether a backend is on its way, but not there.
+func (k link) seeks() bool { return k == queued || k == connecting || k == securing }
 
 // A route is what one loop keeps of the way to a pool.
 type route struct {
@@ -140,6 +144,7 @@ func (r *route) beginElsewhere() {
 // connect starts a connection to the node.
 func (f *flow) connect() error {
 	l := f.loop
+	f.noTLS = false
 	fd, err := l.connect(f.node, &f.route.cursor)
 	if err != nil {
 		return err
@@ -152,7 +157,7 @@ func (f *flow) connect() error {
 	}
 	f.link, f.began, f.until = connecting, l.tick, l.tick+ticks(f.route.pool.Options().ConnectTimeout)
 	// On this machine the connection may stand already; if not, the write says so.
-	f.backend.writable = f.in.pending.Len() > 0
+	f.backend.writable = f.in.pending.Len() > 0 && f.node.TLS() == nil
 	return nil
 }
 
@@ -172,6 +177,10 @@ func (f *flow) connectEvent(e reactor.Events) {
 
 func (f *flow) connected() {
 	l := f.loop
+	if f.link == connecting && f.node.TLS() != nil {
+		f.beginSecuring()
+		return
+	}
 	f.node.Connected()
 	took := l.now.Sub(l.timeOf(f.began))
 	l.count.connect.Observe(took)
@@ -204,7 +213,11 @@ func (f *flow) nodeFailed() {
 // noBackend tells the client that nobody can serve it.
 func (f *flow) noBackend() {
 	if f.http != nil {
-		f.refuse(503, exchange.NoBackend, false)
+		status := 503
+		if f.noTLS {
+			status = 502
+		}
+		f.refuse(status, exchange.NoBackend, false)
 		return
 	}
 	f.end(causeNoBackend, atOnce)

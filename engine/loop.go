@@ -45,7 +45,10 @@ type loop struct {
 	reserve    int      // a descriptor to give up when there are no more
 	splicer    *splicer // nil until one is needed
 
-	routes    map[*backend.Pool]*route
+	routes   map[*backend.Pool]*route
+	securing int             // handshakes with backends under way
+	toSecure turnQueue[flow] // flows whose handshake with a backend waits for others to end
+
 	idle      map[*backend.Node]*idleList // backend connections kept for the next request
 	freeConns []*idleConn                 // to be used again
 
@@ -57,6 +60,8 @@ type loop struct {
 	out     []byte // encrypted: what a turn has gathered for its client
 	outOf   *flow  // whose that is
 	message []byte // a PROXY header
+	sealed  []byte // encrypted for a backend
+	spare   []byte // of quiet, nil until it is needed
 
 	// What the codecs read and write, so that a message costs no allocation.
 	messages    exchange.Scratch
@@ -192,5 +197,9 @@ func (l *loop) closeSocket(s *socket) {
 		l.reactor.Forget(s.fd)
 		unix.Close(s.fd)
 		s.fd, s.readable, s.writable = -1, false, false
+	}
+	if s.tls != nil {
+		l.dropSecured(s.tls)
+		s.tls = nil
 	}
 }

@@ -71,11 +71,18 @@ func (f *flow) flush() bool {
 		f.flushCall()
 		return f.phase == serving
 	}
+	if f.link == securing {
+		f.secure()
+		return f.phase == serving
+	}
 	if !f.backend.open() || !f.backend.writable {
 		return true
 	}
+	if f.backend.tls != nil && f.in.end == closing {
+		f.goodbyeToBackend()
+	}
 	had := f.in.pending.Len()
-	if f.link == connecting && had == 0 {
+	if f.link == connecting && (had == 0 || f.node.TLS() != nil) {
 		return true // a FIN would tell nothing about the connection
 	}
 	if err := f.in.flush(&f.backend); err != nil {
@@ -215,6 +222,9 @@ func (f *flow) pumpOut() int {
 	if f.splices(&f.backend, &f.out) {
 		return f.spliceOut()
 	}
+	if f.backend.tls != nil {
+		return f.pumpSecured(room)
+	}
 	n, err := f.backend.read(l.in[:room])
 	switch {
 	case err != nil:
@@ -224,14 +234,19 @@ func (f *flow) pumpOut() int {
 		f.outputDone()
 		return 1
 	case n > 0:
-		l.count.plainOut.Add(uint64(n))
-		if f.http != nil {
-			f.respond(l.in[:n])
-		} else {
-			f.toClient(l.in[:n])
-		}
+		f.fromBackend(l.in[:n])
 	}
 	return n
+}
+
+// fromBackend passes on what the backend says.
+func (f *flow) fromBackend(p []byte) {
+	f.loop.count.plainOut.Add(uint64(len(p)))
+	if f.http != nil {
+		f.respond(p)
+	} else {
+		f.toClient(p)
+	}
 }
 
 // backendGone handles a backend that broke off. The client gets what there was and
@@ -354,6 +369,9 @@ func (f *flow) clientGone() bool {
 func (f *flow) toBackend(p []byte) {
 	if len(p) == 0 || f.in.end == closed {
 		return
+	}
+	if f.link == linked && f.backend.tls != nil {
+		p = f.seal(p)
 	}
 	if f.link != linked || f.http != nil && len(p) < gatherLen && f.in.pending.Len() < f.loop.o.ReadSize {
 		f.in.pending.Push(p)

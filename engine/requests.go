@@ -211,7 +211,7 @@ func (f *flow) requestTimeout() {
 // requestLinked sends the request to its backend.
 func (f *flow) requestLinked(reused bool) {
 	isHTTP, sendProxy := f.node.Protocol() == backend.HTTP, f.route.pool.Options().SendProxy > 0
-	if isHTTP && !reused && sendProxy {
+	if isHTTP && !reused && sendProxy && f.backend.tls == nil { // else it has gone before TLS
 		f.in.pending.Push(f.proxyHeader())
 	}
 	link := exchange.Link{
@@ -296,7 +296,7 @@ func (f *flow) dial() {
 	if f.limited() {
 		return
 	}
-	f.tries, f.avoid = 0, nil
+	f.tries, f.avoid, f.noTLS = 0, nil, false
 	r := x.Request(&l.messages)
 	host, name := r.Host, r.HostName()
 	if len(host) == 0 { // one without is for the host that its backend is told
@@ -359,7 +359,7 @@ func (f *flow) releaseBackend(step *exchange.Step) {
 	b := &f.backend
 	sent := f.in.end == open && f.in.pending.Len() == 0
 	switch {
-	case step.Keep && sent && b.input == inputOpen && !(b.readable && stale(b.fd)):
+	case step.Keep && sent && b.input == inputOpen && !f.loop.hasMore(b):
 		f.park()
 		return
 	case step.Why != exchange.Fine && b.open():

@@ -14,7 +14,8 @@ type socket struct {
 	writable bool
 	bulk     bool // the last read filled the buffer
 	input    input
-	unsent   int // bytes that the kernel held when drains was last asked
+	tls      *secured // of a backend that is spoken to by TLS, nil without
+	unsent   int      // bytes that the kernel held when drains was last asked
 }
 
 // input is how far the end of what comes from a peer is.

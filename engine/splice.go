@@ -77,7 +77,7 @@ func splice(from, to int) (int, error) {
 // splices reports whether bytes from one side to the other are better spliced: they
 // are passed on as they are, and the last read filled the buffer.
 func (f *flow) splices(from *socket, w *way) bool {
-	if f.tls != nil || f.http != nil || !from.bulk || f.link != linked || w.end == closed || w.pending.Len() > 0 {
+	if f.tls != nil || f.backend.tls != nil || f.http != nil || !from.bulk || f.link != linked || w.end == closed || w.pending.Len() > 0 {
 		return false
 	}
 	l := f.loop

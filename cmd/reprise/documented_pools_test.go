@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -120,5 +121,30 @@ func TestDocumentedSubscriptions(t *testing.T) {
 				t.Errorf("after it has left: got %s", got)
 			}
 		})
+	}
+}
+
+// TestDocumentedBackendsTLS: requests and bytes go to the backend that is verified, and shows that it
+// was shown a certificate; the other one, whose certificate is of its own making, gets none.
+func TestDocumentedBackendsTLS(t *testing.T) {
+	r := newReader(t)
+	r.claim()
+	for host, name := range map[string]string{"127.0.0.10": "backend", "127.0.0.11": "foobar"} {
+		nettest.Start(t, nettest.Command{
+			Path: "openssl", Dir: r.dir, Args: []string{
+				"s_server", "-accept", host + ":8443", "-cert", name + ".crt", "-key", name + ".key", "-CAfile", "ca.crt", "-Verify", "1", "-verify_return_error", "-www",
+			}, StopSignal: syscall.SIGKILL, Timeout: patience,
+		}, nettest.Accepts(host+":8443"))
+	}
+	s := r.start("backends-tls/node.ini", "127.0.0.1:5001")
+	s.await("the other is found out", func(d document) bool {
+		return slices.ContainsFunc(d.Backends.Nodes, func(n backendRow) bool { return n.Name == "https://127.0.0.11:8443" && n.State == "down" })
+	})
+	for range 3 {
+		for _, url := range []string{"https://127.0.0.1:8443/", "https://127.0.0.1:8444/"} {
+			if got := r.curl(url); !regexp.MustCompile(`Subject: CN ?= ?edge`).MatchString(got) {
+				t.Errorf("%s: got\n%s\nwant that the certificate of edge was shown", url, got)
+			}
+		}
 	}
 }

@@ -415,7 +415,7 @@ const (
 // engineOptions are those of c, but for what is as it was at the start.
 func (n *node) engineOptions(c *config.Config, log *accesslog.Log) engine.Options {
 	t := &c.Tuning
-	return engine.Options{
+	o := engine.Options{
 		Loops: t.Loops, ReadSize: t.ReadSize, HighWatermark: t.HighWatermark, LowWatermark: t.LowWatermark,
 		TurnBudget: t.TurnBudget, AcceptBudget: t.AcceptBudget, Backlog: t.Backlog,
 		MaxConnections: maxConnections(t), MaxHandshakes: t.MaxHandshakes,
@@ -424,6 +424,10 @@ func (n *node) engineOptions(c *config.Config, log *accesslog.Log) engine.Option
 		NoDelay: t.NoDelay, FastOpen: t.FastOpen, DeferAccept: t.DeferAccept, Affinity: t.CPUAffinity,
 		Access: accessTo(log), Inherit: n.in.listening,
 	}
+	if n.workers != nil {
+		o.Workers = n.workers
+	}
+	return o
 }
 
 // maxConnections is what was asked for, or what the descriptors allow: two for

@@ -70,6 +70,7 @@ type poolChange struct {
 	before, next *service
 	changes      map[*backend.Pool]*backend.Change
 	differs      map[*backend.Pool]bool // which of them change anything
+	refused      []error                // files for backends that cannot be read: what was in force goes on
 }
 
 // preparePools makes the pools that are configured, and the routers that choose among them.
@@ -87,7 +88,12 @@ func (n *node) preparePools(c *config.Config, before *service, anew bool) (*pool
 			if anew {
 				old = nil
 			}
-			made, err := change.prepare(old, specs, n.poolOptions(cmp.Or(name, defaultPool), c))
+			o := n.poolOptions(cmp.Or(name, defaultPool), c)
+			var err error
+			if o.TLS, err = change.policy(r, c, old); err != nil {
+				return err
+			}
+			made, err := change.prepare(old, specs, o)
 			if err != nil && name == "" {
 				return fmt.Errorf("%s-to: %w", r, err)
 			} else if err != nil {
@@ -181,7 +187,7 @@ func (n *node) specs(r config.Router, name string, c *config.Pool) (specs []back
 	}
 	for _, b := range c.Backends {
 		specs = append(specs, backend.Spec{
-			Name: b.Text, Network: b.Addr.Network, Address: b.Addr.String(), Protocol: protocols[b.Protocol],
+			Name: b.Text, Network: b.Addr.Network, Address: b.Addr.String(), Protocol: protocols[b.Protocol], TLS: b.TLS,
 			Weight: b.Weight, MaxConns: b.MaxConns, Backup: b.Backup,
 		})
 	}

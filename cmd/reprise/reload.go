@@ -153,6 +153,9 @@ func (n *node) prepare(c *config.Config) (_ *plan, err error) {
 	if p.pools, err = n.preparePools(c, p.before, !same); err != nil {
 		return nil, err
 	}
+	if len(c.Unusable) == 0 { // else that names them, and where they are written
+		p.refused = append(p.refused, p.pools.refused...)
+	}
 	if c.AccessLog != p.before.config.AccessLog {
 		if p.access, err = newAccessLog(&c.AccessLog); err != nil {
 			return nil, err

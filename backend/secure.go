@@ -1,0 +1,88 @@
+package backend
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"reprise/backend/tlsclient"
+)
+
+// TLS returns what makes TLS connections to the node; nil if it is spoken to without. It is another
+// once a Change has put another policy in place of the pool's: connections that stand keep theirs,
+// and the sessions made under it are forgotten.
+func (n *Node) TLS() *tlsclient.Client { return n.tls.Load() }
+
+// setTLS gives a node that is being made what its pool's policy leads to.
+func (n *Node) setTLS(policy *tlsclient.Policy) error {
+	if !n.spec.TLS {
+		return nil
+	}
+	if policy == nil {
+		return fmt.Errorf("backend %s: its pool does not say how TLS is spoken", n.Name())
+	}
+	c, err := policy.New(n.hostname())
+	if err != nil {
+		return fmt.Errorf("backend %s: %w", n.Name(), err)
+	}
+	n.tls.Store(c)
+	return nil
+}
+
+// hostname returns the host of the node's address, as it is written.
+func (n *Node) hostname() string {
+	if n.host != "" || n.spec.Network == "unix" {
+		return n.host
+	}
+	at, _ := netip.ParseAddrPort(n.spec.Address) // parseAddress has found no error
+	return at.Addr().Unmap().String()
+}
+
+// tlsStats returns nil for a pool without TLS.
+func (p *Pool) tlsStats() *tlsclient.Stats {
+	if p.Options().TLS == nil {
+		return nil
+	}
+	s := p.tls.Stats()
+	return &s
+}
+
+// Secured notes a TLS handshake with the node.
+func (n *Node) Secured(resumed bool) { n.pool.tls.Done(resumed) }
+
+// SecuredOnLoop notes a step of one for which no worker was free.
+func (n *Node) SecuredOnLoop() { n.pool.tls.OnLoop() }
+
+// tellEvery is how often the log has a line of the same kind about a node's TLS: one that has
+// failed is tried again and again.
+const tellEvery = 10 * time.Second
+
+// told is what the log has been told of a node's TLS.
+type told struct {
+	mu   sync.Mutex
+	why  tlsclient.Reason
+	at   time.Time
+	more int // that were not told
+}
+
+// NotSecured counts a TLS handshake with the node that has failed, and tells the log. That no
+// connection was made is told by Failed.
+func (n *Node) NotSecured(err error, now time.Time) {
+	why := tlsclient.ReasonOf(err)
+	n.pool.tls.Failed(why)
+	t := &n.tlsTold
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.why == why && now.Sub(t.at) < tellEvery {
+		t.more++
+		return
+	}
+	name := ""
+	if c := n.TLS(); c != nil {
+		name = c.Name()
+	}
+	slog.Warn("no TLS with a backend", "backend", n.Name(), "pool", n.pool.Options().Name, "name", name, "reason", why.String(), "error", err, "times", t.more+1)
+	t.why, t.at, t.more = why, now, 0
+}

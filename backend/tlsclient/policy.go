@@ -1,0 +1,122 @@
+package tlsclient
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"slices"
+
+	"reprise/internal/metric"
+)
+
+// A Policy says how the backends of a pool are spoken to. It must not be changed once used.
+type Policy struct {
+	Roots       *x509.CertPool   // who may vouch for backends; nil: whom the system trusts
+	Name        string           // to verify and to ask for; "": each backend's host as it is written
+	Unverified  bool             // whoever answers is taken for the backend
+	Certificate *tls.Certificate // shown to backends that ask for one; nil: none
+	ALPN        []string         // the protocols to agree on, if the backend knows of any
+}
+
+// Equal reports whether two policies say the same.
+func (p *Policy) Equal(q *Policy) bool {
+	sameRoots := p.Roots == nil && q.Roots == nil || p.Roots != nil && q.Roots != nil && p.Roots.Equal(q.Roots)
+	sameCert := p.Certificate == nil && q.Certificate == nil || p.Certificate != nil && q.Certificate != nil &&
+		slices.EqualFunc(p.Certificate.Certificate, q.Certificate.Certificate, bytes.Equal)
+	return sameRoots && sameCert && p.Name == q.Name && p.Unverified == q.Unverified && slices.Equal(p.ALPN, q.ALPN)
+}
+
+// A Client makes the connections to one backend. All loops share it.
+type Client struct {
+	policy   *Policy
+	config   *tls.Config
+	probe    *tls.Config // of health checks
+	sessions sessions
+}
+
+// errNoName is for an operator.
+var errNoName = errors.New("there is no name to verify: write backend-name, or backend-verify = false")
+
+// New makes the client for a backend on a host: a DNS name, an address, or "" for a socket.
+func (p *Policy) New(host string) (*Client, error) {
+	c := &Client{policy: p}
+	name := p.Name
+	if name == "" {
+		name = host
+	}
+	if name == "" && !p.Unverified {
+		return nil, errNoName
+	}
+	c.config = &tls.Config{
+		ServerName: name, RootCAs: p.Roots, InsecureSkipVerify: p.Unverified, NextProtos: p.ALPN,
+		MinVersion: tls.VersionTLS12, DynamicRecordSizingDisabled: true,
+	}
+	if p.Certificate != nil {
+		// Not by Certificates: what the backend says of issuers it knows is often wrong, and
+		// then nothing would be shown.
+		c.config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return p.Certificate, nil
+		}
+	}
+	c.probe = c.config.Clone()
+	c.config.ClientSessionCache = &c.sessions
+	return c, nil
+}
+
+// Name returns the name that is verified and asked for.
+func (c *Client) Name() string { return c.config.ServerName }
+
+// Probe makes a handshake on conn, for a health check. It uses no session and leaves none: what
+// the next client of ours would meet is a full handshake.
+func (c *Client) Probe(ctx context.Context, conn net.Conn) (net.Conn, error) {
+	t := tls.Client(conn, c.probe)
+	if err := t.HandshakeContext(ctx); err != nil {
+		return nil, newError(err)
+	}
+	return t, nil
+}
+
+// Counts are of the handshakes of a pool. Any goroutine may count.
+type Counts struct {
+	full, resumed metric.Counter
+	failed        [reasons]metric.Counter
+	onLoop        metric.Counter
+}
+
+// Done counts a handshake that succeeded.
+func (c *Counts) Done(resumed bool) {
+	if resumed {
+		c.resumed.Inc()
+	} else {
+		c.full.Inc()
+	}
+}
+
+// Failed counts one that did not.
+func (c *Counts) Failed(why Reason) { c.failed[why].Inc() }
+
+// OnLoop counts a step that no worker had room for.
+func (c *Counts) OnLoop() { c.onLoop.Inc() }
+
+// Stats is what the statistics tell of them.
+type Stats struct {
+	Handshakes map[string]uint64 `json:"handshakes" metric:"counter" label:"kind" help:"TLS handshakes with backends, full or resumed."`
+	Failures   map[string]uint64 `json:"failures" metric:"counter" label:"reason" help:"TLS handshakes with backends that failed, by reason."`
+	OnLoop     uint64            `json:"handshake_steps_on_loop" metric:"counter" help:"Steps of TLS handshakes with backends that were made on a loop because the key workers had no room."`
+}
+
+// Stats may be called from any goroutine.
+func (c *Counts) Stats() Stats {
+	s := Stats{
+		Handshakes: map[string]uint64{"full": c.full.Load(), "resumed": c.resumed.Load()},
+		Failures:   make(map[string]uint64, reasons),
+		OnLoop:     c.onLoop.Load(),
+	}
+	for r := range reasons {
+		s.Failures[r.String()] = c.failed[r].Load()
+	}
+	return s
+}

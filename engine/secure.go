@@ -1,0 +1,329 @@
+package engine
+
+import (
+	"golang.org/x/sys/unix"
+
+	"reprise/backend/tlsclient"
+	"reprise/internal/queue"
+)
+
+// secured is what a connection to a backend has more when TLS is spoken on it.
+type secured struct {
+	client *tlsclient.Client // whose policy holds for it
+	conn   *tlsclient.Conn   // nil until the handshake has begun
+	flow   *flow             // that waits for the handshake, nil once it is over
+
+	early    queue.Queue // what the socket has not taken of the PROXY header and the handshake
+	waiting  bool        // for other handshakes to end
+	stepping bool        // a worker has conn
+	heard    bool        // something was read since the handshake
+}
+
+const (
+	// maxSecuring bounds the handshakes with backends that a loop has under way, each of which
+	// holds about 50 KB. Others wait until one has ended.
+	maxSecuring = 1024
+	// stepLen is what is read at once in a handshake. Most flights of a server are shorter.
+	stepLen = 8 << 10
+	// leastRead is what is read at least, however little the client has room for: a record cannot
+	// be decrypted in parts. What is too much is kept, encrypted, and read on before anything else.
+	leastRead = 4 << 10
+	// quietLen is what is read at once of a connection that no one uses: a session or two.
+	quietLen = 4 << 10
+	// quietReads bounds how often.
+	quietReads = 4
+)
+
+// beginSecuring begins TLS on a connection that stands.
+func (f *flow) beginSecuring() {
+	s := &secured{client: f.node.TLS(), flow: f}
+	f.backend.tls, f.link = s, securing
+	// A PROXY header comes before TLS, as those who read such headers expect.
+	switch {
+	case f.http == nil:
+		s.early.Push(f.in.pending.Bytes()[:f.header])
+	case f.route.pool.Options().SendProxy > 0:
+		s.early.Push(f.proxyHeader())
+	}
+}
+
+// secure goes on with the handshake.
+func (f *flow) secure() {
+	l, b, s := f.loop, &f.backend, f.backend.tls
+	switch {
+	case s.stepping, s.waiting:
+		return
+	case s.conn == nil && l.securing >= maxSecuring:
+		s.waiting = true
+		l.toSecure.push(f)
+		return
+	case s.conn == nil:
+		s.conn = s.client.NewConn()
+		l.securing++
+		f.stepSecuring(nil)
+		return
+	}
+	if !s.flush(b) {
+		f.securingFailed(tlsclient.ErrClosed)
+		return
+	}
+	if !b.readable {
+		return
+	}
+	// The loop's buffers may hold what a client says, and the step keeps this one.
+	in := make([]byte, stepLen)
+	n, err := b.read(in)
+	switch {
+	case err != nil:
+		f.securingFailed(tlsclient.ErrClosed)
+	case n > 0 || b.ended():
+		f.stepSecuring(in[:n])
+	}
+}
+
+// stepSecuring has a worker take the handshake further.
+func (f *flow) stepSecuring(in []byte) {
+	l, s, ended := f.loop, f.backend.tls, f.backend.ended()
+	s.stepping = true
+	wake := func() { l.reactor.Post(steppedTask, s) }
+	if !s.conn.Step(in, ended, l.o.Workers, wake) {
+		// Their queue has room for all handshakes of clients: a mistake in the configuration,
+		// and a late answer is better than none.
+		f.node.SecuredOnLoop()
+		s.conn.Step(in, ended, nil, wake)
+	}
+}
+
+// steppedTask takes what a worker has done, if anyone still waits for it.
+func steppedTask(arg any) {
+	if s := arg.(*secured); s.flow != nil {
+		f := s.flow
+		l := f.loop
+		l.reactor.Enter()
+		defer l.reactor.Leave(f)
+		f.stepped()
+		f.progress()
+	}
+}
+
+func (f *flow) stepped() {
+	l, b, s := f.loop, &f.backend, f.backend.tls
+	s.stepping = false
+	l.sealed = s.conn.Stepped(l.sealed[:0])
+	s.early.Push(l.sealed)
+	isThere := s.flush(b)
+	switch {
+	case s.conn.State() == tlsclient.Failed:
+		f.securingFailed(s.conn.Err())
+	case !isThere:
+		f.securingFailed(tlsclient.ErrClosed)
+	case s.conn.State() == tlsclient.Connected:
+		f.securedNow()
+	}
+}
+
+// flush sends what the socket takes of the header and the handshake. It reports whether the
+// backend is there.
+func (s *secured) flush(b *socket) bool {
+	for b.writable && s.early.Len() > 0 {
+		n, err := b.write(s.early.Bytes())
+		if err != nil {
+			return false
+		}
+		s.early.Pop(n)
+	}
+	return true
+}
+
+// securedNow begins to use the connection.
+func (f *flow) securedNow() {
+	l, b, s := f.loop, &f.backend, f.backend.tls
+	l.handshakeOver(s)
+	f.node.Secured(s.conn.Resumed())
+	b.readable = true // what came behind the handshake is not in the socket any more
+	waiting, sent := f.in.pending, 0
+	if f.http == nil {
+		sent = f.header
+	}
+	f.in.pending = queue.Queue{}
+	f.in.pending.Push(s.early.Bytes())
+	s.early.Drop()
+	for p := waiting.Bytes()[sent:]; len(p) > 0; {
+		n := min(len(p), l.o.ReadSize)
+		f.in.pending.Push(f.seal(p[:n]))
+		p = p[n:]
+	}
+	waiting.Drop()
+	f.connected()
+}
+
+// securingFailed turns to the next backend, as if there had been no connection.
+func (f *flow) securingFailed(err error) {
+	f.node.NotSecured(err, f.loop.now)
+	f.noTLS = true
+	f.connectFailed()
+}
+
+// handshakeOver lets another handshake begin.
+func (l *loop) handshakeOver(s *secured) {
+	if s.flow == nil {
+		return
+	}
+	s.flow = nil
+	if s.conn == nil {
+		return
+	}
+	l.securing--
+	for l.toSecure.len() > 0 {
+		if f := l.toSecure.pop(); f.phase == serving && f.link == securing && f.backend.tls.waiting {
+			f.backend.tls.waiting = false
+			l.goOnLater(f)
+			return
+		}
+	}
+}
+
+// dropSecured frees what TLS holds of a connection that is closed.
+func (l *loop) dropSecured(s *secured) {
+	l.handshakeOver(s)
+	if s.conn != nil {
+		s.conn.Abort()
+	}
+	s.early.Drop()
+}
+
+// seal encrypts what is for the backend, into the loop's buffer.
+func (f *flow) seal(p []byte) []byte {
+	l := f.loop
+	l.sealed = f.backend.tls.conn.Write(l.sealed[:0], p)
+	return l.sealed
+}
+
+// goodbyeToBackend puts close_notify behind what is pending for it.
+func (f *flow) goodbyeToBackend() {
+	l := f.loop
+	l.sealed = f.backend.tls.conn.CloseNotify(l.sealed[:0])
+	f.in.pending.Push(l.sealed)
+}
+
+// pumpSecured is pumpOut for a backend with TLS.
+func (f *flow) pumpSecured(room int) int {
+	p, moved, err := f.readSecured(room)
+	switch {
+	case err != nil:
+		f.backendGone()
+		return 1
+	case f.backend.ended():
+		f.outputDone()
+		return 1
+	case len(p) > 0:
+		f.fromBackend(p)
+	}
+	return moved
+}
+
+// readSecured reads once, and returns what came in plaintext, in the loop's buffer, and
+// how much was read before it was decrypted, or after.
+func (f *flow) readSecured(room int) (p []byte, moved int, err error) {
+	l, b := f.loop, &f.backend
+	conn := b.tls.conn
+	room = min(room, len(l.plain))
+	fill := f.decryptBackend(room)
+	if fill == 0 && conn.State() == tlsclient.Connected && b.readable {
+		if moved, err = b.read(l.in[:min(max(room, leastRead), len(l.in))]); err != nil {
+			return nil, 0, err
+		}
+		if b.ended() {
+			conn.EOF()
+			b.input = inputEnding // unless close_notify came before
+		} else {
+			conn.Feed(l.in[:moved])
+			fill = f.decryptBackend(room)
+			conn.Keep()
+		}
+	}
+	if fill == room || conn.State() != tlsclient.Connected {
+		b.readable = true // there may be more where the last came from, or an end to be told
+	}
+	if f.in.pending.Len() > l.o.HighWatermark+2*l.o.ReadSize {
+		return nil, 0, errNotReading
+	}
+	if fill > 0 {
+		b.tls.heard = true
+		return l.plain[:fill], max(moved, fill), nil
+	}
+	switch conn.State() {
+	case tlsclient.PeerClosed:
+		b.input, b.readable = inputEnded, false
+	case tlsclient.Failed:
+		if err = conn.Err(); !b.tls.heard && tlsclient.ReasonOf(err) == tlsclient.Refused {
+			// In TLS 1.3 a backend looks at our certificate when the handshake is over for us.
+			f.node.NotSecured(err, l.now)
+		}
+		return nil, 0, err
+	}
+	return nil, moved, nil
+}
+
+// decryptBackend puts up to room bytes of plaintext into the loop's buffer and returns how
+// many they are.
+func (f *flow) decryptBackend(room int) (fill int) {
+	l, conn := f.loop, f.backend.tls.conn
+	l.sealed = l.sealed[:0]
+	for fill < room {
+		var n int
+		if n, l.sealed = conn.Read(l.sealed, l.plain[fill:room]); n == 0 {
+			break
+		}
+		fill += n
+	}
+	if len(l.sealed) > 0 && f.in.end != closed {
+		if f.in.send(&f.backend, l.sealed) != nil {
+			f.in.cutOff()
+		}
+	}
+	return fill
+}
+
+// quiet reports whether a connection with TLS may serve another request: nothing has come on
+// it that no one has asked for. Sessions and keys are no such thing. It leaves the loop's
+// buffers alone.
+func (l *loop) quiet(s *socket) bool {
+	conn := s.tls.conn
+	var one [1]byte
+	for range quietReads {
+		n, out := conn.Read(l.sealed[:0], one[:])
+		if l.sealed = out; n > 0 || conn.State() != tlsclient.Connected {
+			return false
+		}
+		if len(out) > 0 {
+			if sent, err := s.write(out); err != nil || sent < len(out) {
+				return false
+			}
+		}
+		if !s.readable {
+			return conn.AtRest()
+		}
+		if l.spare == nil {
+			l.spare = make([]byte, quietLen)
+		}
+		if n, err := s.read(l.spare); err != nil || s.ended() {
+			return false
+		} else if n > 0 {
+			conn.Feed(l.spare[:n])
+		}
+	}
+	return false
+}
+
+// sayGoodbye tells a backend whose connection is not needed any more that nothing is missing.
+func (c *idleConn) sayGoodbye() {
+	if c.tls == nil || c.input != inputOpen {
+		return
+	}
+	c.loop.sealed = c.tls.conn.CloseNotify(c.loop.sealed[:0])
+	_, _ = rawWrite(c.fd, c.loop.sealed) // if there is no room, it will see the end alone
+}
+
+// errNotReading is that of a backend that makes TLS answer, and does not read.
+const errNotReading = unix.ENOBUFS
