@@ -412,39 +412,63 @@ func TestBackendTLSTunnel(t *testing.T) {
 	}
 }
 
-// TestBackendTLSUnasked: what a backend says behind an answer, or on a connection that waits, is
-// nobody's answer.
+// A burstConn keeps what is written until it is released, and sends it at once then.
+type burstConn struct {
+	net.Conn
+	held    []byte
+	holding bool
+}
+
+func (c *burstConn) Write(p []byte) (int, error) {
+	if !c.holding {
+		return c.Conn.Write(p)
+	}
+	c.held = append(c.held, p...)
+	return len(p), nil
+}
+
+func (c *burstConn) release() {
+	c.holding = false
+	c.Write(c.held)
+	c.held = nil
+}
+
+// TestBackendTLSUnasked: what a backend says behind an answer, whole or in part, is nobody's
+// answer.
 func TestBackendTLSUnasked(t *testing.T) {
 	pki := testpki.New(t)
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		for _, unasked := range []string{"apart", "at once", "half a record"} {
+		for _, unasked := range []string{"in a record", "in one of its own", "in half a record"} {
 			t.Run(fmt.Sprint(tls.VersionName(version), " ", unasked), func(t *testing.T) {
 				config := with(serverConfig(pki.Server(testpki.ECDSA, "127.0.0.1")), func(c *tls.Config) { c.MaxVersion = version })
-				backend := serveTLS(t, config, func(conn net.Conn) {
-					r := bufio.NewReader(conn)
-					for {
-						if _, err := http.ReadRequest(r); err != nil {
-							return
-						}
-						switch unasked {
-						case "apart":
-							io.WriteString(conn, ok+"page")
-							io.WriteString(conn, ok+"evil")
-						case "at once":
-							io.WriteString(conn, ok+"page"+ok+"evil")
-						default:
-							io.WriteString(conn, ok+"page")
-							conn.(*tls.Conn).NetConn().Write([]byte("\x17\x03\x03\x00\x80half"))
-							io.Copy(io.Discard, conn)
-							return
-						}
+				backend := nettest.Serve(t, func(raw net.Conn) {
+					burst := &burstConn{Conn: raw}
+					conn := tls.Server(burst, config)
+					if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
+						return
 					}
+					burst.holding = true
+					switch unasked {
+					case "in a record":
+						io.WriteString(conn, ok+"page"+ok+"evil")
+					case "in one of its own":
+						io.WriteString(conn, ok+"page")
+						io.WriteString(conn, ok+"evil")
+					default:
+						io.WriteString(conn, ok+"page")
+						io.WriteString(burst, "\x17\x03\x03\x00\x80half")
+					}
+					burst.release()
+					io.Copy(io.Discard, raw)
 				})
 				s, front := startHTTPS(t, "--http-to=https://"+backend.Addr, "--http-backend-ca="+pki.CAFile, "--http-processes=1")
 				client := httpClient(t, clientConfig(front), nil)
 				for range 10 {
 					wantPage(t, client, "https://"+s.addr(), "page")
+				}
+				if got := s.document().Engine.HTTP.Reused; got != 0 {
+					t.Errorf("%d requests went to a connection that has said too much", got)
 				}
 			})
 		}
