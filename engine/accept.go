@@ -17,9 +17,6 @@ func (l *loop) accept(ln *listener) {
 	}
 	from, extra := ln.fd, ln.extra
 	for i := 0; i < l.o.AcceptBudget && (i == 0 || !l.late()); i++ {
-		if l.turns.steps.len() >= maxSteps {
-			break // those that are in wait long enough
-		}
 		if l.count.open.Load() >= int64(l.o.maxConnections()) {
 			// They wait in the kernel's backlog, the client's patience
 			// decides.
@@ -68,12 +65,18 @@ func (l *loop) acceptOn(ln *listener) {
 		l.reactor.Enter()
 		defer l.reactor.Leave(ln)
 		ln.more = false
-		l.accept(ln)
+		ln.OnEvent(ln.fd, 0)
 	}
 }
 
 // OnEvent implements reactor.Handler.
-func (ln *listener) OnEvent(int, reactor.Events) { ln.loop.accept(ln) }
+func (ln *listener) OnEvent(int, reactor.Events) {
+	if l := ln.loop; l.turns.steps.len() < maxSteps {
+		l.accept(ln)
+	} else {
+		l.acceptLater(ln) // those that are in wait long enough
+	}
+}
 
 // OnTimer implements reactor.Handler.
 func (ln *listener) OnTimer() {}
