@@ -245,8 +245,8 @@ func (f *flow) readSecured(room int) (p []byte, moved int, err error) {
 	if fill == room || conn.State() != tlsclient.Connected {
 		b.readable = true // there may be more where the last came from, or an end to be told
 	}
-	if f.in.pending.Len() > l.o.HighWatermark+2*l.o.ReadSize {
-		return nil, 0, errNotReading
+	if len(l.sealed) > 0 && f.in.pending.Len() > 2*l.o.HighWatermark+4*l.o.ReadSize {
+		return nil, 0, errNotReading // more than any upload leaves here
 	}
 	if fill > 0 {
 		b.tls.heard = true
