@@ -160,7 +160,7 @@ func settings(ini string) string {
 func TestVersionAndHelp(t *testing.T) {
 	for _, test := range []struct{ arg, want string }{
 		{"version", "reprise development go1."},
-		{"--help", "--sslrouter-to ADDR"},
+		{"--help", "--sslrouter-to [tls://]ADDR"},
 	} {
 		r := nettest.Run(t, nettest.Command{Path: program(t), Args: []string{test.arg}})
 		if r.ExitCode != exitOK || r.Stderr != "" || !strings.Contains(r.Stdout, test.want) {
