@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"reprise/node"
 )
 
 // A refusedError is that a node understood and did not do it, or not all of it.
@@ -33,18 +35,18 @@ func askAdminFor(command, admin, pathAndQuery string, patience time.Duration) ([
 	}
 	response, err := client.Post(target+pathAndQuery, "", nil)
 	if err != nil {
-		return nil, runtimeError{fmt.Errorf("%s: %w: is it the admin address of a running node?", command, err)}
+		return nil, node.RuntimeError{Err: fmt.Errorf("%s: %w: is it the admin address of a running node?", command, err)}
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
-		return nil, runtimeError{err}
+		return nil, node.RuntimeError{Err: err}
 	}
 	if response.StatusCode == http.StatusUnprocessableEntity {
 		return nil, refusedError{command + ": " + strings.TrimSpace(string(body))}
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, runtimeError{fmt.Errorf("%s: %s", command, strings.TrimSpace(string(body)))}
+		return nil, node.RuntimeError{Err: fmt.Errorf("%s: %s", command, strings.TrimSpace(string(body)))}
 	}
 	return body, nil
 }

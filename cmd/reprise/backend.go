@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 
 	"github.com/spf13/pflag"
@@ -41,28 +40,4 @@ func backendCommand(args []string, stdout io.Writer) error {
 	}
 	_, err = stdout.Write(body)
 	return err
-}
-
-// handleBackend serves POST /backend on the admin server: name is a backend's,
-// state "drain" or "ready".
-func (n *node) handleBackend(w http.ResponseWriter, r *http.Request) {
-	name, state := r.URL.Query().Get("name"), r.URL.Query().Get("state")
-	if state != "drain" && state != "ready" {
-		http.Error(w, "state must be drain or ready", http.StatusBadRequest)
-		return
-	}
-	found := 0
-	for _, p := range n.allPools() {
-		for _, node := range p.Nodes() {
-			if node.Name() == name {
-				node.SetDraining(state == "drain")
-				found++
-			}
-		}
-	}
-	if found == 0 {
-		http.Error(w, fmt.Sprintf("no backend %q: name it as it is configured", name), http.StatusNotFound)
-		return
-	}
-	fmt.Fprintf(w, "%s: %s\n", name, state)
 }

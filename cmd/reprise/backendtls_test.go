@@ -290,7 +290,7 @@ func (s *server) reload() {
 
 // reloads returns how often they were read so far, with success or without.
 func (s *server) reloads() uint64 {
-	var d struct{ Reload reloadStats }
+	var d struct{ Reload struct{ Done, Failed uint64 } }
 	s.decode(&d)
 	return d.Reload.Done + d.Reload.Failed
 }

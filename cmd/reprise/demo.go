@@ -20,6 +20,7 @@ import (
 	"reprise/engine"
 	"reprise/internal/asynclog"
 	"reprise/internal/testpki"
+	"reprise/node"
 	"reprise/tlsconn"
 )
 
@@ -31,10 +32,10 @@ const demoLen = 3
 func demo(args []string, stdout, stderr io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "reprise-demo-")
 	if err != nil {
-		return runtimeError{err}
+		return node.RuntimeError{Err: err}
 	}
 	defer os.RemoveAll(dir)
-	log := asynclog.New(stderr, logLines)
+	log := asynclog.New(stderr, node.LogLines)
 	defer log.Close()
 	slog.SetDefault(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})))
 
@@ -44,38 +45,38 @@ func demo(args []string, stdout, stderr io.Writer) (err error) {
 
 	backend, err := demoBackend()
 	if err != nil {
-		return runtimeError{err}
+		return node.RuntimeError{Err: err}
 	}
 	defer backend.Close()
 	configs, err := demoConfigs(dir, backend.addr, args)
 	if err != nil {
 		return err
 	}
-	var nodes []*node
+	var nodes []*node.Node
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		for _, n := range nodes {
-			n.drain(ctx)
-			err = errors.Join(err, n.close())
+			n.Drain(ctx)
+			err = errors.Join(err, n.Close())
 		}
 	}()
 	for _, c := range configs {
-		n, err := newNode(c, log)
+		n, err := node.New(invocation(nil), c, log)
 		if err != nil {
 			return err
 		}
-		n.start()
+		n.Start()
 		nodes = append(nodes, n)
 	}
 	balancer, err := net.Listen("tcp", demoAddress("127.0.0.1:8443"))
 	if err != nil {
-		return runtimeError{err}
+		return node.RuntimeError{Err: err}
 	}
 	defer balancer.Close()
 	go balance(balancer, nodes)
 
-	fmt.Fprintf(stdout, demoText, balancer.Addr(), nodes[0].stats.Addr(), filepath.Join(os.TempDir(), "reprise-session.pem"), demoLen)
+	fmt.Fprintf(stdout, demoText, balancer.Addr(), nodes[0].StatsAddr(), filepath.Join(os.TempDir(), "reprise-session.pem"), demoLen)
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	told := make([]map[string]uint64, len(nodes))
@@ -85,7 +86,7 @@ func demo(args []string, stdout, stderr io.Writer) (err error) {
 			return nil
 		case <-ticker.C:
 			for i, n := range nodes {
-				told[i] = tell(stdout, i+1, n.engine.Stats(), told[i])
+				told[i] = tell(stdout, i+1, n.EngineStats(), told[i])
 			}
 		}
 	}
@@ -113,14 +114,14 @@ Ctrl-C ends it. What happens:
 func demoConfigs(dir, backend string, args []string) ([]*config.Config, error) {
 	cert, err := testpki.SelfSigned(testpki.Template{Key: testpki.ECDSA, Names: []string{"localhost", "127.0.0.1"}})
 	if err != nil {
-		return nil, runtimeError{err}
+		return nil, node.RuntimeError{Err: err}
 	}
 	if cert, err = cert.Write(dir, "demo"); err != nil {
-		return nil, runtimeError{err}
+		return nil, node.RuntimeError{Err: err}
 	}
 	udp, err := demoPorts()
 	if err != nil {
-		return nil, runtimeError{err}
+		return nil, node.RuntimeError{Err: err}
 	}
 	var configs []*config.Config
 	for i := range demoLen {
@@ -170,7 +171,7 @@ func demoAddress(preferred string) string {
 }
 
 // balance deals connections to the nodes in turn, without a look at TLS.
-func balance(ln net.Listener, nodes []*node) {
+func balance(ln net.Listener, nodes []*node.Node) {
 	for i := 0; ; i++ {
 		c, err := ln.Accept()
 		if err != nil {
@@ -178,7 +179,7 @@ func balance(ln net.Listener, nodes []*node) {
 		}
 		go func() {
 			defer c.Close()
-			n, err := net.Dial("tcp", nodes[i%len(nodes)].engine.Addresses()[0])
+			n, err := net.Dial("tcp", nodes[i%len(nodes)].Addresses()[0])
 			if err != nil {
 				return
 			}

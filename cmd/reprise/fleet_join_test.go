@@ -11,6 +11,7 @@ import (
 	"reprise/config"
 	"reprise/internal/asynclog"
 	"reprise/internal/nettest"
+	"reprise/node"
 	"reprise/tlsconn"
 )
 
@@ -30,9 +31,9 @@ func TestJoinLargeFleet(t *testing.T) {
 		var key tlsconn.Key
 		rand.Read(key[:])
 		rand.Read(state)
-		donor.sessions.Put(key, state, 0, time.Hour, false)
+		donor.Sessions().Put(key, state, 0, time.Hour, false)
 	}
-	donor.start()
+	donor.Start()
 	wallets := map[uint16]*wallet{}
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		client, w := walletConfig(f.pki, version)
@@ -66,7 +67,7 @@ func TestJoinLargeFleet(t *testing.T) {
 	t.Logf("donor alone: connections %v; an established flow %v", alone, keptAlone)
 	t.Logf("giving:      connections %v; an established flow %v", giving, stop())
 	t.Logf("joining:     connections %v", joining)
-	turn := donor.engine.Stats().Flows.Turn
+	turn := donor.EngineStats().Flows.Turn
 	t.Logf("donor's loop: p99 of a turn %v", turn.Quantile(0.99))
 	nettest.Eventually(t, patience, func() bool { return f.nodes[1].shared().Replication.Join == "done" }, "the join ends")
 
@@ -80,23 +81,23 @@ func TestJoinLargeFleet(t *testing.T) {
 
 // donorNode makes a node in this process, so that its memory can be filled. It does
 // not serve yet.
-func donorNode(t *testing.T, args []string) *node {
+func donorNode(t *testing.T, args []string) *node.Node {
 	t.Helper()
 	c, err := config.Parse(args)
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := asynclog.New(io.Discard, logLines)
+	log := asynclog.New(io.Discard, node.LogLines)
 	t.Cleanup(log.Close)
-	n, err := newNode(c, log)
+	n, err := node.New(node.Program{}, c, log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		n.drain(ctx)
-		if err := n.close(); err != nil {
+		n.Drain(ctx)
+		if err := n.Close(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -8,46 +8,11 @@ import (
 	"testing"
 
 	"reprise/internal/nettest"
-	"reprise/sessions"
-	"reprise/tlsconn"
+	"reprise/node"
 )
 
-// TestForgetName: a name is taken as clients write it, and what no client can have
-// sent is an error that says what to write, and no success that forgets nothing.
-func TestForgetName(t *testing.T) {
-	name := func(s string) (sessions.Scope, uint64) { return sessions.ForgetName, tlsconn.NameHash(s) }
-	for given, want := range map[string]func() (sessions.Scope, uint64){
-		"www.example.com":        func() (sessions.Scope, uint64) { return name("www.example.com") },
-		"WWW.Example.COM.":       func() (sessions.Scope, uint64) { return name("www.example.com") },
-		"localhost":              func() (sessions.Scope, uint64) { return name("localhost") },
-		"xn--bcher-kva.example":  func() (sessions.Scope, uint64) { return name("xn--bcher-kva.example") },
-		"_dmarc.example.com":     func() (sessions.Scope, uint64) { return name("_dmarc.example.com") },
-		"*.Example.com.":         func() (sessions.Scope, uint64) { return sessions.ForgetParent, tlsconn.ParentHash("example.com") },
-		"bücher.example":         nil,
-		"192.0.2.1":              nil,
-		"::1":                    nil,
-		"www..example":           nil,
-		".example":               nil,
-		"example..":              nil,
-		"*":                      nil,
-		"*.":                     nil,
-		"www.*.example":          nil,
-		"*.*.example":            nil,
-		"https://www.example":    nil,
-		"www.example.com:443":    nil,
-		"www.example.com, other": nil,
-	} {
-		what, hash, err := forgetName(given)
-		if want == nil {
-			if err == nil || !strings.Contains(err.Error(), "www.example.com") && !strings.Contains(err.Error(), "--all") {
-				t.Errorf("%q: got %v, want an error that says what to write", given, err)
-			}
-			continue
-		}
-		if wantWhat, wantHash := want(); err != nil || what != wantWhat || hash != wantHash {
-			t.Errorf("%q: got %v %x, %v, want %v %x", given, what, hash, err, wantWhat, wantHash)
-		}
-	}
+// TestForgetRefuses: what no client can have sent is refused before a node is asked.
+func TestForgetRefuses(t *testing.T) {
 	var out, errs bytes.Buffer
 	if code := run([]string{"forget", "--sni", "bücher.example"}, &out, &errs); code != exitConfig || !strings.Contains(errs.String(), "xn--bcher-kva.example") {
 		t.Errorf("exit code %d: %s", code, &errs)
@@ -56,17 +21,17 @@ func TestForgetName(t *testing.T) {
 
 func TestForgetResult(t *testing.T) {
 	for _, test := range []struct {
-		result forgetResult
+		result node.Forgotten
 		out    string
 		silent bool
 	}{
-		{forgetResult{Here: 2, Peers: map[string]int{"b": 1, "a": 3}}, "forgotten here: 2\nforgotten at a: 3\nforgotten at b: 1\n", false},
-		{forgetResult{Peers: map[string]int{"b": 0}}, "forgotten here: 0\nforgotten at b: 0\nno node had such a session: is that what you meant?\n", false},
-		{forgetResult{Here: 1, Silent: []string{"node c", "session-store redis://h:6379"}}, "forgotten here: 1\n", true},
+		{node.Forgotten{Here: 2, Peers: map[string]int{"b": 1, "a": 3}}, "forgotten here: 2\nforgotten at a: 3\nforgotten at b: 1\n", false},
+		{node.Forgotten{Peers: map[string]int{"b": 0}}, "forgotten here: 0\nforgotten at b: 0\nno node had such a session: is that what you meant?\n", false},
+		{node.Forgotten{Here: 1, Silent: []string{"node c", "session-store redis://h:6379"}}, "forgotten here: 1\n", true},
 	} {
 		var out bytes.Buffer
-		err := test.result.print(&out)
-		_, atRunTime := errors.AsType[runtimeError](err)
+		err := printForgotten(&test.result, &out)
+		_, atRunTime := errors.AsType[node.RuntimeError](err)
 		if out.String() != test.out || atRunTime != test.silent {
 			t.Errorf("got %q, %v; want %q, silent %t", out.String(), err, test.out, test.silent)
 		}

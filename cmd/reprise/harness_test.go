@@ -16,10 +16,12 @@ import (
 	"testing"
 	"time"
 
+	"reprise/backend"
 	"reprise/backend/subscription"
 	"reprise/engine"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
+	"reprise/stats"
 )
 
 // patience is for what must happen, on a machine that is busy with other things.
@@ -95,6 +97,35 @@ func echoServer(t *testing.T, key testpki.KeyType, args ...string) (*server, *te
 
 // addr is where the first listener listens.
 func (s *server) addr() string { return s.addresses[0] }
+
+// Rows of the document, as far as tests look at them.
+type (
+	cacheRow struct {
+		stats.Cache
+		Expired  uint64 `json:"expired"`
+		Held     uint64 `json:"held"`
+		Spent    uint64 `json:"spent"`
+		Replaced uint64 `json:"replaced"`
+		Evicted  uint64 `json:"evicted"`
+	}
+	backendRow struct {
+		Router string `json:"router"`
+		Pool   string `json:"pool"`
+		backend.NodeStats
+	}
+	poolRow struct {
+		Router string `json:"router"`
+		Pool   string `json:"pool"`
+		backend.PoolStats
+	}
+	backendRows struct {
+		Pools []poolRow    `json:"pools"`
+		Nodes []backendRow `json:"nodes"`
+	}
+	logStats struct {
+		Dropped uint64 `json:"dropped"`
+	}
+)
 
 // A document is what the stats server tells.
 type document struct {

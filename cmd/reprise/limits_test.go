@@ -334,7 +334,7 @@ func TestLimitsReload(t *testing.T) {
 	reload := func(list, options string) {
 		t.Helper()
 		reloads := func() uint64 {
-			var d struct{ Reload reloadStats }
+			var d struct{ Reload struct{ Done, Failed uint64 } }
 			if s.decode(&d); d.Reload.Failed > 0 {
 				t.Fatal("a reload failed")
 			}

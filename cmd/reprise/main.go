@@ -25,6 +25,7 @@ import (
 	"strings"
 
 	"reprise/config"
+	"reprise/node"
 )
 
 // version is set by the build (-ldflags -X main.version=...).
@@ -102,16 +103,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	fmt.Fprintf(stderr, "reprise: %v\n", err)
-	if _, ok := errors.AsType[runtimeError](err); ok {
+	if _, ok := errors.AsType[node.RuntimeError](err); ok {
 		return exitFailure
 	}
 	return exitConfig
 }
-
-// A runtimeError is none of the configuration's fault.
-type runtimeError struct{ error }
-
-func (e runtimeError) Unwrap() error { return e.error }
 
 func versionLine() string {
 	line := fmt.Sprintf("reprise %s %s %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
@@ -157,21 +153,19 @@ func check(args []string, stdout, stderr io.Writer) error {
 		}
 	}
 	if err != nil {
-		return runtimeError{err}
+		return node.RuntimeError{Err: err}
 	}
 	return nil
 }
 
+// invocation is what runs here with args.
+func invocation(args []string) node.Program {
+	return node.Program{Version: version, Path: os.Args[0], Args: args}
+}
+
 // serve runs a node until a signal ends it.
 func serve(args []string, stderr io.Writer) error {
-	in, err := inherit()
-	if err != nil {
-		return runtimeError{err}
-	}
-	c, err := parse(args, stderr)
-	if err == nil {
-		err = runNode(c, thisInvocation(args), in, func() (*config.Config, error) { return config.Reread(args) }, stderr)
-	}
-	in.fail(err)
-	return err
+	return node.Serve(invocation(args),
+		func() (*config.Config, error) { return parse(args, stderr) },
+		func() (*config.Config, error) { return config.Reread(args) }, stderr)
 }

@@ -83,7 +83,7 @@ func TestReadyWhenJoined(t *testing.T) {
 	begun := time.Now()
 	f.run(0)
 	status, body := f.nodes[0].get("/readyz")
-	if status == http.StatusOK && time.Since(begun) < joinPatience || status != http.StatusOK && body != "joining\n" {
+	if status == http.StatusOK && time.Since(begun) < (5*time.Second) || status != http.StatusOK && body != "joining\n" {
 		t.Errorf("alone: got %d %q, want 503 joining", status, body)
 	}
 	f.run(1)

@@ -5,12 +5,9 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
-	"reprise/backend/http1"
-	"reprise/config"
 	"reprise/internal/nettest"
 )
 
@@ -108,34 +105,6 @@ func TestHTTP10WithoutHost(t *testing.T) {
 	io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n")
 	if all := answers(t, conn); len(all) != 1 || all[0].body != "localhost, " {
 		t.Errorf("got %+v, want the name in the handshake", all)
-	}
-}
-
-// TestConfiguredRules: what the configuration accepts, the codec accepts.
-func TestConfiguredRules(t *testing.T) {
-	names := []string{
-		"X-A", "X_A", "Host", "Date", "Via", "Proxy", "TE", "Trailer", "Upgrade", "Keep-Alive", "Connection", "Expect", "Content-Length", "HTTP2-Settings",
-		"Transfer-Encoding", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Forwarded", "X-Forwarded", "X-Forwarded-For", "X-Forwarded-New",
-		"X-Real-IP", "X-Client-IP", "Client-IP", "True-Client-IP", "X-Cluster-Client-IP", "X-Scheme", "X-Url-Scheme", "Front-End-Https", "Client-Cert",
-		"Client-Cert-Chain", "X-SSL-Client-CN", "SSL-Client-Verify", "X-Client-Cert-DN",
-	}
-	for _, name := range names {
-		for _, name := range []string{name, strings.ReplaceAll(name, "-", "_"), strings.Replace(name, "-", ".", 1), strings.ToLower(name)} {
-			for _, text := range []string{"set " + name + ": a", "add " + name + ": a", "remove " + name} {
-				c, err := config.Parse([]string{"--http", "127.0.0.1:1", "--http-to", "http://127.0.0.1:2", "--request-header", text})
-				if err != nil {
-					continue
-				}
-				if _, err := http1.NewRules(headerRules(nil, c.HTTP.RequestHeaders)); err != nil {
-					t.Errorf("%s: the codec says %v", text, err)
-				}
-			}
-		}
-	}
-	for _, name := range config.HeaderVariables {
-		if _, err := http1.NewRules([]http1.Rule{{Name: "X", Value: "${" + name + "}"}}); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
 

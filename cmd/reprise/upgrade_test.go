@@ -105,15 +105,18 @@ func TestMain(m *testing.M) {
 
 // act is a successor that takes everything and does not begin.
 func act(role string) int {
-	in, err := inherit()
-	if err != nil || in.predecessor == nil {
+	before, err := handover.Predecessor()
+	if err != nil || before == nil {
 		return 3
 	}
-	if in.predecessor.Send(handover.Message{Kind: saysReady}, patience) != nil {
+	if m, err := before.Receive(patience); err != nil || m.Kind != "sockets" {
 		return 4
 	}
-	if m, err := in.predecessor.Receive(patience); err != nil || m.Kind != saysEstate {
+	if before.Send(handover.Message{Kind: "ready"}, patience) != nil {
 		return 5
+	}
+	if m, err := before.Receive(patience); err != nil || m.Kind != "estate" {
+		return 6
 	}
 	if role == "hang" {
 		select {}

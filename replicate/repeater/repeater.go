@@ -91,6 +91,7 @@ type Repeater struct {
 	counts  repeaterCounts
 	running sync.WaitGroup
 	failed  error // written before running is done
+	closing sync.Once
 }
 
 // fleetKey is what a repeater knows of one cluster secret.
@@ -230,9 +231,11 @@ func (r *Repeater) Start() {
 // Close stops the goroutine and closes the sockets. It must be called once, and
 // returns what ended the goroutine before, if anything did.
 func (r *Repeater) Close() error {
-	r.reactor.Stop()
-	r.running.Wait()
-	r.free()
+	r.closing.Do(func() {
+		r.reactor.Stop()
+		r.running.Wait()
+		r.free()
+	})
 	return r.failed
 }
 

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package main
-
-// keepPrivate does what Linux can.
-func keepPrivate() {}

@@ -1,0 +1,178 @@
+package node
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"reprise/config"
+	"reprise/config/pki"
+	"reprise/internal/metric"
+)
+
+// A certificateRow is a certificate that is offered.
+type certificateRow struct {
+	Listener string `json:"listener" label:"listener"`
+	Name     string `json:"name" label:"name"` // "" is for clients that name nothing, or nothing known
+	File     string `json:"file" label:"file"`
+	NotAfter int64  `json:"not_after_timestamp_seconds" metric:"gauge" help:"When the certificate expires, in seconds since 1970."`
+}
+
+// A crlRow is a revocation list that clients are held against.
+type crlRow struct {
+	File       string `json:"file" label:"file"`
+	Issuer     string `json:"issuer" label:"issuer"`
+	NextUpdate int64  `json:"next_update_timestamp_seconds" metric:"gauge" help:"When the revocation list expires, in seconds since 1970: from then on clients of its issuer are refused."`
+}
+
+// An ending is something in a file that is good until a time.
+type ending struct {
+	file string
+	at   time.Time
+	says func(now time.Time) string // "" for nothing
+	told time.Time                  // when it was last spoken of
+}
+
+// expiry knows when the offered certificates and the revocation lists end. It is read by
+// any goroutine.
+type expiry struct {
+	mu      sync.Mutex
+	rows    []certificateRow
+	crls    []crlRow
+	endings []*ending
+}
+
+// set takes what is in force from now on. What is to be said of it at once has been said:
+// the configuration's warnings have it.
+func (e *expiry) set(c *config.Config, all offered, revoked revocations, now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	told := make(map[string]time.Time) // of what has not changed
+	for _, end := range e.endings {
+		told[end.key()] = end.told
+	}
+	e.rows, e.crls, e.endings = []certificateRow{}, []crlRow{}, nil
+	rows, files := make(map[certificateRow]bool), make(map[string]bool)
+	for i, served := range all {
+		if served == nil {
+			continue
+		}
+		listener := c.Listeners[i].Router.String() + " " + c.Listeners[i].Addr.String()
+		for _, o := range served.offers {
+			leaf := o.read.TLS.Leaf
+			if row := (certificateRow{listener, o.Name, o.source(), leaf.NotAfter.Unix()}); !rows[row] {
+				rows[row] = true
+				e.rows = append(e.rows, row)
+			}
+			if file := o.source(); !files[file] {
+				files[file] = true
+				e.endings = append(e.endings, &ending{file, leaf.NotAfter, func(now time.Time) string { return pki.Expiry(leaf, now) }, now})
+			}
+		}
+	}
+	for file, lists := range revoked {
+		for _, list := range lists {
+			if list.NextUpdate.IsZero() {
+				continue
+			}
+			e.crls = append(e.crls, crlRow{file, list.Issuer.String(), list.NextUpdate.Unix()})
+			e.endings = append(e.endings, &ending{file, list.NextUpdate, func(now time.Time) string { return pki.CRLExpiry(list, now) }, now})
+		}
+	}
+	for _, end := range e.endings {
+		if at, ok := told[end.key()]; ok {
+			end.told = at
+		}
+	}
+}
+
+// key tells endings apart.
+func (e *ending) key() string { return e.file + " " + e.at.String() }
+
+// snapshot returns the rows of certificates, for the statistics.
+func (e *expiry) snapshot() []certificateRow {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.rows
+}
+
+// crlSnapshot returns the rows of revocation lists.
+func (e *expiry) crlSnapshot() []crlRow {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.crls
+}
+
+// warnings returns a line for each certificate and list that has expired or will soon:
+// once a day, and when it ends.
+func (e *expiry) warnings(now time.Time) (lines []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, end := range e.endings {
+		ended := now.After(end.at) && !end.told.After(end.at)
+		if now.Sub(end.told) < 24*time.Hour && !ended {
+			continue
+		}
+		if line := end.says(now); line != "" {
+			end.told = now
+			lines = append(lines, end.file+" "+line)
+		}
+	}
+	return lines
+}
+
+// watch looks every minute until the returned function is called.
+func (e *expiry) watch() (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		ticker := time.NewTicker(time.Minute)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+			case <-done:
+				return
+			}
+			for _, line := range e.warnings(time.Now()) {
+				slog.Warn(line)
+			}
+		}
+	}()
+	return sync.OnceFunc(func() { close(done) })
+}
+
+// reloads counts them. Its counters are written by one goroutine.
+type reloads struct {
+	done, failed metric.Counter
+	ok           metric.Gauge // 1 if the last one succeeded, or there was none
+	last         metric.Gauge // seconds since 1970 of the last that succeeded, the start at first
+}
+
+// note tells how a reload went.
+func (r *reloads) note(err error, now time.Time) {
+	if err != nil {
+		r.failed.Inc()
+		r.ok.Set(0)
+		slog.Error("not reloaded, all goes on as before", "error", err)
+		return
+	}
+	r.done.Inc()
+	r.start(now)
+}
+
+func (r *reloads) start(now time.Time) {
+	r.ok.Set(1)
+	r.last.Set(now.Unix())
+}
+
+// reloadStats is what the statistics tell of them.
+type reloadStats struct {
+	Done   uint64 `json:"done" metric:"counter" help:"Reloads that succeeded."`
+	Failed uint64 `json:"failed" metric:"counter" help:"Reloads that changed nothing because of an error."`
+	OK     int64  `json:"last_ok" metric:"gauge" help:"1 if the last reload succeeded, or there was none."`
+	Last   int64  `json:"last_success_timestamp_seconds" metric:"gauge" help:"When files were last read with success, in seconds since 1970: at the start or by a reload."`
+}
+
+func (r *reloads) stats() reloadStats {
+	return reloadStats{r.done.Load(), r.failed.Load(), r.ok.Load(), r.last.Load()}
+}

@@ -1,0 +1,363 @@
+package node
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"reprise/cache"
+	"reprise/config"
+	"reprise/engine"
+	"reprise/internal/accesslog"
+	"reprise/internal/acme"
+	"reprise/internal/asynclog"
+	"reprise/internal/clientlimit"
+	"reprise/internal/workpool"
+	"reprise/replicate"
+	"reprise/replicate/repeater"
+	"reprise/sessions"
+	"reprise/sessions/store"
+	"reprise/stats"
+	"reprise/tlsconn"
+)
+
+// A node is everything one process runs, wired from its configuration.
+type Node struct {
+	config    *config.Config          // of the start
+	service   atomic.Pointer[service] // what has been taken over since then included
+	caches    []*cache.Cache
+	sessions  *sessions.Memory // nil if no session is ever resumed
+	memory    *cache.Cache     // of the sessions
+	stores    []*store.Store
+	id        replicate.ID
+	poller    *replicate.Poller // nil without peers
+	repeaters []*repeater.Repeater
+	workers   *workpool.Pool
+	engine    *engine.Engine
+	clients   *clientlimit.Table // of limits
+
+	subscriptions *subscriptions                                     // nil if no backend may subscribe
+	own           atomic.Pointer[func(network, address string) bool] // whether this process listens there; for subscriptions
+
+	offered   offered             // written by reload only, once the node serves
+	revoked   revocations         // likewise
+	secret    crypto.PublicKey    // likewise: whose private key makes the fleet's secret, if no file does
+	keys      *tlsconn.HandleKeys // likewise; nil without TLS
+	acme      *acme.Client        // nil if no certificate is got from an authority
+	issued    chan struct{}       // there is a new one
+	in        *inheritance
+	program   Program
+	upgrades  upgrades
+	succeeded atomic.Bool  // a successor has taken over
+	forGood   atomic.Bool  // none is to come
+	heir      *heir        // which is told of the last handshakes
+	changing  sync.Mutex   // held by a reload, and by an upgrade
+	commands  sync.RWMutex // held by commands that change what a successor takes over, and by that
+
+	replicationState *replicate.State // while an upgrade is under way
+
+	reread    func() (*config.Config, error) // nil if there is nothing to be read again
+	expiry    expiry
+	reloads   reloads
+	watch     atomic.Pointer[watch] // nil if files are not watched
+	log       *asynclog.Writer
+	app       *application                  // nil if there is none to run
+	accessLog atomic.Pointer[accesslog.Log] // nil if there is none
+	logLevel  *slog.LevelVar
+
+	stats       *stats.JSONServer
+	routerStats []*stats.JSONServer
+	admin       *stats.AdminServer
+
+	endings  chan string          // asks for an end, as a signal does
+	asked    chan chan<- reloaded // asks for a reload, as a signal does
+	draining chan struct{}        // closed when the node wants no more traffic
+	served   atomic.Int64         // unix time in nanoseconds since when it serves, 0 before
+	stop     chan struct{}        // ends the sweeper
+	stopped  chan struct{}
+	closers  []func() error // free what was opened, the last first
+}
+
+// tuneRuntime sets up Go's scheduler and collector, unless the environment has.
+func tuneRuntime(t *config.Tuning) {
+	if os.Getenv("GOMAXPROCS") == "" {
+		// A loop that finds no P waits for Go's 10 ms time slice. With one
+		// for each goroutine that works all the time, the kernel shares the
+		// cores instead, and preempts fairly.
+		runtime.GOMAXPROCS(t.Loops + t.KeyWorkers + 1)
+	}
+	tuneCollector(t)
+}
+
+// tuneCollector sets up Go's collector, unless the environment has.
+func tuneCollector(t *config.Tuning) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(t.GCPercent)
+	}
+	switch {
+	case t.MemoryLimit > 0:
+		debug.SetMemoryLimit(t.MemoryLimit)
+	case os.Getenv("GOMEMLIMIT") == "":
+		debug.SetMemoryLimit(math.MaxInt64)
+	}
+}
+
+// New makes and binds everything. The statistics are served from then on, connections not
+// before Start. Errors are lines for an operator.
+func New(p Program, c *config.Config, log *asynclog.Writer) (*Node, error) {
+	return newSuccessor(p, c, log, &inheritance{memory: -1})
+}
+
+// newSuccessor is New that opens nothing that it has from the process before.
+func newSuccessor(p Program, c *config.Config, log *asynclog.Writer, in *inheritance) (n *Node, err error) {
+	n = &Node{
+		program: p, config: c, log: log, id: in.id(), in: in, endings: make(chan string, 1), asked: make(chan chan<- reloaded),
+		draining: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{}), issued: make(chan struct{}, 1),
+	}
+	defer func() {
+		if err != nil {
+			_ = n.release()
+		}
+	}()
+	n.service.Store(&service{config: c})
+	for _, cc := range c.Caches {
+		if len(c.Listeners) == 0 {
+			break // a repeater keeps no sessions
+		}
+		made, err := cache.New(cache.Options{Name: cc.Name, Items: cc.Items, KeyLen: cc.KeySize, BlockLen: cc.BlockSize})
+		if err != nil {
+			return n, err
+		}
+		n.caches = append(n.caches, made)
+		n.onClose(func() { _ = made.Close() })
+		if cc.Name == c.SessionCache {
+			n.memory = made
+			n.sessions = sessions.New(sessions.Options{
+				Cache: made, Lifetime: c.SessionTimeout, Hold: c.Tuning.HandshakeTimeout + time.Second,
+				Self: tlsconn.NodeID(n.id.Short()), MaxLookups: c.Replication.MaxLookups,
+			})
+		}
+	}
+	if n.clients, err = clientlimit.NewTable(c.Limits.Table); err != nil {
+		return n, err
+	}
+	n.onClose(n.clients.Close)
+	if c.Tuning.KeyWorkers > 0 {
+		n.workers = workpool.New(c.Tuning.KeyWorkers, c.Tuning.MaxHandshakes)
+		n.onClose(n.workers.Close)
+	}
+	if n.revoked, err = startRevocations(c); err != nil {
+		return n, err
+	}
+	if err = n.openACME(); err != nil {
+		return n, err
+	}
+	if n.offered, err = readOffered(c, sources{n.revoked.prepared(), n.acme}); err != nil {
+		return n, err
+	}
+	if first := n.offered.first(); first != nil {
+		n.secret = first.public()
+	}
+	n.expiry.set(c, n.offered, n.revoked, time.Now())
+	n.reloads.start(time.Now())
+	secrets, err := secrets(c.ClusterSecretFiles, n.offered)
+	if err != nil {
+		return n, err
+	}
+	defer wipe(secrets)
+	listeners, err := n.listeners(secrets)
+	if err != nil {
+		return n, err
+	}
+	if err := n.share(secrets); err != nil {
+		return n, err
+	}
+	if err := n.openRepeaters(secrets); err != nil {
+		return n, err
+	}
+	if err := n.openAccessLog(); err != nil {
+		return n, err
+	}
+	if n.engine, err = engine.New(n.engineOptions(c, n.accessLog.Load()), listeners); err != nil {
+		return n, err
+	}
+	if err := n.observe(); err != nil {
+		_ = n.engine.Close() // a unix socket is not left behind
+		return n, err
+	}
+	go n.sweep()
+	return n, nil
+}
+
+// Start serves.
+func (n *Node) Start() {
+	n.succeed()
+	n.served.Store(time.Now().UnixNano())
+	if n.poller != nil {
+		n.poller.Start()
+	}
+	for _, r := range n.repeaters {
+		r.Start()
+	}
+	n.watchBackends()
+	n.onClose(n.expiry.watch())
+	if n.acme != nil {
+		n.acme.Start()
+	}
+	n.engine.Start()
+	if n.in.serving != nil {
+		close(n.in.serving)
+	}
+}
+
+// Close ends all flows and frees everything. It is called once.
+func (n *Node) Close() error {
+	close(n.stop)
+	<-n.stopped
+	err := n.engine.Close()
+	if n.heir != nil {
+		n.heir.close()
+	}
+	return errors.Join(err, n.release())
+}
+
+// abandon frees a node that was to succeed another process and never served: what that one
+// serves stays.
+func (n *Node) abandon() error { return n.Close() }
+
+// Addresses returns the addresses that the node listens on, in the order of its listeners.
+func (n *Node) Addresses() []string { return n.engine.Addresses() }
+
+// StatsAddr returns the address of the statistics, nil if there are none.
+func (n *Node) StatsAddr() net.Addr { return n.stats.Addr() }
+
+// Sessions returns the session memory, nil if no session is ever resumed.
+func (n *Node) Sessions() *sessions.Memory { return n.sessions }
+
+// EngineStats returns what the loops have counted.
+func (n *Node) EngineStats() engine.Stats { return n.engine.Stats() }
+
+// onClose has f called when the node closes: before what frees all that was opened earlier.
+func (n *Node) onClose(f func()) { n.onCloseErr(func() error { f(); return nil }) }
+
+// onCloseErr is onClose of what may fail.
+func (n *Node) onCloseErr(f func() error) { n.closers = append(n.closers, f) }
+
+// release frees what was opened, but for the engine, which close ends before.
+func (n *Node) release() (err error) {
+	for _, f := range slices.Backward(n.closers) {
+		err = errors.Join(err, f())
+	}
+	n.closers = nil
+	return err
+}
+
+// shutDown ends a server that shows what the node does.
+func shutDown(s interface{ Shutdown(context.Context) error }) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = s.Shutdown(ctx)
+}
+
+// sweep reclaims what is not needed any more: expired sessions, which are
+// overwritten, and after a burst of handshakes the memory they took, which the
+// collector would leave until as much is needed again.
+func (n *Node) sweep() {
+	defer close(n.stopped)
+	ticker := time.NewTicker(min(n.config.CacheSweep, maxSweep))
+	defer ticker.Stop()
+	var accepted, freedAt uint64
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-ticker.C:
+		}
+		if n.sessions != nil {
+			if lost := n.sessions.Sweep(); lost > 0 {
+				slog.Info("the machine came out of a snapshot, or its clock was set: sessions are older by that", "by", lost.Round(time.Second))
+			}
+		}
+		before := accepted
+		accepted = n.engine.Stats().Flows.Accepted
+		if quiet := accepted-before < quietLen; quiet && accepted-freedAt >= burstLen {
+			freedAt = accepted
+			debug.FreeOSMemory()
+		}
+	}
+}
+
+const (
+	// maxSweep is how long an expired session may lie in memory.
+	maxSweep = 5 * time.Second
+	// quietLen is how few connections between two sweeps leave time for a collection.
+	quietLen = 10
+	// burstLen is how many connections since the last one make it worth while.
+	burstLen = 500
+)
+
+// engineOptions are those of c, but for what is as it was at the start.
+func (n *Node) engineOptions(c *config.Config, log *accesslog.Log) engine.Options {
+	t := &c.Tuning
+	o := engine.Options{
+		Loops: t.Loops, ReadSize: t.ReadSize, HighWatermark: t.HighWatermark, LowWatermark: t.LowWatermark,
+		TurnBudget: t.TurnBudget, AcceptBudget: t.AcceptBudget, Backlog: t.Backlog,
+		MaxConnections: maxConnections(t), MaxHandshakes: t.MaxHandshakes,
+		HandshakeTimeout: n.config.Tuning.HandshakeTimeout, LookupTimeout: n.config.Tuning.LookupTimeout, LingerTimeout: t.LingerTimeout,
+		Clients: n.clients, Limits: limitPolicy(&c.Limits),
+		NoDelay: t.NoDelay, FastOpen: t.FastOpen, DeferAccept: t.DeferAccept, Affinity: t.CPUAffinity,
+		Access: accessTo(log), Inherit: n.in.listening,
+	}
+	if n.workers != nil {
+		o.Workers = n.workers
+	}
+	return o
+}
+
+// maxConnections is what was asked for, or what the descriptors allow: two for
+// each flow, and some for everything else.
+func maxConnections(t *config.Tuning) int {
+	const elsewhere = 128
+	if t.MaxConnections > 0 {
+		return t.MaxConnections
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 1 << 20
+	}
+	return max(1, (int(min(limit.Cur, 1<<31))-elsewhere-8*t.Loops)/2)
+}
+
+// resolve makes an address numeric.
+func resolve(a config.Address) (network, address string, err error) {
+	if a.Network == "unix" || a.Host == "" {
+		return a.Network, a.String(), nil
+	}
+	tcp, err := net.ResolveTCPAddr("tcp", a.String())
+	if err != nil {
+		if dns, ok := errors.AsType[*net.DNSError](err); ok {
+			return "", "", fmt.Errorf("cannot resolve %q: %s: write a name that resolves or a numeric address", dns.Name, strings.TrimSpace(dns.Err))
+		}
+		return "", "", err
+	}
+	return "tcp", tcp.String(), nil
+}
+
+// samePolicy reports whether two names may share one policy.
+func samePolicy(a, b config.Policy) bool {
+	return slices.Equal(a.Ciphers, b.Ciphers) && a.ClientCA == b.ClientCA && a.ClientCARequired == b.ClientCARequired
+}

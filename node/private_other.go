@@ -1,0 +1,6 @@
+//go:build !linux
+
+package node
+
+// keepPrivate does what Linux can.
+func keepPrivate() {}

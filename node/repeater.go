@@ -1,0 +1,69 @@
+package node
+
+import (
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"reprise/config"
+	"reprise/replicate/repeater"
+)
+
+// repeaterBuffer is what the kernel is asked for: a repeater gets what all nodes
+// send together.
+const repeaterBuffer = 4 << 20
+
+// openRepeaters binds a repeater for each udprepeater line, each a fleet of its
+// own.
+func (n *Node) openRepeaters(secrets [][]byte) error {
+	c := n.config
+	if len(c.Repeaters) == 0 {
+		return nil
+	}
+	keys, err := repeaterKeys(c, secrets)
+	if err != nil {
+		return err
+	}
+	defer wipe(keys)
+	for _, a := range c.Repeaters {
+		listen, err := resolveUDP([]config.Address{a})
+		if err != nil {
+			return fmt.Errorf("udprepeater: %w", err)
+		}
+		r, err := repeater.New(repeater.Options{
+			Listen: listen, Inherit: n.in.datagrams(repeaterSocket), Keys: keys, BufferLen: repeaterBuffer, Logger: slog.Default(),
+		})
+		if err != nil {
+			return fmt.Errorf("udprepeater: %w", err)
+		}
+		n.repeaters = append(n.repeaters, r)
+		n.onCloseErr(r.Close)
+	}
+	return nil
+}
+
+// repeaterKeys returns the keys by which a repeater knows its subscribers: from a
+// file, so that it need not have the cluster's secret, or derived from that.
+func repeaterKeys(c *config.Config, secrets [][]byte) (keys [][]byte, err error) {
+	if file := c.RepeaterSecretFile; file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		key, err := hex.DecodeString(strings.TrimSpace(string(text)))
+		if err != nil || len(key) != 32 {
+			return nil, fmt.Errorf("udprepeater-secret-file %s: not a repeater's key: write what `reprise repeater-key FILE` prints", file)
+		}
+		return [][]byte{key}, nil
+	}
+	derived, err := datagramSecrets(secrets)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range derived {
+		keys = append(keys, s.RepeaterKey())
+	}
+	return keys, nil
+}

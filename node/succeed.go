@@ -1,0 +1,112 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"reprise/internal/handover"
+)
+
+// inherit returns what the process before has left to this one. It is called once, before
+// anything is opened.
+func inherit() (*inheritance, error) {
+	in := &inheritance{memory: -1}
+	c, err := handover.Predecessor()
+	if err != nil {
+		return in, err
+	}
+	if c == nil {
+		return fromManager(), nil
+	}
+	m, err := c.Receive(messageTime)
+	if err != nil {
+		return in, fmt.Errorf("the process before says nothing: %w", err)
+	}
+	in.predecessor, in.sockets, in.serving = c, handover.NewSet(m.Files), make(chan struct{})
+	in.estate = new(estate)
+	if m.Kind != saysSockets || json.Unmarshal(m.Body, in.estate) != nil {
+		return in, fmt.Errorf("the process before says %q", m.Kind)
+	}
+	return in, nil
+}
+
+// fail tells the process before, if it waits, why this one does not take over.
+func (in *inheritance) fail(err error) {
+	if in.predecessor != nil && err != nil {
+		_ = in.predecessor.Send(handover.Message{Kind: saysFailed, Body: []byte(err.Error())}, messageTime)
+	}
+}
+
+var errGoesOn = errors.New("the process before goes on: this one has not taken over")
+
+// takeOver makes n, which is ready, take over from the process before. When it returns
+// without an error that process serves nobody new any more, and n is to start.
+func (n *Node) takeOver() error {
+	in := n.in
+	if names := in.sockets.Close(); len(names) > 0 {
+		slog.Info("sockets of the process before are not needed any more", "sockets", names)
+	}
+	if in.predecessor == nil {
+		in.takeFromManager()
+		if in.memory >= 0 {
+			if err := in.takeEstate(n.sessions); err != nil {
+				slog.Warn("the sessions of the process before are lost", "error", err)
+			}
+		}
+		return nil
+	}
+	c := in.predecessor
+	if err := c.Send(handover.Message{Kind: saysReady}, messageTime); err != nil {
+		return errGoesOn
+	}
+	m, err := c.Receive(0) // it ends this process when its patience does
+	switch {
+	case err != nil:
+		return errGoesOn
+	case m.Kind != saysEstate || len(m.Files) != 1:
+		return fmt.Errorf("%w: it said %q", errGoesOn, m.Kind)
+	}
+	in.memory = m.Files[0].FD
+	if err := in.takeEstate(n.sessions); err != nil {
+		return err
+	}
+	if err := c.Send(handover.Message{Kind: saysLoaded}, messageTime); err != nil {
+		return errGoesOn
+	}
+	if m, err := c.Receive(0); err != nil || m.Kind != saysGo {
+		return errGoesOn
+	}
+	return nil
+}
+
+// succeed lets n go on, from now, as the node that the process before was.
+func (n *Node) succeed() {
+	e := n.in.estate
+	if e == nil {
+		return
+	}
+	n.upgrades.succeeds.Set(1)
+	if n.poller != nil && e.Replication != nil {
+		n.poller.Succeed(*e.Replication, max(sinceBoot()-e.Ended, 0))
+	}
+}
+
+// follow takes what the process before says until it has ended.
+func (n *Node) follow() {
+	c := n.in.predecessor
+	defer c.Close()
+	for {
+		m, err := c.Receive(0)
+		if err != nil {
+			if err != io.EOF {
+				slog.Warn("the process before cannot be heard any more", "error", err)
+			}
+			slog.Info("the process before has no connections any more")
+			return
+		}
+		n.receive(m)
+	}
+}
