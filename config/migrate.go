@@ -254,7 +254,7 @@ uWSGI's ` + "`add-header`" + ` adds to what the application sends; here it takes
 which there may be several stay beside it). What ` + "`route`" + ` does to requests and responses there (` + "`addvar`, `addheader`, `delheader`" + `) is
 ` + "`request-header = set NAME: VALUE`, `add NAME: VALUE` or `remove NAME`, and `response-header`" + ` alike: nginx's ` + "`proxy_set_header`, `add_header` and `proxy_hide_header`" + `,
 HAProxy's ` + "`http-request set-header`, `add-header` and `del-header`" + `. ` + "`${REMOTE_ADDR}`, `${SSL_CLIENT_S_DN}`" + ` and the like stand for nginx's ` + "`$remote_addr`, `$ssl_client_s_dn`" + ` and
-HAProxy's ` + "`%[src]`, `%{+Q}[ssl_c_s_dn]`" + `; OPERATIONS.md has them all. ` + "`X-Real-IP`, `X-SSL-*`" + ` and the like of a client pass only if it is in http-trusted, so what these programs
+HAProxy's ` + "`%[src]`, `%{+Q}[ssl_c_s_dn]`" + `; operations/fields.md has them all. ` + "`X-Real-IP`, `X-SSL-*`" + ` and the like of a client pass only if it is in http-trusted, so what these programs
 have to remove by hand need not be.
 `
 

@@ -303,12 +303,12 @@ func TestDocumentedUnit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	document, err := os.ReadFile("../../docs/OPERATIONS.md")
+	document, err := os.ReadFile("../../docs/operations/service.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(document), "```ini\n"+string(unit)+"```\n") {
-		t.Error("docs/OPERATIONS.md has another unit than docs/examples/systemd")
+		t.Error("docs/operations/service.md has another unit than docs/examples/systemd")
 	}
 	for _, want := range []string{"Type=notify\n", "NotifyAccess=main\n", "KillMode=mixed\n", "FileDescriptorStoreMax="} {
 		if !strings.Contains(string(unit), want) {
