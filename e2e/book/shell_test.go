@@ -1,0 +1,125 @@
+package book
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"reprise/internal/nettest"
+)
+
+// patience is for what must happen, on a machine that is busy with other things.
+const patience = time.Minute
+
+// prepare makes the shell's surroundings, then does what comes by descriptor 3, each command
+// ended by NUL, and says the exit status of each behind a control character.
+const prepare = `
+exec 2>&1
+mount --make-rprivate / && mount -t proc proc /proc && mount -t tmpfs tmpfs /run || exit
+ip link set lo up || exit
+while IFS= read -r -d '' command <&3; do
+	eval "$command" </dev/null 3<&-
+	printf '\036%d\n' $?
+done
+`
+
+// A shell is a reader's terminal.
+type shell struct {
+	*nettest.Process
+	t        *testing.T
+	dir      string
+	commands *os.File
+	seen     int // bytes of its output
+}
+
+func newShell(t *testing.T) *shell {
+	t.Helper()
+	nettest.Need(t, "bash", "unshare", "ip", "openssl", "curl")
+	if os.Getuid() != 0 && os.Getenv("CI") == "" {
+		t.Skip("pages are done as root, in a network of their own: run as root")
+	}
+	program := nettest.Build(t, "reprise/cmd/reprise")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	s := &shell{t: t, dir: t.TempDir(), commands: w}
+	sources, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(sources, filepath.Join(s.dir, "reprise")); err != nil {
+		t.Fatal(err)
+	}
+	s.Process = nettest.Start(t, nettest.Command{
+		Path:  "unshare",
+		Args:  []string{"--net", "--mount", "--pid", "--fork", "--kill-child", "bash", "--noprofile", "--norc", "-c", prepare},
+		Dir:   s.dir,
+		Env:   []string{"PATH=" + filepath.Dir(program) + ":" + os.Getenv("PATH"), "LC_ALL=C.UTF-8"},
+		Files: []*os.File{r}, Timeout: patience,
+	})
+	r.Close()
+	t.Cleanup(s.Kill) // with all that it has started
+	return s
+}
+
+// do takes one step of a page and says what went wrong.
+func (s *shell) do(at step) error {
+	if at.file != "" {
+		path := filepath.Join(s.dir, at.file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(path, []byte(at.content), 0o644)
+	}
+	if _, err := s.commands.WriteString(at.command + "\x00"); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		all := s.Stdout()
+		text, status, ended := withoutStatus(all[s.seen:])
+		if ended && status != 0 {
+			return fmt.Errorf("exit status %d:\n%s", status, text)
+		}
+		if ended && (len(at.want) == 0 || matches(at.want, linesOf(text))) {
+			s.seen = len(all)
+			s.t.Logf("$ %s\n%s", at.command, text)
+			return nil
+		}
+		if ended && !inBackground(at.command) {
+			return fmt.Errorf("printed:\n%s\nnot:\n%s", text, strings.Join(at.want, "\n"))
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("not within %v:\n%s\nbut:\n%s", patience, strings.Join(at.want, "\n"), text)
+		}
+	}
+}
+
+func inBackground(command string) bool { return strings.HasSuffix(command, "&") }
+
+// withoutStatus takes the exit status of a command out of what was printed.
+func withoutStatus(output string) (text string, status int, ended bool) {
+	before, after, found := strings.Cut(output, "\x1e")
+	number, after, whole := strings.Cut(after, "\n")
+	if !found || !whole {
+		return output, 0, false
+	}
+	status, err := strconv.Atoi(number)
+	if err != nil {
+		status = -1
+	}
+	return before + after, status, true
+}
+
+// linesOf are the lines of a text, of which the last one may have no end.
+func linesOf(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+}
