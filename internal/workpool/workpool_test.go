@@ -51,12 +51,17 @@ func TestNewestFirstOnceItIsLate(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p, release := busy(t, 8)
+				helping := make(chan bool)
+				p.TrySubmit(func() { <-helping }, nil)
+				time.Sleep(starved) // now the helper is busy too, and stays so
 				var got []int
 				for i := range 4 {
 					p.TrySubmit(func() { got = append(got, i) }, nil)
 				}
 				time.Sleep(test.after) // of the bubble's clock
 				close(release)
+				synctest.Wait()
+				close(helping)
 				p.Close()
 				if !slices.Equal(got, test.want) {
 					t.Errorf("served %v, want %v", got, test.want)
@@ -64,6 +69,26 @@ func TestNewestFirstOnceItIsLate(t *testing.T) {
 			})
 		})
 	}
+}
+
+// starved is when idle workers that do not get to their work certainly have help.
+const starved = 200 * time.Millisecond
+
+// Work is done although the idle worker never gets to go on.
+func TestHelpForStarvedWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, release := busy(t, 8)
+		for range 3 {
+			var done atomic.Bool
+			p.TrySubmit(func() { done.Store(true) }, nil)
+			time.Sleep(starved)
+			if !done.Load() {
+				t.Errorf("nobody has done it after %v", starved)
+			}
+		}
+		close(release)
+		p.Close()
+	})
 }
 
 // What nobody wants any more is not done, and takes no place in the queue.
