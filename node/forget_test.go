@@ -1,10 +1,11 @@
 package node
 
 import (
-	"reprise/sessions"
-	"reprise/tlsconn"
 	"strings"
 	"testing"
+
+	"reprise/sessions"
+	"reprise/tlsconn"
 )
 
 // TestForgetName: a name is taken as clients write it, and what no client can have

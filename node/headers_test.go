@@ -1,10 +1,11 @@
 package node
 
 import (
-	"reprise/backend/http1"
-	"reprise/config"
 	"strings"
 	"testing"
+
+	"reprise/backend/http1"
+	"reprise/config"
 )
 
 // TestConfiguredRules: what the configuration accepts, the codec accepts.

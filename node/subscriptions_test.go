@@ -1,9 +1,10 @@
 package node
 
 import (
-	"reprise/config"
 	"strings"
 	"testing"
+
+	"reprise/config"
 )
 
 // TestOwnAddresses: no subscriber may name where this process listens itself.
