@@ -81,7 +81,7 @@ type Node struct {
 	checks, checksFailed metric.Counter
 	_                    cpu.CacheLinePad
 
-	tlsTold told
+	tlsTold, answersTold told
 }
 
 func newNode(p *Pool, s Spec, tls *tlsclient.Policy) (*Node, error) {

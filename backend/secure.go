@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"sync"
 	"time"
 
 	"reprise/backend/tlsclient"
@@ -55,34 +54,18 @@ func (n *Node) Secured(resumed bool) { n.pool.tls.Done(resumed) }
 // SecuredOnLoop notes a step of one for which no worker was free.
 func (n *Node) SecuredOnLoop() { n.pool.tls.OnLoop() }
 
-// tellEvery is how often the log has a line of the same kind about a node's TLS: one that has
-// failed is tried again and again.
-const tellEvery = 10 * time.Second
-
-// told is what the log has been told of a node's TLS.
-type told struct {
-	mu   sync.Mutex
-	why  tlsclient.Reason
-	at   time.Time
-	more int // that were not told
-}
-
 // NotSecured counts a TLS handshake with the node that has failed, and tells the log. That no
 // connection was made is told by Failed.
 func (n *Node) NotSecured(err error, now time.Time) {
 	why := tlsclient.ReasonOf(err)
 	n.pool.tls.Failed(why)
-	t := &n.tlsTold
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.why == why && now.Sub(t.at) < tellEvery {
-		t.more++
+	times, isDue := n.tlsTold.due(why.String(), now)
+	if !isDue {
 		return
 	}
 	name := ""
 	if c := n.TLS(); c != nil {
 		name = c.Name()
 	}
-	slog.Warn("no TLS with a backend", "backend", n.Name(), "pool", n.pool.Options().Name, "name", name, "reason", why.String(), "error", err, "times", t.more+1)
-	t.why, t.at, t.more = why, now, 0
+	slog.Warn("no TLS with a backend", "backend", n.Name(), "pool", n.pool.Options().Name, "name", name, "reason", why.String(), "error", err, "times", times)
 }

@@ -73,6 +73,9 @@ func parseEndpoint(r Router, s string) (Protocol, bool, Address, error) {
 	if unix && !strings.HasPrefix(path, "/") {
 		return 0, false, Address{}, fmt.Errorf("bad path %q: write unix:/path", path)
 	}
+	if host, _, behind := strings.Cut(path, "/"); behind && host != "" {
+		return 0, false, Address{}, fmt.Errorf("a path behind the address: requests keep their own: write %s", strings.TrimSuffix(s, address)+host)
+	}
 	addr, err := ParseAddress(path)
 	if err == nil && addr.Network == "tcp" && addr.Port == 0 {
 		err = errors.New("port 0: write the port that the backend listens on")

@@ -84,7 +84,11 @@ func parseDatagram(s, forms string) (Address, error) {
 	if strings.HasPrefix(s, "/") {
 		return Address{}, errors.New("a unix socket, but nodes speak UDP: " + forms)
 	}
-	return parseInternet("udp", s, forms)
+	a, err := parseInternet("udp", s, forms)
+	if strings.Contains(a.Host, "%") {
+		return Address{}, errors.New("a link-local address: give nodes addresses without a zone, such as unique local ones (fd00::/8)")
+	}
+	return a, err
 }
 
 func (a Address) isMulticast() bool {

@@ -181,6 +181,11 @@ func TestWrongReplication(t *testing.T) {
 			want: `--cache-udp-node "127.0.0.2": no port: write host:port or [v6]:port`,
 		},
 		{
+			name: "link-local peer", ini: "cache-udp-node = [fe80::1%eth0]:7171",
+			want: `edge.ini:4: cache-udp-node = "[fe80::1%eth0]:7171": a link-local address: give nodes addresses ` +
+				`without a zone, such as unique local ones (fd00::/8)`,
+		},
+		{
 			name: "peer on port 0", ini: "cache-udp-node = 127.0.0.2:0",
 			want: `edge.ini:4: cache-udp-node = "127.0.0.2:0": port 0: write the port that the node listens on`,
 		},

@@ -80,7 +80,7 @@ func TestWrongRouting(t *testing.T) {
 		},
 		{
 			name: "backend with a path", ini: "http-to = http://a:1/app",
-			want: `edge.ini:4: http-to = "http://a:1/app": bad port "1/app": write a number from 0 to 65535`,
+			want: `edge.ini:4: http-to = "http://a:1/app": a path behind the address: requests keep their own: write http://a:1`,
 		},
 		{
 			name: "backend on a relative socket", ini: "http-to = unix:run/app",

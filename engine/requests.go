@@ -247,6 +247,9 @@ func (f *flow) act(step *exchange.Step) {
 		c.refused.inc(step.Reason)
 	case exchange.BadAnswer:
 		c.badAnswers.inc(step.Reason)
+		if f.node != nil {
+			f.node.Misanswered(step.Reason, f.loop.now)
+		}
 	}
 	if len(step.ToClient) > 0 && !f.toClient(step.ToClient) {
 		return

@@ -1,0 +1,28 @@
+package backend
+
+import (
+	"testing"
+	"time"
+)
+
+// TestTold: of what goes on the log is told once in a while, with how often it was.
+func TestTold(t *testing.T) {
+	var log told
+	start := time.Now()
+	for _, test := range []struct {
+		why   string
+		after time.Duration
+		times int // 0 if the log is not told
+	}{
+		{"a", 0, 1},
+		{"a", time.Second, 0},
+		{"a", tellEvery - 1, 0},
+		{"a", tellEvery, 3},
+		{"b", tellEvery + 1, 1},
+		{"a", tellEvery + 2, 1},
+	} {
+		if times, isDue := log.due(test.why, start.Add(test.after)); times != test.times || isDue != (test.times > 0) {
+			t.Errorf("%s after %v: got %d, %v, want %d", test.why, test.after, times, isDue, test.times)
+		}
+	}
+}
