@@ -9,9 +9,9 @@
 //     which goes on in lines that begin with "> ". What follows is what it prints: three dots
 //     stand for anything in a line, and alone in a line for any lines. A command without
 //     output may print anything. Its exit status must be 0.
-//   - Programs in the background write to the same terminal: lines of logs that the page does
-//     not show may stand between those that it does. What a command ending in & prints is
-//     awaited.
+//   - Programs in the background write to the same terminal: their logs may have other lines
+//     than those that the page shows, which may come in any order. What a command ending in &
+//     prints is awaited, and so are logs.
 //   - A block whose first line names a file behind the language, such as "```ini edge.ini", is
 //     that file from then on.
 //   - A block of ini without a name is a part of a configuration: its options must exist.

@@ -2,42 +2,60 @@ package book
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
 // background is what programs in the background and the shell print at any time.
-var background = regexp.MustCompile(`^(time=\S+ level=|reprise: warning: |\S*: line \d+: +\d+ (Terminated|Killed))`)
+var background = regexp.MustCompile(`^(time=\S+ |reprise: warning: |\S*: line \d+: +\d+ (Terminated|Killed))`)
 
-// matches says whether lines are those that a page shows.
+// matches says whether lines are those that a page shows. What programs in the background
+// print may be more, and come in any order.
 func matches(want, lines []string) bool {
-	if len(want) == 0 {
-		return allBackground(lines)
-	}
-	if strings.TrimSpace(want[0]) == "..." {
-		for skipped := range len(lines) + 1 {
-			if matches(want[1:], lines[skipped:]) {
-				return true
-			}
-		}
+	if !foregroundMatches(want, lines) {
 		return false
 	}
-	if len(lines) == 0 {
-		return false
-	}
-	if lineMatches(want[0], lines[0]) && matches(want[1:], lines[1:]) {
-		return true
-	}
-	return background.MatchString(lines[0]) && matches(want, lines[1:])
-}
-
-func allBackground(lines []string) bool {
-	for _, line := range lines {
-		if !background.MatchString(line) {
+	wantBehind, _ := apart(want)
+	behind, _ := apart(lines)
+	for _, w := range wantBehind {
+		at := slices.IndexFunc(behind, func(line string) bool { return lineMatches(w, line) })
+		if at < 0 {
 			return false
 		}
+		behind = slices.Delete(behind, at, at+1)
 	}
 	return true
+}
+
+// foregroundMatches is matches for what programs in the foreground print.
+func foregroundMatches(want, lines []string) bool {
+	_, want = apart(want)
+	_, lines = apart(lines)
+	return inOrder(want, lines)
+}
+
+// apart parts lines of programs in the background from the others.
+func apart(lines []string) (behind, others []string) {
+	for _, line := range lines {
+		if background.MatchString(line) {
+			behind = append(behind, line)
+		} else {
+			others = append(others, line)
+		}
+	}
+	return behind, others
+}
+
+func inOrder(want, lines []string) bool {
+	switch {
+	case len(want) == 0:
+		return len(lines) == 0
+	case strings.TrimSpace(want[0]) == "...":
+		return inOrder(want[1:], lines) || len(lines) > 0 && inOrder(want, lines[1:])
+	default:
+		return len(lines) > 0 && lineMatches(want[0], lines[0]) && inOrder(want[1:], lines[1:])
+	}
 }
 
 func lineMatches(want, line string) bool {
@@ -69,6 +87,8 @@ func TestMatches(t *testing.T) {
 		{"dots to the end", "a\n...", "a\nb", true},
 		{"log between", "a\nb", "a\n" + log + "\nb\n" + log, true},
 		{"log shown", "time=... level=INFO msg=serving ...\nb", log + "\nb", true},
+		{"logs in another order", "time=... msg=b\ntime=... msg=a", "time=1 msg=a\ntime=2 msg=b", true},
+		{"log shown twice", "time=... msg=a\ntime=... msg=a", "time=1 msg=a\ntime=2 msg=b", false},
 		{"log shown and missing", "time=... level=INFO msg=serving ...", "a", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
