@@ -40,6 +40,7 @@ type Pool struct {
 	onRoom  atomic.Pointer[[]func()]
 
 	changing sync.Mutex // held by whoever replaces members or onRoom, and by watch; never by Pick
+	served   []*Served  // one of each loop; guarded by changing
 	watchers []*watcher
 	checks   func() // ends the health checks, nil if there are none; guarded by checking
 	checking sync.Mutex

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"reprise/backend/tlsclient"
+	"reprise/internal/metric"
 )
 
 // Stats is a pool as the stats server shows it.
@@ -20,6 +21,9 @@ type PoolStats struct {
 
 	H2CConns   int64 `json:"h2c_connections" metric:"gauge" help:"Connections to h2c backends open now, which requests of many clients share."`
 	H2CStreams int64 `json:"h2c_streams" metric:"gauge" help:"Requests under way on connections to h2c backends."`
+
+	// RequestDuration has only classes that there was a response of.
+	RequestDuration map[string]metric.HistogramSnapshot `json:"request_duration" metric:"histogram" label:"class" help:"Time from a request's first byte to the end of its response, by class of the response's status."`
 
 	TLS *tlsclient.Stats `json:"tls,omitempty"` // nil if no backend is spoken to by TLS
 }
@@ -47,7 +51,7 @@ func (p *Pool) Stats() Stats {
 	s := Stats{
 		PoolStats: PoolStats{
 			Queued: p.queued.Load(), Refused: p.refused.Load(), H2CConns: p.shared.Conns.Load(), H2CStreams: p.shared.Streams.Load(),
-			TLS: p.tlsStats(),
+			RequestDuration: p.durations(), TLS: p.tlsStats(),
 		},
 		Nodes: make([]NodeStats, 0, len(nodes)),
 	}

@@ -81,8 +81,9 @@ func (f *flow) handshakeStep(out []byte) {
 		f.end(causeHandshake, inWords)
 	default:
 		l.handshakes.remove(f)
-		l.count.handshake.Observe(l.now.Sub(l.timeOf(f.began)))
-		f.opened(f.tls.Info().ServerName)
+		info := f.tls.Info()
+		l.count.handshake[handshakeKind(info)].Observe(l.now.Sub(l.timeOf(f.began)))
+		f.opened(info.ServerName)
 		// Data that came with the client's last flight waits in l.in.
 		if f.phase == serving && f.decrypt(l.out) && f.http == nil && f.mux == nil {
 			f.seek()

@@ -33,6 +33,7 @@ type route struct {
 	pool    *backend.Pool
 	cursor  backend.Cursor
 	waiting waitingList // flows that wait for a backend with room
+	served  backend.Served
 }
 
 // routeTo returns the route to a pool, which it makes if there is none yet. Pools come and go with
@@ -46,6 +47,7 @@ func (l *loop) routeTo(pool *backend.Pool) *route {
 	r = &route{loop: l, pool: pool}
 	l.routes[pool] = r
 	pool.OnRoom(r.roomMade)
+	pool.Observe(&r.served)
 	r.beginElsewhere()
 	return r
 }

@@ -143,6 +143,9 @@ func openReserve() (int, error) {
 // clock is the time as connections see it.
 func (l *loop) clock() time.Time { return l.now }
 
+// sinceEpoch is when the turn began, more exactly than by its tick.
+func (l *loop) sinceEpoch() time.Duration { return l.now.Sub(l.reactor.Epoch()) }
+
 func (l *loop) timeOf(at uint64) time.Time {
 	return l.reactor.Epoch().Add(time.Duration(at) * tick)
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"strings"
+	"time"
 
 	"reprise/backend"
 	"reprise/backend/exchange"
@@ -16,8 +17,10 @@ import (
 type requests struct {
 	exchange.Conn
 	client exchange.Client
-	began  uint64 // tick of a request's first byte, 0 if there is none yet
-	first  uint64 // tick of the response's first byte
+	began  uint64        // tick of a request's first byte, 0 if there is none yet
+	first  uint64        // tick of the response's first byte
+	start  time.Duration // what began is, exactly, since the reactor's epoch
+	route  *route        // by which the request goes, nil before that is known
 
 	// Of a stream, which needs only the exchange of Conn.
 	body    queue.Queue // what of its body came before it can be used
@@ -26,6 +29,9 @@ type requests struct {
 	unserved    uint8  // how often an h2c backend has said that it will not look at the request
 	callTrailer []byte // what follows the pending part of a body to an h2c backend
 }
+
+// begin notes that a request has come.
+func (h *requests) begin(l *loop) { h.began, h.start = l.tick, l.sinceEpoch() }
 
 // serving reports whether a request is being served.
 func (h *requests) serving() bool { return h.Exchange().State() != exchange.Idle }
@@ -149,7 +155,7 @@ func (f *flow) nextRequests() (some bool) {
 		}
 		step := h.Next(f.exchanges(), exchange.Around{Room: l.hasRoom(&f.out), Ended: f.clientDone})
 		if h.began == 0 && !h.Between() {
-			h.began = l.tick
+			h.begin(l)
 		}
 		if step.Idle {
 			break
@@ -318,6 +324,7 @@ func (f *flow) dial() {
 		f.refuse(404, exchange.NoPool, false)
 		return
 	}
+	f.http.route = f.route
 	if f.stream != nil && f.mux.conn.Cancels() {
 		f.link = postponed
 		l.goOnLater(f)
@@ -329,7 +336,7 @@ func (f *flow) dial() {
 // released ends a request whose response is complete.
 func (f *flow) released(step *exchange.Step) {
 	l, h := f.loop, f.http
-	l.count.http.status[h.Exchange().Status()/100].Inc()
+	f.answered(h.Exchange().Status())
 	if f.link == linked {
 		switch list := l.idleOf(f.node); {
 		case step.Why == exchange.Fine:
@@ -347,6 +354,16 @@ func (f *flow) released(step *exchange.Step) {
 	h.began, h.first, h.unserved, f.active = 0, 0, 0, l.tick
 	if f.stream != nil {
 		f.end(causeDone, whole)
+	}
+}
+
+// answered counts a request whose response is complete, or has made a tunnel of it.
+func (f *flow) answered(status int) {
+	l, h := f.loop, f.http
+	l.count.http.status[status/100].Inc()
+	if h.route != nil {
+		h.route.served.Count(status, l.sinceEpoch()-h.start)
+		h.route = nil
 	}
 }
 
@@ -374,7 +391,7 @@ func (f *flow) releaseBackend(step *exchange.Step) {
 // tunnel makes the flow one that relays bytes as they are.
 func (f *flow) tunnel() {
 	h := f.http
-	f.loop.count.http.status[1].Inc()
+	f.answered(101)
 	if f.trace != nil {
 		f.trace.keepRequest(h.Exchange())
 	}

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"crypto/tls"
+
 	"reprise/internal/clientlimit"
 	"reprise/internal/metric"
 	"reprise/tlsconn"
@@ -64,22 +66,44 @@ type counts struct {
 	fullDelayed                                          metric.Counter
 	closed                                               [causes]metric.Counter
 	cipherIn, plainIn, plainOut, cipherOut               metric.Counter
-	turn, handshake, connect                             metric.Histogram
+	turn, connect                                        metric.Histogram
+	handshake                                            [handshakeKinds]metric.Histogram
 	http                                                 httpCounts
 	http2                                                http2Counts
 }
 
 // Stats is what the engine has done, summed over its loops.
 type Stats struct {
-	Flows FlowStats     `json:"flows"`
-	HTTP  HTTPStats     `json:"http"`
-	HTTP2 HTTP2Stats    `json:"http2"`
-	TLS   tlsconn.Stats `json:"tls"`
+	Flows FlowStats  `json:"flows"`
+	HTTP  HTTPStats  `json:"http"`
+	HTTP2 HTTP2Stats `json:"http2"`
+	TLS   TLSStats   `json:"tls"`
 	// Clients is how the table of clients fares that limits count by.
 	Clients clientlimit.Stats `json:"clients"`
 	// Listeners are in the order of New, or of the last Change.
 	Listeners []ListenerStats `json:"listeners"`
 	Loops     []LoopStats     `json:"loops"`
+}
+
+// TLSStats is what connections count for themselves, and how long their handshakes took.
+type TLSStats struct {
+	tlsconn.Stats
+	HandshakeDuration map[string]metric.HistogramSnapshot `json:"handshake_duration" metric:"histogram" label:"kind" help:"Time from accept to the end of a successful handshake, by version and kind."`
+}
+
+// handshakeKinds are those of [tlsconn.Stats.Handshakes].
+const handshakeKinds = 4
+
+var kindNames = [handshakeKinds]string{"tls12_full", "tls12_resumed", "tls13_full", "tls13_resumed"}
+
+func handshakeKind(info *tlsconn.Info) (kind int) {
+	if info.Version >= tls.VersionTLS13 {
+		kind = 2
+	}
+	if info.Resumed() {
+		kind++
+	}
+	return kind
 }
 
 // ListenerStats tells listeners apart.
@@ -106,7 +130,8 @@ type FlowStats struct {
 	FullDelayed   uint64            `json:"full_handshakes_delayed" metric:"counter" help:"Full handshakes that had to wait because a loop was late."`
 	Panics        uint64            `json:"panics" metric:"counter" help:"Connections closed because of a bug; the log has the stack."`
 
-	Handshake metric.HistogramSnapshot `json:"handshake" metric:"histogram" help:"Time from accept to the end of a successful handshake."`
+	// Handshake is of all kinds: TLSStats has metrics of each.
+	Handshake metric.HistogramSnapshot `json:"handshake"`
 	Connect   metric.HistogramSnapshot `json:"connect" metric:"histogram" help:"Time to connect to a backend."`
 	Turn      metric.HistogramSnapshot `json:"turn" metric:"histogram" help:"Time one event kept a loop from the next."`
 }
@@ -127,6 +152,7 @@ func (e *Engine) Stats() Stats {
 	f.Closed = make(map[string]uint64, causes)
 	s.HTTP.init()
 	s.HTTP2.init()
+	s.TLS.HandshakeDuration = make(map[string]metric.HistogramSnapshot, handshakeKinds)
 	e.mu.Lock()
 	bound := e.bound
 	e.mu.Unlock()
@@ -161,7 +187,12 @@ func (e *Engine) Stats() Stats {
 		s.HTTP2.add(&c.http2)
 		turn := c.turn.Snapshot()
 		f.Turn.Merge(turn)
-		f.Handshake.Merge(c.handshake.Snapshot())
+		for kind, name := range kindNames {
+			sum, one := s.TLS.HandshakeDuration[name], c.handshake[kind].Snapshot()
+			sum.Merge(one)
+			s.TLS.HandshakeDuration[name] = sum
+			f.Handshake.Merge(one)
+		}
 		f.Connect.Merge(c.connect.Snapshot())
 		s.Loops = append(s.Loops, LoopStats{
 			Loop: l.id, Open: c.open.Load(), Accepted: c.accepted.Load(),

@@ -28,7 +28,8 @@ func (m *mux) open(e *http2.Event) {
 		f.trace = &trace{start: l.now, handshake: c.trace.handshake}
 	}
 	l.count.http2.streams.Inc()
-	f.http = &requests{began: l.tick}
+	f.http = new(requests)
+	f.http.begin(l)
 	x, nth := f.http.Exchange(), e.Stream.ID/2+1 // clients use odd ones
 	l.count.http.requests.Inc()
 	if e.Refusal != nil {

@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 
 	"reprise/backend"
@@ -45,6 +46,8 @@ func (n *Node) observe() (err error) {
 func (n *Node) registry() *stats.Registry {
 	r := stats.NewRegistry(n.program.Version)
 	r.RegisterCaches(n.cacheRows)
+	build := buildInfo{n.program.Version, runtime.Version(), 1}
+	r.Register("build", func() any { return build })
 	r.Register("engine", func() any { return n.engine.Stats() })
 	r.Register("backends", func() any { return n.backendRows() })
 	if n.subscriptions != nil {
@@ -74,6 +77,13 @@ func (n *Node) registry() *stats.Registry {
 	r.Register("upgrade", func() any { return n.upgrades.stats() })
 	r.Register("log", func() any { return logStats{Dropped: n.log.Dropped()} })
 	return r
+}
+
+// A buildInfo tells what runs: by labels, as Prometheus' rules and dashboards join them.
+type buildInfo struct {
+	Version   string `json:"version" label:"version"`
+	GoVersion string `json:"go_version" label:"goversion"`
+	Info      int    `json:"info" metric:"gauge" help:"1, with the version of Reprise and of Go that it was built with."`
 }
 
 type logStats struct {

@@ -27,8 +27,8 @@
 //     ends in _total and a histogram in _seconds; both are added here. Other units
 //     stand last in the JSON name (in_bytes, age_seconds).
 //   - A nested struct lengthens the name; an embedded one does not.
-//   - A map from strings to numbers is one metric; the map's label tag names the
-//     label that carries the key.
+//   - A map from strings to numbers or histograms is one metric; the map's label tag
+//     names the label that carries the key.
 //   - A slice of structs needs one string or integer field with a label tag: its
 //     value labels every metric of that struct, so that the elements stay apart.
 //   - Pointers and interfaces are followed, nil ones left out. A bool counts as 0 or 1.

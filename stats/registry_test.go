@@ -182,6 +182,9 @@ func TestCheck(t *testing.T) {
 		{"no histogram", struct {
 			A int `json:"a" metric:"histogram" help:"A."`
 		}{}, "must be a metric.HistogramSnapshot"},
+		{"a map of histograms, that is none", struct {
+			A map[string]int `json:"a" metric:"histogram" help:"A." label:"x"`
+		}{map[string]int{"y": 1}}, "must be a metric.HistogramSnapshot"},
 		{"an unlabelled map", struct {
 			A map[string]int `json:"a" metric:"counter" help:"A."`
 		}{}, "needs string keys and a label tag"},

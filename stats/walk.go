@@ -141,9 +141,16 @@ func (w walker) tagged(p place, v reflect.Value, t tags) {
 		w.fail(fmt.Errorf("%s: JSON names of metrics must be snake case", p.name))
 	case v.Kind() == reflect.Map:
 		w.mapped(p, v, t)
-	case t.kind == "histogram":
-		w.histogram(p, v, t)
 	default:
+		w.one(p, v, t)
+	}
+}
+
+// one makes the one metric of v.
+func (w walker) one(p place, v reflect.Value, t tags) {
+	if t.kind == "histogram" {
+		w.histogram(p, v, t)
+	} else {
 		w.number(p, v, t)
 	}
 }
@@ -155,10 +162,10 @@ func (w walker) mapped(p place, v reflect.Value, t tags) {
 	}
 	if v.Len() == 0 {
 		w.emit = discard
-		w.number(p.with(t.label, ""), reflect.Zero(v.Type().Elem()), t)
+		w.one(p.with(t.label, ""), reflect.Zero(v.Type().Elem()), t)
 	}
 	for i := v.MapRange(); i.Next(); {
-		w.number(p.with(t.label, i.Key().String()), i.Value(), t)
+		w.one(p.with(t.label, i.Key().String()), i.Value(), t)
 	}
 }
 

@@ -26,18 +26,19 @@ func TestMetrics(t *testing.T) {
 	}
 	got := parseMetrics(t, body)
 	for series, want := range map[string]float64{
-		`reprise_engine_flows_accepted_total`:                        2,
-		`reprise_engine_flows_open`:                                  0,
-		`reprise_engine_flows_closed_total{cause="done"}`:            2,
-		`reprise_engine_tls_handshakes_total{kind="tls13_full"}`:     1,
-		`reprise_engine_tls_handshakes_total{kind="tls13_resumed"}`:  1,
-		`reprise_engine_tls_outcomes_total{outcome="resumed_local"}`: 1,
-		`reprise_engine_flows_handshake_seconds_count`:               2,
-		`reprise_caches_hits_total{cache="ssl"}`:                     1,
-		`reprise_caches_max_items{cache="ssl"}`:                      100,
-		`reprise_engine_tls_failures_total{reason="not_tls"}`:        0,
-		`reprise_log_dropped_total`:                                  0,
-		`promhttp_metric_handler_errors_total{cause="gathering"}`:    0,
+		`reprise_engine_flows_accepted_total`:                                                                                     2,
+		`reprise_engine_flows_open`:                                                                                               0,
+		`reprise_engine_flows_closed_total{cause="done"}`:                                                                         2,
+		`reprise_engine_tls_handshakes_total{kind="tls13_full"}`:                                                                  1,
+		`reprise_engine_tls_handshakes_total{kind="tls13_resumed"}`:                                                               1,
+		`reprise_engine_tls_outcomes_total{outcome="resumed_local"}`:                                                              1,
+		`reprise_engine_tls_handshake_duration_seconds_count{kind="tls13_full"}`:                                                  1,
+		`reprise_engine_tls_handshake_duration_seconds_count{kind="tls13_resumed"}`:                                               1,
+		`reprise_caches_hits_total{cache="ssl"}`:                                                                                  1,
+		`reprise_caches_max_items{cache="ssl"}`:                                                                                   100,
+		`reprise_engine_tls_failures_total{reason="not_tls"}`:                                                                     0,
+		`reprise_log_dropped_total`:                                                                                               0,
+		`promhttp_metric_handler_errors_total{cause="gathering"}`:                                                                 0,
 		`reprise_backends_nodes_hits_total{name="` + s.document().Backends.Nodes[0].Name + `",pool="default",router="sslrouter"}`: 2,
 	} {
 		if v, ok := got[series]; !ok || v != want {

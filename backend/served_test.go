@@ -1,0 +1,32 @@
+package backend
+
+import (
+	"testing"
+	"time"
+)
+
+// TestDurationsAreSummedOverLoops: what several loops have counted is one histogram for each class,
+// and a class without a response is not shown.
+func TestDurationsAreSummedOverLoops(t *testing.T) {
+	p, err := NewPool(nil, Options{Changing: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Stats().RequestDuration; len(got) != 0 {
+		t.Errorf("before any response: got %v", got)
+	}
+	var loops [2]Served
+	for i := range loops {
+		p.Observe(&loops[i])
+		loops[i].Count(200, time.Second)
+		loops[i].Count(299, 2*time.Second)
+	}
+	loops[1].Count(503, time.Millisecond)
+	got := p.Stats().RequestDuration
+	if h := got["2xx"]; h.Count != 4 || h.Sum != 6*time.Second {
+		t.Errorf("2xx: got %d of %v in all, want 4 of 6s", h.Count, h.Sum)
+	}
+	if h := got["5xx"]; h.Count != 1 || len(got) != 2 {
+		t.Errorf("5xx: got %d, and %d classes; want 1 and 2", h.Count, len(got))
+	}
+}
