@@ -32,13 +32,15 @@ run: build ## start the demo; it prints what to try
 build: ## build bin/reprise, one static binary
 	CGO_ENABLED=0 $(BUILD) -o bin/reprise ./cmd/reprise
 
-.PHONY: build-boring
-build-boring: ## build bin/reprise-boring, with BoringCrypto; needs gcc and glibc
-	CGO_ENABLED=1 GOEXPERIMENT=boringcrypto $(BUILD) -o bin/reprise-boring ./cmd/reprise
+.PHONY: build-openssl
+build-openssl: ## build bin/reprise-openssl, whose RSA signatures are libcrypto's; needs gcc and libssl-dev, STATIC=1 links it in
+	CGO_ENABLED=1 $(BUILD) $(if $(STATIC),-ldflags "-X main.version=$(VERSION) -linkmode external -extldflags -static") \
+		-tags openssl,netgo,osusergo -o bin/reprise-openssl ./cmd/reprise
 
 .PHONY: test
 test: peers ## run all tests, PKG=./engine for those of one package
 	$(GO) test -count=1 -timeout 10m $(PKG)
+	$(if $(filter ./...,$(PKG)),CGO_ENABLED=1 $(GO) test -count=1 -tags openssl ./internal/libcrypto)
 	$(if $(filter ./...,$(PKG)),cd e2e/grpc && $(GO) test -count=1 ./...)
 
 .PHONY: race
@@ -93,7 +95,7 @@ h2spec: build ## judge HTTP/2 by h2spec, which is fetched; a few seconds
 	scripts/h2spec
 
 .PHONY: bench
-bench: build build-boring ## measure beside other servers, CASE=regexp for some of it; 25 minutes
+bench: build build-openssl ## measure beside other servers, CASE=regexp for some of it; 25 minutes
 	cd benchmarks && $(GO) run ./harness $(if $(CASE),-case '$(CASE)')
 
 .PHONY: bench-smoke

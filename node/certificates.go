@@ -1,6 +1,7 @@
 package node
 
 import (
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"reprise/config"
 	"reprise/config/pki"
 	"reprise/internal/acme"
+	"reprise/internal/libcrypto"
 	"reprise/tlsconn"
 )
 
@@ -257,7 +259,11 @@ var strictness = map[config.NameStrictness]tlsconn.NameStrictness{
 func (f *tlsFiles) certificates() (*tlsconn.Certificates, error) {
 	var certs []tlsconn.Certificate
 	for i := range f.offers {
-		certs = append(certs, f.offers[i].read)
+		cert := f.offers[i].read
+		if key, ok := cert.TLS.PrivateKey.(crypto.Signer); ok {
+			cert.TLS.PrivateKey = libcrypto.Signer(key)
+		}
+		certs = append(certs, cert)
 	}
 	return tlsconn.NewCertificates(validFirst(certs, time.Now()))
 }

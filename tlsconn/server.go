@@ -292,7 +292,7 @@ func newIdentity(cert *Certificate) (*identity, error) {
 	pub := key.Public()
 	_, isRSA := pub.(*rsa.PublicKey)
 	id := &identity{
-		key: key, slow: isRSA, ecdsa: !isRSA, issuers: issuers(&cert.TLS), forNamedIssuer: cert.ForNamedIssuer,
+		key: key, slow: SignsSlowly(key), ecdsa: !isRSA, issuers: issuers(&cert.TLS), forNamedIssuer: cert.ForNamedIssuer,
 		schemes13: primitive.SchemesFor(pub, true), schemes12: primitive.SchemesFor(pub, false),
 	}
 	if key, isECDSA := pub.(*ecdsa.PublicKey); isECDSA {

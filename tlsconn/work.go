@@ -1,7 +1,9 @@
 package tlsconn
 
 import (
+	"crypto"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"slices"
 	"sync/atomic"
@@ -41,6 +43,14 @@ func (c *conn) submit(state State, work func(*job)) bool {
 	return true
 }
 
+// SignsSlowly reports whether a signature by key takes too long for a loop: with an RSA key,
+// unless it says that it is fast by a method Fast.
+func SignsSlowly(key crypto.Signer) bool {
+	_, isRSA := key.Public().(*rsa.PublicKey)
+	f, says := key.(interface{ Fast() bool })
+	return isRSA && !(says && f.Fast())
+}
+
 // sign makes the handshake's signature of message, which may come in parts, and
 // goes on. An RSA signature takes a millisecond, which is too long for a loop: it
 // is made by a worker while the handshake is parked.
@@ -51,7 +61,7 @@ func (c *conn) sign(message ...[]byte) cause {
 	if hs.identity.slow && s.config.Workers != nil {
 		digest = slices.Clone(digest)
 		if c.submit(AwaitSignature, func(j *job) { j.signature, j.err = key.Sign(rand.Reader, digest, opts) }) {
-			c.flush() // the client may read it meanwhile
+//			c.flush() // the client may read it meanwhile
 			return ok
 		}
 		// The queue has room for all handshakes in flight, so this is a mistake in

@@ -28,7 +28,7 @@ type bench struct {
 
 	cpus, serverCPUs, loadCPUs []int
 
-	reprise, boring, plain   string // binaries
+	reprise, openssl, plain   string // binaries
 	ecdsa, rsa               *testpki.Cert
 	ticketKey, ticketKeyText string // files
 	backend, backendH2       string // addresses
@@ -96,7 +96,7 @@ func (b *bench) build() error {
 		}
 		return nil
 	}
-	b.plain, b.reprise, b.boring = filepath.Join(b.dir, "plain"), b.repriseBinary, b.boringBinary
+	b.plain, b.reprise, b.openssl = filepath.Join(b.dir, "plain"), b.repriseBinary, b.opensslBinary
 	if err := all("go", "build", "-o", b.dir+"/", "./backend", "./cmd/load", "./peers/plain"); err != nil {
 		return err
 	}
@@ -106,16 +106,16 @@ func (b *bench) build() error {
 			return err
 		}
 	}
-	if b.boring == "" {
-		b.boring = "../bin/reprise-boring"
+	if b.openssl == "" {
+		b.openssl = "../bin/reprise-openssl"
 		if b.smoke { // which has no minute for cgo
-			b.boring = b.reprise
-		} else if err := all("make", "-C", "..", "build-boring"); err != nil {
-			b.boring = ""
-			b.note("No BoringCrypto build: " + err.Error())
+			b.openssl = b.reprise
+		} else if err := all("make", "-C", "..", "build-openssl"); err != nil {
+			b.openssl = ""
+			b.note("No OpenSSL build: " + err.Error())
 		}
 	}
-	for _, binary := range []*string{&b.reprise, &b.boring} {
+	for _, binary := range []*string{&b.reprise, &b.openssl} {
 		if *binary == "" {
 			continue
 		}
@@ -232,8 +232,8 @@ func (b *bench) peersOf(c testcase) []peers.Peer {
 			return true
 		case c.setup.h2 && (p.NoALPN || b.backendH2 == ""):
 			return true
-		case p.Name == "reprise-boring":
-			return b.boring == ""
+		case p.Name == "reprise-openssl":
+			return b.openssl == ""
 		case p.Name == "reprise-http":
 			return !b.hasHTTP()
 		}

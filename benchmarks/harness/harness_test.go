@@ -139,7 +139,7 @@ func smoke(t *testing.T, names ...string) {
 	t.Chdir("..")
 	var log bytes.Buffer
 	out := filepath.Join(t.TempDir(), "results")
-	args := []string{"-smoke", "-case", strings.Join(names, "|"), "-server", "plain-go", "-reprise", "none", "-reprise-boring", "none", "-out", out}
+	args := []string{"-smoke", "-case", strings.Join(names, "|"), "-server", "plain-go", "-reprise", "none", "-reprise-openssl", "none", "-out", out}
 	if err := run(context.Background(), args, &log); err != nil {
 		t.Fatalf("%v\n%s", err, &log)
 	}

@@ -40,7 +40,7 @@ type options struct {
 	smoke         bool
 	out           string
 	repriseBinary string
-	boringBinary  string
+	opensslBinary  string
 	report        string
 	readme        string
 }
@@ -109,7 +109,7 @@ func parse(args []string, log io.Writer) (o options, err error) {
 	flags.BoolVar(&o.smoke, "smoke", false, "measure everything for a moment and judge no figure; fail if a server does not work")
 	flags.StringVar(&o.out, "out", "", "`directory` for the results (default results/DATE, with -smoke none)")
 	flags.StringVar(&o.repriseBinary, "reprise", "", "`binary` to measure instead of what make build builds")
-	flags.StringVar(&o.boringBinary, "reprise-boring", "", "`binary` to measure instead of what make build-boring builds")
+	flags.StringVar(&o.opensslBinary, "reprise-openssl", "", "`binary` to measure instead of what make build-openssl builds")
 	flags.StringVar(&o.report, "report", "", "make table and plots of this `directory` again, and measure nothing")
 	flags.StringVar(&o.readme, "readme", "", "with -report: `file` whose performance section to replace")
 	if err := flags.Parse(args); err != nil {

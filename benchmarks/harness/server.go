@@ -94,8 +94,8 @@ func (b *bench) settings(p peers.Peer, u setup, n int) (s peers.Settings, err er
 	if u.h2 {
 		s.Backend = b.backendH2
 	}
-	if p.Name == "reprise-boring" {
-		s.Reprise = b.boring
+	if p.Name == "reprise-openssl" {
+		s.Reprise = b.openssl
 	}
 	if s.Dir, err = os.MkdirTemp(b.dir, p.Name+"-"); err != nil {
 		return s, err

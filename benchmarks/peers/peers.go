@@ -64,7 +64,7 @@ type Command struct {
 func All() []Peer {
 	return []Peer{
 		{Name: "reprise", Mode: TCP, Shares: true, file: "reprise.ini"},
-		{Name: "reprise-boring", Mode: TCP, file: "reprise.ini"},
+		{Name: "reprise-openssl", Mode: TCP, file: "reprise.ini"},
 		{Name: "hitch", Mode: TCP, OpenSSL: true, file: "hitch.conf"},
 		{Name: "haproxy", Mode: TCP, OpenSSL: true, Shares: true, file: "haproxy-tcp.cfg"},
 		{Name: "nginx", Mode: TCP, OpenSSL: true, Shares: true, file: "nginx-stream.conf"},

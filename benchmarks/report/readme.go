@@ -102,8 +102,8 @@ func label(row standing) string {
 	if row.Case.Point != "" {
 		name += fmt.Sprintf(", %d %s", row.Point, row.Case.Point)
 	}
-	if variant, ok := strings.CutPrefix(row.Server, "reprise-"); ok && variant == "boring" {
-		name += ", BoringCrypto"
+	if variant, ok := strings.CutPrefix(row.Server, "reprise-"); ok && variant == "openssl" {
+		name += ", OpenSSL"
 	}
 	return name
 }

@@ -2,7 +2,6 @@ package standard
 
 import (
 	"crypto"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 
@@ -59,8 +58,8 @@ func (b *chains) forName(name string) []*tls.Certificate {
 
 // offload returns key, or one that signs on a key worker.
 func (s *Server) offload(key crypto.PrivateKey) crypto.PrivateKey {
-	signer, ok := key.(*rsa.PrivateKey)
-	if !ok || s.config.Workers == nil {
+	signer, ok := key.(crypto.Signer)
+	if !ok || s.config.Workers == nil || !tlsconn.SignsSlowly(signer) {
 		return key // ECDSA and Ed25519 take less than handing over
 	}
 	return &offloaded{Signer: signer, server: s}

@@ -1,0 +1,78 @@
+package libcrypto_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	_ "crypto/sha1" // which clients of TLS 1.2 may still ask for
+	"sync"
+	"testing"
+
+	"reprise/internal/libcrypto"
+)
+
+// TestSigner: whatever build this is, a signature is one that Go verifies.
+func TestSigner(t *testing.T) {
+	t.Logf("signed by %q", libcrypto.Version())
+	for _, bits := range []int{2048, 3072, 4096} {
+		key, err := rsa.GenerateKey(rand.Reader, bits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer := libcrypto.Signer(key)
+		if !key.PublicKey.Equal(signer.Public()) {
+			t.Errorf("%d bits: it is the signer of another key", bits)
+		}
+		var all sync.WaitGroup
+		for _, hash := range []crypto.Hash{crypto.SHA1, crypto.SHA256, crypto.SHA384, crypto.SHA512} {
+			all.Go(func() {
+				digest := make([]byte, hash.Size())
+				_, _ = rand.Read(digest)
+				signature, err := signer.Sign(rand.Reader, digest, hash)
+				if err == nil {
+					err = rsa.VerifyPKCS1v15(&key.PublicKey, hash, digest, signature)
+				}
+				if err != nil {
+					t.Errorf("%d bits, PKCS #1 v1.5, %v: %v", bits, hash, err)
+				}
+				for _, salt := range []int{rsa.PSSSaltLengthEqualsHash, rsa.PSSSaltLengthAuto, 11} {
+					opts := &rsa.PSSOptions{SaltLength: salt, Hash: hash}
+					signature, err = signer.Sign(rand.Reader, digest, opts)
+					if err == nil {
+						err = rsa.VerifyPSS(&key.PublicKey, hash, digest, signature, opts)
+					}
+					if err != nil {
+						t.Errorf("%d bits, PSS, %v, salt %d: %v", bits, hash, salt, err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		if _, err := signer.Sign(rand.Reader, make([]byte, 5), crypto.SHA256); err == nil {
+			t.Errorf("%d bits: signed what is no digest", bits)
+		}
+	}
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if libcrypto.Signer(other) != crypto.Signer(other) {
+		t.Error("a key that is not of RSA has another signer")
+	}
+}
+
+func BenchmarkSign(b *testing.B) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		b.Fatal(err)
+	}
+	signer, digest := libcrypto.Signer(key), make([]byte, 32)
+	opts := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
+	for b.Loop() {
+		if _, err := signer.Sign(rand.Reader, digest, opts); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
