@@ -28,7 +28,7 @@ type bench struct {
 
 	cpus, serverCPUs, loadCPUs []int
 
-	reprise, openssl, plain   string // binaries
+	reprise, openssl, plain  string // binaries
 	ecdsa, rsa               *testpki.Cert
 	ticketKey, ticketKeyText string // files
 	backend, backendH2       string // addresses

@@ -180,9 +180,9 @@ func fleets() []testcase {
 
 func same(point int) int { return point }
 
-func tcp(p peers.Peer) bool       { return p.Mode == peers.TCP && p.Name != "reprise-openssl" }
+func tcp(p peers.Peer) bool        { return p.Mode == peers.TCP && p.Name != "reprise-openssl" }
 func tcpOpenSSL(p peers.Peer) bool { return p.Mode == peers.TCP }
-func http(p peers.Peer) bool      { return p.Mode == peers.HTTP }
+func http(p peers.Peer) bool       { return p.Mode == peers.HTTP }
 
 func oneOf(names ...string) func(peers.Peer) bool {
 	return func(p peers.Peer) bool { return slices.Contains(names, p.Name) }

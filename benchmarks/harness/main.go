@@ -40,7 +40,7 @@ type options struct {
 	smoke         bool
 	out           string
 	repriseBinary string
-	opensslBinary  string
+	opensslBinary string
 	report        string
 	readme        string
 }
