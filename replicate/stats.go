@@ -20,8 +20,8 @@ type Stats struct {
 	Contacts []ContactStats `json:"contacts"`
 	Peers    []PeerStats    `json:"peers"`
 
-	PeersConfigured int `json:"peers_configured" metric:"gauge" help:"Addresses that this node was told to find peers at."`
-	PeersAlive      int `json:"peers_alive" metric:"gauge" help:"Peers that are heard and have the same cluster secret, at configured addresses or others."`
+	ConfiguredPeers int `json:"configured_peers" metric:"gauge" help:"Addresses that this node was told to find peers at."`
+	AlivePeers      int `json:"alive_peers" metric:"gauge" help:"Peers that are heard and have the same cluster secret, at configured addresses or others."`
 
 	RingDropped  uint64 `json:"ring_dropped" metric:"counter" help:"Updates not sent because the ring between loops and poller was full."`
 	RingTooLarge uint64 `json:"ring_too_large" metric:"counter" help:"Sessions not sent because they are larger than 16 KiB."`
@@ -166,12 +166,12 @@ func (n *Node) stats(now time.Duration) Stats {
 		for _, c := range *list {
 			s.Contacts = append(s.Contacts, c.stats())
 		}
-		s.PeersConfigured = len(*list)
+		s.ConfiguredPeers = len(*list)
 	}
 	if list := n.listed.Load(); list != nil {
 		for _, p := range *list {
 			row := p.stats(now, n.o.DeadAfter)
-			s.PeersAlive += row.Alive & int(row.Introduced)
+			s.AlivePeers += row.Alive & int(row.Introduced)
 			s.Peers = append(s.Peers, row)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Registry knows what there is to show. Safe for concurrent use, though
@@ -75,12 +77,17 @@ func (r *Registry) RegisterCaches(caches func() []CacheRow) {
 
 // Check reports every field of the registered snapshots whose tags make no
 // sense: a metric without help, on a field that is no number, or of an unknown
-// type; a slice whose elements no label tells apart. For tests.
+// type; a slice whose elements no label tells apart; two fields that make one name. For tests.
 func (r *Registry) Check() error {
 	var errs []error
 	for _, o := range r.measured() {
 		w := walker{emit: discard, fail: func(err error) { errs = append(errs, err) }}
 		w.object(o)
+	}
+	p := prometheus.NewRegistry()
+	p.MustRegister(collector{r})
+	if _, err := p.Gather(); err != nil && errs == nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

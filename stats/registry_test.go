@@ -185,6 +185,16 @@ func TestCheck(t *testing.T) {
 		{"a map of histograms, that is none", struct {
 			A map[string]int `json:"a" metric:"histogram" help:"A." label:"x"`
 		}{map[string]int{"y": 1}}, "must be a metric.HistogramSnapshot"},
+		{"one name twice", struct {
+			Peers []struct {
+				Name  string `json:"name" label:"name"`
+				Alive int    `json:"alive" metric:"gauge" help:"A."`
+			} `json:"peers"`
+			Alive int `json:"peers_alive" metric:"gauge" help:"B."`
+		}{Peers: make([]struct {
+			Name  string `json:"name" label:"name"`
+			Alive int    `json:"alive" metric:"gauge" help:"A."`
+		}, 1)}, "reprise_part_peers_alive"},
 		{"an unlabelled map", struct {
 			A map[string]int `json:"a" metric:"counter" help:"A."`
 		}{}, "needs string keys and a label tag"},

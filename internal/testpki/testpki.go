@@ -198,10 +198,14 @@ func (t Template) x509(isCA bool) (*x509.Certificate, error) {
 	if notAfter.IsZero() {
 		notAfter = time.Now().Add(validity)
 	}
+	notBefore := time.Now().Add(-validity) // well past, so that clocks may differ
+	if !notBefore.Before(notAfter) {
+		notBefore = notAfter.Add(-validity)
+	}
 	c := &x509.Certificate{
 		SerialNumber:          serial,
 		Subject:               pkix.Name{CommonName: t.CommonName},
-		NotBefore:             notAfter.Add(-2 * validity), // well past, so that clocks may differ
+		NotBefore:             notBefore,
 		NotAfter:              notAfter,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},

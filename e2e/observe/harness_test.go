@@ -1,0 +1,165 @@
+package observe
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"reprise/internal/nettest"
+	"reprise/internal/testpki"
+)
+
+// patience is for what must happen, on a machine that is busy with other things.
+const patience = time.Minute
+
+// program is what is looked at.
+func program(t *testing.T) string {
+	if path := os.Getenv("REPRISE_BIN"); path != "" {
+		return path
+	}
+	return nettest.Build(t, "reprise/cmd/reprise")
+}
+
+// A node is one process at work, seen from outside.
+type node struct {
+	*nettest.Process
+	t     *testing.T
+	admin string
+}
+
+// startAt runs the program until the test ends, with the admin server at an address.
+func startAt(t *testing.T, admin string, args ...string) *node {
+	t.Helper()
+	ours := []string{"--admin", admin, "--log-format", "json", "--drain-timeout", "1s", "--http-processes", "1"}
+	p := nettest.Start(t, nettest.Command{Path: program(t), Args: append(ours, args...), Timeout: patience},
+		nettest.Prints(`^\{.*"msg":"serving".*\}$`))
+	return &node{p, t, admin}
+}
+
+// get returns what the admin server has at a path.
+func (n *node) get(path string) string {
+	n.t.Helper()
+	response, err := http.Get("http://" + n.admin + path)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		n.t.Fatalf("%s: status %d, error %v", path, response.StatusCode, err)
+	}
+	return string(body)
+}
+
+var sample = regexp.MustCompile(`(?m)^([a-zA-Z_:][\w:]*(?:\{.*\})?) (\S+)$`)
+
+// series returns what a scrape gives now.
+func (n *node) series() map[string]float64 {
+	n.t.Helper()
+	list := make(map[string]float64)
+	for _, m := range sample.FindAllStringSubmatch(n.get("/metrics"), -1) {
+		v, err := strconv.ParseFloat(m[2], 64)
+		if err != nil {
+			n.t.Fatalf("%q: %v", m[0], err)
+		}
+		list[m[1]] = v
+	}
+	return list
+}
+
+// await waits until a series has a value.
+func (n *node) await(series string, want float64) {
+	n.t.Helper()
+	nettest.Eventually(n.t, patience, func() bool { v, ok := n.series()[series]; return ok && v == want },
+		"%s is %v", series, want)
+}
+
+// A fleet is some nodes in front of one backend. Node i is at 127.0.0.(i+1), so that nodes differ
+// by address and share their ports.
+type fleet struct {
+	t                          *testing.T
+	pki                        *testpki.PKI
+	cert                       *testpki.Cert
+	tlsPort, udpPort, httpPort int
+	backend, secret            string
+	nodes                      []*node
+}
+
+// newFleet prepares n nodes, of which none runs yet. They terminate TLS for HTTP.
+func newFleet(t *testing.T, n int) *fleet {
+	t.Helper()
+	f := &fleet{
+		t: t, pki: testpki.New(t), tlsPort: nettest.FreePort(t), udpPort: nettest.FreePort(t), httpPort: nettest.FreePort(t),
+		backend: nettest.Serve(t, answerOne).Addr, nodes: make([]*node, n),
+	}
+	return f
+}
+
+func (f *fleet) tls(i int) string   { return fmt.Sprintf("127.0.0.%d:%d", i+1, f.tlsPort) }
+func (f *fleet) udp(i int) string   { return fmt.Sprintf("127.0.0.%d:%d", i+1, f.udpPort) }
+func (f *fleet) admin(i int) string { return fmt.Sprintf("127.0.0.%d:%d", i+1, f.httpPort) }
+
+// run starts node i, which has a cluster secret and a certificate, and knows all the others.
+func (f *fleet) run(i int, secret string, cert *testpki.Cert) {
+	f.t.Helper()
+	args := []string{
+		"--https2=addr=" + f.tls(i) + ",cert=" + cert.CertFile + ",key=" + cert.KeyFile, "--http-to=http://" + f.backend,
+		"--https-session-context=fleet", "--cache-udp-server=" + f.udp(i), "--cluster-secret-file=" + secret,
+		"--name", fmt.Sprintf("node%d", i),
+	}
+	for j := range f.nodes {
+		if j != i {
+			args = append(args, "--cache-udp-node="+f.udp(j))
+		}
+	}
+	f.nodes[i] = startAt(f.t, f.admin(i), args...)
+}
+
+// secretFile makes a file with a random cluster secret.
+func secretFile(t *testing.T) string {
+	t.Helper()
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte(hex.EncodeToString(secret)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// answerOne is a backend of HTTP that answers one request and closes.
+func answerOne(conn net.Conn) {
+	if _, err := conn.Read(make([]byte, 4096)); err == nil {
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n")
+	}
+}
+
+// visit asks node i for something by HTTPS.
+func (f *fleet) visit(i int) {
+	f.t.Helper()
+	client := http.Client{
+		Transport: &http.Transport{
+			TLSClientConfig:   &tls.Config{RootCAs: f.pki.CA.Pool(), ServerName: "localhost"},
+			DisableKeepAlives: true,
+		},
+		Timeout: patience,
+	}
+	response, err := client.Get("https://" + f.tls(i) + "/")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		f.t.Fatalf("status %d, want 200", response.StatusCode)
+	}
+}
