@@ -1,6 +1,7 @@
 package book
 
 import (
+	"flag"
 	"os"
 	"os/exec"
 	"regexp"
@@ -10,6 +11,13 @@ import (
 
 	"reprise/internal/nettest"
 )
+
+// TestMain does pages side by side: they wait more than they compute.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "6")
+	os.Exit(m.Run())
+}
 
 // TestPages does each page as it is written.
 func TestPages(t *testing.T) {
