@@ -61,7 +61,7 @@ func (c *conn) sign(message ...[]byte) cause {
 	if hs.identity.slow && s.config.Workers != nil {
 		digest = slices.Clone(digest)
 		if c.submit(AwaitSignature, func(j *job) { j.signature, j.err = key.Sign(rand.Reader, digest, opts) }) {
-			//			c.flush() // the client may read it meanwhile
+			c.flush() // the client may read it meanwhile
 			return ok
 		}
 		// The queue has room for all handshakes in flight, so this is a mistake in
