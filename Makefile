@@ -95,7 +95,7 @@ h2spec: build ## judge HTTP/2 by h2spec, which is fetched; a few seconds
 	scripts/h2spec
 
 .PHONY: bench
-bench: build build-openssl ## measure beside other servers, CASE=regexp for some of it; 25 minutes
+bench: build build-openssl ## measure beside other servers, CASE=regexp for some of it; 45 minutes
 	cd benchmarks && $(GO) run ./harness $(if $(CASE),-case '$(CASE)')
 
 .PHONY: bench-smoke

@@ -30,8 +30,10 @@ type bench struct {
 
 	reprise, openssl, plain  string // binaries
 	ecdsa, rsa               *testpki.Cert
-	ticketKey, ticketKeyText string // files
-	backend, backendH2       string // addresses
+	client                   *testpki.Cert // of clients
+	clientCA                 string        // file
+	ticketKey, ticketKeyText string        // files
+	backend, backendH2       string        // addresses
 	processes                []*process
 	results                  report.Results
 	noted                    map[string]bool
@@ -141,6 +143,17 @@ func (b *bench) makeKeys() error {
 		if *cert.to, err = made.Write(b.dir, name); err != nil {
 			return err
 		}
+	}
+	ca, err := testpki.NewCA("clients")
+	if err == nil {
+		b.client, err = ca.Issue(testpki.Template{Names: []string{"client"}, Client: true})
+	}
+	if err != nil {
+		return err
+	}
+	b.clientCA = filepath.Join(b.dir, "clients.pem")
+	if err := os.WriteFile(b.clientCA, ca.CertPEM(), 0o644); err != nil {
+		return err
 	}
 	// nginx takes one key of 80 bytes; HAProxy a list of them, of which it encrypts with the last but one.
 	var key [3][80]byte
@@ -263,6 +276,7 @@ func (b *bench) begin(c testcase, s *contestant, point, round int) bool {
 }
 
 func (b *bench) measure(ctx context.Context, c testcase, s *contestant, point, round int) {
+	b.awaitQuiet(ctx)
 	sample, err := c.measure(ctx, b, s.server, point)
 	if ctx.Err() != nil {
 		return // half a measurement

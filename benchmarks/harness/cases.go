@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"slices"
+	"syscall"
 
 	"reprise/benchmarks/load"
 	"reprise/benchmarks/peers"
@@ -32,7 +33,7 @@ const (
 )
 
 func cases() []testcase {
-	return slices.Concat(handshakes(), streams(), connections(), fleets())
+	return slices.Concat(handshakes(), streams(), connections(), fleets(), changes())
 }
 
 // handshakes are connections with one request each.
@@ -75,6 +76,22 @@ func handshakes() []testcase {
 		{
 			Case:  report.Case{Name: "resumed12-http", Title: "As resumed12, by servers that parse HTTP.", Unit: cpuPerOp, Best: true, Aim: 0.85, AimOf: "reprise-http"},
 			peers: http, rounds: 3, measure: resumed12,
+		},
+		{
+			Case:  report.Case{Name: "full13-mlkem", Title: "As full13, of clients that offer X25519MLKEM768 and X25519: Reprise does both, peers, whose OpenSSL knows only the latter, one.", Unit: cpuPerOp, Best: true, Aim: 0.72, AimOf: "reprise"},
+			peers: tcp, setup: setup{mlkem: true}, rounds: 3, measure: full13,
+		},
+		{
+			Case:  report.Case{Name: "resumed13-mlkem", Title: "As resumed13, of the same clients.", Unit: cpuPerOp, Best: true, Aim: 0.72, AimOf: "reprise"},
+			peers: tcp, setup: setup{mlkem: true}, rounds: 3, measure: resumed13,
+		},
+		{
+			Case:  report.Case{Name: "resumed12-id", Title: "A TLS 1.2 handshake resumed by session ID, and one request, of eight clients in Python, which leave the server idle half the time.", Unit: cpuPerOp, Best: true, Aim: 0.70, AimOf: "reprise"},
+			peers: oneOf("reprise", "haproxy", "nginx"), setup: setup{byID: true}, tool: "python3", rounds: 3, measure: byID,
+		},
+		{
+			Case:  report.Case{Name: "full13-client", Title: "As full13, of clients with a certificate (ECDSA P-256), which the server verifies.", Unit: cpuPerOp, Best: true},
+			peers: oneOf("reprise", "haproxy", "nginx", "hitch"), setup: setup{clientCert: true}, rounds: 3, measure: full13,
 		},
 		{
 			Case:  report.Case{Name: "resumed13-cores", Title: "As resumed13, with as many workers as cores, which load generator and backend use too.", Unit: cpuPerOp, Best: true},
@@ -172,8 +189,30 @@ func fleets() []testcase {
 			points: []int{1, 2, 4, 8}, nodes: same, peers: oneOf("reprise", "haproxy", "nginx", "hitch"), rounds: 3, measure: fleet,
 		},
 		{
+			Case:   report.Case{Name: "fleet-push", Title: "As fleet, with cache-replication = push: every node has every session.", Unit: cpuPerOp, Point: "nodes"},
+			points: []int{1, 2, 4, 8}, nodes: same, peers: oneOf("reprise"), setup: setup{replication: "push"}, rounds: 3, measure: fleet,
+		},
+		{
+			Case:   report.Case{Name: "fleet-homes", Title: "As fleet, with cache-replication = homes: two nodes have each session, and are asked.", Unit: cpuPerOp, Point: "nodes"},
+			points: []int{1, 2, 4, 8}, nodes: same, peers: oneOf("reprise"), setup: setup{replication: "homes"}, rounds: 3, measure: fleet,
+		},
+		{
 			Case:   report.Case{Name: "replication", Title: "A node that is told of each new session by another node, whose clients do full handshakes as fast as they can. Lag is from the making of a session to its being here.", Unit: "CPU µs per session received", Point: "nodes"},
 			points: []int{2}, nodes: same, peers: oneOf("reprise"), rounds: 3, measure: replication,
+		},
+	}
+}
+
+// changes are of the server itself, while clients come.
+func changes() []testcase {
+	return []testcase{
+		{
+			Case:  report.Case{Name: "reload", Title: "p99 of 200 new connections a second while the server reads its configuration again every 300 ms.", Unit: "p99 µs", Best: true},
+			peers: oneOf("reprise", "hitch"), rounds: 3, fresh: true, measure: changed(syscall.SIGHUP),
+		},
+		{
+			Case:  report.Case{Name: "upgrade", Title: "The same while a new process takes the server's place, once.", Unit: "p99 µs"},
+			peers: oneOf("reprise"), rounds: 3, fresh: true, measure: changed(syscall.SIGUSR2),
 		},
 	}
 }

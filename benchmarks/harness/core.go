@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -16,6 +17,32 @@ type coreClock struct {
 
 func (c *coreClock) start() { c.busy = -coreTime(c.cpu) }
 func (c *coreClock) stop()  { c.busy += coreTime(c.cpu) }
+
+// awaitQuiet waits until others leave the cores alone, for some seconds at most: then the
+// sample tells how much they took.
+func (b *bench) awaitQuiet(ctx context.Context) {
+	const look, quiet = 100 * time.Millisecond, 20 * time.Millisecond
+	if b.smoke {
+		return
+	}
+	busy := func() (all time.Duration) {
+		for _, cpu := range b.cpus {
+			all += coreTime(cpu)
+		}
+		return all
+	}
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+		before := busy()
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+			return
+		}
+		if busy()-before <= quiet {
+			return
+		}
+	}
+}
 
 // coreTime is the user, nice and system time of a core since the system started, 0 if the kernel does not tell (proc(5)).
 func coreTime(cpu int) time.Duration {

@@ -127,6 +127,32 @@ func TestParseCommandLine(t *testing.T) {
 // TestRun measures the one server that needs nothing installed.
 func TestRun(t *testing.T) { smoke(t, "full13", "keepalive", "download", "idle", "storm", "sessions") }
 
+// TestContinue: what has been measured is not measured again, and what has not is added.
+func TestContinue(t *testing.T) {
+	t.Chdir("..")
+	out := filepath.Join(t.TempDir(), "results")
+	measured := func(names string) (cases, samples int) {
+		t.Helper()
+		args := []string{"-smoke", "-continue", "-case", names, "-server", "plain-go", "-reprise", "none", "-reprise-openssl", "none", "-out", out}
+		if err := run(context.Background(), args, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		r, err := report.Read(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(r.Environment.Cases), len(r.Samples)
+	}
+	for _, test := range []struct {
+		names string
+		want  int
+	}{{"full13", 1}, {"full13", 1}, {"full13|keepalive", 2}} {
+		if cases, samples := measured(test.names); cases != test.want || samples != test.want {
+			t.Errorf("after %s there are %d cases with %d samples, want %d", test.names, cases, samples, test.want)
+		}
+	}
+}
+
 func TestRunTools(t *testing.T) {
 	nettest.Need(t, "wrk")
 	nettest.Need(t, "h2load")

@@ -2,7 +2,8 @@
 // instead: same machine, same certificate, same backend, in turns. It is run from
 // the directory benchmarks:
 //
-//	go run ./harness                        everything, about 25 minutes
+//	go run ./harness                        everything, about 45 minutes
+//	go run ./harness -continue              what is missing of today's results
 //	go run ./harness -case resumed13        one case; a regular expression
 //	go run ./harness -smoke                 every case for a moment: does it still run?
 //	go run ./harness -report DIR            make table and plots of DIR again
@@ -37,7 +38,7 @@ type options struct {
 	rounds        int
 	duration      time.Duration // of one measurement
 	limit         time.Duration
-	smoke         bool
+	goOn, smoke   bool
 	out           string
 	repriseBinary string
 	opensslBinary string
@@ -69,13 +70,22 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if o.goOn {
+		if err := b.goOn(); err != nil {
+			return err
+		}
+	}
 	for _, c := range cases() {
-		if o.match != nil && !o.match.MatchString(c.Name) {
+		if o.match != nil && !o.match.MatchString(c.Name) || b.measured(c) {
 			continue
 		}
 		if err = b.run(ctx, c); err != nil {
+			b.forget(c) // what is half measured is measured again by -continue
 			b.note("Ended early: cases after " + c.Name + " are missing.")
 			break
+		}
+		if o.out != "" {
+			err = errors.Join(err, b.results.Write(o.out)) // so that -continue finds it
 		}
 	}
 	if len(b.results.Environment.Cases) == 0 {
@@ -105,7 +115,8 @@ func parse(args []string, log io.Writer) (o options, err error) {
 	flags.Func("server", "`regexp` of the servers to measure", pattern(&o.only))
 	flags.IntVar(&o.rounds, "rounds", 5, "how `often` each server is measured")
 	flags.DurationVar(&o.duration, "duration", 1500*time.Millisecond, "`length` of one measurement")
-	flags.DurationVar(&o.limit, "limit", 30*time.Minute, "`bound` on everything; what has been measured until then is kept")
+	flags.DurationVar(&o.limit, "limit", 45*time.Minute, "`bound` on everything; what has been measured until then is kept")
+	flags.BoolVar(&o.goOn, "continue", false, "leave out the cases that -out has already, of the same commit, and add the others")
 	flags.BoolVar(&o.smoke, "smoke", false, "measure everything for a moment and judge no figure; fail if a server does not work")
 	flags.StringVar(&o.out, "out", "", "`directory` for the results (default results/DATE, with -smoke none)")
 	flags.StringVar(&o.repriseBinary, "reprise", "", "`binary` to measure instead of what make build builds")

@@ -139,12 +139,14 @@ func (s *server) options(o load.Options) load.Options {
 	o.Pick = load.Random
 	if o.TLS {
 		o.Version = cmp.Or(o.Version, tls.VersionTLS13)
-		_, group := s.setup.group()
-		o.Groups = []tls.CurveID{group}
+		o.Groups = s.offered()
+		if s.setup.clientCert {
+			o.Certificate = s.client
+		}
 		if o.Version == tls.VersionTLS12 {
 			// There the groups must allow the certificate's curve too (RFC 8422, Section 5.1), of which crypto/tls
 			// as a server makes nothing and OpenSSL much.
-			o.Groups = []tls.CurveID{group, tls.CurveP256}
+			o.Groups = append(o.Groups, tls.CurveP256)
 			o.Ciphers = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}
 		}
 	}
@@ -197,9 +199,8 @@ func check(o load.Options, s *server, r load.Result) string {
 // agreed tells whether a handshake used the version, suite and group of its
 // case. A resumed TLS 1.2 handshake has no key exchange and so no group.
 func agreed(o load.Options, s *server, negotiated string) bool {
-	_, group := s.setup.group()
 	if o.Version == tls.VersionTLS12 {
 		return strings.HasPrefix(negotiated, "TLS 1.2 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256")
 	}
-	return negotiated == "TLS 1.3 TLS_AES_128_GCM_SHA256 "+group.String()
+	return negotiated == "TLS 1.3 TLS_AES_128_GCM_SHA256 "+s.agreedGroup().String()
 }

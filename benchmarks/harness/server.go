@@ -21,10 +21,16 @@ type setup struct {
 	allCores bool
 	h2       bool // HTTP/2 through to a backend that speaks it
 	http2    bool // HTTP/2 to the server, which asks its backend by HTTP/1.1
+
+	mlkem       bool   // clients offer X25519MLKEM768, which OpenSSL 3.0 does not know, and X25519
+	clientCert  bool   // clients show a certificate, which servers verify
+	byID        bool   // clients resume by session ID
+	replication string // Reprise's cache-replication, "" is the default
 }
 
 func (s setup) speaksH2() bool { return s.h2 || s.http2 }
 
+// group is that of who knows OpenSSL's.
 func (s setup) group() (openssl string, id tls.CurveID) {
 	if s.p256 {
 		return "P-256", tls.CurveP256
@@ -32,19 +38,38 @@ func (s setup) group() (openssl string, id tls.CurveID) {
 	return "X25519", tls.X25519
 }
 
+// offered are the groups that clients offer.
+func (s *server) offered() []tls.CurveID {
+	_, group := s.setup.group()
+	if s.setup.mlkem {
+		return []tls.CurveID{tls.X25519MLKEM768, group}
+	}
+	return []tls.CurveID{group}
+}
+
+// agreedGroup is the one they are to agree on.
+func (s *server) agreedGroup() tls.CurveID {
+	_, group := s.setup.group()
+	if s.setup.mlkem && !s.peer.OpenSSL {
+		return tls.X25519MLKEM768
+	}
+	return group
+}
+
 // server is a peer that runs, as one node or several.
 type server struct {
-	peer  peers.Peer
-	setup setup
-	addrs []string // of the nodes
-	stats []string // Reprise: of the nodes
-	nodes []*process
-	dirs  []string
+	peer   peers.Peer
+	setup  setup
+	client *tls.Certificate // of clients
+	addrs  []string         // of the nodes
+	stats  []string         // Reprise: of the nodes
+	nodes  []*process
+	dirs   []string
 }
 
 // start runs n nodes of p and returns once each has shaken hands.
 func (b *bench) start(p peers.Peer, u setup, n int) (_ *server, err error) {
-	s := &server{peer: p, setup: u}
+	s := &server{peer: p, setup: u, client: &b.client.TLS}
 	defer func() {
 		if err != nil {
 			s.stop()
@@ -80,6 +105,10 @@ func (b *bench) start(p peers.Peer, u setup, n int) (_ *server, err error) {
 func (b *bench) settings(p peers.Peer, u setup, n int) (s peers.Settings, err error) {
 	s = peers.Settings{Backend: b.backend, Workers: 1, Reprise: b.reprise, Plain: b.plain}
 	s.Group, _ = u.group()
+	s.Replication, s.ByID = u.replication, u.byID
+	if u.clientCert {
+		s.ClientCA = b.clientCA
+	}
 	cert := b.ecdsa
 	if u.rsa {
 		cert = b.rsa
@@ -134,8 +163,10 @@ func (b *bench) startNode(s *server, settings peers.Settings) error {
 
 // shakeHands checks that node i serves what its case is about.
 func (s *server) shakeHands(i int) error {
-	_, group := s.setup.group()
-	config := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{group}}
+	config := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, CurvePreferences: s.offered()}
+	if s.setup.clientCert {
+		config.Certificates = []tls.Certificate{*s.client}
+	}
 	if s.setup.speaksH2() {
 		config.NextProtos = []string{"h2"}
 	}

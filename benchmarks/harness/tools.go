@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,6 +36,28 @@ func h2load(ctx context.Context, b *bench, s *server, _ int) (report.Sample, err
 		return sample, err
 	}
 	return parseH2load(sample, out)
+}
+
+//go:embed byid.py
+var byIDScript string
+
+// byID measures connections of TLS 1.2 that resume by session ID, which crypto/tls as a client
+// cannot. Those are of a client that does, Python's.
+func byID(ctx context.Context, b *bench, s *server, _ int) (report.Sample, error) {
+	const processes = 8
+	count := max(int(b.duration/time.Millisecond)/processes, 2) * processes // about one a millisecond
+	sample, out, err := b.tool(ctx, s, "env", "OPENSSL_CONF=", "python3", "-c", byIDScript, s.addrs[0], strconv.Itoa(processes), strconv.Itoa(count))
+	if err != nil {
+		return sample, err
+	}
+	if _, err := fmt.Sscan(out, &sample.Resumed, &sample.Seconds); err != nil {
+		return sample, fmt.Errorf("python3: cannot read its output: %s", out)
+	}
+	sample.Ops, sample.Handshakes = int64(count), int64(count)
+	if sample.Resumed < sample.Handshakes {
+		sample.Invalid = fmt.Sprintf("%d of %d handshakes were full ones", sample.Handshakes-sample.Resumed, sample.Handshakes)
+	}
+	return perOp(sample), nil
 }
 
 // tool runs a load generator that is not ours and meters the server meanwhile.

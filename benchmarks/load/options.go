@@ -91,6 +91,8 @@ type Options struct {
 	Ciphers    []uint16       // TLS 1.2 only: crypto/tls fixes those of TLS 1.3
 	ALPN       []string
 
+	Certificate *tls.Certificate // that clients show if they are asked; nil is none
+
 	Conns    int           // concurrent connections; 0 is 1
 	Ops      int           // stop after so many operations; 0 is no such bound
 	Duration time.Duration // stop after this long; 0 is no such bound. One of both must be set, except for Idle.

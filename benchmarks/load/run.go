@@ -56,8 +56,13 @@ func newRun(o Options) *run {
 }
 
 func (r *run) tlsConfig(s *session) *tls.Config {
+	var certificates []tls.Certificate
+	if r.Certificate != nil {
+		certificates = []tls.Certificate{*r.Certificate}
+	}
 	return &tls.Config{
-		ServerName: r.ServerName, RootCAs: r.Roots, InsecureSkipVerify: r.Roots == nil,
+		Certificates: certificates,
+		ServerName:   r.ServerName, RootCAs: r.Roots, InsecureSkipVerify: r.Roots == nil,
 		MinVersion: r.Version, MaxVersion: r.Version, CurvePreferences: r.Groups, CipherSuites: r.Ciphers, NextProtos: r.ALPN,
 		ClientSessionCache: s,
 	}

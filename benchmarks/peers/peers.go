@@ -50,6 +50,9 @@ type Settings struct {
 	Stats         string   // Reprise: where it tells its statistics
 	Node          string   // Reprise: its UDP address in a fleet
 	OtherNodes    []string // Reprise: its peers
+	Replication   string   // Reprise: cache-replication
+	ByID          bool     // clients resume by session ID
+	ClientCA      string   // PEM file of the authority of clients, who must have a certificate; "" asks for none
 	TicketKey     string   // file of 80 random bytes that all nodes share
 	TicketKeyText string   // file of such keys in base64, one a line
 }

@@ -116,12 +116,17 @@ func ifValid(row standing, text string) string {
 	return text
 }
 
-// String is "0.75 (0.71 to 0.78)", or empty without a ratio.
+// String is "0.75 (0.71 to 0.78)", or empty without a ratio. Where some rounds say more and
+// others less, it says that nothing was shown.
 func (s ratio) String() string {
 	if s.Median == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%.2f (%.2f to %.2f)", s.Median, s.Min, s.Max)
+	text := fmt.Sprintf("%.2f (%.2f to %.2f)", s.Median, s.Min, s.Max)
+	if s.Min < 1 && s.Max > 1 {
+		text += ", no difference shown"
+	}
+	return text
 }
 
 // number has three digits that mean something; 0 is empty.
