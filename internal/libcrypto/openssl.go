@@ -57,7 +57,7 @@ type signer struct {
 }
 
 // maxOnLoop is how long a signature may take to be made on a loop: as long as a turn.
-const maxOnLoop = 4 * time.Microsecond
+const maxOnLoop = 400 * time.Microsecond
 
 // Signer returns a signer for key that uses libcrypto if key is of a kind it is quicker
 // with and both agree on a signature; otherwise key itself. Its copy of the key is wiped
