@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path"
 	"strings"
 	"unicode"
 
@@ -214,8 +216,26 @@ func parseFlags(args []string) (files []string, settings []setting, err error) {
 			form = o.form
 		}
 		return nil, nil, fmt.Errorf("--%s: no value: write --%s %s", name, name, form)
+	case err == nil:
+		err = detachedValue(args)
 	}
 	return append(*included, fs.Args()...), settings, err
+}
+
+// detachedValue finds what was meant as the value of an option that needs none, and so was taken
+// for a file: --http-send-proxy v2.
+func detachedValue(args []string) error {
+	for i := 1; i < len(args); i++ {
+		name, isOption := strings.CutPrefix(args[i-1], "--")
+		o, value := optionsByName[name], args[i]
+		if !isOption || o == nil || !o.optional || strings.HasPrefix(value, "-") || path.Ext(value) != "" {
+			continue
+		}
+		if _, err := os.Stat(value); err != nil {
+			return fmt.Errorf("--%s: its value stands apart: write --%s=%s", name, name, value)
+		}
+	}
+	return nil
 }
 
 // newFlagSet returns an empty set that prints nothing by itself.

@@ -48,6 +48,14 @@ func TestWrongConfigurations(t *testing.T) {
 			want: `--idle-timeout: no value: write --idle-timeout DURATION`,
 		},
 		{
+			name: "optional value that stands apart", args: "--rawrouter-send-proxy v2",
+			want: `--rawrouter-send-proxy: its value stands apart: write --rawrouter-send-proxy=v2`,
+		},
+		{
+			name: "file behind an option without value", args: "--watch missing.ini",
+			want: `missing.ini: cannot read: no such file or directory`,
+		},
+		{
 			name: "key without value", ini: "idle-timeout",
 			want: `edge.ini:4: idle-timeout = "": no value: write DURATION`,
 		},
