@@ -28,7 +28,7 @@ type testcase struct {
 type measure func(ctx context.Context, b *bench, s *server, point int) (report.Sample, error)
 
 const (
-	cpuPerOp  = "CPU µs per connection"
+	cpuPerOp  = "CPU µs per connection" // as package report knows it
 	cpuPerReq = "CPU µs per request"
 )
 
@@ -42,19 +42,19 @@ func handshakes() []testcase {
 	resumed13, resumed12 := connection(load.Resumed, tls.VersionTLS13), connection(load.Resumed, tls.VersionTLS12)
 	return []testcase{
 		{
-			Case:  report.Case{Name: "full13", Title: "A full TLS 1.3 handshake with an ECDSA P-256 key, and one request.", Unit: cpuPerOp, Best: true, Aim: 0.55, AimOf: "reprise"},
+			Case:  report.Case{Name: "full13", Title: "A full TLS 1.3 handshake with an ECDSA P-256 key, and one request.", Unit: cpuPerOp, Best: true, Aim: 0.55, AimOf: "reprise", Headline: true},
 			peers: tcp, measure: full13,
 		},
 		{
-			Case:  report.Case{Name: "full13-rsa", Title: "A full TLS 1.3 handshake with an RSA-2048 key, and one request; with Reprise's OpenSSL build beside the usual one.", Unit: cpuPerOp, Best: true, Aim: 0.90, AimOf: "reprise-openssl"},
+			Case:  report.Case{Name: "full13-rsa", Title: "A full TLS 1.3 handshake with an RSA-2048 key, and one request; with Reprise's OpenSSL build beside the usual one.", Unit: cpuPerOp, Best: true, Aim: 0.90, AimOf: "reprise-openssl", Headline: true},
 			peers: tcpOpenSSL, setup: setup{rsa: true}, measure: full13,
 		},
 		{
-			Case:  report.Case{Name: "resumed13", Title: "A resumed TLS 1.3 handshake (with its new key exchange), and one request.", Unit: cpuPerOp, Best: true, Aim: 0.55, AimOf: "reprise"},
+			Case:  report.Case{Name: "resumed13", Title: "A resumed TLS 1.3 handshake (with its new key exchange), and one request.", Unit: cpuPerOp, Best: true, Aim: 0.55, AimOf: "reprise", Headline: true},
 			peers: tcp, measure: resumed13,
 		},
 		{
-			Case:  report.Case{Name: "resumed12", Title: "A resumed TLS 1.2 handshake, and one request.", Unit: cpuPerOp, Best: true, Aim: 0.70, AimOf: "reprise"},
+			Case:  report.Case{Name: "resumed12", Title: "A resumed TLS 1.2 handshake, and one request.", Unit: cpuPerOp, Best: true, Aim: 0.70, AimOf: "reprise", Headline: true},
 			peers: tcp, measure: resumed12,
 		},
 		{
@@ -78,7 +78,7 @@ func handshakes() []testcase {
 			peers: http, rounds: 3, measure: resumed12,
 		},
 		{
-			Case:  report.Case{Name: "full13-mlkem", Title: "As full13, of clients that offer X25519MLKEM768 and X25519: Reprise does both, peers, whose OpenSSL knows only the latter, one.", Unit: cpuPerOp, Best: true, Aim: 0.72, AimOf: "reprise"},
+			Case:  report.Case{Name: "full13-mlkem", Title: "As full13, of clients that offer X25519MLKEM768 and X25519: Reprise does both, peers, whose OpenSSL knows only the latter, one.", Unit: cpuPerOp, Best: true, Aim: 0.72, AimOf: "reprise", Headline: true},
 			peers: tcp, setup: setup{mlkem: true}, rounds: 3, measure: full13,
 		},
 		{
@@ -113,7 +113,7 @@ func streams() []testcase {
 			peers: tcp, rounds: 3, tool: "wrk", measure: wrk,
 		},
 		{
-			Case:  report.Case{Name: "keepalive-http", Title: "As keepalive, by servers that parse HTTP.", Unit: cpuPerReq, Best: true, Aim: 0.85, AimOf: "reprise-http"},
+			Case:  report.Case{Name: "keepalive-http", Title: "As keepalive, by servers that parse HTTP.", Unit: cpuPerReq, Best: true, Aim: 0.85, AimOf: "reprise-http", Headline: true},
 			peers: http, measure: keepAlive,
 		},
 		{
@@ -133,11 +133,11 @@ func streams() []testcase {
 			peers: tcp, setup: setup{h2: true}, tool: "h2load", measure: h2load,
 		},
 		{
-			Case:  report.Case{Name: "http2", Title: "HTTP/2 requests by h2load to servers that parse them and ask their backend by HTTP/1.1, 16 connections with 8 streams each.", Unit: cpuPerReq, Best: true, Aim: 0.85, AimOf: "reprise-http"},
+			Case:  report.Case{Name: "http2", Title: "HTTP/2 requests by h2load to servers that parse them and ask their backend by HTTP/1.1, 16 connections with 8 streams each.", Unit: cpuPerReq, Best: true, Aim: 0.85, AimOf: "reprise-http", Headline: true},
 			peers: http, setup: setup{http2: true}, tool: "h2load", measure: h2load,
 		},
 		{
-			Case:  report.Case{Name: "download", Title: "Answers of 100 MiB.", Unit: "CPU ms per GB", Best: true, Aim: 0.80, AimOf: "reprise"},
+			Case:  report.Case{Name: "download", Title: "Answers of 100 MiB.", Unit: "CPU ms per GB", Best: true, Aim: 0.80, AimOf: "reprise", Headline: true},
 			peers: tcp, measure: bulk(load.Download),
 		},
 		{
@@ -145,11 +145,11 @@ func streams() []testcase {
 			peers: tcp, measure: bulk(load.Upload),
 		},
 		{
-			Case:  report.Case{Name: "storm", Title: "p99 of 500 requests a second on 32 established connections while others do full handshakes as fast as they can.", Unit: "p99 µs", Best: true, Aim: 0.80, AimOf: "reprise"},
+			Case:  report.Case{Name: "storm", Title: "p99 of 500 requests a second on 32 established connections while others do full handshakes as fast as they can.", Unit: "p99 µs", Best: true, Aim: 0.80, AimOf: "reprise", Headline: true},
 			peers: tcp, measure: storm,
 		},
 		{
-			Case:  report.Case{Name: "storm-rsa", Title: "As storm, with an RSA-2048 key, which makes a handshake cost the server much more than its client.", Unit: "p99 µs", Best: true, Aim: 0.80, AimOf: "reprise"},
+			Case:  report.Case{Name: "storm-rsa", Title: "As storm, with an RSA-2048 key, which makes a handshake cost the server much more than its client.", Unit: "p99 µs", Best: true, Aim: 0.80, AimOf: "reprise", Headline: true},
 			peers: tcpOpenSSL, setup: setup{rsa: true}, measure: storm,
 		},
 	}
@@ -163,7 +163,7 @@ func connections() []testcase {
 			peers: tcp, measure: plain(load.Options{Mode: load.Accept, Conns: 16}),
 		},
 		{
-			Case:   report.Case{Name: "idle", Title: "Memory of an idle connection: growth of the proportional set size, divided by connections, seven seconds after the last handshake.", Unit: "KB per connection", Point: "connections", Best: true, Aim: 0.17, AimOf: "reprise"},
+			Case:   report.Case{Name: "idle", Title: "Memory of an idle connection: growth of the proportional set size, divided by connections, seven seconds after the last handshake.", Unit: "KB per connection", Point: "connections", Best: true, Aim: 0.17, AimOf: "reprise", Headline: true},
 			points: []int{1000, 4000, 9000}, peers: tcp, fresh: true, rounds: 2, measure: idle,
 		},
 		{

@@ -122,7 +122,7 @@ func parse(args []string, log io.Writer) (o options, err error) {
 	flags.StringVar(&o.repriseBinary, "reprise", "", "`binary` to measure instead of what make build builds")
 	flags.StringVar(&o.opensslBinary, "reprise-openssl", "", "`binary` to measure instead of what make build-openssl builds")
 	flags.StringVar(&o.report, "report", "", "make table and plots of this `directory` again, and measure nothing")
-	flags.StringVar(&o.readme, "readme", "", "with -report: `file` whose performance section to replace")
+	flags.StringVar(&o.readme, "readme", "", "with -report: document whose `file` has sections of figures to replace")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -150,7 +150,7 @@ func again(o options) error {
 	if err := r.Write(o.report); err != nil || o.readme == "" {
 		return err
 	}
-	return r.UpdateREADME(o.readme, o.report)
+	return r.Update(o.readme, o.report)
 }
 
 // smoked fails if anything could not be measured at all, in CI also if it was not there.

@@ -4,23 +4,23 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// The README's performance section stands between these lines.
-const (
-	begin = "<!-- performance: begin -->"
-	end   = "<!-- performance: end -->"
-)
+// sections are what documents show of results, each between two lines of its name.
+func (r Results) sections(link string) map[string]string {
+	return map[string]string{"performance": r.performance(link), "capacity": r.capacity(link)}
+}
 
-// UpdateREADME replaces the performance section of the file readme by one made
-// from r, whose directory is dir.
-func (r Results) UpdateREADME(readme, dir string) error {
-	text, err := os.ReadFile(readme)
+// Update replaces the sections that the document file has by those made from r, whose
+// directory is dir.
+func (r Results) Update(file, dir string) error {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	base, err := filepath.Abs(filepath.Dir(readme))
+	base, err := filepath.Abs(filepath.Dir(file))
 	if err != nil {
 		return err
 	}
@@ -31,46 +31,72 @@ func (r Results) UpdateREADME(readme, dir string) error {
 	if err != nil {
 		return err
 	}
-	before, rest, ok := strings.Cut(string(text), begin)
-	_, after, closed := strings.Cut(rest, end)
-	if !ok || !closed {
-		return fmt.Errorf("%s: no lines %s and %s to write between", readme, begin, end)
+	found := false
+	for name, section := range r.sections(filepath.ToSlash(link)) {
+		begin, end := "<!-- "+name+": begin -->", "<!-- "+name+": end -->"
+		before, rest, opened := strings.Cut(string(text), begin)
+		_, after, closed := strings.Cut(rest, end)
+		if opened && closed {
+			text, found = []byte(before+begin+"\n"+section+end+after), true
+		}
 	}
-	info, err := os.Stat(readme)
+	if !found {
+		return fmt.Errorf("%s: no lines such as <!-- performance: begin --> and <!-- performance: end --> to write between", file)
+	}
+	info, err := os.Stat(file)
 	if err != nil {
 		return err
 	}
-	section := begin + "\n" + r.section(filepath.ToSlash(link)) + end
-	return os.WriteFile(readme, []byte(before+section+after), info.Mode().Perm())
+	return os.WriteFile(file, text, info.Mode().Perm())
 }
 
-// section is the performance section: the ratios, what was measured where,
-// and what is not claimed. The files of r are linked under the path link.
-func (r Results) section(link string) string {
-	var b strings.Builder
+// made says where and when r was made.
+func (r Results) made(link string) string {
 	e := r.Environment
-	fmt.Fprintf(&b, "Measured on %s at commit %s, on %d cores of %s, Linux %s. `make bench` repeats it;\n"+
-		"[all figures](%s/%s), and [how they are made](benchmarks/README.md).\n\n", e.Date, e.Commit, e.CPULen, e.CPU, e.Kernel, link, tableFile)
-	b.WriteString(r.ratioTable())
-	fmt.Fprintf(&b, "\nA ratio is Reprise's figure divided by that of the best OpenSSL-based server of the same mode in the same round, less is better:\n"+
-		"median of the rounds (least to greatest).\n\n![Ratios](%s/%s)\n", link, ratiosPlot)
-	for _, note := range e.Notes {
-		fmt.Fprintf(&b, "\n- %s", note)
-	}
-	b.WriteString("\n\nNot claimed: anything about other processors, about networks that lose or delay packets, about clients that do not resume or do so\n" +
-		"by session ID, about cipher suites and groups other than AES-128-GCM and X25519, or about servers configured otherwise than\n" +
-		"in [benchmarks/peers](benchmarks/peers). Peers are those of Debian 12, whose OpenSSL is 3.0; none was built or tuned beyond that.\n")
-	return b.String()
+	return fmt.Sprintf("Measured on %s at commit %s, on %d cores of %s, Linux %s: [all figures](%s/%s).\n\n",
+		e.Date, e.Commit, e.CPULen, e.CPU, e.Kernel, link, tableFile)
 }
 
-// ratioTable has a line for each case and point at which Reprise has a ratio.
+// performance are the headlines' ratios, and what is not claimed. The files of r are linked
+// under the path link.
+func (r Results) performance(link string) string {
+	return r.made(link) + r.ratioTable() +
+		"\nRatios are to the best of hitch, HAProxy, nginx, h2o, stunnel and uWSGI that serves the case, in the same round; less is better: median\n" +
+		"(least to greatest). Not claimed: anything about other processors, real networks, or peers built and tuned beyond Debian's packages.\n"
+}
+
+// spare is the share of a core that capacity leaves unused.
+const spare = 0.3
+
+// capacity says how many new clients a core of Reprise serves, by kind of handshake.
+func (r Results) capacity(link string) string {
+	rows := slices.DeleteFunc(r.standings(), func(row standing) bool {
+		return row.Rounds == 0 || !isReprise(row.Server) || row.Case.Unit != perConnection || row.Case.Point != ""
+	})
+	return r.made(link) + markdown([]column{
+		{"connections of", func(row standing) string { return label(row) }},
+		{"mode", func(row standing) string {
+			if strings.HasSuffix(row.Server, "-http") {
+				return "HTTP"
+			}
+			return "TCP"
+		}},
+		{"CPU µs each", func(row standing) string { return number(row.Figure) }},
+		{"new clients a second and core", func(row standing) string { return number((1 - spare) * 1e6 / row.Figure) }},
+	}, rows)
+}
+
+// perConnection is the unit of cases whose operation is a connection.
+const perConnection = "CPU µs per connection"
+
+// ratioTable has a line for each point of a headline at which Reprise has a ratio.
 func (r Results) ratioTable() string {
 	rows := r.standings()
 	figures := make(map[string]float64)
 	var own []standing
 	for _, row := range rows {
 		figures[key(row, row.Server)] = row.Figure
-		if row.Ratio.Median > 0 && isReprise(row.Server) {
+		if row.Ratio.Median > 0 && row.Case.Headline && (row.Case.AimOf == "" || row.Case.AimOf == row.Server) {
 			own = append(own, row)
 		}
 	}

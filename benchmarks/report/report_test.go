@@ -118,8 +118,10 @@ func TestWriteAndRead(t *testing.T) {
 	}
 }
 
-func TestUpdateREADME(t *testing.T) {
+func TestUpdate(t *testing.T) {
+	const begin, end = "<!-- performance: begin -->", "<!-- performance: end -->"
 	r := results(sample("reprise", false, 1, 50), sample("good", true, 1, 100))
+	r.Environment.Cases[0].Headline, r.Environment.Cases[0].Unit = true, perConnection
 	tests := []struct{ name, text, want string }{
 		{"between the markers", "head\n" + begin + "\nold\n" + end + "\ntail\n", "head\n" + begin + "\nMeasured"},
 		{"no markers", "head\n", ""},
@@ -132,7 +134,7 @@ func TestUpdateREADME(t *testing.T) {
 			if err := os.WriteFile(file, []byte(tt.text), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			err := r.UpdateREADME(file, filepath.Join(dir, "results", "today"))
+			err := r.Update(file, filepath.Join(dir, "results", "today"))
 			after, _ := os.ReadFile(file)
 			if tt.want == "" {
 				if err == nil || string(after) != tt.text {
@@ -144,11 +146,20 @@ func TestUpdateREADME(t *testing.T) {
 			if err != nil || !strings.HasPrefix(got, tt.want) || !strings.HasSuffix(got, end+"\ntail\n") || strings.Contains(got, "old") {
 				t.Errorf("got %v and\n%s", err, got)
 			}
-			for _, want := range []string{"| c | µs | 50.0 | good 100 | 0.50 (0.50 to 0.50) | 0.50 |", "](results/today/results.md)"} {
+			for _, want := range []string{"| c | CPU µs per connection | 50.0 | good 100 | 0.50 (0.50 to 0.50) | 0.50 |", "](results/today/results.md)"} {
 				if !strings.Contains(got, want) {
 					t.Errorf("got no %q in\n%s", want, got)
 				}
 			}
 		})
+	}
+}
+
+// TestCapacity: 50 µs for each client leave a core room for 14,000 a second at 70 %.
+func TestCapacity(t *testing.T) {
+	r := results(sample("reprise", false, 1, 50), sample("good", true, 1, 100))
+	r.Environment.Cases[0].Unit = perConnection
+	if got := r.capacity("x"); !strings.Contains(got, "| c | TCP | 50.0 | 14000 |") || strings.Contains(got, "good") {
+		t.Errorf("got\n%s", got)
 	}
 }

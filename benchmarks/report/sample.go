@@ -39,6 +39,8 @@ type Case struct {
 	Best  bool    `json:"best,omitempty"`   // there are peers to have a ratio to
 	Aim   float64 `json:"aim,omitempty"`    // ratio that Reprise is to reach
 	AimOf string  `json:"aim_of,omitempty"` // the server that is to reach it
+
+	Headline bool `json:"headline,omitempty"` // one of those that the README shows
 }
 
 // Sample is one server measured once. Fields that say nothing in a case are zero.

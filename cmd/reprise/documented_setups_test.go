@@ -33,8 +33,8 @@ func TestDocumentedSetup1(t *testing.T) {
 		}
 	}
 
-	t.Run("as the README asks", func(t *testing.T) {
-		readme, err := os.ReadFile("../../README.md")
+	t.Run("as docs/TOUR.md asks", func(t *testing.T) {
+		readme, err := os.ReadFile("../../docs/TOUR.md")
 		if err != nil {
 			t.Fatal(err)
 		}
