@@ -32,6 +32,12 @@ func (f *flow) end(why cause, how ending) {
 	if f.phase != lingering { // else the reason is known
 		f.endTrace(why)
 		l.count.closed[why].Inc()
+		if f.phase == handshaking {
+			f.tellFailure(why)
+		}
+		if f.log != nil {
+			f.tellEnd(why)
+		}
 	}
 	if how == atOnce || f.tls == nil && how == inWords { // without TLS only a reset tells
 		f.closeAll(why.cuts())

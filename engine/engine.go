@@ -129,6 +129,8 @@ type Engine struct {
 	loops   []*loop
 	running sync.WaitGroup
 
+	failures failureLog
+
 	mu    sync.Mutex
 	bound []*bound // replaced as a whole by a Change
 }
@@ -137,10 +139,11 @@ type Engine struct {
 // anything is served. Connections wait in the backlog until Start.
 func New(o Options, listeners []Listener) (*Engine, error) {
 	o.Limits = o.limits()
-	e := &Engine{o: o}
+	e := &Engine{o: o, failures: failureLog{began: time.Now()}}
 	for id := range o.Loops {
 		l, err := newLoop(id, o)
 		if l != nil {
+			l.failures = &e.failures
 			e.loops = append(e.loops, l)
 		}
 		if err != nil {

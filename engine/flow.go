@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"log/slog"
 	"net/netip"
 
 	"reprise/backend"
@@ -58,6 +59,7 @@ type flow struct {
 	shared *sharedConn   // to an h2c backend, nil if there is none or backend is in use
 	call   *http2.Call   // on it
 	trace  *trace        // nil if no access log wants to know
+	log    *slog.Logger  // nil if the log does not follow the connection
 
 	timer    reactor.Timer
 	until    uint64 // tick at which the phase or the connecting must be over
@@ -66,6 +68,7 @@ type flow struct {
 	began    uint64 // tick at which the phase began
 	stirred  uint64 // tick at which TLS last had work, 0 while it rests
 	deferred bool   // is in one of the loop's queues
+	heard    bool   // the client has sent something, while handshaking
 	since    uint64 // tick at which it came into one
 
 	admission admission // of a full handshake
@@ -91,6 +94,7 @@ func (l *loop) start(ln *listener, fd int, peer netip.AddrPort, client clientlim
 	l.count.open.Inc()
 	ln.accepted.Inc()
 	ln.open.Inc()
+	f.follow()
 	if err := l.reactor.Watch(fd, f); err != nil {
 		f.end(causeSystem, atOnce)
 		return

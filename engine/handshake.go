@@ -34,6 +34,7 @@ func (f *flow) handshake() {
 			f.handshakeStep(f.tls.EOF(l.out))
 		case n > 0:
 			l.count.cipherIn.Add(uint64(n))
+			f.heard = true
 			f.handshakeStep(f.tls.Feed(l.out, l.in[:n]))
 		}
 	}
@@ -66,6 +67,9 @@ func (f *flow) handshakeStep(out []byte) {
 	}
 	if !f.gather(out) {
 		return
+	}
+	if f.log != nil {
+		f.tellHandshake()
 	}
 	state := f.tls.State()
 	f.signs(state == tlsconn.AwaitSignature)

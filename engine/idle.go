@@ -108,6 +108,9 @@ func (f *flow) reuse() bool {
 		c.leave()
 		l.reactor.Give(f.backend.fd, f)
 		l.count.http.reused.Inc()
+		if f.log != nil {
+			f.tellBackend("backend's kept connection is used")
+		}
 		f.link, f.active = linked, l.tick
 		f.requestLinked(true)
 		return true

@@ -113,6 +113,9 @@ func (f *flow) seekFrom(node *backend.Node, verdict backend.Verdict) {
 		}
 		f.node = node
 		f.tries++
+		if f.log != nil {
+			f.tellBackend("backend chosen")
+		}
 		if f.http != nil && f.reuse() {
 			return
 		}
@@ -190,6 +193,9 @@ func (f *flow) connected() {
 		f.trace.connect = took
 	}
 	f.link, f.active = linked, l.tick
+	if f.log != nil {
+		f.tellBackend("backend connected")
+	}
 	if f.http != nil {
 		f.requestLinked(false)
 	}
@@ -206,6 +212,9 @@ func (f *flow) connectFailed() {
 // nodeFailed gives up the node, with the connections to it that wait: they would
 // only make the next request fail, and hide from the pool that it is well again.
 func (f *flow) nodeFailed() {
+	if f.log != nil {
+		f.tellBackend("backend failed")
+	}
 	f.node.Failed(f.loop.now)
 	f.loop.closeIdle(f.node)
 	f.node.Release()

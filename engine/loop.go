@@ -29,7 +29,7 @@ const maxRecord = 16 << 10
 
 // A loop is one reactor goroutine with everything it touches: nothing here is
 // shared with another loop. Fields are read and written by its goroutine only,
-// but for count and what is said to be safe.
+// but for count, failures and what is said to be safe.
 type loop struct {
 	o       Options
 	id      int
@@ -84,6 +84,8 @@ type loop struct {
 	drained  chan struct{} // closed when draining and no flow is left
 	over     chan struct{} // closed when run has returned
 	failed   error         // why it has
+
+	failures *failureLog // of all loops
 
 	count  counts
 	counts atomic.Pointer[tlsconn.Server] // the first one, which all later ones count with; nil if there was none

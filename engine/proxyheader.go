@@ -79,6 +79,9 @@ func (f *flow) parsePrefix() {
 	case n > 0:
 		if !h.Local {
 			f.peer, f.prefix = h.Source, &h
+			if f.log != nil {
+				f.log.Debug("PROXY header", "client", clientName(f))
+			}
 			if !f.connectPeer() {
 				return
 			}
@@ -97,6 +100,7 @@ func (f *flow) afterPrefix(n int) {
 	if f.tls != nil {
 		f.phase = handshaking
 		if len(rest) > 0 {
+			f.heard = true
 			f.handshakeStep(f.tls.Feed(l.out, rest))
 		}
 		return

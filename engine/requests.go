@@ -244,6 +244,9 @@ func (f *flow) act(step *exchange.Step) {
 		f.toBackend(step.ToBackend)
 		f.toBackend(step.Held)
 	}
+	if f.log != nil && step.Reason != "" {
+		f.log.Debug("not served", "reason", step.Reason)
+	}
 	switch step.Why {
 	case exchange.BadRequest:
 		c.refused.inc(step.Reason)
@@ -325,6 +328,9 @@ func (f *flow) dial() {
 		return
 	}
 	f.http.route = f.route
+	if f.log != nil {
+		f.tellRequest()
+	}
 	if f.stream != nil && f.mux.conn.Cancels() {
 		f.link = postponed
 		l.goOnLater(f)
@@ -361,6 +367,9 @@ func (f *flow) released(step *exchange.Step) {
 func (f *flow) answered(status int) {
 	l, h := f.loop, f.http
 	l.count.http.status[status/100].Inc()
+	if f.log != nil {
+		f.log.Debug("response", "status", status, "took", l.sinceEpoch()-h.start)
+	}
 	if h.route != nil {
 		h.route.served.Count(status, l.sinceEpoch()-h.start)
 		h.route = nil

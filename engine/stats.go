@@ -88,6 +88,7 @@ type Stats struct {
 // TLSStats is what connections count for themselves, and how long their handshakes took.
 type TLSStats struct {
 	tlsconn.Stats
+	Unlogged          uint64                              `json:"failures_unlogged" metric:"counter" help:"Failed handshakes that the log has no line of their own for, because there were too many."`
 	HandshakeDuration map[string]metric.HistogramSnapshot `json:"handshake_duration" metric:"histogram" label:"kind" help:"Time from accept to the end of a successful handshake, by version and kind."`
 }
 
@@ -166,6 +167,7 @@ func (e *Engine) Stats() Stats {
 		}
 	}
 	s.Clients = e.o.Clients.Stats()
+	s.TLS.Unlogged = e.failures.untold.Load()
 	for _, l := range e.loops {
 		c := &l.count
 		f.Open += c.open.Load()

@@ -27,6 +27,9 @@ func (m *mux) open(e *http2.Event) {
 	if c.trace != nil {
 		f.trace = &trace{start: l.now, handshake: c.trace.handshake}
 	}
+	if c.log != nil {
+		f.log = c.log.With("stream", e.Stream.ID)
+	}
 	l.count.http2.streams.Inc()
 	f.http = new(requests)
 	f.http.begin(l)
@@ -260,6 +263,9 @@ func (f *flow) endStream(why cause) {
 	}
 	l, m := f.loop, f.mux
 	f.endTrace(why)
+	if f.log != nil {
+		f.tellEnd(why)
+	}
 	if !m.over && !f.stream.Ended() {
 		m.set(m.conn.Reset(m.buffer(), f.stream, http2.InternalError))
 	}

@@ -229,6 +229,7 @@ func (n *Node) Close() error {
 	close(n.stop)
 	<-n.stopped
 	err := n.engine.Close()
+	n.engine.TellFailures()
 	if n.heir != nil {
 		n.heir.close()
 	}
@@ -292,6 +293,7 @@ func (n *Node) sweep() {
 				slog.Info("the machine came out of a snapshot, or its clock was set: sessions are older by that", "by", lost.Round(time.Second))
 			}
 		}
+		n.engine.TellFailures()
 		before := accepted
 		accepted = n.engine.Stats().Flows.Accepted
 		if quiet := accepted-before < quietLen; quiet && accepted-freedAt >= burstLen {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"strings"
 
 	"reprise/tlsconn/primitive"
 	"reprise/tlsconn/record"
@@ -338,11 +339,13 @@ func (c *conn) onAlert(p []byte) {
 		// The first announces a close_notify; the others mean nothing to us.
 		c.noteUseless()
 	default:
-		c.failWith(&Error{
-			Reason: ReasonPeerAlert,
-			Err:    fmt.Errorf("tlsconn: the client sent the alert %s", tls.AlertError(description)),
-		}, alertNone)
+		c.failWith(peerAlert(description), alertNone)
 	}
+}
+
+func peerAlert(description uint8) *Error {
+	text := strings.TrimPrefix(tls.AlertError(description).Error(), "tls: ")
+	return &Error{Reason: ReasonPeerAlert, Err: fmt.Errorf("tlsconn: the client sent the alert %q", text)}
 }
 
 // fail ends the connection for a cause. The first one sticks.

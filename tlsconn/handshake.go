@@ -176,6 +176,13 @@ func (c *conn) handshakeRecord(header, fragment []byte) {
 		c.skipEarlyData(len(fragment))
 		return
 	}
+	// OpenSSL's clients change their keys only when they have more to say: one that gives up on our
+	// certificate says so unprotected. That is refused like all that is, but the operator is to
+	// know what it was.
+	if t == record.Alert && c.rd.Protected() && c.info.Version == version13 && len(fragment) == 2 && fragment[0] == alertFatal {
+		c.failWith(peerAlert(fragment[1]), alertUnexpectedMessage)
+		return
+	}
 	t, plain, fault := c.rd.Open(&s.record, nil, header, fragment)
 	if fault == record.BadMAC && hs.skip > 0 {
 		c.skipEarlyData(len(fragment))

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +37,12 @@ type node struct {
 	*nettest.Process
 	t     *testing.T
 	admin string
+}
+
+// start runs the program until the test ends.
+func start(t *testing.T, args ...string) *node {
+	t.Helper()
+	return startAt(t, nettest.FreeAddr(t), args...)
 }
 
 // startAt runs the program until the test ends, with the admin server at an address.
@@ -82,6 +90,21 @@ func (n *node) await(series string, want float64) {
 	n.t.Helper()
 	nettest.Eventually(n.t, patience, func() bool { v, ok := n.series()[series]; return ok && v == want },
 		"%s is %v", series, want)
+}
+
+// A line is one of the log.
+type line map[string]any
+
+// lines returns those of the log that have msg.
+func (n *node) lines(msg string) (list []line) {
+	n.t.Helper()
+	for text := range strings.Lines(n.Stderr()) {
+		var l line
+		if json.Unmarshal([]byte(text), &l) == nil && l["msg"] == msg {
+			list = append(list, l)
+		}
+	}
+	return list
 }
 
 // A fleet is some nodes in front of one backend. Node i is at 127.0.0.(i+1), so that nodes differ
