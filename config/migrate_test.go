@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write docs/MIGRATING.md")
+var update = flag.Bool("update", false, "write docs/MIGRATING.md and docs/operations/every-option.md")
 
 func TestMigratingPageIsCurrent(t *testing.T) {
 	const file = "../docs/MIGRATING.md"
