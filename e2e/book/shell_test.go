@@ -13,7 +13,7 @@ import (
 )
 
 // patience is for what must happen, on a machine that is busy with other things.
-const patience = 15 * time.Second
+const patience = time.Minute
 
 // prepare makes the shell's surroundings, then does what comes by descriptor 3, each command
 // ended by NUL, and says the exit status of each behind a control character.
