@@ -68,8 +68,16 @@ fmt: ## format all Go files
 fmt-check: ## fail if fmt would change a file
 	@files=$$($(GOFUMPT) -l .); [[ -z $$files ]] || { echo "not formatted, run make fmt:"; echo "$$files"; exit 1; } >&2
 
+.PHONY: tidy-check
+tidy-check: ## fail if go mod tidy would change a go.mod
+	@for dir in $(MODULES); do (cd $$dir && $(GO) mod tidy -diff) || { echo "$$dir: run go mod tidy" >&2; exit 1; }; done
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities; needs to reach vuln.go.dev
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.6.0 ./...
+
 .PHONY: lint
-lint: fmt-check vet staticcheck ## all that looks at the source only
+lint: fmt-check tidy-check vet staticcheck ## all that looks at the source only
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME=10s

@@ -82,3 +82,26 @@ func anyWith(names map[string]bool, prefix string) bool {
 	}
 	return false
 }
+
+// required is a module that go.mod names because the code imports it.
+var required = regexp.MustCompile(`(?m)^\t(\S+) v\S+$`)
+
+// TestDependencies: docs/ARCHITECTURE.md says what each module is for.
+func TestDependencies(t *testing.T) {
+	mod, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "Each dependency earns its place")
+	table, _, _ = strings.Cut(table, "\n#")
+	for _, m := range required.FindAllStringSubmatch(string(mod), -1) {
+		name := strings.TrimPrefix(strings.TrimPrefix(m[1], "github.com/"), "golang.org/")
+		if !strings.Contains(table, name) {
+			t.Errorf("docs/ARCHITECTURE.md does not say what %s is for", m[1])
+		}
+	}
+}
