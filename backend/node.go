@@ -150,8 +150,14 @@ func (n *Node) Pool() *Pool { return n.pool }
 // SetWeight changes the node's share beside the others; it is held to 1 to 65536.
 func (n *Node) SetWeight(weight int) { n.share.Store(int64(min(max(weight, 1), maxWeight))) }
 
+// Weight returns that share.
+func (n *Node) Weight() int { return int(n.share.Load()) }
+
 // Network returns "tcp" or "unix".
 func (n *Node) Network() string { return n.spec.Network }
+
+// Address returns host:port, or a path, where the node listens.
+func (n *Node) Address() string { return n.spec.Address }
 
 // Path returns where a node of network unix listens.
 func (n *Node) Path() string { return n.spec.Address }

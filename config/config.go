@@ -70,8 +70,14 @@ type Config struct {
 	// RouterStats is where the listeners of one kind of router have a statistics server of their own: by "http", "rawrouter" and
 	// "sslrouter", for those that were asked for.
 	RouterStats map[string]Address
-	// Admin is where the admin HTTP server listens; the zero Address means nowhere.
-	Admin Address
+	// Admin is where the admin HTTP server listens, in the order written. What is written nowhere is left to the node:
+	// DefaultAdmin is not among them.
+	Admin []Address
+	// AdminTokenFile is a file with the token, which ReadSecret has accepted, that lets clients of Admin by TCP change
+	// something; empty means that none may.
+	AdminTokenFile string
+	// AdminHosts are names by which Admin is asked, in lower case, besides those that are always its own.
+	AdminHosts []string
 	// Pprof serves /debug/pprof on Admin.
 	Pprof bool
 	// LogLevel is the least severe level that is written.

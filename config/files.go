@@ -39,6 +39,7 @@ func (b *builder) checkFiles() {
 	for _, s := range b.secrets {
 		b.checkSecret(s)
 	}
+	b.checkAdminToken()
 	b.checkLogFile()
 }
 

@@ -12,9 +12,22 @@ var observeOptions = []option{
 		set:  address(func(c *Config) *Address { return &c.Stats }),
 	},
 	{
-		name: "admin", group: groupObserve, form: "ADDR",
-		help: "serve /stats, /metrics (Prometheus), /healthz and /readyz by HTTP on ADDR. It asks for no password: keep it local",
-		set:  address(func(c *Config) *Address { return &c.Admin }),
+		name: "admin", group: groupObserve, form: "ADDR", repeat: true,
+		help: "serve /stats, /metrics (Prometheus), /healthz, /readyz and a page to look at by HTTP on ADDR, and obey the commands that change " +
+			"something. A unix socket obeys its owner and root. By TCP a command needs admin-token-file, while anyone may read. Without a unix " +
+			"socket here there is one at " + DefaultAdmin + ", where that directory is there and may be written to",
+		set: addAdmin,
+	},
+	{
+		name: "admin-token-file", group: groupObserve, form: "FILE",
+		help: "the token in FILE lets commands change something and see sessions over admin by TCP. reprise secret makes one",
+		set:  func(b *builder, value string) error { b.config.AdminTokenFile = value; return nil },
+	},
+	{
+		name: "admin-host", group: groupObserve, form: "NAME", repeat: true,
+		help: "answer requests on admin whose Host is NAME too, besides IP addresses, localhost, this machine's name and that of admin: any " +
+			"other may be a web page's that wants to look inside. Write the name by which Prometheus asks",
+		set: addAdminHost,
 	},
 	{
 		name: "pprof", group: groupObserve, form: boolForm, byDefault: "false", optional: true,

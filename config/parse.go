@@ -106,6 +106,7 @@ type builder struct {
 	cacheFrom       map[string]setting // by the name of the cache
 
 	udpServers, udpNodes, repeaters []pendingAddress
+	admins                          []pendingAddress
 	secrets                         []setting // each names a file
 	crls                            []setting // each names a file
 

@@ -162,7 +162,9 @@ func (b *builder) checkAddresses() {
 		listen(l.Addr, l.from)
 	}
 	listen(b.config.Stats, b.written("stats"))
-	listen(b.config.Admin, b.written("admin"))
+	for _, a := range b.admins {
+		listen(a.Address, a.from)
+	}
 	for _, router := range []string{"http", "rawrouter", "sslrouter"} {
 		listen(b.config.RouterStats[router], b.written(router+"-stats"))
 	}

@@ -1,33 +1,48 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
-// handleBackend serves POST /backend on the admin server: name is a backend's,
-// state "drain" or "ready".
+// maxWeight is the largest that a backend may have.
+const maxWeight = 1 << 16
+
+// handleBackend serves POST /backend on the admin server: name is a backend's, state
+// "drain" or "ready", or weight its share beside the others.
 func (n *Node) handleBackend(w http.ResponseWriter, r *http.Request) {
 	name, state := r.URL.Query().Get("name"), r.URL.Query().Get("state")
-	if state != "drain" && state != "ready" {
+	weight, err := strconv.Atoi(cmp.Or(r.URL.Query().Get("weight"), "0"))
+	switch {
+	case err != nil || weight < 0 || weight > maxWeight:
+		http.Error(w, fmt.Sprintf("weight must be 1 to %d", maxWeight), http.StatusBadRequest)
+		return
+	case weight == 0 && state != "drain" && state != "ready":
 		http.Error(w, "state must be drain or ready", http.StatusBadRequest)
 		return
 	}
-	found := 0
-	for _, p := range n.allPools() {
-		for _, node := range p.Nodes() {
-			if node.Name() == name {
-				node.SetDraining(state == "drain")
-				found++
-			}
-		}
-	}
-	if found == 0 {
-		http.Error(w, fmt.Sprintf("no backend %q: name it as it is configured", name), http.StatusNotFound)
+	found := n.backendsNamed(name)
+	if len(found) == 0 {
+		text := fmt.Sprintf("no backend %q: name it as it is configured, or by its address", name)
+		http.Error(w, text, http.StatusNotFound)
 		return
 	}
-	fmt.Fprintf(w, "%s: %s\n", name, state)
+	for _, b := range found {
+		if weight > 0 {
+			b.SetWeight(weight)
+		} else {
+			b.SetDraining(state == "drain")
+		}
+	}
+	if weight > 0 {
+		state = fmt.Sprintf("weight %d, until the next reload", weight)
+	}
+	slog.Info("backend told", "backend", found[0].Name(), "to", state)
+	fmt.Fprintf(w, "%s: %s\n", found[0].Name(), state)
 }
 
 // reloaded is what has come of a reload.

@@ -40,6 +40,7 @@ type expiry struct {
 	rows    []certificateRow
 	crls    []crlRow
 	endings []*ending
+	names   []string // of the certificates
 }
 
 // set takes what is in force from now on. What is to be said of it at once has been said:
@@ -51,7 +52,7 @@ func (e *expiry) set(c *config.Config, all offered, revoked revocations, now tim
 	for _, end := range e.endings {
 		told[end.key()] = end.told
 	}
-	e.rows, e.crls, e.endings = []certificateRow{}, []crlRow{}, nil
+	e.rows, e.crls, e.endings, e.names = []certificateRow{}, []crlRow{}, nil, nil
 	rows, files := make(map[certificateRow]bool), make(map[string]bool)
 	for i, served := range all {
 		if served == nil {
@@ -66,6 +67,7 @@ func (e *expiry) set(c *config.Config, all offered, revoked revocations, now tim
 			}
 			if file := o.source(); !files[file] {
 				files[file] = true
+				e.names = append(e.names, leaf.DNSNames...)
 				e.endings = append(e.endings, &ending{file, leaf.NotAfter, func(now time.Time) string { return pki.Expiry(leaf, now) }, now})
 			}
 		}
@@ -94,6 +96,13 @@ func (e *expiry) snapshot() []certificateRow {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.rows
+}
+
+// dnsNames returns the names of the certificates.
+func (e *expiry) dnsNames() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.names
 }
 
 // crlSnapshot returns the rows of revocation lists.

@@ -170,9 +170,9 @@ func (n *Node) sockets() (files []handover.File, free func()) {
 			files = append(files, handover.File{Name: socketName(kind, address), FD: fd})
 		}
 	}
-	if n.admin != nil {
-		fd, err := n.admin.Socket()
-		add(adminSocket, n.config.Admin.String(), fd, err)
+	for _, a := range n.admins {
+		fd, err := a.Socket()
+		add(adminSocket, a.address, fd, err)
 	}
 	if n.stats != nil {
 		fd, err := n.stats.Socket()

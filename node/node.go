@@ -66,6 +66,7 @@ type Node struct {
 	forGood   atomic.Bool  // none is to come
 	heir      *heir        // which is told of the last handshakes
 	changing  sync.Mutex   // held by a reload, and by an upgrade
+	counting  sync.Mutex   // held while sessions are counted
 	commands  sync.RWMutex // held by commands that change what a successor takes over, and by that
 
 	replicationState *replicate.State // while an upgrade is under way
@@ -81,7 +82,8 @@ type Node struct {
 
 	stats       *stats.JSONServer
 	routerStats []*stats.JSONServer
-	admin       *stats.AdminServer
+	admins      []adminServer
+	access      stats.Access // to them by TCP
 
 	endings  chan string          // asks for an end, as a signal does
 	asked    chan chan<- reloaded // asks for a reload, as a signal does

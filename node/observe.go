@@ -2,7 +2,6 @@ package node
 
 import (
 	"fmt"
-	"net/http"
 	"runtime"
 	"strings"
 
@@ -23,21 +22,8 @@ func (n *Node) observe() (err error) {
 	if err := n.observeRouters(); err != nil {
 		return err
 	}
-	if a := n.config.Admin; !a.IsZero() {
-		n.admin, err = stats.ListenAdmin(a.String(), r, stats.AdminOptions{
-			Start: n.in.start(adminSocket, a.String()), Ready: n.ready, Pprof: n.config.Pprof,
-			Handlers: map[string]http.Handler{
-				"POST /forget":  http.HandlerFunc(n.handleForget),
-				"POST /backend": http.HandlerFunc(n.handleBackend),
-				"POST /drain":   http.HandlerFunc(n.handleDrain),
-				"POST /upgrade": http.HandlerFunc(n.handleUpgrade),
-				"POST /reload":  http.HandlerFunc(n.handleReload),
-			},
-		})
-		if err != nil {
-			return err
-		}
-		n.onClose(func() { shutDown(n.admin) })
+	if err := n.openAdmin(r); err != nil {
+		return err
 	}
 	return nil
 }

@@ -102,6 +102,7 @@ type plan struct {
 	pools   *poolChange
 	access  *accesslog.Log // nil if there is none
 	engine  *engine.Change
+	token   []byte // of the admin server; nil for none
 }
 
 // prepare does all of a reload that may fail, and nothing that is seen: commit then cannot
@@ -161,6 +162,9 @@ func (n *Node) prepare(c *config.Config) (_ *plan, err error) {
 			return nil, err
 		}
 	}
+	if p.token, err = readToken(c); err != nil {
+		return nil, err
+	}
 	if len(c.Listeners) == 0 {
 		return p, nil
 	}
@@ -189,6 +193,8 @@ func (p *plan) asksLess() bool {
 func (p *plan) commit() reloaded {
 	n := p.n
 	n.logLevel.Set(p.config.LogLevel)
+	n.access.SetToken(p.token)
+	clear(p.token)
 	tuneCollector(&p.config.Tuning)
 	for _, rekey := range p.rekey {
 		rekey()

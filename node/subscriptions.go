@@ -95,7 +95,7 @@ func (n *Node) openSubscriptions() error {
 
 // ownAddresses returns what tells the addresses where this process listens itself.
 func ownAddresses(c *config.Config) *func(network, address string) bool {
-	list := []config.Address{c.Admin, c.Stats}
+	list := append(slices.Clone(c.Admin), c.Stats)
 	for _, a := range c.RouterStats {
 		list = append(list, a)
 	}

@@ -10,7 +10,7 @@ import (
 // TestOwnAddresses: no subscriber may name where this process listens itself.
 func TestOwnAddresses(t *testing.T) {
 	own := ownAddresses(&config.Config{
-		Admin: config.Address{Network: "unix", Path: "/run/reprise/admin.sock"}, Stats: config.Address{Network: "tcp", Host: "127.0.0.1", Port: 5001},
+		Admin: []config.Address{{Network: "unix", Path: "/run/reprise/admin.sock"}}, Stats: config.Address{Network: "tcp", Host: "127.0.0.1", Port: 5001},
 		Listeners: []config.Listener{{Addr: config.Address{Network: "tcp", Port: 8443}}},
 	})
 	for address, want := range map[string]bool{

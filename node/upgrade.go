@@ -294,8 +294,8 @@ type httpServer interface {
 }
 
 func (n *Node) httpServers() (list []httpServer) {
-	if n.admin != nil {
-		list = append(list, n.admin)
+	for _, a := range n.admins {
+		list = append(list, a)
 	}
 	if n.stats != nil {
 		list = append(list, n.stats)

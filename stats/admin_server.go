@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,14 +38,27 @@ type AdminOptions struct {
 
 	Start Start
 
-	// Handlers adds more, by patterns of http.ServeMux, such as "POST /drain".
-	// Requests that a browser sends on behalf of another site never reach
-	// one that changes something.
+	// Handlers adds more, by patterns of http.ServeMux, such as "GET /pools": what anybody
+	// may see who can reach the server.
 	Handlers map[string]http.Handler
+
+	// Control adds what changes something or shows who was here, such as "POST /drain". On
+	// a unix socket, whose file says who may connect, that is for all; by TCP for those
+	// whom Access lets in. Requests that a browser sends on behalf of another site never
+	// reach one that changes something.
+	Control map[string]http.Handler
+
+	// Access knows the token of clients by TCP. nil = there is none.
+	Access *Access
+
+	// Hosts are names by which clients ask, besides addresses, localhost and the host that
+	// the server listens on: see hosts. In lower case.
+	Hosts []string
 }
 
-// AdminServer is the HTTP server for operators and their monitoring. It has neither
-// TLS nor passwords: it belongs on loopback, a unix socket or a private network.
+// AdminServer is the HTTP server for operators and their monitoring. It speaks no TLS: it
+// belongs on loopback, a unix socket or a private network. What is not Control, anybody
+// can see.
 type AdminServer struct {
 	http     http.Server
 	listener *boundedListener
@@ -58,14 +72,17 @@ func ListenAdmin(address string, r *Registry, o AdminOptions) (*AdminServer, err
 	if err != nil {
 		return nil, err
 	}
+	names, remote := hostsOf(address, o.Hosts), !strings.Contains(address, "/")
 	s := &AdminServer{
 		http: http.Server{
-			Handler:           http.NewCrossOriginProtection().Handler(adminMux(r, o)),
+			Handler:           names.only(http.NewCrossOriginProtection().Handler(adminMux(r, o, remote))),
 			ReadHeaderTimeout: adminReadTimeout,
 			ReadTimeout:       adminReadTimeout,
 			WriteTimeout:      adminWriteTimeout,
 			IdleTimeout:       adminIdleTimeout,
 			MaxHeaderBytes:    maxAdminHeader,
+
+			DisableGeneralOptionsHandler: true, // it would answer whatever the Host
 		},
 		listener: l,
 		served:   make(chan struct{}),
@@ -98,7 +115,8 @@ func (s *AdminServer) Shutdown(ctx context.Context) error {
 	return err
 }
 
-func adminMux(r *Registry, o AdminOptions) *http.ServeMux {
+// adminMux leads to what there is; remote says that clients need a token for Control.
+func adminMux(r *Registry, o AdminOptions, remote bool) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -123,6 +141,12 @@ func adminMux(r *Registry, o AdminOptions) *http.ServeMux {
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
 	for pattern, handler := range o.Handlers {
+		mux.Handle(pattern, handler)
+	}
+	for pattern, handler := range o.Control {
+		if remote {
+			handler = o.Access.guard(handler)
+		}
 		mux.Handle(pattern, handler)
 	}
 	return mux

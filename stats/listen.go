@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -21,12 +22,15 @@ func listen(what, address string, maxConns int, o *Start) (*boundedListener, err
 		return nil, fmt.Errorf("%s: cannot take over %s: %w", what, address, err)
 	}
 	if l == nil {
-		network := "tcp"
+		network, config := "tcp", net.ListenConfig{}
 		if strings.Contains(address, "/") {
 			network = "unix"
 			removeStale(address)
+			if what == "admin" {
+				config.Control = ownersOnly
+			}
 		}
-		if l, err = net.Listen(network, address); err != nil {
+		if l, err = config.Listen(context.Background(), network, address); err != nil {
 			advice, cause := explain(err)
 			return nil, fmt.Errorf("%s: cannot listen on %s: %w: %s", what, address, cause, advice)
 		}
@@ -36,6 +40,15 @@ func listen(what, address string, maxConns int, o *Start) (*boundedListener, err
 		slots:    make(chan struct{}, maxConns),
 		closed:   make(chan struct{}),
 	}, nil
+}
+
+// ownersOnly lets nobody but its owner connect to a unix socket, from the moment it exists:
+// Linux gives the file the mode of the descriptor.
+func ownersOnly(_, _ string, c syscall.RawConn) (err error) {
+	if controlErr := c.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) }); controlErr != nil {
+		return controlErr
+	}
+	return err
 }
 
 // removeStale removes the socket that a killed process left at path, which

@@ -1,15 +1,30 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
+	"github.com/spf13/pflag"
+
+	"reprise/config"
 	"reprise/node"
+)
+
+const (
+	// defaultConfig is asked for the admin address if no other file is named.
+	defaultConfig = "/etc/reprise/reprise.ini"
+	// configVariable and tokenVariable name files that no flag names.
+	configVariable = "REPRISE_CONFIG"
+	tokenVariable  = "REPRISE_ADMIN_TOKEN_FILE"
 )
 
 // A refusedError is that a node understood and did not do it, or not all of it.
@@ -17,36 +32,167 @@ type refusedError struct{ text string }
 
 func (e refusedError) Error() string { return e.text }
 
-// askAdmin posts to a node's admin server, at host:port or /unix/path, and returns
-// its answer. Errors name the command.
-func askAdmin(command, admin, pathAndQuery string) ([]byte, error) {
-	return askAdminFor(command, admin, pathAndQuery, 30*time.Second)
+// adminFlags are those of every command that asks a node, and say which.
+type adminFlags struct {
+	*pflag.FlagSet
+	usage              string
+	admin, file, token string
+	json               bool
 }
 
-// askAdminFor is askAdmin of what may take so long, or as long as it likes if that is 0.
-func askAdminFor(command, admin, pathAndQuery string, patience time.Duration) ([]byte, error) {
-	client := &http.Client{Timeout: patience}
-	target := "http://" + admin
-	if strings.HasPrefix(admin, "/") {
-		client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", admin)
-		}}
-		target = "http://admin"
+// newAdminFlags returns those of a command. What its usage says stands above them in its help.
+func newAdminFlags(command, usage string) *adminFlags {
+	f := &adminFlags{FlagSet: pflag.NewFlagSet(command, pflag.ContinueOnError), usage: usage}
+	f.Usage = func() {}
+	f.StringVar(&f.admin, "admin", "", "admin address of the node, host:port or /unix/path (default: what the configuration has)")
+	f.StringVar(&f.file, "config", "", "the node's configuration (default: $"+configVariable+", else "+defaultConfig+")")
+	f.StringVar(&f.token, "admin-token-file", "", "what lets in by host:port (default: $"+tokenVariable+", else what the configuration has)")
+	return f
+}
+
+// withJSON adds --json.
+func (f *adminFlags) withJSON() *adminFlags {
+	f.BoolVar(&f.json, "json", false, "print JSON")
+	return f
+}
+
+// parse reads args; helped says that help was asked for, and given.
+func (f *adminFlags) parse(args []string, stdout io.Writer) (helped bool, err error) {
+	err = f.Parse(args)
+	if errors.Is(err, pflag.ErrHelp) {
+		_, err = fmt.Fprint(stdout, f.usage+f.FlagUsages())
+		return true, err
 	}
-	response, err := client.Post(target+pathAndQuery, "", nil)
+	return false, err
+}
+
+// An admin is the admin server of a node.
+type admin struct {
+	command string // for errors
+	address string
+	token   []byte // nil if none is needed, or known
+	http    http.Client
+}
+
+// node returns the one that the flags, the environment or the configuration name.
+func (f *adminFlags) node() (*admin, error) {
+	a := &admin{command: f.Name(), address: f.admin, http: http.Client{Timeout: 30 * time.Second}}
+	file, token := first(f.file, os.Getenv(configVariable)), first(f.token, os.Getenv(tokenVariable))
+	if _, err := os.Stat(defaultConfig); file == "" && err == nil {
+		file = defaultConfig
+	}
+	if file != "" {
+		read, err := config.ReadAdmin([]string{file})
+		if err != nil && a.address == "" { // else there is somebody to ask all the same
+			return nil, fmt.Errorf("%s: %w", f.Name(), err)
+		}
+		a.address = first(a.address, preferred(read.Addresses))
+		token = first(token, read.TokenFile)
+	}
+	a.address = first(a.address, config.DefaultAdmin)
+	if !a.isUnix() && token != "" {
+		var err error
+		if a.token, err = config.ReadToken(token); err != nil {
+			return nil, fmt.Errorf("%s: admin-token-file: %w", f.Name(), err)
+		}
+	}
+	if a.isUnix() {
+		a.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", a.address)
+		}}
+	}
+	return a, nil
+}
+
+// preferred returns a unix socket, which takes no token: the first that is written, or the
+// default one if it is there. Without, it is the first address.
+func preferred(list []config.Address) string {
+	for _, a := range list {
+		if a.Network == "unix" {
+			return a.String()
+		}
+	}
+	if _, err := os.Stat(config.DefaultAdmin); err == nil || len(list) == 0 {
+		return config.DefaultAdmin
+	}
+	return list[0].String()
+}
+
+// first returns the first of values that is not empty.
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+func (a *admin) isUnix() bool { return strings.HasPrefix(a.address, "/") }
+
+// maxAnswer bounds what a node may answer.
+const maxAnswer = 16 << 20
+
+// ask makes a request and returns what is answered.
+func (a *admin) ask(method, pathAndQuery string) ([]byte, error) {
+	host := a.address
+	if a.isUnix() {
+		host = "admin"
+	}
+	request, err := http.NewRequest(method, "http://"+host+pathAndQuery, nil)
 	if err != nil {
-		return nil, node.RuntimeError{Err: fmt.Errorf("%s: %w: is it the admin address of a running node?", command, err)}
+		return nil, fmt.Errorf("%s: %w", a.command, err)
+	}
+	if a.token != nil {
+		request.Header.Set("Authorization", "Bearer "+string(a.token))
+	}
+	response, err := a.http.Do(request)
+	if err != nil {
+		return nil, node.RuntimeError{Err: fmt.Errorf("%s: %w: is it the admin address of a running node?", a.command, err)}
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	if err != nil {
-		return nil, node.RuntimeError{Err: err}
-	}
-	if response.StatusCode == http.StatusUnprocessableEntity {
-		return nil, refusedError{command + ": " + strings.TrimSpace(string(body))}
-	}
-	if response.StatusCode != http.StatusOK {
-		return nil, node.RuntimeError{Err: fmt.Errorf("%s: %s", command, strings.TrimSpace(string(body)))}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	switch {
+	case err != nil:
+		return nil, node.RuntimeError{Err: fmt.Errorf("%s: %w", a.command, err)}
+	case response.StatusCode == http.StatusUnprocessableEntity:
+		return nil, refusedError{a.command + ": " + strings.TrimSpace(string(body))}
+	case response.StatusCode != http.StatusOK:
+		return nil, node.RuntimeError{Err: fmt.Errorf("%s: %s", a.command, strings.TrimSpace(string(body)))}
 	}
 	return body, nil
+}
+
+// post asks the node that the flags name to do something.
+func (f *adminFlags) post(pathAndQuery string) ([]byte, error) {
+	a, err := f.node()
+	if err != nil {
+		return nil, err
+	}
+	return a.ask(http.MethodPost, pathAndQuery)
+}
+
+// list prints rows that the node that the flags name has: as JSON, or as table makes of them.
+func list[T any](f *adminFlags, path string, stdout io.Writer, table func([]T) table) error {
+	a, err := f.node()
+	if err != nil {
+		return err
+	}
+	body, err := a.ask(http.MethodGet, path)
+	if err != nil {
+		return err
+	}
+	if f.json {
+		var indented bytes.Buffer
+		if err := json.Indent(&indented, bytes.TrimSpace(body), "", "  "); err != nil {
+			return node.RuntimeError{Err: fmt.Errorf("%s: %w", a.command, err)}
+		}
+		_, err = fmt.Fprintln(stdout, indented.String())
+		return err
+	}
+	var rows []T
+	if err := json.Unmarshal(body, &rows); err != nil {
+		return node.RuntimeError{Err: fmt.Errorf("%s: %w", a.command, err)}
+	}
+	return table(rows).print(stdout)
 }

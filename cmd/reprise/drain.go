@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"time"
-
-	"github.com/spf13/pflag"
 )
 
 const drainUsage = `End a node without refusing a client, as SIGTERM does, and wait until it has ended.
@@ -23,28 +22,26 @@ left to a service manager for another process.
 
 // drainCommand tells a node, by its admin server, to end.
 func drainCommand(args []string, stdout io.Writer) error {
-	flags := pflag.NewFlagSet("drain", pflag.ContinueOnError)
-	flags.Usage = func() {}
-	admin := flags.String("admin", "127.0.0.1:9090", "admin address of the node, host:port or /unix/path")
+	flags := newAdminFlags("drain", drainUsage)
 	noWait := flags.Bool("no-wait", false, "do not wait for its end")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, pflag.ErrHelp) {
-			fmt.Fprint(stdout, drainUsage+flags.FlagUsages())
-			return nil
-		}
+	if helped, err := flags.parse(args, stdout); helped || err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return errors.New("drain: it takes no arguments: --admin ADDR names the node")
+		return errors.New("drain: it takes no arguments: --admin ADDR or --config FILE names the node")
 	}
-	body, err := askAdmin("drain", *admin, "/drain")
+	node, err := flags.node()
+	if err != nil {
+		return err
+	}
+	body, err := node.ask(http.MethodPost, "/drain")
 	if err != nil {
 		return err
 	}
 	if _, err := stdout.Write(body); err != nil || *noWait {
 		return err
 	}
-	awaitEnd(*admin)
+	awaitEnd(node.address)
 	_, err = fmt.Fprintln(stdout, "ended")
 	return err
 }

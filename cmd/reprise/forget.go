@@ -11,8 +11,6 @@ import (
 	"strings"
 
 	"reprise/node"
-
-	"github.com/spf13/pflag"
 )
 
 const forgetUsage = `Make every node forget sessions, so that their clients need full handshakes.
@@ -29,17 +27,11 @@ a node obeys when it returns, before it serves a session of others.
 
 // forget tells a node, by its admin server, to forget sessions.
 func forget(args []string, stdout io.Writer) error {
-	flags := pflag.NewFlagSet("forget", pflag.ContinueOnError)
-	flags.Usage = func() {}
-	admin := flags.String("admin", "127.0.0.1:9090", "admin address of a node of the fleet, host:port or /unix/path")
+	flags := newAdminFlags("forget", forgetUsage)
 	sni := flags.String("sni", "", "server name, as clients send it, or *.NAME")
 	listener := flags.String("listener", "", "address of a listener, as configured")
 	all := flags.Bool("all", false, "all sessions")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, pflag.ErrHelp) {
-			fmt.Fprint(stdout, forgetUsage+flags.FlagUsages())
-			return nil
-		}
+	if helped, err := flags.parse(args, stdout); helped || err != nil {
 		return err
 	}
 	query := url.Values{}
@@ -59,7 +51,7 @@ func forget(args []string, stdout io.Writer) error {
 			return fmt.Errorf("forget: --sni %w", err)
 		}
 	}
-	body, err := askAdmin("forget", *admin, "/forget?"+query.Encode())
+	body, err := flags.post("/forget?" + query.Encode())
 	if err != nil {
 		return err
 	}

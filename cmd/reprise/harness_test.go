@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -39,6 +40,37 @@ var raceEnabled = func() bool {
 	return false
 }()
 
+// adminToken is a file with the token of all nodes here, which commands find by their
+// environment: so tests can control a node by TCP.
+var adminToken string
+
+const adminTokenText = "a-token-of-tests-which-is-no-secret"
+
+// withAdminToken runs tests while there is an adminToken.
+func withAdminToken(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "reprise-tests-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	adminToken = filepath.Join(dir, "admin.token")
+	if err := os.WriteFile(adminToken, []byte(adminTokenText+"\n"), 0o600); err != nil {
+		panic(err)
+	}
+	os.Setenv("REPRISE_ADMIN_TOKEN_FILE", adminToken)
+	return m.Run()
+}
+
+// post asks the admin server to do something.
+func (s *server) post(path string) (*http.Response, error) {
+	request, err := http.NewRequest(http.MethodPost, "http://"+s.admin+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+adminTokenText)
+	return http.DefaultClient.Do(request)
+}
+
 // A server is the built program at work, seen from outside.
 type server struct {
 	*nettest.Process
@@ -58,7 +90,7 @@ func start(t *testing.T, args ...string) *server {
 func startCommand(t *testing.T, c nettest.Command, args ...string) *server {
 	t.Helper()
 	s := &server{t: t, stats: nettest.FreeAddr(t), admin: nettest.FreeAddr(t)}
-	ours := []string{"--stats", s.stats, "--admin", s.admin, "--pprof", "--log-format", "json", "--drain-timeout", "1s"}
+	ours := []string{"--stats", s.stats, "--admin", s.admin, "--admin-token-file", adminToken, "--pprof", "--log-format", "json", "--drain-timeout", "1s"}
 	c.Args, c.Timeout = slices.Concat(c.Args, ours, args), patience
 	s.Process = nettest.Start(t, c)
 	var serving struct{ Listen []string }

@@ -3,7 +3,8 @@
 //	reprise [FILE.ini] [--OPTION VALUE]...   serve
 //	reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
 //	reprise forget --sni NAME|--all|...      make all nodes forget sessions
-//	reprise backend drain|ready NAME         take a backend out of use at one node, or into use
+//	reprise backend list|drain|ready|weight  show backends, take one out of use or into use, set its weight
+//	reprise pools|peers|certificates|sessions  show what a node has
 //	reprise reload                           take over what has changed in the configuration
 //	reprise drain                            end a node without refusing a client
 //	reprise upgrade                          start the program anew, which takes over from the one that runs
@@ -36,7 +37,9 @@ const usage = `Reprise terminates TLS and lets clients resume their sessions.
   reprise [FILE.ini] [--OPTION VALUE]...   serve
   reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
   reprise forget --sni NAME|--all|...      make all nodes forget sessions
-  reprise backend drain|ready NAME         take a backend out of use at one node, or into use
+  reprise backend list|drain|ready|weight  show backends, take one out of use or into use, set its weight
+  reprise pools|peers|certificates         show what a node has
+  reprise sessions                         count a node's sessions by name and age
   reprise reload                           take over what has changed in the configuration
   reprise drain                            end a node without refusing a client
   reprise upgrade                          start the program anew, which takes over from the one that runs
@@ -63,7 +66,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	command := "serve"
 	if len(args) > 0 {
 		switch args[0] {
-		case "backend", "check", "demo", "drain", "forget", "reload", "repeater-key", "secret", "upgrade", "version":
+		case "backend", "certificates", "check", "demo", "drain", "forget", "peers", "pools", "reload", "repeater-key", "secret", "sessions",
+			"upgrade", "version":
 			command, args = args[0], args[1:]
 		}
 	}
@@ -75,6 +79,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 		err = check(args, stdout, stderr)
 	case "backend":
 		err = backendCommand(args, stdout)
+	case "certificates":
+		err = certificatesCommand(args, stdout)
+	case "peers":
+		err = peersCommand(args, stdout)
+	case "pools":
+		err = poolsCommand(args, stdout)
+	case "sessions":
+		err = sessionsCommand(args, stdout)
 	case "drain":
 		err = drainCommand(args, stdout)
 	case "reload":

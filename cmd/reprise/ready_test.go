@@ -66,7 +66,7 @@ func TestReady(t *testing.T) {
 // postAdmin posts to the admin server, which must say that all is well.
 func postAdmin(t *testing.T, s *server, path string) {
 	t.Helper()
-	resp, err := http.Post("http://"+s.admin+path, "", nil)
+	resp, err := s.post(path)
 	if err != nil {
 		t.Fatal(err)
 	}

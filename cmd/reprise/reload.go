@@ -2,10 +2,7 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
-
-	"github.com/spf13/pflag"
 )
 
 const reloadUsage = `Take over what has changed in the configuration and its files, as SIGHUP does, and say what came of it.
@@ -19,20 +16,14 @@ printed and the exit status is 2.
 
 // reloadCommand tells a node, by its admin server, to reload, and waits for what comes of it.
 func reloadCommand(args []string, stdout io.Writer) error {
-	flags := pflag.NewFlagSet("reload", pflag.ContinueOnError)
-	flags.Usage = func() {}
-	admin := flags.String("admin", "127.0.0.1:9090", "admin address of the node, host:port or /unix/path")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, pflag.ErrHelp) {
-			fmt.Fprint(stdout, reloadUsage+flags.FlagUsages())
-			return nil
-		}
+	flags := newAdminFlags("reload", reloadUsage)
+	if helped, err := flags.parse(args, stdout); helped || err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return errors.New("reload: it takes no arguments: --admin ADDR names the node, which knows its files")
+		return errors.New("reload: it takes no arguments: --admin ADDR or --config FILE names the node, which knows its files")
 	}
-	body, err := askAdmin("reload", *admin, "/reload")
+	body, err := flags.post("/reload")
 	if refusal, ok := errors.AsType[refusedError](err); ok {
 		return errors.New(refusal.text) // the configuration's fault
 	}

@@ -314,7 +314,7 @@ func TestReloadLeaksNothing(t *testing.T) {
 			s.reload(text(i+1)+"http = "+dir+"/new\nhttp = "+addr+"\nhttp = 192.0.2.1:1\n", 2)
 		}
 		s.write(t, text(i))
-		resp, err := http.Post("http://"+s.admin+"/reload", "", nil)
+		resp, err := s.post("/reload")
 		if err != nil {
 			t.Fatal(err)
 		}

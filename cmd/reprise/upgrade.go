@@ -2,10 +2,8 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
-
-	"github.com/spf13/pflag"
+	"net/http"
 )
 
 const upgradeUsage = `Start the program anew beside the running node: it takes over sockets and sessions, and the old process ends when
@@ -19,20 +17,19 @@ If the new process does not come up within upgrade-timeout, the old one goes on 
 
 // upgradeCommand tells a node, by its admin server, to start its successor.
 func upgradeCommand(args []string, stdout io.Writer) error {
-	flags := pflag.NewFlagSet("upgrade", pflag.ContinueOnError)
-	flags.Usage = func() {}
-	admin := flags.String("admin", "127.0.0.1:9090", "admin address of the node, host:port or /unix/path")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, pflag.ErrHelp) {
-			fmt.Fprint(stdout, upgradeUsage+flags.FlagUsages())
-			return nil
-		}
+	flags := newAdminFlags("upgrade", upgradeUsage)
+	if helped, err := flags.parse(args, stdout); helped || err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return errors.New("upgrade: it takes no arguments: --admin ADDR names the node")
+		return errors.New("upgrade: it takes no arguments: --admin ADDR or --config FILE names the node")
 	}
-	body, err := askAdminFor("upgrade", *admin, "/upgrade", 0) // upgrade-timeout is the node's to know
+	node, err := flags.node()
+	if err != nil {
+		return err
+	}
+	node.http.Timeout = 0 // upgrade-timeout is the node's to know
+	body, err := node.ask(http.MethodPost, "/upgrade")
 	if err != nil {
 		return err
 	}

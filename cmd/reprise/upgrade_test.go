@@ -100,7 +100,7 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(actorRole); role != "" {
 		os.Exit(act(role))
 	}
-	os.Exit(m.Run())
+	os.Exit(withAdminToken(m))
 }
 
 // act is a successor that takes everything and does not begin.

@@ -146,10 +146,21 @@ func program(t *testing.T) string {
 	return nettest.Build(t, "reprise/cmd/reprise")
 }
 
+// adminSocket is a path that is short enough for a socket.
+func adminSocket(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "reprise-fleet-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "admin.sock")
+}
+
 // start runs the program until the test ends.
 func start(t *testing.T, args ...string) *node {
 	t.Helper()
-	n := &node{t: t, stats: nettest.FreeAddr(t), admin: nettest.FreeAddr(t)}
+	n := &node{t: t, stats: nettest.FreeAddr(t), admin: adminSocket(t)}
 	ours := []string{"--stats", n.stats, "--admin", n.admin, "--log-format", "json", "--drain-timeout", "1s"}
 	n.Process = nettest.Start(t, nettest.Command{Path: program(t), Args: append(ours, args...), Timeout: patience},
 		nettest.Prints(`^\{.*"msg":"serving".*\}$`))
