@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"reprise/config/pki"
+	"reprise/config/source"
+	"reprise/config/values"
 )
 
 // ACME says which certificates are got from an authority while the node runs, and how.
@@ -97,7 +99,7 @@ type acmeChallenge struct{ noHTTP, noTLSALPN bool }
 
 func addACME(b *builder, value string) error {
 	for field := range strings.SplitSeq(value, ",") {
-		name, err := parseServerName(strings.TrimSpace(field))
+		name, err := pki.ParseServerName(strings.TrimSpace(field))
 		switch {
 		case err != nil:
 			return err
@@ -124,7 +126,7 @@ func (b *builder) resolveACME() {
 		return
 	}
 	a.NoHTTP, a.NoTLSALPN = b.config.acmeChallenge.noHTTP, b.config.acmeChallenge.noTLSALPN
-	if agreed, _ := parseBool(cmp.Or(b.written("acme-agree").value, "true")); !agreed {
+	if agreed, _ := values.Bool(cmp.Or(b.written("acme-agree").value, "true")); !agreed {
 		b.fail(from.errorf("read the terms of the authority, and write acme-agree = true if you agree"))
 	}
 	isRedis := strings.HasPrefix(a.Storage, "redis://") || strings.HasPrefix(a.Storage, "rediss://")
@@ -171,7 +173,7 @@ func (b *builder) checkACME() {
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 	case err != nil:
-		b.fail(from.errorf("cannot read %s: %w", a.Storage, cause(err)))
+		b.fail(from.errorf("cannot read %s: %w", a.Storage, source.Cause(err)))
 	case !info.IsDir():
 		b.fail(from.errorf("%s is not a directory", a.Storage))
 	case info.Mode().Perm()&0o077 != 0:

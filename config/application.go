@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"strings"
+
+	"reprise/config/source/ini"
 )
 
 // Application is a Python application that a uwsgi of its own runs, and that connections are routed to. The zero Application is none.
@@ -101,7 +103,7 @@ var applicationOptions = []option{
 // parseSocket reads an address as uWSGI does: what has no port is the path of a unix socket.
 func parseSocket(s string) (Address, error) {
 	if !strings.Contains(s, ":") {
-		s = absolute(s)
+		s = ini.Absolute(s)
 	}
 	return ParseAddress(s)
 }

@@ -6,6 +6,9 @@ import (
 	"math"
 	"net/netip"
 	"strings"
+
+	"reprise/config/suggest"
+	"reprise/config/values"
 )
 
 // unstated is the MaxConns of a backend that leaves it to its pool.
@@ -30,30 +33,30 @@ func (b *builder) addBackend(r Router, value string) (err error) {
 
 // setOptions reads what stands behind a backend's address.
 func (b *Backend) setOptions(s string) error {
-	pairs, err := parsePairs(s)
+	pairs, err := values.Pairs(s)
 	if err != nil {
 		return err
 	}
 	seen := make(map[string]bool)
 	for _, p := range pairs {
-		if seen[p.key] {
-			return fmt.Errorf("key %q stands twice", p.key)
+		if seen[p.Key] {
+			return fmt.Errorf("key %q stands twice", p.Key)
 		}
-		seen[p.key] = true
-		switch p.key {
+		seen[p.Key] = true
+		switch p.Key {
 		case "weight":
-			b.Weight, err = parseInt(p.value, 1, 1000)
+			b.Weight, err = values.Int(p.Value, 1, 1000)
 		case "max_connections":
-			b.MaxConns, err = parseInt(p.value, 0, math.MaxInt32)
+			b.MaxConns, err = values.Int(p.Value, 0, math.MaxInt32)
 		case "backup":
-			if b.Backup = true; p.value != "" {
+			if b.Backup = true; p.Value != "" {
 				err = errors.New("write backup alone")
 			}
 		default:
-			return unknownKey(p.key, []string{"backup", "max-connections", "weight"})
+			return suggest.UnknownKey(p.Key, []string{"backup", "max-connections", "weight"})
 		}
 		if err != nil {
-			return fmt.Errorf("%s %q: %w", p.key, p.value, err)
+			return fmt.Errorf("%s %q: %w", p.Key, p.Value, err)
 		}
 	}
 	return nil

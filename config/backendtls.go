@@ -20,7 +20,7 @@ func parseBackendName(s string) (string, error) {
 	if strings.HasPrefix(s, "*") {
 		return "", errors.New("bad name: write one that a certificate for *.example.com would be good for, such as a.example.com")
 	}
-	return parseServerName(s)
+	return pki.ParseServerName(s)
 }
 
 // allPools returns the pools of all Routers.

@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"reprise/config/migrate"
+	"reprise/config/suggest"
+	"reprise/config/values"
 )
 
 const (
@@ -32,42 +36,42 @@ var cacheKeys = map[string]string{
 
 // addCache sets cache2.
 func addCache(b *builder, value string) error {
-	pairs, err := parsePairs(value)
+	pairs, err := values.Pairs(value)
 	if err != nil {
 		return err
 	}
 	c := Cache{KeySize: legacyKeySize, BlockSize: 64 << 10}
 	seen := make(map[string]bool)
 	for _, p := range pairs {
-		key := cacheKeys[p.key]
+		key := cacheKeys[p.Key]
 		switch {
 		case key == "":
-			if err := b.foreignCacheKey(p.key); err != nil {
+			if err := b.foreignCacheKey(p.Key); err != nil {
 				return err
 			}
 			continue
 		case seen[key]:
-			return fmt.Errorf("key %q stands twice", p.key)
+			return fmt.Errorf("key %q stands twice", p.Key)
 		}
 		seen[key] = true
 		switch key {
 		case "name":
-			c.Name = p.value
+			c.Name = p.Value
 		case "items":
-			c.Items, err = parseInt(p.value, 1, maxCacheItems)
+			c.Items, err = values.Int(p.Value, 1, maxCacheItems)
 		case "keysize":
-			c.KeySize, err = parseSize(p.value, 1, maxKeySize)
+			c.KeySize, err = values.Size(p.Value, 1, maxKeySize)
 		case "blocksize":
-			c.BlockSize, err = parseSize(p.value, 1, maxBlockSize)
+			c.BlockSize, err = values.Size(p.Value, 1, maxBlockSize)
 		case "node":
-			c.Peers, err = parseList(p.value, parsePeer)
+			c.Peers, err = parseList(p.Value, parsePeer)
 		case "udp":
-			c.Listen, err = parseList(p.value, parseUDP)
+			c.Listen, err = parseList(p.Value, parseUDP)
 		case "sync":
 			noteSync(b)
 		}
 		if err != nil {
-			return fmt.Errorf("%s %q: %w", p.key, p.value, err)
+			return fmt.Errorf("%s %q: %w", p.Key, p.Value, err)
 		}
 	}
 	if c.Name == "" || c.Items == 0 {
@@ -83,14 +87,14 @@ func addCache(b *builder, value string) error {
 
 // foreignCacheKey deals with a key that only uWSGI has. There it is on whatever its value.
 func (b *builder) foreignCacheKey(key string) error {
-	r := cacheTable.find(key)
+	r := cacheTable.Find(key)
 	switch {
 	case r == nil:
-		return unknownKey(key, []string{"blocksize", "items", "keysize", "name", "node", "udp"})
-	case r.verdict == refused:
-		return fmt.Errorf("key %q is not supported: %s", key, r.note)
-	case r.verdict == warned:
-		b.warnf(b.now, "key %q has no effect: %s", key, r.note)
+		return suggest.UnknownKey(key, []string{"blocksize", "items", "keysize", "name", "node", "udp"})
+	case r.Verdict == migrate.Refused:
+		return fmt.Errorf("key %q is not supported: %s", key, r.Note)
+	case r.Verdict == migrate.Warned:
+		b.warnf(b.now, "key %q has no effect: %s", key, r.Note)
 	}
 	return nil
 }
@@ -99,7 +103,7 @@ func (b *builder) foreignCacheKey(key string) error {
 func (b *builder) resolveCaches() {
 	b.resolveLegacyCache()
 	use := b.written("ssl-sessions-use-cache")
-	wanted, notBoolean := parseBool(use.value)
+	wanted, notBoolean := values.Bool(use.value)
 	i := slices.IndexFunc(b.config.Caches, func(c Cache) bool { return c.Name == use.value })
 	switch {
 	case i >= 0:

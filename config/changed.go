@@ -116,20 +116,20 @@ func policiesIn(t *TLS) *namePolicies {
 
 // stated returns what is set for an option, as an operator may see it.
 func (c *Config) stated(o *option) string {
-	var values []string
+	var stated []string
 	for _, s := range c.settings {
 		if s.option != o {
 			continue
 		}
 		if !o.repeat {
-			values = values[:0] // the last one counts
+			stated = stated[:0] // the last one counts
 		}
-		values = append(values, s.shown())
+		stated = append(stated, s.shown())
 	}
-	if len(values) == 0 {
+	if len(stated) == 0 {
 		return "not set"
 	}
-	return strings.Join(values, ", ")
+	return strings.Join(stated, ", ")
 }
 
 // ReloadDirs returns the directories in which files may change, come or go that a running node reads again.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"reprise/config/suggest"
 )
 
 // cipherIDs and insecureIDs hold crypto/tls's suites for TLS 1.2 by their IANA and OpenSSL names; tls13Names those for TLS 1.3.
@@ -98,7 +100,7 @@ func unknownCipher(word string) error {
 	for name := range cipherIDs {
 		known = append(known, name)
 	}
-	if near := nearest(word, known); near != "" {
+	if near := suggest.Nearest(word, known); near != "" {
 		return fmt.Errorf("unknown cipher %q: did you mean %q?", word, near)
 	}
 	return fmt.Errorf("unknown cipher %q: write names such as ECDHE-ECDSA-AES128-GCM-SHA256, separated by colons", word)

@@ -3,6 +3,8 @@ package config
 import (
 	"log/slog"
 	"time"
+
+	"reprise/config/migrate"
 )
 
 // Config is the whole configuration of one node: defaults, files and flags merged, checked and resolved, so that a reader
@@ -94,9 +96,9 @@ type Config struct {
 	// Unusable is the certificates and revocation lists that Reread could not read or use. They may still be named by Listeners.
 	Unusable []Unusable
 
-	settings      []setting // everything that was set, defaults first: what Print prints
-	dirs          []string  // hold certificates that are offered by name: a file added there is one more
-	used          []usage   // every key of a file: what PrintMigration tells
+	settings      []setting       // everything that was set, defaults first: what Print prints
+	dirs          []string        // hold certificates that are offered by name: a file added there is one more
+	used          []migrate.Usage // every key of a file: what PrintMigration tells
 	acmeChallenge acmeChallenge
 
 	into *Pool // the named pool whose option is being set; nil: the default one

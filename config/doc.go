@@ -6,8 +6,8 @@
 // INI keys, command-line flags, the help text and the printed configuration all come from it. To add an option, add a row, and a
 // field of Config for it to set. Names are uWSGI's wherever uWSGI has the option.
 //
-// Names that uWSGI has and we have not are in the table of verdicts.go: each does nothing, warns, is passed on to the uwsgi of the
-// application, or is refused with what to write instead. docs/MIGRATING.md is made of it.
+// Names that uWSGI has and we have not are in the tables of package migrate: each does nothing,
+// warns, is passed on to the uwsgi of the application, or is refused with what to write instead.
 //
 // The order of options never matters. What a flag says wins over what a file says, and the last file wins over those before it;
 // options that may be repeated add up instead.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"reprise/config/pki"
+	"reprise/config/source"
 )
 
 // checkFiles reads every certificate, key, client CA and secret that the configuration names, and looks where the log goes.
@@ -51,7 +52,7 @@ func (b *builder) checkLogFile() {
 	}
 	from := b.written("access-log")
 	if info, err := os.Stat(filepath.Dir(file)); err != nil {
-		b.fail(from.errorf("cannot write in %s: %w", filepath.Dir(file), cause(err)))
+		b.fail(from.errorf("cannot write in %s: %w", filepath.Dir(file), source.Cause(err)))
 	} else if !info.IsDir() {
 		b.fail(from.errorf("%s is not a directory", filepath.Dir(file)))
 	}

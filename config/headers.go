@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"reprise/config/suggest"
 )
 
 // Header is a field of an HTTP message: a token and a field value (RFC 9110, Section 5).
@@ -131,8 +133,8 @@ func checkVariables(value string) error {
 		case !closed:
 			return fmt.Errorf("${%s has no end: write ${NAME}", name)
 		case slices.Contains(HeaderVariables, name):
-		case nearest(name, HeaderVariables) != "":
-			return fmt.Errorf("unknown variable ${%s}: write ${%s}", name, nearest(name, HeaderVariables))
+		case suggest.Nearest(name, HeaderVariables) != "":
+			return fmt.Errorf("unknown variable ${%s}: write ${%s}", name, suggest.Nearest(name, HeaderVariables))
 		default:
 			return fmt.Errorf("unknown variable ${%s}: write one of %s", name, strings.Join(HeaderVariables, ", "))
 		}

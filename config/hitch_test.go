@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
+	"reprise/config/migrate"
 	"reprise/internal/testpki"
 )
 
@@ -81,14 +81,14 @@ pem-file = "a.pem"`,
 		name:     "old protocols",
 		text:     "pem-file = \"a.pem\"\ntls-protos = TLSv1.1, TLSv1.2\nworkers=1",
 		want:     "http-processes = 1\nsslrouter-to = 127.0.0.1:8000\ntls-min-version = 1.2\nsslrouter2 = addr=:8443,cert=a.pem,key=a.pem",
-		warnings: "hitch.conf:2: tls-protos: TLSv1.1 is not offered: " + oldTLS + "\nhitch.conf:2: tls-protos: TLSv1.3 is offered too: it cannot be left out",
+		warnings: "hitch.conf:2: tls-protos: TLSv1.1 is not offered: " + migrate.OldTLS + "\nhitch.conf:2: tls-protos: TLSv1.3 is offered too: it cannot be left out",
 	},
 	{
 		name: "what has no equal",
 		text: "pem-file = \"a.pem\"\nuser = \"root\"\ngroup = \"root\"\nkeepalive = 5\nsyslog = off\nlog-level = 2\nocsp-dir = \"\"\ndaemon = off\n" +
 			"tcp-fastopen = on\nsni-nomatch-abort = on\nwrite-proxy-v1 = off\nwrite-ip = off\nquiet = \"off\"\nclient-verify = none\nprefer-server-ciphers = on",
 		want:     "log-level = info\ntcp-fastopen = 256\nsni-nomatch-abort = unknown\nsslrouter-to = 127.0.0.1:8000\nsslrouter2 = addr=:8443,cert=a.pem,key=a.pem",
-		warnings: "hitch.conf:2: user: no effect: " + ownUser + "\nhitch.conf:3: group: no effect: " + ownUser,
+		warnings: "hitch.conf:2: user: no effect: " + migrate.OwnUser + "\nhitch.conf:3: group: no effect: " + migrate.OwnUser,
 	},
 	{
 		name: "a frontend's own certificate among others",
@@ -276,34 +276,4 @@ shared-cache-peer = "[h]:7171"
 	if s := c.Caches[0]; s.Items != 5000 || fmt.Sprint(s.Listen) != "[127.0.0.1:7171]" || fmt.Sprint(s.Peers) != "[h:7171]" || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "add cluster-secret-file") {
 		t.Errorf("got %+v and warnings %q", s, c.Warnings)
 	}
-}
-
-// FuzzHitch feeds files. None may panic, and each gives entries or an error with its line.
-func FuzzHitch(f *testing.F) {
-	for _, test := range hitchFiles {
-		f.Add([]byte(test.text))
-	}
-	f.Add([]byte("frontend = { port = \"1\" pem-file = \"x\" } \"\" = {} # \" \n,,a=b c d=e"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		b := newBuilder()
-		b.read = func(string, int) ([]byte, error) { return nil, os.ErrNotExist }
-		keys, err := readHitch("hitch.conf", data)
-		if err != nil && !strings.HasPrefix(err.Error(), "hitch.conf:") {
-			t.Fatalf("an error without its line: %v", err)
-		}
-		lines := bytes.Count(data, []byte("\n")) + 1
-		for _, k := range keys {
-			if k.line < 1 || k.line > lines || k.name == "" || utf8.Valid(data) && !bytes.Contains(data, []byte(k.name)) {
-				t.Fatalf("got %+v of %d lines", k, lines)
-			}
-			if k.name == "pem-dir" { // it would be read
-				return
-			}
-		}
-		for _, e := range b.parseHitch("hitch.conf", data) {
-			if e.option == nil || !e.literal || !strings.HasPrefix(e.source, "hitch.conf:") {
-				t.Fatalf("got %+v", e)
-			}
-		}
-	})
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"reprise/config/values"
 )
 
 const (
@@ -16,9 +18,9 @@ const (
 
 // parseKeepAlive reads a duration, or whether to keep connections at all. As in uWSGI, 1 is not a second but yes.
 func parseKeepAlive(s string) (time.Duration, error) {
-	switch on, err := parseBool(s); {
+	switch on, err := values.Bool(s); {
 	case err != nil:
-		return parseDuration(s, time.Second, week)
+		return values.Duration(s, time.Second, week)
 	case on:
 		return defaultKeepAlive, nil
 	default:
@@ -65,7 +67,7 @@ func parseMaxAge(s string) (int, error) {
 	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
 		return int(n), nil
 	}
-	on, err := parseBool(s)
+	on, err := values.Bool(s)
 	if on {
 		return year, err
 	}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"reprise/config/source"
+	"reprise/config/values"
 )
 
 // ClientLimits are what clients of one address may take.
@@ -42,11 +45,11 @@ const maxRate = 1_000_000
 // parseRate reads N[,BURST].
 func parseRate(s string) (r Rate, err error) {
 	perSecond, burst, stated := strings.Cut(s, ",")
-	if r.PerSecond, err = parseInt(strings.TrimSpace(perSecond), 0, maxRate); err != nil {
+	if r.PerSecond, err = values.Int(strings.TrimSpace(perSecond), 0, maxRate); err != nil {
 		return r, err
 	}
 	if r.Burst = r.PerSecond; stated {
-		if r.Burst, err = parseInt(strings.TrimSpace(burst), 1, maxRate); err != nil {
+		if r.Burst, err = values.Int(strings.TrimSpace(burst), 1, maxRate); err != nil {
 			return r, fmt.Errorf("burst %q: %w", burst, err)
 		}
 	}
@@ -58,11 +61,11 @@ func setClientPrefix(b *builder, value string) error {
 	if !stated {
 		return errors.New("incomplete: write bits for IPv4 and for IPv6, such as 32,64")
 	}
-	prefix4, err := parseInt(strings.TrimSpace(bits4), 8, 32)
+	prefix4, err := values.Int(strings.TrimSpace(bits4), 8, 32)
 	if err != nil {
 		return fmt.Errorf("IPv4: %w", err)
 	}
-	prefix6, err := parseInt(strings.TrimSpace(bits6), 16, 64)
+	prefix6, err := values.Int(strings.TrimSpace(bits6), 16, 64)
 	if err != nil {
 		return fmt.Errorf("IPv6: %w", err)
 	}
@@ -85,7 +88,7 @@ func addClientNetworks(field func(*Config) *ClientNetworks) func(*builder, strin
 		}
 		data, err := b.read(file, maxNetworksFile)
 		if err != nil {
-			return fmt.Errorf("cannot read: %w", cause(err))
+			return fmt.Errorf("cannot read: %w", source.Cause(err))
 		}
 		list.Files = append(list.Files, file)
 		for i, line := range bytes.Split(data, []byte("\n")) {

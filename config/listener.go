@@ -3,9 +3,12 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
+
+	"reprise/config/pki"
+	"reprise/config/suggest"
+	"reprise/config/values"
 )
 
 // pendingListener is a listener before what holds for all listeners is known.
@@ -44,23 +47,23 @@ var tlsKeys = []string{"addr", "alpn", "cert", "ciphers", "client_ca", "clientca
 // addTLS2 makes the set function of sslrouter2 or https2: what the shorter form takes, as key=value, and more.
 func addTLS2(r Router) func(*builder, string) error {
 	return func(b *builder, value string) error {
-		pairs, err := parsePairs(value)
+		pairs, err := values.Pairs(value)
 		if err != nil {
 			return err
 		}
 		if r == HTTPRouter {
-			pairs = slices.DeleteFunc(pairs, func(p pair) bool {
-				if p.key == "spdy" {
+			pairs = slices.DeleteFunc(pairs, func(p values.Pair) bool {
+				if p.Key == "spdy" {
 					b.warnf(b.now, "spdy is ignored: browsers have forgotten it")
 				}
-				return p.key == "spdy"
+				return p.Key == "spdy"
 			})
 		}
 		return b.addTLSPairs(r, pairs)
 	}
 }
 
-func (b *builder) addTLSPairs(r Router, pairs []pair) (err error) {
+func (b *builder) addTLSPairs(r Router, pairs []values.Pair) (err error) {
 	var t TLS
 	var certs, keys []string
 	var addr, ciphers, clientCA string
@@ -68,29 +71,29 @@ func (b *builder) addTLSPairs(r Router, pairs []pair) (err error) {
 		"addr": &addr, "ciphers": &ciphers, "clientca": &clientCA, "client_ca": &clientCA, "context": &t.SessionContext,
 	}
 	for _, p := range pairs {
-		if !slices.Contains(tlsKeys, p.key) {
-			return unknownKey(p.key, tlsKeys)
+		if !slices.Contains(tlsKeys, p.Key) {
+			return suggest.UnknownKey(p.Key, tlsKeys)
 		}
-		if p.value == "" {
-			return fmt.Errorf("key %q has no value", p.key)
+		if p.Value == "" {
+			return fmt.Errorf("key %q has no value", p.Key)
 		}
-		switch p.key {
+		switch p.Key {
 		case "cert", "crt":
-			certs = append(certs, p.value)
+			certs = append(certs, p.Value)
 		case "key":
-			keys = append(keys, p.value)
+			keys = append(keys, p.Value)
 		case "alpn":
 			if t.ALPN != nil {
-				return fmt.Errorf("key %q stands twice", p.key)
+				return fmt.Errorf("key %q stands twice", p.Key)
 			}
-			if t.ALPN, err = parseALPN(p.value, ";"); err != nil {
+			if t.ALPN, err = parseALPN(p.Value, ";"); err != nil {
 				return err
 			}
 		default:
-			if *single[p.key] != "" {
-				return fmt.Errorf("key %q stands twice", p.key)
+			if *single[p.Key] != "" {
+				return fmt.Errorf("key %q stands twice", p.Key)
 			}
-			*single[p.key] = p.value
+			*single[p.Key] = p.Value
 		}
 	}
 	if slices.Equal(certs, []string{acmeCert}) && len(keys) == 0 {
@@ -156,7 +159,7 @@ func addRedirect(b *builder, value string) (err error) {
 		return err
 	}
 	if stated {
-		if l.RedirectPort, err = parseInt(strings.TrimSpace(port), 1, 1<<16-1); err != nil {
+		if l.RedirectPort, err = values.Int(strings.TrimSpace(port), 1, 1<<16-1); err != nil {
 			return fmt.Errorf("port %q: %w", port, err)
 		}
 	}
@@ -173,7 +176,7 @@ func addSNI(b *builder, value string) error {
 	if slices.Contains(fields[:3], "") {
 		return errors.New("incomplete: write " + sniForm)
 	}
-	name, err := parseServerName(fields[0])
+	name, err := pki.ParseServerName(fields[0])
 	if err != nil {
 		return err
 	}
@@ -222,24 +225,6 @@ func (p Policy) sameClients(q Policy) bool {
 func (p Policy) contradicts(q Policy) bool {
 	return p.Ciphers != nil && q.Ciphers != nil && !slices.Equal(p.Ciphers, q.Ciphers) ||
 		p.ClientCA != "" && q.ClientCA != "" && (p.ClientCA != q.ClientCA || p.ClientCARequired != q.ClientCARequired)
-}
-
-// parseServerName reads a name as clients send it (RFC 6066, Section 3), or one whose first label is "*".
-func parseServerName(s string) (string, error) {
-	name := strings.ToLower(strings.TrimSuffix(s, "."))
-	if _, err := netip.ParseAddr(name); err == nil {
-		return "", fmt.Errorf("bad name %q: clients send no SNI for an IP address", s)
-	}
-	labels := strings.Split(name, ".")
-	if labels[0] == "*" && len(labels) > 1 {
-		labels = labels[1:]
-	}
-	for _, label := range labels {
-		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return "", fmt.Errorf("bad name %q: write one such as www.example.com, *.example.com or xn--bcher-kva.example", s)
-		}
-	}
-	return name, nil
 }
 
 // parseALPN reads protocol names.

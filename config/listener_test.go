@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"reprise/config/values"
 )
 
 func TestListeners(t *testing.T) {
@@ -103,8 +105,8 @@ func TestPolicyOfAName(t *testing.T) {
 }
 
 func TestEscapedComma(t *testing.T) {
-	got, err := parsePairs(`a=1\,2\\,b-c`)
-	if want := []pair{{"a", `1,2\`}, {"b_c", ""}}; err != nil || !slices.Equal(got, want) {
+	got, err := values.Pairs(`a=1\,2\\,b-c`)
+	if want := []values.Pair{{Key: "a", Value: `1,2\`}, {Key: "b_c"}}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }

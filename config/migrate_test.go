@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"reprise/config/migrate"
+	"reprise/config/source/hitch"
 )
 
 var update = flag.Bool("update", false, "write docs/MIGRATING.md and docs/operations/every-option.md")
@@ -17,7 +20,7 @@ var update = flag.Bool("update", false, "write docs/MIGRATING.md and docs/operat
 func TestMigratingPageIsCurrent(t *testing.T) {
 	const file = "../docs/MIGRATING.md"
 	if *update {
-		if err := os.WriteFile(file, migratingPage(), 0o644); err != nil {
+		if err := os.WriteFile(file, migrate.Page(hitch.Rows()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -25,7 +28,7 @@ func TestMigratingPageIsCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(page, migratingPage()) {
+	if !bytes.Equal(page, migrate.Page(hitch.Rows())) {
 		t.Errorf("%s is stale: go test ./config -run Migrating -update", file)
 	}
 }
@@ -34,27 +37,27 @@ func TestMigratingPageIsCurrent(t *testing.T) {
 func TestVerdicts(t *testing.T) {
 	read := []string{"ini", "set", "set-placeholder", "set-ph"} // by the reader of files itself
 	seen := make(map[string]bool)                               // with the kind of table
-	for _, c := range append(slices.Clone(verdicts), cacheVerdicts) {
-		for _, r := range c.rows {
-			for name := range strings.FieldsSeq(r.names) {
-				if key := fmt.Sprint(name, c.title == cacheVerdicts.title); seen[key] {
+	for _, c := range append(slices.Clone(migrate.UWSGI), migrate.CacheKeys) {
+		for _, r := range c.Rows {
+			for name := range strings.FieldsSeq(r.Names) {
+				if key := fmt.Sprint(name, c.Title == migrate.CacheKeys.Title); seen[key] {
 					t.Errorf("%s: twice", name)
 				} else {
 					seen[key] = true
 				}
-				is := r.verdict == supported || r.verdict == better
-				if !is && r.verdict != passed && r.note == "" {
+				is := r.Verdict == migrate.Supported || r.Verdict == migrate.Better
+				if !is && r.Verdict != migrate.Passed && r.Note == "" {
 					t.Errorf("%s: nothing says why", name)
 				}
 				switch _, has := optionsByName[name]; {
-				case c.title == cacheVerdicts.title:
+				case c.Title == migrate.CacheKeys.Title:
 					if _, has := cacheKeys[name]; is != has && name != "sync" {
-						t.Errorf("key %s: verdict %q, taken: %v", name, r.verdict, has)
+						t.Errorf("key %s: verdict %q, taken: %v", name, r.Verdict, has)
 					}
 				case is && !has && !slices.Contains(read, name) && !slices.Contains(pending, name):
-					t.Errorf("%s: verdict %q, but there is no such option", name, r.verdict)
+					t.Errorf("%s: verdict %q, but there is no such option", name, r.Verdict)
 				case !is && has && name != "log-format" && name != "cache-sync":
-					t.Errorf("%s: verdict %q, but there is such an option", name, r.verdict)
+					t.Errorf("%s: verdict %q, but there is such an option", name, r.Verdict)
 				}
 			}
 		}
@@ -76,7 +79,7 @@ func TestEveryOptionOfUWSGI(t *testing.T) {
 	}
 	for _, match := range options {
 		name := string(match[1])
-		if optionsByName[name] == nil && uwsgiTable.byName[name] == nil && foreignRow(name, false) == nil && !slices.Contains(uwsgiCommands, name) {
+		if optionsByName[name] == nil && uwsgiTable.Named(name) == nil && foreignRow(name, false) == nil && !slices.Contains(uwsgiCommands, name) {
 			t.Errorf("%s: no verdict", name)
 		}
 	}
@@ -99,8 +102,8 @@ func TestForeignKeys(t *testing.T) {
 		{"passed on with a variable", "n = 3\nthreads = %(n)", "threads=3", ""},
 		{"a variable that looks like an option", "log-dir = /x\nname = %(log-dir)", "", ""},
 		{"passed on by hand", "uwsgi-option = foo-bar=1\nuwsgi-option = baz", "foo-bar=1 baz", ""},
-		{"somebody may rely on it", "chroot = /srv", "", "edge.ini:4: chroot has no effect here: " + ownUser},
-		{"of the application only", "uid = www-data", "uid=www-data", "edge.ini:4: uid has no effect here: " + ownUser},
+		{"somebody may rely on it", "chroot = /srv", "", "edge.ini:4: chroot has no effect here: " + migrate.OwnUser},
+		{"of the application only", "uid = www-data", "uid=www-data", "edge.ini:4: uid has no effect here: " + migrate.OwnUser},
 		{"turned off", "enable-proxy-protocol = false\nhttp-auto-gzip = 0\ndaemonize = off", "", ""},
 		{"turned off and passed on", "lazy-apps = false", "lazy-apps=false", ""},
 		{
@@ -147,7 +150,7 @@ env = MORE=hidden
 		"edge.ini:6 http-websockets ignored an Upgrade",
 		"edge.ini:7 ssl-sessions-use-cache supported better",
 		"edge.ini:9 idle-timeout supported reprise's own",
-		"edge.ini:10 uid passed on with a warning " + ownUser,
+		"edge.ini:10 uid passed on with a warning " + migrate.OwnUser,
 		"edge.ini:11 chdir supported of the application only",
 		"edge.ini:12 module supported",
 		"edge.ini:13 env supported",

@@ -7,6 +7,10 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"reprise/config/pki"
+	"reprise/config/suggest"
+	"reprise/config/values"
 )
 
 // defaultPool is how use-pool names the pool of FAMILY-to.
@@ -54,7 +58,7 @@ func (b *builder) addToPool(r Router, options map[string]*option, value string) 
 	}
 	o := options[key]
 	if o == nil {
-		return unknownKey(key, slices.Sorted(maps.Keys(options)))
+		return suggest.UnknownKey(key, slices.Sorted(maps.Keys(options)))
 	}
 	if !stated && o.optional {
 		optionValue = "true"
@@ -107,7 +111,7 @@ func (b *builder) addRule(r Router, value string) error {
 	if !found {
 		return fmt.Errorf("no condition: write %s %s=..., or %s-to for what goes nowhere else", name, keys[0], r)
 	}
-	pairs, err := parsePairs(rest)
+	pairs, err := values.Pairs(rest)
 	if err != nil {
 		return err
 	}
@@ -127,24 +131,24 @@ func (b *builder) addRule(r Router, value string) error {
 	return nil
 }
 
-func (r *PoolRule) setCondition(p pair, keys []string) (err error) {
-	if !slices.Contains(keys, p.key) {
-		if slices.Contains([]string{"host", "path"}, p.key) {
+func (r *PoolRule) setCondition(p values.Pair, keys []string) (err error) {
+	if !slices.Contains(keys, p.Key) {
+		if slices.Contains([]string{"host", "path"}, p.Key) {
 			return fmt.Errorf("%s reads no requests: write sni=NAME, or use https", r.Router)
 		}
-		return unknownKey(p.key, keys)
+		return suggest.UnknownKey(p.Key, keys)
 	}
-	field := map[string]*string{"sni": &r.SNI, "host": &r.Host, "path": &r.Path}[p.key]
+	field := map[string]*string{"sni": &r.SNI, "host": &r.Host, "path": &r.Path}[p.Key]
 	if *field != "" {
-		return fmt.Errorf("key %q stands twice: write a line for each", p.key)
+		return fmt.Errorf("key %q stands twice: write a line for each", p.Key)
 	}
-	switch p.key {
+	switch p.Key {
 	case "sni":
-		*field, err = parseServerName(p.value)
+		*field, err = pki.ParseServerName(p.Value)
 	case "host":
-		*field, err = parseRuleHost(p.value)
+		*field, err = parseRuleHost(p.Value)
 	case "path":
-		*field, err = parseRulePath(p.value)
+		*field, err = parseRulePath(p.Value)
 	}
 	return err
 }
@@ -159,7 +163,7 @@ func parseRuleHost(s string) (string, error) {
 	if strings.Contains(s, ":") {
 		return "", fmt.Errorf("bad host %q: leave the port out, any matches", s)
 	}
-	return parseServerName(s)
+	return pki.ParseServerName(s)
 }
 
 // parseRulePath reads the beginning of a path in the form that requests are compared in: decoded and without detours.
@@ -254,7 +258,7 @@ func (b *builder) checkRule(rule pendingRule, before []pendingRule) error {
 				names = append(names, p.name)
 			}
 		}
-		if near := nearest(rule.Pool, names); near != "" {
+		if near := suggest.Nearest(rule.Pool, names); near != "" {
 			return fmt.Errorf("no pool %q: did you mean %q?", rule.Pool, near)
 		}
 		return fmt.Errorf("no pool %q: add %s-pool = %[1]s to=ADDR", rule.Pool, r)

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"reprise/config/values"
 )
 
 // option is a row of the table from which flags, INI keys, help and the printed configuration are made.
@@ -79,19 +81,19 @@ func fill[T any](field func(*Config) *T, parse func(string) (T, error)) func(*bu
 }
 
 func boolean(field func(*Config) *bool) func(*builder, string) error {
-	return fill(field, parseBool)
+	return fill(field, values.Bool)
 }
 
 func integer(low, high int, field func(*Config) *int) func(*builder, string) error {
-	return fill(field, func(s string) (int, error) { return parseInt(s, low, high) })
+	return fill(field, func(s string) (int, error) { return values.Int(s, low, high) })
 }
 
 func size(low, high int, field func(*Config) *int) func(*builder, string) error {
-	return fill(field, func(s string) (int, error) { return parseSize(s, low, high) })
+	return fill(field, func(s string) (int, error) { return values.Size(s, low, high) })
 }
 
 func duration(low, high time.Duration, field func(*Config) *time.Duration) func(*builder, string) error {
-	return fill(field, func(s string) (time.Duration, error) { return parseDuration(s, low, high) })
+	return fill(field, func(s string) (time.Duration, error) { return values.Duration(s, low, high) })
 }
 
 func address(field func(*Config) *Address) func(*builder, string) error {
@@ -106,9 +108,9 @@ type namedValue[T any] struct {
 
 func named[T any](name string, value T) namedValue[T] { return namedValue[T]{name, value} }
 
-func choice[T any](field func(*Config) *T, values ...namedValue[T]) func(*builder, string) error {
-	names := make([]string, len(values))
-	for i, v := range values {
+func choice[T any](field func(*Config) *T, answers ...namedValue[T]) func(*builder, string) error {
+	names := make([]string, len(answers))
+	for i, v := range answers {
 		names[i] = v.name
 	}
 	return fill(field, func(s string) (value T, err error) {
@@ -116,6 +118,6 @@ func choice[T any](field func(*Config) *T, values ...namedValue[T]) func(*builde
 		if i < 0 {
 			return value, fmt.Errorf("bad choice: write %s", strings.Join(names, " or "))
 		}
-		return values[i].value, nil
+		return answers[i].value, nil
 	})
 }

@@ -3,6 +3,8 @@ package config
 import (
 	"crypto/tls"
 	"fmt"
+
+	"reprise/config/values"
 )
 
 // listenOptions say where clients connect, and with which TLS.
@@ -102,7 +104,7 @@ func parseStrictness(s string) (NameStrictness, error) {
 	if s == string(NotUnknown) {
 		return NotUnknown, nil
 	}
-	strict, err := parseBool(s)
+	strict, err := values.Bool(s)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("%w, or unknown", err)

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"reprise/config/values"
 )
 
 // poolOptions returns the options of the pool behind r's listeners: the same for each Router, as FAMILY-to, FAMILY-balance and so on.
@@ -131,7 +133,7 @@ func poolOptions(r Router) []option {
 			name: "backend-verify", form: boolForm, byDefault: "true", optional: true,
 			help: "look at the certificates of " + byTLS + ":// backends. false takes whoever answers for the backend: for tests only",
 			set: func(b *builder, value string) error {
-				verify, err := parseBool(value)
+				verify, err := values.Bool(value)
 				pool(&b.config).TLS.Unverified = err == nil && !verify
 				return err
 			},
@@ -183,7 +185,7 @@ func parseProxyVersion(s string) (ProxyVersion, error) {
 	case "v2":
 		return 2, nil
 	}
-	switch on, err := parseBool(s); {
+	switch on, err := values.Bool(s); {
 	case err != nil:
 		return 0, errors.New("bad choice: write v1 or v2 or off")
 	case on:

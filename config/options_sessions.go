@@ -2,6 +2,8 @@ package config
 
 import (
 	"time"
+
+	"reprise/config/values"
 )
 
 // sessionOptions say which sessions are kept, and for how long.
@@ -17,7 +19,7 @@ var sessionOptions = []option{
 		name: "cache", group: groupSessions, form: "ITEMS",
 		help: "a cache named default, as cache2 would make it",
 		set: func(b *builder, value string) (err error) {
-			b.legacyCache, err = parseInt(value, 1, maxCacheItems)
+			b.legacyCache, err = values.Int(value, 1, maxCacheItems)
 			return err
 		},
 	},
@@ -25,7 +27,7 @@ var sessionOptions = []option{
 		name: "cache-blocksize", group: groupSessions, form: sizeForm, byDefault: "64k",
 		help: "the longest value in the cache that cache makes. A session takes less than 4096 unless clients send certificates",
 		set: func(b *builder, value string) (err error) {
-			b.legacyBlockSize, err = parseSize(value, 1, maxBlockSize)
+			b.legacyBlockSize, err = values.Size(value, 1, maxBlockSize)
 			return err
 		},
 	},

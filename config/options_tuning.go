@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math"
 	"time"
+
+	"reprise/config/values"
 )
 
 // tuningOptions are sizes, budgets, limits and timers.
@@ -120,7 +122,7 @@ var tuningOptions = []option{
 		name: "memory-limit", group: groupProcess, form: sizeForm, byDefault: "0",
 		help: "memory at which Go collects ever harder; 0 is none. Set to about nine tenths of a container's limit",
 		set: fill(func(c *Config) *int64 { return &c.Tuning.MemoryLimit }, func(s string) (int64, error) {
-			n, err := parseSize(s, 0, math.MaxInt&^(1<<30-1))
+			n, err := values.Size(s, 0, math.MaxInt&^(1<<30-1))
 			return int64(n), err
 		}),
 	},
@@ -138,7 +140,7 @@ var tuningOptions = []option{
 		name: "tcp-defer-accept", group: groupProcess, form: durationForm, byDefault: "0s",
 		help: "accept a connection only when its first bytes are there (TCP_DEFER_ACCEPT), waiting at most so long; 0 is off",
 		set: fill(func(c *Config) *time.Duration { return &c.Tuning.DeferAccept }, func(s string) (time.Duration, error) {
-			d, err := parseDuration(s, 0, time.Hour)
+			d, err := values.Duration(s, 0, time.Hour)
 			if err == nil && d%time.Second != 0 {
 				return 0, errors.New("bad duration: the kernel takes whole seconds only")
 			}

@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"reprise/config/pki"
+	"reprise/config/source"
 )
 
 // uwsgiOptions are further options that uWSGI has.
@@ -72,7 +75,7 @@ func (b *builder) readSNIDirs() {
 		b.config.dirs = append(b.config.dirs, dir.value)
 		files, err := os.ReadDir(dir.value)
 		if err != nil {
-			b.reject(dir, cause(err))
+			b.reject(dir, source.Cause(err))
 			continue
 		}
 		found := false
@@ -99,7 +102,7 @@ func (b *builder) readSNIDirs() {
 
 // addSNIFiles adds the certificate in base.crt and base.key, which is for this name.
 func (b *builder) addSNIFiles(name, base string) error {
-	name, err := parseServerName(name)
+	name, err := pki.ParseServerName(name)
 	if err != nil {
 		return err
 	}
@@ -109,7 +112,7 @@ func (b *builder) addSNIFiles(name, base string) error {
 	if _, err := os.Lstat(clientCA); errors.Is(err, fs.ErrNotExist) {
 		clientCA = ""
 	} else if err != nil {
-		return fmt.Errorf("cannot read %s: %w", clientCA, cause(err))
+		return fmt.Errorf("cannot read %s: %w", clientCA, source.Cause(err))
 	}
 	policy, err := b.parsePolicy(b.sniDirCiphers, clientCA)
 	if err != nil {

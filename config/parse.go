@@ -9,6 +9,9 @@ import (
 	"strings"
 	"unicode"
 
+	"reprise/config/migrate"
+	"reprise/config/source"
+
 	"github.com/spf13/pflag"
 )
 
@@ -116,7 +119,7 @@ type builder struct {
 }
 
 func newBuilder() *builder {
-	return &builder{failed: make(map[string]bool), read: readBounded, cacheFrom: make(map[string]setting)}
+	return &builder{failed: make(map[string]bool), read: source.ReadFile, cacheFrom: make(map[string]setting)}
 }
 
 // apply sets defaults first and then settings, whose later scalars thus win.
@@ -152,8 +155,9 @@ func isControl(r rune) bool { return unicode.IsControl(r) && r != '\t' }
 // reject fails because of the value of s.
 func (b *builder) reject(s setting, err error) {
 	b.failed[s.option.name] = true
-	if r := uwsgiTable.byName[s.key]; r != nil && r.verdict == refused { // an option of ours by a name that means something else there
-		err = fmt.Errorf("%w; if uWSGI's is meant: %s", err, r.note)
+	r := uwsgiTable.Named(s.key)
+	if r != nil && r.Verdict == migrate.Refused { // an option of ours by a name of another meaning
+		err = fmt.Errorf("%w; if uWSGI's is meant: %s", err, r.Note)
 	}
 	b.fail(s.errorf("%w", err))
 }
@@ -171,8 +175,10 @@ func (b *builder) unusable(certFile string, err error) {
 
 // warnf warns about s.
 func (b *builder) warnf(s setting, format string, args ...any) {
-	b.config.Warnings = append(b.config.Warnings, s.String()+": "+fmt.Sprintf(format, args...))
+	b.warn(s.String() + ": " + fmt.Sprintf(format, args...))
 }
+
+func (b *builder) warn(line string) { b.config.Warnings = append(b.config.Warnings, line) }
 
 // written returns the last setting of an option, which is the one that counts unless it is repeated. Its option is nil if there
 // is neither a setting nor a default.

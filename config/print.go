@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"reprise/config/source/ini"
 )
 
 const helpWidth = 110
@@ -67,7 +69,7 @@ func (c *Config) Print(w io.Writer) error {
 			fmt.Fprintf(&out, ";%s =\n", o.name)
 		}
 		for _, s := range inForce {
-			fmt.Fprintf(&out, "; from %s\n%s = %s\n", s.source, o.name, quoteINI(s.shown()))
+			fmt.Fprintf(&out, "; from %s\n%s = %s\n", s.source, o.name, ini.Quote(s.shown()))
 		}
 	}
 	_, err := w.Write(out.Bytes())

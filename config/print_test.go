@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"reprise/config/source/ini"
 )
 
 // What Print writes is read back as the same configuration.
@@ -206,7 +208,7 @@ func FuzzINI(f *testing.F) {
 func build(data []byte) *Config {
 	b := newBuilder()
 	b.read = func(string, int) ([]byte, error) { return nil, fs.ErrNotExist }
-	b.apply(b.settingsOf(b.parseINI("fuzz.ini", data, ownSections, nil)))
+	b.apply(b.settingsOf(b.readINI("fuzz.ini", data, ini.OwnSections, nil)))
 	b.resolve()
 	c, err := b.result()
 	if (c == nil) == (err == nil) {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"reprise/config/values"
 )
 
 // pendingAddress is an address and who wrote it.
@@ -102,7 +104,7 @@ func (b *builder) resolveReplication() {
 	r.Listen, r.Peers = addressesOf(b.udpServers), addressesOf(b.udpNodes)
 	if r.DeadAfter <= r.Heartbeat {
 		b.fail(b.blame("cache-udp-dead-after", "cache-udp-heartbeat").errorf(
-			"cache-udp-dead-after %s is not above cache-udp-heartbeat %s: raise it", formatDuration(r.DeadAfter), formatDuration(r.Heartbeat)))
+			"cache-udp-dead-after %s is not above cache-udp-heartbeat %s: raise it", values.FormatDuration(r.DeadAfter), values.FormatDuration(r.Heartbeat)))
 	}
 	var sessions Cache
 	for i := range b.config.Caches {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"reprise/config/source"
 )
 
 const (
@@ -21,13 +23,13 @@ const (
 func ReadSecret(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", file, cause(err))
+		return nil, fmt.Errorf("cannot read %s: %w", file, source.Cause(err))
 	}
 	defer f.Close()
 	data := make([]byte, maxSecretLen+1) // at once: growing would leave copies behind
 	n, err := io.ReadFull(f, data)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return nil, fmt.Errorf("cannot read %s: %w", file, cause(err))
+		return nil, fmt.Errorf("cannot read %s: %w", file, source.Cause(err))
 	}
 	secret := bytes.TrimSuffix(data[:n], []byte("\n"))
 	switch {
@@ -82,12 +84,6 @@ func addStore(b *builder, value string) error {
 	b.config.SessionStores = append(b.config.SessionStores, value)
 	return nil
 }
-
-// credentials are what stands before the last "@" of a URL.
-var credentials = regexp.MustCompile(`://.*@`)
-
-// maskLine hides the password in a line that could not be read, which may be meant as anything.
-func maskLine(line []byte) []byte { return credentials.ReplaceAll(line, []byte("://"+masked+"@")) }
 
 // maskStore hides the password of a store's URL; all of what is no such URL, because the password could be anywhere in it.
 func maskStore(value string) string {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"reprise/config/source"
 )
 
 // groupSubscribe is the heading of the options about subscriptions.
@@ -66,7 +68,7 @@ func parseSignCheck(value string) (digest, dir string, err error) {
 	}
 	switch info, err := os.Stat(dir); {
 	case err != nil:
-		return "", "", fmt.Errorf("cannot read %s: %w", dir, cause(err))
+		return "", "", fmt.Errorf("cannot read %s: %w", dir, source.Cause(err))
 	case !info.IsDir():
 		return "", "", fmt.Errorf("%s is not a directory: name the one with the keys", dir)
 	}

@@ -5,23 +5,25 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"reprise/config/suggest"
 )
 
 // unknownOption returns the error for an option that does not exist. name may start with "--"; where goes before it.
 func unknownOption(where, name string) error {
 	bare := strings.TrimPrefix(name, "--")
 	dashes := name[:len(name)-len(bare)]
-	if near := nearest(bare, ownNames()); near != "" {
+	if near := suggest.Nearest(bare, ownNames()); near != "" {
 		return fmt.Errorf("%sunknown option %q: did you mean %q?", where, name, dashes+near)
 	}
-	if r := uwsgiTable.find(bare); dashes != "" && r.isForeign() {
-		note := r.note
-		if r.verdict == passed || r.verdict == passedPart {
+	if r := uwsgiTable.Find(bare); dashes != "" && r.IsForeign() {
+		note := r.Note
+		if r.IsPassed() {
 			note = fmt.Sprintf("write --%s %s=VALUE", uwsgiOption, bare)
 		}
 		return fmt.Errorf("unknown option %q, which is uWSGI's: %s", name, note)
 	}
-	if near := nearest(bare, foreignNames()); near != "" && dashes == "" {
+	if near := suggest.Nearest(bare, uwsgiTable.ForeignNames()); near != "" && dashes == "" {
 		return fmt.Errorf("%sunknown option %q: did you mean %q?", where, name, near)
 	}
 	return fmt.Errorf("%sunknown option %q: reprise --help lists all", where, name)
@@ -29,50 +31,3 @@ func unknownOption(where, name string) error {
 
 // ownNames returns the names and aliases of all options.
 func ownNames() []string { return slices.Collect(maps.Keys(optionsByName)) }
-
-// unknownKey returns the error for a key that a list of key=value pairs does not take.
-func unknownKey(key string, known []string) error {
-	if near := nearest(key, known); near != "" {
-		return fmt.Errorf("unknown key %q: did you mean %q?", key, near)
-	}
-	return fmt.Errorf("unknown key %q: known are %s", key, strings.Join(known, ", "))
-}
-
-// nearest returns the one of known that word is most likely a misspelling of, or "" if none is near.
-func nearest(word string, known []string) string {
-	spell := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "-")) }
-	best, bestDistance := "", min(len(word)/3, 3)+1
-	for _, k := range known {
-		d := editDistance(spell(word), spell(k))
-		if d < bestDistance || d == bestDistance && best != "" && k < best {
-			best, bestDistance = k, d
-		}
-	}
-	return best
-}
-
-// editDistance returns how many bytes must be inserted, deleted, replaced or swapped with their neighbour to turn a into b: the
-// "optimal string alignment" distance.
-func editDistance(a, b string) int {
-	var before []int // the row two above
-	above := make([]int, len(b)+1)
-	for j := range above {
-		above[j] = j
-	}
-	for i := range len(a) {
-		row := make([]int, len(b)+1)
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := above[j]
-			if a[i] != b[j] {
-				replaced++
-			}
-			row[j+1] = min(above[j+1]+1, row[j]+1, replaced)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, above = above, row
-	}
-	return above[len(b)]
-}

@@ -7,6 +7,9 @@ import (
 	"testing"
 )
 
+// note is what is said about an option that only uWSGI has.
+func note(name string) string { return uwsgiTable.Find(name).Note }
+
 func TestWrongFiles(t *testing.T) {
 	inPKI(t)
 	t.Setenv("EDGE_NAME", "a")
@@ -14,7 +17,7 @@ func TestWrongFiles(t *testing.T) {
 	writeFile(t, "ping.ini", []byte("[uwsgi]\nini = pong.ini\n"))
 	writeFile(t, "pong.ini", []byte("[uwsgi]\n\nini = ./ping.ini\n"))
 	writeFile(t, "nosection.ini", []byte("[other]\n"))
-	writeFile(t, "big.txt", make([]byte, maxValue+1))
+	writeFile(t, "big.txt", make([]byte, 64<<10+1))
 	writeFile(t, "big.ini", make([]byte, maxFileSize+1))
 	writeFile(t, "wrong.ini", []byte("[uwsgi]\nidel-timeout = 1\n"))
 	for i := range maxIncludeDepth + 1 {
@@ -25,7 +28,7 @@ func TestWrongFiles(t *testing.T) {
 		doubling += fmt.Sprintf("\na%d = %%(a%d)%%(a%d)", i+1, i, i)
 	}
 	chain := "b0 = x"
-	for i := range maxOpen {
+	for i := range 100 {
 		chain += fmt.Sprintf("\nb%d = %%(b%d)", i+1, i)
 	}
 	testWrong(t, []wrong{
@@ -80,7 +83,7 @@ func TestWrongFiles(t *testing.T) {
 			want: `edge.ini:12: name = "%(a7)": with its variables it has more than 64k bytes: shorten it`,
 		},
 		{
-			name: "variables inside each other", ini: chain + "\nname = %(b" + fmt.Sprint(maxOpen) + ")",
+			name: "variables inside each other", ini: chain + "\nname = %(b100)",
 			want: `edge.ini:105: name = "%(b100)": %(b0): more than 100 variables inside each other: use fewer`,
 		},
 		{
@@ -188,19 +191,19 @@ func TestWrongKeysOfUWSGI(t *testing.T) {
 		},
 		{
 			name: "sessions on a disk", ini: "cache-store = sessions.db",
-			want: `edge.ini:4: cache-store is not supported: ` + noDisk,
+			want: `edge.ini:4: cache-store is not supported: ` + note("cache-store"),
 		},
 		{
 			name: "subscriptions of TCP services", ini: "rawrouter-subscription-server = 127.0.0.1:4040",
-			want: `edge.ini:4: rawrouter-subscription-server is not supported: ` + nameNodes,
+			want: `edge.ini:4: rawrouter-subscription-server is not supported: ` + note("rawrouter-subscription-server"),
 		},
 		{
 			name: "to be subscribed", ini: "subscribe-to = 127.0.0.1:4040:a.example",
-			want: `edge.ini:4: subscribe-to is not supported: ` + notSubscriber,
+			want: `edge.ini:4: subscribe-to is not supported: ` + note("subscribe-to"),
 		},
 		{
 			name: "another mapping", ini: "http-use-cache = hosts",
-			want: `edge.ini:4: http-use-cache is not supported: ` + toStatic,
+			want: `edge.ini:4: http-use-cache is not supported: ` + note("http-use-cache"),
 		},
 		{
 			name: "a fallback", ini: "http-fallback = 127.0.0.1:1",
@@ -208,7 +211,7 @@ func TestWrongKeysOfUWSGI(t *testing.T) {
 		},
 		{
 			name: "PROXY header", ini: "enable-proxy-protocol = true",
-			want: `edge.ini:4: enable-proxy-protocol is not supported: ` + proxyIn,
+			want: `edge.ini:4: enable-proxy-protocol is not supported: ` + note("enable-proxy-protocol"),
 		},
 		{
 			name: "stats by HTTP", ini: "stats-http = true",
@@ -216,11 +219,11 @@ func TestWrongKeysOfUWSGI(t *testing.T) {
 		},
 		{
 			name: "another language", ini: "psgi = app.psgi",
-			want: `edge.ini:4: psgi is not supported: ` + pythonOnly,
+			want: `edge.ini:4: psgi is not supported: ` + note("psgi"),
 		},
 		{
 			name: "logic", ini: "if-env = PORT\nhttp-processes = 2\nendif =",
-			want: "edge.ini:4: if-env is not supported: " + unrolled + "\nedge.ini:6: endif is not supported: " + unrolled,
+			want: "edge.ini:4: if-env is not supported: " + note("if-env") + "\nedge.ini:6: endif is not supported: " + note("if-env"),
 		},
 		{
 			name: "misspelt option that only uWSGI has", ini: "procesess = 4",
@@ -240,7 +243,7 @@ func TestWrongKeysOfUWSGI(t *testing.T) {
 		},
 		{
 			name: "key of a cache on a disk", ini: "cache2 = name=a,items=1,store=f",
-			want: `edge.ini:4: cache2 = "name=a,items=1,store=f": key "store" is not supported: ` + noDisk,
+			want: `edge.ini:4: cache2 = "name=a,items=1,store=f": key "store" is not supported: ` + note("cache-store"),
 		},
 		{
 			name: "sweeping without an end", ini: "cache-expire-freq = 0",

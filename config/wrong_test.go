@@ -405,7 +405,7 @@ func TestWrongConfigurations(t *testing.T) {
 		},
 		{
 			name: "cache with a key of uWSGI's", ini: "cache2 = name=ssl,items=10,store=f",
-			want: `edge.ini:4: cache2 = "name=ssl,items=10,store=f": key "store" is not supported: ` + noDisk,
+			want: `edge.ini:4: cache2 = "name=ssl,items=10,store=f": key "store" is not supported: ` + note("cache-store"),
 		},
 		{
 			name: "cache with a key twice", ini: "cache2 = name=ssl,items=10,max_items=20",

@@ -1,4 +1,5 @@
-package config
+// Package values reads the values of options as an operator writes them. Its errors say what would be right.
+package values
 
 import (
 	"errors"
@@ -9,8 +10,8 @@ import (
 	"time"
 )
 
-// parseBool reads yes and no.
-func parseBool(s string) (bool, error) {
+// Bool reads yes and no.
+func Bool(s string) (bool, error) {
 	switch strings.ToLower(s) {
 	case "true", "yes", "on", "1":
 		return true, nil
@@ -20,8 +21,8 @@ func parseBool(s string) (bool, error) {
 	return false, errors.New("not a boolean: write true or false")
 }
 
-// parseInt reads a whole number from low to high.
-func parseInt(s string, low, high int) (int, error) {
+// Int reads a whole number from low to high.
+func Int(s string, low, high int) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < low || n > high {
 		return 0, fmt.Errorf("bad number: write a whole number from %d to %d", low, high)
@@ -29,8 +30,8 @@ func parseInt(s string, low, high int) (int, error) {
 	return n, nil
 }
 
-// parseSize reads a number of bytes from low to high, with an optional suffix k, m or g.
-func parseSize(s string, low, high int) (int, error) {
+// Size reads a number of bytes from low to high, with an optional suffix k, m or g.
+func Size(s string, low, high int) (int, error) {
 	digits, shift := strings.ToLower(s), 0
 	for i, unit := range []string{"k", "m", "g"} {
 		if d, ok := strings.CutSuffix(digits, unit); ok {
@@ -40,13 +41,13 @@ func parseSize(s string, low, high int) (int, error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 63)
 	if err != nil || n > math.MaxInt>>shift || int(n<<shift) < low || int(n<<shift) > high {
-		return 0, fmt.Errorf("bad size: write bytes from %s to %s, such as 65536 or 64k", formatSize(low), formatSize(high))
+		return 0, fmt.Errorf("bad size: write bytes from %s to %s, such as 65536 or 64k", FormatSize(low), FormatSize(high))
 	}
 	return int(n << shift), nil
 }
 
-// formatSize writes n as parseSize reads it, as short as it goes.
-func formatSize(n int) string {
+// FormatSize writes n as Size reads it, as short as it goes.
+func FormatSize(n int) string {
 	suffix := ""
 	for _, unit := range []string{"k", "m", "g"} {
 		if n == 0 || n%1024 != 0 {
@@ -57,20 +58,20 @@ func formatSize(n int) string {
 	return strconv.Itoa(n) + suffix
 }
 
-// parseDuration reads a duration from low to high: whole seconds, or what time.ParseDuration reads.
-func parseDuration(s string, low, high time.Duration) (time.Duration, error) {
+// Duration reads a duration from low to high: whole seconds, or what time.ParseDuration reads.
+func Duration(s string, low, high time.Duration) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if seconds, notSeconds := strconv.ParseInt(s, 10, 32); notSeconds == nil {
 		d, err = time.Duration(seconds)*time.Second, nil
 	}
 	if err != nil || d < low || d > high {
-		return 0, fmt.Errorf("bad duration: write %s to %s, such as 10 (seconds), 250ms or 2m", formatDuration(low), formatDuration(high))
+		return 0, fmt.Errorf("bad duration: write %s to %s, such as 10 (seconds), 250ms or 2m", FormatDuration(low), FormatDuration(high))
 	}
 	return d, nil
 }
 
-// formatDuration writes d without the units that are zero.
-func formatDuration(d time.Duration) string {
+// FormatDuration writes d without the units that are zero.
+func FormatDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
@@ -81,18 +82,18 @@ func formatDuration(d time.Duration) string {
 	return s
 }
 
-// pair is one key=value of a list.
-type pair struct{ key, value string }
+// Pair is one key=value of a list.
+type Pair struct{ Key, Value string }
 
-// parsePairs reads key=value,key=value. A backslash takes the meaning from the character after it; keys may be spelt with - for _.
-func parsePairs(s string) ([]pair, error) {
-	var pairs []pair
+// Pairs reads key=value,key=value. A backslash takes the meaning from the character after it; keys may be spelt with - for _.
+func Pairs(s string) ([]Pair, error) {
+	var pairs []Pair
 	for _, item := range splitEscaped(s) {
 		key, value, _ := strings.Cut(item, "=")
 		if key = strings.TrimSpace(key); key == "" {
 			return nil, fmt.Errorf("no key in %q: write key=value,key=value", item)
 		}
-		pairs = append(pairs, pair{strings.ReplaceAll(key, "-", "_"), strings.TrimSpace(value)})
+		pairs = append(pairs, Pair{strings.ReplaceAll(key, "-", "_"), strings.TrimSpace(value)})
 	}
 	return pairs, nil
 }

@@ -1,164 +1,11 @@
-package config
+package migrate
 
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 )
-
-// verdict says what becomes of an option of another program.
-type verdict string
-
-const (
-	supported  verdict = "supported"
-	better     verdict = "supported better"
-	passed     verdict = "passed on" // to the uwsgi that runs the application
-	passedPart verdict = "passed on with a warning"
-	ignored    verdict = "ignored"
-	warned     verdict = "ignored with a warning"
-	refused    verdict = "refused"
-)
-
-// row is the verdict about some names, separated by spaces. The note says what differs or what to write instead.
-type row struct {
-	names   string
-	verdict verdict
-	note    string
-}
-
-// chapter is a part of a table of verdicts.
-type chapter struct {
-	title string
-	rows  []row
-}
-
-// usage is a key of a file and what became of it.
-type usage struct {
-	source, key string
-	verdict     verdict
-	note        string
-}
-
-// verdictTable finds rows by name.
-type verdictTable struct {
-	byName   map[string]*row
-	families []family
-}
-
-// family is what a name that ends in * stands for.
-type family struct {
-	prefix string
-	row    *row
-}
-
-func newVerdictTable(chapters ...chapter) *verdictTable {
-	t := &verdictTable{byName: make(map[string]*row)}
-	for _, c := range chapters {
-		for i := range c.rows {
-			for name := range strings.FieldsSeq(c.rows[i].names) {
-				if prefix, open := strings.CutSuffix(name, "*"); open {
-					t.families = append(t.families, family{prefix, &c.rows[i]})
-				} else {
-					t.byName[name] = &c.rows[i]
-				}
-			}
-		}
-	}
-	return t
-}
-
-// find returns the row about a name: that which has it in full, or else the first that has its beginning; nil if there is none.
-func (t *verdictTable) find(name string) *row {
-	if r := t.byName[name]; r != nil {
-		return r
-	}
-	i := slices.IndexFunc(t.families, func(f family) bool { return strings.HasPrefix(name, f.prefix) })
-	if i < 0 {
-		return nil
-	}
-	return t.families[i].row
-}
-
-var (
-	uwsgiTable = newVerdictTable(verdicts...)
-	cacheTable = newVerdictTable(cacheVerdicts)
-)
-
-// isForeign reports whether what r is about is an option that only uWSGI has.
-func (r *row) isForeign() bool {
-	return r != nil && r.verdict != supported && r.verdict != better
-}
-
-// foreignRow returns the row about an option that only uWSGI has; nil for any other name, and for one that no row has in full and that
-// is likely one of ours misspelt, or a variable.
-func foreignRow(name string, variable bool) *row {
-	r := uwsgiTable.find(name)
-	if !r.isForeign() || uwsgiTable.byName[name] == nil && (variable || nearest(name, ownNames()) != "") {
-		return nil
-	}
-	return r
-}
-
-// foreign deals with an option that only uWSGI has. It returns the option of ours that takes it, or nil.
-func (b *builder) foreign(e entry, r *row) *option {
-	b.note(e.source, e.key, r)
-	on, err := parseBool(e.value)
-	off := err == nil && !on // as it is here
-	switch {
-	case r.verdict == refused && !off:
-		b.fail(fmt.Errorf("%s: %s is not supported: %s", e.source, e.key, r.note))
-	case (r.verdict == warned || r.verdict == passedPart) && !off:
-		b.config.Warnings = append(b.config.Warnings, fmt.Sprintf("%s: %s has no effect here: %s", e.source, e.key, r.note))
-	}
-	if r.verdict == passed || r.verdict == passedPart {
-		return optionsByName[uwsgiOption]
-	}
-	return nil
-}
-
-// foreignNames returns the names of options that only uWSGI has.
-func foreignNames() []string {
-	var names []string
-	for name, r := range uwsgiTable.byName {
-		if r.isForeign() {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// noteOwn keeps that a key names an option of ours, which may be uWSGI's too.
-func (b *builder) noteOwn(source, key string) {
-	r := uwsgiTable.byName[key]
-	if r == nil || r.verdict == refused {
-		r = &row{key, supported, "reprise's own"}
-	}
-	b.note(source, key, r)
-}
-
-// note keeps what becomes of a key.
-func (b *builder) note(source, key string, r *row) {
-	b.config.used = append(b.config.used, usage{source, key, r.verdict, r.note})
-}
-
-// PrintMigration writes a line for each key of the files that c was read from: where it stands first, what becomes of it, and what
-// differs from the program that the file was written for.
-func (c *Config) PrintMigration(w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	seen := make(map[usage]bool)
-	for _, u := range c.used {
-		again := usage{"", u.key, u.verdict, u.note} // a key may be hitch's in one file and uWSGI's in another
-		if seen[again] {
-			continue
-		}
-		seen[again] = true
-		fmt.Fprintln(table, strings.TrimRight(strings.Join([]string{u.source, u.key, string(u.verdict), u.note}, "\t"), "\t"))
-	}
-	return table.Flush()
-}
 
 const migrating = `# Coming from uWSGI or hitch
 
@@ -258,28 +105,25 @@ HAProxy's ` + "`%[src]`, `%{+Q}[ssl_c_s_dn]`" + `; operations/fields.md has them
 have to remove by hand need not be.
 `
 
-// migratingPage returns docs/MIGRATING.md.
-func migratingPage() []byte {
+// Page returns docs/MIGRATING.md. hitch are the verdicts about the keys of hitch.
+func Page(hitch []Row) []byte {
 	var out bytes.Buffer
 	out.WriteString(migrating + "\n# uWSGI\n")
-	for _, c := range append(slices.Clone(verdicts), cacheVerdicts) {
+	for _, c := range append(slices.Clone(UWSGI), CacheKeys) {
 		c.print(&out)
 	}
 	out.WriteString(poolsByName + subscriptionsByUWSGI + clientCerts + limitsByClient + fields)
 	out.WriteString("\n# hitch\n\nA file named as `hitch*.conf`, or without sections and with hitch's keys, is read as hitch reads it. `reprise check hitch.conf` prints\n" +
 		"the configuration it is translated into, which may be used instead of it.\n")
-	keys := chapter{title: "Keys of hitch.conf"}
-	for _, kind := range hitchTable {
-		keys.rows = append(keys.rows, kind.row)
-	}
+	keys := Chapter{Title: "Keys of hitch.conf", Rows: hitch}
 	keys.print(&out)
 	return out.Bytes()
 }
 
-func (c *chapter) print(out *bytes.Buffer) {
-	fmt.Fprintf(out, "\n## %s\n\n| option | verdict | |\n|---|---|---|\n", c.title)
-	for _, r := range c.rows {
-		names := strings.ReplaceAll(r.names, " ", "`, `")
-		fmt.Fprintf(out, "| `%s` | %s | %s |\n", names, r.verdict, strings.ReplaceAll(r.note, "|", `\|`))
+func (c *Chapter) print(out *bytes.Buffer) {
+	fmt.Fprintf(out, "\n## %s\n\n| option | verdict | |\n|---|---|---|\n", c.Title)
+	for _, r := range c.Rows {
+		names := strings.ReplaceAll(r.Names, " ", "`, `")
+		fmt.Fprintf(out, "| `%s` | %s | %s |\n", names, r.Verdict, strings.ReplaceAll(r.Note, "|", `\|`))
 	}
 }

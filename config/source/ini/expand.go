@@ -1,13 +1,18 @@
-package config
+package ini
 
 import (
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+
+	"reprise/config/source"
+	"reprise/config/suggest"
+	"reprise/config/values"
 )
 
 // Bounds on what variables may become: values that multiply each other are an error, not a full memory.
@@ -17,23 +22,31 @@ const (
 	maxOpen     = 100      // variables inside each other
 )
 
-// expander gives the variables in values their values.
-type expander struct {
-	entries map[string]entry  // by key; the first of each, as uWSGI has it
-	values  map[string]string // what %(key) has become
-	open    []string          // the keys whose values are being looked for, each inside the one before
-	used    map[string]bool   // the keys that stand in some %(key)
+// Variables gives the variables in values their values.
+type Variables struct {
+	entries map[string]source.Entry // by key; the first of each, as uWSGI has it
+	values  map[string]string       // what %(key) has become
+	open    []string                // the keys whose values are being looked for, each inside the one before
+	used    map[string]bool         // the keys that stand in some %(key)
 	size    int
+	isURL   func(key string) bool
 	read    func(name string, limit int) ([]byte, error)
 }
 
-func newExpander(entries []entry, read func(string, int) ([]byte, error)) *expander {
-	x := &expander{entries: make(map[string]entry), values: make(map[string]string), used: make(map[string]bool), read: read}
+// NewVariables returns the variables that entries define. isURL says of which keys the values are
+// URLs; read reads a file that a value names.
+func NewVariables(
+	entries []source.Entry, isURL func(key string) bool, read func(string, int) ([]byte, error),
+) *Variables {
+	x := &Variables{
+		entries: make(map[string]source.Entry), values: make(map[string]string),
+		used: make(map[string]bool), isURL: isURL, read: read,
+	}
 	for _, e := range entries {
-		if _, again := x.entries[e.key]; !again {
-			x.entries[e.key] = e
+		if _, again := x.entries[e.Key]; !again {
+			x.entries[e.Key] = e
 		}
-		for rest := e.value; !e.literal && rest != ""; {
+		for rest := e.Value; !e.Literal && rest != ""; {
 			_, after, found := strings.Cut(rest, "%(")
 			if name, _, closed := strings.Cut(after, ")"); found && closed {
 				x.used[name] = true
@@ -44,35 +57,38 @@ func newExpander(entries []entry, read func(string, int) ([]byte, error)) *expan
 	return x
 }
 
-// value returns the value of e with all variables replaced.
-func (x *expander) value(e entry) (string, error) {
-	if e.literal {
-		return e.value, nil
+// Used reports whether key stands in some %(key).
+func (x *Variables) Used(key string) bool { return x.used[key] }
+
+// Value returns the value of e with all variables replaced.
+func (x *Variables) Value(e source.Entry) (string, error) {
+	if e.Literal {
+		return e.Value, nil
 	}
-	// The percent signs in a URL are its own.
-	o := optionsByName[e.key]
-	value, err := x.replace(e, o == nil || o.mask == nil)
+	value, err := x.replace(e, !x.isURL(e.Key)) // the percent signs in a URL are its own
 	if x.size += len(value); err == nil && x.size > maxExpanded {
-		err = fmt.Errorf("the values of all variables have more than %s bytes: use fewer", formatSize(maxExpanded))
+		err = fmt.Errorf("the values of all variables have more than %s bytes: use fewer",
+			values.FormatSize(maxExpanded))
 	}
 	return value, err
 }
 
-// expandName is value for the name of an included file, which is needed before the keys are known.
-func (b *builder) expandName(e entry) (string, error) {
-	if e.literal {
-		return e.value, nil
+// FileName is Value for the name of an included file, which is needed before the keys are known.
+func FileName(e source.Entry, read func(string, int) ([]byte, error)) (string, error) {
+	if e.Literal {
+		return e.Value, nil
 	}
-	if strings.Contains(e.value, "%(") {
-		return "", errors.New("files are included before keys have values: write %d for the directory of this file, or $(NAME)")
+	if strings.Contains(e.Value, "%(") {
+		return "", errors.New("files are included before keys have values: " +
+			"write %d for the directory of this file, or $(NAME)")
 	}
-	return newExpander(nil, b.read).replace(e, true)
+	return NewVariables(nil, nil, read).replace(e, true)
 }
 
 // replace goes through the value of e once: what a variable has become is not looked at again.
-func (x *expander) replace(e entry, magic bool) (string, error) {
+func (x *Variables) replace(e source.Entry, magic bool) (string, error) {
 	var out strings.Builder
-	for rest := e.value; rest != ""; {
+	for rest := e.Value; rest != ""; {
 		i := strings.IndexAny(rest, "$@%")
 		if i < 0 {
 			i = len(rest)
@@ -81,21 +97,21 @@ func (x *expander) replace(e entry, magic bool) (string, error) {
 		if rest = rest[i:]; rest == "" {
 			break
 		}
-		text, length, err := x.variable(e, rest, magic && !beginsZone(e.value[:len(e.value)-len(rest)]))
+		text, length, err := x.variable(e, rest, magic && !beginsZone(e.Value[:len(e.Value)-len(rest)]))
 		if err != nil {
 			return "", err
 		}
 		out.WriteString(text)
 		rest = rest[length:]
 		if out.Len() > maxValue {
-			return "", fmt.Errorf("with its variables it has more than %s bytes: shorten it", formatSize(maxValue))
+			return "", fmt.Errorf("with its variables it has more than %s bytes: shorten it", values.FormatSize(maxValue))
 		}
 	}
 	return out.String(), nil
 }
 
 // variable returns what the beginning of s stands for, and how much of s that is.
-func (x *expander) variable(e entry, s string, magic bool) (text string, length int, err error) {
+func (x *Variables) variable(e source.Entry, s string, magic bool) (text string, length int, err error) {
 	if end := strings.IndexByte(s, ')'); len(s) > 1 && s[1] == '(' && end > 0 {
 		name := s[2:end]
 		switch s[0] {
@@ -110,7 +126,7 @@ func (x *expander) variable(e entry, s string, magic bool) (text string, length 
 	}
 	if s[0] == '%' && len(s) > 1 && magic {
 		if value := magics[s[1]]; value != nil {
-			return value(e.file), 2, nil
+			return value(e.File), 2, nil
 		}
 	}
 	return s[:1], 1, nil
@@ -132,26 +148,26 @@ func environment(name string) (string, error) {
 		key, _, _ := strings.Cut(pair, "=")
 		known = append(known, key)
 	}
-	if near := nearest(name, known); near != "" {
+	if near := suggest.Nearest(name, known); near != "" {
 		return "", fmt.Errorf("no environment variable %q: did you mean %q?", name, near)
 	}
 	return "", fmt.Errorf("no environment variable %q: set it", name)
 }
 
 // contents returns the value of @(FILE).
-func (x *expander) contents(name string) (string, error) {
+func (x *Variables) contents(name string) (string, error) {
 	if scheme, _, found := strings.Cut(name, "://"); found {
 		return "", fmt.Errorf("@(%s://...) is not supported: name a file", scheme)
 	}
 	data, err := x.read(name, maxValue)
 	if err != nil {
-		return "", fmt.Errorf("cannot read %s: %w", name, cause(err))
+		return "", fmt.Errorf("cannot read %s: %w", name, source.Cause(err))
 	}
 	return strings.TrimSpace(string(data)), nil
 }
 
 // key returns the value of %(name).
-func (x *expander) key(name string) (string, error) {
+func (x *Variables) key(name string) (string, error) {
 	if value, known := x.values[name]; known {
 		return value, nil
 	}
@@ -168,7 +184,7 @@ func (x *expander) key(name string) (string, error) {
 		return "", fmt.Errorf("%%(%s): more than %d variables inside each other: use fewer", name, maxOpen)
 	}
 	x.open = append(x.open, name)
-	value, err := x.value(e)
+	value, err := x.Value(e)
 	x.open = x.open[:len(x.open)-1]
 	if err == nil {
 		x.values[name] = value
@@ -176,12 +192,12 @@ func (x *expander) key(name string) (string, error) {
 	return value, err
 }
 
-func (x *expander) undefined(name string) error {
+func (x *Variables) undefined(name string) error {
 	var known []string
 	for key := range x.entries {
 		known = append(known, key)
 	}
-	if near := nearest(name, known); near != "" {
+	if near := suggest.Nearest(name, known); near != "" {
 		x.used[near] = true // one fault, not two
 		return fmt.Errorf("no key %q: did you mean %%(%s)?", name, near)
 	}
@@ -191,28 +207,23 @@ func (x *expander) undefined(name string) error {
 // magics are uWSGI's %c for a file, as far as they say the same at each start.
 var magics = map[byte]func(file string) string{
 	'%': func(string) string { return "%" },
-	'c': func(file string) string { return filepath.Base(filepath.Dir(absolute(file))) },
-	'd': func(file string) string { return strings.TrimSuffix(filepath.Dir(absolute(file)), "/") + "/" },
+	'c': func(file string) string { return filepath.Base(filepath.Dir(Absolute(file))) },
+	'd': func(file string) string { return strings.TrimSuffix(filepath.Dir(Absolute(file)), "/") + "/" },
 	'e': func(file string) string { return strings.TrimPrefix(filepath.Ext(file), ".") },
 	'h': func(string) string { name, _ := os.Hostname(); return name },
-	'k': func(string) string { return cores },
+	'k': func(string) string { return strconv.Itoa(runtime.GOMAXPROCS(0)) },
 	'n': func(file string) string { return strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)) },
 	'o': func(file string) string { return file },
-	'p': absolute,
+	'p': Absolute,
 	's': func(file string) string { return filepath.Base(file) },
 	'u': func(string) string { return strconv.Itoa(os.Getuid()) },
-	'v': func(string) string { return strings.TrimSuffix(absolute("x"), "/x") },
+	'v': func(string) string { return strings.TrimSuffix(Absolute("x"), "/x") },
 }
 
-// absolute returns the path from the root; file itself if nobody knows where we are.
-func absolute(file string) string {
+// Absolute returns the path from the root; file itself if nobody knows where we are.
+func Absolute(file string) string {
 	if path, err := filepath.Abs(file); err == nil {
 		return path
 	}
 	return file
-}
-
-// hasVariable reports whether value could be read as something else in a file.
-func hasVariable(value string) bool {
-	return strings.Contains(value, "%") || strings.Contains(value, "$(") || strings.Contains(value, "@(")
 }

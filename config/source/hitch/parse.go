@@ -1,71 +1,72 @@
-package config
+package hitch
 
 import (
-	"bytes"
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
+
+	"reprise/config/source/ini"
 )
 
-// hitchKey is an assignment in a file of hitch's: to a word, a string or a block.
-type hitchKey struct {
+// key is an assignment in a file of hitch's: to a word, a string or a block.
+type key struct {
 	name   string
 	line   int
 	value  string
-	quoted bool       // the value stood in quotes
-	block  []hitchKey // of KEY = { ... }
+	quoted bool  // the value stood in quotes
+	block  []key // of KEY = { ... }
 }
 
-// hitchSign is the beginning of a line that only hitch has.
-var hitchSign = regexp.MustCompile(`(?m)^[ \t]*(frontend|backend|pem-file|pem-dir)[ \t]*=[ \t]*["{]`)
+// sign is the beginning of a line that only hitch has.
+var sign = regexp.MustCompile(`(?m)^[ \t]*(frontend|backend|pem-file|pem-dir)[ \t]*=[ \t]*["{]`)
 
-// isHitch reports whether a file is one of hitch's: by its name, or because it has no section and a key that only hitch has.
-func isHitch(name string, data []byte) bool {
+// Is reports whether a file is one of hitch's: by its name, or because it has no section and a key
+// that only hitch has.
+func Is(name string, data []byte) bool {
 	base := filepath.Base(name)
 	if strings.HasPrefix(base, "hitch") && strings.HasSuffix(base, ".conf") {
 		return true
 	}
-	return hitchSign.Match(data) && !slices.ContainsFunc(bytes.Split(data, []byte("\n")), isHeader)
+	return sign.Match(data) && !ini.HasSection(data)
 }
 
-// hitchToken is a word, a string (with its quotes) or one of = { } of a file.
-type hitchToken struct {
+// token is a word, a string (with its quotes) or one of = { } of a file.
+type token struct {
 	text string
 	line int
 }
 
-// hitchTokens finds tokens and comments. Commas may stand between words.
-var hitchTokens = regexp.MustCompile(`#[^\n]*|"[^"\n]*"|[={}]|[^\s={}"#,]+|[",]|\n`)
+// tokenPattern finds tokens and comments. Commas may stand between words.
+var tokenPattern = regexp.MustCompile(`#[^\n]*|"[^"\n]*"|[={}]|[^\s={}"#,]+|[",]|\n`)
 
-// readHitchTokens splits a file.
-func readHitchTokens(data []byte) []hitchToken {
-	var tokens []hitchToken
+// readTokens splits a file.
+func readTokens(data []byte) []token {
+	var tokens []token
 	line := 1
-	for _, text := range hitchTokens.FindAllString(string(data), -1) {
+	for _, text := range tokenPattern.FindAllString(string(data), -1) {
 		switch {
 		case text == "\n":
 			line++
 		case text[0] == '#' || text == ",":
 		default:
-			tokens = append(tokens, hitchToken{text, line})
+			tokens = append(tokens, token{text, line})
 		}
 	}
 	return tokens
 }
 
-// hitchReader takes assignments off a list of tokens.
-type hitchReader struct {
+// reader takes assignments off a list of tokens.
+type reader struct {
 	file   string
-	tokens []hitchToken
+	tokens []token
 	last   int // the line of the last token taken
 }
 
-// readHitch returns what a file assigns.
-func readHitch(file string, data []byte) ([]hitchKey, error) {
-	r := &hitchReader{file: file, tokens: readHitchTokens(data)}
-	var keys []hitchKey
+// readKeys returns what a file assigns.
+func readKeys(file string, data []byte) ([]key, error) {
+	r := &reader{file: file, tokens: readTokens(data)}
+	var keys []key
 	for len(r.tokens) > 0 {
 		k, err := r.assignment(true)
 		if err != nil {
@@ -77,9 +78,9 @@ func readHitch(file string, data []byte) ([]hitchKey, error) {
 }
 
 // next takes a token; empty at the end.
-func (r *hitchReader) next() hitchToken {
+func (r *reader) next() token {
 	if len(r.tokens) == 0 {
-		return hitchToken{"", r.last}
+		return token{"", r.last}
 	}
 	t := r.tokens[0]
 	r.tokens, r.last = r.tokens[1:], t.line
@@ -87,7 +88,7 @@ func (r *hitchReader) next() hitchToken {
 }
 
 // peek returns the text of a token further on; empty beyond the end.
-func (r *hitchReader) peek(i int) string {
+func (r *reader) peek(i int) string {
 	if i < len(r.tokens) {
 		return r.tokens[i].text
 	}
@@ -95,17 +96,17 @@ func (r *hitchReader) peek(i int) string {
 }
 
 // assignment takes KEY = VALUE; blocks say whether VALUE may be a block.
-func (r *hitchReader) assignment(blocks bool) (hitchKey, error) {
+func (r *reader) assignment(blocks bool) (key, error) {
 	name := r.next()
 	if strings.ContainsAny(name.text, `={}"`) || r.peek(0) != "=" {
-		return hitchKey{}, fmt.Errorf("%s:%d: cannot read %q: write key = value", r.file, name.line, name.text)
+		return key{}, fmt.Errorf("%s:%d: cannot read %q: write key = value", r.file, name.line, name.text)
 	}
 	r.next()
-	k := hitchKey{name: name.text, line: name.line}
+	k := key{name: name.text, line: name.line}
 	first := r.next()
 	switch {
 	case first.text == "{" && blocks:
-		k.block = []hitchKey{} // it is one, if empty
+		k.block = []key{} // it is one, if empty
 		for r.peek(0) != "}" {
 			if len(r.tokens) == 0 {
 				return k, fmt.Errorf("%s:%d: %s = { has no end: write } behind its last key", r.file, k.line, k.name)

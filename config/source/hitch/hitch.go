@@ -1,4 +1,4 @@
-package config
+package hitch
 
 import (
 	"cmp"
@@ -11,76 +11,101 @@ import (
 	"slices"
 	"strings"
 
+	"reprise/config/migrate"
 	"reprise/config/pki"
+	"reprise/config/source"
+	"reprise/config/suggest"
+	"reprise/config/values"
 )
 
-// hitchFile is a file of hitch's on its way to entries of ours.
-type hitchFile struct {
-	b         *builder
+// File is what a file of hitch's means.
+type File struct {
+	// Entries set options of ours.
+	Entries []source.Entry
+	// Warnings and Errors are lines for the operator. With an error Entries are incomplete.
+	Warnings []string
+	Errors   []error
+	// Used is what becomes of each key.
+	Used []migrate.Usage
+	// Dirs hold certificates: a file added there is one more.
+	Dirs []string
+	// Unusable are the certificates that could not be read while the node serves.
+	Unusable []Unusable
+}
+
+// Unusable is a certificate that cannot be read.
+type Unusable struct {
+	File string
+	Err  error
+}
+
+// file is a file of hitch's on its way to a File.
+type file struct {
+	*File
 	name      string
-	entries   []entry
-	global    hitchScope // what frontends do not say themselves
-	frontends []hitchScope
-	pemDir    hitchKey
+	serving   bool  // a certificate that is unusable is no error
+	global    scope // what frontends do not say themselves
+	frontends []scope
+	pemDir    key
 	pemGlob   string
 	backend   bool   // there is one
 	proxy     string // the key that says how backends are told of clients
 }
 
-// hitchScope is what is said of one frontend, or of all.
-type hitchScope struct {
-	key        hitchKey // where it begins
+// scope is what is said of one frontend, or of all.
+type scope struct {
+	key        key // where it begins
 	host, port string
-	pems       []hitchPEM
+	pems       []pem
 	ciphers    string
-	verify     *hitchKey
+	verify     *key
 	verifyCA   string
-	protocols  *hitchKey
+	protocols  *key
 
 	matchGlobal bool // certificates of the global scope are offered here too
 }
 
-// hitchPEM is a certificate and its key, which hitch has in one file.
-type hitchPEM struct {
-	from      hitchKey
+// pem is a certificate and its key, which hitch has in one file.
+type pem struct {
+	from      key
 	cert, key string
 	names     []string // in the certificate
 }
 
-// parseHitch returns the entries that a file of hitch's means.
-func (b *builder) parseHitch(name string, data []byte) []entry {
-	keys, err := readHitch(name, data)
+// Parse returns what data means, which is the content of the file name. If the node is serving, a
+// certificate that cannot be read is no error.
+func Parse(name string, data []byte, serving bool) *File {
+	h := &file{File: new(File), name: name, serving: serving}
+	keys, err := readKeys(name, data)
 	if err != nil {
-		b.unread = true
-		b.fail(err)
-		return nil
+		h.Errors = append(h.Errors, err)
+		return h.File
 	}
-	h := &hitchFile{b: b, name: name}
 	for _, k := range keys {
 		h.check(k, h.assign(&h.global, k, false))
 	}
-	if !b.unread {
+	if len(h.Errors) == 0 {
 		h.finish()
 	}
-	return h.entries
+	return h.File
 }
 
-// check fails because of k if there is an error. What k was to say is missing then: nothing may be concluded from that.
-func (h *hitchFile) check(k hitchKey, err error) {
+// check fails because of k if there is an error. What k was to say is missing then: nothing may be
+// concluded from that.
+func (h *file) check(k key, err error) {
 	if err != nil {
-		h.b.unread = true
-		h.b.fail(fmt.Errorf("%s: %s: %w", h.source(k), k.name, err))
+		h.Errors = append(h.Errors, fmt.Errorf("%s: %s: %w", h.where(k), k.name, err))
 	}
 }
 
-func (h *hitchFile) source(k hitchKey) string { return fmt.Sprintf("%s:%d", h.name, k.line) }
+func (h *file) where(k key) string { return fmt.Sprintf("%s:%d", h.name, k.line) }
 
 // assign does what k says of s, which is a frontend if inside.
-func (h *hitchFile) assign(s *hitchScope, k hitchKey, inside bool) error {
-	kind := hitchKeys[k.name]
+func (h *file) assign(s *scope, k key, inside bool) error {
+	kind := kinds[k.name]
 	switch {
 	case kind == nil:
-		return unknownHitchKey(k.name, inside)
+		return unknownKey(k.name, inside)
 	case inside && kind.place == outside:
 		return errors.New("not in a frontend: write it outside of the block")
 	case !inside && kind.place == inFrontend:
@@ -88,15 +113,17 @@ func (h *hitchFile) assign(s *hitchScope, k hitchKey, inside bool) error {
 	case k.block != nil && k.name != "frontend" && k.name != "pem-file":
 		return errors.New("bad value: write a word or a string")
 	}
-	h.b.note(h.source(k), k.name, &kind.row)
+	h.Used = append(h.Used, migrate.Usage{
+		Where: h.where(k), Key: k.name, Verdict: kind.Verdict, Note: kind.Note,
+	})
 	off := k.block == nil && (k.value == "" || isOff(k.value))
 	switch {
 	case k.name == "frontend":
 		return h.addFrontend(k)
-	case kind.verdict == refused && !off:
-		return errors.New("not supported: " + kind.note)
-	case kind.verdict == warned && !off:
-		h.warn(k, "no effect: "+kind.note)
+	case kind.Verdict == migrate.Refused && !off:
+		return errors.New("not supported: " + kind.Note)
+	case kind.Verdict == migrate.Warned && !off:
+		h.warn(k, "no effect: "+kind.Note)
 	case kind.option != "":
 		h.set(k, kind.option, k.value)
 	case kind.do != nil:
@@ -105,14 +132,14 @@ func (h *hitchFile) assign(s *hitchScope, k hitchKey, inside bool) error {
 	return nil
 }
 
-func unknownHitchKey(name string, inside bool) error {
+func unknownKey(name string, inside bool) error {
 	var known []string
-	for other, kind := range hitchKeys {
+	for other, kind := range kinds {
 		if kind.place == anyPlace || inside == (kind.place == inFrontend) {
 			known = append(known, other)
 		}
 	}
-	if near := nearest(name, known); near != "" {
+	if near := suggest.Nearest(name, known); near != "" {
 		return fmt.Errorf("unknown key: did you mean %q?", near)
 	}
 	return errors.New("unknown key: hitch.conf(5) lists all")
@@ -120,36 +147,33 @@ func unknownHitchKey(name string, inside bool) error {
 
 // isOff reports whether a value is hitch's way to turn something off.
 func isOff(value string) bool {
-	on, err := parseBool(value)
+	on, err := values.Bool(value)
 	return err == nil && !on
 }
 
-func (h *hitchFile) warn(k hitchKey, what string) {
-	h.b.config.Warnings = append(h.b.config.Warnings, fmt.Sprintf("%s: %s: %s", h.source(k), k.name, what))
+func (h *file) warn(k key, what string) {
+	h.Warnings = append(h.Warnings, fmt.Sprintf("%s: %s: %s", h.where(k), k.name, what))
 }
 
 // set says that k means this value of an option of ours.
-func (h *hitchFile) set(k hitchKey, option, value string) {
-	o := optionsByName[option]
-	if o == nil {
-		h.check(k, fmt.Errorf("there is no %s: remove it", option))
-		return
-	}
-	h.entries = append(h.entries, entry{option: o, key: k.name, value: value, source: h.source(k), file: h.name, literal: true})
+func (h *file) set(k key, option, value string) {
+	h.Entries = append(h.Entries, source.Entry{
+		Option: option, Key: k.name, Value: value, File: h.name, Line: k.line, Literal: true,
+	})
 }
 
 // addFrontend reads frontend, in either of its forms.
-func (h *hitchFile) addFrontend(k hitchKey) error {
-	f := hitchScope{key: k}
+func (h *file) addFrontend(k key) error {
+	f := scope{key: k}
 	if k.block == nil {
 		addr, cert, _ := strings.Cut(k.value, "+")
-		host, port, err := splitHitch(addr)
+		host, port, err := splitAddress(addr)
 		if err != nil {
 			return err
 		}
 		f.host, f.port = host, port
 		if cert != "" {
-			if err := h.addPEM(&f, hitchPEM{from: k, cert: cert, key: cert}); err != nil {
+			if err := h.addPEM(&f, pem{from: k, cert: cert, key: cert}); err != nil {
 				return err
 			}
 		}
@@ -164,8 +188,8 @@ func (h *hitchFile) addFrontend(k hitchKey) error {
 	return nil
 }
 
-// splitHitch splits [HOST]:PORT. A host of * is every address.
-func splitHitch(s string) (host, port string, err error) {
+// splitAddress splits [HOST]:PORT. A host of * is every address.
+func splitAddress(s string) (host, port string, err error) {
 	host, port, ok := strings.Cut(s, "]:")
 	host, bracket := strings.CutPrefix(host, "[")
 	if !ok || !bracket || port == "" {
@@ -186,13 +210,13 @@ func joinAddress(host, port string) string {
 }
 
 // finish sets what takes several keys to know.
-func (h *hitchFile) finish() {
+func (h *file) finish() {
 	h.readPEMDir()
 	if len(h.frontends) == 0 { // hitch's default
-		h.frontends = []hitchScope{{key: hitchKey{name: "frontend", line: 1}, host: "*", port: "8443"}}
+		h.frontends = []scope{{key: key{name: "frontend", line: 1}, host: "*", port: "8443"}}
 	}
 	if !h.backend { // and here
-		h.set(hitchKey{name: "backend", line: 1}, "sslrouter-to", "127.0.0.1:8000")
+		h.set(key{name: "backend", line: 1}, "sslrouter-to", "127.0.0.1:8000")
 	}
 	h.setProtocols()
 	h.setNames(h.global.pems)
@@ -211,24 +235,24 @@ func (h *hitchFile) finish() {
 }
 
 // readPEMDir adds the files of pem-dir before those that pem-file names, so that the fallback stays the last of these.
-func (h *hitchFile) readPEMDir() {
+func (h *file) readPEMDir() {
 	if h.pemDir.value == "" {
 		return
 	}
-	h.b.config.dirs = append(h.b.config.dirs, h.pemDir.value)
+	h.Dirs = append(h.Dirs, h.pemDir.value)
 	files, err := os.ReadDir(h.pemDir.value)
 	if err != nil {
-		h.check(h.pemDir, fmt.Errorf("cannot read %s: %w", h.pemDir.value, cause(err)))
+		h.check(h.pemDir, fmt.Errorf("cannot read %s: %w", h.pemDir.value, source.Cause(err)))
 		return
 	}
-	var dir hitchScope
+	var dir scope
 	for _, f := range files {
 		name := filepath.Join(h.pemDir.value, f.Name())
 		if info, err := os.Stat(name); err == nil && info.IsDir() {
 			continue // also a link to one, such as Kubernetes' ..data
 		}
 		if ok, _ := path.Match(h.pemGlob, f.Name()); ok || h.pemGlob == "" {
-			h.check(h.pemDir, h.addPEM(&dir, hitchPEM{from: h.pemDir, cert: name, key: name}))
+			h.check(h.pemDir, h.addPEM(&dir, pem{from: h.pemDir, cert: name, key: name}))
 		}
 	}
 	pems := dir.pems
@@ -243,10 +267,10 @@ func (h *hitchFile) readPEMDir() {
 }
 
 // addPEM adds a certificate to what is offered in s.
-func (h *hitchFile) addPEM(s *hitchScope, p hitchPEM) error {
+func (h *file) addPEM(s *scope, p pem) error {
 	chain, err := pki.ReadCertificates(p.cert)
-	if err != nil && h.b.serving {
-		h.b.unusable(p.cert, err)
+	if err != nil && h.serving {
+		h.Unusable = append(h.Unusable, Unusable{p.cert, err})
 		return nil
 	}
 	if err != nil {
@@ -258,11 +282,11 @@ func (h *hitchFile) addPEM(s *hitchScope, p hitchPEM) error {
 }
 
 // setNames offers each certificate under the names in it; the last one of a name is offered, as hitch has it.
-func (h *hitchFile) setNames(pems []hitchPEM) {
+func (h *file) setNames(pems []pem) {
 	if len(pems) < 2 { // the fallback is all there is
 		return
 	}
-	last := make(map[string]hitchPEM)
+	last := make(map[string]pem)
 	var names []string
 	for _, p := range pems {
 		for _, name := range p.names {
@@ -285,13 +309,13 @@ func namesIn(leaf *x509.Certificate) []string {
 		names = []string{leaf.Subject.CommonName}
 	}
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		_, err := parseServerName(name)
+		_, err := pki.ParseServerName(name)
 		return err != nil
 	})
 }
 
 // setListener makes a frontend a listener. Its fallback is the last certificate of its own, or else of all.
-func (h *hitchFile) setListener(f hitchScope) {
+func (h *file) setListener(f scope) {
 	pems := f.pems
 	if len(pems) == 0 {
 		pems = h.global.pems
@@ -324,9 +348,9 @@ func (h *hitchFile) setListener(f hitchScope) {
 }
 
 // setProtocols sets the oldest version, which is one for all listeners here.
-func (h *hitchFile) setProtocols() {
+func (h *file) setProtocols() {
 	var oldest string
-	var from hitchKey
+	var from key
 	for _, f := range h.frontends {
 		k := f.protocols
 		if k == nil {
