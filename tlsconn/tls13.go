@@ -30,18 +30,15 @@ func (c *conn) hello13(ch *wire.ClientHello) cause {
 	if why != ok {
 		return why
 	}
-	if hs.retried {
-		hs.skip = 0 // RFC 8446, Section 4.2.10: only up to the second hello
-		if suite != hs.suite || group != hs.retryGroup || share == nil || !hs.maySecond(ch, share) {
-			return causeSecondHello
-		}
-	} else {
-		if ch.EarlyData {
-			hs.skip = maxEarlyData
-		}
-		if share == nil {
-			return c.retry13(ch, suite, group)
-		}
+	hs.skip = 0 // RFC 8446, Section 4.2.10: early data only up to a second hello
+	switch {
+	case hs.retried && (suite != hs.suite || group != hs.retryGroup || share == nil || !hs.maySecond(ch, share)):
+		return causeSecondHello
+	case !hs.retried && ch.EarlyData:
+		hs.skip = maxEarlyData
+	}
+	if share == nil {
+		return c.retry13(ch, suite, group)
 	}
 	// A client without the extension is sent tickets as by OpenSSL: Erlang sends it
 	// only once it has one.

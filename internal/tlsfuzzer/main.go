@@ -87,18 +87,26 @@ func run() error {
 	if !slices.Contains(columns, column) {
 		return fmt.Errorf("engine %q: there are %v", column, columns)
 	}
+	selected := slices.DeleteFunc(scripts, func(s script) bool {
+		ok, _ := path.Match(*only, s.name)
+		return !ok
+	})
+	return judge(selected, column, *logs, func(s script) string { return s.run(*sources, ports[s.listener], pki) })
+}
+
+// judge runs scripts and prints how each does beside what is on record; doing worse than
+// that column of the record is an error. What they print goes to files in logs, if that is
+// not "".
+func judge(scripts []script, column, logs string, run func(script) string) error {
 	worse := 0
 	var sum score
 	fmt.Printf("%-64s %9s %9s %9s %9s\n", "script, listener, arguments", "now", "openssl", "standard", "own")
 	for _, s := range scripts {
-		if ok, _ := path.Match(*only, s.name); !ok {
-			continue
-		}
-		out := s.run(*sources, ports[s.listener], pki)
+		out := run(s)
 		got := parseScore(out)
-		if *logs != "" {
+		if logs != "" {
 			name := strings.ReplaceAll(s.title(), " ", "_")
-			if err := os.WriteFile(filepath.Join(*logs, name), []byte(out), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(logs, name), []byte(out), 0o644); err != nil {
 				return err
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	_ "embed"
+	"errors"
 	stdflag "flag"
 	"fmt"
 	"io"
@@ -50,10 +51,8 @@ func judge(args []string) error {
 	defer os.RemoveAll(dir)
 	runnerDir := filepath.Join(*sources, "ssl", "test", "runner")
 	runner := filepath.Join(dir, "runner")
-	build := exec.Command("go", "test", "-c", "-o", runner, ".")
-	build.Dir, build.Stdout, build.Stderr = runnerDir, os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("building the runner in %s: %w", runnerDir, err)
+	if err := buildRunner(runnerDir, runner); err != nil {
+		return err
 	}
 	shimPath, err := os.Executable()
 	if err != nil {
@@ -82,20 +81,9 @@ func judge(args []string) error {
 		"-test", *tests, fmt.Sprintf("-loose-errors=%v", *loose))
 	run.Dir, run.Stderr = runnerDir, os.Stderr
 	run.Env = environment
-	out, err := run.StdoutPipe()
+	r, err := resultsOf(run, *verbose)
 	if err != nil {
 		return err
-	}
-	if err := run.Start(); err != nil {
-		return err
-	}
-	if *verbose {
-		out = io.NopCloser(io.TeeReader(out, os.Stdout))
-	}
-	r := readResults(out)
-	_ = run.Wait() // its status says that tests failed; that is told below
-	if len(r.status) == 0 {
-		return fmt.Errorf("the runner ran no test")
 	}
 	log, err := os.ReadFile(causes)
 	if err != nil {
@@ -108,6 +96,36 @@ func judge(args []string) error {
 		}
 	}
 	return r.report(os.Stdout, parseExpected(expectedFailures))
+}
+
+// buildRunner builds BoringSSL's runner, whose sources are in dir, as file.
+func buildRunner(dir, file string) error {
+	build := exec.Command("go", "test", "-c", "-o", file, ".")
+	build.Dir, build.Stdout, build.Stderr = dir, os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("building the runner in %s: %w", dir, err)
+	}
+	return nil
+}
+
+// resultsOf runs the runner and reads what it prints, which is shown as well if verbose.
+func resultsOf(run *exec.Cmd, verbose bool) (*results, error) {
+	out, err := run.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := run.Start(); err != nil {
+		return nil, err
+	}
+	if verbose {
+		out = io.NopCloser(io.TeeReader(out, os.Stdout))
+	}
+	r := readResults(out)
+	_ = run.Wait() // its status says that tests failed; that is told elsewhere
+	if len(r.status) == 0 {
+		return nil, errors.New("the runner ran no test")
+	}
+	return r, nil
 }
 
 // results are what the runner said of each test.

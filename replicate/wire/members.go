@@ -1,0 +1,87 @@
+package wire
+
+import (
+	"encoding/binary"
+	"iter"
+	"net/netip"
+	"time"
+)
+
+// A MemberState is what is known of a member.
+type MemberState uint8
+
+// The states.
+const (
+	MemberHeard  MemberState = 0 // the teller hears it
+	MemberSilent MemberState = 1 // it was heard, and may still have sessions
+	MemberEnded  MemberState = 2 // it has said goodbye, and has none any more
+)
+
+// A Member is a node that another one knows, and where it is.
+type Member struct {
+	ID    ShortID
+	Addr  netip.AddrPort
+	State MemberState // perhaps of a later version
+	// Left is for how long it may have sessions, should it not be heard any more.
+	Left time.Duration // whole milliseconds
+	// Instance names the installation. It is zero if that is not the name of one
+	// node: then no later life of it tells that this one has ended.
+	Instance Instance
+}
+
+// MemberLen is how long a member is in a [MemberList].
+const MemberLen = 4 + 16 + 2 + 1 + 4 + 16
+
+// MemberList is members in wire form.
+type MemberList []byte
+
+// Append returns ms with m behind.
+func (ms MemberList) Append(m Member) MemberList {
+	ip := m.Addr.Addr().As16()
+	ms = append(append(ms, m.ID[:]...), ip[:]...)
+	ms = binary.BigEndian.AppendUint16(ms, m.Addr.Port())
+	ms = appendDuration(append(ms, byte(m.State)), m.Left, time.Millisecond)
+	return append(ms, m.Instance[:]...)
+}
+
+// All yields the members in order.
+func (ms MemberList) All() iter.Seq[Member] {
+	return func(yield func(Member) bool) {
+		for rest := ms; len(rest) >= MemberLen; rest = rest[MemberLen:] {
+			ip := netip.AddrFrom16([16]byte(rest[4:])).Unmap()
+			if !yield(Member{
+				ID: ShortID(rest), Addr: netip.AddrPortFrom(ip, binary.BigEndian.Uint16(rest[20:])), State: MemberState(rest[22]),
+				Left: parseDuration(rest[23:], time.Millisecond), Instance: Instance(rest[27:]),
+			}) {
+				return
+			}
+		}
+	}
+}
+
+// Members tells of the nodes that its sender knows.
+type Members struct {
+	To   ShortID
+	List MemberList
+}
+
+// Append appends the message to b.
+func (m Members) Append(b []byte) []byte {
+	b, start := beginMessage(b, TypeMembers, m.To)
+	return EndMessage(append(b, m.List...), start)
+}
+
+// Members returns the message's contents.
+func (m Message) Members() Members { return Members{ShortID(m.body), m.body[4:]} }
+
+// Goodbye says that its sender ends, and its memory with it.
+type Goodbye struct{ To ShortID }
+
+// Append appends the message to b.
+func (m Goodbye) Append(b []byte) []byte {
+	b, start := beginMessage(b, TypeGoodbye, m.To)
+	return EndMessage(b, start)
+}
+
+// Goodbye returns the message's contents.
+func (m Message) Goodbye() Goodbye { return Goodbye{ShortID(m.body)} }
