@@ -1,8 +1,9 @@
 package replicate
 
 import (
-	"reprise/replicate/wire"
 	"time"
+
+	"reprise/replicate/wire"
 )
 
 func (n *Node) heartbeat(to ShortID) wire.Heartbeat {
