@@ -415,6 +415,21 @@ func TestH2CIdle(t *testing.T) {
 	}
 }
 
+// wantClosed checks that the connection of a client that wants no other answer ends with the one.
+func wantClosed(t *testing.T, addr string) {
+	t.Helper()
+	conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	if got, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 503 ") {
+		t.Errorf("got %q, %v, want an answer and the end", got, err)
+	}
+}
+
 // TestH2CUnreachable holds that requests turn to another backend if one cannot be reached, or
 // does not speak HTTP/2, and are refused in words if there is none.
 func TestH2CUnreachable(t *testing.T) {
@@ -431,6 +446,7 @@ func TestH2CUnreachable(t *testing.T) {
 					t.Errorf("%s: got %v, %v", proto, resp, err)
 				}
 			}
+			wantClosed(t, addr)
 			server := newH2CServer(t, func(http.ResponseWriter, *http.Request) {}, 0)
 			_, addr, _, clients = startH2C(t, httpOptions(), test.addr, server.addr)
 			for proto, client := range clients {

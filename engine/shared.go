@@ -412,6 +412,9 @@ func (c *sharedConn) tell() {
 		f := g.waiting.first
 		c.turnOf(f)
 		f.callFailed()
+		if f.phase != gone && f.stream == nil {
+			l.goOnLater(f) // it may have its answer, and no more to say
+		}
 		c.leave(f)
 	}
 	c.toDrop, c.frames = 0, nil
