@@ -136,23 +136,8 @@ func newSuccessor(p Program, c *config.Config, log *asynclog.Writer, in *inherit
 		}
 	}()
 	n.service.Store(&service{config: c})
-	for _, cc := range c.Caches {
-		if len(c.Listeners) == 0 {
-			break // a repeater keeps no sessions
-		}
-		made, err := cache.New(cache.Options{Name: cc.Name, Items: cc.Items, KeyLen: cc.KeySize, BlockLen: cc.BlockSize})
-		if err != nil {
-			return n, err
-		}
-		n.caches = append(n.caches, made)
-		n.onClose(func() { _ = made.Close() })
-		if cc.Name == c.SessionCache {
-			n.memory = made
-			n.sessions = sessions.New(sessions.Options{
-				Cache: made, Lifetime: c.SessionTimeout, Hold: c.Tuning.HandshakeTimeout + time.Second,
-				Self: tlsconn.NodeID(n.id.Short()), MaxLookups: c.Replication.MaxLookups,
-			})
-		}
+	if err := n.openMemory(); err != nil {
+		return n, err
 	}
 	if n.clients, err = clientlimit.NewTable(c.Limits.Table); err != nil {
 		return n, err
@@ -162,20 +147,9 @@ func newSuccessor(p Program, c *config.Config, log *asynclog.Writer, in *inherit
 		n.workers = workpool.New(c.Tuning.KeyWorkers, c.Tuning.MaxHandshakes)
 		n.onClose(n.workers.Close)
 	}
-	if n.revoked, err = startRevocations(c); err != nil {
+	if err := n.readFiles(); err != nil {
 		return n, err
 	}
-	if err = n.openACME(); err != nil {
-		return n, err
-	}
-	if n.offered, err = readOffered(c, sources{n.revoked.prepared(), n.acme}); err != nil {
-		return n, err
-	}
-	if first := n.offered.first(); first != nil {
-		n.secret = first.public()
-	}
-	n.expiry.set(c, n.offered, n.revoked, time.Now())
-	n.reloads.start(time.Now())
 	secrets, err := secrets(c.ClusterSecretFiles, n.offered)
 	if err != nil {
 		return n, err
@@ -203,6 +177,50 @@ func newSuccessor(p Program, c *config.Config, log *asynclog.Writer, in *inherit
 	}
 	go n.sweep()
 	return n, nil
+}
+
+// openMemory makes the caches, and the session memory over one of them.
+func (n *Node) openMemory() error {
+	c := n.config
+	for _, cc := range c.Caches {
+		if len(c.Listeners) == 0 {
+			break // a repeater keeps no sessions
+		}
+		made, err := cache.New(cache.Options{Name: cc.Name, Items: cc.Items, KeyLen: cc.KeySize, BlockLen: cc.BlockSize})
+		if err != nil {
+			return err
+		}
+		n.caches = append(n.caches, made)
+		n.onClose(func() { _ = made.Close() })
+		if cc.Name == c.SessionCache {
+			n.memory = made
+			n.sessions = sessions.New(sessions.Options{
+				Cache: made, Lifetime: c.SessionTimeout, Hold: c.Tuning.HandshakeTimeout + time.Second,
+				Self: tlsconn.NodeID(n.id.Short()), MaxLookups: c.Replication.MaxLookups,
+			})
+		}
+	}
+	return nil
+}
+
+// readFiles reads certificates, keys and lists of what is revoked.
+func (n *Node) readFiles() (err error) {
+	c := n.config
+	if n.revoked, err = startRevocations(c); err != nil {
+		return err
+	}
+	if err = n.openACME(); err != nil {
+		return err
+	}
+	if n.offered, err = readOffered(c, sources{n.revoked.prepared(), n.acme}); err != nil {
+		return err
+	}
+	if first := n.offered.first(); first != nil {
+		n.secret = first.public()
+	}
+	n.expiry.set(c, n.offered, n.revoked, time.Now())
+	n.reloads.start(time.Now())
+	return nil
 }
 
 // Start serves.

@@ -55,16 +55,13 @@ func serve(p Program, c *config.Config, in *inheritance, reread func() (*config.
 	tuneRuntime(&c.Tuning)
 	keepPrivate()
 
-	signals, reloads, reopens := make(chan os.Signal, 2), make(chan os.Signal, 1), make(chan os.Signal, 1)
-	upgrades := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	signal.Notify(reloads, syscall.SIGHUP)
-	signal.Notify(reopens, syscall.SIGUSR1)
-	signal.Notify(upgrades, syscall.SIGUSR2)
-	defer signal.Stop(signals)
-	defer signal.Stop(reloads)
-	defer signal.Stop(reopens)
-	defer signal.Stop(upgrades)
+	ends := notify(2, syscall.SIGTERM, syscall.SIGINT)
+	reloads, reopens, upgrades := notify(1, syscall.SIGHUP), notify(1, syscall.SIGUSR1), notify(1, syscall.SIGUSR2)
+	defer func() {
+		for _, signals := range []chan os.Signal{ends, reloads, reopens, upgrades} {
+			signal.Stop(signals)
+		}
+	}()
 
 	n, err := newSuccessor(p, c, log, in)
 	if err != nil {
@@ -91,7 +88,7 @@ func serve(p Program, c *config.Config, in *inheritance, reread func() (*config.
 
 	var why string
 	select {
-	case s := <-signals:
+	case s := <-ends:
 		why = s.String()
 	case why = <-n.endings:
 	}
@@ -99,7 +96,7 @@ func serve(p Program, c *config.Config, in *inheritance, reread func() (*config.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
-		<-signals
+		<-ends
 		slog.Warn("second signal: leaving at once")
 		cancel()
 	}()
@@ -109,6 +106,13 @@ func serve(p Program, c *config.Config, in *inheritance, reread func() (*config.
 	}
 	slog.Info("stopped", "connections_cut", open)
 	return nil
+}
+
+// notify returns a channel of the signals that come, of which it holds so many.
+func notify(most int, signals ...os.Signal) chan os.Signal {
+	c := make(chan os.Signal, most)
+	signal.Notify(c, signals...)
+	return c
 }
 
 // logHandler makes what writes log lines; level is set to the configuration's.

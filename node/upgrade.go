@@ -125,20 +125,7 @@ func (n *Node) handOver() (pid int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	// A process that is told to end meanwhile does not wait for a successor.
-	settled, watched := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(watched)
-		select {
-		case <-n.draining:
-			s.Kill()
-		case <-settled:
-		}
-	}()
-	settle := sync.OnceFunc(func() { // when it returns, nothing kills the successor any more
-		close(settled)
-		<-watched
-	})
+	settle := n.killOnDrain(s)
 	defer func() {
 		settle()
 		if err != nil {
@@ -176,6 +163,24 @@ func (n *Node) handOver() (pid int, err error) {
 	n.heir = h
 	go h.run()
 	return s.Pid(), nil
+}
+
+// killOnDrain ends the successor if this process is told to end, which does not wait for
+// one. When settle returns, nothing does so any more.
+func (n *Node) killOnDrain(s *handover.Successor) (settle func()) {
+	settled, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-n.draining:
+			s.Kill()
+		case <-settled:
+		}
+	}()
+	return sync.OnceFunc(func() {
+		close(settled)
+		<-watched
+	})
 }
 
 // bequeath passes on what must not be in two processes.
