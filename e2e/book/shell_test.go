@@ -38,7 +38,7 @@ type shell struct {
 
 func newShell(t *testing.T) *shell {
 	t.Helper()
-	nettest.Need(t, "bash", "unshare", "ip", "nft", "openssl", "curl", "python3", "uwsgi")
+	nettest.Need(t, "bash", "unshare", "ip", "nft", "openssl", "curl", "python3", "uwsgi", "nghttpd")
 	if os.Getuid() != 0 && os.Getenv("CI") == "" {
 		t.Skip("pages are done as root, in a network of their own: run as root")
 	}
