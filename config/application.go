@@ -2,8 +2,11 @@ package config
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 
+	"reprise/config/source"
 	"reprise/config/source/ini"
 )
 
@@ -124,6 +127,34 @@ func (b *builder) resolveApplication() {
 	if a.IsZero() && !b.failed["module"] {
 		b.warnUnused("no effect without module or wsgi-file", "callable", "pythonpath", "virtualenv", "chdir", "socket", "env")
 	}
+}
+
+// checkApplicationFiles sees that what uwsgi is told to start with is there.
+func (b *builder) checkApplicationFiles() {
+	a := &b.config.Application
+	if a.IsZero() {
+		return
+	}
+	isThere := func(option, path string, dir bool) {
+		if path == "" || strings.Contains(path, "://") { // a file may be anything that uwsgi can open
+			return
+		}
+		if !filepath.IsAbs(path) && option != "chdir" {
+			path = filepath.Join(a.Dir, path)
+		}
+		from := b.written(option)
+		switch info, err := os.Stat(path); {
+		case err != nil:
+			b.fail(from.errorf("cannot read %s: %w", path, source.Cause(err)))
+		case info.IsDir() != dir && dir:
+			b.fail(from.errorf("%s is not a directory", path))
+		case info.IsDir() != dir:
+			b.fail(from.errorf("%s is a directory: name a file in it", path))
+		}
+	}
+	isThere("chdir", a.Dir, true)
+	isThere("wsgi-file", a.File, false)
+	isThere("virtualenv", a.Home, true)
 }
 
 // text makes the set function of an option whose value is taken as it stands.

@@ -16,12 +16,15 @@ func TestApplication(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir("venv", 0o700); err != nil {
+		t.Fatal(err)
+	}
 	c := mustParse(t, good+`
 module = werkzeug.testapp:test_app
 callable = app
 pythonpath = /srv/a
 pp = /srv/b
-home = /srv/venv
+home = `+dir+`/venv
 chdir = /srv
 socket = 127.0.0.1:3031
 uwsgi-socket = app.sock
@@ -34,7 +37,7 @@ uwsgi-option = single-interpreter
 		Module:     "werkzeug.testapp:test_app",
 		Callable:   "app",
 		PythonPath: []string{"/srv/a", "/srv/b"},
-		Home:       "/srv/venv",
+		Home:       dir + "/venv",
 		Dir:        "/srv",
 		Sockets:    []Address{{Network: "tcp", Host: "127.0.0.1", Port: 3031}, {Network: "unix", Path: dir + "/app.sock"}},
 		Env:        []string{"A=1", "B=x=y"},
@@ -48,7 +51,7 @@ uwsgi-option = single-interpreter
 	if err := c.Print(&printed); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"\nenv = A=***\n", "\nuwsgi-option = processes=4\n", "\nvirtualenv = /srv/venv\n"} {
+	for _, want := range []string{"\nenv = A=***\n", "\nuwsgi-option = processes=4\n", "\nvirtualenv = " + dir + "/venv\n"} {
 		if !strings.Contains(printed.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, &printed)
 		}
@@ -67,6 +70,7 @@ uwsgi-option = single-interpreter
 
 func TestApplicationByFile(t *testing.T) {
 	inPKI(t)
+	writeFile(t, "app.py", nil)
 	if c := mustParse(t, good+"wsgi-file = app.py"); c.Application.File != "app.py" || c.Application.IsZero() {
 		t.Errorf("got %+v", c.Application)
 	}

@@ -77,11 +77,27 @@ func addCache(b *builder, value string) error {
 	if c.Name == "" || c.Items == 0 {
 		return errors.New("incomplete: name and items are needed")
 	}
+	if err := c.fits(); err != nil {
+		return err
+	}
 	if first, taken := b.cacheFrom[c.Name]; taken {
 		return fmt.Errorf("cache %q exists since %s: choose another name", c.Name, first.source)
 	}
 	b.cacheFrom[c.Name] = b.now
 	b.config.Caches = append(b.config.Caches, c)
+	return nil
+}
+
+// addressSpace is what the entries of a cache may take of the 2^47 bytes that a process can address: with
+// its index and its arenas a cache reserves somewhat more than twice as much.
+const addressSpace = 1 << 45
+
+// fits reports an error if c is larger than a process can be.
+func (c *Cache) fits() error {
+	if c.Items > addressSpace/(c.KeySize+c.BlockSize) {
+		return fmt.Errorf("%d items of up to %s bytes are more than a process can address: lower items or blocksize",
+			c.Items, values.FormatSize(c.KeySize+c.BlockSize))
+	}
 	return nil
 }
 

@@ -12,7 +12,7 @@ import (
 var (
 	restartGroups  = []string{groupShare, groupSubscribe, groupApplication, groupProcess}
 	restartOptions = []string{
-		"tls-engine", "watch", "acme-directory", "acme-agree", "acme-email", "acme-storage", "acme-ca", "acme-challenge",
+		"tls-engine", "watch", "chmod-socket", "chown-socket", "acme-directory", "acme-agree", "acme-email", "acme-storage", "acme-ca", "acme-challenge",
 		"cache2", "cache", "cache-blocksize", "cache-expire-freq", "ssl-sessions-use-cache", "ssl-sessions-timeout", "ssl-sessions-single-use",
 		"stats", "admin", "admin-host", "pprof", "name", "log-format", "http-stats", "rawrouter-stats", "sslrouter-stats",
 		"http-processes", "read-size", "key-workers", "listen", "client-table",

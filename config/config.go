@@ -1,6 +1,7 @@
 package config
 
 import (
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -67,6 +68,11 @@ type Config struct {
 	// RepeaterSecretFile is a file with the key by which a repeater knows its subscribers, derived from the fleet's secret;
 	// empty means that ClusterSecretFiles serve for that too.
 	RepeaterSecretFile string
+	// SocketFile is how the files of unix sockets are made, but for that of Admin.
+	SocketFile SocketFile
+	// Umask is what is taken off the modes of files that the process makes, if HasUmask.
+	Umask    fs.FileMode
+	HasUmask bool
 	// Stats is where the JSON statistics server listens; the zero Address means nowhere.
 	Stats Address
 	// RouterStats is where the listeners of one kind of router have a statistics server of their own: by "http", "rawrouter" and

@@ -50,8 +50,8 @@ func TestVariables(t *testing.T) {
 	}
 	t.Run("the content of a file", func(t *testing.T) {
 		writeFile(t, "password", []byte(" hidden\n"))
-		c := mustParse(t, good+"cluster-secret-file = secret\nsession-store = redis://:%20@(password)%d@h/1")
-		if got, want := c.SessionStores[0], "redis://:%20hidden%d@h/1"; got != want {
+		c := mustParse(t, good+"cluster-secret-file = secret\nsession-store = redis://:%20@(password)%dd@h/1")
+		if got, want := c.SessionStores[0], "redis://:%20hidden%dd@h/1"; got != want {
 			t.Errorf("got %q, want %q, with the percent signs of the URL", got, want)
 		}
 	})

@@ -40,6 +40,10 @@ func (b *builder) checkFiles() {
 	for _, s := range b.secrets {
 		b.checkSecret(s)
 	}
+	b.checkRepeaterKey()
+	b.checkStores()
+	b.checkSocketFiles()
+	b.checkApplicationFiles()
 	b.checkAdminToken()
 	b.checkLogFile()
 }

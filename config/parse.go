@@ -235,10 +235,11 @@ func detachedValue(args []string) error {
 	for i := 1; i < len(args); i++ {
 		name, isOption := strings.CutPrefix(args[i-1], "--")
 		o, value := optionsByName[name], args[i]
-		if !isOption || o == nil || !o.optional || strings.HasPrefix(value, "-") || path.Ext(value) != "" {
+		if !isOption || o == nil || !o.optional || strings.HasPrefix(value, "-") {
 			continue
 		}
-		if _, err := os.Stat(value); err != nil {
+		isName := path.Ext(value) != "" && !unicode.IsDigit(rune(value[0])) // 1.5s is a duration
+		if _, err := os.Stat(value); err != nil && !isName {
 			return fmt.Errorf("--%s: its value stands apart: write --%s=%s", name, name, value)
 		}
 	}

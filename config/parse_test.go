@@ -121,7 +121,7 @@ ssl-sessions-tickets = 3
 tls-engine = standard
 sni-nomatch-abort
 stats = [::1]:5001
-admin = /run/reprise/admin
+admin = /run/admin
 pprof = on
 log-level = debug
 log-format = json
@@ -207,7 +207,7 @@ udprepeater-secret-file = secret
 	}
 	if c.Name != "edge-1" || c.MinVersion != tls.VersionTLS13 || c.SessionTimeout != 2*time.Hour || !c.SingleUse || c.SessionTickets != 3 || c.TLSEngine != StandardEngine || c.NameStrictness != OnlyKnown || !c.Pprof ||
 		c.LogLevel != slog.LevelDebug || c.LogFormat != "json" || c.RepeaterSecretFile != "secret" ||
-		c.Stats != (Address{Network: "tcp", Host: "::1", Port: 5001}) || !slices.Equal(c.Admin, []Address{{Network: "unix", Path: "/run/reprise/admin"}}) {
+		c.Stats != (Address{Network: "tcp", Host: "::1", Port: 5001}) || !slices.Equal(c.Admin, []Address{{Network: "unix", Path: "/run/admin"}}) {
 		t.Errorf("got %+v", c)
 	}
 }

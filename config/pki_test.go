@@ -32,7 +32,7 @@ func inPKI(t *testing.T) {
 		"rsa.pem": rsa.CertPEM, "rsa-key.pem": rsa.KeyPEM,
 		"expired.pem": expired.CertPEM, "expired-key.pem": expired.KeyPEM,
 		"encrypted-key.pem": sealed, "broken.pem": broken, "empty.pem": nil, "text.pem": []byte("not PEM\n"),
-		"secret": []byte("0123456789abcdef"), "secret2": []byte("fedcba9876543210\n"),
+		"secret": bytes.Repeat([]byte("0123456789abcdef"), 4), "secret2": []byte("fedcba9876543210\n"),
 		"short": []byte("0123456789abcde\n"), "constant": bytes.Repeat([]byte("a"), 32), "long": bytes.Repeat([]byte("ab"), 4<<10),
 	} {
 		writeFile(t, file, data)

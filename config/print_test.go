@@ -27,7 +27,7 @@ ssl-sessions-use-cache = ssl
 idle-timeout = 1
 `, "--idle-timeout", "2m", "--stats", ":5001", "--loops", "3", "--name", ` " spaced `, "--cpu-affinity"),
 		"a fleet": mustParse(t, good+`
-cache2 = name=ssl,items=5,udp=:7171;225.1.1.1:7171,node=225.1.1.1:7171;node.example:1
+cache2 = name=ssl,items=5,udp=:7172;225.1.1.1:7171,node=225.1.1.1:7171;node.example:1
 cache-udp-interface = lo
 cluster-secret-file = secret
 cluster-secret-file = secret2
@@ -35,7 +35,7 @@ cache-replication = pull
 session-store = rediss://one,two:7001?ca=ca.pem
 session-store = memcached://[::1]
 udprepeater = 127.0.0.1:7173
-udprepeater-secret-file = secret2
+udprepeater-secret-file = secret
 `),
 		"an application":                  mustParse(t, good+"module = a:b\nsocket = :3031\nprocesses = 4\nhttp-stats = :5002\ncache-expire-freq = 1m\n"),
 		"values that look like variables": mustParse(t, good, "--name", "%d$(HOME)@(x)%(y)", "--sslrouter-session-context", "100%"),

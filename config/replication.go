@@ -146,9 +146,7 @@ func (b *builder) resolvePeers(c *Cache) {
 // resolveRepeaters sees that a repeater can tell its nodes from strangers.
 func (b *builder) resolveRepeaters() {
 	b.config.Repeaters = addressesOf(b.repeaters)
-	if b.config.RepeaterSecretFile != "" {
-		b.secrets = append(b.secrets, b.written("udprepeater-secret-file"))
-	} else if len(b.repeaters) > 0 && b.written("cluster-secret-file").option == nil {
+	if b.config.RepeaterSecretFile == "" && len(b.repeaters) > 0 && b.written("cluster-secret-file").option == nil {
 		b.fail(b.repeaters[0].from.errorf("no secret to know its nodes by: add udprepeater-secret-file = FILE"))
 	}
 }

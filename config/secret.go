@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"reprise/config/source"
+	"reprise/internal/storeurl"
 )
 
 const (
@@ -54,8 +56,63 @@ func (b *builder) checkSecret(s setting) {
 		return
 	}
 	clear(secret)
+	b.warnOfReaders(s)
+}
+
+// warnOfReaders warns if others can read the file of a secret.
+func (b *builder) warnOfReaders(s setting) {
 	if info, err := os.Stat(s.value); err == nil && info.Mode().Perm()&0o077 != 0 {
 		b.warnf(s, "others than its owner can read or change %s: chmod 600 it", s.value)
+	}
+}
+
+// ReadRepeaterKey returns the key in file, as reprise repeater-key prints it. The bytes are the
+// caller's, to be wiped.
+func ReadRepeaterKey(file string) ([]byte, error) {
+	text, err := ReadSecret(file)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
+	key := make([]byte, repeaterKeyLen)
+	if len(text) != 2*repeaterKeyLen {
+		err = hex.ErrLength
+	} else {
+		_, err = hex.Decode(key, text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s is not a repeater's key: write what `reprise repeater-key SECRET` prints", file)
+	}
+	return key, nil
+}
+
+// repeaterKeyLen is the length of a repeater's key.
+const repeaterKeyLen = 32
+
+// checkRepeaterKey reads the file of udprepeater-secret-file.
+func (b *builder) checkRepeaterKey() {
+	s := b.written("udprepeater-secret-file")
+	if s.option == nil || b.failed[s.option.name] {
+		return
+	}
+	key, err := ReadRepeaterKey(s.value)
+	if err != nil {
+		b.fail(s.errorf("%w", err))
+		return
+	}
+	clear(key)
+	b.warnOfReaders(s)
+}
+
+// checkStores reads the URLs of stores as those do that open them.
+func (b *builder) checkStores() {
+	for _, s := range b.config.settings {
+		if s.option.name != "session-store" || b.failed[s.option.name] {
+			continue
+		}
+		if _, err := storeurl.Parse(s.value); err != nil {
+			b.fail(s.errorf("%w", err))
+		}
 	}
 }
 

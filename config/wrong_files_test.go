@@ -175,6 +175,7 @@ func TestWrongKeysOfUWSGI(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, "text.crt", cert)
+	writeFile(t, "app.py", nil)
 	testWrong(t, []wrong{
 		{
 			name: "refused", ini: "sni-regexp = .*\\.example cert.pem,key.pem",

@@ -27,6 +27,9 @@ type Options struct {
 	AcceptBudget  int // connections taken per wake-up
 	Backlog       int // of each listening socket
 
+	// SocketFile gives the file of a unix socket its owner and mode; nil leaves them.
+	SocketFile func(path string) error
+
 	MaxConnections int // of all loops together
 	MaxHandshakes  int // at the same time, of all loops together; above, the oldest is closed
 

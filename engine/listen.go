@@ -24,14 +24,14 @@ func listen(o *Options, network, address string) (int, error) {
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}
-	if err := prepareListener(fd, o, family, sa); err != nil {
+	if err := prepareListener(fd, o, address, family, sa); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
 	return fd, nil
 }
 
-func prepareListener(fd int, o *Options, family int, sa unix.Sockaddr) error {
+func prepareListener(fd int, o *Options, address string, family int, sa unix.Sockaddr) error {
 	var options []socketOption
 	if family != unix.AF_UNIX {
 		options = append(options,
@@ -39,7 +39,7 @@ func prepareListener(fd int, o *Options, family int, sa unix.Sockaddr) error {
 			socketOption{"SO_REUSEPORT", unix.SOL_SOCKET, unix.SO_REUSEPORT, 1})
 	}
 	if family == unix.AF_INET6 {
-		options = append(options, socketOption{"IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0})
+		options = append(options, onlyIPv6(address))
 	}
 	if err := setOptions(fd, options); err != nil {
 		return err
@@ -47,7 +47,22 @@ func prepareListener(fd int, o *Options, family int, sa unix.Sockaddr) error {
 	if err := unix.Bind(fd, sa); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
+	if family == unix.AF_UNIX && o.SocketFile != nil { // before it is listened on: until then all are refused
+		if err := o.SocketFile(address); err != nil {
+			return err
+		}
+	}
 	return tune(fd, o, family == unix.AF_UNIX)
+}
+
+// onlyIPv6 leaves IPv4 to other sockets where address names one of IPv6, so that 0.0.0.0 and [::] are
+// two addresses; :PORT is both.
+func onlyIPv6(address string) socketOption {
+	only := 1
+	if host, _, err := net.SplitHostPort(address); err == nil && host == "" {
+		only = 0
+	}
+	return socketOption{"IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only}
 }
 
 type socketOption struct {
@@ -116,6 +131,11 @@ func inUse(network, address string) error {
 	}
 	defer unix.Close(fd)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	if family == unix.AF_INET6 {
+		if err := setOptions(fd, []socketOption{onlyIPv6(address)}); err != nil {
+			return err
+		}
+	}
 	return os.NewSyscallError("bind", unix.Bind(fd, sa))
 }
 

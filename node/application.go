@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -35,7 +36,7 @@ const (
 	appMercy = 5 * time.Second
 )
 
-func startApplication(c *config.Application) (a *application, err error) {
+func startApplication(c *config.Application, f *config.SocketFile) (a *application, err error) {
 	dir, err := os.MkdirTemp("", "reprise-")
 	if err != nil {
 		return nil, err
@@ -47,7 +48,7 @@ func startApplication(c *config.Application) (a *application, err error) {
 		}
 	}()
 	a.process, err = supervise.Start(supervise.Command{
-		Path: "uwsgi", Args: a.arguments(c), Env: c.Env, Dir: c.Dir, StopSignal: syscall.SIGINT, Log: slog.Default(),
+		Path: "uwsgi", Args: a.arguments(c, f), Env: c.Env, Dir: c.Dir, StopSignal: syscall.SIGINT, Log: slog.Default(),
 	})
 	if errors.Is(err, exec.ErrNotFound) {
 		return a, fmt.Errorf("%s needs uwsgi with its Python plugin: install uwsgi-core and uwsgi-plugin-python3, or run the application "+
@@ -72,7 +73,7 @@ func (a *application) loaded() string { return filepath.Join(a.dir, "loaded") }
 
 // arguments says what uwsgi is to do: what belongs to living under our supervision
 // first, so that the operator's own options have the last word.
-func (a *application) arguments(c *config.Application) []string {
+func (a *application) arguments(c *config.Application, f *config.SocketFile) []string {
 	args := []string{
 		"--plugin=python3", "--master", "--no-orphans", "--need-app", "--disable-logging", "--processes=2",
 		fmt.Sprintf("--buffer-size=%d", appBuffer), fmt.Sprintf("--worker-reload-mercy=%.0f", appMercy.Seconds()),
@@ -81,7 +82,10 @@ func (a *application) arguments(c *config.Application) []string {
 	for _, o := range c.Options {
 		args = append(args, "--"+o)
 	}
-	args = append(args, "--uwsgi-socket="+a.socket(), "--chmod-socket=600")
+	args = append(args, "--uwsgi-socket="+a.socket(), fmt.Sprintf("--chmod-socket=%o", socketMode(f)))
+	if f.Owner != "" {
+		args = append(args, "--chown-socket="+f.Owner)
+	}
 	for _, s := range c.Sockets {
 		args = append(args, "--uwsgi-socket="+s.String())
 	}
@@ -94,6 +98,15 @@ func (a *application) arguments(c *config.Application) []string {
 		}
 	}
 	return args
+}
+
+// socketMode is that of all of uwsgi's sockets, of which the private one is in a directory that only
+// this process's user can enter.
+func socketMode(f *config.SocketFile) fs.FileMode {
+	if f.HasMode {
+		return f.Mode
+	}
+	return 0o600
 }
 
 // awaitLoaded waits until a worker accepts requests. uwsgi listens before that, and

@@ -30,7 +30,7 @@ func (n *Node) listeners(secrets [][]byte) ([]engine.Listener, error) {
 	}
 	n.keys = keys
 	if a := &n.config.Application; !a.IsZero() {
-		if n.app, err = startApplication(a); err != nil {
+		if n.app, err = startApplication(a, &n.config.SocketFile); err != nil {
 			return nil, err
 		}
 		n.onClose(n.app.close)

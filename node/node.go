@@ -342,7 +342,7 @@ func (n *Node) engineOptions(c *config.Config, log *accesslog.Log) engine.Option
 		HandshakeTimeout: n.config.Tuning.HandshakeTimeout, LookupTimeout: n.config.Tuning.LookupTimeout, LingerTimeout: t.LingerTimeout,
 		Clients: n.clients, Limits: limitPolicy(&c.Limits),
 		NoDelay: t.NoDelay, FastOpen: t.FastOpen, DeferAccept: t.DeferAccept, Affinity: t.CPUAffinity,
-		Access: accessTo(log), Inherit: n.in.listening,
+		Access: accessTo(log), Inherit: n.in.listening, SocketFile: setSocketFile(&n.config.SocketFile),
 	}
 	if n.workers != nil {
 		o.Workers = n.workers

@@ -14,7 +14,7 @@ import (
 func (n *Node) observe() (err error) {
 	r := n.registry()
 	if a := n.config.Stats; !a.IsZero() {
-		if n.stats, err = stats.ListenJSON(a.String(), r, stats.JSONOptions{Start: n.in.start(statsSocket, a.String())}); err != nil {
+		if n.stats, err = stats.ListenJSON(a.String(), r, stats.JSONOptions{Start: n.shown(statsSocket, a.String())}); err != nil {
 			return err
 		}
 		n.onClose(func() { shutDown(n.stats) })

@@ -1,11 +1,8 @@
 package node
 
 import (
-	"encoding/hex"
 	"fmt"
 	"log/slog"
-	"os"
-	"strings"
 
 	"reprise/config"
 	"reprise/replicate/repeater"
@@ -48,13 +45,9 @@ func (n *Node) openRepeaters(secrets [][]byte) error {
 // file, so that it need not have the cluster's secret, or derived from that.
 func repeaterKeys(c *config.Config, secrets [][]byte) (keys [][]byte, err error) {
 	if file := c.RepeaterSecretFile; file != "" {
-		text, err := os.ReadFile(file)
+		key, err := config.ReadRepeaterKey(file)
 		if err != nil {
-			return nil, err
-		}
-		key, err := hex.DecodeString(strings.TrimSpace(string(text)))
-		if err != nil || len(key) != 32 {
-			return nil, fmt.Errorf("udprepeater-secret-file %s: not a repeater's key: write what `reprise repeater-key FILE` prints", file)
+			return nil, fmt.Errorf("udprepeater-secret-file: %w", err)
 		}
 		return [][]byte{key}, nil
 	}

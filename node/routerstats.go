@@ -30,7 +30,7 @@ func (n *Node) observeRouters() error {
 			registry.Register("subscriptions", func() any { return n.subscriptions.rows() })
 		}
 		registry.Register("cheap", func() any { return 0 })
-		s, err := stats.ListenJSON(address.String(), registry, stats.JSONOptions{Start: n.in.start(r.String()+"-stats", address.String())})
+		s, err := stats.ListenJSON(address.String(), registry, stats.JSONOptions{Start: n.shown(r.String()+"-stats", address.String())})
 		if err != nil {
 			return err
 		}
@@ -38,6 +38,13 @@ func (n *Node) observeRouters() error {
 		n.onClose(func() { shutDown(s) })
 	}
 	return nil
+}
+
+// shown says how a server of statistics begins.
+func (n *Node) shown(kind, address string) stats.Start {
+	s := n.in.start(kind, address)
+	s.SocketFile = setSocketFile(&n.config.SocketFile)
+	return s
 }
 
 // routed returns how many clients a router serves now, and where it listens.

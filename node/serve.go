@@ -53,6 +53,7 @@ func serve(p Program, c *config.Config, in *inheritance, reread func() (*config.
 	level := new(slog.LevelVar)
 	slog.SetDefault(slog.New(logHandler(c, level, log)))
 	tuneRuntime(&c.Tuning)
+	setUmask(c)
 	keepPrivate()
 
 	ends := notify(2, syscall.SIGTERM, syscall.SIGINT)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -22,7 +23,7 @@ func listen(what, address string, maxConns int, o *Start) (*boundedListener, err
 		return nil, fmt.Errorf("%s: cannot take over %s: %w", what, address, err)
 	}
 	if l == nil {
-		network, config := "tcp", net.ListenConfig{}
+		network, config := tcpOf(address), net.ListenConfig{}
 		if strings.Contains(address, "/") {
 			network = "unix"
 			removeStale(address)
@@ -34,12 +35,32 @@ func listen(what, address string, maxConns int, o *Start) (*boundedListener, err
 			advice, cause := explain(err)
 			return nil, fmt.Errorf("%s: cannot listen on %s: %w: %s", what, address, cause, advice)
 		}
+		if network == "unix" && o.SocketFile != nil {
+			if err := o.SocketFile(address); err != nil {
+				l.Close()
+				return nil, fmt.Errorf("%s: %w", what, err)
+			}
+		}
 	}
 	return &boundedListener{
 		Listener: l,
 		slots:    make(chan struct{}, maxConns),
 		closed:   make(chan struct{}),
 	}, nil
+}
+
+// tcpOf returns the network of an address: that of one family if it names one, so that 0.0.0.0 and
+// [::] are two addresses; :PORT is both.
+func tcpOf(address string) string {
+	at, err := netip.ParseAddrPort(address)
+	switch {
+	case err != nil:
+		return "tcp"
+	case at.Addr().Unmap().Is4():
+		return "tcp4"
+	default:
+		return "tcp6"
+	}
 }
 
 // ownersOnly lets nobody but its owner connect to a unix socket, from the moment it exists:
@@ -101,6 +122,8 @@ type Start struct {
 	Inherited *os.File
 	// Wait keeps who comes waiting until it is closed; nil keeps nobody.
 	Wait <-chan struct{}
+	// SocketFile gives the file of a unix socket its owner and mode; nil leaves them.
+	SocketFile func(path string) error
 }
 
 // inherited returns the listener that there is already, nil if there is none.

@@ -52,7 +52,7 @@ func TestWrongConfiguration(t *testing.T) {
 		{"bad backend", []string{"--sslrouter=:8443" + pair, "--sslrouter-to=localhost"}, []string{"--sslrouter-to", "no port", "write host:port"}},
 		{"not our address", []string{"--sslrouter=192.0.2.1:8443" + pair, backend}, []string{"192.0.2.1:8443", "cannot assign requested address", ":PORT listens on all"}},
 		{"missing directory", []string{"--sslrouter=/nowhere/socket" + pair, backend}, []string{"/nowhere/socket", "no such file or directory"}},
-		{"a file, no socket", []string{"--sslrouter=" + file("plain", "") + pair, backend}, []string{"plain", "no socket"}},
+		{"a file, no socket", []string{"--sslrouter=" + file("plain", "") + pair, backend}, []string{"plain", "not a socket"}},
 		{"port in use", []string{"--sslrouter=" + taken + pair, backend}, []string{taken, "address already in use", "choose another"}},
 		{"port in use by another reprise", []string{"--sslrouter=" + running.addr() + pair, backend}, []string{running.addr(), "address already in use", "choose another"}},
 		{"stats port in use", []string{"--sslrouter=127.0.0.1:0" + pair, backend, "--stats=" + taken}, []string{"stats", taken, "in use", "choose another"}},

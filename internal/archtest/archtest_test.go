@@ -37,8 +37,11 @@ var layers = map[string][]string{
 	"internal":   {},
 }
 
-// sharedLeaves are what packages measure with, counts and time, and what they keep bytes in.
-var sharedLeaves = []string{"internal/metric", "internal/boottime", "internal/queue"}
+// sharedLeaves are what packages measure with, counts and time, what they keep bytes in, and
+// the URLs that one of them checks and another opens.
+var sharedLeaves = []string{
+	"internal/metric", "internal/boottime", "internal/queue", "internal/storeurl",
+}
 
 // testLeaves are for tests, and for the demo, which is a test to look at.
 var testLeaves = []string{"internal/testpki", "internal/nettest"}

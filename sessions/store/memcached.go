@@ -8,6 +8,8 @@ import (
 	"net"
 	"time"
 
+	"reprise/internal/storeurl"
+
 	"github.com/bradfitz/gomemcache/memcache"
 )
 
@@ -18,9 +20,9 @@ type memcached struct {
 	reader, writer *memcache.Client
 }
 
-func newMemcached(l location, lookupTimeout time.Duration) *memcached {
+func newMemcached(l storeurl.Location, lookupTimeout time.Duration) *memcached {
 	client := func(timeout time.Duration, workers int) *memcache.Client {
-		c := memcache.NewFromSelector(rendezvous(l.hosts))
+		c := memcache.NewFromSelector(rendezvous(l.Hosts))
 		c.Timeout, c.MaxIdleConns = timeout, workers
 		return c
 	}

@@ -63,8 +63,8 @@ func (s *Store) cause(err error) string {
 	case errors.As(err, &op):
 		text = op.Op + ": " + op.Err.Error()
 	}
-	if s.location.password != "" {
-		text = strings.ReplaceAll(text, s.location.password, "***")
+	if s.location.Password != "" {
+		text = strings.ReplaceAll(text, s.location.Password, "***")
 	}
 	return text
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"reprise/internal/storeurl"
+
 	"github.com/redis/rueidis"
 )
 
@@ -15,14 +17,14 @@ type redis struct {
 	client  rueidis.Client // nil before the first connect that succeeded
 }
 
-func newRedis(l location) *redis {
+func newRedis(l storeurl.Location) *redis {
 	return &redis{options: rueidis.ClientOption{
-		InitAddress:       l.hosts,
-		ForceSingleClient: len(l.hosts) == 1,
-		TLSConfig:         l.tls,
-		Username:          l.user,
-		Password:          l.password,
-		SelectDB:          l.db,
+		InitAddress:       l.Hosts,
+		ForceSingleClient: len(l.Hosts) == 1,
+		TLSConfig:         l.TLS,
+		Username:          l.User,
+		Password:          l.Password,
+		SelectDB:          l.DB,
 		Dialer:            net.Dialer{Timeout: writeTimeout},
 		// A connection that is silent for so long is given up.
 		ConnWriteTimeout: writeTimeout,

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"time"
+
+	"reprise/internal/storeurl"
 )
 
 // A server is where values are kept. Its methods block, at most for about as long
@@ -27,8 +29,8 @@ type server interface {
 const untold time.Duration = -1
 
 // newServer returns the client for l without connecting.
-func newServer(l location, lookupTimeout time.Duration) server {
-	if l.scheme == "memcached" {
+func newServer(l storeurl.Location, lookupTimeout time.Duration) server {
+	if l.Scheme == "memcached" {
 		return newMemcached(l, lookupTimeout)
 	}
 	return newRedis(l)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"reprise/internal/metric"
+	"reprise/internal/storeurl"
 )
 
 // Bounds and times that no operator needs to change.
@@ -54,7 +55,7 @@ type Rules interface {
 // called from any goroutine, and none but Close waits for anything.
 type Store struct {
 	options  Options
-	location location
+	location storeurl.Location
 	secrets  atomic.Pointer[[]*secret] // live ones, the first seals
 	server   server
 	breaker  *breaker
@@ -103,9 +104,9 @@ type write struct {
 // fails if url or o cannot be used, with a line for the operator without
 // credentials. The store must be closed.
 func Open(url string, o Options) (*Store, error) {
-	l, err := parseLocation(url)
+	l, err := storeurl.Parse(url)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("session store: %w; %s", err, storeurl.Want)
 	}
 	if len(o.Secrets) == 0 {
 		return nil, errors.New("session store: no cluster secret to seal sessions with")
@@ -174,7 +175,7 @@ func wipe(secrets []*secret) {
 	}
 }
 
-func start(l location, secrets []*secret, o Options, on server) *Store {
+func start(l storeurl.Location, secrets []*secret, o Options, on server) *Store {
 	s := &Store{location: l, options: o, server: on, wantSync: make(chan struct{}, 1)}
 	s.secrets.Store(&secrets)
 	s.synced.Store(-int64(2 * rulesTrusted))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"reprise/internal/nettest"
+	"reprise/internal/storeurl"
 )
 
 // patience is for what must happen, on a machine that is busy with other things.
@@ -114,7 +115,7 @@ func startFake(t *testing.T, f *fake, o Options, seeds ...string) *Store {
 	for _, seed := range append(seeds, "a")[:max(1, len(seeds))] {
 		secrets = append(secrets, testSecret(t, seed))
 	}
-	s := start(location{scheme: "redis", hosts: []string{"fake:1"}}, secrets, o, f)
+	s := start(storeurl.Location{Scheme: "redis", Hosts: []string{"fake:1"}}, secrets, o, f)
 	t.Cleanup(s.Close)
 	awaitReady(t, s)
 	return s

@@ -1,4 +1,4 @@
-package store
+package storeurl
 
 import (
 	"crypto/x509"
@@ -11,26 +11,26 @@ import (
 )
 
 func TestParseLocation(t *testing.T) {
-	for url, want := range map[string]location{
-		"redis://cache":                          {scheme: "redis", hosts: []string{"cache:6379"}},
-		"redis://cache:7000/3":                   {scheme: "redis", hosts: []string{"cache:7000"}, db: 3},
-		"redis://cache/":                         {scheme: "redis", hosts: []string{"cache:6379"}},
-		"redis://:p%40ss@[::1]:7000":             {scheme: "redis", hosts: []string{"[::1]:7000"}, password: "p@ss"},
-		"redis://[::1]":                          {scheme: "redis", hosts: []string{"[::1]:6379"}},
-		"redis://eve:a/b:c?d@e@one,two:7001/0":   {scheme: "redis", hosts: []string{"one:6379", "two:7001"}, user: "eve", password: "a/b:c?d@e"},
-		"rediss://eve:secret@cache":              {scheme: "rediss", hosts: []string{"cache:6379"}, user: "eve", password: "secret"},
-		"memcached://one,two:11212,192.0.2.1:99": {scheme: "memcached", hosts: []string{"one:11211", "two:11212", "192.0.2.1:99"}},
+	for url, want := range map[string]Location{
+		"redis://cache":                          {Scheme: "redis", Hosts: []string{"cache:6379"}},
+		"redis://cache:7000/3":                   {Scheme: "redis", Hosts: []string{"cache:7000"}, DB: 3},
+		"redis://cache/":                         {Scheme: "redis", Hosts: []string{"cache:6379"}},
+		"redis://:p%40ss@[::1]:7000":             {Scheme: "redis", Hosts: []string{"[::1]:7000"}, Password: "p@ss"},
+		"redis://[::1]":                          {Scheme: "redis", Hosts: []string{"[::1]:6379"}},
+		"redis://eve:a/b:c?d@e@one,two:7001/0":   {Scheme: "redis", Hosts: []string{"one:6379", "two:7001"}, User: "eve", Password: "a/b:c?d@e"},
+		"rediss://eve:secret@cache":              {Scheme: "rediss", Hosts: []string{"cache:6379"}, User: "eve", Password: "secret"},
+		"memcached://one,two:11212,192.0.2.1:99": {Scheme: "memcached", Hosts: []string{"one:11211", "two:11212", "192.0.2.1:99"}},
 	} {
-		got, err := parseLocation(url)
+		got, err := Parse(url)
 		if err != nil {
 			t.Errorf("%s: %v", url, err)
 			continue
 		}
-		if (got.tls != nil) != (want.scheme == "rediss") {
-			t.Errorf("%s: TLS %v", url, got.tls)
+		if (got.TLS != nil) != (want.Scheme == "rediss") {
+			t.Errorf("%s: TLS %v", url, got.TLS)
 		}
-		if got.scheme != want.scheme || got.user != want.user || got.password != want.password ||
-			got.db != want.db || !slices.Equal(got.hosts, want.hosts) {
+		if got.Scheme != want.Scheme || got.User != want.User || got.Password != want.Password ||
+			got.DB != want.DB || !slices.Equal(got.Hosts, want.Hosts) {
 			t.Errorf("%s: got %+v, want %+v", url, got, want)
 		}
 	}
@@ -56,13 +56,13 @@ func TestLocationErrors(t *testing.T) {
 		"redis://one?timeout=1":            `unknown option "timeout"`,
 		"redis://one?ca=x":                 "only rediss:// takes a ca",
 		"rediss://one?ca=/does/not/exist":  "no such file",
-		"rediss://one?ca=location_test.go": "no certificate in location_test.go",
+		"rediss://one?ca=storeurl_test.go": "no certificate in storeurl_test.go",
 		"redis://eve@one":                  "user without a password",
 		"redis://:hun%ter2@one":            "must be written %25",
 		"memcached://eve:hunter2@one":      "no user and password",
 		"memcached://one/1":                "no numbered databases",
 	} {
-		_, err := parseLocation(url)
+		_, err := Parse(url)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", url, err, want)
 		}
@@ -77,7 +77,7 @@ func TestLocationErrorsHideThePassword(t *testing.T) {
 		"redis://eve:hunter2/3@one:x", "redis://eve:hunter2@x@one:x", "redis://eve:%hunter2@one", "redis://one?password=hunter2",
 		"memcached://eve:hunter2@one", "redis://eve:hunter2@one/hunter2", "hunter2://one",
 	} {
-		if _, err := parseLocation(url); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if _, err := Parse(url); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
@@ -85,11 +85,11 @@ func TestLocationErrorsHideThePassword(t *testing.T) {
 
 func TestLocationVerifiesAgainstCA(t *testing.T) {
 	pki := testpki.New(t)
-	l, err := parseLocation("rediss://one?ca=" + pki.CAFile)
+	l, err := Parse("rediss://one?ca=" + pki.CAFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.tls.InsecureSkipVerify || !l.tls.RootCAs.Equal(pki.CA.Pool()) || l.tls.RootCAs.Equal(x509.NewCertPool()) {
+	if l.TLS.InsecureSkipVerify || !l.TLS.RootCAs.Equal(pki.CA.Pool()) || l.TLS.RootCAs.Equal(x509.NewCertPool()) {
 		t.Errorf("%s is not what is verified against", filepath.Base(pki.CAFile))
 	}
 }
@@ -102,13 +102,13 @@ func FuzzParseLocation(f *testing.F) {
 		if strings.Contains(url, "ca=") {
 			t.Skip("reads a file")
 		}
-		l, err := parseLocation(url)
+		l, err := Parse(url)
 		if err != nil {
 			return
 		}
-		again, err := parseLocation(l.String())
-		if err != nil || !slices.Equal(again.hosts, l.hosts) {
-			t.Errorf("%q becomes %q, which becomes %v, %v", url, l, again.hosts, err)
+		again, err := Parse(l.String())
+		if err != nil || !slices.Equal(again.Hosts, l.Hosts) {
+			t.Errorf("%q becomes %q, which becomes %v, %v", url, l, again.Hosts, err)
 		}
 	})
 }

@@ -1,4 +1,5 @@
-package store
+// Package storeurl reads the URLs of stores for sessions, for whoever checks one and whoever opens it.
+package storeurl
 
 import (
 	"crypto/tls"
@@ -12,34 +13,27 @@ import (
 	"strings"
 )
 
-const wantURL = "want redis[s]://[user:password@]host:port[,host:port...][/db][?ca=FILE] or memcached://host:port[,host:port...]"
+// Want says what would be right.
+const Want = "want redis[s]://[user:password@]host:port[,host:port...][/db][?ca=FILE] or memcached://host:port[,host:port...]"
 
-// A location is a parsed URL of a store.
-type location struct {
-	scheme         string // redis, rediss or memcached
-	user, password string
-	hosts          []string // each host:port
-	db             int
-	tls            *tls.Config // rediss only
+// A Location is a parsed URL of a store.
+type Location struct {
+	Scheme         string // redis, rediss or memcached
+	User, Password string
+	Hosts          []string // each host:port
+	DB             int
+	TLS            *tls.Config // rediss only
 }
 
 // String is the location without credentials.
-func (l location) String() string { return l.scheme + "://" + strings.Join(l.hosts, ",") }
+func (l Location) String() string { return l.Scheme + "://" + strings.Join(l.Hosts, ",") }
 
-// parseLocation reads a store's URL. net/url would refuse several hosts, and
-// quotes its input in errors: here they never show any part of it but option
-// names, because a password with a "/" or ":" in it can end up in any place.
-func parseLocation(raw string) (location, error) {
-	l, err := parse(raw)
-	if err != nil {
-		return location{}, fmt.Errorf("session store: %w; %s", err, wantURL)
-	}
-	return l, nil
-}
-
-func parse(raw string) (location, error) {
+// Parse reads a store's URL, and the file of authorities that it names. net/url would refuse several
+// hosts, and quotes its input in errors: here they never show any part of it but option names,
+// because a password with a "/" or ":" in it can end up in any place.
+func Parse(raw string) (Location, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
-	l := location{scheme: scheme}
+	l := Location{Scheme: scheme}
 	port := "6379"
 	switch {
 	case !ok:
@@ -47,7 +41,7 @@ func parse(raw string) (location, error) {
 	case scheme == "memcached":
 		port = "11211"
 	case scheme == "rediss":
-		l.tls = &tls.Config{MinVersion: tls.VersionTLS12} // the name to verify is each host's own
+		l.TLS = &tls.Config{MinVersion: tls.VersionTLS12} // the name to verify is each host's own
 	case scheme != "redis":
 		return l, errors.New("unknown scheme")
 	}
@@ -65,7 +59,7 @@ func parse(raw string) (location, error) {
 		if err != nil {
 			return l, fmt.Errorf("host %d %w", i+1, err)
 		}
-		l.hosts = append(l.hosts, address)
+		l.Hosts = append(l.Hosts, address)
 	}
 	if err := l.parseDB(path); err != nil {
 		return l, err
@@ -73,40 +67,40 @@ func parse(raw string) (location, error) {
 	return l, l.parseOptions(query)
 }
 
-func (l *location) parseUser(info string) error {
+func (l *Location) parseUser(info string) error {
 	user, password, _ := strings.Cut(info, ":")
 	var err1, err2 error
-	l.user, err1 = url.PathUnescape(user)
-	l.password, err2 = url.PathUnescape(password)
+	l.User, err1 = url.PathUnescape(user)
+	l.Password, err2 = url.PathUnescape(password)
 	switch {
-	case l.scheme == "memcached":
+	case l.Scheme == "memcached":
 		return errors.New("memcached takes no user and password")
 	case err1 != nil || err2 != nil:
 		return errors.New(`a "%" in user or password must be written %25`)
-	case l.password == "":
+	case l.Password == "":
 		return errors.New("a user without a password")
 	}
 	return nil
 }
 
-func (l *location) parseDB(path string) error {
+func (l *Location) parseDB(path string) error {
 	if path == "" {
 		return nil
 	}
 	db, err := strconv.Atoi(path)
 	switch {
-	case l.scheme == "memcached":
+	case l.Scheme == "memcached":
 		return errors.New("memcached has no numbered databases")
 	case err != nil || db < 0:
 		return errors.New("the database is not a number")
-	case db != 0 && len(l.hosts) > 1:
+	case db != 0 && len(l.Hosts) > 1:
 		return errors.New("a cluster has only database 0")
 	}
-	l.db = db
+	l.DB = db
 	return nil
 }
 
-func (l *location) parseOptions(query string) error {
+func (l *Location) parseOptions(query string) error {
 	if query == "" {
 		return nil
 	}
@@ -116,7 +110,7 @@ func (l *location) parseOptions(query string) error {
 		switch {
 		case name != "ca":
 			return fmt.Errorf("unknown option %q", name)
-		case l.tls == nil:
+		case l.TLS == nil:
 			return errors.New("only rediss:// takes a ca")
 		case err != nil:
 			return errors.New(`a "%" in the name of the ca file must be written %25`)
@@ -125,8 +119,8 @@ func (l *location) parseOptions(query string) error {
 		if err != nil {
 			return fmt.Errorf("ca: %w", err)
 		}
-		l.tls.RootCAs = x509.NewCertPool()
-		if !l.tls.RootCAs.AppendCertsFromPEM(pem) {
+		l.TLS.RootCAs = x509.NewCertPool()
+		if !l.TLS.RootCAs.AppendCertsFromPEM(pem) {
 			return fmt.Errorf("ca: no certificate in %s", file)
 		}
 	}
