@@ -49,9 +49,9 @@ func (s *socket) note(e reactor.Events) {
 // read reads once. n is 0 with a nil error when there is nothing now (readable
 // is false then) or at the end.
 func (s *socket) read(p []byte) (n int, err error) {
-	n, err = rawRead(s.fd, p)
+	n, err = rawReceive(s.fd, p)
 	for err == unix.EINTR {
-		n, err = rawRead(s.fd, p)
+		n, err = rawReceive(s.fd, p)
 	}
 	s.bulk = n == len(p)
 	return s.took(n, len(p), err)
@@ -82,7 +82,7 @@ func (s *socket) took(n, fit int, err error) (int, error) {
 // write writes once.
 func (s *socket) write(p []byte) (int, error) {
 	for {
-		n, err := rawWrite(s.fd, p)
+		n, err := rawSend(s.fd, p)
 		switch err {
 		case nil:
 			if n < len(p) {
