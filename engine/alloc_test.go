@@ -7,8 +7,11 @@ package engine
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net"
 	"testing"
+
+	"golang.org/x/net/http2"
 
 	"reprise/backend"
 	"reprise/backend/http1"
@@ -71,5 +74,43 @@ func testKeepAliveAllocations(t *testing.T, options *HTTP) {
 	// The client is measured as well: its crypto/tls allocates once for each read.
 	if got := testing.AllocsPerRun(2000, ask); got > 1 {
 		t.Errorf("%v allocations per request, want 1, the client's own", got)
+	}
+}
+
+// A request by HTTP/2 on connections that are there allocates its stream, and nothing else.
+func TestHTTP2Allocations(t *testing.T) {
+	answer := []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: x\r\n\r\nok")
+	addr := nettest.Serve(t, func(c net.Conn) {
+		buf := make([]byte, 4096)
+		for {
+			if _, err := c.Read(buf); err != nil {
+				return
+			}
+			_, _ = c.Write(answer)
+		}
+	}).Addr
+	_, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, true)
+	h := dialH2(t, router)
+	h.get(1, "/")
+	h.until("the end", func(f http2.Frame) bool { d, ok := f.(*http2.DataFrame); return ok && d.StreamEnded() })
+	// :method GET, :scheme https, :path / and :authority localhost in entry 62.
+	request := []byte{0, 0, 4, byte(http2.FrameHeaders), byte(http2.FlagHeadersEndHeaders | http2.FlagHeadersEndStream), 0, 0, 0, 0, 0x82, 0x87, 0x84, 0x80 | 62}
+	id, buf := uint32(1), make([]byte, 4096)
+	ask := func() {
+		id += 2
+		binary.BigEndian.PutUint32(request[5:], id)
+		if _, err := h.conn.Write(request); err != nil {
+			t.Fatal(err)
+		}
+		n, err := h.conn.Read(buf)
+		if err != nil || !bytes.Contains(buf[:n], []byte("ok")) {
+			t.Fatalf("got %q, %v", buf[:n], err)
+		}
+	}
+	for range 100 {
+		ask()
+	}
+	if got := testing.AllocsPerRun(2000, ask); got > 2 {
+		t.Errorf("%v allocations per request, want 2: its stream, and the client's own", got)
 	}
 }

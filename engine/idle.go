@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"reprise/backend"
@@ -16,12 +18,14 @@ type idleConn struct {
 	timer reactor.Timer
 
 	prev, next *idleConn // prev is the older one
+	parked     uint64    // the reactor's last look before
 }
 
 // An idleList is the connections of one backend, the one used last at its end: it
 // is the least likely to be closed by the backend, and the others may time out.
 type idleList struct {
 	last, first *idleConn
+	unseen      *idleConn // the first of those parked since the reactor's last look, if its parked says so
 	len         int
 	answered    uint64 // tick of the backend's last complete response
 }
@@ -79,7 +83,11 @@ func (f *flow) park() {
 	c.list, c.socket = list, f.backend
 	f.backend = socket{fd: -1}
 	f.unlink()
-	l.reactor.Give(c.fd, c)
+	l.reactor.GiveFirst(c.fd, c)
+	c.parked = l.reactor.Looks()
+	if list.unseen == nil || list.unseen.parked != c.parked {
+		list.unseen = c
+	}
 	if c.prev = list.last; c.prev != nil {
 		c.prev.next = c
 	} else {
@@ -90,8 +98,7 @@ func (f *flow) park() {
 	l.reactor.SetTimer(&c.timer, l.tick+ticks(o.BackendIdleTimeout))
 }
 
-// reuse takes a connection to the node that waits, if there is one. It looks first: what a
-// backend has said unasked would be taken for the answer.
+// reuse takes a connection to the node that waits, if there is one.
 func (f *flow) reuse() bool {
 	l := f.loop
 	list := l.idle[f.node]
@@ -99,8 +106,8 @@ func (f *flow) reuse() bool {
 		return false // what waits may be from before the pool's backends got headers
 	}
 	for list != nil && list.len > 0 && !f.http.Exchange().Retried() {
-		c := list.last
-		if c.stale(f.node) {
+		c, seen := list.newest(l)
+		if !(seen && f.http.Exchange().Repeatable() && c.tls == nil) && c.stale(f.node) {
 			c.close(causeNone)
 			continue
 		}
@@ -118,8 +125,29 @@ func (f *flow) reuse() bool {
 	return false
 }
 
+// knownFor is how long ago a look at a connection that waits may have been.
+const knownFor = time.Millisecond
+
+// newest returns the connection to use next. It reports whether that is known to be quiet: what
+// a backend has said unasked would be taken for the answer.
+//
+// The reactor has looked at all that were parked before this round, and told them first what
+// has come; to ask the kernel once more costs 3 % of a small request. The look may be a
+// millisecond old, about as long as what a backend says is on its way anyway. A request that
+// cannot be repeated if the connection turns out to have ended asks nevertheless.
+func (list *idleList) newest(l *loop) (c *idleConn, seen bool) {
+	c = list.last
+	if c.parked == l.reactor.Looks() && list.unseen.prev != nil {
+		c = list.unseen.prev
+	}
+	return c, c.parked != l.reactor.Looks() && l.reactor.Known(knownFor)
+}
+
 // leave takes c out of its list, for use or for good.
 func (c *idleConn) leave() {
+	if c.list.unseen == c {
+		c.list.unseen = c.next
+	}
 	if c.prev != nil {
 		c.prev.next = c.next
 	} else {

@@ -49,6 +49,8 @@ type loop struct {
 	securing int             // handshakes with backends under way
 	toSecure turnQueue[flow] // flows whose handshake with a backend waits for others to end
 
+	streamFlows streamFlows // to be used again
+
 	idle      map[*backend.Node]*idleList // backend connections kept for the next request
 	freeConns []*idleConn                 // to be used again
 

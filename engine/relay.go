@@ -365,7 +365,7 @@ func (f *flow) clientGone() bool {
 }
 
 // toBackend sends plaintext, or keeps it until the backend is connected. Of the pieces
-// of a request small ones gather, and are sent when the turn ends.
+// of a request with a body small ones gather, and are sent when the turn ends.
 func (f *flow) toBackend(p []byte) {
 	if len(p) == 0 || f.in.end == closed {
 		return
@@ -373,7 +373,8 @@ func (f *flow) toBackend(p []byte) {
 	if f.link == linked && f.backend.tls != nil {
 		p = f.seal(p)
 	}
-	if f.link != linked || f.http != nil && len(p) < gatherLen && f.in.pending.Len() < f.loop.o.ReadSize {
+	gathers := f.http != nil && len(p) < gatherLen && f.in.pending.Len() < f.loop.o.ReadSize && f.http.Exchange().WantsBody()
+	if f.link != linked || gathers {
 		f.in.pending.Push(p)
 	} else if err := f.in.send(&f.backend, p); err != nil {
 		f.backendStoppedReading(err)

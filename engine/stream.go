@@ -17,10 +17,9 @@ func (m *mux) open(e *http2.Event) {
 	if c.settings != c.listener.settings {
 		m.renew()
 	}
-	f := &flow{
-		loop: l, listener: c.listener, settings: c.settings, phase: serving, peer: c.peer, origin: c.origin, tls: c.tls, mux: m, stream: e.Stream,
-		clientDone: e.End, active: l.tick,
-	}
+	f := l.newStreamFlow()
+	f.loop, f.listener, f.settings, f.phase, f.peer, f.origin, f.tls = l, c.listener, c.settings, serving, c.peer, c.origin, c.tls
+	f.mux, f.stream, f.clientDone, f.active = m, e.Stream, e.End, l.tick
 	f.client.fd, f.backend.fd = -1, -1
 	f.timer.Owner = f
 	e.Stream.Owner = f
@@ -31,7 +30,6 @@ func (m *mux) open(e *http2.Event) {
 		f.log = c.log.With("stream", e.Stream.ID)
 	}
 	l.count.http2.streams.Inc()
-	f.http = new(requests)
 	f.http.begin(l)
 	x, nth := f.http.Exchange(), e.Stream.ID/2+1 // clients use odd ones
 	l.count.http.requests.Inc()
@@ -278,6 +276,9 @@ func (f *flow) endStream(why cause) {
 	l.reactor.StopTimer(&f.timer)
 	if f.http != nil {
 		f.http.drop()
+	}
+	if !f.deferred {
+		l.streamFlows.leave(f)
 	}
 	if !m.over {
 		m.streamOver()

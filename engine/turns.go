@@ -59,7 +59,7 @@ func (l *loop) late() bool { return time.Since(l.now) >= turnTime }
 // round, a few in each (takeSteps).
 func (l *loop) goOnLater(f *flow) {
 	switch {
-	case f.deferred:
+	case f.deferred, f.phase == gone:
 		return
 	case f.phase == handshaking:
 		l.turns.steps.push(f)
@@ -87,18 +87,19 @@ func (l *loop) TurnEnds(h reactor.Handler, took time.Duration, panicked any) {
 
 // RoundEnds implements reactor.Host: it takes up what was put off.
 func (l *loop) RoundEnds() (more bool) {
+	l.streamFlows.renew()
 	t := &l.turns
 	l.takeSteps()
 	l.admitOne()
 	// Those that are put off again have their next turn in the next round.
 	if n := t.left.len(); n > 0 {
-		for start := time.Now(); n > 0 && time.Since(start) < leftTime; n-- {
+		for start := l.reactor.Now(); n > 0 && l.reactor.Now().Sub(start) < leftTime; n-- {
 			l.goOnWith(t.left.pop())
 		}
 	}
 	// These come behind the flows, whose frames they send.
 	if n := t.shared.len(); n > 0 {
-		for start := time.Now(); n > 0 && time.Since(start) < leftTime; n-- {
+		for start := l.reactor.Now(); n > 0 && l.reactor.Now().Sub(start) < leftTime; n-- {
 			l.goOnWithShared(t.shared.pop())
 		}
 	}
@@ -115,6 +116,12 @@ func (l *loop) RoundEnds() (more bool) {
 // next one will not be at an event's time either: so all such flows share leftTime.
 func (l *loop) goOnWith(f *flow) {
 	f.deferred = false
+	if f.phase == gone {
+		if f.stream != nil {
+			l.streamFlows.leave(f)
+		}
+		return
+	}
 	l.takeUp(f)
 }
 

@@ -34,4 +34,8 @@
 //
 // An event names a descriptor that an earlier event of the same round may have closed
 // and reused. The only thing to be done with one is to try to read or write.
+//
+// What has events of no one's asking, such as a connection that waits for its next request, can
+// have first claim ([Reactor.GiveFirst]): then whoever takes it for something else in the
+// round knows that epoll has told nothing of it.
 package reactor

@@ -56,10 +56,13 @@ type Reactor struct {
 	got      int   // how many of events the last look brought
 	failed   error // why it brought none
 	handlers []Handler
+	first    []bool // by descriptor: its events come before others of their round
 
 	epoch     time.Time // a tick before the reactor was made: no turn is at tick 0, which may stand for none
 	tick      time.Duration
-	now       time.Time // when the turn began
+	now       time.Time // when the turn began, between turns when the last one ended
+	looks     uint64    // how often epoll was asked
+	asked     time.Time // when it was the last time
 	wheel     wheel
 	timerfd   int
 	armed     uint64    // tick the timerfd is set to, 0 if none
@@ -173,15 +176,32 @@ func (r *Reactor) watch(fd int, h Handler, err error) error {
 func (r *Reactor) Give(fd int, h Handler) {
 	for fd >= len(r.handlers) {
 		r.handlers = append(r.handlers, make([]Handler, 1024)...)
+		r.first = append(r.first, make([]bool, 1024)...)
 	}
-	r.handlers[fd] = h
+	r.handlers[fd], r.first[fd] = h, false
+}
+
+// GiveFirst is Give for a handler whose events are to come before those of others: when
+// these have their turn, h has been told all that the round's look has brought.
+func (r *Reactor) GiveFirst(fd int, h Handler) {
+	r.Give(fd, h)
+	r.first[fd] = true
 }
 
 // Forget takes fd from its handler. It precedes closing.
 func (r *Reactor) Forget(fd int) {
 	if fd < len(r.handlers) {
-		r.handlers[fd] = nil
+		r.handlers[fd], r.first[fd] = nil, false
 	}
+}
+
+// Looks counts how often epoll was asked, which each round begins with.
+func (r *Reactor) Looks() uint64 { return r.looks }
+
+// Known reports whether the last look brought all that there was, and was when the turn began
+// no longer ago than that.
+func (r *Reactor) Known(ago time.Duration) bool {
+	return r.got < maxEvents && r.now.Sub(r.asked) <= ago
 }
 
 // Unwatch ends the watch of a descriptor of which another process may have a copy, so that
@@ -236,22 +256,32 @@ func (r *Reactor) Round(mayWait bool) (more bool, err error) {
 	if err := r.wait(mayWait); err != nil {
 		return false, fmt.Errorf("reactor: %w", err)
 	}
-	for i := range r.events[:r.got] {
-		switch fd, e := int(r.events[i].Fd), Events(r.events[i].Events); {
-		case fd == r.timerfd:
-			r.armed, r.due = 0, true
-		case fd < len(r.handlers) && r.handlers[fd] != nil:
-			r.event(r.handlers[fd], fd, e)
-		}
-	}
+	r.now = time.Now() // also of the wall, which may be set meanwhile
+	r.looks, r.asked = r.looks+1, r.now
+	r.give(true)
+	r.give(false)
 	if r.due {
-		r.timersEnd = time.Now().Add(timersTime)
+		r.timersEnd = r.now.Add(timersTime)
 		r.due = !r.wheel.advance(r.tickNow(), r.fire)
 	}
 	if r.woken.Swap(false) {
 		r.runTasks()
+		r.lookAtClock()
 	}
 	return r.host.RoundEnds() || r.due, nil
+}
+
+// give gives their turns to the events of those with first claim, or of the others.
+func (r *Reactor) give(first bool) {
+	for i := range r.events[:r.got] {
+		switch fd, e := int(r.events[i].Fd), Events(r.events[i].Events); {
+		case fd == r.timerfd:
+			r.armed, r.due = 0, true
+		case e != 0 && fd < len(r.handlers) && r.handlers[fd] != nil && (!first || r.first[fd]):
+			r.events[i].Events = 0
+			r.event(r.handlers[fd], fd, e)
+		}
+	}
 }
 
 func (r *Reactor) event(h Handler, fd int, e Events) {
@@ -264,7 +294,7 @@ func (r *Reactor) event(h Handler, fd int, e Events) {
 // round: thousands of idle connections may time out at once.
 func (r *Reactor) fire(t *Timer) bool {
 	r.timer(t.Owner)
-	return time.Now().Before(r.timersEnd)
+	return r.now.Before(r.timersEnd)
 }
 
 func (r *Reactor) timer(h Handler) {
@@ -285,9 +315,9 @@ func (r *Reactor) runTasks() {
 }
 
 // Enter begins a turn. Events and timers have one; what a task or the end of a round
-// leads to is one if it calls Enter, and defers Leave.
+// leads to is one if it calls Enter, and defers Leave. It begins when the last one of its
+// round ended: a turn reads the clock once.
 func (r *Reactor) Enter() {
-	r.now = time.Now()
 	r.host.TurnBegins(r.now, uint64(r.now.Sub(r.epoch)/r.tick))
 }
 
@@ -295,8 +325,19 @@ func (r *Reactor) Enter() {
 // what comes from a socket is hostile, and this is the last line.
 func (r *Reactor) Leave(h Handler) {
 	p := recover()
-	r.host.TurnEnds(h, time.Since(r.now), p)
+	r.host.TurnEnds(h, r.lookAtClock(), p)
 }
+
+// lookAtClock makes it now, and returns how long that is after it was the last time.
+func (r *Reactor) lookAtClock() time.Duration {
+	now := r.asked.Add(time.Since(r.asked)) // does not ask for the wall's time
+	took := now.Sub(r.now)
+	r.now = now
+	return took
+}
+
+// Now is when the turn began, or when the last one ended.
+func (r *Reactor) Now() time.Time { return r.now }
 
 // tickNow is the time in ticks since the reactor was made.
 func (r *Reactor) tickNow() uint64 { return uint64(time.Since(r.epoch) / r.tick) }

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -241,5 +242,44 @@ func testPostFromManyGoroutines(t *testing.T, _ *host, r *Reactor) {
 	<-done
 	if got := ran.Load(); got != posters*each {
 		t.Errorf("%d tasks ran, want %d", got, posters*each)
+	}
+}
+
+// Whoever has first claim is told before others, whose events came before its own, and knows
+// by then all that a look at epoll has brought, unless that was as much as a look can bring.
+func TestFirstClaim(t *testing.T) {
+	r := open(t, new(host))
+	var order []string
+	watch := func(name string) (ours, theirs int) {
+		ours, theirs = pair(t)
+		if err := r.WatchInput(ours, &funcs{event: func(int, Events) { order = append(order, name) }}); err != nil {
+			t.Fatal(err)
+		}
+		return ours, theirs
+	}
+	_, first := watch("an early event")
+	ours, second := watch("")
+	r.GiveFirst(ours, &funcs{event: func(int, Events) {
+		order = append(order, "first claim")
+		if !r.Known(time.Minute) {
+			t.Error("the look was not complete")
+		}
+	}})
+	write(t, first)
+	write(t, second)
+	round(t, r)
+	if want := "first claim, an early event"; strings.Join(order, ", ") != want {
+		t.Errorf("got %v, want %s", order, want)
+	}
+	if r.Known(-1) {
+		t.Error("it was before it was")
+	}
+	for range maxEvents {
+		_, theirs := watch("one of many")
+		write(t, theirs)
+	}
+	round(t, r)
+	if r.Known(time.Minute) {
+		t.Errorf("a look that brought %d events may have left some", r.got)
 	}
 }
