@@ -58,9 +58,10 @@ func appendLower[T string | []byte](b []byte, name T) []byte {
 // appendPath appends the beginning of a path as most servers read it, so that no other
 // spelling of a path goes by the rule that is meant for it: percent-encoded
 // octets are decoded, once (RFC 3986, Section 6.2.2.2; also %2F, as nginx and WSGI
-// servers do), segments "." and ".." are resolved (Section 5.2.4), empty
-// ones and the slash at the end left out. Whole segments are written while they fit into b's capacity, or
-// into MaxRulePath bytes: more than any rule looks at.
+// servers do), the parameters of a segment, which begin with a semicolon, are left out as servlet
+// containers do (Section 3.3: to Tomcat "/a/..;x/b" is "/b"), segments "." and ".." are resolved
+// (Section 5.2.4), empty ones and the slash at the end left out. Whole segments are written while
+// they fit into b's capacity, or into MaxRulePath bytes: more than any rule looks at.
 //
 // What is passed on to the backend is the path as it was sent.
 func appendPath(b, path []byte) []byte {
@@ -72,7 +73,7 @@ func appendPath(b, path []byte) []byte {
 	}
 	deeper := 0 // segments that did not fit
 	for i := 0; i < len(path); {
-		start, length, dots := len(b), 0, 0
+		start, length, dots, inParameter := len(b), 0, 0, false
 		fits := deeper == 0 && len(b) < cap(b)
 		if fits {
 			b = append(b, '/')
@@ -81,6 +82,10 @@ func appendPath(b, path []byte) []byte {
 			c, n := decode(path[i:])
 			if i += n; c == '/' {
 				break
+			}
+			// Parameters are cut off before anything is decoded: "%3B" begins none.
+			if inParameter = inParameter || c == ';' && n == 1; inParameter {
+				continue
 			}
 			length++
 			if c == '.' {

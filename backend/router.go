@@ -47,7 +47,7 @@ func NewRouter(other *Pool, rules ...Rule) (*Router, error) {
 	}
 	for _, rule := range rules {
 		if len(rule.Path) > MaxRulePath || string(appendPath(nil, []byte(rule.Path))) != rule.Path {
-			return nil, fmt.Errorf("path %q: write one such as /api, of at most %d bytes, without anything to decode", rule.Path, MaxRulePath)
+			return nil, fmt.Errorf("path %q: write one such as /api, of at most %d bytes, without anything to decode and without parameters behind a semicolon", rule.Path, MaxRulePath)
 		}
 		if rule.Pool == nil {
 			return nil, fmt.Errorf("rule for %q: no pool", rule.SNI+rule.Host+rule.Path)

@@ -107,6 +107,12 @@ func TestRouter(t *testing.T) {
 		{"", "a.example", "/api/v2/..", "api"},
 		{"", "a.example", "/../api", "api"},
 		{"", "a.example", "/..", "a"},
+		{"", "a.example", "/x/..;/api", "api"}, // a servlet container leaves parameters out
+		{"", "a.example", "/x/..;y=..;z/./api", "api"},
+		{"", "a.example", "/x/%2e%2E;/api", "api"},
+		{"", "a.example", "/.;/;y/api;x=1/v2;", "v2"},
+		{"", "a.example", "/x/..%3B/api", "a"}, // cut off before it is decoded
+		{"", "a.example", "/api%3Bx", "a"},
 		{"", "a.example", "/api%", "a"},
 		{"", "a.example", "/api/%zz", "api"},
 		{"", "a.example", "*", "a"},
@@ -150,7 +156,7 @@ func TestRouterWithoutDefault(t *testing.T) {
 
 func TestRouterRefuses(t *testing.T) {
 	pool := newPool(t, specs(1), backend.Options{})
-	for _, path := range []string{"api", "/api/", "//api", "/a/../b", "/%61", "/" + strings.Repeat("a", backend.MaxRulePath)} {
+	for _, path := range []string{"api", "/api/", "//api", "/a/../b", "/%61", "/a;b", "/" + strings.Repeat("a", backend.MaxRulePath)} {
 		if _, err := backend.NewRouter(nil, backend.Rule{Path: path, Pool: pool}); err == nil {
 			t.Errorf("path %.20q: accepted", path)
 		}
@@ -197,7 +203,7 @@ func TestRouterDoesNotAllocate(t *testing.T) {
 
 // FuzzRouterPath: a path is matched as one that was cleaned by hand is, segment by segment.
 func FuzzRouterPath(f *testing.F) {
-	for _, s := range []string{"/api", "//api/../x", "/%2e%2e/api", "/a%2Fb", "*", "/api;x", "/%", "/a/./b/..", "/" + strings.Repeat("y/", 200) + "../api"} {
+	for _, s := range []string{"/api", "//api/../x", "/%2e%2e/api", "/a%2Fb", "*", "/api;x", "/x/..;/api", "/api%3b", "/%", "/a/./b/..", "/" + strings.Repeat("y/", 200) + "../api"} {
 		f.Add(s)
 	}
 	p := newNamedPools(f)
@@ -218,14 +224,18 @@ func FuzzRouterPath(f *testing.F) {
 // cleaned decodes and resolves a path in the plainest way there is.
 func cleaned(path string) string {
 	var decoded strings.Builder
+	inParameter := false
 	for i := 0; i < len(path); i++ {
 		var c byte
 		if n, err := fmt.Sscanf(path[i:min(i+3, len(path))], "%%%02x", &c); err == nil && n == 1 && i+2 < len(path) &&
 			strings.Trim(path[i+1:i+3], "0123456789abcdefABCDEF") == "" {
-			decoded.WriteByte(c)
 			i += 2
 		} else {
-			decoded.WriteByte(path[i])
+			c = path[i]
+			inParameter = inParameter || c == ';'
+		}
+		if inParameter = inParameter && c != '/'; !inParameter {
+			decoded.WriteByte(c)
 		}
 	}
 	var segments []string
