@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"reprise/backend/subscription"
 	"reprise/config"
 	"reprise/internal/handover"
 	"reprise/replicate"
@@ -38,8 +39,9 @@ type inheritance struct {
 // An estate is what a node knew, beside its sessions.
 type estate struct {
 	ID          replicate.ID
-	Replication *replicate.State `json:",omitempty"` // nil without peers
-	Ended       time.Duration    // since boot, when it was written
+	Replication *replicate.State     `json:",omitempty"` // nil without peers
+	Subscribed  []subscription.Known `json:",omitempty"` // backends, and those whose packets must not count again
+	Ended       time.Duration        // since boot, when it was written
 }
 
 // Names of descriptors: a word and the address for which it was opened.
@@ -216,6 +218,9 @@ func (n *Node) writeEstate(e *estate) (*os.File, error) {
 		return nil, err
 	}
 	e.Ended = sinceBoot()
+	if n.subscriptions != nil {
+		e.Subscribed = n.subscriptions.known()
+	}
 	head, err := json.Marshal(e)
 	if err == nil {
 		_, err = f.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(head))), head...))

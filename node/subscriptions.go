@@ -221,6 +221,31 @@ func (s *subscriptions) expire() {
 	}
 }
 
+// pause leaves packets in the sockets, for this process or the next, until resume.
+func (s *subscriptions) pause() { s.setDeadline(time.Unix(1, 0)) }
+
+func (s *subscriptions) resume() { s.setDeadline(time.Time{}) }
+
+func (s *subscriptions) setDeadline(t time.Time) {
+	for _, socket := range s.sockets {
+		_ = socket.SetReadDeadline(t) // one that is closed has no more to say
+	}
+}
+
+// known returns all that a successor needs to go on.
+func (s *subscriptions) known() []subscription.Known {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.table.Known(time.Now())
+}
+
+// succeed goes on with what the process before knew a while ago. It is called before start.
+func (s *subscriptions) succeed(list []subscription.Known, passed time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.apply(s.table.Take(list, passed, time.Now()))
+}
+
 // logRefusal tells an operator why a backend does not appear, without letting strangers fill the log.
 func (s *subscriptions) logRefusal(why subscription.Refusal, from netip.Addr) {
 	if now := time.Now(); now.Sub(s.logged[why]) >= refusalsEvery {
@@ -237,7 +262,7 @@ func (s *subscriptions) apply(changes []subscription.Change) {
 		case subscription.Joined:
 			renamed = s.join(c.Member) || renamed
 		case subscription.Reweighted:
-			if node := s.hosts[c.Member.Host].nodes[c.Member.Address]; node != nil {
+			if node := s.node(c.Member); node != nil {
 				node.SetWeight(c.Member.Weight)
 			}
 		default:
@@ -250,6 +275,14 @@ func (s *subscriptions) apply(changes []subscription.Change) {
 	}
 }
 
+// node returns the backend that a member is, nil if it could not be made one.
+func (s *subscriptions) node(m subscription.Member) *backend.Node {
+	if h := s.hosts[m.Host]; h != nil {
+		return h.nodes[m.Address]
+	}
+	return nil
+}
+
 // tell gives a router the pools of the hosts. mu is held.
 func (s *subscriptions) tell(r *backend.Router) {
 	byHost := make(map[string]*backend.Pool, len(s.hosts))
@@ -260,10 +293,10 @@ func (s *subscriptions) tell(r *backend.Router) {
 }
 
 // join adds a backend and reports whether its host is new.
-func (s *subscriptions) join(m subscription.Member) (renamed bool) {
+func (s *subscriptions) join(m subscription.Member) (isNew bool) {
 	c := s.n.now().config.PoolOf(config.HTTPRouter)
 	h := s.hosts[m.Host]
-	if h == nil {
+	if isNew = h == nil; isNew {
 		o := s.n.poolOptions("subscribed/"+m.Host, c)
 		o.Changing = true
 		made, err := backend.NewPool(nil, o)
@@ -272,9 +305,6 @@ func (s *subscriptions) join(m subscription.Member) (renamed bool) {
 			return false
 		}
 		h = &subscribedHost{pool: pool{Pool: made, router: config.HTTPRouter, config: c}, nodes: make(map[string]*backend.Node)}
-		h.check()
-		s.hosts[m.Host] = h
-		renamed = true
 	}
 	spec := backend.Spec{
 		Network: m.Network, Address: m.Address, Protocol: backend.UWSGI, Weight: m.Weight, MaxConns: c.MaxConns, Backup: m.Backup,
@@ -285,19 +315,25 @@ func (s *subscriptions) join(m subscription.Member) (renamed bool) {
 	node, err := h.Add(spec)
 	if err != nil {
 		slog.Error("a subscription cannot be used", "host", m.Host, "error", err)
-		return renamed
+		return false // a host without a backend is no host: what it had before goes on
 	}
 	h.nodes[m.Address] = node
-	return renamed
+	if isNew {
+		h.check()
+		s.hosts[m.Host] = h
+	}
+	return isNew
 }
 
-// leave removes a backend and reports whether its host has gone with it.
-func (s *subscriptions) leave(m subscription.Member) (renamed bool) {
-	h := s.hosts[m.Host]
-	if node := h.nodes[m.Address]; node != nil {
-		h.Remove(node)
-		delete(h.nodes, m.Address)
+// leave removes a backend, if it could be made one, and reports whether its host has gone with it.
+func (s *subscriptions) leave(m subscription.Member) (gone bool) {
+	node := s.node(m)
+	if node == nil {
+		return false
 	}
+	h := s.hosts[m.Host]
+	h.Remove(node)
+	delete(h.nodes, m.Address)
 	if len(h.nodes) > 0 {
 		return false
 	}

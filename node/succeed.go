@@ -89,8 +89,12 @@ func (n *Node) succeed() {
 		return
 	}
 	n.upgrades.succeeds.Set(1)
+	passed := max(sinceBoot()-e.Ended, 0)
 	if n.poller != nil && e.Replication != nil {
-		n.poller.Succeed(*e.Replication, max(sinceBoot()-e.Ended, 0))
+		n.poller.Succeed(*e.Replication, passed)
+	}
+	if n.subscriptions != nil {
+		n.subscriptions.succeed(e.Subscribed, passed)
 	}
 }
 

@@ -117,13 +117,16 @@ func spellings(address string) []string {
 	return []string{address, "[::]:" + port, "0.0.0.0:" + port}
 }
 
+// maxEstateHead has room for all backends that may subscribe, with the longest names there are.
+const maxEstateHead = 8 << 20
+
 // peekEstate reads what an estate begins with, and leaves it as it is.
 func peekEstate(fd int) (*estate, error) {
 	var n [4]byte
 	if _, err := unix.Pread(fd, n[:], 0); err != nil {
 		return nil, err
 	}
-	head := make([]byte, min(binary.BigEndian.Uint32(n[:]), 1<<20))
+	head := make([]byte, min(binary.BigEndian.Uint32(n[:]), maxEstateHead))
 	if _, err := unix.Pread(fd, head, 4); err != nil {
 		return nil, err
 	}

@@ -256,7 +256,13 @@ func (n *Node) suspend(h sessions.Heir) (undo func()) {
 		state := n.poller.Suspend()
 		n.replicationState = &state
 	}
+	if n.subscriptions != nil {
+		n.subscriptions.pause()
+	}
 	return func() {
+		if n.subscriptions != nil {
+			n.subscriptions.resume()
+		}
 		if n.poller != nil {
 			n.poller.Resume()
 		}

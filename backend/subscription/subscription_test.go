@@ -235,6 +235,67 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// TestTake: the table of a successor goes on where the one before was. What was signed still
+// counts once, also of who has left.
+func TestTake(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unsigned, signs := options(), options()
+	signs.Key = func([]byte) (crypto.PublicKey, error) { return key.Public(), nil }
+	unix := now.Unix()
+	hello, other := signed(t, key, unix, join("key=a", "address=10.1.2.3:1")), signed(t, key, unix, join("key=b", "address=10.1.2.3:2"))
+	bye := signed(t, key, unix+1, packet(true, "key=b", "address=10.1.2.3:2"))
+	before := subscription.New(signs)
+	for _, p := range [][]byte{hello, other, bye} {
+		if _, why := before.Receive(now, lan, p); why != subscription.Accepted {
+			t.Fatal(why)
+		}
+	}
+	known := before.Known(now.Add(10 * time.Second))
+
+	later := now.Add(16 * time.Second)
+	after := subscription.New(signs)
+	if got := describe(after.Take(known, 6*time.Second, later), 0); got != "joined a tcp:10.1.2.3:1 *1" {
+		t.Errorf("got %s", got)
+	}
+	for _, p := range [][]byte{hello, other, bye} {
+		if got := describe(after.Receive(later, lan, p)); got != "refused replay" {
+			t.Errorf("recorded before: got %s", got)
+		}
+	}
+	if got := describe(after.Expire(now.Add(18*time.Second)), 0); got != "expired a tcp:10.1.2.3:1 *1" {
+		t.Errorf("silent for 18 s: got %s", got)
+	}
+	if s := after.Stats(); s.Members != 0 || s.Expired != 1 {
+		t.Errorf("got %+v", s)
+	}
+
+	after = subscription.New(signs)
+	if got := describe(after.Take(known, 8*time.Second, later), 0); got != "" {
+		t.Errorf("silent for 18 s when it was taken: got %s", got)
+	}
+	if got := describe(after.Receive(later, lan, hello)); got != "refused replay" {
+		t.Errorf("recorded before: got %s", got)
+	}
+	plain := subscription.New(unsigned)
+	plain.Receive(now, lan, join("key=a", "address=:1"))
+	if got := describe(subscription.New(signs).Take(plain.Known(now), 0, now), 0); got != "" {
+		t.Errorf("unsigned, where signatures are asked for: got %s", got)
+	}
+	own := options()
+	own.Own = func(_, address string) bool { return address == "10.1.2.3:1" }
+	if got := describe(subscription.New(own).Take(plain.Known(now), 0, now), 0); got != "" {
+		t.Errorf("an address that is our own by now: got %s", got)
+	}
+	few := options()
+	few.Members = 0
+	if got := describe(subscription.New(few).Take(plain.Known(now), 0, now), 0); got != "" {
+		t.Errorf("without a place: got %s", got)
+	}
+}
+
 // TestBounds: strangers cannot fill the memory.
 func TestBounds(t *testing.T) {
 	o := options()

@@ -118,7 +118,7 @@ func (t *Table) receive(now time.Time, from netip.AddrPort, datagram []byte) ([]
 	if why != Accepted {
 		return nil, why
 	}
-	if t.o.Own != nil && t.o.Own(m.Network, m.Address) {
+	if !t.usable(&m) {
 		return nil, RefusedAddress
 	}
 	known := t.members[m.id()]
@@ -242,10 +242,71 @@ func (t *Table) Expire(now time.Time) (changes []Change) {
 			t.forget(e)
 		}
 	}
+	sortChanges(changes)
+	return changes
+}
+
+// Known is what a table knows of a member, or of one that has left and signed, for the table of
+// a process that takes over.
+type Known struct {
+	Member
+	Present bool
+	Silent  time.Duration // since its last packet
+	Unix    uint64        // of its last signed packet; 0 without
+}
+
+// Known returns all that the table knows.
+func (t *Table) Known(now time.Time) []Known {
+	list := make([]Known, 0, len(t.members))
+	for _, e := range t.members {
+		list = append(list, Known{e.Member, e.present, now.Sub(e.heard), e.unix})
+	}
+	return list
+}
+
+// Take makes the members of another table, as they were a while ago, those of this one, which
+// must be empty, and returns who is there. What this table would not take of a packet it does
+// not take here either, but for the sender's network, which is not known: who may not subscribe
+// any more is gone when it has been silent for too long.
+func (t *Table) Take(list []Known, passed time.Duration, now time.Time) (changes []Change) {
+	for _, k := range list {
+		silent := k.Silent + passed
+		switch {
+		case t.o.Key != nil && k.Unix == 0, t.members[k.id()] != nil, !t.usable(&k.Member):
+			continue
+		case k.Present && silent > t.o.Tolerance:
+			k.Present = false
+		}
+		if t.o.Key == nil {
+			k.Unix = 0
+		}
+		if !k.Present && k.Unix == 0 {
+			continue
+		}
+		e := t.add(k.Member)
+		if e == nil {
+			continue
+		}
+		e.present, e.heard, e.unix = k.Present, now.Add(-silent), k.Unix
+		if e.present {
+			t.present.Inc()
+			changes = append(changes, Change{Joined, e.Member})
+		}
+	}
+	sortChanges(changes)
+	return changes
+}
+
+// sortChanges sorts by hosts and addresses.
+func sortChanges(changes []Change) {
 	slices.SortFunc(changes, func(a, b Change) int {
 		return cmp.Or(cmp.Compare(a.Member.Host, b.Member.Host), cmp.Compare(a.Member.Address, b.Member.Address))
 	})
-	return changes
+}
+
+// usable reports whether the member's address is one to connect to here.
+func (t *Table) usable(m *Member) bool {
+	return t.o.Own == nil || !t.o.Own(m.Network, m.Address)
 }
 
 // Stats is what a table has seen.
