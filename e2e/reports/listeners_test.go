@@ -2,7 +2,10 @@ package reports
 
 import (
 	"crypto/tls"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -65,5 +68,27 @@ func TestValidCertificateOfTwo(t *testing.T) {
 	n := &node{pki: pki, https: addr}
 	if _, err := n.serverCertificate(t, "localhost"); err != nil {
 		t.Error(err)
+	}
+}
+
+// All addresses of IPv4 and all of IPv6, with one port, are two listeners.
+func TestBothFamilies(t *testing.T) {
+	_, port, _ := net.SplitHostPort(nettest.FreeAddr(t))
+	n := start(t, play(t, ok()).addr, "--http", "0.0.0.0:"+port, "--http", "[::]:"+port)
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		response, _ := n.askOn(t, dial(t, net.JoinHostPort(host, port)), "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("%s: got %s", host, response.Status)
+		}
+	}
+}
+
+// A unix socket has the mode that is asked for.
+func TestModeOfUnixSockets(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "x.sock")
+	start(t, play(t, ok()).addr, "--http", socket, "--chmod-socket=666")
+	info, err := os.Stat(socket)
+	if err != nil || info.Mode().Perm() != 0o666 {
+		t.Errorf("got %v, %v", info.Mode(), err)
 	}
 }
