@@ -59,6 +59,9 @@ func (e *expiry) set(c *config.Config, all offered, revoked revocations, now tim
 			continue
 		}
 		listener := c.Listeners[i].Router.String() + " " + c.Listeners[i].Addr.String()
+		if c.Listeners[i].Router == config.HTTPRouter {
+			listener = "https " + c.Listeners[i].Addr.String() // as it is configured, and counted elsewhere
+		}
 		for _, o := range served.offers {
 			leaf := o.read.TLS.Leaf
 			if row := (certificateRow{listener, o.Name, o.source(), leaf.NotAfter.Unix()}); !rows[row] {
