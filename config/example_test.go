@@ -9,12 +9,12 @@ import (
 func ExampleParse() {
 	_, err := config.Parse([]string{"--sslrouter", ":8443,cert.pem", "--idel-timeout", "60"})
 	fmt.Println(err)
-	_, err = config.Parse([]string{"--sslrouter", ":8443,cert.pem", "--idle-timeout", "60 seconds"})
+	_, err = config.Parse([]string{"--sslrouter", ":8443,cert.pem", "--idle-timeout", "60 ticks"})
 	fmt.Println(err)
 	// Output:
 	// unknown option "--idel-timeout": did you mean "--idle-timeout"?
 	// --sslrouter ":8443,cert.pem": incomplete: write ADDR,CERT,KEY[,CIPHERS[,CLIENTCA]]
-	// --idle-timeout "60 seconds": bad duration: write 1ms to 168h, such as 10 (seconds), 250ms or 2m
+	// --idle-timeout "60 ticks": bad duration: write 1ms to 168h, such as 10 (seconds), 250ms or 2m
 }
 
 func ExampleParseAddress() {

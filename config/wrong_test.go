@@ -181,8 +181,8 @@ func TestWrongConfigurations(t *testing.T) {
 			want: `edge.ini:4: master = "maybe": not a boolean: write true or false`,
 		},
 		{
-			name: "not a duration", ini: "idle-timeout = 1 minute",
-			want: `edge.ini:4: idle-timeout = "1 minute": bad duration: write 1ms to 168h, such as 10 (seconds), 250ms or 2m`,
+			name: "not a duration", ini: "idle-timeout = 1 moment",
+			want: `edge.ini:4: idle-timeout = "1 moment": bad duration: write 1ms to 168h, such as 10 (seconds), 250ms or 2m`,
 		},
 		{
 			name: "negative duration", ini: "linger-timeout = -1",

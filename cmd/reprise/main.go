@@ -1,18 +1,5 @@
-// Command reprise terminates TLS and shares its sessions with its peers.
-//
-//	reprise [FILE.ini] [--OPTION VALUE]...   serve
-//	reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
-//	reprise forget --sni NAME|--all|...      make all nodes forget sessions
-//	reprise backend list|drain|ready|weight  show backends, take one out of use or into use, set its weight
-//	reprise pools|peers|certificates|sessions  show what a node has
-//	reprise reload                           take over what has changed in the configuration
-//	reprise drain                            end a node without refusing a client
-//	reprise upgrade                          start the program anew, which takes over from the one that runs
-//	reprise secret                           print a new secret for a fleet
-//	reprise repeater-key FILE                print the key of a repeater for a cluster secret
-//	reprise demo                             serve a self-signed demonstration
-//	reprise version
-//	reprise --help
+// Command reprise terminates TLS and shares its sessions with its peers. Its commands are a table
+// (commands.go), which reprise help prints.
 package main
 
 import (
@@ -32,27 +19,6 @@ import (
 // version is set by the build (-ldflags -X main.version=...).
 var version = "development"
 
-const usage = `Reprise terminates TLS and lets clients resume their sessions.
-
-  reprise [FILE.ini] [--OPTION VALUE]...   serve
-  reprise check [FILE.ini] [--OPTION ...]  validate and print the effective configuration
-  reprise forget --sni NAME|--all|...      make all nodes forget sessions
-  reprise backend list|drain|ready|weight  show backends, take one out of use or into use, set its weight
-  reprise pools|peers|certificates         show what a node has
-  reprise sessions                         count a node's sessions by name and age
-  reprise reload                           take over what has changed in the configuration
-  reprise drain                            end a node without refusing a client
-  reprise upgrade                          start the program anew, which takes over from the one that runs
-  reprise secret                           print a new secret for a fleet
-  reprise repeater-key FILE                print the key of a repeater for a cluster secret
-  reprise demo                             serve a self-signed demonstration
-  reprise version
-
-For example:
-  reprise --sslrouter 127.0.0.1:8443,cert.pem,key.pem --sslrouter-to 127.0.0.1:9000 --stats 127.0.0.1:5001
-
-`
-
 // Exit statuses: what an operator can mend is told from what went wrong later.
 const (
 	exitOK      = 0
@@ -63,52 +29,14 @@ const (
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	command := "serve"
-	if len(args) > 0 {
-		switch args[0] {
-		case "backend", "certificates", "check", "demo", "drain", "forget", "peers", "pools", "reload", "repeater-key", "secret", "sessions",
-			"upgrade", "version":
-			command, args = args[0], args[1:]
-		}
-	}
-	var err error
-	switch command {
-	case "version":
-		fmt.Fprintln(stdout, versionLine())
-	case "check":
-		err = check(args, stdout, stderr)
-	case "backend":
-		err = backendCommand(args, stdout)
-	case "certificates":
-		err = certificatesCommand(args, stdout)
-	case "peers":
-		err = peersCommand(args, stdout)
-	case "pools":
-		err = poolsCommand(args, stdout)
-	case "sessions":
-		err = sessionsCommand(args, stdout)
-	case "drain":
-		err = drainCommand(args, stdout)
-	case "reload":
-		err = reloadCommand(args, stdout)
-	case "forget":
-		err = forget(args, stdout)
-	case "repeater-key":
-		err = repeaterKey(args, stdout)
-	case "secret":
-		err = printSecret(args, stdout)
-	case "upgrade":
-		err = upgradeCommand(args, stdout)
-	case "demo":
-		err = demo(args, stdout, stderr)
-	default:
-		err = serve(args, stderr)
-	}
+	err := dispatch(args, stdout, stderr)
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, config.ErrHelp):
-		fmt.Fprint(stdout, usage)
+		if _, err := io.WriteString(stdout, usage()); err != nil {
+			return exitFailure
+		}
 		if err := config.WriteHelp(stdout); err != nil {
 			return exitFailure
 		}
@@ -119,6 +47,33 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitFailure
 	}
 	return exitConfig
+}
+
+// dispatch runs the command that args begin with, or serves.
+func dispatch(args []string, stdout, stderr io.Writer) error {
+	if len(args) == 1 && (args[0] == "-v" || args[0] == "-V" || args[0] == "--version") {
+		return printVersion(nil, stdout)
+	}
+	if len(args) > 0 {
+		if c := commandNamed(args[0]); c != nil {
+			if explained(args[1:]) {
+				return c.explain(stdout, stderr)
+			}
+			return c.run(args[1:], stdout, stderr)
+		}
+	}
+	if err := misspelt(args); err != nil {
+		return err
+	}
+	return serve(args, stderr)
+}
+
+func printVersion(args []string, stdout io.Writer) error {
+	if len(args) > 0 {
+		return errors.New("version: it takes no arguments")
+	}
+	_, err := fmt.Fprintln(stdout, versionLine())
+	return err
 }
 
 func versionLine() string {

@@ -58,16 +58,73 @@ func FormatSize(n int) string {
 	return strconv.Itoa(n) + suffix
 }
 
-// Duration reads a duration from low to high: whole seconds, or what time.ParseDuration reads.
+// Duration reads a duration from low to high, as Go or systemd write it: "1m30s", "1min 30s",
+// "300ms"; a number alone is seconds, such as 10 or 0.3.
 func Duration(s string, low, high time.Duration) (time.Duration, error) {
-	d, err := time.ParseDuration(s)
-	if seconds, notSeconds := strconv.ParseInt(s, 10, 32); notSeconds == nil {
-		d, err = time.Duration(seconds)*time.Second, nil
-	}
-	if err != nil || d < low || d > high {
+	d, ok := parseDuration(s)
+	if !ok || d < low || d > high {
 		return 0, fmt.Errorf("bad duration: write %s to %s, such as 10 (seconds), 250ms or 2m", FormatDuration(low), FormatDuration(high))
 	}
 	return d, nil
+}
+
+// units are those of durations, as Go and systemd.time(7) name them, but for months and years,
+// which have no length one could count on.
+var units = func() map[string]time.Duration {
+	byName := make(map[string]time.Duration)
+	for names, unit := range map[string]time.Duration{
+		"ns nsec":                 time.Nanosecond,
+		"us \u00b5s \u03bcs usec": time.Microsecond, // both of Unicode's letters
+		"ms msec":                 time.Millisecond,
+		"s sec second seconds":    time.Second,
+		"m min minute minutes":    time.Minute,
+		"h hr hour hours":         time.Hour,
+		"d day days":              24 * time.Hour,
+		"w week weeks":            7 * 24 * time.Hour,
+	} {
+		for name := range strings.FieldsSeq(names) {
+			byName[name] = unit
+		}
+	}
+	return byName
+}()
+
+// parseDuration adds up terms of a number and a unit, which may stand apart.
+func parseDuration(s string) (time.Duration, bool) {
+	if d, ok := inUnits(s, time.Second); ok { // a number alone
+		return d, true
+	}
+	const digits = "0123456789."
+	var sum time.Duration
+	for rest := strings.TrimSpace(s); rest != ""; {
+		unitText := strings.TrimLeft(rest, digits)
+		number := rest[:len(rest)-len(unitText)]
+		unitText = strings.TrimLeft(unitText, " ")
+		end := strings.IndexAny(unitText, digits+" ")
+		if end < 0 {
+			end = len(unitText)
+		}
+		unit, known := units[unitText[:end]]
+		term, ok := inUnits(number, unit)
+		if !known || !ok || term > math.MaxInt64-sum {
+			return 0, false
+		}
+		sum += term
+		rest = strings.TrimLeft(unitText[end:], " ")
+	}
+	return sum, strings.TrimSpace(s) != ""
+}
+
+// inUnits reads a number without a sign, which may have a fraction.
+func inUnits(number string, unit time.Duration) (time.Duration, bool) {
+	if strings.Trim(number, "0123456789.") != "" { // ParseFloat reads 1e9 and Inf too
+		return 0, false
+	}
+	n, err := strconv.ParseFloat(number, 64)
+	if n = math.Round(n * float64(unit)); err != nil || n >= math.MaxInt64 {
+		return 0, false
+	}
+	return time.Duration(n), true
 }
 
 // FormatDuration writes d without the units that are zero.
