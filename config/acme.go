@@ -81,8 +81,14 @@ var acmeOptions = []option{
 		name: "acme-challenge", group: groupListen, form: "any|http-01|tls-alpn-01", byDefault: "any",
 		help: "how the authority is shown who serves a name: by a request to port 80, which must reach an http or http-to-https listener of a " +
 			"node, by a handshake at port 443, which must reach a TLS listener, or by whichever works",
-		set: choice(func(c *Config) *acmeChallenge { return &c.acmeChallenge },
-			named("any", acmeChallenge{}), named("http-01", acmeChallenge{noTLSALPN: true}), named("tls-alpn-01", acmeChallenge{noHTTP: true})),
+		set: func(b *builder, value string) error {
+			a := &b.config.ACME
+			a.NoHTTP, a.NoTLSALPN = value == "tls-alpn-01", value == "http-01"
+			if !a.NoHTTP && !a.NoTLSALPN && value != "any" {
+				return errors.New("bad choice: write any or http-01 or tls-alpn-01")
+			}
+			return nil
+		},
 	},
 }
 
@@ -93,9 +99,6 @@ func maskACMEStorage(value string) string {
 	}
 	return maskStore(value)
 }
-
-// acmeChallenge is the answer to acme-challenge.
-type acmeChallenge struct{ noHTTP, noTLSALPN bool }
 
 func addACME(b *builder, value string) error {
 	for field := range strings.SplitSeq(value, ",") {
@@ -125,7 +128,6 @@ func (b *builder) resolveACME() {
 		b.warnUnused("no effect without acme", "acme-directory", "acme-agree", "acme-email", "acme-storage", "acme-ca", "acme-challenge")
 		return
 	}
-	a.NoHTTP, a.NoTLSALPN = b.config.acmeChallenge.noHTTP, b.config.acmeChallenge.noTLSALPN
 	if agreed, _ := values.Bool(cmp.Or(b.written("acme-agree").value, "true")); !agreed {
 		b.fail(from.errorf("read the terms of the authority, and write acme-agree = true if you agree"))
 	}

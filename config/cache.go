@@ -34,6 +34,9 @@ var cacheKeys = map[string]string{
 	"sync": "sync",
 }
 
+// cacheAddresses are what a cache states of its own: see Replication.
+type cacheAddresses struct{ listen, peers []Address }
+
 // addCache sets cache2.
 func addCache(b *builder, value string) error {
 	pairs, err := values.Pairs(value)
@@ -41,6 +44,7 @@ func addCache(b *builder, value string) error {
 		return err
 	}
 	c := Cache{KeySize: legacyKeySize, BlockSize: 64 << 10}
+	var own cacheAddresses
 	seen := make(map[string]bool)
 	for _, p := range pairs {
 		key := cacheKeys[p.Key]
@@ -64,9 +68,9 @@ func addCache(b *builder, value string) error {
 		case "blocksize":
 			c.BlockSize, err = values.Size(p.Value, 1, maxBlockSize)
 		case "node":
-			c.Peers, err = parseList(p.Value, parsePeer)
+			own.peers, err = parseList(p.Value, parsePeer)
 		case "udp":
-			c.Listen, err = parseList(p.Value, parseUDP)
+			own.listen, err = parseList(p.Value, parseUDP)
 		case "sync":
 			noteSync(b)
 		}
@@ -84,6 +88,7 @@ func addCache(b *builder, value string) error {
 		return fmt.Errorf("cache %q exists since %s: choose another name", c.Name, first.source)
 	}
 	b.cacheFrom[c.Name] = b.now
+	b.cacheUDP[c.Name] = own
 	b.config.Caches = append(b.config.Caches, c)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"reprise/config/migrate"
+	"reprise/internal/tuning"
 )
 
 // Config is the whole configuration of one node: defaults, files and flags merged, checked and resolved, so that a reader
@@ -58,7 +59,7 @@ type Config struct {
 	// others sealed is still opened. None means that the secret comes from a listener's key, which is never so if there are
 	// SessionStores, or if sessions with client certificates are shared.
 	ClusterSecretFiles []string
-	// Replication says how the SessionCache is kept in step with other nodes. Who they are is in its Listen and Peers.
+	// Replication says how the SessionCache is kept in step with other nodes, and who they are.
 	Replication Replication
 	// SessionStores are the URLs of stores beyond the fleet: redis://, rediss:// or memcached://, in the order written. They
 	// may hold passwords: never log them.
@@ -102,10 +103,9 @@ type Config struct {
 	// Unusable is the certificates and revocation lists that Reread could not read or use. They may still be named by Listeners.
 	Unusable []Unusable
 
-	settings      []setting       // everything that was set, defaults first: what Print prints
-	dirs          []string        // hold certificates that are offered by name: a file added there is one more
-	used          []migrate.Usage // every key of a file: what PrintMigration tells
-	acmeChallenge acmeChallenge
+	settings []setting       // everything that was set, defaults first: what Print prints
+	dirs     []string        // hold certificates that are offered by name: a file added there is one more
+	used     []migrate.Usage // every key of a file: what PrintMigration tells
 
 	into *Pool // the named pool whose option is being set; nil: the default one
 }
@@ -159,18 +159,16 @@ type Cache struct {
 	KeySize int
 	// BlockSize bounds the length of a value, in bytes.
 	BlockSize int
-	// Listen are the UDP addresses and multicast groups where other nodes reach this cache. The SessionCache has those of
-	// Replication if it named none of its own. No other cache is replicated.
-	Listen []Address
-	// Peers are the UDP addresses of the nodes, multicast groups and repeaters that are told of changes; their ports are
-	// never 0, their hosts may be DNS names. The SessionCache has those of Replication if it named none of its own.
-	Peers []Address
 }
 
 // Replication says how nodes keep their session caches in step, by UDP. Sizes are bytes.
 type Replication struct {
-	// Listen and Peers are those of no cache in particular. Read the Cache's, which are final.
-	Listen, Peers []Address
+	// Listen are the UDP addresses and multicast groups where other nodes reach the SessionCache. None,
+	// and no Peers: sessions are not shared by UDP.
+	Listen []Address
+	// Peers are the UDP addresses of the nodes, multicast groups and repeaters that are told of changes;
+	// their ports are never 0, their hosts may be DNS names.
+	Peers []Address
 	// Interface is the network interface of multicast groups; empty leaves it to the kernel's routes.
 	Interface string
 	// TTL is how many networks a multicast datagram may pass, 1 to 255.
@@ -207,42 +205,17 @@ const (
 
 // Tuning holds what changes speed, memory and patience, but not meaning. Sizes are bytes.
 type Tuning struct {
-	// Loops is the number of event loops, each with its own listeners and connections.
-	Loops int
-	// ReadSize is the most that one read from a socket takes.
-	ReadSize int
-	// HighWatermark is how much one direction of a flow may hold before its sender is no longer read.
-	HighWatermark int
-	// LowWatermark is how far it must drain before its sender is read again; less than HighWatermark.
-	LowWatermark int
-	// TurnBudget is how many bytes one flow may move before the loop turns to the next.
-	TurnBudget int
-	// AcceptBudget is how many connections one wake-up accepts.
-	AcceptBudget int
-	// Backlog is the listen(2) backlog.
-	Backlog int
+	tuning.Engine // its MaxConnections are 0 to derive them from RLIMIT_NOFILE
 
-	// HandshakeTimeout bounds a TLS handshake, from accept to Finished.
-	HandshakeTimeout time.Duration
-	// ConnectTimeout and IdleTimeout are those of pools that state none. Read the Pool's, which are final.
-	ConnectTimeout, IdleTimeout time.Duration
 	// ResolveInterval is how often the DNS names of backends are looked up again.
 	ResolveInterval time.Duration
-	// LingerTimeout bounds how long a closing connection may take to send what is left.
-	LingerTimeout time.Duration
 	// ShutdownDelay is how long the node goes on accepting after the first SIGTERM.
 	ShutdownDelay time.Duration
 	// DrainTimeout bounds how long flows may go on after that.
 	DrainTimeout time.Duration
 	// UpgradeTimeout bounds how long a successor may take to be ready.
 	UpgradeTimeout time.Duration
-	// LookupTimeout bounds how long a handshake waits for a session that another node may have.
-	LookupTimeout time.Duration
 
-	// MaxConnections bounds the connections of all loops together; 0 derives it from RLIMIT_NOFILE.
-	MaxConnections int
-	// MaxHandshakes bounds the handshakes in flight of all loops together.
-	MaxHandshakes int
 	// KeyWorkers is the number of goroutines that make RSA signatures; 0 signs on the loop.
 	KeyWorkers int
 
@@ -250,13 +223,4 @@ type Tuning struct {
 	GCPercent int
 	// MemoryLimit is Go's GOMEMLIMIT; 0 means none.
 	MemoryLimit int64
-
-	// NoDelay sets TCP_NODELAY.
-	NoDelay bool
-	// FastOpen is the queue length of TCP_FASTOPEN; 0 leaves it off.
-	FastOpen int
-	// DeferAccept is TCP_DEFER_ACCEPT, in whole seconds; 0 leaves it off.
-	DeferAccept time.Duration
-	// CPUAffinity ties each loop to a core.
-	CPUAffinity bool
 }

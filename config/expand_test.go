@@ -97,7 +97,7 @@ func TestRepeatedSections(t *testing.T) {
 	if len(listeners) != 1 || len(backends) != 2 || len(c.Warnings) > 0 {
 		t.Errorf("got listeners %v, backends %v and warnings %q, want one, two and none", listeners, backends, c.Warnings)
 	}
-	if s := c.Caches[0]; len(s.Listen) != 2 || len(s.Peers) != 1 {
+	if s := c.Replication; len(s.Listen) != 2 || len(s.Peers) != 1 {
 		t.Errorf("got %v and peers %v, want both own addresses and the one node that is another", s.Listen, s.Peers)
 	}
 	twice := mustParse(t, good+"sslrouter-to = :1\nsslrouter-to = :1\n")

@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"reprise/internal/tuning"
 )
 
 func TestEveryHTTPOption(t *testing.T) {
@@ -37,23 +39,25 @@ access-log-sample = 10
 access-log-queue = 100
 `)
 	if got, want := c.HTTP, (HTTPOptions{
-		KeepAlive:          5 * time.Minute,
-		HTTP2:              true,
-		HeadersTimeout:     3 * time.Second,
-		BackendKeepAlive:   8,
-		BackendIdleTimeout: 4 * time.Second,
-		MaxHeader:          8 << 10,
-		MaxFields:          50,
-		MaxBody:            10 << 30,
-		ChunkedInput:       true,
-		BodyBuffer:         256 << 10,
-		Trusted:            prefixes("10.0.0.0/8", "2001:db8::/32", "192.0.2.1/32"),
-		AddHeaders:         []Header{{"X-Frame-Options", "DENY"}, {"Link", `</a>; rel="b", c:d`}},
-		RequestHeaders:     []HeaderRule{{SetHeader, "X-A", "a: ${REMOTE_ADDR}${SSL_CIPHER} $ {x} $"}, {AddHeader, "Via", "1.1 us"}, {RemoveHeader, "X-B", ""}},
-		ResponseHeaders:    []HeaderRule{{RemoveHeader, "X_C", ""}},
-		HSTS:               "max-age=31536000",
-		ExportCert:         true,
-		HostAsServerName:   true,
+		Requests: tuning.Requests{
+			KeepAlive:          5 * time.Minute,
+			HeadersTimeout:     3 * time.Second,
+			BackendKeepAlive:   8,
+			BackendIdleTimeout: 4 * time.Second,
+			MaxBody:            10 << 30,
+			ChunkedInput:       true,
+			BodyBuffer:         256 << 10,
+			Trusted:            prefixes("10.0.0.0/8", "2001:db8::/32", "192.0.2.1/32"),
+			ExportCert:         true,
+		},
+		HTTP2:            true,
+		MaxHeader:        8 << 10,
+		MaxFields:        50,
+		AddHeaders:       []Header{{"X-Frame-Options", "DENY"}, {"Link", `</a>; rel="b", c:d`}},
+		RequestHeaders:   []HeaderRule{{SetHeader, "X-A", "a: ${REMOTE_ADDR}${SSL_CIPHER} $ {x} $"}, {AddHeader, "Via", "1.1 us"}, {RemoveHeader, "X-B", ""}},
+		ResponseHeaders:  []HeaderRule{{RemoveHeader, "X_C", ""}},
+		HSTS:             "max-age=31536000",
+		HostAsServerName: true,
 	}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}

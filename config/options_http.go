@@ -2,6 +2,8 @@ package config
 
 import (
 	"time"
+
+	"reprise/config/values"
 )
 
 // httpOptions say how requests are read, passed on and answered.
@@ -34,7 +36,10 @@ var httpOptions = []option{
 	{
 		name: "http-max-body", group: groupHTTP, form: sizeForm, byDefault: "0",
 		help: "content of a request; more gets 413, 0 is no limit. Set to the largest upload that the application takes",
-		set:  size(0, 1<<50, func(c *Config) *int { return &c.HTTP.MaxBody }),
+		set: fill(func(c *Config) *int64 { return &c.HTTP.MaxBody }, func(s string) (int64, error) {
+			n, err := values.Size(s, 0, 1<<50)
+			return int64(n), err
+		}),
 	},
 	{
 		name: "http-chunked-input", group: groupHTTP, form: boolForm, byDefault: "false", optional: true,

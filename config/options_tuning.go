@@ -57,12 +57,18 @@ var tuningOptions = []option{
 	{
 		name: "connect-timeout", group: groupTimers, form: durationForm, byDefault: "5s",
 		help: "for one attempt to connect to a backend. Lower to try the next one sooner",
-		set:  duration(time.Millisecond, week, func(c *Config) *time.Duration { return &c.Tuning.ConnectTimeout }),
+		set: func(b *builder, value string) (err error) {
+			b.patience.connect, err = values.Duration(value, time.Millisecond, week)
+			return err
+		},
 	},
 	{
 		name: "idle-timeout", group: groupTimers, form: durationForm, byDefault: "60s",
 		help: "a flow on which nothing moved for so long is closed. Raise for protocols with long silences",
-		set:  duration(time.Millisecond, week, func(c *Config) *time.Duration { return &c.Tuning.IdleTimeout }),
+		set: func(b *builder, value string) (err error) {
+			b.patience.idle, err = values.Duration(value, time.Millisecond, week)
+			return err
+		},
 	},
 	{
 		name: "backend-resolve-interval", group: groupTimers, form: durationForm, byDefault: "30s",

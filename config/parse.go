@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 	"unicode"
 
 	"reprise/config/migrate"
@@ -102,11 +103,14 @@ type builder struct {
 	subscriptionServers []pendingAddress
 	signCheck           setting // of the keys of subscribers; its option is nil if there is none
 
+	patience struct{ connect, idle time.Duration } // of pools that state none
+
 	application bool // an option brings a backend for the http listeners along
 
 	legacyCache     int // items; 0: none
 	legacyBlockSize int
-	cacheFrom       map[string]setting // by the name of the cache
+	cacheFrom       map[string]setting        // by the name of the cache
+	cacheUDP        map[string]cacheAddresses // the same
 
 	udpServers, udpNodes, repeaters []pendingAddress
 	admins                          []pendingAddress
@@ -119,7 +123,7 @@ type builder struct {
 }
 
 func newBuilder() *builder {
-	return &builder{failed: make(map[string]bool), read: source.ReadFile, cacheFrom: make(map[string]setting)}
+	return &builder{failed: make(map[string]bool), read: source.ReadFile, cacheFrom: make(map[string]setting), cacheUDP: make(map[string]cacheAddresses)}
 }
 
 // apply sets defaults first and then settings, whose later scalars thus win.

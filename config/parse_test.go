@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"reprise/internal/tuning"
 )
 
 // mustParse parses args, and text as edge.ini if there is any.
@@ -51,14 +53,16 @@ func TestDefaults(t *testing.T) {
 		},
 		Subscriptions: Subscriptions{KeyTolerance: time.Hour, Tolerance: 17 * time.Second},
 		HTTP: HTTPOptions{
-			KeepAlive:          time.Minute,
-			HTTP2:              true,
-			HeadersTimeout:     30 * time.Second,
-			BackendKeepAlive:   256,
-			BackendIdleTimeout: 30 * time.Second,
-			MaxHeader:          32 << 10,
-			MaxFields:          100,
-			BodyBuffer:         256 << 10,
+			Requests: tuning.Requests{
+				KeepAlive:          time.Minute,
+				HeadersTimeout:     30 * time.Second,
+				BackendKeepAlive:   256,
+				BackendIdleTimeout: 30 * time.Second,
+				BodyBuffer:         256 << 10,
+			},
+			HTTP2:     true,
+			MaxHeader: 32 << 10,
+			MaxFields: 100,
 		},
 		Limits:         ClientLimits{Prefix4: 32, Prefix6: 64, Table: 1_000_000},
 		AccessLog:      AccessLog{Format: "json", Sample: 1, Queue: 8192},
@@ -84,25 +88,25 @@ func TestDefaults(t *testing.T) {
 		LogLevel:  slog.LevelInfo,
 		LogFormat: "text",
 		Tuning: Tuning{
-			Loops:            runtime.GOMAXPROCS(0),
-			ReadSize:         48 << 10,
-			HighWatermark:    256 << 10,
-			LowWatermark:     64 << 10,
-			TurnBudget:       256 << 10,
-			AcceptBudget:     64,
-			Backlog:          1024,
-			HandshakeTimeout: 10 * time.Second,
-			ConnectTimeout:   5 * time.Second,
-			IdleTimeout:      time.Minute,
-			ResolveInterval:  30 * time.Second,
-			LingerTimeout:    5 * time.Second,
-			DrainTimeout:     30 * time.Second,
-			UpgradeTimeout:   30 * time.Second,
-			LookupTimeout:    10 * time.Millisecond,
-			MaxHandshakes:    10000,
-			KeyWorkers:       runtime.GOMAXPROCS(0),
-			GCPercent:        400,
-			NoDelay:          true,
+			Engine: tuning.Engine{
+				Loops:            runtime.GOMAXPROCS(0),
+				ReadSize:         48 << 10,
+				HighWatermark:    256 << 10,
+				LowWatermark:     64 << 10,
+				TurnBudget:       256 << 10,
+				AcceptBudget:     64,
+				Backlog:          1024,
+				HandshakeTimeout: 10 * time.Second,
+				LingerTimeout:    5 * time.Second,
+				LookupTimeout:    10 * time.Millisecond,
+				MaxHandshakes:    10000,
+				NoDelay:          true,
+			},
+			ResolveInterval: 30 * time.Second,
+			DrainTimeout:    30 * time.Second,
+			UpgradeTimeout:  30 * time.Second,
+			KeyWorkers:      runtime.GOMAXPROCS(0),
+			GCPercent:       400,
 		},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -177,33 +181,36 @@ udprepeater-secret-file = secret
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	if got, want := c.Tuning, (Tuning{
-		Loops:            8,
-		ReadSize:         16 << 10,
-		HighWatermark:    1 << 20,
-		LowWatermark:     0,
-		TurnBudget:       64 << 10,
-		AcceptBudget:     16,
-		Backlog:          512,
-		HandshakeTimeout: 3 * time.Second,
-		ConnectTimeout:   250 * time.Millisecond,
-		IdleTimeout:      90 * time.Minute,
-		ResolveInterval:  time.Minute,
-		LingerTimeout:    time.Second,
-		ShutdownDelay:    10 * time.Second,
-		DrainTimeout:     0,
-		UpgradeTimeout:   2 * time.Minute,
-		LookupTimeout:    2 * time.Millisecond,
-		MaxConnections:   9000,
-		MaxHandshakes:    100,
-		KeyWorkers:       0,
-		GCPercent:        -1,
-		MemoryLimit:      2 << 30,
-		NoDelay:          false,
-		FastOpen:         256,
-		DeferAccept:      4 * time.Second,
-		CPUAffinity:      true,
+		Engine: tuning.Engine{
+			Loops:            8,
+			ReadSize:         16 << 10,
+			HighWatermark:    1 << 20,
+			LowWatermark:     0,
+			TurnBudget:       64 << 10,
+			AcceptBudget:     16,
+			Backlog:          512,
+			HandshakeTimeout: 3 * time.Second,
+			LingerTimeout:    time.Second,
+			LookupTimeout:    2 * time.Millisecond,
+			MaxConnections:   9000,
+			MaxHandshakes:    100,
+			NoDelay:          false,
+			FastOpen:         256,
+			DeferAccept:      4 * time.Second,
+			CPUAffinity:      true,
+		},
+		ResolveInterval: time.Minute,
+		ShutdownDelay:   10 * time.Second,
+		DrainTimeout:    0,
+		UpgradeTimeout:  2 * time.Minute,
+		KeyWorkers:      0,
+		GCPercent:       -1,
+		MemoryLimit:     2 << 30,
 	}); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if p := c.PoolOf(SSLRouter); p.ConnectTimeout != 250*time.Millisecond || p.IdleTimeout != 90*time.Minute {
+		t.Errorf("got %v to connect and %v idle, want what holds for all pools", p.ConnectTimeout, p.IdleTimeout)
 	}
 	if c.Name != "edge-1" || c.MinVersion != tls.VersionTLS13 || c.SessionTimeout != 2*time.Hour || !c.SingleUse || c.SessionTickets != 3 || c.TLSEngine != StandardEngine || c.NameStrictness != OnlyKnown || !c.Pprof ||
 		c.LogLevel != slog.LevelDebug || c.LogFormat != "json" || c.RepeaterSecretFile != "secret" ||
@@ -218,10 +225,10 @@ func TestPrecedence(t *testing.T) {
 	writeFile(t, "more.ini", []byte("[uwsgi]\nidle-timeout = 2\nconnect-timeout = 2\nsslrouter-to = :9002\ncluster-secret-file = secret2\n"))
 	c := mustParse(t, good+"idle-timeout = 1\nconnect-timeout = 1\nlinger-timeout = 1\ncluster-secret-file = secret\ncache-udp-node = a:1\n",
 		"--idle-timeout=3", "more.ini", "--sslrouter-to", ":9003", "--cache-udp-node", "b:2")
-	if got, want := c.Tuning.IdleTimeout, 3*time.Second; got != want {
+	if got, want := c.PoolOf(SSLRouter).IdleTimeout, 3*time.Second; got != want {
 		t.Errorf("idle-timeout: got %v, want %v from the flag", got, want)
 	}
-	if got, want := c.Tuning.ConnectTimeout, 2*time.Second; got != want {
+	if got, want := c.PoolOf(SSLRouter).ConnectTimeout, 2*time.Second; got != want {
 		t.Errorf("connect-timeout: got %v, want %v from the second file", got, want)
 	}
 	if got, want := c.Tuning.LingerTimeout, time.Second; got != want {
@@ -272,12 +279,13 @@ cluster-secret-file = secret`, "\n")
 			t.Fatalf("turned by %d: got  %+v\nwant %+v", turn, c, first)
 		}
 	}
-	if got, want := first.Caches, []Cache{{
-		Name: "default", Items: 20000, KeySize: 2048, BlockSize: 4096,
-		Listen: []Address{{Network: "udp", Host: "127.0.0.1", Port: 7171}},
-		Peers:  []Address{{Network: "udp", Host: "127.0.0.2", Port: 7171}},
-	}}; !reflect.DeepEqual(got, want) {
+	want := []Cache{{Name: "default", Items: 20000, KeySize: 2048, BlockSize: 4096}}
+	if got := first.Caches; !slices.Equal(got, want) {
 		t.Errorf("got caches %+v, want %+v", got, want)
+	}
+	r := first.Replication
+	if got, want := fmt.Sprint(r.Listen, r.Peers), "[127.0.0.1:7171] [127.0.0.2:7171]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 	if got := first.Listeners[1].TLS.SessionContext; got != "foobar" || first.SessionTimeout != 200*time.Second || first.Tuning.Loops != 8 {
 		t.Errorf("got %+v", first)

@@ -12,8 +12,8 @@ var listenersOf = [len(Routers)]string{SSLRouter: "sslrouter", RawRouter: "rawro
 func (b *builder) resolvePools() {
 	for _, r := range Routers {
 		p := b.config.PoolOf(r)
-		p.ConnectTimeout = cmp.Or(p.ConnectTimeout, b.config.Tuning.ConnectTimeout)
-		p.IdleTimeout = cmp.Or(p.IdleTimeout, b.config.Tuning.IdleTimeout)
+		p.ConnectTimeout = cmp.Or(p.ConnectTimeout, b.patience.connect)
+		p.IdleTimeout = cmp.Or(p.IdleTimeout, b.patience.idle)
 		p.shareMaxConns()
 		if !b.hasListener(func(l Listener) bool { return l.Router == r }) {
 			b.warnGroup(groupPool(r), "no effect without "+listenersOf[r])

@@ -101,43 +101,42 @@ func (a Address) isMulticast() bool {
 // resolveReplication gives the session cache its addresses, and finds what contradicts itself or is in vain.
 func (b *builder) resolveReplication() {
 	r := &b.config.Replication
-	r.Listen, r.Peers = addressesOf(b.udpServers), addressesOf(b.udpNodes)
 	if r.DeadAfter <= r.Heartbeat {
 		b.fail(b.blame("cache-udp-dead-after", "cache-udp-heartbeat").errorf(
 			"cache-udp-dead-after %s is not above cache-udp-heartbeat %s: raise it", values.FormatDuration(r.DeadAfter), values.FormatDuration(r.Heartbeat)))
 	}
-	var sessions Cache
-	for i := range b.config.Caches {
-		c := &b.config.Caches[i]
+	for _, c := range b.config.Caches {
+		own := b.cacheUDP[c.Name]
 		if c.Name == b.config.SessionCache {
-			b.resolvePeers(c)
-			sessions = *c
-		} else if len(c.Listen)+len(c.Peers) > 0 {
-			b.warnf(b.cacheFrom[c.Name], "node and udp have no effect: only the cache of the TLS sessions is replicated, which this is not")
+			b.resolvePeers(c.Name, own)
+		} else if len(own.listen)+len(own.peers) > 0 {
+			b.warnf(b.cacheFrom[c.Name], "node and udp have no effect: "+
+				"only the cache of the TLS sessions is replicated, which this is not")
 		}
 	}
 	b.resolveRepeaters()
-	b.warnInVain(sessions)
+	b.warnInVain()
 }
 
-// resolvePeers gives the session cache the addresses that it does not name itself, and leaves in udpServers and udpNodes only
-// those in force.
-func (b *builder) resolvePeers(c *Cache) {
-	if len(c.Listen) > 0 {
-		b.warnUnused("no effect: cache "+c.Name+" has udp of its own", "cache-udp-server")
-		b.udpServers = pendingOf(c.Listen, b.cacheFrom[c.Name])
+// resolvePeers finds the addresses of the session cache, which has this name and those of its own, and
+// leaves in udpServers and udpNodes only those in force.
+func (b *builder) resolvePeers(cache string, own cacheAddresses) {
+	if len(own.listen) > 0 {
+		b.warnUnused("no effect: cache "+cache+" has udp of its own", "cache-udp-server")
+		b.udpServers = pendingOf(own.listen, b.cacheFrom[cache])
 	}
-	if len(c.Peers) > 0 {
-		b.warnUnused("no effect: cache "+c.Name+" has node of its own", "cache-udp-node")
-		b.udpNodes = pendingOf(c.Peers, b.cacheFrom[c.Name])
+	if len(own.peers) > 0 {
+		b.warnUnused("no effect: cache "+cache+" has node of its own", "cache-udp-node")
+		b.udpNodes = pendingOf(own.peers, b.cacheFrom[cache])
 	}
 	// All nodes may have the same list, with each of them in it.
 	b.udpNodes = slices.DeleteFunc(b.udpNodes, func(peer pendingAddress) bool {
 		return !peer.isMulticast() && slices.ContainsFunc(b.udpServers, func(own pendingAddress) bool { return own.Address == peer.Address })
 	})
-	c.Listen, c.Peers = addressesOf(b.udpServers), addressesOf(b.udpNodes)
+	r := &b.config.Replication
+	r.Listen, r.Peers = addressesOf(b.udpServers), addressesOf(b.udpNodes)
 	for i, peer := range b.udpNodes {
-		if slices.Contains(c.Peers[:i], peer.Address) {
+		if slices.Contains(r.Peers[:i], peer.Address) {
 			b.fail(peer.from.errorf("%v stands twice among the nodes: remove one", peer))
 		}
 	}
@@ -151,27 +150,28 @@ func (b *builder) resolveRepeaters() {
 	}
 }
 
-// warnInVain warns about options that have no effect because of others. sessions is the cache of the TLS sessions, if any.
-func (b *builder) warnInVain(sessions Cache) {
+// warnInVain warns about options that have no effect because of others.
+func (b *builder) warnInVain() {
 	c := &b.config
-	if sessions.Name == "" || len(b.tlsListeners()) == 0 {
+	listen, peers := c.Replication.Listen, c.Replication.Peers
+	if c.SessionCache == "" || len(b.tlsListeners()) == 0 {
 		b.warnUnused("no effect: this process keeps no TLS sessions", "cache-udp-server", "cache-udp-node", "session-store")
 		return
 	}
-	replicated := len(sessions.Listen)+len(sessions.Peers) > 0
+	replicated := len(listen)+len(peers) > 0
 	if !replicated {
 		b.warnUnused("no effect without cache-udp-server and cache-udp-node", "cache-replication", "cache-udp-interface", "cache-udp-ttl",
 			"cache-udp-datagram", "cache-udp-buffer", "cache-udp-ring", "cache-udp-heartbeat", "cache-udp-dead-after", "cache-join-rate")
-	} else if !slices.ContainsFunc(slices.Concat(sessions.Listen, sessions.Peers), Address.isMulticast) {
+	} else if !slices.ContainsFunc(slices.Concat(listen, peers), Address.isMulticast) {
 		b.warnUnused("no effect: no address is a multicast group", "cache-udp-interface", "cache-udp-ttl")
 	}
-	if replicated && len(sessions.Peers) == 0 {
+	if replicated && len(peers) == 0 {
 		b.warnf(b.udpServers[0].from, "this node tells the others nothing: add cache-udp-node = ADDR")
 	}
 	if mode := c.Replication.Mode; replicated && (mode == ReplicatePull || mode == ReplicateHomes) && c.Tuning.LookupTimeout == 0 {
 		b.warnf(b.written("cache-replication"), "no session comes from other nodes with cache-lookup-timeout 0: raise it")
 	}
-	if len(sessions.Peers)+len(c.Repeaters) == 0 {
+	if len(peers)+len(c.Repeaters) == 0 {
 		b.warnUnused("no effect without cache-udp-node or udprepeater", "udprepeater-secret-file")
 	}
 	switch shared := replicated || len(c.SessionStores) > 0; {

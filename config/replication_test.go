@@ -29,13 +29,18 @@ func TestPeers(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var caches []string
-			for _, c := range mustParse(t, good+test.ini).Caches {
-				for _, a := range slices.Concat(c.Listen, c.Peers) {
-					if a.Network != "udp" {
-						t.Errorf("%v is an address of %s, want udp", a, a.Network)
-					}
+			c := mustParse(t, good+test.ini)
+			for _, a := range slices.Concat(c.Replication.Listen, c.Replication.Peers) {
+				if a.Network != "udp" {
+					t.Errorf("%v is an address of %s, want udp", a, a.Network)
 				}
-				caches = append(caches, fmt.Sprint(c.Name, " ", c.Listen, " ", c.Peers))
+			}
+			for _, cache := range c.Caches {
+				var r Replication
+				if cache.Name == c.SessionCache {
+					r = c.Replication
+				}
+				caches = append(caches, fmt.Sprint(cache.Name, " ", r.Listen, " ", r.Peers))
 			}
 			if got := strings.Join(caches, "; "); got != test.caches {
 				t.Errorf("got %s, want %s", got, test.caches)
@@ -388,7 +393,7 @@ func TestOwnAddressAmongNodes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := mustParse(t, good+"cluster-secret-file = secret\n"+ini)
-			if got := fmt.Sprint(c.Caches[0].Peers); got != "[h:1]" || len(c.Warnings) > 0 {
+			if got := fmt.Sprint(c.Replication.Peers); got != "[h:1]" || len(c.Warnings) > 0 {
 				t.Errorf("got peers %s and warnings %q, want [h:1] and none", got, c.Warnings)
 			}
 		})

@@ -3,6 +3,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"reprise/internal/tuning"
 )
 
 // Router is a family of listeners that treat connections alike and share the backends of one Pool.
@@ -235,28 +237,13 @@ type ProxyVersion uint8
 
 // HTTPOptions is how the HTTPRouter treats requests. Sizes are bytes.
 type HTTPOptions struct {
-	// KeepAlive is how long a client's connection may wait for its next request; 0 closes it after one.
-	KeepAlive time.Duration
+	tuning.Requests
 	// HTTP2 is whether it is spoken with clients by TLS.
 	HTTP2 bool
-	// HeadersTimeout bounds the time from the first byte of a request, or accept, to the end of its fields.
-	HeadersTimeout time.Duration
-	// BackendKeepAlive is how many idle connections each loop keeps to each backend.
-	BackendKeepAlive int
-	// BackendIdleTimeout is how long it keeps one.
-	BackendIdleTimeout time.Duration
 	// MaxHeader bounds a request's line and fields together.
 	MaxHeader int
 	// MaxFields bounds the number of its fields.
 	MaxFields int
-	// MaxBody bounds its content; 0 means no bound.
-	MaxBody int
-	// ChunkedInput passes chunked content to uwsgi backends as it is.
-	ChunkedInput bool
-	// BodyBuffer is how much of it is held to learn its length otherwise.
-	BodyBuffer int
-	// Trusted are the clients whose Forwarded and X-Forwarded-* are believed.
-	Trusted []netip.Prefix
 	// AddHeaders are fields that every response gets, in the order written. Except for those that may stand several times, the
 	// backend's of the name are replaced.
 	AddHeaders []Header
@@ -264,8 +251,6 @@ type HTTPOptions struct {
 	RequestHeaders, ResponseHeaders []HeaderRule
 	// HSTS is the value of Strict-Transport-Security in responses over TLS; empty sends none.
 	HSTS string
-	// ExportCert passes the client's certificate to uwsgi backends as HTTPS_CC, in PEM.
-	ExportCert bool
 	// HostAsServerName makes SERVER_NAME of a request's Host, instead of this machine's name.
 	HostAsServerName bool
 }

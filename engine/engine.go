@@ -13,34 +13,17 @@ import (
 	"reprise/backend/http1"
 	"reprise/backend/tlsclient"
 	"reprise/internal/clientlimit"
+	"reprise/internal/tuning"
 	"reprise/tlsconn"
 )
 
 // Options tune an engine. There are no defaults here: who fills them in knows
 // them (package config).
 type Options struct {
-	Loops         int // reactor goroutines
-	ReadSize      int // bytes read from a socket at once, per loop and not per flow
-	HighWatermark int // unsent bytes in one direction at which its source is not read any more
-	LowWatermark  int // and below which it is read again
-	TurnBudget    int // bytes a flow may move before the others have their turn
-	AcceptBudget  int // connections taken per wake-up
-	Backlog       int // of each listening socket
+	tuning.Engine
 
 	// SocketFile gives the file of a unix socket its owner and mode; nil leaves them.
 	SocketFile func(path string) error
-
-	MaxConnections int // of all loops together
-	MaxHandshakes  int // at the same time, of all loops together; above, the oldest is closed
-
-	HandshakeTimeout time.Duration // from accept to the end of the handshake
-	LookupTimeout    time.Duration // a handshake waits this long for a session from elsewhere
-	LingerTimeout    time.Duration // for the client's goodbye once all is sent
-
-	NoDelay     bool          // TCP_NODELAY to clients and backends
-	FastOpen    int           // TCP_FASTOPEN queue of listeners, 0 is off
-	DeferAccept time.Duration // TCP_DEFER_ACCEPT, whole seconds, 0 is off
-	Affinity    bool          // bind each loop's thread to a CPU
 
 	// Inherit returns the listening sockets that a predecessor has left for an address, which
 	// are the engine's from then on; nil if there may be none.
@@ -100,21 +83,11 @@ type Peeker interface {
 
 // HTTP says how requests are routed. It must not be changed once served.
 type HTTP struct {
-	RedirectPort   int           // answer everything with a redirect to https on this port; 0 serves
-	KeepAlive      time.Duration // between two requests of a client; 0 closes after each
-	HeadersTimeout time.Duration // for the head of a request
+	RedirectPort int // answer everything with a redirect to https on this port; 0 serves
+	tuning.Requests
 
-	BackendIdle        int           // connections kept per backend and loop
-	BackendIdleTimeout time.Duration // and how long
-
-	Limits       http1.Limits
-	MaxBody      int64 // of a request, 0 is without limit
-	BodyBuffer   int   // of a chunked one that is held for a uwsgi backend, which must know its length
-	ChunkedInput bool  // pass such a one on as it is instead
-
-	Trusted    []netip.Prefix // clients whose X-Forwarded-* and Forwarded are believed
-	ExportPEM  bool           // uwsgi backends get client certificates in PEM too
-	ServerName string         // of uwsgi's variables; "" takes the Host
+	Limits     http1.Limits
+	ServerName string // of uwsgi's variables; "" takes the Host
 	// DefaultHost is the Host that HTTP/1.0 clients without one are taken to ask for, if
 	// they name no server in TLS either.
 	DefaultHost string

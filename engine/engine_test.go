@@ -15,17 +15,18 @@ import (
 	"reprise/backend"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
+	"reprise/internal/tuning"
 	"reprise/tlsconn"
 )
 
 // testOptions are small, so that limits and watermarks are met.
 func testOptions() Options {
-	return Options{
+	return Options{Engine: tuning.Engine{
 		Loops: 2, ReadSize: 64 << 10, HighWatermark: 64 << 10, LowWatermark: 16 << 10, TurnBudget: 128 << 10,
 		AcceptBudget: 4, Backlog: 1024, MaxConnections: 1000, MaxHandshakes: 100,
 		HandshakeTimeout: 10 * time.Second, LookupTimeout: 5 * time.Millisecond, LingerTimeout: 5 * time.Second,
 		NoDelay: true,
-	}
+	}}
 }
 
 // startEngine serves TLS in front of TCP backends, and ends with the test.
@@ -319,7 +320,7 @@ func TestListenErrors(t *testing.T) {
 func TestAffinity(t *testing.T) {
 	echo := nettest.Serve(t, nettest.Echo)
 	o := testOptions()
-	o.Affinity = true
+	o.CPUAffinity = true
 	_, addr := startEngine(t, o, echo.Addr)
 	c := dial(t, addr)
 	if _, err := c.Write([]byte("x")); err != nil {

@@ -17,13 +17,16 @@ import (
 	"reprise/backend"
 	"reprise/backend/http1"
 	"reprise/internal/nettest"
+	"reprise/internal/tuning"
 )
 
 func httpOptions() *HTTP {
 	return &HTTP{
-		KeepAlive: time.Minute, HeadersTimeout: 10 * time.Second, BackendIdle: 8, BackendIdleTimeout: time.Minute,
-		Limits:     http1.Limits{HeadLen: 16 << 10, TargetLen: 8 << 10, FieldLen: 100, TrailerLen: 4 << 10},
-		BodyBuffer: 64 << 10,
+		Requests: tuning.Requests{
+			KeepAlive: time.Minute, HeadersTimeout: 10 * time.Second, BackendKeepAlive: 8,
+			BackendIdleTimeout: time.Minute, BodyBuffer: 64 << 10,
+		},
+		Limits: http1.Limits{HeadLen: 16 << 10, TargetLen: 8 << 10, FieldLen: 100, TrailerLen: 4 << 10},
 	}
 }
 

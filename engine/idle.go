@@ -66,11 +66,11 @@ const maxFreeConns = 256
 func (f *flow) park() {
 	l, o := f.loop, f.settings.HTTP
 	list := l.idleOf(f.node)
-	if o.BackendIdle == 0 || l.draining || f.node.Removed() {
+	if o.BackendKeepAlive == 0 || l.draining || f.node.Removed() {
 		f.unlink()
 		return
 	}
-	if list.len >= o.BackendIdle {
+	if list.len >= o.BackendKeepAlive {
 		list.first.close(causeNone)
 	}
 	var c *idleConn

@@ -157,7 +157,7 @@ func (l *loop) timeOf(at uint64) time.Time {
 // run serves until the reactor is stopped.
 func (l *loop) run() {
 	defer close(l.over)
-	if l.o.Affinity {
+	if l.o.CPUAffinity {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		var cpus unix.CPUSet

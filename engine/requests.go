@@ -69,7 +69,7 @@ func (f *flow) aboutClient() exchange.Client {
 			Protocol: info.Protocol(), Cipher: info.Cipher(), ServerName: info.ServerName, Resumed: info.Resumed(),
 		}
 		if cert := f.tls.ClientCertificate(); cert != nil {
-			c.TLS.Client = uwsgi.NewClient(cert, o.ExportPEM)
+			c.TLS.Client = uwsgi.NewClient(cert, o.ExportCert)
 		}
 		// What a client writes there is no host yet: with a port in it, it would be none of
 		// the names that have a policy, and be served as one of them.
@@ -221,7 +221,7 @@ func (f *flow) requestLinked(reused bool) {
 		f.in.pending.Push(f.proxyHeader())
 	}
 	link := exchange.Link{
-		Protocol: f.node.Protocol(), Reused: reused, Keep: isHTTP && f.settings.HTTP.BackendIdle > 0 && !sendProxy,
+		Protocol: f.node.Protocol(), Reused: reused, Keep: isHTTP && f.settings.HTTP.BackendKeepAlive > 0 && !sendProxy,
 	}
 	if f.stream != nil {
 		f.actOn(f.http.Exchange().Linked(f.exchanges(), link))

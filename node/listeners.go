@@ -94,11 +94,10 @@ const maxTrailer = 8 << 10
 func (n *Node) http(now *config.Config, l *config.Listener) (_ *engine.HTTP, err error) {
 	c := &now.HTTP
 	h := &engine.HTTP{
-		RedirectPort: l.RedirectPort, KeepAlive: c.KeepAlive, HeadersTimeout: c.HeadersTimeout,
-		BackendIdle: c.BackendKeepAlive, BackendIdleTimeout: c.BackendIdleTimeout,
-		Limits:  http1.Limits{HeadLen: c.MaxHeader, TargetLen: c.MaxHeader, FieldLen: c.MaxFields, TrailerLen: maxTrailer},
-		MaxBody: int64(c.MaxBody), BodyBuffer: c.BodyBuffer, ChunkedInput: c.ChunkedInput,
-		Trusted: c.Trusted, ExportPEM: c.ExportCert,
+		Requests: c.Requests, RedirectPort: l.RedirectPort,
+		Limits: http1.Limits{
+			HeadLen: c.MaxHeader, TargetLen: c.MaxHeader, FieldLen: c.MaxFields, TrailerLen: maxTrailer,
+		},
 	}
 	if n.acme != nil {
 		h.Challenges = n.acme

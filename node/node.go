@@ -336,14 +336,12 @@ const (
 func (n *Node) engineOptions(c *config.Config, log *accesslog.Log) engine.Options {
 	t := &c.Tuning
 	o := engine.Options{
-		Loops: t.Loops, ReadSize: t.ReadSize, HighWatermark: t.HighWatermark, LowWatermark: t.LowWatermark,
-		TurnBudget: t.TurnBudget, AcceptBudget: t.AcceptBudget, Backlog: t.Backlog,
-		MaxConnections: maxConnections(t), MaxHandshakes: t.MaxHandshakes,
-		HandshakeTimeout: n.config.Tuning.HandshakeTimeout, LookupTimeout: n.config.Tuning.LookupTimeout, LingerTimeout: t.LingerTimeout,
-		Clients: n.clients, Limits: limitPolicy(&c.Limits),
-		NoDelay: t.NoDelay, FastOpen: t.FastOpen, DeferAccept: t.DeferAccept, Affinity: t.CPUAffinity,
+		Engine: t.Engine, Clients: n.clients, Limits: limitPolicy(&c.Limits),
 		Access: accessTo(log), Inherit: n.in.listening, SocketFile: setSocketFile(&n.config.SocketFile),
 	}
+	o.MaxConnections = maxConnections(t)
+	// What sessions are held by, and peers asked, is as it was at the start.
+	o.HandshakeTimeout, o.LookupTimeout = n.config.Tuning.HandshakeTimeout, n.config.Tuning.LookupTimeout
 	if n.workers != nil {
 		o.Workers = n.workers
 	}

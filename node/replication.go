@@ -73,8 +73,7 @@ var modes = map[config.ReplicationMode]replicate.Mode{
 // share connects the session memory with the other nodes and the stores.
 func (n *Node) share(raw [][]byte) error {
 	c := n.config
-	i := slices.IndexFunc(c.Caches, func(cc config.Cache) bool { return cc.Name == c.SessionCache })
-	if n.sessions == nil || i < 0 {
+	if n.sessions == nil {
 		return nil
 	}
 	for _, url := range c.SessionStores {
@@ -88,8 +87,8 @@ func (n *Node) share(raw [][]byte) error {
 		n.onClose(st.Close)
 	}
 	var peers sessions.Fleet
-	if cc := &c.Caches[i]; len(cc.Listen)+len(cc.Peers) > 0 {
-		if err := n.join(cc, raw); err != nil {
+	if r := &c.Replication; len(r.Listen)+len(r.Peers) > 0 {
+		if err := n.join(raw); err != nil {
 			return err
 		}
 		peers = peering.New(n.poller, c.Tuning.LookupTimeout > 0)
@@ -103,7 +102,7 @@ func (n *Node) share(raw [][]byte) error {
 }
 
 // join makes this node one of a fleet.
-func (n *Node) join(cc *config.Cache, raw [][]byte) error {
+func (n *Node) join(raw [][]byte) error {
 	c := n.config
 	secrets, err := datagramSecrets(raw)
 	if err != nil {
@@ -111,7 +110,7 @@ func (n *Node) join(cc *config.Cache, raw [][]byte) error {
 	}
 	r := &c.Replication
 	network := replicate.Network{Interface: r.Interface, TTL: r.TTL, BufferLen: r.BufferSize}
-	if network.Listen, err = resolveUDP(cc.Listen); err != nil {
+	if network.Listen, err = resolveUDP(r.Listen); err != nil {
 		return fmt.Errorf("cache-udp-server: %w", err)
 	}
 	if n.in.sockets != nil {
@@ -119,7 +118,7 @@ func (n *Node) join(cc *config.Cache, raw [][]byte) error {
 	}
 	var names map[netip.AddrPort]string
 	resolved := make(resolvedNames)
-	if network.Peers, names, err = resolved.resolve(cc.Peers); err != nil {
+	if network.Peers, names, err = resolved.resolve(r.Peers); err != nil {
 		// A name may resolve later; the others need not wait for it.
 		slog.Warn("cache-udp-node: a peer is left out until its name resolves", "error", err)
 	}
@@ -141,8 +140,8 @@ func (n *Node) join(cc *config.Cache, raw [][]byte) error {
 		}
 		return n.poller.Close()
 	})
-	if slices.ContainsFunc(cc.Peers, isName) {
-		go n.resolveAgain(cc.Peers, resolved, network.Peers)
+	if slices.ContainsFunc(r.Peers, isName) {
+		go n.resolveAgain(r.Peers, resolved, network.Peers)
 	}
 	return nil
 }

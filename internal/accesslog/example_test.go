@@ -9,7 +9,7 @@ import (
 )
 
 func Example() {
-	l, err := accesslog.New(accesslog.Options{Path: "-", Sample: 100})
+	l, err := accesslog.New(accesslog.Options{Path: "-", Sample: 100, Queue: 8})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -38,12 +38,12 @@ type line struct{ text []byte }
 // throws away buffers longer than 95 % of those it saw, so every long line allocates.
 var pool = sync.Pool{New: func() any { return &line{make([]byte, 0, 1024)} }}
 
-// Options say where lines go and which. The zero value but for Path is fine.
+// Options say where lines go and which. Path and Queue are needed.
 type Options struct {
 	Path   string // "-" is standard output
 	Format Format
 	Sample int // log one in so many; 0 and 1 log all
-	Queue  int // lines that may wait to be written; 4,096 if zero
+	Queue  int // lines that may wait to be written
 }
 
 // Log is an access log. Its methods may be called from any goroutine.
@@ -86,9 +86,6 @@ func start(o Options, open func() (io.WriteCloser, error)) (*Log, error) {
 	file, err := open()
 	if err != nil {
 		return nil, err
-	}
-	if o.Queue <= 0 {
-		o.Queue = defaultQueue
 	}
 	l := &Log{
 		format:  o.Format,

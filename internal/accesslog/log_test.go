@@ -3,6 +3,7 @@ package accesslog_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 
 func open(t *testing.T, o accesslog.Options) *accesslog.Log {
 	t.Helper()
+	o.Queue = cmp.Or(o.Queue, 4096)
 	l, err := accesslog.New(o)
 	if err != nil {
 		t.Fatal(err)

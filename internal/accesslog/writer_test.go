@@ -194,7 +194,7 @@ func (s stuck) Close() error { return nil }
 func TestCloseDoesNotWaitForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := stuck{release: make(chan struct{})}
-		l, err := start(Options{}, func() (io.WriteCloser, error) { return s, nil })
+		l, err := start(Options{Queue: 4096}, func() (io.WriteCloser, error) { return s, nil })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,9 +38,9 @@ var layers = map[string][]string{
 }
 
 // sharedLeaves are what packages measure with, counts and time, what they keep bytes in, and
-// the URLs that one of them checks and another opens.
+// the URLs and options that one of them checks and another takes.
 var sharedLeaves = []string{
-	"internal/metric", "internal/boottime", "internal/queue", "internal/storeurl",
+	"internal/metric", "internal/boottime", "internal/queue", "internal/storeurl", "internal/tuning",
 }
 
 // testLeaves are for tests, and for the demo, which is a test to look at.
