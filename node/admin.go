@@ -64,6 +64,8 @@ func (n *Node) listenAdmin(address string, r *stats.Registry) error {
 			"GET /backends":     asJSON(n.backendList),
 			"GET /peers":        asJSON(n.peerList),
 			"GET /certificates": asJSON(n.certificateList),
+			"GET /status":       asJSON(n.localStatus),
+			"GET /fleet":        asJSON(n.fleetStatus),
 		},
 		Control: map[string]http.Handler{
 			"GET /sessions": asJSON(n.sessionList),

@@ -87,7 +87,10 @@ const joinPatience = 5 * time.Second
 
 // ready tells a balancer in front whether to send clients. A node of which no pool has a
 // live backend can serve nobody; pools=all asks whether it can serve everybody.
-func (n *Node) ready(r *http.Request) error {
+func (n *Node) ready(r *http.Request) error { return n.unready(r.URL.Query().Get("pools") == "all") }
+
+// unready is why the node wants no traffic, or not all that it has pools for.
+func (n *Node) unready(all bool) error {
 	select {
 	case <-n.draining:
 		return errors.New("draining")
@@ -107,7 +110,7 @@ func (n *Node) ready(r *http.Request) error {
 			dead = append(dead, p.router.String()+" "+p.name())
 		}
 	}
-	if len(dead) > 0 && (len(dead) == len(pools) || r.URL.Query().Get("pools") == "all") {
+	if len(dead) > 0 && (len(dead) == len(pools) || all) {
 		return errors.New("no live backend: " + strings.Join(dead, ", "))
 	}
 	return nil

@@ -66,6 +66,7 @@ type Node struct {
 	forGood   atomic.Bool  // none is to come
 	heir      *heir        // which is told of the last handshakes
 	changing  sync.Mutex   // held by a reload, and by an upgrade
+	told      lastStatus   // to peers
 	counting  sync.Mutex   // held while sessions are counted
 	commands  sync.RWMutex // held by commands that change what a successor takes over, and by that
 
@@ -228,6 +229,7 @@ func (n *Node) Start() {
 	n.succeed()
 	n.served.Store(time.Now().UnixNano())
 	if n.poller != nil {
+		n.poller.SetStatus(n.statusText)
 		n.poller.Start()
 	}
 	for _, r := range n.repeaters {

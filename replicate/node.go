@@ -62,6 +62,8 @@ type Node struct {
 
 	// Notice is called, if set, for what an operator should know.
 	Notice func(Notice)
+	// Status says, if it is set, how this node is: see [Poller.SetStatus].
+	Status func() []byte
 	// Defer runs f on the node's goroutine; it may be called by any. By
 	// default it calls f at once.
 	Defer func(f func())
@@ -103,6 +105,7 @@ type Node struct {
 	questions questions
 	holds     holds
 	snapshot  snapshots
+	statuses  statuses
 	forgets   map[RuleID]*forgetting
 	dropped   map[RuleID]int // sessions, by rules of others
 
@@ -355,6 +358,10 @@ func (n *Node) handle(p *peer, m wire.Message) {
 		n.handleMembers(m.Members())
 	case wire.TypeGoodbye:
 		n.leave(p)
+	case wire.TypeStatusRequest:
+		n.handleStatusRequest(p)
+	case wire.TypeStatus:
+		n.handleStatus(p, m.Status())
 	}
 }
 

@@ -63,7 +63,8 @@ type peer struct {
 	toldSelf  uint32        // digests then
 	toldOther uint32
 
-	told complaints
+	told   complaints
+	status peerStatus
 
 	counts peerCounts
 }

@@ -118,6 +118,7 @@ func (s *AdminServer) Shutdown(ctx context.Context) error {
 // adminMux leads to what there is; remote says that clients need a token for Control.
 func adminMux(r *Registry, o AdminOptions, remote bool) *http.ServeMux {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", servePage)
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Write(r.document())

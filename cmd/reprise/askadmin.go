@@ -178,11 +178,11 @@ func list[T any](f *adminFlags, path string, stdout io.Writer, table func([]T) t
 	if err != nil {
 		return err
 	}
-	body, err := a.ask(http.MethodGet, path)
-	if err != nil {
-		return err
-	}
 	if f.json {
+		body, err := a.ask(http.MethodGet, path)
+		if err != nil {
+			return err
+		}
 		var indented bytes.Buffer
 		if err := json.Indent(&indented, bytes.TrimSpace(body), "", "  "); err != nil {
 			return node.RuntimeError{Err: fmt.Errorf("%s: %w", a.command, err)}
@@ -191,8 +191,20 @@ func list[T any](f *adminFlags, path string, stdout io.Writer, table func([]T) t
 		return err
 	}
 	var rows []T
-	if err := json.Unmarshal(body, &rows); err != nil {
-		return node.RuntimeError{Err: fmt.Errorf("%s: %w", a.command, err)}
+	if err := a.get(path, &rows); err != nil {
+		return err
 	}
 	return table(rows).print(stdout)
+}
+
+// get reads what the node has at a path.
+func (a *admin) get(path string, into any) error {
+	body, err := a.ask(http.MethodGet, path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return node.RuntimeError{Err: fmt.Errorf("%s: %w", a.command, err)}
+	}
+	return nil
 }

@@ -22,30 +22,34 @@ func listCommand[T any](command, usage, path string, args []string, stdout io.Wr
 }
 
 func poolsCommand(args []string, stdout io.Writer) error {
-	return listCommand("pools", "Show the pools of backends of a node.", "/pools", args, stdout, func(rows []node.PoolRow) table {
-		t := table{
-			titles: []string{"ROUTER", "POOL", "LIVE", ">UP", ">BACKENDS", ">ACTIVE", ">QUEUED", ">REFUSED"},
-			empty:  "no pools",
-		}
-		for _, r := range rows {
-			t.add(r.Router, r.Pool, yesNo(r.Live), r.Up, r.Backends, r.Active, r.Queued, r.Refused)
-		}
-		return t
-	})
+	return listCommand("pools", "Show the pools of backends of a node.", "/pools", args, stdout, poolTable)
+}
+
+func poolTable(rows []node.PoolRow) table {
+	t := table{
+		titles: []string{"ROUTER", "POOL", "LIVE", ">UP", ">BACKENDS", ">ACTIVE", ">QUEUED", ">REFUSED"},
+		empty:  "no pools",
+	}
+	for _, r := range rows {
+		t.add(r.Router, r.Pool, yesNo(r.Live), r.Up, r.Backends, r.Active, r.Queued, r.Refused)
+	}
+	return t
 }
 
 func peersCommand(args []string, stdout io.Writer) error {
 	usage := "Show the nodes that a node shares sessions with, or is configured to, and what it knows of them."
-	return listCommand("peers", usage, "/peers", args, stdout, func(rows []node.PeerRow) table {
-		t := table{
-			titles: []string{"PEER", "ADDRESS", "STATE", ">ROUND TRIP", ">LAG P99", ">LOST"},
-			empty:  "no peers: this node shares sessions with nobody",
-		}
-		for _, r := range rows {
-			t.add(r.Name, r.Address, r.State, brief(r.RTT), brief(r.Lag), r.Lost)
-		}
-		return t
-	})
+	return listCommand("peers", usage, "/peers", args, stdout, peerTable)
+}
+
+func peerTable(rows []node.PeerRow) table {
+	t := table{
+		titles: []string{"PEER", "ADDRESS", "STATE", ">ROUND TRIP", ">LAG P99", ">LOST"},
+		empty:  "no peers: this node shares sessions with nobody",
+	}
+	for _, r := range rows {
+		t.add(r.Name, r.Address, r.State, brief(r.RTT), brief(r.Lag), r.Lost)
+	}
+	return t
 }
 
 func certificatesCommand(args []string, stdout io.Writer) error {

@@ -40,9 +40,14 @@ func printable(text string) string {
 
 // print writes the table in columns.
 func (t table) print(w io.Writer) error {
+	_, err := io.WriteString(w, strings.Join(t.lines(), "\n")+"\n")
+	return err
+}
+
+// lines returns the table in columns.
+func (t table) lines() (lines []string) {
 	if len(t.rows) == 0 {
-		_, err := fmt.Fprintln(w, t.empty)
-		return err
+		return []string{t.empty}
 	}
 	right := make([]bool, len(t.titles))
 	titles := make([]string, len(t.titles))
@@ -56,7 +61,6 @@ func (t table) print(w io.Writer) error {
 			width[i] = max(width[i], utf8.RuneCountInString(cell))
 		}
 	}
-	var out strings.Builder
 	for _, row := range all {
 		var line strings.Builder
 		for i, cell := range row {
@@ -68,8 +72,7 @@ func (t table) print(w io.Writer) error {
 			}
 			line.WriteString(cell + "  ")
 		}
-		out.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+		lines = append(lines, strings.TrimRight(line.String(), " "))
 	}
-	_, err := io.WriteString(w, out.String())
-	return err
+	return lines
 }

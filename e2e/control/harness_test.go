@@ -53,7 +53,8 @@ func startNodeIn(t *testing.T, pki *testpki.PKI, addr string, env, backends []st
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	n := &node{t: t, dir: dir, file: filepath.Join(dir, "edge.ini"), tls: addr, pki: pki}
-	cert := pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")
+	cert := pki.Issue(testpki.Template{Names: []string{"localhost", "127.0.0.1"}, NotAfter: time.Now().Add(80 * 24 * time.Hour)})
+
 	text := "[reprise]\nhttps = " + n.tls + "," + cert.CertFile + "," + cert.KeyFile + "\nhttps-session-context = test\n"
 	for _, b := range backends {
 		text += "http-to = http://" + b + "\n"

@@ -54,6 +54,8 @@
 //	  11  obeyed            id 16, sessions dropped 4
 //	  12  members           short id 4, address 16, port 2, state 1, ms left 4, instance 16, each
 //	  13  goodbye
+//	  14  status request
+//	  15  status            text, at most 1024
 //
 //	record  kind 1, key 16, age ms 4, left ms 4, length 2, value
 //

@@ -36,6 +36,8 @@ const (
 	TypeObeyed          MessageType = 11
 	TypeMembers         MessageType = 12
 	TypeGoodbye         MessageType = 13
+	TypeStatusRequest   MessageType = 14
+	TypeStatus          MessageType = 15
 )
 
 // Everybody is whom a message is for that is for all.
@@ -56,10 +58,12 @@ var minBodyLen = [...]int{
 	TypeObeyed:          24,
 	TypeMembers:         4,
 	TypeGoodbye:         4,
+	TypeStatusRequest:   4,
+	TypeStatus:          4,
 }
 
 // known reports whether t is a type of this version.
-func (t MessageType) known() bool { return t >= TypeBatch && t <= TypeGoodbye }
+func (t MessageType) known() bool { return t >= TypeBatch && t <= TypeStatus }
 
 // Messages are those of one datagram, checked as a whole: whatever is read from
 // them is complete. They alias the datagram's plaintext.
@@ -140,6 +144,8 @@ func (m Message) wellFormed() bool {
 		return len(tail)%ruleLen == 0
 	case TypeMembers:
 		return len(tail)%MemberLen == 0
+	case TypeStatus:
+		return len(tail) <= MaxStatusLen
 	}
 	return true
 }

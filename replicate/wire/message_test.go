@@ -57,6 +57,10 @@ func (m Message) contents(t *testing.T) message {
 		return m.Members()
 	case TypeGoodbye:
 		return m.Goodbye()
+	case TypeStatusRequest:
+		return m.StatusRequest()
+	case TypeStatus:
+		return m.Status()
 	}
 	t.Fatalf("message of type %d", m.Type)
 	return nil
@@ -128,6 +132,8 @@ var wireTests = []struct {
 		"0c 002f bbbbbbbb 01020304 00000000000000000000ffffc0000201 1c03 01 0000ea60 05060000000000000000000000000000",
 	},
 	{"goodbye", Goodbye{}, "0d 0004 00000000"},
+	{"status request", StatusRequest{}, "0e 0004 00000000"},
+	{"status", Status{To: toB, Text: []byte("{}")}, "0f 0006 bbbbbbbb 7b7d"},
 }
 
 func TestMessages(t *testing.T) {

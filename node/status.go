@@ -1,0 +1,233 @@
+package node
+
+import (
+	"cmp"
+	"encoding/json"
+	"math"
+	"os"
+	"strings"
+	"time"
+
+	"reprise/engine"
+)
+
+// A NodeStatus is how a node is, in few words: what GET /fleet has of each, and what nodes
+// tell each other, as JSON. Counters are since the start of the process.
+type NodeStatus struct {
+	Name    string `json:"name"`
+	ID      string `json:"id"` // empty without peers
+	Address string `json:"address,omitempty"`
+	Version string `json:"version"`
+	// State is "ready", or why the node wants no traffic; of a peer that says nothing
+	// "silent", and of one that is not heard "lost".
+	State  string  `json:"state"`
+	At     int64   `json:"at_ms"` // by the node's clock, in milliseconds since 1970
+	Uptime float64 `json:"uptime_seconds"`
+	Age    float64 `json:"age_seconds"` // of all this, since it was received
+
+	Open        int64  `json:"open"`
+	Handshakes  uint64 `json:"handshakes"`
+	Failed      uint64 `json:"handshakes_failed"`
+	Requests    uint64 `json:"requests"`
+	Resumed     Shares `json:"resumed"`
+	Sessions    int    `json:"sessions"`
+	MaxSessions int    `json:"max_sessions"`
+
+	Backends   int `json:"backends"`
+	BackendsUp int `json:"backends_up"`
+	Peers      int `json:"peers"`
+	PeersAlive int `json:"peers_alive"`
+
+	TurnP99    float64 `json:"turn_p99_seconds"`
+	CertEnds   int64   `json:"certificate_ends"` // the first, in seconds since 1970; 0 for none
+	LastReload bool    `json:"last_reload_ok"`
+}
+
+// Shares are completed handshakes by what became of the session that a client offered.
+type Shares struct {
+	Local  uint64 `json:"local"`
+	Pushed uint64 `json:"pushed"`
+	Pulled uint64 `json:"pulled"`
+	Store  uint64 `json:"store"`
+	New    uint64 `json:"new"`    // none was offered
+	Missed uint64 `json:"missed"` // a full handshake although one was
+}
+
+// A LoopRow is one of the loops.
+type LoopRow struct {
+	Loop     int     `json:"loop"`
+	Open     int64   `json:"open"`
+	Accepted uint64  `json:"accepted"`
+	TurnP99  float64 `json:"turn_p99_seconds"`
+	TurnMax  float64 `json:"turn_max_seconds"`
+}
+
+// A Status is all that GET /status has of this node.
+type Status struct {
+	Node         NodeStatus        `json:"node"`
+	Outcomes     map[string]uint64 `json:"outcomes"`
+	Pools        []PoolRow         `json:"pools"`
+	Backends     []BackendRow      `json:"backends"`
+	Peers        []PeerRow         `json:"peers"`
+	Loops        []LoopRow         `json:"loops"`
+	Certificates []CertificateRow  `json:"certificates"`
+}
+
+// statusFor is how long a status is as good as a new one, for other nodes.
+const statusFor = 200 * time.Millisecond
+
+// lastStatus is the last that was told to other nodes. It belongs to the poller's goroutine.
+type lastStatus struct {
+	at   time.Time
+	text []byte
+}
+
+// statusText is the node's status for its peers, which need not ask all its counters each.
+func (n *Node) statusText() []byte {
+	l := &n.told
+	if now := time.Now(); l.text == nil || now.Sub(l.at) > statusFor {
+		text, err := json.Marshal(n.status())
+		if err != nil {
+			return nil
+		}
+		l.at, l.text = now, text
+	}
+	return l.text
+}
+
+// status is how this node is.
+func (n *Node) status() NodeStatus {
+	s := n.engine.Stats()
+	pools, _ := n.poolList()
+	peers, _ := n.peerList()
+	return n.statusOf(&s, pools, peers)
+}
+
+// maxWord bounds a word in a status.
+const maxWord = 64
+
+// statusOf is status with what has been looked up already.
+func (n *Node) statusOf(s *engine.Stats, pools []PoolRow, peers []PeerRow) NodeStatus {
+	now := time.Now()
+	machine, _ := os.Hostname() // for people to look at: empty when unknown
+	st := NodeStatus{
+		Name: word(cmp.Or(n.config.Name, machine)), Version: word(n.program.Version), State: "ready", At: now.UnixMilli(),
+		Open: s.Flows.Open, Requests: s.HTTP.Requests, TurnP99: s.Flows.Turn.Quantile(0.99).Seconds(),
+		LastReload: n.reloads.ok.Load() == 1, Peers: len(peers),
+	}
+	if served := n.served.Load(); served != 0 {
+		st.Uptime = math.Round(now.Sub(time.Unix(0, served)).Seconds()*10) / 10
+	}
+	if n.poller != nil {
+		st.ID = n.id.Short().String()
+	}
+	if err := n.unready(false); err != nil {
+		st.State = word(err.Error())
+	}
+	for outcome, count := range s.TLS.Outcomes {
+		st.Handshakes += count
+		st.Resumed.add(outcome, count)
+	}
+	for _, count := range s.TLS.Failures {
+		st.Failed += count
+	}
+	if n.memory != nil {
+		c := n.memory.Stats()
+		st.Sessions, st.MaxSessions = c.Items, c.MaxItems
+	}
+	for _, p := range pools {
+		st.Backends += p.Backends
+		st.BackendsUp += p.Up
+	}
+	for _, p := range peers {
+		if p.Alive {
+			st.PeersAlive++
+		}
+	}
+	for _, c := range n.expiry.snapshot() {
+		if st.CertEnds == 0 || c.NotAfter < st.CertEnds {
+			st.CertEnds = c.NotAfter
+		}
+	}
+	return st
+}
+
+// add counts handshakes of an outcome.
+func (s *Shares) add(outcome string, count uint64) {
+	switch outcome {
+	case "resumed_local":
+		s.Local += count
+	case "resumed_pushed":
+		s.Pushed += count
+	case "resumed_pulled":
+		s.Pulled += count
+	case "resumed_store":
+		s.Store += count
+	case "new_client":
+		s.New += count
+	default:
+		s.Missed += count
+	}
+}
+
+// word is a text that is short enough for a status.
+func word(text string) string {
+	if len(text) > maxWord {
+		text = strings.ToValidUTF8(text[:maxWord], "")
+	}
+	return text
+}
+
+// localStatus is what GET /status has.
+func (n *Node) localStatus() (Status, error) {
+	s := n.engine.Stats()
+	st := Status{Outcomes: s.TLS.Outcomes, Loops: []LoopRow{}}
+	st.Pools, _ = n.poolList()
+	st.Backends, _ = n.backendList()
+	st.Peers, _ = n.peerList()
+	st.Certificates, _ = n.certificateList()
+	st.Node = n.statusOf(&s, st.Pools, st.Peers)
+	for _, l := range s.Loops {
+		p99, _ := time.ParseDuration(l.TurnP99) // which time.Duration has written
+		longest, _ := time.ParseDuration(l.TurnMax)
+		st.Loops = append(st.Loops, LoopRow{l.Loop, l.Open, l.Accepted, p99.Seconds(), longest.Seconds()})
+	}
+	return st, nil
+}
+
+// fleetPatience is how long peers have to say how they are.
+const fleetPatience = 400 * time.Millisecond
+
+// freshFor is how old what a peer has said may be.
+const freshFor = time.Second
+
+// fleetStatus is what GET /fleet has: this node, and what the others say of themselves.
+func (n *Node) fleetStatus() ([]NodeStatus, error) {
+	list := []NodeStatus{n.status()}
+	if n.poller == nil {
+		return list, nil
+	}
+	n.poller.AskStatus()
+	for end := time.Now().Add(fleetPatience); ; time.Sleep(5 * time.Millisecond) {
+		reports, waiting := n.poller.Reports(), false
+		for _, r := range reports {
+			waiting = waiting || r.Alive && (r.Text == nil || r.Age > freshFor)
+		}
+		if waiting && time.Now().Before(end) {
+			continue
+		}
+		for _, r := range reports {
+			var s NodeStatus
+			if r.Text == nil || json.Unmarshal(r.Text, &s) != nil {
+				s = NodeStatus{State: "silent"} // of an earlier version, or it is gone
+			}
+			s.Age = r.Age.Seconds()
+			if !r.Alive {
+				s.State = "lost"
+			}
+			s.Name, s.ID, s.Address = cmp.Or(s.Name, r.Name), r.ID, r.Address
+			list = append(list, s)
+		}
+		return list, nil
+	}
+}

@@ -1,0 +1,74 @@
+package replicate
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"reprise/replicate/wire"
+)
+
+// Whoever asks gets what each peer says of itself, and no more often than is allowed.
+func TestStatus(t *testing.T) {
+	s := newSim(t, 3)
+	s.run(2 * time.Second)
+	a, b, c := s.nodes[0], s.nodes[1], s.nodes[2]
+	said := make(map[*simNode]int)
+	for _, n := range []*simNode{b, c} {
+		n.Status = func() []byte {
+			said[n]++
+			return []byte("of " + n.id.String())
+		}
+	}
+	texts := func() map[string]string {
+		list := make(map[string]string)
+		for _, r := range a.Reports(a.clock()) {
+			if !r.Alive {
+				t.Errorf("%s is not alive", r.ID)
+			}
+			list[r.ID] = string(r.Text)
+		}
+		return list
+	}
+	if got := texts(); len(got) != 2 || got[b.id.String()] != "" {
+		t.Errorf("before anything was asked: got %v", got)
+	}
+	a.AskStatus(a.clock())
+	s.run(100 * time.Millisecond)
+	if got := texts(); got[b.id.String()] != "of "+b.id.String() || got[c.id.String()] != "of "+c.id.String() {
+		t.Errorf("got %v", got)
+	}
+	for range 100 {
+		a.AskStatus(a.clock())
+		s.run(10 * time.Millisecond)
+	}
+	if got := said[b]; got < 3 || got > 6 {
+		t.Errorf("asked without a pause for a second, it said %d times how it is", got)
+	}
+
+	// A peer that asks more often than it may is not answered more often.
+	before := said[b]
+	for range 100 {
+		b.handleStatusRequest(b.byShort[a.id])
+	}
+	if got := said[b] - before; got > 1 {
+		t.Errorf("100 requests at once were answered %d times", got)
+	}
+
+	// What nobody has asked for is not kept, nor what is too long.
+	s.run(statusPatience + time.Second)
+	a.handleStatus(a.byShort[b.id], wire.Status{Text: []byte("unasked")})
+	if got := texts(); got[b.id.String()] == "unasked" {
+		t.Error("an answer that nobody asked for was kept")
+	}
+	long := wire.Status{Text: bytes.Repeat([]byte("x"), wire.MaxStatusLen+1)}
+	if b := long.Append(nil); len(b) > wire.BatchOverhead {
+		t.Errorf("a text of %d bytes makes a message of %d", len(long.Text), len(b))
+	}
+	s.run(time.Second)
+	for _, r := range a.Reports(a.clock()) {
+		if r.Age < statusPatience {
+			t.Errorf("the last word of %s is said to be %v old", r.ID, r.Age)
+		}
+	}
+}
