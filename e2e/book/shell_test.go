@@ -39,9 +39,7 @@ type shell struct {
 func newShell(t *testing.T) *shell {
 	t.Helper()
 	nettest.Need(t, "bash", "unshare", "ip", "nft", "openssl", "curl", "python3", "uwsgi", "nghttpd")
-	if os.Getuid() != 0 && os.Getenv("CI") == "" {
-		t.Skip("pages are done as root, in a network of their own: run as root")
-	}
+	apart := apartFrom(t)
 	program := nettest.Build(t, "reprise/cmd/reprise")
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -58,7 +56,7 @@ func newShell(t *testing.T) *shell {
 	}
 	s.Process = nettest.Start(t, nettest.Command{
 		Path:  "unshare",
-		Args:  []string{"--net", "--mount", "--pid", "--fork", "--kill-child", "bash", "--noprofile", "--norc", "-c", prepare},
+		Args:  append(apart, "bash", "--noprofile", "--norc", "-c", prepare),
 		Dir:   s.dir,
 		Env:   []string{"PATH=" + filepath.Dir(program) + ":" + os.Getenv("PATH"), "LC_ALL=C.UTF-8"},
 		Files: []*os.File{r}, Timeout: patience,
@@ -66,6 +64,21 @@ func newShell(t *testing.T) *shell {
 	r.Close()
 	t.Cleanup(s.Kill) // with all that it has started
 	return s
+}
+
+// apartFrom returns options of unshare by which a page has this machine to itself: as root, or
+// as one who is root there only.
+func apartFrom(t *testing.T) []string {
+	t.Helper()
+	options := []string{"--net", "--mount", "--pid", "--fork", "--kill-child"}
+	if os.Getuid() != 0 {
+		options = append(options, "--user", "--map-root-user")
+	}
+	try := nettest.Run(t, nettest.Command{Path: "unshare", Args: append(options, "true")})
+	if try.ExitCode != 0 && os.Getenv("CI") == "" {
+		t.Skipf("pages are done in namespaces of their own: %s", try.Stderr)
+	}
+	return options
 }
 
 // do takes one step of a page and says what went wrong.
