@@ -187,8 +187,6 @@ type Replication struct {
 	DeadAfter time.Duration
 	// JoinRate is how fast a snapshot is sent to a node that joins, in bytes per second.
 	JoinRate int
-	// MaxLookups bounds the handshakes of all loops together that wait for a session from elsewhere.
-	MaxLookups int
 }
 
 // ReplicationMode says how sessions get to other nodes, which ask for what they lack in each of them. It reads as an

@@ -79,12 +79,6 @@ var shareOptions = []option{
 		set:  size(4<<10, 1<<30, func(c *Config) *int { return &c.Replication.JoinRate }),
 	},
 	{
-		name: "cache-max-lookups", group: groupShare, form: "N", byDefault: "1024",
-		help: "handshakes that may wait at once for a session from another node or a session-store; the others go on in full. " +
-			"Lower to bound memory under attack",
-		set: integer(1, 1<<20, func(c *Config) *int { return &c.Replication.MaxLookups }),
-	},
-	{
 		name: "cache-sync", group: groupShare, form: "ADDR", repeat: true,
 		help: "read for uWSGI's sake; " + syncNote,
 		set:  func(b *builder, _ string) error { noteSync(b); return nil },

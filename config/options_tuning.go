@@ -23,24 +23,9 @@ var tuningOptions = []option{
 	},
 	{
 		name: "high-watermark", group: groupLoops, form: sizeForm, byDefault: "256k",
-		help: "bytes waiting in one direction of a flow at which its sender is read no further. Raise for fast, distant readers; " +
+		help: "bytes waiting in one direction of a flow at which its sender is read no further, until a quarter is left. Raise for fast, distant readers; " +
 			"each slow reader may cost this much memory",
 		set: size(4<<10, 1<<30, func(c *Config) *int { return &c.Tuning.HighWatermark }),
-	},
-	{
-		name: "low-watermark", group: groupLoops, form: sizeForm, byDefault: "64k",
-		help: "bytes left waiting at which the sender is read again; less than high-watermark",
-		set:  size(0, 1<<30, func(c *Config) *int { return &c.Tuning.LowWatermark }),
-	},
-	{
-		name: "turn-budget", group: groupLoops, form: sizeForm, byDefault: "256k",
-		help: "bytes that one flow may move before the others have their turn. Lower if bulk transfers delay small requests",
-		set:  size(4<<10, 1<<30, func(c *Config) *int { return &c.Tuning.TurnBudget }),
-	},
-	{
-		name: "accept-budget", group: groupLoops, form: "N", byDefault: "64",
-		help: "connections that one wake-up accepts. Lower if storms of new connections delay established ones",
-		set:  integer(1, 1<<16, func(c *Config) *int { return &c.Tuning.AcceptBudget }),
 	},
 	{
 		name: "key-workers", group: groupLoops, form: "N", byDefault: cores,

@@ -83,7 +83,6 @@ func TestDefaults(t *testing.T) {
 			Heartbeat:    time.Second,
 			DeadAfter:    3 * time.Second,
 			JoinRate:     32 << 20,
-			MaxLookups:   1024,
 		},
 		LogLevel:  slog.LevelInfo,
 		LogFormat: "text",
@@ -92,9 +91,6 @@ func TestDefaults(t *testing.T) {
 				Loops:            runtime.GOMAXPROCS(0),
 				ReadSize:         48 << 10,
 				HighWatermark:    256 << 10,
-				LowWatermark:     64 << 10,
-				TurnBudget:       256 << 10,
-				AcceptBudget:     64,
 				Backlog:          1024,
 				HandshakeTimeout: 10 * time.Second,
 				LingerTimeout:    5 * time.Second,
@@ -132,9 +128,6 @@ log-format = json
 loops = 8
 read-size = 16k
 high-watermark = 1m
-low-watermark = 0
-turn-budget = 65536
-accept-budget = 16
 backlog = 512
 handshake-timeout = 3
 connect-timeout = 250ms
@@ -163,7 +156,6 @@ cache-udp-ring = 100
 cache-udp-heartbeat = 100ms
 cache-udp-dead-after = 1
 cache-join-rate = 1m
-cache-max-lookups = 10
 udprepeater-secret-file = secret
 `)
 	if got, want := c.Replication, (Replication{
@@ -176,7 +168,6 @@ udprepeater-secret-file = secret
 		Heartbeat:    100 * time.Millisecond,
 		DeadAfter:    time.Second,
 		JoinRate:     1 << 20,
-		MaxLookups:   10,
 	}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -185,9 +176,6 @@ udprepeater-secret-file = secret
 			Loops:            8,
 			ReadSize:         16 << 10,
 			HighWatermark:    1 << 20,
-			LowWatermark:     0,
-			TurnBudget:       64 << 10,
-			AcceptBudget:     16,
 			Backlog:          512,
 			HandshakeTimeout: 3 * time.Second,
 			LingerTimeout:    time.Second,

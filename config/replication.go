@@ -179,7 +179,6 @@ func (b *builder) warnInVain() {
 		b.checkDerivedSecret()
 		b.warnOfContexts()
 	case len(c.Repeaters) == 0:
-		b.warnUnused("no effect: sessions are not shared", "cache-max-lookups")
 		if len(c.ACME.Names) == 0 { // it seals tickets, and what is stored
 			b.warnUnused("no effect: sessions are not shared", "cluster-secret-file")
 		}

@@ -81,7 +81,7 @@ func TestReplicationWarnings(t *testing.T) {
 		{"a fleet without secret", fleet, []string{derived}},
 		{"a node of a repeater", secret + "cache-udp-node = 127.0.0.2:7171\nudprepeater-secret-file = secret", nil},
 		{"a multicast group", secret + "cache-udp-server = 225.1.1.1:7171\ncache-udp-node = 225.1.1.1:7171\ncache-udp-interface = lo\nmulticast-ttl = 2", nil},
-		{"a store", "session-store = redis://127.0.0.1\ncluster-secret-file = secret\ncache-max-lookups = 1", nil},
+		{"a store", "session-store = redis://127.0.0.1\ncluster-secret-file = secret", nil},
 		{"sync", "cache-sync = a:1\ncache2 = name=a,items=1,sync=a:1", []string{
 			`cache-sync = "a:1": sync has no effect: a node fetches what it lacks from a live peer by itself`,
 			`cache2 = "name=a,items=1,sync=a:1": sync has no effect: a node fetches what it lacks from a live peer by itself`,

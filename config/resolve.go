@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-
-	"reprise/config/values"
 )
 
 // resolve turns what was collected into the Config, and finds the settings that contradict each other.
@@ -24,10 +22,6 @@ func (b *builder) resolve() {
 	b.resolveReplication()
 	b.resolveApplication()
 	b.checkAddresses()
-	if t := &b.config.Tuning; t.LowWatermark >= t.HighWatermark {
-		b.fail(b.blame("low-watermark", "high-watermark").errorf("low-watermark %s is not below high-watermark %s: lower it",
-			values.FormatSize(t.LowWatermark), values.FormatSize(t.HighWatermark)))
-	}
 	if b.config.Pprof && b.written("admin").option == nil {
 		b.fail(b.written("pprof").errorf("there is no admin server to serve it on: add admin = 127.0.0.1:9090"))
 	}

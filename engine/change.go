@@ -86,7 +86,7 @@ func (e *Engine) Prepare(o Options, listeners []Listener) (c *Change, err error)
 // live returns the options of the start with those of o that can change.
 func (e *Engine) live(o *Options) Options {
 	live := e.o
-	live.HighWatermark, live.LowWatermark, live.TurnBudget, live.AcceptBudget = o.HighWatermark, o.LowWatermark, o.TurnBudget, o.AcceptBudget
+	live.HighWatermark = o.HighWatermark
 	live.MaxConnections, live.MaxHandshakes = o.MaxConnections, o.MaxHandshakes
 	live.HandshakeTimeout, live.LookupTimeout, live.LingerTimeout = o.HandshakeTimeout, o.LookupTimeout, o.LingerTimeout
 	live.Access, live.Limits = o.Access, o.limits()

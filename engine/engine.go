@@ -21,6 +21,8 @@ import (
 // them (package config).
 type Options struct {
 	tuning.Engine
+	TurnBudget   int // bytes a flow may move before the others have their turn
+	AcceptBudget int // connections taken per wake-up
 
 	// SocketFile gives the file of a unix socket its owner and mode; nil leaves them.
 	SocketFile func(path string) error
@@ -40,6 +42,10 @@ type Options struct {
 	// not block, and what it is given is valid until it returns.
 	Access func(*Access)
 }
+
+// lowWatermark is what may be left waiting in one direction when its source is read again. A quarter
+// keeps the sender busy while the rest drains, without a read for every write.
+func (o *Options) lowWatermark() int { return o.HighWatermark / 4 }
 
 // Per loop, rounded up.
 func (o *Options) maxConnections() int { return (o.MaxConnections + o.Loops - 1) / o.Loops }

@@ -88,7 +88,7 @@ func (l *loop) hasRoom(w *way) bool {
 	switch n := w.pending.Len(); {
 	case n >= l.o.HighWatermark:
 		w.full = true
-	case n <= l.o.LowWatermark:
+	case n <= l.o.lowWatermark():
 		w.full = false
 	}
 	return !w.full

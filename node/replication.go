@@ -127,7 +127,7 @@ func (n *Node) join(raw [][]byte) error {
 		replicate.Options{
 			ID: n.id, Secrets: secrets, Mode: modes[r.Mode],
 			DatagramLen: r.DatagramSize, Heartbeat: r.Heartbeat, DeadAfter: r.DeadAfter,
-			LookupTimeout: c.Tuning.LookupTimeout, MaxQuestions: r.MaxLookups, SnapshotRate: r.JoinRate,
+			LookupTimeout: c.Tuning.LookupTimeout, MaxQuestions: maxLookups, SnapshotRate: r.JoinRate,
 			Name: c.Name, Context: contextsHash(c), HoldFor: c.Tuning.HandshakeTimeout + 5*time.Second,
 			Lifetime: n.sessions.Lifetime(), KnownFor: n.sessions.Lifetime() + time.Minute,
 		}, peering.Memory(n.sessions))

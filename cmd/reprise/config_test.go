@@ -46,7 +46,7 @@ func TestWrongConfiguration(t *testing.T) {
 		{"a client CA that clients could go round", []string{"--sslrouter=:8443" + pair, backend, "--sni=localhost" + pair + ",,!" + pki.CAFile}, []string{"--sni", "clients could go round CLIENTCA", "or use https"}},
 		{"missing file", []string{"/nowhere/edge.ini"}, []string{"/nowhere/edge.ini", "no such file"}},
 		{"bad number", []string{"--sslrouter=:8443" + pair, backend, "--read-size=lots"}, []string{"--read-size", "lots", "such as 65536 or 64k"}},
-		{"contradiction", []string{"--sslrouter=:8443" + pair, backend, "--low-watermark=1m"}, []string{"--low-watermark", "not below high-watermark", "lower it"}},
+		{"contradiction", []string{"--sslrouter=:8443" + pair, backend, "--cache-udp-heartbeat=5s"}, []string{"--cache-udp-heartbeat", "is not above", "raise it"}},
 		{"no port", []string{"--sslrouter=127.0.0.1" + pair, backend}, []string{"--sslrouter", "no port", "write host:port"}},
 		{"bad port", []string{"--sslrouter=127.0.0.1:99999" + pair, backend}, []string{"--sslrouter", "99999", "0 to 65535"}},
 		{"bad backend", []string{"--sslrouter=:8443" + pair, "--sslrouter-to=localhost"}, []string{"--sslrouter-to", "no port", "write host:port"}},

@@ -17,13 +17,6 @@ type Engine struct {
 	// HighWatermark is how much one direction of a flow may hold before its sender is no longer
 	// read.
 	HighWatermark int
-	// LowWatermark is how far it must drain before its sender is read again; less than
-	// HighWatermark.
-	LowWatermark int
-	// TurnBudget is how many bytes one flow may move before the loop turns to the next.
-	TurnBudget int
-	// AcceptBudget is how many connections one wake-up accepts.
-	AcceptBudget int
 	// Backlog is the listen(2) backlog of each listening socket.
 	Backlog int
 
