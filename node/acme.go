@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
 
 	"reprise/config"
 	"reprise/config/pki"
@@ -92,8 +91,8 @@ func (n *Node) serveIssued() {
 			return
 		}
 	}
-	n.expiry.set(now, fresh, n.revoked, time.Now())
 	n.offered = fresh
+	n.setExpiry()
 	for name := range names {
 		slog.Info("acme: a new certificate is served", "name", name)
 	}

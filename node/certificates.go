@@ -2,6 +2,7 @@ package node
 
 import (
 	"crypto"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -44,15 +45,43 @@ type tlsFiles struct {
 	lost    []string             // files of client CAs that are gone, and still in force
 }
 
-// sources are what a listener's TLS is made of besides its files.
+// sources are what the TLS of all listeners is made of.
 type sources struct {
 	revoked *tlsconn.Revocations
 	acme    *acme.Client // nil if none gets certificates
+	// pairs are those that were read: listeners that share files offer the same, also while
+	// a tool is replacing them.
+	pairs map[pairFiles]readPair
+}
+
+type pairFiles struct{ cert, key string }
+
+type readPair struct {
+	cert tls.Certificate
+	err  error
+}
+
+func newSources(revoked *tlsconn.Revocations, acme *acme.Client) sources {
+	return sources{revoked, acme, make(map[pairFiles]readPair)}
+}
+
+// pair reads a certificate with its key, once.
+func (s sources) pair(files pairFiles) (tls.Certificate, error) {
+	r, known := s.pairs[files]
+	if !known {
+		var pair *pki.Pair
+		if pair, r.err = pki.ReadPair(files.cert, files.key); r.err == nil {
+			r.cert = pair.Certificate
+		}
+		s.pairs[files] = r
+	}
+	return r.cert, r.err
 }
 
 func (s sources) certificate(c config.Certificate) (tlsconn.Certificate, error) {
 	if !c.ACME {
-		return loadCertificate(c)
+		cert, err := s.pair(pairFiles{c.CertFile, c.KeyFile})
+		return tlsconn.Certificate{Name: c.Name, TLS: cert}, err
 	}
 	if s.acme == nil {
 		return tlsconn.Certificate{}, errors.New(c.Name + ": certificates by acme need a restart")
@@ -281,14 +310,6 @@ func validFirst(certs []tlsconn.Certificate, now time.Time) []tlsconn.Certificat
 		}
 	}
 	return certs
-}
-
-func loadCertificate(c config.Certificate) (tlsconn.Certificate, error) {
-	pair, err := pki.ReadPair(c.CertFile, c.KeyFile)
-	if err != nil {
-		return tlsconn.Certificate{}, err
-	}
-	return tlsconn.Certificate{Name: c.Name, TLS: pair.Certificate}, nil
 }
 
 // all returns the offers of f, which may be nil.

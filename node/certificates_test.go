@@ -69,7 +69,7 @@ func TestReadTLS(t *testing.T) {
 	}
 	read := func(l *config.TLS, old *tlsFiles, refused int) *tlsFiles {
 		t.Helper()
-		files, errs, err := readTLS(l, sources{}, old, nil)
+		files, errs, err := readTLS(l, newSources(nil, nil), old, nil)
 		if err != nil || len(errs) != refused {
 			t.Fatalf("%v, refused %v", err, errs)
 		}
@@ -117,7 +117,45 @@ func TestReadTLS(t *testing.T) {
 	if names := laxer(lax, files); len(names) > 0 {
 		t.Errorf("%q ask for less", names)
 	}
-	if _, _, err := readTLS(listener(strict), sources{}, nil, nil); err == nil {
+	if _, _, err := readTLS(listener(strict), newSources(nil, nil), nil, nil); err == nil {
 		t.Error("started without the authority")
+	}
+}
+
+// TestListenersShareFiles: listeners that name the same files offer the same, also if a tool
+// replaces these meanwhile, and what is wrong with a file is said once.
+func TestListenersShareFiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	pki := testpki.New(t)
+	renew := func() {
+		t.Helper()
+		if _, err := pki.Server(testpki.ECDSA, "a.example").Write(".", "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	renew()
+	tls := &config.TLS{Certs: []config.Certificate{{Name: "a.example", CertFile: "a.crt", KeyFile: "a.key"}}}
+	from := newSources(nil, nil)
+	first, _, err := readTLS(tls, from, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renew()
+	second, _, err := readTLS(tls, from, nil, nil)
+	if err != nil || !second.offers[0].read.TLS.Leaf.Equal(first.offers[0].read.TLS.Leaf) {
+		t.Errorf("the second listener offers another certificate, %v", err)
+	}
+	if third, _, err := readTLS(tls, newSources(nil, nil), nil, nil); err != nil || third.offers[0].read.TLS.Leaf.Equal(first.offers[0].read.TLS.Leaf) {
+		t.Errorf("the next reload offers the old certificate, %v", err)
+	}
+
+	if err := os.Remove("a.key"); err != nil {
+		t.Fatal(err)
+	}
+	c := &config.Config{Listeners: []config.Listener{{TLS: tls}, {TLS: tls}}}
+	n := &Node{offered: offered{first, first}}
+	fresh, refused, err := n.readAgain(c, []int{0, 1}, newSources(nil, nil), nil)
+	if err != nil || len(refused) != 1 || len(fresh) != 2 {
+		t.Errorf("got %d listeners, refused %v, %v", len(fresh), refused, err)
 	}
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"crypto/x509"
 	"log/slog"
 	"sync"
 	"time"
@@ -33,7 +34,7 @@ type ending struct {
 	told time.Time                  // when it was last spoken of
 }
 
-// expiry knows when the offered certificates and the revocation lists end. It is read by
+// expiry knows when certificates, offered or shown to backends, and revocation lists end. It is read by
 // any goroutine.
 type expiry struct {
 	mu      sync.Mutex
@@ -43,9 +44,26 @@ type expiry struct {
 	names   []string // of the certificates
 }
 
+// setExpiry looks after what is in force from now on.
+func (n *Node) setExpiry() {
+	s := n.now()
+	n.expiry.set(s.config, n.offered, n.revoked, shownToBackends(s.pools), time.Now())
+}
+
+// shownToBackends returns the certificates that are shown to backends, by file.
+func shownToBackends(pools []*pool) map[string]*x509.Certificate {
+	shown := make(map[string]*x509.Certificate)
+	for _, p := range pools {
+		if policy := p.Options().TLS; policy != nil && policy.Certificate != nil {
+			shown[p.config.TLS.CertFile] = policy.Certificate.Leaf
+		}
+	}
+	return shown
+}
+
 // set takes what is in force from now on. What is to be said of it at once has been said:
 // the configuration's warnings have it.
-func (e *expiry) set(c *config.Config, all offered, revoked revocations, now time.Time) {
+func (e *expiry) set(c *config.Config, all offered, revoked revocations, shown map[string]*x509.Certificate, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	told := make(map[string]time.Time) // of what has not changed
@@ -71,8 +89,13 @@ func (e *expiry) set(c *config.Config, all offered, revoked revocations, now tim
 			if file := o.source(); !files[file] {
 				files[file] = true
 				e.names = append(e.names, leaf.DNSNames...)
-				e.endings = append(e.endings, &ending{file, leaf.NotAfter, func(now time.Time) string { return pki.Expiry(leaf, now) }, now})
+				e.add(file, leaf, now)
 			}
+		}
+	}
+	for file, leaf := range shown {
+		if !files[file] { // which may be offered as well
+			e.add(file, leaf, now)
 		}
 	}
 	for file, lists := range revoked {
@@ -89,6 +112,11 @@ func (e *expiry) set(c *config.Config, all offered, revoked revocations, now tim
 			end.told = at
 		}
 	}
+}
+
+// add looks after a certificate. mu is held.
+func (e *expiry) add(file string, leaf *x509.Certificate, now time.Time) {
+	e.endings = append(e.endings, &ending{file, leaf.NotAfter, func(now time.Time) string { return pki.Expiry(leaf, now) }, now})
 }
 
 // key tells endings apart.

@@ -27,7 +27,11 @@ func TestExpiryWarnings(t *testing.T) {
 	}}}
 	var e expiry
 	set := func(now time.Time) {
-		e.set(c, offered{{offers: []offer{cert("old.crt", start.Add(3*day)), cert("new.crt", now.Add(80*day))}}}, lists, now)
+		shown := map[string]*x509.Certificate{
+			"old.crt":    cert("old.crt", start.Add(3*day)).read.TLS.Leaf,
+			"client.crt": cert("client.crt", start.Add(4*day)).read.TLS.Leaf,
+		}
+		e.set(c, offered{{offers: []offer{cert("old.crt", start.Add(3*day)), cert("new.crt", now.Add(80*day))}}}, lists, shown, now)
 	}
 	set(start)
 	var said []string
@@ -40,12 +44,13 @@ func TestExpiryWarnings(t *testing.T) {
 		}
 	}
 	want := []string{
-		"2 00h old.crt expires on 2030-01-04 00", "2 00h clients.crl has a revocation list of CN=authority that expires on 2030-01-02 06",
+		"2 00h old.crt expires on 2030-01-04 00", "2 00h client.crt expires on 2030-01-05 00", "2 00h clients.crl has a revocation list of CN=authority that expires on 2030-01-02 06",
 		"2 07h clients.crl has a revocation list of CN=authority that expired on 2030-01-02 06",
-		"3 00h old.crt expires on 2030-01-04 00", "3 07h clients.crl has a revocation list of CN=authority that expired on 2030-01-02 06",
-		"4 00h old.crt expires on 2030-01-04 00", "4 01h old.crt expired on 2030-01-04 00",
+		"3 00h old.crt expires on 2030-01-04 00", "3 00h client.crt expires on 2030-01-05 00", "3 07h clients.crl has a revocation list of CN=authority that expired on 2030-01-02 06",
+		"4 00h old.crt expires on 2030-01-04 00", "4 00h client.crt expires on 2030-01-05 00", "4 01h old.crt expired on 2030-01-04 00",
 		"4 07h clients.crl has a revocation list of CN=authority that expired on 2030-01-02 06",
-		"5 01h old.crt expired on 2030-01-04 00",
+		"5 00h client.crt expires on 2030-01-05 00", "5 01h old.crt expired on 2030-01-04 00",
+		"5 01h client.crt expired on 2030-01-05 00",
 	}
 	if got, want := strings.Join(said, "\n"), strings.Join(want, "\n"); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)

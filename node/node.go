@@ -160,6 +160,7 @@ func newSuccessor(p Program, c *config.Config, log *asynclog.Writer, in *inherit
 	if err != nil {
 		return n, err
 	}
+	n.setExpiry()
 	if err := n.share(secrets); err != nil {
 		return n, err
 	}
@@ -213,13 +214,12 @@ func (n *Node) readFiles() (err error) {
 	if err = n.openACME(); err != nil {
 		return err
 	}
-	if n.offered, err = readOffered(c, sources{n.revoked.prepared(), n.acme}); err != nil {
+	if n.offered, err = readOffered(c, newSources(n.revoked.prepared(), n.acme)); err != nil {
 		return err
 	}
 	if first := n.offered.first(); first != nil {
 		n.secret = first.public()
 	}
-	n.expiry.set(c, n.offered, n.revoked, time.Now())
 	n.reloads.start(time.Now())
 	return nil
 }

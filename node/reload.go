@@ -132,7 +132,7 @@ func (n *Node) prepare(c *config.Config) (_ *plan, err error) {
 	p.from = placesBefore(p.before.config, c)
 	var unread []error
 	p.revoked, unread = readRevocations(c, n.revoked)
-	if p.files, p.refused, err = n.readAgain(c, p.from, sources{p.revoked.prepared(), n.acme}, unread); err != nil {
+	if p.files, p.refused, err = n.readAgain(c, p.from, newSources(p.revoked.prepared(), n.acme), unread); err != nil {
 		return nil, err
 	}
 	same := p.before.config.SameClients(c)
@@ -216,7 +216,7 @@ func (p *plan) commit() reloaded {
 	if n.acme != nil {
 		_ = n.acme.SetNames(p.config.ACME.Names) // names only go, which does not fail
 	}
-	n.expiry.set(p.config, p.files, p.revoked, time.Now())
+	n.setExpiry()
 	if w := n.watch.Load(); w != nil {
 		w.follow(p.config.ReloadDirs())
 	}
@@ -278,10 +278,20 @@ func (n *Node) readAgain(c *config.Config, places []int, from sources, unread []
 			return nil, nil, fmt.Errorf("%s: %w", l.Source, errors.Join(append(refused, err)...))
 		}
 		if !told { // c.Unusable names what has failed, and where it is written
-			refused = append(refused, failed...)
+			for _, err := range failed {
+				refused = appendOnce(refused, err)
+			}
 		}
 	}
 	return fresh, refused, nil
+}
+
+// appendOnce appends what list does not say yet: listeners share files.
+func appendOnce(list []error, err error) []error {
+	if slices.ContainsFunc(list, func(said error) bool { return said.Error() == err.Error() }) {
+		return list
+	}
+	return append(list, err)
 }
 
 // placesBefore returns the place that each listener of now has in before, -1 for one that
