@@ -45,9 +45,10 @@ type loop struct {
 	reserve    int      // a descriptor to give up when there are no more
 	splicer    *splicer // nil until one is needed
 
-	routes   map[*backend.Pool]*route
-	securing int             // handshakes with backends under way
-	toSecure turnQueue[flow] // flows whose handshake with a backend waits for others to end
+	routes                map[*backend.Pool]*route
+	securing, maxSecuring int                // handshakes with backends that have a place
+	securingLater         int                // those that wait for one
+	toSecure              turnQueue[secured] // the same in their order, with some that have ended
 
 	streamFlows streamFlows // to be used again
 
@@ -118,7 +119,7 @@ type listener struct {
 
 func newLoop(id int, o Options) (*loop, error) {
 	l := &loop{
-		o: o, id: id, reserve: -1,
+		o: o, id: id, reserve: -1, maxSecuring: maxSecuring,
 		routes:  make(map[*backend.Pool]*route),
 		idle:    make(map[*backend.Node]*idleList),
 		in:      make([]byte, o.ReadSize),

@@ -14,7 +14,8 @@ type secured struct {
 	flow   *flow             // that waits for the handshake, nil once it is over
 
 	early    queue.Queue // what the socket has not taken of the PROXY header and the handshake
-	waiting  bool        // for other handshakes to end
+	waiting  bool        // for a place among the handshakes under way
+	placed   bool        // it has one until flow is nil
 	stepping bool        // a worker has conn
 	heard    bool        // something was read since the handshake
 }
@@ -51,15 +52,10 @@ func (f *flow) beginSecuring() {
 func (f *flow) secure() {
 	l, b, s := f.loop, &f.backend, f.backend.tls
 	switch {
-	case s.stepping, s.waiting:
-		return
-	case s.conn == nil && l.securing >= maxSecuring:
-		s.waiting = true
-		l.toSecure.push(f)
+	case s.stepping, s.waiting, !s.placed && !l.placeHandshake(s):
 		return
 	case s.conn == nil:
 		s.conn = s.client.NewConn()
-		l.securing++
 		f.stepSecuring(nil)
 		return
 	}
@@ -164,20 +160,43 @@ func (f *flow) securingFailed(err error) {
 	f.connectFailed()
 }
 
-// handshakeOver lets another handshake begin.
+// placeHandshake gives a handshake a place, or has it wait for one.
+func (l *loop) placeHandshake(s *secured) bool {
+	if l.securing < l.maxSecuring {
+		s.placed = true
+		l.securing++
+		return true
+	}
+	if l.toSecure.len() > 2*l.securingLater+64 { // most have ended meanwhile
+		l.toSecure.keep(func(s *secured) bool { return s.waiting })
+	}
+	s.waiting = true
+	l.securingLater++
+	l.toSecure.push(s)
+	return false
+}
+
+// handshakeOver gives the place of a handshake to the next. That one has it from now on,
+// so that no one who comes later takes it first.
 func (l *loop) handshakeOver(s *secured) {
 	if s.flow == nil {
 		return
 	}
 	s.flow = nil
-	if s.conn == nil {
+	if s.waiting {
+		s.waiting = false
+		l.securingLater--
+	}
+	if !s.placed {
 		return
 	}
 	l.securing--
 	for l.toSecure.len() > 0 {
-		if f := l.toSecure.pop(); f.phase == serving && f.link == securing && f.backend.tls.waiting {
-			f.backend.tls.waiting = false
-			l.goOnLater(f)
+		if next := l.toSecure.pop(); next.waiting {
+			next.waiting, next.placed = false, true
+			l.securing++
+			l.securingLater--
+			l.goOnLater(next.flow)
 			return
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"reprise/internal/reactor"
@@ -46,6 +47,12 @@ func (q *turnQueue[T]) pop() *T {
 		q.head = 0
 	}
 	return t
+}
+
+// keep removes what is not to be kept.
+func (q *turnQueue[T]) keep(is func(t *T) bool) {
+	q.list = slices.DeleteFunc(slices.Delete(q.list, 0, q.head), func(t *T) bool { return !is(t) })
+	q.head = 0
 }
 
 // late reports whether the turn has used up its time. What has pieces to do asks
