@@ -69,6 +69,8 @@ type Config struct {
 	// RepeaterSecretFile is a file with the key by which a repeater knows its subscribers, derived from the fleet's secret;
 	// empty means that ClusterSecretFiles serve for that too.
 	RepeaterSecretFile string
+	// Privileges say as whom the process goes on once it has what only root may have.
+	Privileges Privileges
 	// SocketFile is how the files of unix sockets are made, but for that of Admin.
 	SocketFile SocketFile
 	// Umask is what is taken off the modes of files that the process makes, if HasUmask.

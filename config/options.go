@@ -54,7 +54,7 @@ var cores = strconv.Itoa(runtime.GOMAXPROCS(0))
 
 // options are all of them; those of a group stand together.
 var options = byGroup(slices.Concat(listenOptions, acmeOptions, httpOptions,
-	poolOptions(HTTPRouter), subscriptionOptions, poolOptions(SSLRouter), poolOptions(RawRouter), limitOptions, sessionOptions, shareOptions, observeOptions, tuningOptions, uwsgiOptions, applicationOptions, socketFileOptions))
+	poolOptions(HTTPRouter), subscriptionOptions, poolOptions(SSLRouter), poolOptions(RawRouter), limitOptions, sessionOptions, shareOptions, observeOptions, tuningOptions, privilegeOptions, uwsgiOptions, applicationOptions, socketFileOptions))
 
 // optionsByName finds options by their names and aliases.
 var optionsByName = func() map[string]*option {

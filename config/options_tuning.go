@@ -111,7 +111,8 @@ var tuningOptions = []option{
 	},
 	{
 		name: "memory-limit", group: groupProcess, form: sizeForm, byDefault: "0",
-		help: "memory at which Go collects ever harder; 0 is none. Set to about nine tenths of a container's limit",
+		help: "memory at which Go collects ever harder. 0 takes nine tenths of the limit of the control group, such as a container's, " +
+			"less what the caches hold; without such a limit there is none. $GOMEMLIMIT goes before that",
 		set: fill(func(c *Config) *int64 { return &c.Tuning.MemoryLimit }, func(s string) (int64, error) {
 			n, err := values.Size(s, 0, math.MaxInt&^(1<<30-1))
 			return int64(n), err

@@ -21,6 +21,7 @@ func (b *builder) resolve() {
 	b.checkAccessLog()
 	b.resolveReplication()
 	b.resolveApplication()
+	b.resolvePrivileges()
 	b.checkAddresses()
 	if b.config.Pprof && b.written("admin").option == nil {
 		b.fail(b.written("pprof").errorf("there is no admin server to serve it on: add admin = 127.0.0.1:9090"))

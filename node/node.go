@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"golang.org/x/sys/unix"
 
 	"reprise/cache"
@@ -96,18 +97,20 @@ type Node struct {
 }
 
 // tuneRuntime sets up Go's scheduler and collector, unless the environment has.
-func tuneRuntime(t *config.Tuning) {
+func tuneRuntime(c *config.Config) {
+	t := &c.Tuning
 	if os.Getenv("GOMAXPROCS") == "" {
 		// A loop that finds no P waits for Go's 10 ms time slice. With one
 		// for each goroutine that works all the time, the kernel shares the
 		// cores instead, and preempts fairly.
 		runtime.GOMAXPROCS(t.Loops + t.KeyWorkers + 1)
 	}
-	tuneCollector(t)
+	tuneCollector(t, cachesLen(c))
 }
 
-// tuneCollector sets up Go's collector, unless the environment has.
-func tuneCollector(t *config.Tuning) {
+// tuneCollector sets up Go's collector, unless the environment has. So many bytes are in caches,
+// outside of its heap.
+func tuneCollector(t *config.Tuning, caches uint64) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(t.GCPercent)
 	}
@@ -115,8 +118,31 @@ func tuneCollector(t *config.Tuning) {
 	case t.MemoryLimit > 0:
 		debug.SetMemoryLimit(t.MemoryLimit)
 	case os.Getenv("GOMEMLIMIT") == "":
-		debug.SetMemoryLimit(math.MaxInt64)
+		group, err := memlimit.FromCgroup()
+		if err != nil {
+			group = math.MaxInt64 // none, or none that one could know
+		}
+		debug.SetMemoryLimit(heapLimit(group, caches))
 	}
+}
+
+// heapLimit returns what Go may use where a control group has a limit: the rest is for what Go
+// does not count, such as buffers of the kernel. It is never less than a quarter, since a
+// collector that is never done would be worse than a process that is ended.
+func heapLimit(group, caches uint64) int64 {
+	if group >= math.MaxInt64 {
+		return math.MaxInt64
+	}
+	limit := group / 10 * 9
+	return int64(max(limit-min(limit, caches), group/4))
+}
+
+// cachesLen is how many bytes the caches of c may hold.
+func cachesLen(c *config.Config) (n uint64) {
+	for _, cc := range c.Caches {
+		n += uint64(cc.Items) * uint64(cc.BlockSize)
+	}
+	return n
 }
 
 // New makes and binds everything. The statistics are served from then on, connections not

@@ -195,7 +195,7 @@ func (p *plan) commit() reloaded {
 	n.logLevel.Set(p.config.LogLevel)
 	n.access.SetToken(p.token)
 	clear(p.token)
-	tuneCollector(&p.config.Tuning)
+	tuneCollector(&p.config.Tuning, cachesLen(n.config))
 	for _, rekey := range p.rekey {
 		rekey()
 	}

@@ -52,7 +52,7 @@ func serve(p Program, c *config.Config, in *inheritance, reread func() (*config.
 	defer log.Close()
 	level := new(slog.LevelVar)
 	slog.SetDefault(slog.New(logHandler(c, level, log)))
-	tuneRuntime(&c.Tuning)
+	tuneRuntime(c)
 	setUmask(c)
 	keepPrivate()
 
@@ -69,6 +69,9 @@ func serve(p Program, c *config.Config, in *inheritance, reread func() (*config.
 		return err
 	}
 	n.reread, n.logLevel = reread, level
+	if err := dropPrivileges(c); err != nil {
+		return errors.Join(err, n.abandon())
+	}
 	if err := n.takeOver(); err != nil {
 		return RuntimeError{errors.Join(err, n.abandon())}
 	}

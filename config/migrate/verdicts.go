@@ -9,7 +9,7 @@ const (
 	OldTLS        = "TLS 1.2 and 1.3 are all there is: remove it"
 	proxyIn       = "write http-accept-proxy = CIDR (sslrouter-, rawrouter-), which says who must send a PROXY header, version 1 or 2"
 	otherWires    = "backends are spoken to by HTTP, the uwsgi protocol or plain TCP: let the application listen on one of these"
-	OwnUser       = "reprise runs as who started it: start it as that user, with CAP_NET_BIND_SERVICE for ports below 1024"
+	OwnUser       = "reprise runs as who started it: start it as that user, with CAP_NET_BIND_SERVICE for ports below 1024, or say --user"
 	Background    = "reprise stays in the foreground: let systemd or another supervisor run it"
 	toStderr      = "reprise logs to standard error: redirect that"
 	unrolled      = "there is no logic in files: write it out, or name a section by FILE:SECTION"
@@ -159,6 +159,7 @@ var UWSGI = []Chapter{
 	}},
 	{"The process", []Row{
 		{"uid gid add-gid immediate-uid immediate-gid", PassedPart, OwnUser},
+		{"cgroup", Warned, "reprise stays where it is started: let the unit or the container limit it"},
 		{"chroot cap drop-after-init drop-after-apps", Warned, OwnUser},
 		{"daemonize daemonize2", Warned, Background},
 		{"pidfile pidfile2 safe-pidfile safe-pidfile2", Warned, "no file is written: " + Background},

@@ -1,0 +1,96 @@
+package config
+
+import (
+	"fmt"
+	"os/user"
+	"slices"
+	"strconv"
+)
+
+// Privileges say as whom the process goes on once its files are read and its addresses bound.
+type Privileges struct {
+	User   string // as it was written; empty: as it is
+	UID    int
+	GID    int
+	Groups []int // all of them, GID among them
+}
+
+// privilegeOptions are those of a process that is started as root and need not stay it.
+var privilegeOptions = []option{
+	{
+		name: "user", group: groupProcess, form: "USER",
+		help: "go on as this user, by name or number, once keys are read and addresses bound as root. A reload reads and binds as that user, " +
+			"and so does an upgrade",
+		set: text(func(c *Config) *string { return &c.Privileges.User }),
+	},
+	{
+		name: "group", group: groupProcess, form: "GROUP",
+		help: "the group that goes with user, by name or number; without it those that the user is in",
+		set:  func(b *builder, value string) error { return nil }, // resolvePrivileges reads it
+	},
+}
+
+// resolvePrivileges finds the numbers of user and group. A node that serves does not: they stay
+// what they were at the start.
+func (b *builder) resolvePrivileges() {
+	p, who, group := &b.config.Privileges, b.written("user"), b.written("group")
+	if who.option == nil {
+		b.warnUnused("no effect without user", "group")
+		return
+	}
+	if b.serving || b.failed["user"] || b.failed["group"] {
+		return
+	}
+	if !b.config.Application.IsZero() {
+		b.fail(who.errorf("an application (module) would be started before, as root: start Reprise as that user"))
+		return
+	}
+	u, err := user.Lookup(p.User)
+	if err != nil {
+		u, err = user.LookupId(p.User)
+	}
+	number, notNumber := strconv.ParseUint(p.User, 10, 31)
+	switch {
+	case err == nil:
+		p.UID, _ = strconv.Atoi(u.Uid)
+	case notNumber != nil:
+		b.fail(who.errorf("there is no user of that name on this machine: write one, or a number"))
+		return
+	case group.option == nil:
+		b.fail(who.errorf("no user has this number: add group"))
+		return
+	default:
+		p.UID = int(number)
+	}
+	if group.option == nil {
+		p.GID, p.Groups = groupsOf(u)
+		return
+	}
+	if p.GID, err = groupID(group.value); err != nil {
+		b.fail(group.errorf("%w", err))
+	}
+	p.Groups = []int{p.GID}
+}
+
+// groupsOf returns the first group of a user and all that it is in.
+func groupsOf(u *user.User) (first int, all []int) {
+	first, _ = strconv.Atoi(u.Gid)
+	all = []int{first}
+	ids, _ := u.GroupIds()
+	for _, id := range ids {
+		if n, err := strconv.Atoi(id); err == nil && !slices.Contains(all, n) {
+			all = append(all, n)
+		}
+	}
+	return first, all
+}
+
+func groupID(name string) (int, error) {
+	return ownerID("group", name, func(name string) (string, error) {
+		g, err := user.LookupGroup(name)
+		if err != nil {
+			return "", fmt.Errorf("group %s: %w", name, err)
+		}
+		return g.Gid, nil
+	})
+}
