@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -51,7 +52,7 @@ func (s *stranger) send(t *testing.T, to string, datagram []byte) {
 func (s *stranger) awaitQuiet(t *testing.T) int64 {
 	t.Helper()
 	last, since := s.received.Load(), time.Now()
-	nettest.Eventually(t, patience, func() bool {
+	nettest.Eventually(t, harness.Patience, func() bool {
 		if now := s.received.Load(); now != last {
 			last, since = now, time.Now()
 		}
@@ -62,8 +63,8 @@ func (s *stranger) awaitQuiet(t *testing.T) int64 {
 
 // peerAddresses are where node i thinks the others are.
 func (f *fleet) peerAddresses(i int) (list []string) {
-	f.t.Helper()
-	for _, p := range f.nodes[i].document().Replication.Peers {
+	f.T.Helper()
+	for _, p := range f.Nodes[i].Shared().Replication.Peers {
 		list = append(list, p.Address)
 	}
 	return list
@@ -76,8 +77,8 @@ func TestCapturedDatagramsFromElsewhere(t *testing.T) {
 	t.Parallel()
 	const sender, victim = 1, 0
 	f := newFleet(t, 2, "--cache-udp-heartbeat=200ms", "--cache-udp-dead-after=20s", patientLookup)
-	n := newNetwork(f)
-	f.runAll()
+	n := newNetwork(f.Fleet)
+	f.RunAll()
 
 	// The sender misses much of what the victim made, and what it says about that
 	// is captured on the way: requests for repair, echoes, questions, batches.
@@ -92,7 +93,7 @@ func TestCapturedDatagramsFromElsewhere(t *testing.T) {
 	}
 	n.setPolicy(func(c captured) bool { return c.from != sender || n.holdBack(c) })
 	f.goHolder(victim, tls.VersionTLS13)
-	nettest.Eventually(t, patience, func() bool { return n.heldLen() >= 20 }, "20 datagrams are captured")
+	nettest.Eventually(t, harness.Patience, func() bool { return n.heldLen() >= 20 }, "20 datagrams are captured")
 	n.setPolicy(func(c captured) bool { return false })
 
 	before := f.peerAddresses(victim)
@@ -100,7 +101,7 @@ func TestCapturedDatagramsFromElsewhere(t *testing.T) {
 	strangers := make([]*stranger, len(held))
 	for i, c := range held {
 		strangers[i] = newStranger(t)
-		strangers[i].send(t, f.udp(victim), c.datagram)
+		strangers[i].send(t, f.UDP(victim), c.datagram)
 		if i%8 == 7 || i == len(held)-1 { // some at a time: waiting takes a while
 			strangers[i].awaitQuiet(t)
 		}
@@ -114,7 +115,7 @@ func TestCapturedDatagramsFromElsewhere(t *testing.T) {
 		t.Errorf("the peer's address is %v, it was %v", now, before)
 	}
 	n.setPolicy(nil)
-	f.awaitIntroduced()
+	f.AwaitIntroduced()
 	f.wantAll(sender, f.hold(victim))
 	f.wantAll(victim, f.hold(sender))
 }
@@ -125,11 +126,11 @@ func TestCapturedDatagramsFromElsewhere(t *testing.T) {
 func TestDamagedDatagramsDrawNothingMuch(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, quickFleet...)
-	n := newNetwork(f)
-	f.runAll()
+	n := newNetwork(f.Fleet)
+	f.RunAll()
 	f.wantAll(1, f.hold(0))
-	f.nodes[1].Stop() // from here on node 0 hears only us
-	before := f.nodes[0].document().Replication
+	f.Nodes[1].Stop() // from here on node 0 hears only us
+	before := f.Nodes[0].Shared().Replication
 	s := newStranger(t)
 	sent, size := uint64(0), int64(0)
 	for _, c := range n.captured() {
@@ -139,7 +140,7 @@ func TestDamagedDatagramsDrawNothingMuch(t *testing.T) {
 		for bit := 0; bit < 8*len(c.datagram); bit += 61 {
 			damaged := bytes.Clone(c.datagram)
 			damaged[bit/8] ^= 1 << (bit % 8)
-			s.send(t, f.udp(0), damaged)
+			s.send(t, f.UDP(0), damaged)
 			sent++
 			size += int64(len(damaged))
 			if sent%100 == 0 {
@@ -150,8 +151,8 @@ func TestDamagedDatagramsDrawNothingMuch(t *testing.T) {
 			break
 		}
 	}
-	nettest.Eventually(t, patience, func() bool {
-		return f.nodes[0].document().Replication.ReceivedDatagrams >= before.ReceivedDatagrams+sent*9/10
+	nettest.Eventually(t, harness.Patience, func() bool {
+		return f.Nodes[0].Shared().Replication.ReceivedDatagrams >= before.ReceivedDatagrams+sent*9/10
 	}, "%d datagrams arrive", sent)
 	if got := s.awaitQuiet(t); got > size/10 {
 		t.Errorf("%d damaged datagrams of %d bytes drew %d bytes", sent, size, got)

@@ -1,10 +1,12 @@
 package fleet
 
 import (
+	"slices"
 	"syscall"
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -27,28 +29,28 @@ func TestExpiredStaysExpired(t *testing.T) {
 	t.Run("a node joins", func(t *testing.T) {
 		t.Parallel()
 		f := newFleet(t, 2, shortLived...)
-		f.run(0)
+		f.Run(0)
 		held := f.hold(0)
 		f.wantAll(0, held) // it is a session
 		awaitEnd()
-		f.run(1)
-		f.awaitIntroduced()
+		f.Run(1)
+		f.AwaitIntroduced()
 		f.wantNever("expired, then node 1 joined", held, 1, 0)
-		f.restart(1)
-		f.awaitIntroduced()
+		f.Restart(1)
+		f.AwaitIntroduced()
 		f.wantNever("expired, then node 1 was restarted", held, 1, 0)
 	})
 	t.Run("all nodes restart in turn", func(t *testing.T) {
 		t.Parallel()
 		f := startFleet(t, 3, shortLived...)
 		held := f.hold(0)
-		for i := range f.nodes {
+		for i := range f.Nodes {
 			f.wantAll(i, held)
 		}
 		awaitEnd()
 		for _, i := range []int{2, 1, 0, 1} {
-			f.restart(i)
-			f.awaitIntroduced()
+			f.Restart(i)
+			f.AwaitIntroduced()
 			f.wantNever("expired, then nodes were restarted", held, 0, 1, 2)
 		}
 	})
@@ -58,80 +60,87 @@ func TestExpiredStaysExpired(t *testing.T) {
 		held := f.hold(0)
 		born := time.Now()
 		for i := 0; time.Since(born) < lifetime+lifetime/4; i++ {
-			f.restart(i % len(f.nodes))
-			f.awaitIntroduced()
+			f.Restart(i % len(f.Nodes))
+			f.AwaitIntroduced()
 		}
 		f.wantNever("kept alive by restarts", held, 0, 1, 2)
 	})
 	t.Run("a node slept over the end", func(t *testing.T) {
 		t.Parallel()
 		f := startFleet(t, 2, shortLived...)
-		f.nodes[1].Signal(syscall.SIGSTOP)
+		f.Nodes[1].Signal(syscall.SIGSTOP)
 		held := f.hold(0)
 		awaitEnd()
-		f.nodes[1].Signal(syscall.SIGCONT)
-		f.awaitIntroduced()
+		f.Nodes[1].Signal(syscall.SIGCONT)
+		f.AwaitIntroduced()
 		f.wantNever("expired while node 1 slept", held, 1, 0)
 	})
 	t.Run("the network held it back", func(t *testing.T) {
 		t.Parallel()
 		f := newFleet(t, 2, shortLived...)
-		n := newNetwork(f)
-		f.runAll()
+		n := newNetwork(f.Fleet)
+		f.RunAll()
 		n.setPolicy(n.holdBack)
 		held := f.hold(0)
 		awaitEnd()
 		n.setPolicy(nil)
 		n.deliverHeld()
-		f.awaitIntroduced()
+		f.AwaitIntroduced()
 		f.wantNever("expired on the network", held, 1, 0)
 	})
 	t.Run("a store in between", func(t *testing.T) {
 		t.Parallel()
-		_, addr := redis(t)
-		f := newFleet(t, 1, append(shortLived, "--session-store=redis://"+addr)...)
-		f.run(0)
-		held := f.hold(0)
-		f.awaitStored(addr, len(held))
-		f.restart(0)
+		f, _, held := startStored(t, shortLived...)
+		f.Restart(0)
 		f.wantAll(0, held) // it is what the store is for
 		awaitEnd()
-		f.restart(0)
+		f.Restart(0)
 		f.wantNever("expired in the store", held, 0)
 	})
 	// A store can be restored from a backup, and lives beyond the fleet's clocks.
 	t.Run("a store that never lets go", func(t *testing.T) {
 		t.Parallel()
-		_, addr := redis(t)
-		f := newFleet(t, 1, append(shortLived, "--session-store=redis://"+addr)...)
-		f.run(0)
-		held := f.hold(0)
-		f.awaitStored(addr, len(held))
+		f, addr, held := startStored(t, shortLived...)
 		for _, key := range redisKeys(t, addr) {
 			redisCommand(t, addr, "PEXPIRE", key, "864000000")
 		}
 		awaitEnd()
-		f.restart(0)
+		f.Restart(0)
 		f.wantNever("expired by what is sealed in it", held, 0)
 	})
 	t.Run("a store that slept", func(t *testing.T) {
 		t.Parallel()
 		process, addr := redis(t)
 		f := newFleet(t, 1, append(shortLived, "--session-store=redis://"+addr)...)
-		f.run(0)
-		f.awaitStored(addr, len(f.hold(0)))
+		f.Run(0)
+		f.awaitStored(len(f.hold(0)))
 		process.Signal(syscall.SIGSTOP)
 		defer process.Signal(syscall.SIGCONT) // or it could not end
 		held := f.hold(0)
 		awaitEnd()
 		process.Signal(syscall.SIGCONT)
-		f.restart(0)
+		f.Restart(0)
 		f.wantNever("expired before it was written", held, 0)
 	})
 }
 
-// awaitStored waits until the store has so many sessions.
-func (f *fleet) awaitStored(addr string, n int) {
-	f.t.Helper()
-	nettest.Eventually(f.t, patience, func() bool { return len(redisKeys(f.t, addr)) >= n }, "%d sessions are in the store", n)
+// startStored runs one node, which has written some sessions into a store at addr.
+func startStored(t *testing.T, options ...string) (f *fleet, addr string, held []holder) {
+	t.Helper()
+	_, addr = redis(t)
+	f = newFleet(t, 1, append(slices.Clone(options), "--session-store=redis://"+addr)...)
+	f.Run(0)
+	held = f.hold(0)
+	f.awaitStored(len(held))
+	return f, addr, held
+}
+
+// awaitStored waits until node 0 has written as many sessions, and all it had, into its store.
+// It is not asked how many it has: some may have ended already.
+func (f *fleet) awaitStored(n int) {
+	f.T.Helper()
+	nettest.Eventually(f.T, harness.Patience, func() bool {
+		s := f.Nodes[0].Shared().Store1
+		return s.Sets >= uint64(n) && s.WriteQueue == 0
+	}, "%d sessions are in the store", n)
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -31,7 +32,7 @@ var versions = []uint16{tls.VersionTLS12, tls.VersionTLS13}
 
 // hold makes sessions at node i: by Go and by OpenSSL, in TLS 1.2 and 1.3.
 func (f *fleet) hold(i int) (all []holder) {
-	f.t.Helper()
+	f.T.Helper()
 	for _, version := range versions {
 		all = append(all, f.goHolder(i, version), f.openSSLHolder(i, version))
 	}
@@ -40,32 +41,32 @@ func (f *fleet) hold(i int) (all []holder) {
 
 // resumes reports whether a holder's session resumes at node i.
 func (f *fleet) resumes(i int, h holder) bool {
-	f.t.Helper()
-	resumed, err := h.offer(f.tls(i))
+	f.T.Helper()
+	resumed, err := h.offer(f.TLS(i))
 	if err != nil {
-		f.t.Fatalf("%v at node %d: %v", h, i, err)
+		f.T.Fatalf("%v at node %d: %v", h, i, err)
 	}
 	return resumed
 }
 
 // wantAll checks that every session resumes at node i, at last.
 func (f *fleet) wantAll(i int, holders []holder) {
-	f.t.Helper()
+	f.T.Helper()
 	for _, h := range holders {
-		nettest.Eventually(f.t, patience, func() bool { return f.resumes(i, h) }, "%v resumes at node %d", h, i)
+		nettest.Eventually(f.T, harness.Patience, func() bool { return f.resumes(i, h) }, "%v resumes at node %d", h, i)
 	}
 }
 
 // wantNever offers the sessions to the nodes again and again for a while: what is
 // under way between nodes has time to arrive.
 func (f *fleet) wantNever(why string, holders []holder, nodes ...int) {
-	f.t.Helper()
+	f.T.Helper()
 	const while = 1200 * time.Millisecond
 	for end := time.Now().Add(while); time.Now().Before(end); {
 		for _, i := range nodes {
 			for _, h := range holders {
 				if f.resumes(i, h) {
-					f.t.Fatalf("%s: %v resumed at node %d", why, h, i)
+					f.T.Fatalf("%s: %v resumed at node %d", why, h, i)
 				}
 			}
 		}
@@ -100,17 +101,17 @@ func (h *goHolder) Put(_ string, s *tls.ClientSessionState) {
 func (f *fleet) newHolder(version uint16) *goHolder {
 	h := &goHolder{born: time.Now()}
 	h.config = &tls.Config{
-		RootCAs: f.pki.CA.Pool(), ServerName: "localhost", MinVersion: version, MaxVersion: version,
+		RootCAs: f.PKI.CA.Pool(), ServerName: "localhost", MinVersion: version, MaxVersion: version,
 		ClientSessionCache: h, Time: func() time.Time { return h.born },
 	}
 	return h
 }
 
 func (f *fleet) goHolder(i int, version uint16) *goHolder {
-	f.t.Helper()
+	f.T.Helper()
 	h := f.newHolder(version)
-	if resumed, err := h.offer(f.tls(i)); err != nil || resumed || h.session == nil {
-		f.t.Fatalf("%v at node %d: resumed is %v, got a session: %v, %v", h, i, resumed, h.session != nil, err)
+	if resumed, err := h.offer(f.TLS(i)); err != nil || resumed || h.session == nil {
+		f.T.Fatalf("%v at node %d: resumed is %v, got a session: %v, %v", h, i, resumed, h.session != nil, err)
 	}
 	return h
 }
@@ -121,7 +122,7 @@ func (h *goHolder) offer(addr string) (resumed bool, err error) {
 		return false, err
 	}
 	defer raw.Close()
-	raw.SetDeadline(time.Now().Add(patience))
+	raw.SetDeadline(time.Now().Add(harness.Patience))
 	conn := tls.Client(raw, h.config)
 	if err := askLine(conn); err != nil {
 		return false, err
@@ -171,14 +172,14 @@ type openSSLHolder struct {
 func (h *openSSLHolder) String() string { return "OpenSSL, " + tls.VersionName(h.version) }
 
 func (f *fleet) openSSLHolder(i int, version uint16) *openSSLHolder {
-	f.t.Helper()
-	nettest.Need(f.t, "openssl")
-	h := &openSSLHolder{f, version, filepath.Join(f.t.TempDir(), "session.pem")}
-	if resumed, err := h.connect(f.tls(i), "-sess_out"); err != nil || resumed {
-		f.t.Fatalf("%v at node %d: resumed is %v, %v", h, i, resumed, err)
+	f.T.Helper()
+	nettest.Need(f.T, "openssl")
+	h := &openSSLHolder{f, version, filepath.Join(f.T.TempDir(), "session.pem")}
+	if resumed, err := h.connect(f.TLS(i), "-sess_out"); err != nil || resumed {
+		f.T.Fatalf("%v at node %d: resumed is %v, %v", h, i, resumed, err)
 	}
 	if err := makeAgeless(h.file); err != nil {
-		f.t.Fatal(err)
+		f.T.Fatal(err)
 	}
 	return h
 }
@@ -187,10 +188,10 @@ func (h *openSSLHolder) offer(addr string) (bool, error) { return h.connect(addr
 
 func (h *openSSLHolder) connect(addr, memory string) (resumed bool, err error) {
 	// Not nettest.Run, which logs all that hundreds of these print if a test fails.
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "openssl", "s_client", "-connect", addr, "-servername", "localhost",
-		"-CAfile", h.f.pki.CAFile, "-verify_return_error",
+		"-CAfile", h.f.PKI.CAFile, "-verify_return_error",
 		map[uint16]string{tls.VersionTLS12: "-tls1_2", tls.VersionTLS13: "-tls1_3"}[h.version], "-ign_eof", memory, h.file)
 	cmd.Stdin = strings.NewReader("ping\n")
 	out, err := cmd.CombinedOutput()

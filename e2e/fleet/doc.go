@@ -1,7 +1,4 @@
-// Package fleet attacks fleets of nodes from outside: real processes, real
-// clients, real datagrams. Each of its tests is an attack or a mishap that once
-// succeeded, or a sibling of one; SECURITY.md names the test beside the promise.
-//
-// The environment variable REPRISE_BIN names another program to attack than the
-// one built from this checkout.
+// Package fleet tests nodes that share their sessions, and attacks them from outside: real
+// processes, real clients, real datagrams. Many of its tests are an attack or a mishap that
+// once succeeded, or a sibling of one; SECURITY.md names the test beside the promise.
 package fleet

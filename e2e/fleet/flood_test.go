@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -26,14 +27,14 @@ type flood struct {
 // many as one sender can if rate is 0. Their first three bytes, of the version and of
 // the secret's id, are those of genuine ones.
 func (f *fleet) startFlood(genuine [][]byte, rate int, nodes ...int) *flood {
-	f.t.Helper()
+	f.T.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	fl := &flood{cancel: cancel}
 	var conns []net.Conn
 	for _, i := range nodes {
-		conn, err := net.Dial("udp", f.udp(i))
+		conn, err := net.Dial("udp", f.UDP(i))
 		if err != nil {
-			f.t.Fatal(err)
+			f.T.Fatal(err)
 		}
 		conns = append(conns, conn)
 	}
@@ -56,7 +57,7 @@ func (f *fleet) startFlood(genuine [][]byte, rate int, nodes ...int) *flood {
 			conn.Close()
 		}
 	})
-	f.t.Cleanup(func() { fl.stop() })
+	f.T.Cleanup(func() { fl.stop() })
 	return fl
 }
 
@@ -69,16 +70,16 @@ func (fl *flood) stop() (rate float64) {
 
 // genuineDatagrams returns what nodes of a fleet with f's secret say.
 func (f *fleet) genuineDatagrams() (list [][]byte) {
-	f.t.Helper()
-	other := newFleet(f.t, 2, quickFleet...)
-	other.secret = f.secret
-	n := newNetwork(other)
-	other.runAll()
+	f.T.Helper()
+	other := newFleet(f.T, 2, quickFleet...)
+	other.Secret = f.Secret
+	n := newNetwork(other.Fleet)
+	other.RunAll()
 	for _, h := range other.hold(0) {
 		other.wantAll(1, []holder{h})
 	}
-	for i := range other.nodes {
-		other.nodes[i].Stop()
+	for i := range other.Nodes {
+		other.Nodes[i].Stop()
 	}
 	for _, c := range n.captured() {
 		list = append(list, c.datagram)
@@ -92,18 +93,18 @@ func TestInventedSendersDoNotDelayAJoin(t *testing.T) {
 	const rate = 26_000
 	f := newFleet(t, 2, patientLookup) // nodes speak as often as they do by default
 	genuine := f.genuineDatagrams()
-	f.run(0)
+	f.Run(0)
 	held := f.hold(0)
 	const joins = 5
 	join := func() (each time.Duration) {
 		begun := time.Now()
 		for range joins {
-			f.run(1)
-			f.awaitIntroduced()
+			f.Run(1)
+			f.AwaitIntroduced()
 			each += time.Since(begun) / joins
 			f.wantAll(1, held)
-			f.nodes[1].Stop()
-			f.nodes[1] = nil
+			f.Nodes[1].Stop()
+			f.Nodes[1] = nil
 			begun = time.Now()
 		}
 		return each
@@ -123,7 +124,7 @@ func TestGarbageFlood(t *testing.T) {
 	const while = 3 * time.Second
 	f := newFleet(t, 2, "--cache-replication=pull", "--cache-udp-heartbeat=200ms", "--cache-udp-dead-after=2s", "--cache-lookup-timeout=250ms")
 	genuine := f.genuineDatagrams()
-	f.runAll()
+	f.RunAll()
 	holders := make([]*goHolder, 20)
 	for i := range holders {
 		holders[i] = f.goHolder(0, tls.VersionTLS13)
@@ -135,8 +136,8 @@ func TestGarbageFlood(t *testing.T) {
 		if f.resumes(1, holders[visits%len(holders)]) {
 			resumed++
 		}
-		for i, n := range f.nodes {
-			for _, p := range n.document().Replication.Peers {
+		for i, n := range f.Nodes {
+			for _, p := range n.Shared().Replication.Peers {
 				if p.Alive != 1 || p.Introduced != 1 {
 					t.Fatalf("node %d has lost its peer %v after %v", i, p, time.Since(begun))
 				}
@@ -144,7 +145,7 @@ func TestGarbageFlood(t *testing.T) {
 		}
 	}
 	rate := fl.stop()
-	d := f.nodes[1].document().Replication
+	d := f.Nodes[1].Shared().Replication
 	t.Logf("%d of %d look-ups found beside %.0f datagrams a second; %d arrived, dropped: %v", resumed, visits, rate, d.ReceivedDatagrams, d.Dropped)
 	if rate < 20_000 {
 		t.Skipf("one sender makes only %.0f datagrams a second on this machine", rate)
@@ -152,5 +153,5 @@ func TestGarbageFlood(t *testing.T) {
 	if resumed*100 < visits*95 {
 		t.Errorf("%d of %d look-ups found, want 95 %%", resumed, visits)
 	}
-	nettest.Eventually(t, patience, func() bool { return f.resumes(1, f.goHolder(0, tls.VersionTLS13)) }, "look-ups are answered afterwards")
+	nettest.Eventually(t, harness.Patience, func() bool { return f.resumes(1, f.goHolder(0, tls.VersionTLS13)) }, "look-ups are answered afterwards")
 }

@@ -2,11 +2,12 @@ package fleet
 
 import (
 	"crypto/tls"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -21,23 +22,23 @@ func TestForgottenStaysForgotten(t *testing.T) {
 	}{
 		{"after all", func(*fleet) []string { return []string{"--all"} }},
 		{"after a name", func(*fleet) []string { return []string{"--sni", "localhost"} }},
-		{"after a listener", func(f *fleet) []string { return []string{"--listener", f.tls(0)} }},
+		{"after a listener", func(f *fleet) []string { return []string{"--listener", f.TLS(0)} }},
 	} {
 		t.Run("then a node joins "+test.name, func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, 2, quickFleet...)
-			f.run(0)
+			f.Run(0)
 			held := f.hold(0)
 			f.wantAll(0, held)
 			// Node 1 may have been there before node 0 was: nobody can tell yet.
-			if r := f.forget(0, test.args(f)...); r.ExitCode != 1 || !strings.Contains(r.Stdout+r.Stderr, f.udp(1)) {
-				t.Errorf("node 1 has never been heard: exit code %d, want 1 and %s in:\n%s%s", r.ExitCode, f.udp(1), r.Stdout, r.Stderr)
+			if r := f.ForgetAt(0, test.args(f)...); r.ExitCode != 1 || !strings.Contains(r.Stdout+r.Stderr, f.UDP(1)) {
+				t.Errorf("node 1 has never been heard: exit code %d, want 1 and %s in:\n%s%s", r.ExitCode, f.UDP(1), r.Stdout, r.Stderr)
 			}
-			f.run(1)
-			f.awaitIntroduced()
+			f.Run(1)
+			f.AwaitIntroduced()
 			f.wantNever("forgotten, then node 1 joined", held, 1, 0)
-			f.restart(0)
-			f.awaitIntroduced()
+			f.Restart(0)
+			f.AwaitIntroduced()
 			f.wantNever("forgotten, then node 0 was restarted", held, 1, 0)
 			f.wantAll(1, f.hold(0)) // what is made afterwards is as good as ever
 		})
@@ -46,21 +47,21 @@ func TestForgottenStaysForgotten(t *testing.T) {
 		t.Parallel()
 		f := startFleet(t, 3, quickFleet...)
 		held := f.hold(0)
-		for i := range f.nodes {
+		for i := range f.Nodes {
 			f.wantAll(i, held)
 		}
 		f.mustForget(1, "--all")
-		for i := range f.nodes {
-			f.restart(i)
-			f.awaitIntroduced()
+		for i := range f.Nodes {
+			f.Restart(i)
+			f.AwaitIntroduced()
 			f.wantNever("forgotten, then nodes were restarted", held, 0, 1, 2)
 		}
 	})
 	t.Run("the network held the session back", func(t *testing.T) {
 		t.Parallel()
 		f := newFleet(t, 2, quickFleet...)
-		n := newNetwork(f)
-		f.runAll()
+		n := newNetwork(f.Fleet)
+		f.RunAll()
 		// What carries sessions is long; everything else goes through, also what
 		// asks for them again.
 		n.setPolicy(func(c captured) bool { return len(c.datagram) < 200 || n.holdBack(c) })
@@ -72,13 +73,9 @@ func TestForgottenStaysForgotten(t *testing.T) {
 	})
 	t.Run("a store in between", func(t *testing.T) {
 		t.Parallel()
-		_, addr := redis(t)
-		f := newFleet(t, 1, append(quickFleet, "--session-store=redis://"+addr)...)
-		f.run(0)
-		held := f.hold(0)
-		f.awaitStored(addr, len(held))
+		f, _, held := startStored(t, quickFleet...)
 		f.mustForget(0, "--all")
-		f.restart(0)
+		f.Restart(0)
 		f.wantNever("forgotten, but in the store", held, 0)
 		f.wantAll(0, f.hold(0))
 	})
@@ -87,54 +84,70 @@ func TestForgottenStaysForgotten(t *testing.T) {
 		t.Parallel()
 		_, addr := redis(t)
 		f := newFleet(t, 2, append(quickFleet, "--session-store=redis://"+addr)...)
-		f.peer = func(int, int) string { return "" }
-		f.run(0)
-		f.run(1)
+		f.Peer = func(int, int) string { return "" }
+		f.Run(0)
+		f.Run(1)
 		held := f.hold(0)
-		f.awaitStored(addr, len(held))
+		f.awaitStored(len(held))
 		f.mustForget(0, "--all")
-		f.nodes[1].Stop()
-		f.run(1) // a restart is when a rule in the store must be known at the latest
+		f.Nodes[1].Stop()
+		f.Run(1) // a restart is when a rule in the store must be known at the latest
 		f.wantNever("forgotten by the other fleet", held, 1)
 	})
 	t.Run("a session spent", func(t *testing.T) {
 		t.Parallel()
 		f := newFleet(t, 2, append(quickFleet, "--ssl-sessions-single-use")...)
-		f.run(0)
+		f.Run(0)
 		held := f.hold(0)
 		for _, h := range held {
 			if !f.resumes(0, h) {
 				t.Fatalf("%v: its first use was not granted", h)
 			}
 		}
-		f.run(1)
-		f.awaitIntroduced()
+		f.Run(1)
+		f.AwaitIntroduced()
 		f.wantNever("spent, then node 1 joined", held, 1, 0)
 	})
 }
 
 // TestForgetNamesTheSilent: forget succeeds only if every node that may have the
-// sessions has forgotten them; one that returns learns what it missed.
+// sessions has forgotten them; one that is heard again learns what it missed.
 func TestForgetNamesTheSilent(t *testing.T) {
-	t.Parallel()
-	f := startFleet(t, 3, quickFleet...)
-	held := f.hold(0)
-	for i := range f.nodes {
-		f.wantAll(i, held)
+	for _, test := range []struct {
+		name, deadAfter string
+		givenUp         bool // nobody waits for the node any more
+	}{
+		{"a node that is taken for alive", "1h", false},
+		{"a node that is taken for dead", "1s", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := startFleet(t, 3, "--cache-udp-heartbeat=100ms", "--cache-udp-dead-after="+test.deadAfter, patientLookup)
+			held := f.hold(0)
+			for i := range f.Nodes {
+				f.wantAll(i, held)
+			}
+			f.Nodes[1].Signal(syscall.SIGSTOP)
+			if test.givenUp {
+				id := f.Nodes[2].Shared().ShortID()
+				for _, i := range []int{0, 2} {
+					nettest.Eventually(t, harness.Patience, func() bool {
+						r := f.Nodes[i].Shared().Replication
+						return slices.ContainsFunc(r.Peers, func(p harness.PeerRow) bool { return p.ID != id && p.Alive == 0 })
+					}, "node %d takes node 1 for dead", i)
+				}
+			}
+			r := f.ForgetAt(0, "--all")
+			f.Nodes[1].Signal(syscall.SIGCONT)
+			_, silent, _ := strings.Cut(r.Stderr, "no answer from ")
+			if r.ExitCode != harness.ExitFailure || !strings.Contains(silent, f.UDP(1)) || strings.Contains(silent, f.UDP(2)) || strings.Count(r.Stdout, "forgotten at ") != 1 {
+				t.Errorf("node 1 is stopped: exit code %d, want 1 and no answer from %s:\n%s%s", r.ExitCode, f.UDP(1), r.Stdout, r.Stderr)
+			}
+			f.AwaitIntroduced()
+			f.wantNever("forgotten while node 1 slept", held, 1, 2, 0)
+			f.mustForget(0, "--all") // now that all are there
+		})
 	}
-	f.nodes[1].Signal(syscall.SIGSTOP)
-	time.Sleep(5 * time.Second) // so long that nobody would wait for it any more
-	r := f.forget(0, "--all")
-	if said := r.Stdout + r.Stderr; r.ExitCode != 1 || !strings.Contains(said, f.udp(1)) {
-		t.Errorf("node 1 is stopped: exit code %d, want 1 and %s in:\n%s", r.ExitCode, f.udp(1), said)
-	}
-	if said := r.Stdout + r.Stderr; strings.Contains(said, "no answer") && strings.Contains(said[strings.Index(said, "no answer"):], f.udp(2)) {
-		t.Errorf("node 2 has answered, but:\n%s", said)
-	}
-	f.nodes[1].Signal(syscall.SIGCONT)
-	f.awaitIntroduced()
-	f.wantNever("forgotten while node 1 slept", held, 1, 2, 0)
-	f.mustForget(0, "--all") // now that all are there
 }
 
 // TestForgetReachesOneWayPeers: a is told of b, c is told of a; b and c were never
@@ -143,13 +156,13 @@ func TestForgetReachesOneWayPeers(t *testing.T) {
 	t.Parallel()
 	const a, b, c = 0, 1, 2
 	f := newFleet(t, 3, quickFleet...)
-	f.peer = func(i, j int) string {
+	f.Peer = func(i, j int) string {
 		if i == a && j == b || i == c && j == a {
-			return f.udp(j)
+			return f.UDP(j)
 		}
 		return ""
 	}
-	f.runAll()
+	f.RunAll()
 	held := f.hold(b)
 	held = append(held, f.hold(a)...)
 	f.wantAll(b, held)
@@ -164,11 +177,11 @@ func TestForgetReachesOneWayPeers(t *testing.T) {
 func TestForgetTakesNamesAsClientsWriteThem(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, quickFleet...)
-	f.run(0)
+	f.Run(0)
 	named := func(name string) *goHolder {
 		h := f.newHolder(tls.VersionTLS13)
 		h.config.ServerName, h.config.InsecureSkipVerify = name, true
-		if _, err := h.offer(f.tls(0)); err != nil {
+		if _, err := h.offer(f.TLS(0)); err != nil {
 			t.Fatal(err)
 		}
 		if !f.resumes(0, h) {
@@ -186,7 +199,7 @@ func TestForgetTakesNamesAsClientsWriteThem(t *testing.T) {
 		{"one.wild.example", "*.WILD.example."},
 	} {
 		h := named(test.client)
-		r := f.forget(0, "--sni", test.forget)
+		r := f.ForgetAt(0, "--sni", test.forget)
 		if r.ExitCode != 0 {
 			// Refused in words is honest too, for what no client can have asked for.
 			if !strings.Contains(test.forget, "*") || !strings.Contains(r.Stderr, "*") {
@@ -200,5 +213,5 @@ func TestForgetTakesNamesAsClientsWriteThem(t *testing.T) {
 	}
 	other := named("two.wild.example")
 	f.mustForget(0, "--sni", "localhost")
-	nettest.Eventually(t, patience, func() bool { return f.resumes(0, other) }, "a session for another name resumes")
+	nettest.Eventually(t, harness.Patience, func() bool { return f.resumes(0, other) }, "a session for another name resumes")
 }

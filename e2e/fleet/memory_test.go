@@ -10,19 +10,21 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"reprise/e2e/harness"
 )
 
 // memory yields the parts of a process's memory that it can write to, or ends the
 // test's interest if this user may not look.
-func (n *node) memory(visit func(part []byte)) {
-	n.t.Helper()
+func memory(n *harness.Server, visit func(part []byte)) {
+	n.T.Helper()
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", n.Pid()))
 	if err != nil {
-		n.t.Skipf("needs to read another process's memory, as root may: %v", err)
+		n.T.Skipf("needs to read another process's memory, as root may: %v", err)
 	}
 	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", n.Pid()))
 	if err != nil {
-		n.t.Skipf("needs to read another process's memory, as root may: %v", err)
+		n.T.Skipf("needs to read another process's memory, as root may: %v", err)
 	}
 	defer mem.Close()
 	const step = 1 << 20
@@ -45,10 +47,10 @@ func (n *node) memory(visit func(part []byte)) {
 }
 
 // remembers reports whether any of the secrets is in the process's memory.
-func (n *node) remembers(secrets [][]byte) bool {
-	n.t.Helper()
+func remembers(n *harness.Server, secrets [][]byte) bool {
+	n.T.Helper()
 	found := false
-	n.memory(func(part []byte) {
+	memory(n, func(part []byte) {
 		for _, s := range secrets {
 			found = found || bytes.Contains(part, s)
 		}
@@ -82,8 +84,8 @@ func TestDeadSessionsLeaveMemory(t *testing.T) {
 				secrets = append(secrets, h.secret(t))
 				f.wantAll(1-i%2, []holder{h})
 			}
-			for i, n := range f.nodes {
-				if time.Since(born) < lifetime && !n.remembers(secrets) {
+			for i, n := range f.Nodes {
+				if time.Since(born) < lifetime && !remembers(n, secrets) {
 					t.Errorf("node %d does not remember the secrets while they are good: this test finds nothing", i)
 				}
 			}
@@ -97,9 +99,9 @@ func TestDeadSessionsLeaveMemory(t *testing.T) {
 			}
 			// The sweep runs every second, and peers are told of the time by heartbeats.
 			time.Sleep(2 * time.Second)
-			for i, n := range f.nodes {
+			for i, n := range f.Nodes {
 				for j, s := range secrets {
-					if n.remembers([][]byte{s}) {
+					if remembers(n, [][]byte{s}) {
 						t.Errorf("node %d still has the secret of session %d (%s)", i, j, tls.VersionName(versions[j/2]))
 					}
 				}

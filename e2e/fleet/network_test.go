@@ -2,18 +2,26 @@ package fleet
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
+
+	"reprise/e2e/harness"
 )
 
 // A network lies between the nodes of a fleet and does to datagrams what it is
 // told. Each node sees every other at an address of the network's own: what i
 // sends to the one that stands for j arrives at j from the one that stands for i.
 type network struct {
-	f     *fleet
+	f     *harness.Fleet
 	ports [][]*net.UDPConn // [i][j] stands for j, as i sees it
+
+	lossy  atomic.Bool  // a fifth each is dropped, duplicated, delayed past others
+	passed atomic.Int64 // datagrams delivered
 
 	mu     sync.Mutex // guards what follows
 	policy func(captured) bool
@@ -28,33 +36,33 @@ type captured struct {
 }
 
 // newNetwork puts a network between the nodes, none of which may run yet.
-func newNetwork(f *fleet) *network {
-	f.t.Helper()
-	n := &network{f: f, ports: make([][]*net.UDPConn, len(f.nodes))}
-	for i := range f.nodes {
-		n.ports[i] = make([]*net.UDPConn, len(f.nodes))
-		for j := range f.nodes {
+func newNetwork(f *harness.Fleet) *network {
+	f.T.Helper()
+	n := &network{f: f, ports: make([][]*net.UDPConn, len(f.Nodes))}
+	for i := range f.Nodes {
+		n.ports[i] = make([]*net.UDPConn, len(f.Nodes))
+		for j := range f.Nodes {
 			if j == i {
 				continue
 			}
 			conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 			if err != nil {
-				f.t.Fatal(err)
+				f.T.Fatal(err)
 			}
 			_ = conn.SetReadBuffer(4 << 20) // or what the kernel allows
 			n.ports[i][j] = conn
 		}
 	}
-	f.peer = func(i, j int) string { return n.ports[i][j].LocalAddr().String() }
+	f.Peer = func(i, j int) string { return n.ports[i][j].LocalAddr().String() }
 	var carriers sync.WaitGroup
-	for i := range f.nodes {
-		for j := range f.nodes {
+	for i := range f.Nodes {
+		for j := range f.Nodes {
 			if j != i {
 				carriers.Go(func() { n.carry(i, j) })
 			}
 		}
 	}
-	f.t.Cleanup(func() {
+	f.T.Cleanup(func() {
 		for _, row := range n.ports {
 			for _, conn := range row {
 				if conn != nil {
@@ -69,6 +77,8 @@ func newNetwork(f *fleet) *network {
 
 // carry brings what i sends to j.
 func (n *network) carry(i, j int) {
+	random := rand.New(rand.NewPCG(uint64(i), uint64(j))) // each run loses the same shares
+	fifth := func() bool { return n.lossy.Load() && random.IntN(5) == 0 }
 	buf := make([]byte, 64<<10)
 	for {
 		size, _, err := n.ports[i][j].ReadFromUDPAddrPort(buf)
@@ -80,16 +90,25 @@ func (n *network) carry(i, j int) {
 		n.kept = append(n.kept, c)
 		deliver := n.policy == nil || n.policy(c)
 		n.mu.Unlock()
-		if deliver {
+		if !deliver || fifth() {
+			continue
+		}
+		if fifth() {
 			n.inject(c)
 		}
+		if fifth() {
+			time.AfterFunc(time.Duration(1+random.IntN(3))*time.Millisecond, func() { n.inject(c) })
+			continue
+		}
+		n.inject(c)
 	}
 }
 
 // inject makes a datagram arrive as if it came from its sender.
 func (n *network) inject(c captured) {
+	n.passed.Add(1)
 	// An error means that the receiver does not run.
-	_, _ = n.ports[c.to][c.from].WriteToUDPAddrPort(c.datagram, netip.MustParseAddrPort(n.f.udp(c.to)))
+	_, _ = n.ports[c.to][c.from].WriteToUDPAddrPort(c.datagram, netip.MustParseAddrPort(n.f.UDP(c.to)))
 }
 
 // setPolicy says which datagrams are delivered; nil means all.

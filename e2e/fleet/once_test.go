@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -47,7 +48,7 @@ func (h *goHolder) begin(t *testing.T, addr string) *attempt {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw.SetDeadline(time.Now().Add(patience))
+	raw.SetDeadline(time.Now().Add(harness.Patience))
 	t.Cleanup(func() { raw.Close() })
 	a := &attempt{conn: &heldConn{Conn: raw, answered: make(chan struct{}), release: make(chan struct{})}, done: make(chan error, 1)}
 	a.tls = tls.Client(a.conn, h.config)
@@ -93,7 +94,7 @@ func TestOnceMeansOnce(t *testing.T) {
 				}
 				var attempts []*attempt
 				for _, i := range test.nodes {
-					attempts = append(attempts, h.begin(t, f.tls(i)))
+					attempts = append(attempts, h.begin(t, f.TLS(i)))
 				}
 				resumed, served := 0, 0
 				var all error
@@ -114,7 +115,7 @@ func TestOnceMeansOnce(t *testing.T) {
 					t.Errorf("%v: nobody was served: %v", h, all)
 				}
 				t.Logf("%v: %d of %d resumed, %d served: %v", h, resumed, len(attempts), served, all)
-				for i := range f.nodes {
+				for i := range f.Nodes {
 					if resumed > 0 && f.resumes(i, h) {
 						t.Errorf("%v: resumed once more at node %d", h, i)
 					}
@@ -126,11 +127,11 @@ func TestOnceMeansOnce(t *testing.T) {
 
 // awaitLevel waits until all nodes remember the same number of sessions.
 func (f *fleet) awaitLevel() {
-	f.t.Helper()
-	nettest.Eventually(f.t, patience, func() bool {
-		items := f.nodes[0].document().Caches[0].Items
-		for _, n := range f.nodes[1:] {
-			if n.document().Caches[0].Items != items {
+	f.T.Helper()
+	nettest.Eventually(f.T, harness.Patience, func() bool {
+		items := f.Nodes[0].Shared().Caches[0].Items
+		for _, n := range f.Nodes[1:] {
+			if n.Shared().Caches[0].Items != items {
 				return false
 			}
 		}

@@ -40,8 +40,8 @@ func TestOldRecordingsStayClosedToMemory(t *testing.T) {
 	}
 	t.Parallel()
 	f := newFleet(t, 2, quickFleet...)
-	n := newNetwork(f)
-	f.runAll()
+	n := newNetwork(f.Fleet)
+	f.RunAll()
 	for i := range 8 {
 		f.wantAll(1-i%2, []holder{f.goHolder(i%2, versions[i/2%2])})
 	}
@@ -155,13 +155,13 @@ func newAttack(list []captured) *attack {
 // openedByMemory tries every string of 32 bytes in the nodes' memory that could be
 // a key, as a key and as a ratchet's state, and returns how many keys it found.
 func (f *fleet) openedByMemory(a *attack) int {
-	f.t.Helper()
+	f.T.Helper()
 	clear(a.tried)
 	opened := map[[5]byte]string{}
-	for _, n := range f.nodes {
-		n.memory(func(part []byte) { a.search(part, opened) })
+	for _, n := range f.Nodes {
+		memory(n, func(part []byte) { a.search(part, opened) })
 	}
-	f.t.Logf("%d strings tried against %d keys and %d introductions, found: %v", len(a.tried), len(a.datagrams), len(a.proofs), opened)
+	f.T.Logf("%d strings tried against %d keys and %d introductions, found: %v", len(a.tried), len(a.datagrams), len(a.proofs), opened)
 	return len(opened)
 }
 

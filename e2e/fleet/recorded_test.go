@@ -16,22 +16,22 @@ import (
 func TestRecordingsStayClosed(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, quickFleet...)
-	n := newNetwork(f)
-	f.runAll()
+	n := newNetwork(f.Fleet)
+	f.RunAll()
 	var secrets [][]byte
 	for i := range 20 {
 		h := f.goHolder(i%2, versions[i/2%2])
 		secrets = append(secrets, h.secret(t))
 		f.wantAll(1-i%2, []holder{h})
 	}
-	for _, n := range f.nodes {
+	for _, n := range f.Nodes {
 		n.Stop()
 	}
 	recorded := n.captured()
 	if len(recorded) < len(secrets) {
 		t.Fatalf("%d datagrams recorded", len(recorded))
 	}
-	secret, err := os.ReadFile(f.secret)
+	secret, err := os.ReadFile(f.Secret)
 	if err != nil {
 		t.Fatal(err)
 	}

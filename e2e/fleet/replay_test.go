@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -38,15 +39,15 @@ func TestReplayedHellosFillNothing(t *testing.T) {
 				held[i] = f.goHolder(0, version)
 			}
 			f.awaitLevel()
-			before := f.nodes[1].document().Caches[0].Items
+			before := f.Nodes[1].Shared().Caches[0].Items
 			var hello recorder
 			_ = tls.Client(&hello, f.newHolder(version).config).Handshake() // it gets no answer
 			for range replays {
-				conn, err := nettest.Dial(f.tls(0))
+				conn, err := nettest.Dial(f.TLS(0))
 				if err != nil {
 					t.Fatal(err)
 				}
-				conn.SetDeadline(time.Now().Add(patience))
+				conn.SetDeadline(time.Now().Add(harness.Patience))
 				if _, err := conn.Write(hello.Bytes()); err != nil {
 					t.Fatal(err)
 				}
@@ -56,12 +57,12 @@ func TestReplayedHellosFillNothing(t *testing.T) {
 				conn.Close()
 			}
 			f.awaitLevel()
-			for i, n := range f.nodes {
-				if items := n.document().Caches[0].Items; items != before {
+			for i, n := range f.Nodes {
+				if items := n.Shared().Caches[0].Items; items != before {
 					t.Errorf("node %d remembers %d sessions after %d replays, %d before", i, items, replays, before)
 				}
 			}
-			for i := range f.nodes {
+			for i := range f.Nodes {
 				f.wantAll(i, held)
 			}
 		})

@@ -1,0 +1,203 @@
+package harness
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"reprise/internal/nettest"
+	"reprise/internal/testpki"
+)
+
+// AskLine is visit for a backend that answers a line.
+func AskLine(t *testing.T, addr string, config *tls.Config) tls.ConnectionState {
+	t.Helper()
+	state, err := TryAskLine(addr, config)
+	if err != nil {
+		t.Fatalf("%s: %v", addr, err)
+	}
+	return state
+}
+
+// TryAskLine asks, and reads to the end.
+func TryAskLine(addr string, config *tls.Config) (tls.ConnectionState, error) {
+	conn, err := Handshake(addr, config)
+	if err != nil {
+		return tls.ConnectionState{}, err
+	}
+	defer TCP(conn).Close()
+	if _, err := io.WriteString(conn, "ping\n"); err != nil {
+		return tls.ConnectionState{}, err
+	}
+	answer, err := io.ReadAll(conn)
+	if err == nil && string(answer) != "ping\n" {
+		err = fmt.Errorf("got %q", answer)
+	}
+	return conn.ConnectionState(), err
+}
+
+// ClientConfig is a client that trusts pki and remembers sessions.
+func ClientConfig(pki *testpki.PKI) *tls.Config {
+	return &tls.Config{RootCAs: pki.CA.Pool(), ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+}
+
+// With returns a copy of config, changed.
+func With(config *tls.Config, change func(*tls.Config)) *tls.Config {
+	c := config.Clone()
+	change(c)
+	return c
+}
+
+// NoResumption makes a client forget its sessions.
+func NoResumption(c *tls.Config) { c.ClientSessionCache = nil }
+
+// A StrictConn makes crypto/tls tell a client whether there was a close_notify:
+// by itself it takes a FIN between two records for as good.
+type StrictConn struct{ net.Conn }
+
+// Read implements net.Conn.
+func (c StrictConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == io.EOF {
+		err = ErrNoCloseNotify
+	}
+	return n, err
+}
+
+// ErrNoCloseNotify is how a [StrictConn] ends without close_notify.
+var ErrNoCloseNotify = errors.New("the connection ended without close_notify")
+
+// TCP returns what is below a client's connection.
+func TCP(conn *tls.Conn) *net.TCPConn { return conn.NetConn().(StrictConn).Conn.(*net.TCPConn) }
+
+// Handshake connects to addr.
+func Handshake(addr string, config *tls.Config) (*tls.Conn, error) {
+	raw, err := nettest.Dial(addr)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(StrictConn{raw}, config)
+	conn.SetDeadline(time.Now().Add(Patience))
+	if err := conn.Handshake(); err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// Connect connects to addr until the test ends.
+func Connect(t *testing.T, addr string, config *tls.Config) *tls.Conn {
+	t.Helper()
+	conn, err := Handshake(addr, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.NetConn().Close() })
+	return conn
+}
+
+// DialRaw connects to addr without TLS until the test ends.
+func DialRaw(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	conn, err := nettest.Dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.SetDeadline(time.Now().Add(Patience))
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// Ping sends something to an echo and waits for it to come back.
+func Ping(conn net.Conn) error {
+	const message = "ping\n"
+	if _, err := io.WriteString(conn, message); err != nil {
+		return err
+	}
+	answer := make([]byte, len(message))
+	if _, err := io.ReadFull(conn, answer); err != nil {
+		return err
+	}
+	if string(answer) != message {
+		return fmt.Errorf("got %q, want %q", answer, message)
+	}
+	return nil
+}
+
+// TryVisit makes a connection to an echo, uses it and ends it properly.
+func TryVisit(addr string, config *tls.Config) (tls.ConnectionState, error) {
+	conn, err := Handshake(addr, config)
+	if err != nil {
+		return tls.ConnectionState{}, err
+	}
+	defer conn.Close()
+	if err := Ping(conn); err != nil {
+		return tls.ConnectionState{}, err
+	}
+	if err := conn.CloseWrite(); err != nil {
+		return tls.ConnectionState{}, err
+	}
+	if rest, err := io.ReadAll(conn); err != nil || len(rest) > 0 {
+		return tls.ConnectionState{}, fmt.Errorf("at the end: %q, %v, want a close_notify", rest, err)
+	}
+	return conn.ConnectionState(), nil
+}
+
+// Visit is tryVisit, which must succeed.
+func Visit(t *testing.T, addr string, config *tls.Config) tls.ConnectionState {
+	t.Helper()
+	state, err := TryVisit(addr, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
+// WantResumed visits addr and checks whether that resumed a session.
+func WantResumed(t *testing.T, addr string, config *tls.Config, want bool) {
+	t.Helper()
+	if got := Visit(t, addr, config).DidResume; got != want {
+		t.Errorf("%s: resumed is %v, want %v", addr, got, want)
+	}
+}
+
+// AnswerLine is a backend that answers a line with itself and closes, or with a
+// small page if the line is an HTTP request.
+func AnswerLine(conn net.Conn) {
+	r := bufio.NewReader(conn)
+	line, err := r.ReadString('\n')
+	if err != nil {
+		return
+	}
+	if !strings.Contains(line, "HTTP/1.1") {
+		io.WriteString(conn, line)
+		return
+	}
+	if _, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(line), r))); err == nil {
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\npage\n")
+	}
+}
+
+// ClientHello returns what a client sends first.
+func ClientHello(t *testing.T) []byte {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	go tls.Client(theirs, &tls.Config{ServerName: "localhost"}).Handshake()
+	hello := make([]byte, 5, 4096)
+	if _, err := io.ReadFull(ours, hello); err != nil {
+		t.Fatal(err)
+	}
+	body := hello[5 : 5+int(hello[3])<<8+int(hello[4])]
+	if _, err := io.ReadFull(ours, body); err != nil {
+		t.Fatal(err)
+	}
+	return hello[:5+len(body)]
+}

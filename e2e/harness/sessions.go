@@ -1,0 +1,77 @@
+package harness
+
+import (
+	"crypto/tls"
+	"testing"
+
+	"reprise/internal/testpki"
+)
+
+// A Wallet is a client's memory that offers its one session to every server, as
+// an attacker would. Its zero value is empty.
+type Wallet struct{ Session *tls.ClientSessionState }
+
+// Get implements tls.ClientSessionCache.
+func (w *Wallet) Get(string) (*tls.ClientSessionState, bool) { return w.Session, w.Session != nil }
+
+// Put implements tls.ClientSessionCache.
+func (w *Wallet) Put(_ string, s *tls.ClientSessionState) {
+	if s != nil {
+		w.Session = s
+	}
+}
+
+// Offering returns a client that offers one session only, and keeps no other.
+func Offering(config *tls.Config, session *tls.ClientSessionState) *tls.Config {
+	return With(config, func(c *tls.Config) { c.ClientSessionCache = keepsake{session} })
+}
+
+type keepsake struct{ session *tls.ClientSessionState }
+
+func (k keepsake) Get(string) (*tls.ClientSessionState, bool) { return k.session, true }
+
+func (keepsake) Put(string, *tls.ClientSessionState) {}
+
+// ForEachVersion runs test for TLS 1.2 and 1.3.
+func ForEachVersion(t *testing.T, test func(t *testing.T, version uint16)) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) { test(t, version) })
+	}
+}
+
+// WalletConfig is a client of one version with an empty wallet.
+func WalletConfig(pki *testpki.PKI, version uint16) (*tls.Config, *Wallet) {
+	w := new(Wallet)
+	return With(ClientConfig(pki), func(c *tls.Config) { c.MinVersion, c.MaxVersion, c.ClientSessionCache = version, version, w }), w
+}
+
+// Sends is the tls.Config.GetClientCertificate of a client that has cert, or
+// none if it is nil.
+func Sends(cert *tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	if cert == nil {
+		cert = new(tls.Certificate)
+	}
+	return func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
+}
+
+// WithHandle returns a copy of session under another handle.
+func WithHandle(t *testing.T, session *tls.ClientSessionState, handle []byte) *tls.ClientSessionState {
+	t.Helper()
+	_, state, err := session.ResumptionState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := state.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Not state itself: NewResumptionState changes what it is given.
+	if state, err = tls.ParseSessionState(encoded); err != nil {
+		t.Fatal(err)
+	}
+	changed, err := tls.NewResumptionState(handle, state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return changed
+}

@@ -1,0 +1,94 @@
+package harness
+
+import (
+	"crypto/tls"
+	"io"
+	"testing"
+	"time"
+
+	"reprise/internal/nettest"
+)
+
+// MiB is 2^20 bytes.
+const MiB = 1 << 20
+
+// Bulk is how much is enough to go round every buffer there is many times.
+func Bulk() int64 {
+	if RaceEnabled {
+		return 16 * MiB
+	}
+	return 100 * MiB
+}
+
+// A pace is how a client reads.
+type pace struct {
+	Name string
+	N    func() int64 // bytes to read at this pace
+	Read func(s *Server, r io.Reader) io.Reader
+}
+
+// Paces are those that streams are tested at.
+var Paces = []pace{
+	{"fast", Bulk, func(_ *Server, r io.Reader) io.Reader { return r }},
+	// Not slower, because nothing in the program depends on how slow it is;
+	// the kernel's buffers are kept smaller than the stream instead.
+	{"4 MiB per second", func() int64 { return 8 * MiB }, NewSlowReader},
+	{"stop and go", Bulk, newStopAndGoReader},
+}
+
+// A slowReader reads a TLS record per tick.
+type slowReader struct {
+	io.Reader
+	tick *time.Ticker
+}
+
+// NewSlowReader reads from a TLS connection at the pace of a slow client.
+func NewSlowReader(s *Server, r io.Reader) io.Reader {
+	const record, perSecond = 16 << 10, 4 * MiB
+	SetReadBuffer(r.(*tls.Conn), 64<<10)
+	tick := time.NewTicker(time.Second * record / perSecond)
+	s.T.Cleanup(tick.Stop)
+	return slowReader{r, tick}
+}
+
+func (s slowReader) Read(p []byte) (int, error) {
+	<-s.tick.C
+	return s.Reader.Read(p)
+}
+
+// SetReadBuffer keeps the kernel from reading ahead for the client.
+func SetReadBuffer(conn *tls.Conn, n int) { TCP(conn).SetReadBuffer(n) }
+
+// A StopAndGoReader stops now and then until everything before it is full.
+type StopAndGoReader struct {
+	io.Reader
+	Server *Server
+	Every  int64
+	left   int64
+}
+
+func newStopAndGoReader(s *Server, r io.Reader) io.Reader {
+	SetReadBuffer(r.(*tls.Conn), 64<<10)
+	return &StopAndGoReader{Reader: r, Server: s, Every: Bulk() / 8}
+}
+
+// Read implements io.Reader.
+func (s *StopAndGoReader) Read(p []byte) (int, error) {
+	if s.left <= 0 {
+		s.Server.AwaitStill()
+		s.left = s.Every
+	}
+	n, err := s.Reader.Read(p)
+	s.left -= int64(n)
+	return n, err
+}
+
+// RSS is the memory of the process, in bytes.
+func RSS(t *testing.T, s *Server) int64 {
+	t.Helper()
+	n, err := nettest.RSS(s.Pid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
