@@ -112,10 +112,14 @@ func discard(conn io.Reader, in *bufio.Reader, n int64) error {
 	return err
 }
 
+// answerHead has a Date, which some servers would add if there were none (RFC 9110, Section
+// 6.6.1), and others not.
+const answerHead = "HTTP/1.1 200 OK\r\nDate: Tue, 15 Nov 1994 08:12:31 GMT\r\nContent-Length: "
+
 // answer writes the head and n bytes. Of a long answer, out holds the first few KB
 // and passes on the rest as it is.
 func answer(out *bufio.Writer, n int64) error {
-	head := append(out.AvailableBuffer(), "HTTP/1.1 200 OK\r\nContent-Length: "...)
+	head := append(out.AvailableBuffer(), answerHead...)
 	head = append(strconv.AppendInt(head, n, 10), "\r\n\r\n"...)
 	if _, err := out.Write(head); err != nil {
 		return err

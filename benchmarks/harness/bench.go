@@ -243,7 +243,7 @@ func (b *bench) peersOf(c testcase) []peers.Peer {
 		switch {
 		case !c.peers(p) || b.only != nil && !b.only.MatchString(p.Name) || p.P256 && !c.setup.p256:
 			return true
-		case c.setup.h2 && (p.NoALPN || b.backendH2 == ""):
+		case c.setup.h2 && p.NoALPN, (c.setup.h2 || c.setup.h2c) && b.backendH2 == "":
 			return true
 		case p.Name == "reprise-openssl":
 			return b.openssl == ""

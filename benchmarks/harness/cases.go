@@ -137,6 +137,10 @@ func streams() []testcase {
 			peers: http, setup: setup{http2: true}, tool: "h2load", measure: h2load,
 		},
 		{
+			Case:  report.Case{Name: "http2-h2c", Title: "As http2, but the backend is asked by HTTP/2 (h2c), for gRPC, say.", Unit: cpuPerReq, Best: true},
+			peers: oneOf("reprise-http", "haproxy-http"), setup: setup{h2c: true}, tool: "h2load", measure: h2load,
+		},
+		{
 			Case:  report.Case{Name: "download", Title: "Answers of 100 MiB.", Unit: "CPU ms per GB", Best: true, Aim: 0.80, AimOf: "reprise", Headline: true},
 			peers: tcp, measure: bulk(load.Download),
 		},

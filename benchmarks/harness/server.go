@@ -21,6 +21,7 @@ type setup struct {
 	allCores bool
 	h2       bool // HTTP/2 through to a backend that speaks it
 	http2    bool // HTTP/2 to the server, which asks its backend by HTTP/1.1
+	h2c      bool // HTTP/2 to the server, and to the backend, both parsed
 
 	mlkem       bool   // clients offer X25519MLKEM768, which OpenSSL 3.0 does not know, and X25519
 	clientCert  bool   // clients show a certificate, which servers verify
@@ -28,7 +29,7 @@ type setup struct {
 	replication string // Reprise's cache-replication, "" is the default
 }
 
-func (s setup) speaksH2() bool { return s.h2 || s.http2 }
+func (s setup) speaksH2() bool { return s.h2 || s.http2 || s.h2c }
 
 // group is that of who knows OpenSSL's.
 func (s setup) group() (openssl string, id tls.CurveID) {
@@ -120,7 +121,7 @@ func (b *bench) settings(p peers.Peer, u setup, n int) (s peers.Settings, err er
 	if u.speaksH2() {
 		s.ALPN = "h2"
 	}
-	if u.h2 {
+	if s.H2C = u.h2c; u.h2 || u.h2c {
 		s.Backend = b.backendH2
 	}
 	if p.Name == "reprise-openssl" {

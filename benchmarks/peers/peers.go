@@ -44,6 +44,7 @@ type Settings struct {
 	PEM           string   // certificate and key in one file
 	Group         string   // OpenSSL's name of the only group
 	ALPN          string   // the one protocol to negotiate; "" is none
+	H2C           bool     // the backend speaks HTTP/2; Reprise and HAProxy in HTTP mode know it
 	Workers       int      // processes, threads or loops
 	Reprise       string   // its binary
 	Plain         string   // the binary of the proxy in peers/plain
