@@ -99,3 +99,23 @@ func TestMatches(t *testing.T) {
 		})
 	}
 }
+
+// TestLinesOf: a line of a log in the middle of another line leaves that whole.
+func TestLinesOf(t *testing.T) {
+	const log = "time=2026-11-22T19:34:54Z level=INFO msg=serving version=1"
+	for _, test := range []struct {
+		text string
+		want []string
+	}{
+		{"", nil},
+		{"a\nb\n", []string{"a", "b"}},
+		{"a\nb", []string{"a", "b"}},
+		{"a\n\nb\n", []string{"a", "", "b"}},
+		{"a " + log + "\nb\nc\n", []string{"a b", "c", log}},
+		{log + "\n", []string{log}},
+	} {
+		if got := linesOf(test.text); !slices.Equal(got, test.want) {
+			t.Errorf("%q: got %q, want %q", test.text, got, test.want)
+		}
+	}
+}

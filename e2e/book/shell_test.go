@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -132,10 +133,20 @@ func withoutStatus(output string) (text string, status int, ended bool) {
 	return before + after, status, true
 }
 
-// linesOf are the lines of a text, of which the last one may have no end.
+// logLine is one that reprise writes as a whole, be it in the middle of another's line.
+var logLine = regexp.MustCompile(`time=\d{4}-\S+ level=[A-Z]+ .*\n`)
+
+// linesOf are the lines of a text, of which the last one may have no end. Those of logs come
+// last.
 func linesOf(text string) []string {
-	if text == "" {
-		return nil
+	logs := logLine.FindAllString(text, -1)
+	text = logLine.ReplaceAllString(text, "")
+	var lines []string
+	if text != "" {
+		lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	}
-	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	for _, line := range logs {
+		lines = append(lines, strings.TrimSuffix(line, "\n"))
+	}
+	return lines
 }
