@@ -16,15 +16,15 @@ import (
 
 // ACME says which certificates are got from an authority while the node runs, and how.
 type ACME struct {
-	// Names are those of the certificates, in lower case, without wildcards. None means that ACME is not used, and nothing
-	// else here counts.
+	// Names are those of the certificates, in lower case, without wildcards. None means that ACME is
+	// not used, and nothing else here counts.
 	Names []string
 	// Directory is the URL of the authority.
 	Directory string
 	// Email is where the authority may write to; empty for nowhere.
 	Email string
-	// Storage is where certificates, keys and the account are kept: a directory, or a URL of Redis. It may hold a password:
-	// never log it.
+	// Storage is where certificates, keys and the account are kept: a directory, or a URL of Redis. It
+	// may hold a password: never log it.
 	Storage string
 	// CAFile has the certificates by which the authority itself is trusted; empty means the machine's.
 	CAFile string
@@ -42,8 +42,10 @@ const letsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
 var acmeOptions = []option{
 	{
 		name: "acme", group: groupListen, form: "NAME,...", repeat: true,
-		help: "get certificates for these names by ACME, from Let's Encrypt unless acme-directory says otherwise, and renew them; each is for " +
-			"clients that ask for its name on every TLS listener. Write https = ADDR,acme for a listener that has no others. Needs acme-storage and acme-agree",
+		help: "get certificates for these names by ACME, from Let's Encrypt unless acme-directory " +
+			"says otherwise, and renew them; each is for " +
+			"clients that ask for its name on every TLS listener. Write https = ADDR,acme for a listener " +
+			"that has no others. Needs acme-storage and acme-agree",
 		set: addACME,
 	},
 	{
@@ -51,7 +53,8 @@ var acmeOptions = []option{
 		help: "the authority that issues the certificates of acme",
 		set: fill(func(c *Config) *string { return &c.ACME.Directory }, func(s string) (string, error) {
 			if u, err := url.Parse(s); err != nil || u.Scheme != "https" || u.Host == "" {
-				return "", errors.New("not the URL of a directory: write one such as https://ca.example/directory")
+				return "", errors.New("not the URL of a directory: write one such as " +
+					"https://ca.example/directory")
 			}
 			return s, nil
 		}),
@@ -68,8 +71,11 @@ var acmeOptions = []option{
 	},
 	{
 		name: "acme-storage", group: groupListen, form: "DIR|URL", mask: maskACMEStorage,
-		help: "where the certificates of acme, their keys and the account are kept: a directory that only Reprise can read, or " +
-			"redis://[USER:PASSWORD@]HOST:PORT[/DB] (rediss:// with TLS), where they are sealed by cluster-secret-file. Nodes that have the same are one client of the authority: any of them answers it, all serve what one has got",
+		help: "where the certificates of acme, their keys and the account are kept: a directory that " +
+			"only Reprise can read, or " +
+			"redis://[USER:PASSWORD@]HOST:PORT[/DB] (rediss:// with TLS), where they are sealed by " +
+			"cluster-secret-file. Nodes that have the same are one client of the authority: any of them " +
+			"answers it, all serve what one has got",
 		set: func(b *builder, value string) error { b.config.ACME.Storage = value; return nil },
 	},
 	{
@@ -79,7 +85,8 @@ var acmeOptions = []option{
 	},
 	{
 		name: "acme-challenge", group: groupListen, form: "any|http-01|tls-alpn-01", byDefault: "any",
-		help: "how the authority is shown who serves a name: by a request to port 80, which must reach an http or http-to-https listener of a " +
+		help: "how the authority is shown who serves a name: by a request to port 80, which must " +
+			"reach an http or http-to-https listener of a " +
 			"node, by a handshake at port 443, which must reach a TLS listener, or by whichever works",
 		set: func(b *builder, value string) error {
 			a := &b.config.ACME
@@ -107,7 +114,8 @@ func addACME(b *builder, value string) error {
 		case err != nil:
 			return err
 		case strings.HasPrefix(name, "*."):
-			return fmt.Errorf("%s: an authority issues wildcards only to those who change DNS entries: name each host", name)
+			return fmt.Errorf("%s: an authority issues wildcards only to those who change DNS entries: "+
+				"name each host", name)
 		case !slices.Contains(b.config.ACME.Names, name):
 			b.config.ACME.Names = append(b.config.ACME.Names, name)
 			b.names = append(b.names, pendingCertificate{Certificate{Name: name, ACME: true}, b.now})
@@ -119,13 +127,16 @@ func addACME(b *builder, value string) error {
 // resolveACME finds what is missing for acme.
 func (b *builder) resolveACME() {
 	a, from := &b.config.ACME, b.written("acme")
-	only := slices.IndexFunc(b.listeners, func(l pendingListener) bool { return l.TLS != nil && len(l.TLS.Certs) == 0 })
+	only := slices.IndexFunc(b.listeners, func(l pendingListener) bool {
+		return l.TLS != nil && len(l.TLS.Certs) == 0
+	})
 	if only >= 0 && len(a.Names) == 0 && !b.failed["acme"] {
 		b.fail(b.listeners[only].from.errorf("no certificate: add acme = NAME,... or write CERT,KEY"))
 	}
 	if len(a.Names) == 0 {
 		b.config.ACME = ACME{}
-		b.warnUnused("no effect without acme", "acme-directory", "acme-agree", "acme-email", "acme-storage", "acme-ca", "acme-challenge")
+		b.warnUnused("no effect without acme", "acme-directory", "acme-agree", "acme-email",
+			"acme-storage", "acme-ca", "acme-challenge")
 		return
 	}
 	if agreed, _ := values.Bool(cmp.Or(b.written("acme-agree").value, "true")); !agreed {
@@ -136,9 +147,11 @@ func (b *builder) resolveACME() {
 	case a.Storage == "":
 		b.fail(from.errorf("nowhere to keep certificates: add acme-storage = DIR"))
 	case strings.Contains(a.Storage, "://") && !isRedis:
-		b.fail(b.written("acme-storage").errorf("not a store for certificates: write a directory or redis://HOST:PORT"))
+		b.fail(b.written("acme-storage").errorf("not a store for certificates: write a directory or " +
+			"redis://HOST:PORT"))
 	case isRedis && len(b.config.ClusterSecretFiles) == 0:
-		b.fail(b.written("acme-storage").errorf("keys in a store need a secret that seals them: %s", makeSecret))
+		b.fail(b.written("acme-storage").errorf("keys in a store need a secret that seals them: %s",
+			makeSecret))
 	}
 	listeners := b.tlsListeners()
 	if len(listeners) == 0 {
@@ -146,12 +159,16 @@ func (b *builder) resolveACME() {
 		return
 	}
 	if len(listeners[0].TLS.Certs) == 0 && len(b.config.ClusterSecretFiles) == 0 {
-		b.fail(listeners[0].from.errorf("the keys of acme change, and tickets need a secret that does not: make one with `reprise secret > FILE` and add cluster-secret-file = FILE"))
+		b.fail(listeners[0].from.errorf("the keys of acme change, and tickets need a secret that does " +
+			"not: make one with `reprise secret > FILE` and add cluster-secret-file = FILE"))
 	}
-	if !a.NoHTTP && !b.hasListener(func(l Listener) bool { return l.Router == HTTPRouter && l.TLS == nil }) {
+	if !a.NoHTTP && !b.hasListener(func(l Listener) bool {
+		return l.Router == HTTPRouter && l.TLS == nil
+	}) {
 		a.NoHTTP = true // no request of the authority could arrive
 		if a.NoTLSALPN {
-			b.fail(b.written("acme-challenge").errorf("no listener that the authority could ask: add http-to-https = :80"))
+			b.fail(b.written("acme-challenge").errorf("no listener that the authority could ask: add " +
+				"http-to-https = :80"))
 		}
 	}
 }

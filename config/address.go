@@ -9,12 +9,13 @@ import (
 	"strings"
 )
 
-// Address is a TCP, UDP or unix-domain socket address. The zero Address means "none". Addresses that mean the same text compare
-// equal with ==.
+// Address is a TCP, UDP or unix-domain socket address. The zero Address means "none". Addresses
+// that mean the same text compare equal with ==.
 type Address struct {
 	// Network is "tcp", "udp" or "unix".
 	Network string
-	// Host is an IP address without brackets, a DNS name, or empty for every address of the machine; not for unix.
+	// Host is an IP address without brackets, a DNS name, or empty for every address of the machine;
+	// not for unix.
 	Host string
 	// Port is 0 to 65535; not for unix.
 	Port int
@@ -27,13 +28,15 @@ const maxUnixPath = 107
 
 const addressForms = "write host:port, :port, [v6]:port or /unix/path"
 
-// ParseAddress reads host:port, :port, [v6]:port or /unix/path. The Address is never one of UDP. Names are not resolved.
+// ParseAddress reads host:port, :port, [v6]:port or /unix/path. The Address is never one of UDP.
+// Names are not resolved.
 func ParseAddress(s string) (Address, error) {
 	if !strings.HasPrefix(s, "/") {
 		return parseInternet("tcp", s, addressForms)
 	}
 	if len(s) > maxUnixPath {
-		return Address{}, fmt.Errorf("path of %d bytes: a unix socket's path has at most %d", len(s), maxUnixPath)
+		return Address{}, fmt.Errorf("path of %d bytes: a unix socket's path has at most %d", len(s),
+			maxUnixPath)
 	}
 	return Address{Network: "unix", Path: s}, nil
 }
@@ -60,7 +63,8 @@ func parseInternet(network, s, forms string) (Address, error) {
 	return Address{Network: network, Host: host, Port: int(n)}, nil
 }
 
-// String returns the address in the form that operators write and net.Dial takes; empty for the zero Address.
+// String returns the address in the form that operators write and net.Dial takes; empty for the
+// zero Address.
 func (a Address) String() string {
 	switch a.Network {
 	case "tcp", "udp":

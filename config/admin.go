@@ -54,7 +54,8 @@ func ReadToken(file string) ([]byte, error) {
 	token, err := ReadSecret(file)
 	if err == nil && bytes.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		clear(token)
-		return nil, fmt.Errorf("%s has more than one line of letters, digits and signs: %s", file, goodSecret)
+		return nil, fmt.Errorf("%s has more than one line of letters, digits and signs: %s", file,
+			goodSecret)
 	}
 	return token, err
 }
@@ -65,8 +66,9 @@ type Admin struct {
 	TokenFile string    // empty: there is none
 }
 
-// ReadAdmin reads nothing else of a configuration, which is named as in Parse: whoever asks a node that runs need not be able to
-// read its keys, and what else is wrong with the files is no reason not to ask it.
+// ReadAdmin reads nothing else of a configuration, which is named as in Parse: whoever asks a node
+// that runs need not be able to read its keys, and what else is wrong with the files is no reason
+// not to ask it.
 func ReadAdmin(args []string) (Admin, error) {
 	files, flags, err := parseFlags(args)
 	if err != nil {

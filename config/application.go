@@ -10,9 +10,11 @@ import (
 	"reprise/config/source/ini"
 )
 
-// Application is a Python application that a uwsgi of its own runs, and that connections are routed to. The zero Application is none.
+// Application is a Python application that a uwsgi of its own runs, and that connections are routed
+// to. The zero Application is none.
 type Application struct {
-	// Module is what to import, as PACKAGE.MODULE:CALLABLE; File is a file with the application. One of them is set.
+	// Module is what to import, as PACKAGE.MODULE:CALLABLE; File is a file with the application. One
+	// of them is set.
 	Module, File string
 	// Callable is the name of the application in it; empty leaves it to Module or uwsgi.
 	Callable string
@@ -24,7 +26,8 @@ type Application struct {
 	Dir string
 	// Sockets are where else uwsgi listens, by the uwsgi protocol, for others than this process.
 	Sockets []Address
-	// Env are further variables of its environment, as NAME=VALUE. They may be secrets: never log them.
+	// Env are further variables of its environment, as NAME=VALUE. They may be secrets: never log
+	// them.
 	Env []string
 	// Options are further options for uwsgi, as NAME or NAME=VALUE, in the order written.
 	Options []string
@@ -41,7 +44,8 @@ const (
 var applicationOptions = []option{
 	{
 		name: "module", aliases: []string{"wsgi"}, group: groupApplication, form: "MODULE:CALLABLE",
-		help: "a Python application to run and to route to. It is run by uwsgi, which must be installed with its Python plugin",
+		help: "a Python application to run and to route to. It is run by uwsgi, which must be " +
+			"installed with its Python plugin",
 		set: func(b *builder, value string) error {
 			if strings.ContainsAny(value, "/ ") {
 				return errors.New("not a module: write PACKAGE.MODULE:CALLABLE, or wsgi-file = FILE")
@@ -61,24 +65,33 @@ var applicationOptions = []option{
 		set:  text(func(c *Config) *string { return &c.Application.Callable }),
 	},
 	{
-		name: "pythonpath", aliases: []string{"python-path", "pp"}, group: groupApplication, form: "PATH", repeat: true,
+		name: "pythonpath", aliases: []string{
+			"python-path",
+			"pp",
+		}, group: groupApplication, form: "PATH", repeat: true,
 		help: "a directory in which to look for modules",
 		set:  texts(func(c *Config) *[]string { return &c.Application.PythonPath }),
 	},
 	{
-		name: "virtualenv", aliases: []string{"venv", "home", "pyhome"}, group: groupApplication, form: "DIR",
+		name: "virtualenv", aliases: []string{
+			"venv", "home",
+			"pyhome",
+		}, group: groupApplication, form: "DIR",
 		help: "the virtual environment of the application",
 		set:  text(func(c *Config) *string { return &c.Application.Home }),
 	},
 	{
 		name: "chdir", group: groupApplication, form: "DIR",
-		help: "the working directory of the application. Paths in this file start where reprise was started all the same",
-		set:  text(func(c *Config) *string { return &c.Application.Dir }),
+		help: "the working directory of the application. Paths in this file start where reprise was " +
+			"started all the same",
+		set: text(func(c *Config) *string { return &c.Application.Dir }),
 	},
 	{
-		name: "socket", aliases: []string{"uwsgi-socket"}, group: groupApplication, form: "ADDR", repeat: true,
-		help: "where the application also listens, by the uwsgi protocol. Reprise reaches it by a private socket and needs none",
-		set:  collect(parseSocket, func(b *builder) *[]pendingAddress { return &b.sockets }),
+		name: "socket", aliases: []string{"uwsgi-socket"}, group: groupApplication, form: "ADDR",
+		repeat: true,
+		help: "where the application also listens, by the uwsgi protocol. Reprise reaches it by a " +
+			"private socket and needs none",
+		set: collect(parseSocket, func(b *builder) *[]pendingAddress { return &b.sockets }),
 	},
 	{
 		name: "env", group: groupApplication, form: "NAME=VALUE", repeat: true, mask: maskEnv,
@@ -97,7 +110,8 @@ var applicationOptions = []option{
 	},
 	{
 		name: uwsgiOption, group: groupApplication, form: "NAME[=VALUE]", repeat: true,
-		help: "an option for the uwsgi of the application, such as processes=4. Those of uWSGI's own names that concern it are passed on by " +
+		help: "an option for the uwsgi of the application, such as processes=4. Those of uWSGI's own " +
+			"names that concern it are passed on by " +
 			"themselves; this is for others",
 		set: texts(func(c *Config) *[]string { return &c.Application.Options }),
 	},
@@ -122,10 +136,12 @@ func (b *builder) resolveApplication() {
 	a := &b.config.Application
 	a.Sockets = addressesOf(b.sockets)
 	if a.Module != "" && a.File != "" {
-		b.fail(b.written("wsgi-file").errorf("there is also module, from %s: remove one", b.written("module").source))
+		b.fail(b.written("wsgi-file").errorf("there is also module, from %s: remove one",
+			b.written("module").source))
 	}
 	if a.IsZero() && !b.failed["module"] {
-		b.warnUnused("no effect without module or wsgi-file", "callable", "pythonpath", "virtualenv", "chdir", "socket", "env")
+		b.warnUnused("no effect without module or wsgi-file", "callable", "pythonpath", "virtualenv",
+			"chdir", "socket", "env")
 	}
 }
 

@@ -62,7 +62,8 @@ func (b *Backend) setOptions(s string) error {
 	return nil
 }
 
-// parseEndpoint reads [SCHEME://]ADDR, where ADDR may also be unix:/path. Each Router has schemes of its own.
+// parseEndpoint reads [SCHEME://]ADDR, where ADDR may also be unix:/path. Each Router has schemes
+// of its own.
 func parseEndpoint(r Router, s string) (Protocol, bool, Address, error) {
 	scheme, address, stated := strings.Cut(s, "://")
 	if !stated {
@@ -77,7 +78,8 @@ func parseEndpoint(r Router, s string) (Protocol, bool, Address, error) {
 		return 0, false, Address{}, fmt.Errorf("bad path %q: write unix:/path", path)
 	}
 	if host, _, behind := strings.Cut(path, "/"); behind && host != "" {
-		return 0, false, Address{}, fmt.Errorf("a path behind the address: requests keep their own: write %s", strings.TrimSuffix(s, address)+host)
+		return 0, false, Address{}, fmt.Errorf("a path behind the address: requests keep their own: "+
+			"write %s", strings.TrimSuffix(s, address)+host)
 	}
 	addr, err := ParseAddress(path)
 	if err == nil && addr.Network == "tcp" && addr.Port == 0 {
@@ -96,11 +98,13 @@ func parseScheme(r Router, scheme string) (_ Protocol, byTLS bool, err error) {
 	case r == HTTPRouter && scheme == "h2c":
 		return H2C, false, nil
 	case r == HTTPRouter:
-		return 0, false, fmt.Errorf("bad scheme %q: write uwsgi://ADDR, http://ADDR, https://ADDR, h2c://ADDR, or ADDR for the uwsgi protocol", scheme)
+		return 0, false, fmt.Errorf("bad scheme %q: write uwsgi://ADDR, http://ADDR, https://ADDR, "+
+			"h2c://ADDR, or ADDR for the uwsgi protocol", scheme)
 	case scheme == "" || scheme == "tcp" || scheme == "tls":
 		return TCP, scheme == "tls", nil
 	default:
-		return 0, false, fmt.Errorf("bad scheme %q: write tcp://ADDR or ADDR, or tls://ADDR; %s does not read what it relays", scheme, r)
+		return 0, false, fmt.Errorf("bad scheme %q: write tcp://ADDR or ADDR, or tls://ADDR; %s does "+
+			"not read what it relays", scheme, r)
 	}
 }
 
@@ -117,17 +121,22 @@ func parseCheck(s string) (kind CheckKind, path string, err error) {
 		return CheckHTTP, "/", nil
 	case word != "http" || !stated:
 		return 0, "", errors.New("bad choice: write off or tcp or tls or http or http:/path")
-	case !strings.HasPrefix(path, "/") || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r > '~' || r == '#' }):
+	case !strings.HasPrefix(path, "/") || strings.ContainsFunc(path,
+		func(r rune) bool { return r <= ' ' || r > '~' || r == '#' }):
 		return 0, "", fmt.Errorf("bad path %q: write one such as /healthz", path)
 	default:
 		return CheckHTTP, path, nil
 	}
 }
 
-// parseNetworks reads addresses and networks separated by commas. all, where it is allowed, stands for every address.
+// parseNetworks reads addresses and networks separated by commas. all, where it is allowed, stands
+// for every address.
 func parseNetworks(s string, allowAll bool) ([]netip.Prefix, error) {
 	if allowAll && s == "all" {
-		return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}, nil
+		return []netip.Prefix{
+			netip.PrefixFrom(netip.IPv4Unspecified(), 0),
+			netip.PrefixFrom(netip.IPv6Unspecified(), 0),
+		}, nil
 	}
 	var networks []netip.Prefix
 	for item := range strings.SplitSeq(s, ",") {
@@ -148,11 +157,13 @@ func parseNetwork(s string) (netip.Prefix, error) {
 	network, err := netip.ParsePrefix(s)
 	switch {
 	case err != nil:
-		return netip.Prefix{}, fmt.Errorf("bad network %q: write one such as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1", s)
+		return netip.Prefix{}, fmt.Errorf("bad network %q: write one such as 10.0.0.0/8, "+
+			"2001:db8::/32 or 192.0.2.1", s)
 	case network.Addr().Is4In6(): // no address of a client ever looks like that here
 		return netip.Prefix{}, fmt.Errorf("bad network %q: write it as IPv4, such as 10.0.0.0/8", s)
 	case network != network.Masked(): // either the length is wrong or the address
-		return netip.Prefix{}, fmt.Errorf("bad network %q: write %v, or %v for one address", s, network.Masked(), network.Addr())
+		return netip.Prefix{}, fmt.Errorf("bad network %q: write %v, or %v for one address", s,
+			network.Masked(), network.Addr())
 	}
 	return network, nil
 }

@@ -18,7 +18,8 @@ func parseBackendName(s string) (string, error) {
 		return ip.String(), nil
 	}
 	if strings.HasPrefix(s, "*") {
-		return "", errors.New("bad name: write one that a certificate for *.example.com would be good for, such as a.example.com")
+		return "", errors.New("bad name: write one that a certificate for *.example.com would be good " +
+			"for, such as a.example.com")
 	}
 	return pki.ParseServerName(s)
 }
@@ -58,7 +59,8 @@ func (b *builder) resolveBackendTLS(r Router) {
 		if !p.TLS.Unverified {
 			for _, backend := range p.Backends {
 				if backend.TLS && backend.Addr.Network == "unix" && p.TLS.Name == "" {
-					b.failOnce(b.poolSetting(p, r.String()+"-to").errorf("%s has no name to verify: add %s = NAME", backend.Text, option("name")))
+					b.failOnce(b.poolSetting(p, r.String()+"-to").errorf("%s has no name to verify: add %s = NAME",
+						backend.Text, option("name")))
 				}
 			}
 			continue
@@ -66,7 +68,8 @@ func (b *builder) resolveBackendTLS(r Router) {
 		verify := b.poolSetting(p, option("verify"))
 		if line := verify.String(); !warned[line] {
 			warned[line] = true
-			b.warnf(verify, "whoever answers is taken for the backend, and may read and change all that goes there: write %s = FILE instead", option("ca"))
+			b.warnf(verify, "whoever answers is taken for the backend, and may read and change all that "+
+				"goes there: write %s = FILE instead", option("ca"))
 		}
 		if p.TLS.CA != "" {
 			b.warnf(b.poolSetting(p, option("ca")), "no effect without %s", option("verify"))
@@ -77,7 +80,8 @@ func (b *builder) resolveBackendTLS(r Router) {
 		if r == HTTPRouter {
 			scheme = "https"
 		}
-		b.warnUnused("no effect without "+scheme+":// backends", option("ca"), option("name"), option("verify"), option("cert"), option("key"))
+		b.warnUnused("no effect without "+scheme+":// backends", option("ca"), option("name"),
+			option("verify"), option("cert"), option("key"))
 	}
 }
 
@@ -135,7 +139,8 @@ func (b *builder) readBackendPair(from setting, t *BackendTLS, now time.Time) {
 
 // forClients reports whether c may authenticate a client (RFC 5280, Section 4.2.1.12).
 func forClients(c *x509.Certificate) bool {
-	return len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0 || slices.ContainsFunc(c.ExtKeyUsage, func(u x509.ExtKeyUsage) bool {
-		return u == x509.ExtKeyUsageClientAuth || u == x509.ExtKeyUsageAny
-	})
+	return len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0 || slices.ContainsFunc(c.ExtKeyUsage,
+		func(u x509.ExtKeyUsage) bool {
+			return u == x509.ExtKeyUsageClientAuth || u == x509.ExtKeyUsageAny
+		})
 }

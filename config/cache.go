@@ -13,7 +13,8 @@ import (
 const (
 	// minSessionBlock is the least block size that uWSGI took for a cache of TLS sessions.
 	minSessionBlock = 4096
-	// legacyKeySize is the key size of the cache that `cache = N` makes, and of others that state none: uWSGI's.
+	// legacyKeySize is the key size of the cache that `cache = N` makes, and of others that state
+	// none: uWSGI's.
 	legacyKeySize = 2048
 	// defaultCache keeps the sessions of those who configure no cache at all.
 	defaultCache = "name=default,items=20000,keysize=128,blocksize=4096"
@@ -93,14 +94,15 @@ func addCache(b *builder, value string) error {
 	return nil
 }
 
-// addressSpace is what the entries of a cache may take of the 2^47 bytes that a process can address: with
-// its index and its arenas a cache reserves somewhat more than twice as much.
+// addressSpace is what the entries of a cache may take of the 2^47 bytes that a process can
+// address: with its index and its arenas a cache reserves somewhat more than twice as much.
 const addressSpace = 1 << 45
 
 // fits reports an error if c is larger than a process can be.
 func (c *Cache) fits() error {
 	if c.Items > addressSpace/(c.KeySize+c.BlockSize) {
-		return fmt.Errorf("%d items of up to %s bytes are more than a process can address: lower items or blocksize",
+		return fmt.Errorf("%d items of up to %s bytes are more than a process can address: lower "+
+			"items or blocksize",
 			c.Items, values.FormatSize(c.KeySize+c.BlockSize))
 	}
 	return nil
@@ -120,7 +122,8 @@ func (b *builder) foreignCacheKey(key string) error {
 	return nil
 }
 
-// resolveCaches makes the caches that no cache2 asked for, and finds the one that keeps the sessions.
+// resolveCaches makes the caches that no cache2 asked for, and finds the one that keeps the
+// sessions.
 func (b *builder) resolveCaches() {
 	b.resolveLegacyCache()
 	use := b.written("ssl-sessions-use-cache")
@@ -144,12 +147,14 @@ func (b *builder) resolveCaches() {
 	sessions := b.config.Caches[i]
 	b.config.SessionCache = sessions.Name
 	if sessions.BlockSize < minSessionBlock {
-		b.fail(b.cacheFrom[sessions.Name].errorf("blocksize %d is too small for TLS sessions: write at least %d",
+		b.fail(b.cacheFrom[sessions.Name].errorf("blocksize %d is too small for TLS sessions: write "+
+			"at least %d",
 			sessions.BlockSize, minSessionBlock))
 	}
 }
 
-// resolveLegacyCache makes the cache that cache and cache-blocksize describe. uWSGI counts it as the first.
+// resolveLegacyCache makes the cache that cache and cache-blocksize describe. uWSGI counts it as
+// the first.
 func (b *builder) resolveLegacyCache() {
 	size := b.written("cache-blocksize")
 	if b.legacyCache == 0 {
@@ -158,9 +163,13 @@ func (b *builder) resolveLegacyCache() {
 		}
 		return
 	}
-	c := Cache{Name: "default", Items: b.legacyCache, KeySize: legacyKeySize, BlockSize: b.legacyBlockSize}
+	c := Cache{
+		Name: "default", Items: b.legacyCache, KeySize: legacyKeySize,
+		BlockSize: b.legacyBlockSize,
+	}
 	if other, taken := b.cacheFrom[c.Name]; taken {
-		b.fail(other.errorf("cache %q is also what %s makes: choose another name", c.Name, b.written("cache").source))
+		b.fail(other.errorf("cache %q is also what %s makes: choose another name", c.Name,
+			b.written("cache").source))
 		return
 	}
 	b.cacheFrom[c.Name] = b.blame("cache-blocksize", "cache")

@@ -7,26 +7,33 @@ import (
 	"strings"
 )
 
-// restartGroups and restartOptions are what a running node does not take over when it reads the configuration again. All other
-// options it takes over.
+// restartGroups and restartOptions are what a running node does not take over when it reads the
+// configuration again. All other options it takes over.
 var (
 	restartGroups  = []string{groupShare, groupSubscribe, groupApplication, groupProcess}
 	restartOptions = []string{
-		"tls-engine", "watch", "chmod-socket", "chown-socket", "acme-directory", "acme-agree", "acme-email", "acme-storage", "acme-ca", "acme-challenge",
-		"cache2", "cache", "cache-blocksize", "cache-expire-freq", "ssl-sessions-use-cache", "ssl-sessions-timeout", "ssl-sessions-single-use",
-		"stats", "admin", "admin-host", "pprof", "name", "log-format", "http-stats", "rawrouter-stats", "sslrouter-stats",
+		"tls-engine", "watch", "chmod-socket", "chown-socket", "acme-directory", "acme-agree",
+		"acme-email", "acme-storage", "acme-ca", "acme-challenge",
+		"cache2", "cache", "cache-blocksize", "cache-expire-freq", "ssl-sessions-use-cache",
+		"ssl-sessions-timeout", "ssl-sessions-single-use",
+		"stats", "admin", "admin-host", "pprof", "name", "log-format", "http-stats", "rawrouter-stats",
+		"sslrouter-stats",
 		"http-processes", "read-size", "key-workers", "listen", "client-table",
-		"handshake-timeout", "cache-lookup-timeout", // sessions are held, and peers asked, by what these were at the start
+		// sessions are held, and peers asked, by what these were at the start
+		"handshake-timeout", "cache-lookup-timeout",
 	}
-	taken = []string{"cluster-secret-file", "udprepeater-secret-file", "gc-percent", "memory-limit"} // of restartGroups
+	// of restartGroups
+	taken = []string{"cluster-secret-file", "udprepeater-secret-file", "gc-percent", "memory-limit"}
 )
 
 // needsRestart reports whether a running node cannot take over another value of o.
 func (o *option) needsRestart() bool {
-	return slices.Contains(restartOptions, o.name) || slices.Contains(restartGroups, o.group) && !slices.Contains(taken, o.name)
+	return slices.Contains(restartOptions, o.name) || slices.Contains(restartGroups, o.group) &&
+		!slices.Contains(taken, o.name)
 }
 
-// NeedsRestart says what of now a running node that was started with c cannot take over, a line each: "admin: was A, is B".
+// NeedsRestart says what of now a running node that was started with c cannot take over, a line
+// each: "admin: was A, is B".
 func (c *Config) NeedsRestart(now *Config) (lines []string) {
 	for i := range options {
 		o := &options[i]
@@ -37,7 +44,8 @@ func (c *Config) NeedsRestart(now *Config) (lines []string) {
 	return lines
 }
 
-// Changed returns the names of the options in which now differs from c and which a running node takes over.
+// Changed returns the names of the options in which now differs from c and which a running node
+// takes over.
 func (c *Config) Changed(now *Config) (names []string) {
 	for i := range options {
 		o := &options[i]
@@ -48,9 +56,9 @@ func (c *Config) Changed(now *Config) (names []string) {
 	return names
 }
 
-// SameClients reports whether each listener of c is there in now, asks clients under each name for the same certificates, and
-// leads them to the same pools: then whoever is on the way to a pool of c's may get to what the pool is in now. A node without
-// client CAs asks nobody, before and after.
+// SameClients reports whether each listener of c is there in now, asks clients under each name for
+// the same certificates, and leads them to the same pools: then whoever is on the way to a pool of
+// c's may get to what the pool is in now. A node without client CAs asks nobody, before and after.
 func (c *Config) SameClients(now *Config) bool {
 	if !c.asksClients() && !now.asksClients() {
 		return true
@@ -99,7 +107,8 @@ func (c *Config) ways() map[PoolRule]string {
 // asksClients reports whether some clients may or must show a certificate.
 func (c *Config) asksClients() bool {
 	return slices.ContainsFunc(c.Listeners, func(l Listener) bool {
-		return l.TLS != nil && (l.TLS.ClientCA != "" || slices.ContainsFunc(l.TLS.Certs, func(cert Certificate) bool { return cert.ClientCA != "" }))
+		return l.TLS != nil && (l.TLS.ClientCA != "" || slices.ContainsFunc(l.TLS.Certs,
+			func(cert Certificate) bool { return cert.ClientCA != "" }))
 	})
 }
 
@@ -132,7 +141,8 @@ func (c *Config) stated(o *option) string {
 	return strings.Join(stated, ", ")
 }
 
-// ReloadDirs returns the directories in which files may change, come or go that a running node reads again.
+// ReloadDirs returns the directories in which files may change, come or go that a running node
+// reads again.
 func (c *Config) ReloadDirs() []string {
 	dirs := slices.Clone(c.dirs)
 	add := func(files ...string) {

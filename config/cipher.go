@@ -9,7 +9,8 @@ import (
 	"reprise/config/suggest"
 )
 
-// cipherIDs and insecureIDs hold crypto/tls's suites for TLS 1.2 by their IANA and OpenSSL names; tls13Names those for TLS 1.3.
+// cipherIDs and insecureIDs hold crypto/tls's suites for TLS 1.2 by their IANA and OpenSSL names;
+// tls13Names those for TLS 1.3.
 var cipherIDs, insecureIDs, tls13Names = cipherNames()
 
 func cipherNames() (secure, insecure map[string]uint16, tls13 []string) {
@@ -28,22 +29,27 @@ func cipherNames() (secure, insecure map[string]uint16, tls13 []string) {
 }
 
 // opensslWords turns the words of an IANA name into OpenSSL's.
-var opensslWords = strings.NewReplacer("TLS_RSA_WITH_", "", "TLS_", "", "WITH_", "", "CBC_", "", "AES_", "AES", "RC4_128", "RC4",
+var opensslWords = strings.NewReplacer("TLS_RSA_WITH_", "", "TLS_", "", "WITH_", "", "CBC_", "",
+	"AES_", "AES", "RC4_128", "RC4",
 	"3DES_EDE_", "DES-CBC3-", "POLY1305_SHA256", "POLY1305", "_", "-")
 
 // opensslName returns OpenSSL's name for a suite of crypto/tls.
 func opensslName(iana string) string { return opensslWords.Replace(iana) }
 
 // cipherKeywords are the words of OpenSSL's cipher list language that stand for many suites.
-var cipherKeywords = strings.Fields("DEFAULT ALL COMPLEMENTOFDEFAULT COMPLEMENTOFALL HIGH MEDIUM LOW SECURE128 SECURE192 SECURE256 " +
-	"ECDH ECDHE EECDH kECDHE kEECDH DH DHE EDH kDHE kEDH RSA kRSA aRSA ECDSA aECDSA AES AES128 AES256 AESGCM AESCCM CHACHA20 " +
+var cipherKeywords = strings.Fields("DEFAULT ALL COMPLEMENTOFDEFAULT COMPLEMENTOFALL HIGH " +
+	"MEDIUM LOW SECURE128 SECURE192 SECURE256 " +
+	"ECDH ECDHE EECDH kECDHE kEECDH DH DHE EDH kDHE kEDH RSA kRSA aRSA ECDSA aECDSA AES AES128 " +
+	"AES256 AESGCM AESCCM CHACHA20 " +
 	"SHA SHA1 SHA256 SHA384 TLSv1.2 TLSv1 SSLv3 FIPS")
 
-// parseCiphers reads an OpenSSL cipher list of suites, by either name. No id means crypto/tls's own list, which is also what keywords
-// such as HIGH ask for. The notes warn about what a list says without effect.
+// parseCiphers reads an OpenSSL cipher list of suites, by either name. No id means crypto/tls's own
+// list, which is also what keywords such as HIGH ask for. The notes warn about what a list says
+// without effect.
 func parseCiphers(list string) (ids []uint16, notes []string, err error) {
 	var keywords, excluded, tls13, refused []string
-	for word := range strings.FieldsFuncSeq(list, func(r rune) bool { return strings.ContainsRune(": ,", r) }) {
+	for word := range strings.FieldsFuncSeq(list,
+		func(r rune) bool { return strings.ContainsRune(": ,", r) }) {
 		id, secure := cipherIDs[word]
 		_, insecure := insecureIDs[word]
 		switch {
@@ -64,7 +70,8 @@ func parseCiphers(list string) (ids []uint16, notes []string, err error) {
 		}
 	}
 	if len(refused) > 0 && len(ids) == 0 && len(keywords) == 0 {
-		return nil, nil, fmt.Errorf("crypto/tls offers none of %s: write ECDHE suites", strings.Join(refused, ":"))
+		return nil, nil, fmt.Errorf("crypto/tls offers none of %s: write ECDHE suites",
+			strings.Join(refused, ":"))
 	}
 	if len(keywords) > 0 {
 		ids, keywords, excluded = nil, append(keywords, excluded...), nil
@@ -103,5 +110,6 @@ func unknownCipher(word string) error {
 	if near := suggest.Nearest(word, known); near != "" {
 		return fmt.Errorf("unknown cipher %q: did you mean %q?", word, near)
 	}
-	return fmt.Errorf("unknown cipher %q: write names such as ECDHE-ECDSA-AES128-GCM-SHA256, separated by colons", word)
+	return fmt.Errorf("unknown cipher %q: write names such as ECDHE-ECDSA-AES128-GCM-SHA256, "+
+		"separated by colons", word)
 }

@@ -9,19 +9,22 @@ import (
 	"reprise/internal/tuning"
 )
 
-// Config is the whole configuration of one node: defaults, files and flags merged, checked and resolved, so that a reader
-// of it need look nowhere else. It is plain data, read by any number of goroutines once Parse has returned it.
+// Config is the whole configuration of one node: defaults, files and flags merged, checked and
+// resolved, so that a reader of it need look nowhere else. It is plain data, read by any number of
+// goroutines once Parse has returned it.
 type Config struct {
 	// Name is what the node calls itself in statistics and logs; empty if the operator gave none.
 	Name string
-	// Listeners holds every address for clients: at least one, unless there are Repeaters. They are in the order of their
-	// options in the help, those of one option in the order written.
+	// Listeners holds every address for clients: at least one, unless there are Repeaters. They are in
+	// the order of their options in the help, those of one option in the order written.
 	Listeners []Listener
-	// Pools holds what stands behind them, by Router, unless Rules send it elsewhere: the default pools.
+	// Pools holds what stands behind them, by Router, unless Rules send it elsewhere: the default
+	// pools.
 	Pools [len(Routers)]Pool
 	// NamedPools are the others, by Router, those of one in the order in which they are first written.
 	NamedPools []NamedPool
-	// Rules say what goes to which of them, by Router. Their order means nothing: the most specific decides.
+	// Rules say what goes to which of them, by Router. Their order means nothing: the most specific
+	// decides.
 	Rules []PoolRule
 	// Subscriptions says how pools of the HTTPRouter are filled by those who subscribe.
 	Subscriptions Subscriptions
@@ -31,11 +34,13 @@ type Config struct {
 	HTTP HTTPOptions
 	// AccessLog says where requests and connections are written down.
 	AccessLog AccessLog
-	// Watch says that the files of certificates, keys, client CAs and secrets are read again when they change.
+	// Watch says that the files of certificates, keys, client CAs and secrets are read again when they
+	// change.
 	Watch bool
 	// ACME says which certificates are got from an authority.
 	ACME ACME
-	// ClientCRLs are files with revocation lists, which hold for all client CAs: none means that nothing is asked about that.
+	// ClientCRLs are files with revocation lists, which hold for all client CAs: none means that
+	// nothing is asked about that.
 	ClientCRLs []string
 	// NameStrictness says what becomes of clients that ask for no name of a certificate.
 	NameStrictness NameStrictness
@@ -45,7 +50,8 @@ type Config struct {
 	TLSEngine TLSEngine
 	// Caches holds every named cache, in the order written; a legacy `cache = N` comes first.
 	Caches []Cache
-	// SessionCache names the member of Caches that keeps TLS sessions; empty means that no session is ever resumed.
+	// SessionCache names the member of Caches that keeps TLS sessions; empty means that no session is
+	// ever resumed.
 	SessionCache string
 	// CacheSweep is how often expired entries are removed from caches.
 	CacheSweep time.Duration
@@ -53,21 +59,23 @@ type Config struct {
 	SessionTimeout time.Duration
 	// SingleUse lets each session be resumed at most once.
 	SingleUse bool
-	// SessionTickets is how many sessions a client gets with a full handshake, where TLS and TLSEngine allow it.
+	// SessionTickets is how many sessions a client gets with a full handshake, where TLS and TLSEngine
+	// allow it.
 	SessionTickets int
-	// ClusterSecretFiles are files with the secrets of the fleet, which ReadSecret has accepted: the first seals, what the
-	// others sealed is still opened. None means that the secret comes from a listener's key, which is never so if there are
-	// SessionStores, or if sessions with client certificates are shared.
+	// ClusterSecretFiles are files with the secrets of the fleet, which ReadSecret has accepted: the
+	// first seals, what the others sealed is still opened. None means that the secret comes from a
+	// listener's key, which is never so if there are SessionStores, or if sessions with client
+	// certificates are shared.
 	ClusterSecretFiles []string
 	// Replication says how the SessionCache is kept in step with other nodes, and who they are.
 	Replication Replication
-	// SessionStores are the URLs of stores beyond the fleet: redis://, rediss:// or memcached://, in the order written. They
-	// may hold passwords: never log them.
+	// SessionStores are the URLs of stores beyond the fleet: redis://, rediss:// or memcached://, in
+	// the order written. They may hold passwords: never log them.
 	SessionStores []string
 	// Repeaters are the UDP addresses where this process forwards datagrams between nodes.
 	Repeaters []Address
-	// RepeaterSecretFile is a file with the key by which a repeater knows its subscribers, derived from the fleet's secret;
-	// empty means that ClusterSecretFiles serve for that too.
+	// RepeaterSecretFile is a file with the key by which a repeater knows its subscribers, derived
+	// from the fleet's secret; empty means that ClusterSecretFiles serve for that too.
 	RepeaterSecretFile string
 	// Privileges say as whom the process goes on once it has what only root may have.
 	Privileges Privileges
@@ -78,16 +86,17 @@ type Config struct {
 	HasUmask bool
 	// Stats is where the JSON statistics server listens; the zero Address means nowhere.
 	Stats Address
-	// RouterStats is where the listeners of one kind of router have a statistics server of their own: by "http", "rawrouter" and
-	// "sslrouter", for those that were asked for.
+	// RouterStats is where the listeners of one kind of router have a statistics server of their own:
+	// by "http", "rawrouter" and "sslrouter", for those that were asked for.
 	RouterStats map[string]Address
-	// Admin is where the admin HTTP server listens, in the order written. What is written nowhere is left to the node:
-	// DefaultAdmin is not among them.
+	// Admin is where the admin HTTP server listens, in the order written. What is written nowhere is
+	// left to the node: DefaultAdmin is not among them.
 	Admin []Address
-	// AdminTokenFile is a file with the token, which ReadSecret has accepted, that lets clients of Admin by TCP change
-	// something; empty means that none may.
+	// AdminTokenFile is a file with the token, which ReadSecret has accepted, that lets clients of
+	// Admin by TCP change something; empty means that none may.
 	AdminTokenFile string
-	// AdminHosts are names by which Admin is asked, in lower case, besides those that are always its own.
+	// AdminHosts are names by which Admin is asked, in lower case, besides those that are always its
+	// own.
 	AdminHosts []string
 	// Pprof serves /debug/pprof on Admin.
 	Pprof bool
@@ -102,18 +111,20 @@ type Config struct {
 	// Warnings are lines for the operator about things that work but are probably not meant.
 	Warnings []string
 
-	// Unusable is the certificates and revocation lists that Reread could not read or use. They may still be named by Listeners.
+	// Unusable is the certificates and revocation lists that Reread could not read or use. They may
+	// still be named by Listeners.
 	Unusable []Unusable
 
-	settings []setting       // everything that was set, defaults first: what Print prints
-	dirs     []string        // hold certificates that are offered by name: a file added there is one more
-	used     []migrate.Usage // every key of a file: what PrintMigration tells
+	settings []setting // everything that was set, defaults first: what Print prints
+	// hold certificates that are offered by name: a file added there is one more
+	dirs []string
+	used []migrate.Usage // every key of a file: what PrintMigration tells
 
 	into *Pool // the named pool whose option is being set; nil: the default one
 }
 
-// Unusable is a certificate that cannot be served, or not by the client policy that is stated for it, or a file of revocation
-// lists.
+// Unusable is a certificate that cannot be served, or not by the client policy that is stated for
+// it, or a file of revocation lists.
 type Unusable struct {
 	// CertFile is its file.
 	CertFile string
@@ -132,7 +143,8 @@ func (c *Config) target(r Router) *Pool {
 	return c.PoolOf(r)
 }
 
-// NameStrictness is what becomes of clients that ask for no name of a certificate. It reads as an operator writes it.
+// NameStrictness is what becomes of clients that ask for no name of a certificate. It reads as an
+// operator writes it.
 type NameStrictness string
 
 // What may become of them.
@@ -165,11 +177,11 @@ type Cache struct {
 
 // Replication says how nodes keep their session caches in step, by UDP. Sizes are bytes.
 type Replication struct {
-	// Listen are the UDP addresses and multicast groups where other nodes reach the SessionCache. None,
-	// and no Peers: sessions are not shared by UDP.
+	// Listen are the UDP addresses and multicast groups where other nodes reach the SessionCache.
+	// None, and no Peers: sessions are not shared by UDP.
 	Listen []Address
-	// Peers are the UDP addresses of the nodes, multicast groups and repeaters that are told of changes;
-	// their ports are never 0, their hosts may be DNS names.
+	// Peers are the UDP addresses of the nodes, multicast groups and repeaters that are told of
+	// changes; their ports are never 0, their hosts may be DNS names.
 	Peers []Address
 	// Interface is the network interface of multicast groups; empty leaves it to the kernel's routes.
 	Interface string
@@ -179,7 +191,8 @@ type Replication struct {
 	Mode ReplicationMode
 	// DatagramSize is the most that goes into one datagram, unless a single session is larger.
 	DatagramSize int
-	// BufferSize is what the kernel is asked for, for each socket's send and receive buffers; 0 leaves its own choice.
+	// BufferSize is what the kernel is asked for, for each socket's send and receive buffers; 0 leaves
+	// its own choice.
 	BufferSize int
 	// RingLen is how many changes may wait to be sent, at least.
 	RingLen int
@@ -191,8 +204,8 @@ type Replication struct {
 	JoinRate int
 }
 
-// ReplicationMode says how sessions get to other nodes, which ask for what they lack in each of them. It reads as an
-// operator writes it.
+// ReplicationMode says how sessions get to other nodes, which ask for what they lack in each of
+// them. It reads as an operator writes it.
 type ReplicationMode string
 
 // The modes of replication.

@@ -19,7 +19,10 @@ func Options() []Option {
 	list := make([]Option, len(options))
 	for i := range options {
 		o := &options[i]
-		list[i] = Option{o.name, slices.Clone(o.aliases), o.group, o.form, o.byDefault, o.optional, o.repeat, o.help}
+		list[i] = Option{
+			o.name, slices.Clone(o.aliases), o.group, o.form, o.byDefault, o.optional,
+			o.repeat, o.help,
+		}
 		if o.name == "http-processes" || o.name == "key-workers" {
 			list[i].Default = "the cores"
 		}

@@ -10,7 +10,8 @@ import (
 	"reprise/config/source"
 )
 
-// checkFiles reads every certificate, key, client CA and secret that the configuration names, and looks where the log goes.
+// checkFiles reads every certificate, key, client CA and secret that the configuration names, and
+// looks where the log goes.
 func (b *builder) checkFiles() {
 	now := time.Now()
 	var authorities []*x509.Certificate
@@ -104,12 +105,14 @@ func (b *builder) checkCRLs(authorities []*x509.Certificate, now time.Time) {
 	for _, ca := range pki.WithoutCRL(authorities, all) {
 		if name := ca.Subject.String(); !told[name] {
 			told[name] = true
-			b.warnf(b.crls[0], "there is no revocation list of %s: clients that it certified are refused", name)
+			b.warnf(b.crls[0], "there is no revocation list of %s: clients that it certified are refused",
+				name)
 		}
 	}
 }
 
-// offers are the files of valid certificates by name and kind of key: of several, the first is served.
+// offers are the files of valid certificates by name and kind of key: of several, the first is
+// served.
 type offers map[[2]string]string
 
 func (b *builder) checkCertificate(from setting, c Certificate, offered offers, now time.Time) {
@@ -125,7 +128,8 @@ func (b *builder) checkCertificate(from setting, c Certificate, offered offers, 
 		b.warnf(from, "%s", line)
 	}
 	if what := [2]string{c.Name, pair.Kind()}; offered[what] != "" {
-		b.warnf(from, "%s is never served: %s comes first, for the same name and kind of key", c.CertFile, offered[what])
+		b.warnf(from, "%s is never served: %s comes first, for the same name and kind of key", c.CertFile,
+			offered[what])
 	} else if pki.Valid(pair.Leaf, now) {
 		offered[what] = c.CertFile
 	}

@@ -34,19 +34,22 @@ const (
 
 // HeaderVariables are what a HeaderRule's value may have in it.
 var HeaderVariables = []string{
-	"REMOTE_ADDR", "REMOTE_PORT", "SSL_PROTOCOL", "SSL_CIPHER", "SSL_SERVER_NAME", "SSL_SESSION_RESUMED", "SSL_CLIENT_VERIFY",
-	"SSL_CLIENT_S_DN", "SSL_CLIENT_I_DN", "SSL_CLIENT_M_SERIAL", "SSL_CLIENT_FINGERPRINT", "REQUEST_ID",
+	"REMOTE_ADDR", "REMOTE_PORT", "SSL_PROTOCOL", "SSL_CIPHER", "SSL_SERVER_NAME",
+	"SSL_SESSION_RESUMED", "SSL_CLIENT_VERIFY",
+	"SSL_CLIENT_S_DN", "SSL_CLIENT_I_DN", "SSL_CLIENT_M_SERIAL", "SSL_CLIENT_FINGERPRINT",
+	"REQUEST_ID",
 }
 
-// ownFields say how far a message goes, what becomes of its connection and whom it is for: Reprise must write them itself, or client
-// and backend would not agree where the next message begins.
+// ownFields say how far a message goes, what becomes of its connection and whom it is for: Reprise
+// must write them itself, or client and backend would not agree where the next message begins.
 var ownFields = []string{
-	"connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authorization",
+	"connection", "content-length", "expect", "host", "http2-settings", "keep-alive",
+	"proxy-authenticate", "proxy-authorization",
 	"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 }
 
-// parseHeader reads Name: value. The value needs no further look: what a field value may not hold are control characters, which no
-// setting may (RFC 9110, Section 5.5).
+// parseHeader reads Name: value. The value needs no further look: what a field value may not hold
+// are control characters, which no setting may (RFC 9110, Section 5.5).
 func parseHeader(s string) (Header, error) {
 	name, value, found := strings.Cut(s, ":")
 	value = strings.Trim(value, " \t")
@@ -63,9 +66,11 @@ func checkFieldName(name string) error {
 	case slices.Contains(ownFields, strings.ToLower(name)):
 		return fmt.Errorf("%s is written by Reprise itself: remove it", name)
 	}
-	// Some programs read other bytes as hyphens: X_Forwarded_For would be a second X-Forwarded-For to them, and Content_Length a
-	// second length.
-	if hyphens := strings.Map(lettersAndDigits, name); hyphens != name && (isSpecial(hyphens) || slices.Contains(ownFields, strings.ToLower(hyphens))) {
+	// Some programs read other bytes as hyphens: X_Forwarded_For would be a second X-Forwarded-For to
+	// them, and Content_Length a second length.
+	hyphens := strings.Map(lettersAndDigits, name)
+	isOwn := slices.Contains(ownFields, strings.ToLower(hyphens))
+	if hyphens != name && (isSpecial(hyphens) || isOwn) {
 		return fmt.Errorf("%s is taken for %s by some: write that", name, hyphens)
 	}
 	if strings.EqualFold(name, "proxy") { // CVE-2016-5385
@@ -76,7 +81,8 @@ func checkFieldName(name string) error {
 
 // isTokenChar reports whether r is a tchar (RFC 9110, Section 5.6.2).
 func isTokenChar(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+		strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }
 
 // lettersAndDigits makes all else a hyphen.
@@ -91,7 +97,8 @@ func lettersAndDigits(r rune) rune {
 func isSpecial(name string) bool {
 	name = strings.ToLower(name)
 	for _, prefix := range []string{
-		"x-forwarded", "x-ssl-", "ssl-client-", "x-client-cert", "client-cert", "x-real-ip", "x-client-ip", "client-ip",
+		"x-forwarded", "x-ssl-", "ssl-client-", "x-client-cert", "client-cert", "x-real-ip",
+		"x-client-ip", "client-ip",
 		"true-client-ip", "x-cluster-client-ip", "front-end-https", "x-scheme", "x-url-scheme",
 	} {
 		if strings.HasPrefix(name, prefix) {
@@ -134,9 +141,11 @@ func checkVariables(value string) error {
 			return fmt.Errorf("${%s has no end: write ${NAME}", name)
 		case slices.Contains(HeaderVariables, name):
 		case suggest.Nearest(name, HeaderVariables) != "":
-			return fmt.Errorf("unknown variable ${%s}: write ${%s}", name, suggest.Nearest(name, HeaderVariables))
+			return fmt.Errorf("unknown variable ${%s}: write ${%s}",
+				name, suggest.Nearest(name, HeaderVariables))
 		default:
-			return fmt.Errorf("unknown variable ${%s}: write one of %s", name, strings.Join(HeaderVariables, ", "))
+			return fmt.Errorf("unknown variable ${%s}: write one of %s",
+				name, strings.Join(HeaderVariables, ", "))
 		}
 		value = rest
 	}
@@ -159,10 +168,14 @@ func (b *builder) checkHeaders() {
 	h := &b.config.HTTP
 	const sts = "Strict-Transport-Security"
 	if h.HSTS != "" {
-		says := slices.ContainsFunc(h.AddHeaders, func(h Header) bool { return strings.EqualFold(h.Name, sts) }) ||
-			slices.ContainsFunc(h.ResponseHeaders, func(r HeaderRule) bool { return r.Op != RemoveHeader && strings.EqualFold(r.Name, sts) })
+		says := slices.ContainsFunc(h.AddHeaders, func(h Header) bool {
+			return strings.EqualFold(h.Name, sts)
+		}) || slices.ContainsFunc(h.ResponseHeaders, func(r HeaderRule) bool {
+			return r.Op != RemoveHeader && strings.EqualFold(r.Name, sts)
+		})
 		if says { // RFC 6797, Section 7.1: only one
-			b.fail(b.written("hsts").errorf("another option sets %s too, and browsers take only one: remove one of them", sts))
+			b.fail(b.written("hsts").errorf(
+				"another option sets %s too, and browsers take only one: remove one of them", sts))
 		}
 	}
 	set := make(map[string]bool) // names that clients cannot use any more

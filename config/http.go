@@ -16,7 +16,8 @@ const (
 	year             = 365 * 24 * 60 * 60 // seconds
 )
 
-// parseKeepAlive reads a duration, or whether to keep connections at all. As in uWSGI, 1 is not a second but yes.
+// parseKeepAlive reads a duration, or whether to keep connections at all. As in uWSGI, 1 is not a
+// second but yes.
 func parseKeepAlive(s string) (time.Duration, error) {
 	switch on, err := values.Bool(s); {
 	case err != nil:
@@ -28,7 +29,8 @@ func parseKeepAlive(s string) (time.Duration, error) {
 	}
 }
 
-// parseHSTS returns the value of Strict-Transport-Security (RFC 6797, Section 6.1); empty for false.
+// parseHSTS returns the value of Strict-Transport-Security (RFC 6797, Section 6.1); empty for
+// false.
 func parseHSTS(s string) (string, error) {
 	parts := strings.Split(s, ";")
 	age, err := parseMaxAge(strings.TrimSpace(parts[0]))
@@ -55,7 +57,8 @@ func parseHSTS(s string) (string, error) {
 	}
 	if preload {
 		if !subdomains || age < year { // what hstspreload.org asks for
-			return "", fmt.Errorf("preload takes at least a year and all subdomains: write %d;includeSubDomains;preload", year)
+			return "", fmt.Errorf("preload takes at least a year and all subdomains: write "+
+				"%d;includeSubDomains;preload", year)
 		}
 		value += "; preload"
 	}

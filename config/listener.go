@@ -38,13 +38,18 @@ func addTLS(r Router) func(*builder, string) error {
 		if slices.Contains(fields[:3], "") {
 			return errors.New("incomplete: write " + tlsForm)
 		}
-		return b.addTLSListener(r, TLS{Certs: []Certificate{{CertFile: fields[1], KeyFile: fields[2]}}}, fields[0], fields[3], fields[4])
+		return b.addTLSListener(r, TLS{Certs: []Certificate{{CertFile: fields[1], KeyFile: fields[2]}}},
+			fields[0], fields[3], fields[4])
 	}
 }
 
-var tlsKeys = []string{"addr", "alpn", "cert", "ciphers", "client_ca", "clientca", "context", "crt", "key"}
+var tlsKeys = []string{
+	"addr", "alpn", "cert", "ciphers", "client_ca", "clientca", "context", "crt",
+	"key",
+}
 
-// addTLS2 makes the set function of sslrouter2 or https2: what the shorter form takes, as key=value, and more.
+// addTLS2 makes the set function of sslrouter2 or https2: what the shorter form takes, as
+// key=value, and more.
 func addTLS2(r Router) func(*builder, string) error {
 	return func(b *builder, value string) error {
 		pairs, err := values.Pairs(value)
@@ -68,7 +73,8 @@ func (b *builder) addTLSPairs(r Router, pairs []values.Pair) (err error) {
 	var certs, keys []string
 	var addr, ciphers, clientCA string
 	single := map[string]*string{
-		"addr": &addr, "ciphers": &ciphers, "clientca": &clientCA, "client_ca": &clientCA, "context": &t.SessionContext,
+		"addr": &addr, "ciphers": &ciphers, "clientca": &clientCA, "client_ca": &clientCA,
+		"context": &t.SessionContext,
 	}
 	for _, p := range pairs {
 		if !slices.Contains(tlsKeys, p.Key) {
@@ -105,9 +111,11 @@ func (b *builder) addTLSPairs(r Router, pairs []values.Pair) (err error) {
 		return errors.New("incomplete: addr is needed")
 	}
 	if len(certs) != len(keys) {
-		return fmt.Errorf("%d cert but %d key: write one key for each cert, in the same order", len(certs), len(keys))
+		return fmt.Errorf("%d cert but %d key: write one key for each cert, in the same order",
+			len(certs), len(keys))
 	}
-	if r == HTTPRouter && slices.ContainsFunc(t.ALPN, func(p string) bool { return !slices.Contains(httpALPN, p) }) {
+	if r == HTTPRouter && slices.ContainsFunc(t.ALPN,
+		func(p string) bool { return !slices.Contains(httpALPN, p) }) {
 		return errors.New("alpn: https speaks h2 and http/1.1: for other protocols write sslrouter2")
 	}
 	for i := range certs {
@@ -137,7 +145,8 @@ func (b *builder) addListener(l Listener) {
 
 // tlsListeners returns the listeners that terminate TLS.
 func (b *builder) tlsListeners() []pendingListener {
-	return slices.DeleteFunc(slices.Clone(b.listeners), func(l pendingListener) bool { return l.TLS == nil })
+	return slices.DeleteFunc(slices.Clone(b.listeners),
+		func(l pendingListener) bool { return l.TLS == nil })
 }
 
 // addPlain makes the set function of a listener that is no more than its address.
@@ -205,7 +214,8 @@ func (b *builder) parsePolicy(ciphers, clientCA string) (p Policy, err error) {
 	return Policy{Ciphers: ids, ClientCA: file, ClientCARequired: required}, nil
 }
 
-// or returns p with what it leaves open taken from q: a name without rules of its own is never laxer than its listener.
+// or returns p with what it leaves open taken from q: a name without rules of its own is never
+// laxer than its listener.
 func (p Policy) or(q Policy) Policy {
 	if p.Ciphers == nil {
 		p.Ciphers = q.Ciphers
@@ -224,7 +234,8 @@ func (p Policy) sameClients(q Policy) bool {
 // contradicts reports whether p and q state different things.
 func (p Policy) contradicts(q Policy) bool {
 	return p.Ciphers != nil && q.Ciphers != nil && !slices.Equal(p.Ciphers, q.Ciphers) ||
-		p.ClientCA != "" && q.ClientCA != "" && (p.ClientCA != q.ClientCA || p.ClientCARequired != q.ClientCARequired)
+		p.ClientCA != "" && q.ClientCA != "" && (p.ClientCA != q.ClientCA ||
+			p.ClientCARequired != q.ClientCARequired)
 }
 
 // parseALPN reads protocol names.
@@ -233,14 +244,16 @@ func parseALPN(s, separator string) ([]string, error) {
 	for p := range strings.SplitSeq(s, separator) {
 		p = strings.TrimSpace(p)
 		if p == "" || len(p) > 255 || slices.Contains(protocols, p) { // RFC 7301, Section 3.1
-			return nil, fmt.Errorf("bad protocol %q: write different names such as h2%shttp/1.1", p, separator)
+			return nil, fmt.Errorf("bad protocol %q: write different names such as h2%shttp/1.1", p,
+				separator)
 		}
 		protocols = append(protocols, p)
 	}
 	return protocols, nil
 }
 
-// splitFields splits s at commas into n trimmed fields; missing ones are empty, the last keeps its commas.
+// splitFields splits s at commas into n trimmed fields; missing ones are empty, the last keeps its
+// commas.
 func splitFields(s string, n int) []string {
 	fields := make([]string, n)
 	for i, field := range strings.SplitN(s, ",", n) {

@@ -19,7 +19,8 @@ const defaultPool = "default"
 // maxRulePath is how long the path of a rule may be: what backend.Router compares.
 const maxRulePath = 255
 
-// pendingPool is a pool with a name before its Router's default pool, which it inherits from, is known.
+// pendingPool is a pool with a name before its Router's default pool, which it inherits from, is
+// known.
 type pendingPool struct {
 	router   Router
 	name     string
@@ -39,20 +40,23 @@ type pendingRule struct {
 	from setting
 }
 
-// notOfPools are options of a family that its pools cannot have: they are about connections whose pool is not known yet.
+// notOfPools are options of a family that its pools cannot have: they are about connections whose
+// pool is not known yet.
 var notOfPools = []string{"accept-proxy", "pool", "timeout", "use-pool"}
 
 // addToPool sets FAMILY-pool: NAME OPTION=VALUE, where OPTION is one of options.
 func (b *builder) addToPool(r Router, options map[string]*option, value string) error {
 	name, rest, _ := cutSpace(value)
 	if name == defaultPool {
-		return fmt.Errorf("%s is the pool of %s-to: write that and its other options, or choose another name", name, r)
+		return fmt.Errorf("%s is the pool of %s-to: write that and its other options, or choose "+
+			"another name", name, r)
 	}
 	if err := checkPoolName(name); err != nil {
 		return err
 	}
 	key, optionValue, stated := strings.Cut(rest, "=")
-	key, optionValue = strings.ReplaceAll(strings.TrimSpace(key), "_", "-"), strings.TrimSpace(optionValue)
+	key = strings.ReplaceAll(strings.TrimSpace(key), "_", "-")
+	optionValue = strings.TrimSpace(optionValue)
 	if key == "" {
 		return errors.New("incomplete: write NAME OPTION=VALUE, such as " + name + " to=ADDR")
 	}
@@ -83,8 +87,10 @@ func (b *builder) addToPool(r Router, options map[string]*option, value string) 
 }
 
 func checkPoolName(name string) error {
-	if name == "" || len(name) > 64 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" {
-		return fmt.Errorf("bad name %q: write letters, digits, hyphens, dots and underscores, at most 64", name)
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+	if name == "" || len(name) > 64 || strings.Trim(name, letters) != "" {
+		return fmt.Errorf("bad name %q: write letters, digits, hyphens, dots and underscores, at most 64",
+			name)
 	}
 	return nil
 }
@@ -109,7 +115,8 @@ func (b *builder) addRule(r Router, value string) error {
 		keys = []string{"host", "path", "sni"}
 	}
 	if !found {
-		return fmt.Errorf("no condition: write %s %s=..., or %s-to for what goes nowhere else", name, keys[0], r)
+		return fmt.Errorf("no condition: write %s %s=..., or %s-to for what goes nowhere else", name,
+			keys[0], r)
 	}
 	pairs, err := values.Pairs(rest)
 	if err != nil {
@@ -166,7 +173,8 @@ func parseRuleHost(s string) (string, error) {
 	return pki.ParseServerName(s)
 }
 
-// parseRulePath reads the beginning of a path in the form that requests are compared in: decoded and without detours.
+// parseRulePath reads the beginning of a path in the form that requests are compared in: decoded
+// and without detours.
 func parseRulePath(s string) (string, error) {
 	switch {
 	case !strings.HasPrefix(s, "/"):
@@ -190,7 +198,8 @@ func parseRulePath(s string) (string, error) {
 	return path, nil
 }
 
-// resolveNamed gives each pool with a name what its Router's default pool has and what was written for itself.
+// resolveNamed gives each pool with a name what its Router's default pool has and what was written
+// for itself.
 func (b *builder) resolveNamed() {
 	slices.SortStableFunc(b.named, func(p, q pendingPool) int { return int(p.router) - int(q.router) })
 	for _, pending := range b.named {
@@ -239,7 +248,8 @@ func (b *builder) resolveRules() {
 	}
 	for _, p := range b.named {
 		if !used[[2]string{p.router.String(), p.name}] {
-			b.warnf(p.settings[0].from, "nothing goes to pool %s: add %s-use-pool = %[1]s ...", p.name, p.router)
+			b.warnf(p.settings[0].from, "nothing goes to pool %s: add %s-use-pool = %[1]s ...", p.name,
+				p.router)
 		}
 	}
 	b.checkNamesOfSSLRouters()
@@ -251,7 +261,9 @@ func (b *builder) checkRule(rule pendingRule, before []pendingRule) error {
 		if !b.hasDefault(r) {
 			return fmt.Errorf("there is no default pool: add %s-to = ADDR", r)
 		}
-	} else if !slices.ContainsFunc(b.named, func(p pendingPool) bool { return p.router == r && p.name == rule.Pool }) {
+	} else if !slices.ContainsFunc(b.named, func(p pendingPool) bool {
+		return p.router == r && p.name == rule.Pool
+	}) {
 		var names []string
 		for _, p := range b.named {
 			if p.router == r {
@@ -264,8 +276,10 @@ func (b *builder) checkRule(rule pendingRule, before []pendingRule) error {
 		return fmt.Errorf("no pool %q: add %s-pool = %[1]s to=ADDR", rule.Pool, r)
 	}
 	for _, other := range before {
-		if other.Router == r && other.SNI == rule.SNI && other.Host == rule.Host && other.Path == rule.Path {
-			return fmt.Errorf("it can never match: all that it would is taken by %s, which asks for the same", other.from.source)
+		if other.Router == r && other.SNI == rule.SNI && other.Host == rule.Host &&
+			other.Path == rule.Path {
+			return fmt.Errorf("it can never match: all that it would is taken by %s, which asks for the "+
+				"same", other.from.source)
 		}
 	}
 	if r == HTTPRouter && rule.SNI != "" {
@@ -276,7 +290,8 @@ func (b *builder) checkRule(rule pendingRule, before []pendingRule) error {
 		if rule.Host != "" && !slices.ContainsFunc(policies, func(p *namePolicies) bool {
 			return p.of(rule.SNI).sameClients(p.of(rule.Host))
 		}) {
-			return fmt.Errorf("it can never match: %s asks clients for another certificate than %s, so such requests get 421", rule.Host, rule.SNI)
+			return fmt.Errorf("it can never match: %s asks clients for another certificate than %s, so "+
+				"such requests get 421", rule.Host, rule.SNI)
 		}
 	}
 	return nil
@@ -312,7 +327,8 @@ func (b *builder) policiesOf(r Router) (list []*namePolicies) {
 	return list
 }
 
-// of returns the policy under a name, or under those that a wildcard stands for and that have no entry of their own.
+// of returns the policy under a name, or under those that a wildcard stands for and that have no
+// entry of their own.
 func (p *namePolicies) of(name string) Policy {
 	if policy, ok := p.byName[name]; ok {
 		return policy
@@ -329,8 +345,9 @@ func wildcardOf(name string) string {
 	return "*." + parent
 }
 
-// checkNamesOfSSLRouters refuses names that ask clients of an sslrouter for other certificates than names with which they
-// reach the same backends. No request is looked at there: a client would go round what one name asks by another.
+// checkNamesOfSSLRouters refuses names that ask clients of an sslrouter for other certificates than
+// names with which they reach the same backends. No request is looked at there: a client would go
+// round what one name asks by another.
 func (b *builder) checkNamesOfSSLRouters() {
 	from := make(map[string]setting) // by name
 	var names []string
@@ -354,13 +371,16 @@ func (b *builder) checkNamesOfSSLRouters() {
 		for _, name := range around {
 			if !told[name] {
 				told[name] = true
-				b.fail(from[name].errorf("clients could go round CLIENTCA by another name, since both reach the same backends of sslrouter at %s: "+
-					"write it there and for each name, give the name a pool of its own by sslrouter-use-pool, or use https, which looks at "+
+				b.fail(from[name].errorf("clients could go round CLIENTCA by another name, since both reach "+
+					"the same backends of sslrouter at %s: "+
+					"write it there and for each name, give the name a pool of its own by sslrouter-use-pool, "+
+					"or use https, which looks at "+
 					"each request's Host", policies.source))
 			}
 		}
 		if pool, backend := b.config.sharedBackend(met); backend != "" {
-			b.fail(b.firstOf(SSLRouter, pool).errorf("clients could go round CLIENTCA by another name, since %s is also in another pool of "+
+			b.fail(b.firstOf(SSLRouter, pool).errorf("clients could go round CLIENTCA by another name, "+
+				"since %s is also in another pool of "+
 				"sslrouter whose names ask for something else: give each pool backends of its own", backend))
 		}
 	}
@@ -376,10 +396,12 @@ func (b *builder) firstOf(r Router, name string) setting {
 	return b.written(r.String() + "-to")
 }
 
-// byPool returns what clients have met who reach each pool of an sslrouter, and the names by which they could go round that.
-// Each name or wildcard that is written somewhere stands for itself; what is written nowhere has the listener's policy and
-// goes to the default pool, if there is one.
-func (p *namePolicies) byPool(names []string, rules []PoolRule, hasDefault bool) (met map[string]Policy, around []string) {
+// byPool returns what clients have met who reach each pool of an sslrouter, and the names by which
+// they could go round that. Each name or wildcard that is written somewhere stands for itself; what
+// is written nowhere has the listener's policy and goes to the default pool, if there is one.
+func (p *namePolicies) byPool(
+	names []string, rules []PoolRule, hasDefault bool,
+) (met map[string]Policy, around []string) {
 	pools := make(map[string]string) // by SNI
 	for _, rule := range rules {
 		pools[rule.SNI] = rule.Pool
@@ -403,7 +425,8 @@ func (p *namePolicies) byPool(names []string, rules []PoolRule, hasDefault bool)
 	return met, around
 }
 
-// sharedBackend returns a backend of an sslrouter, and its pool, that is also in a pool whose clients have met something else.
+// sharedBackend returns a backend of an sslrouter, and its pool, that is also in a pool whose
+// clients have met something else.
 func (c *Config) sharedBackend(met map[string]Policy) (pool, backend string) {
 	reachedBy := make(map[Address]string)
 	look := func(name string, p *Pool) bool {
@@ -432,5 +455,6 @@ func (c *Config) sharedBackend(met map[string]Policy) (pool, backend string) {
 }
 
 func (b *builder) rulesOf(r Router) []pendingRule {
-	return slices.DeleteFunc(slices.Clone(b.rules), func(rule pendingRule) bool { return rule.Router != r })
+	return slices.DeleteFunc(slices.Clone(b.rules),
+		func(rule pendingRule) bool { return rule.Router != r })
 }

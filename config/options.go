@@ -11,7 +11,8 @@ import (
 	"reprise/config/values"
 )
 
-// option is a row of the table from which flags, INI keys, help and the printed configuration are made.
+// option is a row of the table from which flags, INI keys, help and the printed configuration are
+// made.
 type option struct {
 	name      string
 	aliases   []string                  // uWSGI's other names for it
@@ -46,7 +47,8 @@ const (
 	sizeForm     = "SIZE"
 )
 
-// week is the longest that any timer may be set to, and that a session may live (RFC 8446, Section 4.6.1).
+// week is the longest that any timer may be set to, and that a session may live (RFC 8446, Section
+// 4.6.1).
 const week = 7 * 24 * time.Hour
 
 // cores is the number of cores this process may use, also inside a container with a quota.
@@ -54,7 +56,9 @@ var cores = strconv.Itoa(runtime.GOMAXPROCS(0))
 
 // options are all of them; those of a group stand together.
 var options = byGroup(slices.Concat(listenOptions, acmeOptions, httpOptions,
-	poolOptions(HTTPRouter), subscriptionOptions, poolOptions(SSLRouter), poolOptions(RawRouter), limitOptions, sessionOptions, shareOptions, observeOptions, tuningOptions, privilegeOptions, uwsgiOptions, applicationOptions, socketFileOptions))
+	poolOptions(HTTPRouter), subscriptionOptions, poolOptions(SSLRouter), poolOptions(RawRouter),
+	limitOptions, sessionOptions, shareOptions, observeOptions, tuningOptions, privilegeOptions,
+	uwsgiOptions, applicationOptions, socketFileOptions))
 
 // optionsByName finds options by their names and aliases.
 var optionsByName = func() map[string]*option {
@@ -69,8 +73,10 @@ var optionsByName = func() map[string]*option {
 	return byName
 }()
 
-// fill makes the set function of an option that only fills a field, which keeps its default if the value is bad.
-func fill[T any](field func(*Config) *T, parse func(string) (T, error)) func(*builder, string) error {
+// fill makes the set function of an option that only fills a field, which keeps its default if the
+// value is bad.
+func fill[T any](field func(*Config) *T, parse func(string) (T, error)) func(*builder,
+	string) error {
 	return func(b *builder, value string) error {
 		v, err := parse(value)
 		if err == nil {
@@ -92,7 +98,8 @@ func size(low, high int, field func(*Config) *int) func(*builder, string) error 
 	return fill(field, func(s string) (int, error) { return values.Size(s, low, high) })
 }
 
-func duration(low, high time.Duration, field func(*Config) *time.Duration) func(*builder, string) error {
+func duration(low, high time.Duration, field func(*Config) *time.Duration) func(*builder,
+	string) error {
 	return fill(field, func(s string) (time.Duration, error) { return values.Duration(s, low, high) })
 }
 

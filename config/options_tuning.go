@@ -11,25 +11,32 @@ import (
 // tuningOptions are sizes, budgets, limits and timers.
 var tuningOptions = []option{
 	{
-		name: "http-processes", aliases: []string{"loops", "http-workers", "sslrouter-processes", "rawrouter-processes"}, group: groupLoops, form: "N",
+		name: "http-processes", aliases: []string{
+			"loops", "http-workers", "sslrouter-processes",
+			"rawrouter-processes",
+		}, group: groupLoops, form: "N",
 		byDefault: cores,
-		help:      "event loops, each on its own core if there are enough. The default is one for each core; fewer leave cores to other programs",
-		set:       integer(1, 1024, func(c *Config) *int { return &c.Tuning.Loops }),
+		help: "event loops, each on its own core if there are enough. The default is one for " +
+			"each core; fewer leave cores to other programs",
+		set: integer(1, 1024, func(c *Config) *int { return &c.Tuning.Loops }),
 	},
 	{
 		name: "read-size", group: groupLoops, form: sizeForm, byDefault: "48k",
-		help: "the most that one read takes from a socket. Larger costs fewer system calls in bulk transfers, smaller is fairer",
-		set:  size(4<<10, 16<<20, func(c *Config) *int { return &c.Tuning.ReadSize }),
+		help: "the most that one read takes from a socket. Larger costs fewer system calls in bulk " +
+			"transfers, smaller is fairer",
+		set: size(4<<10, 16<<20, func(c *Config) *int { return &c.Tuning.ReadSize }),
 	},
 	{
 		name: "high-watermark", group: groupLoops, form: sizeForm, byDefault: "256k",
-		help: "bytes waiting in one direction of a flow at which its sender is read no further, until a quarter is left. Raise for fast, distant readers; " +
+		help: "bytes waiting in one direction of a flow at which its sender is read no further, until " +
+			"a quarter is left. Raise for fast, distant readers; " +
 			"each slow reader may cost this much memory",
 		set: size(4<<10, 1<<30, func(c *Config) *int { return &c.Tuning.HighWatermark }),
 	},
 	{
 		name: "key-workers", group: groupLoops, form: "N", byDefault: cores,
-		help: "goroutines that make RSA signatures, each of which takes over a millisecond. The default is one for each core; " +
+		help: "goroutines that make RSA signatures, each of which takes over a millisecond. The " +
+			"default is one for each core; " +
 			"0 signs on the loops, where other connections wait",
 		set: integer(0, 1024, func(c *Config) *int { return &c.Tuning.KeyWorkers }),
 	},
@@ -37,7 +44,8 @@ var tuningOptions = []option{
 	{
 		name: "handshake-timeout", group: groupTimers, form: durationForm, byDefault: "10s",
 		help: "from accept to the end of the TLS handshake. Lower under attack by clients that stall",
-		set:  duration(time.Millisecond, week, func(c *Config) *time.Duration { return &c.Tuning.HandshakeTimeout }),
+		set: duration(time.Millisecond, week,
+			func(c *Config) *time.Duration { return &c.Tuning.HandshakeTimeout }),
 	},
 	{
 		name: "connect-timeout", group: groupTimers, form: durationForm, byDefault: "5s",
@@ -49,7 +57,8 @@ var tuningOptions = []option{
 	},
 	{
 		name: "idle-timeout", group: groupTimers, form: durationForm, byDefault: "60s",
-		help: "a flow on which nothing moved for so long is closed. Raise for protocols with long silences",
+		help: "a flow on which nothing moved for so long is closed. Raise for protocols with long " +
+			"silences",
 		set: func(b *builder, value string) (err error) {
 			b.patience.idle, err = values.Duration(value, time.Millisecond, week)
 			return err
@@ -57,41 +66,52 @@ var tuningOptions = []option{
 	},
 	{
 		name: "backend-resolve-interval", group: groupTimers, form: durationForm, byDefault: "30s",
-		help: "how often the DNS names of backends are looked up again. Lower where addresses change quickly",
-		set:  duration(time.Second, week, func(c *Config) *time.Duration { return &c.Tuning.ResolveInterval }),
+		help: "how often the DNS names of backends are looked up again. Lower where addresses change " +
+			"quickly",
+		set: duration(time.Second, week,
+			func(c *Config) *time.Duration { return &c.Tuning.ResolveInterval }),
 	},
 	{
 		name: "linger-timeout", group: groupTimers, form: durationForm, byDefault: "5s",
-		help: "for a closing connection to send what is left. Raise if slow clients lose the end of answers",
-		set:  duration(0, week, func(c *Config) *time.Duration { return &c.Tuning.LingerTimeout }),
+		help: "for a closing connection to send what is left. Raise if slow clients lose the end of " +
+			"answers",
+		set: duration(0, week, func(c *Config) *time.Duration { return &c.Tuning.LingerTimeout }),
 	},
 	{
 		name: "shutdown-delay", group: groupTimers, form: durationForm, byDefault: "0",
-		help: "after SIGTERM, or when told to drain: go on accepting for so long, while /readyz says 503 and clients are asked to go elsewhere. " +
+		help: "after SIGTERM, or when told to drain: go on accepting for so long, while /readyz says " +
+			"503 and clients are asked to go elsewhere. " +
 			"Set to a few intervals of the balancer's checks",
 		set: duration(0, week, func(c *Config) *time.Duration { return &c.Tuning.ShutdownDelay }),
 	},
 	{
 		name: "drain-timeout", group: groupTimers, form: durationForm, byDefault: "30s",
-		help: "for flows to end by themselves after SIGTERM and shutdown-delay. Raise for long downloads, lower for quick restarts",
-		set:  duration(0, week, func(c *Config) *time.Duration { return &c.Tuning.DrainTimeout }),
+		help: "for flows to end by themselves after SIGTERM and shutdown-delay. Raise for long " +
+			"downloads, lower for quick restarts",
+		set: duration(0, week, func(c *Config) *time.Duration { return &c.Tuning.DrainTimeout }),
 	},
 	{
 		name: "upgrade-timeout", group: groupTimers, form: durationForm, byDefault: "30s",
-		help: "for a new process to be ready to take over (SIGUSR2, reprise upgrade); beyond it the old one goes on. Raise if an application takes long to load",
-		set:  duration(time.Millisecond, week, func(c *Config) *time.Duration { return &c.Tuning.UpgradeTimeout }),
+		help: "for a new process to be ready to take over (SIGUSR2, reprise upgrade); beyond it the " +
+			"old one goes on. Raise if an application takes long to load",
+		set: duration(time.Millisecond, week,
+			func(c *Config) *time.Duration { return &c.Tuning.UpgradeTimeout }),
 	},
 	{
-		name: "cache-lookup-timeout", aliases: []string{"session-store-timeout"}, group: groupTimers, form: durationForm, byDefault: "10ms",
-		help: "the most that a handshake waits for a session that other nodes or a session-store may have, all questions together, before it " +
+		name: "cache-lookup-timeout", aliases: []string{"session-store-timeout"}, group: groupTimers,
+		form: durationForm, byDefault: "10ms",
+		help: "the most that a handshake waits for a session that other nodes or a session-store may " +
+			"have, all questions together, before it " +
 			"goes on in full. Raise if they are far apart; 0 asks nobody",
-		set: duration(0, 10*time.Second, func(c *Config) *time.Duration { return &c.Tuning.LookupTimeout }),
+		set: duration(0, 10*time.Second,
+			func(c *Config) *time.Duration { return &c.Tuning.LookupTimeout }),
 	},
 
 	{
 		name: "max-connections", group: groupLimits, form: "N", byDefault: "0",
-		help: "client connections of all loops together. 0 takes what the limit of open files (ulimit -n) allows",
-		set:  integer(0, math.MaxInt32, func(c *Config) *int { return &c.Tuning.MaxConnections }),
+		help: "client connections of all loops together. 0 takes what the limit of open files (ulimit " +
+			"-n) allows",
+		set: integer(0, math.MaxInt32, func(c *Config) *int { return &c.Tuning.MaxConnections }),
 	},
 	{
 		name: "max-handshakes", group: groupLimits, form: "N", byDefault: "10000",
@@ -100,18 +120,21 @@ var tuningOptions = []option{
 	},
 	{
 		name: "listen", aliases: []string{"backlog"}, group: groupLimits, form: "N", byDefault: "1024",
-		help: "connections that may wait to be accepted, on each listener of each loop; the kernel caps it at net.core.somaxconn",
-		set:  integer(1, 1<<16-1, func(c *Config) *int { return &c.Tuning.Backlog }),
+		help: "connections that may wait to be accepted, on each listener of each loop; the kernel " +
+			"caps it at net.core.somaxconn",
+		set: integer(1, 1<<16-1, func(c *Config) *int { return &c.Tuning.Backlog }),
 	},
 
 	{
 		name: "gc-percent", group: groupProcess, form: "N", byDefault: "400",
-		help: "how far the heap grows, in percent, before it is collected. Lower uses less memory and more CPU; -1 waits for memory-limit",
-		set:  integer(-1, 1<<20, func(c *Config) *int { return &c.Tuning.GCPercent }),
+		help: "how far the heap grows, in percent, before it is collected. Lower uses less memory and " +
+			"more CPU; -1 waits for memory-limit",
+		set: integer(-1, 1<<20, func(c *Config) *int { return &c.Tuning.GCPercent }),
 	},
 	{
 		name: "memory-limit", group: groupProcess, form: sizeForm, byDefault: "0",
-		help: "memory at which Go collects ever harder. 0 takes nine tenths of the limit of the control group, such as a container's, " +
+		help: "memory at which Go collects ever harder. 0 takes nine tenths of the limit of the " +
+			"control group, such as a container's, " +
 			"less what the caches hold; without such a limit there is none. $GOMEMLIMIT goes before that",
 		set: fill(func(c *Config) *int64 { return &c.Tuning.MemoryLimit }, func(s string) (int64, error) {
 			n, err := values.Size(s, 0, math.MaxInt&^(1<<30-1))
@@ -125,19 +148,22 @@ var tuningOptions = []option{
 	},
 	{
 		name: "tcp-fastopen", group: groupProcess, form: "N", byDefault: "0",
-		help: "length of the queue for TCP Fast Open, which saves returning clients a round trip; 0 is off. Some middleboxes drop such packets",
-		set:  integer(0, 1<<16-1, func(c *Config) *int { return &c.Tuning.FastOpen }),
+		help: "length of the queue for TCP Fast Open, which saves returning clients a round trip; 0 " +
+			"is off. Some middleboxes drop such packets",
+		set: integer(0, 1<<16-1, func(c *Config) *int { return &c.Tuning.FastOpen }),
 	},
 	{
 		name: "tcp-defer-accept", group: groupProcess, form: durationForm, byDefault: "0s",
-		help: "accept a connection only when its first bytes are there (TCP_DEFER_ACCEPT), waiting at most so long; 0 is off",
-		set: fill(func(c *Config) *time.Duration { return &c.Tuning.DeferAccept }, func(s string) (time.Duration, error) {
-			d, err := values.Duration(s, 0, time.Hour)
-			if err == nil && d%time.Second != 0 {
-				return 0, errors.New("bad duration: the kernel takes whole seconds only")
-			}
-			return d, err
-		}),
+		help: "accept a connection only when its first bytes are there (TCP_DEFER_ACCEPT), waiting at " +
+			"most so long; 0 is off",
+		set: fill(func(c *Config) *time.Duration { return &c.Tuning.DeferAccept },
+			func(s string) (time.Duration, error) {
+				d, err := values.Duration(s, 0, time.Hour)
+				if err == nil && d%time.Second != 0 {
+					return 0, errors.New("bad duration: the kernel takes whole seconds only")
+				}
+				return d, err
+			}),
 	},
 	{
 		name: "cpu-affinity", group: groupProcess, form: boolForm, byDefault: "false", optional: true,

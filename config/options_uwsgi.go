@@ -18,7 +18,8 @@ import (
 var uwsgiOptions = []option{
 	{
 		name: "sni-dir", group: groupListen, form: "DIR", repeat: true,
-		help: "each NAME.crt with NAME.key in DIR is a certificate for NAME, as sni would add it; NAME.ca beside them lets clients send " +
+		help: "each NAME.crt with NAME.key in DIR is a certificate for NAME, as sni would add it; " +
+			"NAME.ca beside them lets clients send " +
 			"certificates. The directory is read at start",
 		set: func(b *builder, _ string) error { b.sniDirs = append(b.sniDirs, b.now); return nil },
 	},
@@ -29,8 +30,10 @@ var uwsgiOptions = []option{
 	},
 	{
 		name: "cache-expire-freq", group: groupSessions, form: durationForm, byDefault: "3s",
-		help: "how often expired sessions are looked for and their memory taken back. They are never resumed, however rarely that is",
-		set:  duration(100*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.CacheSweep }),
+		help: "how often expired sessions are looked for and their memory taken back. They are never " +
+			"resumed, however rarely that is",
+		set: duration(100*time.Millisecond, time.Hour,
+			func(c *Config) *time.Duration { return &c.CacheSweep }),
 	},
 	routerStats("http"),
 	routerStats("rawrouter"),
@@ -40,8 +43,12 @@ var uwsgiOptions = []option{
 // routerStats returns the option for the statistics of one kind of router.
 func routerStats(router string) option {
 	return option{
-		name: router + "-stats", aliases: []string{router + "-stats-server", router + "-ss"}, group: groupObserve, form: "ADDR",
-		help: "send a JSON document about the " + router + " listeners and their backends to whoever connects to ADDR, and close",
+		name: router + "-stats", aliases: []string{
+			router + "-stats-server",
+			router + "-ss",
+		}, group: groupObserve, form: "ADDR",
+		help: "send a JSON document about the " + router + " listeners and their backends to whoever " +
+			"connects to ADDR, and close",
 		set: func(b *builder, value string) error {
 			addr, err := ParseAddress(value)
 			if err != nil {
@@ -92,7 +99,8 @@ func (b *builder) readSNIDirs() {
 			}
 		}
 		if !found {
-			b.fail(dir.errorf("no certificate in it: name files such as www.example.com.crt and www.example.com.key"))
+			b.fail(dir.errorf("no certificate in it: name files such as www.example.com.crt and " +
+				"www.example.com.key"))
 		}
 	}
 	if len(b.sniDirs) == 0 && !b.failed["sni-dir"] {
@@ -118,6 +126,9 @@ func (b *builder) addSNIFiles(name, base string) error {
 	if err != nil {
 		return err
 	}
-	b.names = append(b.names, pendingCertificate{Certificate{Name: name, CertFile: base + ".crt", KeyFile: base + ".key", Policy: policy}, b.now})
+	b.names = append(b.names, pendingCertificate{Certificate{
+		Name: name, CertFile: base + ".crt",
+		KeyFile: base + ".key", Policy: policy,
+	}, b.now})
 	return nil
 }

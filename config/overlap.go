@@ -27,8 +27,8 @@ func (b *builder) listensAt() []pendingAddress {
 	return all
 }
 
-// checkAddresses finds addresses that cannot be listened on together, and listeners that would relay
-// to themselves.
+// checkAddresses finds addresses that cannot be listened on together, and listeners that would
+// relay to themselves.
 func (b *builder) checkAddresses() {
 	var taken []pendingAddress
 	for _, a := range b.listensAt() {
@@ -59,8 +59,8 @@ func (b *builder) checkAddresses() {
 	}
 }
 
-// overlaps reports whether the kernel gives only one of two addresses to sockets that listen, as far as
-// that is known without resolving names.
+// overlaps reports whether the kernel gives only one of two addresses to sockets that listen, as
+// far as that is known without resolving names.
 func (a Address) overlaps(other Address) bool {
 	switch {
 	case a.Network != other.Network || a.IsZero():
@@ -83,7 +83,8 @@ type addressSet struct {
 
 func (s addressSet) overlaps(t addressSet) bool {
 	empty := netip.Addr{}
-	return s.all && (t.all || t.one != empty) || t.all && s.one != empty || s.one != empty && s.one == t.one
+	return s.all && (t.all || t.one != empty) || t.all && s.one != empty || s.one != empty &&
+		s.one == t.one
 }
 
 // families returns what a socket at a listens to of IPv4 and of IPv6: nothing of either for a name.

@@ -23,8 +23,8 @@ var ErrHelp = pflag.ErrHelp
 // `edge.ini --loops 2`. Its error joins everything that is wrong, one line each.
 func Parse(args []string) (*Config, error) { return newBuilder().parse(args) }
 
-// Reread is Parse for a node that serves: a certificate that cannot be read or used is no error, so that it does no harm to
-// others. Config.Unusable tells of each.
+// Reread is Parse for a node that serves: a certificate that cannot be read or used is no error, so
+// that it does no harm to others. Config.Unusable tells of each.
 func Reread(args []string) (*Config, error) {
 	b := newBuilder()
 	b.serving = true
@@ -79,7 +79,8 @@ func (s setting) errorf(format string, args ...any) error {
 	return fmt.Errorf("%v: %w", s, fmt.Errorf(format, args...))
 }
 
-// builder collects settings until all are known and can be made into a Config: that is why their order does not matter.
+// builder collects settings until all are known and can be made into a Config: that is why their
+// order does not matter.
 type builder struct {
 	config Config
 	errs   []error
@@ -123,7 +124,10 @@ type builder struct {
 }
 
 func newBuilder() *builder {
-	return &builder{failed: make(map[string]bool), read: source.ReadFile, cacheFrom: make(map[string]setting), cacheUDP: make(map[string]cacheAddresses)}
+	return &builder{
+		failed: make(map[string]bool), read: source.ReadFile,
+		cacheFrom: make(map[string]setting), cacheUDP: make(map[string]cacheAddresses),
+	}
 }
 
 // apply sets defaults first and then settings, whose later scalars thus win.
@@ -184,8 +188,8 @@ func (b *builder) warnf(s setting, format string, args ...any) {
 
 func (b *builder) warn(line string) { b.config.Warnings = append(b.config.Warnings, line) }
 
-// written returns the last setting of an option, which is the one that counts unless it is repeated. Its option is nil if there
-// is neither a setting nor a default.
+// written returns the last setting of an option, which is the one that counts unless it is
+// repeated. Its option is nil if there is neither a setting nor a default.
 func (b *builder) written(name string) (last setting) {
 	for _, s := range b.config.settings {
 		if s.option.name == name {
@@ -219,7 +223,8 @@ func parseFlags(args []string) (files []string, settings []setting, err error) {
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
 		return nil, nil, unknownOption("", "--"+unknown.GetSpecifiedName())
 	case errors.As(err, &unknown):
-		return nil, nil, fmt.Errorf("unknown option %q: options start with --", "-"+unknown.GetSpecifiedShortnames())
+		return nil, nil, fmt.Errorf("unknown option %q: options start with --",
+			"-"+unknown.GetSpecifiedShortnames())
 	case errors.As(err, &incomplete):
 		name := incomplete.GetSpecifiedName()
 		form := "FILE"
@@ -268,7 +273,8 @@ func addFlag(fs *pflag.FlagSet, o *option, name string, settings *[]setting) {
 	}
 }
 
-// flagValue implements pflag.Value. It only records, so that bad values are reported all together and as those of files are.
+// flagValue implements pflag.Value. It only records, so that bad values are reported all together
+// and as those of files are.
 type flagValue struct {
 	option   *option
 	name     string

@@ -6,9 +6,13 @@ import (
 )
 
 // listenersOf says how each Router's listeners are written, for those who have none.
-var listenersOf = [len(Routers)]string{SSLRouter: "sslrouter", RawRouter: "rawrouter", HTTPRouter: "https or http"}
+var listenersOf = [len(Routers)]string{
+	SSLRouter: "sslrouter", RawRouter: "rawrouter",
+	HTTPRouter: "https or http",
+}
 
-// resolvePools gives each pool what was set for all of them, and finds what contradicts itself or is in vain.
+// resolvePools gives each pool what was set for all of them, and finds what contradicts itself or
+// is in vain.
 func (b *builder) resolvePools() {
 	for _, r := range Routers {
 		p := b.config.PoolOf(r)
@@ -34,14 +38,16 @@ func (b *builder) resolvePools() {
 func (b *builder) checkBackends(r Router) {
 	to := r.String() + "-to"
 	for _, l := range b.listeners {
-		if l.Router == r && l.RedirectPort == 0 && !b.hasDefault(r) && len(b.rulesOf(r)) == 0 && !b.subscribes(r) {
+		if l.Router == r && l.RedirectPort == 0 && !b.hasDefault(r) && len(b.rulesOf(r)) == 0 &&
+			!b.subscribes(r) {
 			b.fail(l.from.errorf("no backend: add %s = ADDR", to))
 		}
 	}
 	if !b.hasListener(func(l Listener) bool { return l.Router == r && l.RedirectPort == 0 }) {
 		b.warnUnused("no effect: http-to-https asks no backend", to)
 	}
-	if p := b.config.PoolOf(r); len(p.Backends) > 0 && !slices.ContainsFunc(p.Backends, func(backend Backend) bool { return !backend.Backup }) {
+	if p := b.config.PoolOf(r); len(p.Backends) > 0 && !slices.ContainsFunc(p.Backends,
+		func(backend Backend) bool { return !backend.Backup }) {
 		b.warnf(b.written(to), "every backend is a backup: leave it out for those that serve")
 	}
 }
@@ -61,7 +67,8 @@ func (b *builder) warnIdlePool(r Router) {
 	}
 }
 
-// checkHTTP finds what has no effect with the listeners there are, or with the protocols that their backends speak.
+// checkHTTP finds what has no effect with the listeners there are, or with the protocols that their
+// backends speak.
 func (b *builder) checkHTTP() {
 	if !b.hasListener(func(l Listener) bool { return l.Router == HTTPRouter }) {
 		b.warnGroup(groupHTTP, "no effect without "+listenersOf[HTTPRouter])
@@ -75,20 +82,24 @@ func (b *builder) checkHTTP() {
 	var asHTTP, asHTTPWithoutProxy, asUWSGI, asH2C bool // backends that are spoken to so
 	for _, p := range b.poolsOf(HTTPRouter) {
 		speaks := func(protocol Protocol) bool {
-			return slices.ContainsFunc(p.Backends, func(backend Backend) bool { return backend.Protocol == protocol })
+			return slices.ContainsFunc(p.Backends,
+				func(backend Backend) bool { return backend.Protocol == protocol })
 		}
 		asHTTP = asHTTP || speaks(HTTP)
 		asHTTPWithoutProxy = asHTTPWithoutProxy || speaks(HTTP) && p.SendProxy == 0
 		asUWSGI = asUWSGI || speaks(UWSGI)
 		asH2C = asH2C || speaks(H2C)
 		if speaks(UWSGI) && p.Check.Kind == CheckHTTP {
-			b.warnf(b.poolSetting(p, "http-check"), "uwsgi backends speak no HTTP: they are checked as by tcp")
+			b.warnf(b.poolSetting(p, "http-check"), "uwsgi backends speak no HTTP: they are checked as "+
+				"by tcp")
 		}
 		if speaks(UWSGI) && p.SendProxy > 0 {
-			b.warnf(b.poolSetting(p, "http-send-proxy"), "uwsgi backends get no header: their variables name the client")
+			b.warnf(b.poolSetting(p, "http-send-proxy"), "uwsgi backends get no header: their variables "+
+				"name the client")
 		}
 		if speaks(H2C) && p.SendProxy > 0 {
-			b.warnf(b.poolSetting(p, "http-send-proxy"), "h2c backends get no header: clients share connections, and X-Forwarded-For names them")
+			b.warnf(b.poolSetting(p, "http-send-proxy"), "h2c backends get no header: clients share "+
+				"connections, and X-Forwarded-For names them")
 		}
 	}
 	switch {
@@ -96,7 +107,8 @@ func (b *builder) checkHTTP() {
 		b.warnUnused("no effect without http:// backends", "http-backend-keepalive")
 	case asH2C:
 	case !asHTTP:
-		b.warnUnused("no effect without http:// or https:// backends", "http-backend-keepalive", "http-backend-idle-timeout")
+		b.warnUnused("no effect without http:// or https:// backends", "http-backend-keepalive",
+			"http-backend-idle-timeout")
 	case !asHTTPWithoutProxy:
 		b.warnUnused("no effect: a connection whose PROXY header names a client serves no other",
 			"http-backend-keepalive", "http-backend-idle-timeout")
@@ -142,7 +154,8 @@ func (b *builder) poolSetting(p *Pool, name string) setting {
 // checkAccessLog finds options of a log that is not written.
 func (b *builder) checkAccessLog() {
 	if b.config.AccessLog.File == "" {
-		b.warnUnused("no effect without access-log", "access-log-format", "access-log-sample", "access-log-queue")
+		b.warnUnused("no effect without access-log", "access-log-format", "access-log-sample",
+			"access-log-queue")
 	}
 }
 

@@ -49,9 +49,10 @@ func (o *option) describe() string {
 	return o.help + " (" + strings.Join(notes, "; ") + ")"
 }
 
-// Print writes the configuration as an INI file, each value with what it means and who wrote it; Parse makes the same Config of
-// that file again. Options that have no value are there as comments. No secret is written: keys appear by their file names, and
-// a password inside the URL of a session-store as ***, which is all that Parse then reads of it.
+// Print writes the configuration as an INI file, each value with what it means and who wrote it;
+// Parse makes the same Config of that file again. Options that have no value are there as comments.
+// No secret is written: keys appear by their file names, and a password inside the URL of a
+// session-store as ***, which is all that Parse then reads of it.
 func (c *Config) Print(w io.Writer) error {
 	var out bytes.Buffer
 	out.WriteString("[reprise]\n")

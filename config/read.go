@@ -38,8 +38,9 @@ func (b *builder) readFiles(args []string) []setting {
 	return b.settingsOf(entries)
 }
 
-// readFile returns the entries of arg, which is FILE or FILE:SECTION. including are the args that led
-// there, the line that asked for it is at where; both are empty for one named on the command line.
+// readFile returns the entries of arg, which is FILE or FILE:SECTION. including are the args that
+// led there, the line that asked for it is at where; both are empty for one named on the command
+// line.
 func (b *builder) readFile(arg, where string, including []string) []source.Entry {
 	if where != "" {
 		where += ": "

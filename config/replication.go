@@ -25,7 +25,9 @@ const (
 func noteSync(b *builder) { b.warnf(b.now, "sync has no effect: %s", syncNote) }
 
 // collect makes the set function of an option that adds an address.
-func collect(parse func(string) (Address, error), list func(*builder) *[]pendingAddress) func(*builder, string) error {
+func collect(parse func(string) (Address, error),
+	list func(*builder) *[]pendingAddress,
+) func(*builder, string) error {
 	return func(b *builder, value string) error {
 		a, err := parse(value)
 		if err == nil {
@@ -73,7 +75,8 @@ func parsePeer(s string) (Address, error) {
 	return a, nil
 }
 
-// parseRepeater reads an address to repeat on. A group needs no repeater: it could only feed itself.
+// parseRepeater reads an address to repeat on. A group needs no repeater: it could only feed
+// itself.
 func parseRepeater(s string) (Address, error) {
 	a, err := parseDatagram(s, udpForms)
 	if err == nil && a.isMulticast() {
@@ -88,7 +91,8 @@ func parseDatagram(s, forms string) (Address, error) {
 	}
 	a, err := parseInternet("udp", s, forms)
 	if strings.Contains(a.Host, "%") {
-		return Address{}, errors.New("a link-local address: give nodes addresses without a zone, such as unique local ones (fd00::/8)")
+		return Address{}, errors.New("a link-local address: give nodes addresses without a zone, such " +
+			"as unique local ones (fd00::/8)")
 	}
 	return a, err
 }
@@ -98,12 +102,14 @@ func (a Address) isMulticast() bool {
 	return err == nil && ip.IsMulticast()
 }
 
-// resolveReplication gives the session cache its addresses, and finds what contradicts itself or is in vain.
+// resolveReplication gives the session cache its addresses, and finds what contradicts itself or is
+// in vain.
 func (b *builder) resolveReplication() {
 	r := &b.config.Replication
 	if r.DeadAfter <= r.Heartbeat {
 		b.fail(b.blame("cache-udp-dead-after", "cache-udp-heartbeat").errorf(
-			"cache-udp-dead-after %s is not above cache-udp-heartbeat %s: raise it", values.FormatDuration(r.DeadAfter), values.FormatDuration(r.Heartbeat)))
+			"cache-udp-dead-after %s is not above cache-udp-heartbeat %s: raise it",
+			values.FormatDuration(r.DeadAfter), values.FormatDuration(r.Heartbeat)))
 	}
 	for _, c := range b.config.Caches {
 		own := b.cacheUDP[c.Name]
@@ -118,8 +124,8 @@ func (b *builder) resolveReplication() {
 	b.warnInVain()
 }
 
-// resolvePeers finds the addresses of the session cache, which has this name and those of its own, and
-// leaves in udpServers and udpNodes only those in force.
+// resolvePeers finds the addresses of the session cache, which has this name and those of its own,
+// and leaves in udpServers and udpNodes only those in force.
 func (b *builder) resolvePeers(cache string, own cacheAddresses) {
 	if len(own.listen) > 0 {
 		b.warnUnused("no effect: cache "+cache+" has udp of its own", "cache-udp-server")
@@ -131,7 +137,8 @@ func (b *builder) resolvePeers(cache string, own cacheAddresses) {
 	}
 	// All nodes may have the same list, with each of them in it.
 	b.udpNodes = slices.DeleteFunc(b.udpNodes, func(peer pendingAddress) bool {
-		return !peer.isMulticast() && slices.ContainsFunc(b.udpServers, func(own pendingAddress) bool { return own.Address == peer.Address })
+		return !peer.isMulticast() && slices.ContainsFunc(b.udpServers,
+			func(own pendingAddress) bool { return own.Address == peer.Address })
 	})
 	r := &b.config.Replication
 	r.Listen, r.Peers = addressesOf(b.udpServers), addressesOf(b.udpNodes)
@@ -145,8 +152,10 @@ func (b *builder) resolvePeers(cache string, own cacheAddresses) {
 // resolveRepeaters sees that a repeater can tell its nodes from strangers.
 func (b *builder) resolveRepeaters() {
 	b.config.Repeaters = addressesOf(b.repeaters)
-	if b.config.RepeaterSecretFile == "" && len(b.repeaters) > 0 && b.written("cluster-secret-file").option == nil {
-		b.fail(b.repeaters[0].from.errorf("no secret to know its nodes by: add udprepeater-secret-file = FILE"))
+	if b.config.RepeaterSecretFile == "" && len(b.repeaters) > 0 &&
+		b.written("cluster-secret-file").option == nil {
+		b.fail(b.repeaters[0].from.errorf("no secret to know its nodes by: add " +
+			"udprepeater-secret-file = FILE"))
 	}
 }
 
@@ -155,21 +164,26 @@ func (b *builder) warnInVain() {
 	c := &b.config
 	listen, peers := c.Replication.Listen, c.Replication.Peers
 	if c.SessionCache == "" || len(b.tlsListeners()) == 0 {
-		b.warnUnused("no effect: this process keeps no TLS sessions", "cache-udp-server", "cache-udp-node", "session-store")
+		b.warnUnused("no effect: this process keeps no TLS sessions", "cache-udp-server",
+			"cache-udp-node", "session-store")
 		return
 	}
 	replicated := len(listen)+len(peers) > 0
 	if !replicated {
-		b.warnUnused("no effect without cache-udp-server and cache-udp-node", "cache-replication", "cache-udp-interface", "cache-udp-ttl",
-			"cache-udp-datagram", "cache-udp-buffer", "cache-udp-ring", "cache-udp-heartbeat", "cache-udp-dead-after", "cache-join-rate")
+		b.warnUnused("no effect without cache-udp-server and cache-udp-node", "cache-replication",
+			"cache-udp-interface", "cache-udp-ttl",
+			"cache-udp-datagram", "cache-udp-buffer", "cache-udp-ring", "cache-udp-heartbeat",
+			"cache-udp-dead-after", "cache-join-rate")
 	} else if !slices.ContainsFunc(slices.Concat(listen, peers), Address.isMulticast) {
 		b.warnUnused("no effect: no address is a multicast group", "cache-udp-interface", "cache-udp-ttl")
 	}
 	if replicated && len(peers) == 0 {
 		b.warnf(b.udpServers[0].from, "this node tells the others nothing: add cache-udp-node = ADDR")
 	}
-	if mode := c.Replication.Mode; replicated && (mode == ReplicatePull || mode == ReplicateHomes) && c.Tuning.LookupTimeout == 0 {
-		b.warnf(b.written("cache-replication"), "no session comes from other nodes with cache-lookup-timeout 0: raise it")
+	if mode := c.Replication.Mode; replicated && (mode == ReplicatePull || mode == ReplicateHomes) &&
+		c.Tuning.LookupTimeout == 0 {
+		b.warnf(b.written("cache-replication"), "no session comes from other nodes with "+
+			"cache-lookup-timeout 0: raise it")
 	}
 	if len(peers)+len(c.Repeaters) == 0 {
 		b.warnUnused("no effect without cache-udp-node or udprepeater", "udprepeater-secret-file")
@@ -186,29 +200,34 @@ func (b *builder) warnInVain() {
 }
 
 // makeSecret says how to have a secret.
-const makeSecret = "make one with `reprise secret > FILE`, give it to all nodes, and add cluster-secret-file = FILE"
+const makeSecret = "make one with `reprise secret > FILE`, give it to all nodes, and add " +
+	"cluster-secret-file = FILE"
 
-// checkDerivedSecret refuses to share sessions under a secret that is derived from a key where that would make whoever has the key
-// a client with any certificate, or let him read what a store keeps. Elsewhere it warns: certificates are renewed, copied
-// to other machines and backed up, and each of these ends the secret or gives it away.
+// checkDerivedSecret refuses to share sessions under a secret that is derived from a key where that
+// would make whoever has the key a client with any certificate, or let him read what a store keeps.
+// Elsewhere it warns: certificates are renewed, copied to other machines and backed up, and each of
+// these ends the secret or gives it away.
 func (b *builder) checkDerivedSecret() {
 	c := &b.config
 	if len(c.ClusterSecretFiles) > 0 || b.failed["cluster-secret-file"] {
 		return
 	}
 	if len(c.SessionStores) > 0 {
-		b.fail(b.written("session-store").errorf("sessions in a store need a secret that is not a server's key: %s", makeSecret))
+		b.fail(b.written("session-store").errorf("sessions in a store need a secret that is not a "+
+			"server's key: %s", makeSecret))
 		return
 	}
 	for _, l := range b.tlsListeners() {
 		if l.TLS.ClientCA != "" {
-			b.fail(l.from.errorf("sessions of clients with certificates are shared with other nodes, which needs a secret that is not a server's key: %s", makeSecret))
+			b.fail(l.from.errorf("sessions of clients with certificates are shared with other nodes, "+
+				"which needs a secret that is not a server's key: %s", makeSecret))
 			return
 		}
 	}
 	for _, name := range b.names {
 		if name.Policy.ClientCA != "" {
-			b.fail(name.from.errorf("sessions of clients with certificates are shared with other nodes, which needs a secret that is not a server's key: %s", makeSecret))
+			b.fail(name.from.errorf("sessions of clients with certificates are shared with other nodes, "+
+				"which needs a secret that is not a server's key: %s", makeSecret))
 			return
 		}
 	}
@@ -216,17 +235,20 @@ func (b *builder) checkDerivedSecret() {
 	if len(first.TLS.Certs) == 0 {
 		return // refused elsewhere: there is no key
 	}
-	b.warnf(first.from, "without cluster-secret-file the secret of the fleet is derived from %s: all nodes must have that key, a renewed one included, "+
+	b.warnf(first.from, "without cluster-secret-file the secret of the fleet is derived from %s: "+
+		"all nodes must have that key, a renewed one included, "+
 		"and whoever has it can act as a node: %s", first.TLS.Certs[0].KeyFile, makeSecret)
 }
 
-// warnOfContexts warns of listeners whose sessions other nodes can only resume if they listen on the same address.
+// warnOfContexts warns of listeners whose sessions other nodes can only resume if they listen on
+// the same address.
 func (b *builder) warnOfContexts() {
 	for _, l := range b.tlsListeners() {
 		ip, err := netip.ParseAddr(l.Addr.Host)
 		everywhere := l.Addr.Network != "unix" && l.Addr.Host == "" || err == nil && ip.IsUnspecified()
 		if l.TLS.SessionContext == "" && b.contexts[l.Router] == "" && !everywhere {
-			b.warnf(l.from, "%v: its sessions are resumed only at nodes that listen on the same address, because its session context is made of that: "+
+			b.warnf(l.from, "%v: its sessions are resumed only at nodes that listen on the same address, "+
+				"because its session context is made of that: "+
 				"write %s-session-context = NAME, the same at all nodes", l.Addr, contextOption[l.Router])
 		}
 	}

@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// resolve turns what was collected into the Config, and finds the settings that contradict each other.
+// resolve turns what was collected into the Config, and finds the settings that contradict each
+// other.
 func (b *builder) resolve() {
 	b.sortListeners()
 	b.application = b.application || !b.config.Application.IsZero()
@@ -24,7 +25,8 @@ func (b *builder) resolve() {
 	b.resolvePrivileges()
 	b.checkAddresses()
 	if b.config.Pprof && b.written("admin").option == nil {
-		b.fail(b.written("pprof").errorf("there is no admin server to serve it on: add admin = 127.0.0.1:9090"))
+		b.fail(b.written("pprof").errorf("there is no admin server to serve it on: add admin = " +
+			"127.0.0.1:9090"))
 	}
 }
 
@@ -36,13 +38,15 @@ func (b *builder) blame(first, second string) setting {
 	return b.written(second)
 }
 
-// sortListeners puts listeners in the order of their options, as Print writes them: which of them is the first, whose key may be the
-// secret of the fleet, must not depend on anything else.
+// sortListeners puts listeners in the order of their options, as Print writes them: which of them
+// is the first, whose key may be the secret of the fleet, must not depend on anything else.
 func (b *builder) sortListeners() {
 	position := func(l pendingListener) int {
 		return slices.IndexFunc(options, func(o option) bool { return o.name == l.from.option.name })
 	}
-	slices.SortStableFunc(b.listeners, func(l, m pendingListener) int { return position(l) - position(m) })
+	slices.SortStableFunc(b.listeners, func(l, m pendingListener) int {
+		return position(l) - position(m)
+	})
 }
 
 // resolveListeners gives each listener what was set for all of them.
@@ -57,8 +61,12 @@ func (b *builder) resolveListeners() {
 	}
 	b.warnOfPlainHTTP()
 	b.warnWithoutTLS()
-	listeners := []string{"https", "https2", "http", "http-to-https", "sslrouter", "sslrouter2", "rawrouter", "udprepeater"}
-	if !slices.ContainsFunc(listeners, func(name string) bool { return b.written(name).option != nil }) {
+	listeners := []string{
+		"https", "https2", "http", "http-to-https", "sslrouter", "sslrouter2",
+		"rawrouter", "udprepeater",
+	}
+	if !slices.ContainsFunc(listeners,
+		func(name string) bool { return b.written(name).option != nil }) {
 		b.fail(fmt.Errorf("no listener: add https = %s or sslrouter = %[1]s", tlsForm))
 	}
 }
@@ -107,17 +115,21 @@ func (b *builder) resolveTLS(l Listener, policies map[string]Policy) *TLS {
 	return &t
 }
 
-// warnOfPlainHTTP warns about names that require client certificates by https and can be asked for by http, which has none.
+// warnOfPlainHTTP warns about names that require client certificates by https and can be asked for
+// by http, which has none.
 func (b *builder) warnOfPlainHTTP() {
 	i := slices.IndexFunc(b.listeners, func(l pendingListener) bool {
 		return l.Router == HTTPRouter && l.TLS == nil && l.RedirectPort == 0
 	})
-	if i < 0 || !b.hasListener(func(l Listener) bool { return l.Router == HTTPRouter && l.TLS != nil }) {
+	if i < 0 || !b.hasListener(func(l Listener) bool {
+		return l.Router == HTTPRouter && l.TLS != nil
+	}) {
 		return
 	}
 	for _, c := range b.names {
 		if c.Policy.ClientCARequired {
-			b.warnf(c.from, "the http listener at %s serves %s to clients without a certificate: write http-to-https there",
+			b.warnf(c.from, "the http listener at %s serves %s to clients without a certificate: write "+
+				"http-to-https there",
 				b.listeners[i].Source, c.Name)
 		}
 	}
@@ -132,7 +144,8 @@ func (b *builder) statedPolicies() map[string]Policy {
 	statedBy := make(map[string]setting)
 	for _, c := range b.names {
 		if c.Policy.contradicts(policies[c.Name]) {
-			b.fail(c.from.errorf("%s already has other ciphers or another client CA from %s: write the same for both",
+			b.fail(c.from.errorf("%s already has other ciphers or another client CA from %s: write the "+
+				"same for both",
 				c.Name, statedBy[c.Name].source))
 			continue
 		}

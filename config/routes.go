@@ -7,8 +7,8 @@ import (
 	"text/tabwriter"
 )
 
-// PrintRoutes writes where connections and requests go, a line for each rule and for what no rule matches; nothing if there are no
-// rules.
+// PrintRoutes writes where connections and requests go, a line for each rule and for what no rule
+// matches; nothing if there are no rules.
 func (c *Config) PrintRoutes(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range Routers {
@@ -21,7 +21,8 @@ func (c *Config) PrintRoutes(w io.Writer) error {
 		}
 		if r == HTTPRouter && len(c.Subscriptions.Servers) > 0 {
 			rules++
-			fmt.Fprintf(table, "%s\thosts that backends subscribe to at %s\t-> those backends\n", r, c.Subscriptions.Servers[0])
+			fmt.Fprintf(table, "%s\thosts that backends subscribe to at %s\t-> those backends\n", r,
+				c.Subscriptions.Servers[0])
 		}
 		if rules > 0 {
 			fmt.Fprintf(table, "%s\tall else\t-> %s\n", r, c.describePool(r, ""))

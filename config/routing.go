@@ -43,16 +43,19 @@ type Listener struct {
 	Addr Address
 	// TLS says how it speaks TLS; nil if it does not: RawRouter, and HTTPRouter without https.
 	TLS *TLS
-	// RedirectPort, if not 0, answers every request with a redirection to https at that port, instead of by a backend.
+	// RedirectPort, if not 0, answers every request with a redirection to https at that port, instead
+	// of by a backend.
 	RedirectPort int
 }
 
 // TLS is how a listener speaks TLS.
 type TLS struct {
-	// Policy is what a client must meet that sends no server name, or one that no certificate was given for.
+	// Policy is what a client must meet that sends no server name, or one that no certificate was
+	// given for.
 	Policy
-	// Certs holds every certificate of the listener: its own, whose Name is empty, then those given with sni for all
-	// listeners. Several may share a name (RSA and ECDSA): the client's abilities decide. The first is the fallback.
+	// Certs holds every certificate of the listener: its own, whose Name is empty, then those given
+	// with sni for all listeners. Several may share a name (RSA and ECDSA): the client's abilities
+	// decide. The first is the fallback.
 	Certs []Certificate
 	// ALPN lists the application protocols to negotiate, most wanted first; nil negotiates none.
 	ALPN []string
@@ -60,22 +63,25 @@ type TLS struct {
 	SessionContext string
 }
 
-// Policy is what the terminator demands of a client under one server name. A session made under one policy must not be
-// resumed under another.
+// Policy is what the terminator demands of a client under one server name. A session made under one
+// policy must not be resumed under another.
 type Policy struct {
-	// Ciphers are the TLS 1.2 suites offered, as crypto/tls ids; nil means crypto/tls's own secure list. TLS 1.3 suites are
-	// always offered.
+	// Ciphers are the TLS 1.2 suites offered, as crypto/tls ids; nil means crypto/tls's own secure
+	// list. TLS 1.3 suites are always offered.
 	Ciphers []uint16
-	// ClientCA is the PEM file of authorities whose client certificates are accepted; empty means none is asked for.
+	// ClientCA is the PEM file of authorities whose client certificates are accepted; empty means none
+	// is asked for.
 	ClientCA string
-	// ClientCARequired refuses clients that send no certificate; else a certificate is optional, but verified if sent.
+	// ClientCARequired refuses clients that send no certificate; else a certificate is optional, but
+	// verified if sent.
 	ClientCARequired bool
 }
 
-// Certificate is a certificate chain with its private key, both of which were read and found to match.
+// Certificate is a certificate chain with its private key, both of which were read and found to
+// match.
 type Certificate struct {
-	// Name is the server name (SNI) it is for, in lower case: "www.example.com" or "*.example.com"; empty means every name
-	// that has no certificate of its own.
+	// Name is the server name (SNI) it is for, in lower case: "www.example.com" or "*.example.com";
+	// empty means every name that has no certificate of its own.
 	Name string
 	// CertFile is the PEM file of the chain, leaf first.
 	CertFile string
@@ -83,8 +89,8 @@ type Certificate struct {
 	KeyFile string
 	// ACME says that there are no files: the certificate is got from an authority.
 	ACME bool
-	// Policy holds for handshakes under Name: the listener's unless sni stated its own. All certificates that share a name
-	// share the policy.
+	// Policy holds for handshakes under Name: the listener's unless sni stated its own. All
+	// certificates that share a name share the policy.
 	Policy
 }
 
@@ -104,7 +110,8 @@ type Pool struct {
 	ConnectTimeout time.Duration
 	// IdleTimeout closes what nothing moved on for so long, in either direction.
 	IdleTimeout time.Duration
-	// MaxConns bounds the connections to each backend that states no bound; 0 means none. Read the Backend's, which is final.
+	// MaxConns bounds the connections to each backend that states no bound; 0 means none. Read the
+	// Backend's, which is final.
 	MaxConns int
 	// QueueLen bounds the flows that wait while all backends are at their MaxConns; 0 lets none wait.
 	QueueLen int
@@ -114,7 +121,8 @@ type Pool struct {
 	TLS BackendTLS
 	// SendProxy is the PROXY header that backends are told the client's address with.
 	SendProxy ProxyVersion
-	// AcceptProxy are the sources that must send a PROXY header; no other may. The listeners of the Router share them.
+	// AcceptProxy are the sources that must send a PROXY header; no other may. The listeners of the
+	// Router share them.
 	AcceptProxy []netip.Prefix
 }
 
@@ -138,15 +146,18 @@ type NamedPool struct {
 	Pool
 }
 
-// PoolRule sends what matches it to a pool. A condition that is empty matches everything, but one is not.
+// PoolRule sends what matches it to a pool. A condition that is empty matches everything, but one
+// is not.
 type PoolRule struct {
 	// Source says where the rule was written.
 	Source string
 	Router Router
-	// SNI and Host are names in lower case, without a dot at the end; "*.example.com" stands for one label. Host may be an IP
-	// address, as it stands in a Host field, and is empty unless the Router is HTTPRouter.
+	// SNI and Host are names in lower case, without a dot at the end; "*.example.com" stands for one
+	// label. Host may be an IP address, as it stands in a Host field, and is empty unless the Router
+	// is HTTPRouter.
 	SNI, Host string
-	// Path begins with "/" and ends without one; it stands for itself and what is below it. HTTPRouter only.
+	// Path begins with "/" and ends without one; it stands for itself and what is below it. HTTPRouter
+	// only.
 	Path string
 	// Pool is the name of one of NamedPools; empty is the default pool.
 	Pool string
@@ -158,7 +169,8 @@ type Subscriptions struct {
 	Servers []Address
 	// From are the networks whose subscriptions need no signature.
 	From []netip.Prefix
-	// Digest is the digest of signatures, "sha1", "sha256", "sha384" or "sha512"; empty means that none is looked at.
+	// Digest is the digest of signatures, "sha1", "sha256", "sha384" or "sha512"; empty means that
+	// none is looked at.
 	Digest string
 	// KeyDir holds the public keys of those who sign: DOMAIN.pem.
 	KeyDir string
@@ -244,8 +256,8 @@ type HTTPOptions struct {
 	MaxHeader int
 	// MaxFields bounds the number of its fields.
 	MaxFields int
-	// AddHeaders are fields that every response gets, in the order written. Except for those that may stand several times, the
-	// backend's of the name are replaced.
+	// AddHeaders are fields that every response gets, in the order written. Except for those that may
+	// stand several times, the backend's of the name are replaced.
 	AddHeaders []Header
 	// RequestHeaders and ResponseHeaders are rules, each about what those before it have left.
 	RequestHeaders, ResponseHeaders []HeaderRule

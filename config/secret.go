@@ -20,8 +20,9 @@ const (
 	goodSecret   = "make one with reprise secret"
 )
 
-// ReadSecret returns the secret in file, which is all of its bytes but one newline at the end. It refuses what is shorter than 16
-// bytes or one byte repeated, with an error for the operator that shows nothing of it. The bytes are the caller's, to be wiped.
+// ReadSecret returns the secret in file, which is all of its bytes but one newline at the end. It
+// refuses what is shorter than 16 bytes or one byte repeated, with an error for the operator that
+// shows nothing of it. The bytes are the caller's, to be wiped.
 func ReadSecret(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -38,7 +39,8 @@ func ReadSecret(file string) ([]byte, error) {
 	case n > maxSecretLen:
 		err = fmt.Errorf("%s has more than %d bytes: %s", file, maxSecretLen, goodSecret)
 	case len(secret) < minSecretLen:
-		err = fmt.Errorf("%s has %d bytes, a secret at least %d: %s", file, len(secret), minSecretLen, goodSecret)
+		err = fmt.Errorf("%s has %d bytes, a secret at least %d: %s", file, len(secret), minSecretLen,
+			goodSecret)
 	case bytes.Count(secret, secret[:1]) == len(secret):
 		err = fmt.Errorf("%s is one byte repeated: %s", file, goodSecret)
 	default:
@@ -81,7 +83,8 @@ func ReadRepeaterKey(file string) ([]byte, error) {
 		_, err = hex.Decode(key, text)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s is not a repeater's key: write what `reprise repeater-key SECRET` prints", file)
+		return nil, fmt.Errorf("%s is not a repeater's key: write what `reprise repeater-key SECRET` "+
+			"prints", file)
 	}
 	return key, nil
 }
@@ -117,14 +120,17 @@ func (b *builder) checkStores() {
 }
 
 const (
-	storeForms = "redis[s]://[[USER]:PASSWORD@]HOST[:PORT][,HOST...][/DB][?ca=FILE] or memcached://HOST[:PORT][,HOST...]"
+	storeForms = "redis[s]://[[USER]:PASSWORD@]HOST[:PORT][,HOST...][/DB][?ca=FILE] or " +
+		"memcached://HOST[:PORT][,HOST...]"
 	storeHost  = `(?:[\w.-]+|\[[[:xdigit:].:]+\])(?::\d{1,5})?`
 	storeHosts = storeHost + `(?:,` + storeHost + `)*`
 	masked     = "***"
 )
 
-// storeURL finds the password, which may contain whatever a URL should not: it ends at the last "@".
-var storeURL = regexp.MustCompile(`^(?:rediss?://(?:[^:]*:(.+)@)?` + storeHosts + `(?:/\d*)?(?:\?ca=[^@]+)?|memcached://` + storeHosts + `)$`)
+// storeURL finds the password, which may contain whatever a URL should not: it ends at the last
+// "@".
+var storeURL = regexp.MustCompile(`^(?:rediss?://(?:[^:]*:(.+)@)?` +
+	storeHosts + `(?:/\d*)?(?:\?ca=[^@]+)?|memcached://` + storeHosts + `)$`)
 
 // addStore sets session-store.
 func addStore(b *builder, value string) error {
@@ -142,7 +148,8 @@ func addStore(b *builder, value string) error {
 	return nil
 }
 
-// maskStore hides the password of a store's URL; all of what is no such URL, because the password could be anywhere in it.
+// maskStore hides the password of a store's URL; all of what is no such URL, because the password
+// could be anywhere in it.
 func maskStore(value string) string {
 	at := storeURL.FindStringSubmatchIndex(value)
 	switch {

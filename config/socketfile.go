@@ -19,8 +19,8 @@ type SocketFile struct {
 	// Mode is the file's, if HasMode; else the umask decides.
 	Mode    fs.FileMode
 	HasMode bool
-	// Owner is what was written of whose it is: UID and GID by their numbers, each -1 for the process's.
-	// Empty: the process's both, whatever they hold.
+	// Owner is what was written of whose it is: UID and GID by their numbers, each -1 for the
+	// process's. Empty: the process's both, whatever they hold.
 	Owner    string
 	UID, GID int
 }
@@ -29,7 +29,8 @@ type SocketFile struct {
 var socketFileOptions = []option{
 	{
 		name: "chmod-socket", group: groupListen, form: "MODE|" + boolForm, optional: true,
-		help: "who may connect to the unix sockets of listeners, statistics and the application: permissions " +
+		help: "who may connect to the unix sockets of listeners, statistics and the application: " +
+			"permissions " +
 			"in octal, such as 660; without a value 666. Without the option the umask decides",
 		set: func(b *builder, value string) (err error) {
 			f := &b.config.SocketFile
@@ -55,7 +56,8 @@ var socketFileOptions = []option{
 	},
 	{
 		name: "umask", group: groupProcess, form: "MODE",
-		help: "permissions, in octal, that files which the process makes do not get, such as 027; without it " +
+		help: "permissions, in octal, that files which the process makes do not get, such as 027; " +
+			"without it " +
 			"those of whoever starts it",
 		set: func(b *builder, value string) (err error) {
 			b.config.Umask, err = parseMode(value)
@@ -132,7 +134,8 @@ func (b *builder) checkSocketFiles() {
 			b.fail(at.from.errorf("%s is not a directory", dir))
 		}
 		if info, err := os.Lstat(at.Path); err == nil && info.Mode().Type() != fs.ModeSocket {
-			b.fail(at.from.errorf("%s is there and not a socket: remove it, or choose another path", at.Path))
+			b.fail(at.from.errorf("%s is there and not a socket: remove it, or choose another path",
+				at.Path))
 		}
 	}
 	if !found {

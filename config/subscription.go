@@ -15,17 +15,21 @@ import (
 // groupSubscribe is the heading of the options about subscriptions.
 const groupSubscribe = "Backends that subscribe (uWSGI's subscription protocol)"
 
-// subscriptionOptions say who may become a backend at run time. Names are uWSGI's but for http-subscription-from.
+// subscriptionOptions say who may become a backend at run time. Names are uWSGI's but for
+// http-subscription-from.
 var subscriptionOptions = []option{
 	{
 		name: "http-subscription-server", group: groupSubscribe, form: "ADDR", repeat: true,
-		help: "receive at this UDP address what a uwsgi with subscribe-to = ADDR:DOMAIN sends: requests for DOMAIN that no http-use-pool matches " +
-			"then go to it, balanced and checked as http-to. It must be one that only your own servers can reach",
+		help: "receive at this UDP address what a uwsgi with subscribe-to = ADDR:DOMAIN sends: " +
+			"requests for DOMAIN that no http-use-pool matches " +
+			"then go to it, balanced and checked as http-to. It must be one that only your own servers " +
+			"can reach",
 		set: collect(parseRepeater, func(b *builder) *[]pendingAddress { return &b.subscriptionServers }),
 	},
 	{
 		name: "http-subscription-from", group: groupSubscribe, form: "CIDR,...", repeat: true,
-		help: "networks, such as 10.0.0.0/8, whose subscriptions need no signature, beside this machine itself. UDP's source addresses can be " +
+		help: "networks, such as 10.0.0.0/8, whose subscriptions need no signature, beside this " +
+			"machine itself. UDP's source addresses can be " +
 			"forged: write none that others can send from",
 		set: func(b *builder, value string) error {
 			networks, err := parseNetworks(value, false)
@@ -35,7 +39,8 @@ var subscriptionOptions = []option{
 	},
 	{
 		name: "subscriptions-sign-check", group: groupSubscribe, form: "DIGEST:DIR",
-		help: "check signatures of subscriptions: DIGEST is sha256, sha1, sha384 or sha512, DIR has the public key of each domain as DOMAIN.pem. " +
+		help: "check signatures of subscriptions: DIGEST is sha256, sha1, sha384 or sha512, DIR has " +
+			"the public key of each domain as DOMAIN.pem. " +
 			"Every subscription must then be signed, wherever it comes from",
 		set: func(b *builder, value string) (err error) {
 			s := &b.config.Subscriptions
@@ -45,26 +50,35 @@ var subscriptionOptions = []option{
 		},
 	},
 	{
-		name: "subscriptions-sign-check-tolerance", group: groupSubscribe, form: durationForm, byDefault: "1h",
-		help: "how old the first signed subscription of a backend may be, so that one recorded long ago is of no use. Must be more than clocks differ",
-		set:  duration(time.Second, week, func(c *Config) *time.Duration { return &c.Subscriptions.KeyTolerance }),
+		name: "subscriptions-sign-check-tolerance", group: groupSubscribe, form: durationForm,
+		byDefault: "1h",
+		help: "how old the first signed subscription of a backend may be, so that one recorded long " +
+			"ago is of no use. Must be more than clocks differ",
+		set: duration(time.Second, week,
+			func(c *Config) *time.Duration { return &c.Subscriptions.KeyTolerance }),
 	},
 	{
 		name: "subscription-tolerance", group: groupSubscribe, form: durationForm, byDefault: "17s",
-		help: "how long a backend that has not announced itself again is kept; uwsgi does so every 10 s. Lower with uwsgi's subscribe-freq",
-		set:  duration(time.Second, time.Hour, func(c *Config) *time.Duration { return &c.Subscriptions.Tolerance }),
+		help: "how long a backend that has not announced itself again is kept; uwsgi does so every 10 " +
+			"s. Lower with uwsgi's subscribe-freq",
+		set: duration(time.Second, time.Hour,
+			func(c *Config) *time.Duration { return &c.Subscriptions.Tolerance }),
 	},
 }
 
 // loopback are the networks of this machine itself.
-var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+var loopback = []netip.Prefix{
+	netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("::1/128"),
+}
 
 // parseSignCheck reads DIGEST:DIR.
 func parseSignCheck(value string) (digest, dir string, err error) {
 	digest, dir, _ = strings.Cut(value, ":")
 	digest = strings.ToLower(strings.TrimSpace(digest))
 	if !slices.Contains([]string{"sha1", "sha256", "sha384", "sha512"}, digest) || dir == "" {
-		return "", "", errors.New("bad value: write sha256:DIR, or sha1, sha384, sha512 as the subscribers sign")
+		return "", "", errors.New("bad value: write sha256:DIR, or sha1, sha384, sha512 as the " +
+			"subscribers sign")
 	}
 	switch info, err := os.Stat(dir); {
 	case err != nil:
@@ -76,7 +90,9 @@ func parseSignCheck(value string) (digest, dir string, err error) {
 }
 
 // subscribes reports whether backends of r may subscribe.
-func (b *builder) subscribes(r Router) bool { return r == HTTPRouter && len(b.subscriptionServers) > 0 }
+func (b *builder) subscribes(r Router) bool {
+	return r == HTTPRouter && len(b.subscriptionServers) > 0
+}
 
 // resolveSubscriptions sees that somebody can subscribe, and not everybody.
 func (b *builder) resolveSubscriptions() {
@@ -90,7 +106,8 @@ func (b *builder) resolveSubscriptions() {
 		b.warnf(b.subscriptionServers[0].from, "no effect without %s", listenersOf[HTTPRouter])
 	}
 	if s.Digest != "" {
-		b.warnUnused("no effect: with subscriptions-sign-check every subscription is signed", "http-subscription-from")
+		b.warnUnused("no effect: with subscriptions-sign-check every subscription is signed",
+			"http-subscription-from")
 		return
 	}
 	b.warnUnused("no effect without subscriptions-sign-check", "subscriptions-sign-check-tolerance")
@@ -98,7 +115,8 @@ func (b *builder) resolveSubscriptions() {
 		ip, err := netip.ParseAddr(server.Host)
 		local := server.Host == "localhost" || err == nil && ip.IsLoopback()
 		if !local && len(s.From) == 0 {
-			b.fail(server.from.errorf("whoever reaches it would get the clients of any domain: add http-subscription-from = CIDR, or " +
+			b.fail(server.from.errorf("whoever reaches it would get the clients of any domain: add " +
+				"http-subscription-from = CIDR, or " +
 				"subscriptions-sign-check = sha256:DIR"))
 		}
 	}

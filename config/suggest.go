@@ -9,7 +9,8 @@ import (
 	"reprise/config/suggest"
 )
 
-// unknownOption returns the error for an option that does not exist. name may start with "--"; where goes before it.
+// unknownOption returns the error for an option that does not exist. name may start with "--";
+// where goes before it.
 func unknownOption(where, name string) error {
 	bare := strings.TrimPrefix(name, "--")
 	dashes := name[:len(name)-len(bare)]

@@ -28,7 +28,8 @@ func (b *block) isKey() bool { return strings.HasSuffix(b.label, "PRIVATE KEY") 
 
 // errorf says what is wrong with the block.
 func (b *block) errorf(format string, args ...any) error {
-	return fmt.Errorf("block %d (%s, line %d): %w", b.number, b.label, b.line, fmt.Errorf(format, args...))
+	return fmt.Errorf("block %d (%s, line %d): %w", b.number, b.label, b.line,
+		fmt.Errorf(format, args...))
 }
 
 const (
@@ -65,7 +66,8 @@ func blocksOf(file string, data []byte) ([]block, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if len(blocks) == 0 && data[0] == derSequence {
-		return nil, fmt.Errorf("%s is DER, not PEM: write openssl x509 -inform der -in %s, or openssl pkey for a key", file, file)
+		return nil, fmt.Errorf("%s is DER, not PEM: write openssl x509 -inform der -in %s, or openssl "+
+			"pkey for a key", file, file)
 	}
 	return blocks, nil
 }
@@ -168,7 +170,8 @@ func mark(text []byte) (label string, isMark bool, err error) {
 		label, isEnded := strings.CutSuffix(string(text[i+len(m):]), markEnd)
 		label, isLabel := strings.CutPrefix(label, " ")
 		if i > 0 || !isEnded || !isLabel || strings.Contains(label, "--") {
-			return "", false, fmt.Errorf("%s must have a line of its own: add a line break, remove what stands before or behind it", m[5:])
+			return "", false, fmt.Errorf("%s must have a line of its own: add a line break, remove what "+
+				"stands before or behind it", m[5:])
 		}
 		return label, true, nil
 	}
@@ -178,7 +181,8 @@ func mark(text []byte) (label string, isMark bool, err error) {
 // decode reads what stands between the marks.
 func (b *block) decode(body []byte) error {
 	// Headers end with an empty line, and only they hold colons.
-	if headers, rest, found := bytes.Cut(body, []byte("\n\n")); found && bytes.IndexByte(headers, ':') >= 0 {
+	headers, rest, found := bytes.Cut(body, []byte("\n\n"))
+	if found && bytes.IndexByte(headers, ':') >= 0 {
 		b.headers, body = string(headers), rest
 	}
 	line := b.line + 1 + strings.Count(b.headers, "\n")
@@ -204,7 +208,8 @@ func (b *block) decode(body []byte) error {
 
 func notBase64(r rune) bool {
 	switch {
-	case r >= 'A' && r <= 'Z', r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '+', r == '/', r == '=', r == '\n':
+	case r >= 'A' && r <= 'Z', r >= 'a' && r <= 'z', r >= '0' && r <= '9',
+		r == '+', r == '/', r == '=', r == '\n':
 		return false
 	}
 	return true

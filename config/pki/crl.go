@@ -77,7 +77,8 @@ func parseCRL(der []byte, authorities []*x509.Certificate) (*x509.RevocationList
 		}
 	}
 	if named && !signed {
-		return nil, fmt.Errorf("not signed by the client CA %s: name the one that this CA has published", list.Issuer)
+		return nil, fmt.Errorf("not signed by the client CA %s: name the one that this CA has published",
+			list.Issuer)
 	}
 	return list, nil
 }
@@ -97,7 +98,8 @@ func checkExtensions(list *x509.RevocationList) error {
 			return errors.New("a delta list: name the full one")
 		case e.Id.Equal(oidIssued):
 			if !isWhole(e) {
-				return errors.New("it covers only some kinds of certificates (issuing distribution point): name the full one")
+				return errors.New("it covers only some kinds of certificates (issuing distribution point): " +
+					"name the full one")
 			}
 		case e.Critical:
 			return fmt.Errorf("a critical extension that is not known (%v)", e.Id)
@@ -130,15 +132,19 @@ func CRLExpiry(list *x509.RevocationList, now time.Time) string {
 	case end.IsZero():
 		return ""
 	case left < 0:
-		return fmt.Sprintf("has a revocation list of %s that expired on %s: clients that it certified are refused", list.Issuer, date(end))
+		return fmt.Sprintf("has a revocation list of %s that expired on %s: clients that it certified "+
+			"are refused", list.Issuer, date(end))
 	case left < min(14*24*time.Hour, end.Sub(list.ThisUpdate)/10):
-		return fmt.Sprintf("has a revocation list of %s that expires on %s, in %s: clients that it certified are refused then", list.Issuer, date(end), roughly(left))
+		return fmt.Sprintf("has a revocation list of %s that expires on %s, in %s: clients that it "+
+			"certified are refused then", list.Issuer, date(end), roughly(left))
 	}
 	return ""
 }
 
 // WithoutCRL returns those of authorities of which there is no list.
-func WithoutCRL(authorities []*x509.Certificate, lists []*x509.RevocationList) (without []*x509.Certificate) {
+func WithoutCRL(
+	authorities []*x509.Certificate, lists []*x509.RevocationList,
+) (without []*x509.Certificate) {
 	for _, ca := range authorities {
 		has := false
 		for _, list := range lists {

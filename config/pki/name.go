@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// ParseServerName reads a name as clients send it (RFC 6066, Section 3), or one whose first label is "*".
+// ParseServerName reads a name as clients send it (RFC 6066, Section 3), or one whose first label
+// is "*".
 func ParseServerName(s string) (string, error) {
 	name := strings.ToLower(strings.TrimSuffix(s, "."))
 	if _, err := netip.ParseAddr(name); err == nil {
@@ -18,7 +19,8 @@ func ParseServerName(s string) (string, error) {
 	}
 	for _, label := range labels {
 		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return "", fmt.Errorf("bad name %q: write one such as www.example.com, *.example.com or xn--bcher-kva.example", s)
+			return "", fmt.Errorf("bad name %q: write one such as www.example.com, *.example.com or "+
+				"xn--bcher-kva.example", s)
 		}
 	}
 	return name, nil

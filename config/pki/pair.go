@@ -42,14 +42,18 @@ func ReadPair(certFile, keyFile string) (*Pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch of := slices.IndexFunc(chain, func(c *x509.Certificate) bool { return isKeyOf(key, c.PublicKey) }); {
+	switch of := slices.IndexFunc(chain, func(c *x509.Certificate) bool {
+		return isKeyOf(key, c.PublicKey)
+	}); {
 	case of < 0:
 		if _, err := scheme(chain[0].PublicKey); err != nil {
 			return nil, fmt.Errorf("%s: %w", certFile, err)
 		}
-		return nil, fmt.Errorf("%s is not the key of %s: name the pair that was made together", keyFile, certFile)
+		return nil, fmt.Errorf("%s is not the key of %s: name the pair that was made together", keyFile,
+			certFile)
 	case of > 0:
-		return nil, fmt.Errorf("%s: the %s certificate is the key's: put it first, and behind it the one that issued it, and so on", certFile, ordinal(of+1))
+		return nil, fmt.Errorf("%s: the %s certificate is the key's: put it first, and behind it the "+
+			"one that issued it, and so on", certFile, ordinal(of+1))
 	}
 	pair := &Pair{chain: chain}
 	pair.PrivateKey, pair.Leaf = key, chain[0]
@@ -70,10 +74,12 @@ func ReadCertificates(file string) ([]*x509.Certificate, error) {
 	var list []*x509.Certificate
 	for i := range blocks {
 		switch b := &blocks[i]; {
-		case b.label == "CERTIFICATE", b.label == "X509 CERTIFICATE": // RFC 7468, Section 5.3 and Appendix A
+		// RFC 7468, Section 5.3 and Appendix A
+		case b.label == "CERTIFICATE", b.label == "X509 CERTIFICATE":
 			c, err := x509.ParseCertificate(b.data)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", file, b.errorf("%s", strings.TrimPrefix(err.Error(), "x509: ")))
+				reason := strings.TrimPrefix(err.Error(), "x509: ")
+				return nil, fmt.Errorf("%s: %w", file, b.errorf("%s", reason))
 			}
 			list = append(list, c)
 		case b.label == "TRUSTED CERTIFICATE":
@@ -90,7 +96,8 @@ func ReadCertificates(file string) ([]*x509.Certificate, error) {
 
 // isParameter reports whether a block is what tools write beside keys, and nobody needs.
 func isParameter(label string) bool {
-	return label == "EC PARAMETERS" || label == "DH PARAMETERS" || label == "X9.42 DH PARAMETERS" || label == "DSA PARAMETERS"
+	return label == "EC PARAMETERS" || label == "DH PARAMETERS" || label == "X9.42 DH PARAMETERS" ||
+		label == "DSA PARAMETERS"
 }
 
 // readKey reads the one private key of a file.
@@ -105,11 +112,13 @@ func readKey(file string) (crypto.Signer, error) {
 	case len(keys) == 0:
 		return nil, errors.New(file + " holds no PEM private key")
 	case len(keys) > 1:
-		return nil, fmt.Errorf("%s: %w", file, keys[1].errorf("a second private key: leave the one that is the certificate's"))
+		return nil, fmt.Errorf("%s: %w", file, keys[1].errorf("a second private key: leave the one "+
+			"that is the certificate's"))
 	}
 	b := &keys[0]
 	if b.label == "ENCRYPTED PRIVATE KEY" || strings.Contains(b.headers, "ENCRYPTED") {
-		return nil, fmt.Errorf("%s is encrypted: write the key without a passphrase, with openssl pkey -in %s", file, file)
+		return nil, fmt.Errorf("%s is encrypted: write the key without a passphrase, with openssl "+
+			"pkey -in %s", file, file)
 	}
 	key, err := parseKey(b)
 	if err != nil {

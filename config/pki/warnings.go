@@ -18,7 +18,9 @@ func soon(c *x509.Certificate) time.Duration {
 // "" or a wildcard. Lines begin with the file's name.
 func (p *Pair) Warnings(file, name string, now time.Time) []string {
 	var lines []string
-	warn := func(format string, args ...any) { lines = append(lines, file+" "+fmt.Sprintf(format, args...)) }
+	warn := func(format string, args ...any) {
+		lines = append(lines, file+" "+fmt.Sprintf(format, args...))
+	}
 	if line := Expiry(p.Leaf, now); line != "" {
 		warn("%s", line)
 	}
@@ -35,7 +37,8 @@ func (p *Pair) Warnings(file, name string, now time.Time) []string {
 		case c.Equal(p.Leaf):
 			warn("holds its own certificate again as the %s: remove it", ordinal(i+2))
 		case !bytes.Equal(before.RawIssuer, c.RawSubject):
-			warn("is out of order: the %s certificate did not issue the %s, and some clients do not look further", ordinal(i+2), ordinal(i+1))
+			warn("is out of order: the %s certificate did not issue the %s, and some clients do not look "+
+				"further", ordinal(i+2), ordinal(i+1))
 		case now.After(c.NotAfter):
 			warn("holds a chain whose %s certificate expired on %s", ordinal(i+2), date(c.NotAfter))
 		}

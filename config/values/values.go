@@ -1,4 +1,5 @@
-// Package values reads the values of options as an operator writes them. Its errors say what would be right.
+// Package values reads the values of options as an operator writes them. Its errors say what would
+// be right.
 package values
 
 import (
@@ -41,7 +42,8 @@ func Size(s string, low, high int) (int, error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 63)
 	if err != nil || n > math.MaxInt>>shift || int(n<<shift) < low || int(n<<shift) > high {
-		return 0, fmt.Errorf("bad size: write bytes from %s to %s, such as 65536 or 64k", FormatSize(low), FormatSize(high))
+		return 0, fmt.Errorf("bad size: write bytes from %s to %s, such as 65536 or 64k", FormatSize(low),
+			FormatSize(high))
 	}
 	return int(n << shift), nil
 }
@@ -63,7 +65,8 @@ func FormatSize(n int) string {
 func Duration(s string, low, high time.Duration) (time.Duration, error) {
 	d, ok := parseDuration(s)
 	if !ok || d < low || d > high {
-		return 0, fmt.Errorf("bad duration: write %s to %s, such as 10 (seconds), 250ms or 2m", FormatDuration(low), FormatDuration(high))
+		return 0, fmt.Errorf("bad duration: write %s to %s, such as 10 (seconds), 250ms or 2m",
+			FormatDuration(low), FormatDuration(high))
 	}
 	return d, nil
 }
@@ -142,7 +145,8 @@ func FormatDuration(d time.Duration) string {
 // Pair is one key=value of a list.
 type Pair struct{ Key, Value string }
 
-// Pairs reads key=value,key=value. A backslash takes the meaning from the character after it; keys may be spelt with - for _.
+// Pairs reads key=value,key=value. A backslash takes the meaning from the character after it; keys
+// may be spelt with - for _.
 func Pairs(s string) ([]Pair, error) {
 	var pairs []Pair
 	for _, item := range splitEscaped(s) {

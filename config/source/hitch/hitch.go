@@ -234,7 +234,8 @@ func (h *file) finish() {
 	}
 }
 
-// readPEMDir adds the files of pem-dir before those that pem-file names, so that the fallback stays the last of these.
+// readPEMDir adds the files of pem-dir before those that pem-file names, so that the fallback stays
+// the last of these.
 func (h *file) readPEMDir() {
 	if h.pemDir.value == "" {
 		return
@@ -257,7 +258,8 @@ func (h *file) readPEMDir() {
 	}
 	pems := dir.pems
 	if len(pems) == 0 {
-		h.check(h.pemDir, fmt.Errorf("no certificate in %s: name files as pem-dir-glob says", h.pemDir.value))
+		h.check(h.pemDir, fmt.Errorf("no certificate in %s: name files as pem-dir-glob says",
+			h.pemDir.value))
 		return
 	}
 	if len(h.global.pems) == 0 { // the first is the fallback then
@@ -281,7 +283,8 @@ func (h *file) addPEM(s *scope, p pem) error {
 	return nil
 }
 
-// setNames offers each certificate under the names in it; the last one of a name is offered, as hitch has it.
+// setNames offers each certificate under the names in it; the last one of a name is offered, as
+// hitch has it.
 func (h *file) setNames(pems []pem) {
 	if len(pems) < 2 { // the fallback is all there is
 		return
@@ -314,7 +317,8 @@ func namesIn(leaf *x509.Certificate) []string {
 	})
 }
 
-// setListener makes a frontend a listener. Its fallback is the last certificate of its own, or else of all.
+// setListener makes a frontend a listener. Its fallback is the last certificate of its own, or else
+// of all.
 func (h *file) setListener(f scope) {
 	pems := f.pems
 	if len(pems) == 0 {
@@ -326,7 +330,8 @@ func (h *file) setListener(f scope) {
 	}
 	fallback := pems[len(pems)-1]
 	pairs := []string{
-		"addr=" + joinAddress(f.host, f.port), "cert=" + escapeItem(fallback.cert), "key=" + escapeItem(fallback.key),
+		"addr=" + joinAddress(f.host, f.port),
+		"cert=" + escapeItem(fallback.cert), "key=" + escapeItem(fallback.key),
 	}
 	if ciphers := cmp.Or(f.ciphers, h.global.ciphers); ciphers != "" {
 		pairs = append(pairs, "ciphers="+escapeItem(ciphers))
@@ -373,7 +378,8 @@ func (h *file) setProtocols() {
 
 // oldestOf returns the oldest version in a list that is offered here too.
 func oldestOf(protocols string) string {
-	if slices.Contains(strings.Fields(protocols), "TLSv1.2") || !slices.Contains(strings.Fields(protocols), "TLSv1.3") {
+	if slices.Contains(strings.Fields(protocols), "TLSv1.2") ||
+		!slices.Contains(strings.Fields(protocols), "TLSv1.3") {
 		return "1.2"
 	}
 	return "1.3"

@@ -21,7 +21,8 @@ const (
 	inFrontend
 )
 
-// kind is what becomes of a key of hitch's: it sets an option of ours to the same value, or does something, or nothing.
+// kind is what becomes of a key of hitch's: it sets an option of ours to the same value, or does
+// something, or nothing.
 type kind struct {
 	migrate.Row
 	place  place
@@ -29,83 +30,152 @@ type kind struct {
 	do     func(h *file, s *scope, k key) error
 }
 
-const noStaple = "no OCSP response is stapled: use no certificate that demands it (must-staple, RFC 7633)"
+const noStaple = "no OCSP response is stapled: use no certificate that demands it (must-staple, " +
+	"RFC 7633)"
 
 var table = []kind{
 	{Row: row("frontend", migrate.Supported, "sslrouter2, once for each")},
-	{Row: row("host", migrate.Supported, "the address of sslrouter2"), place: inFrontend, do: keep(func(s *scope) *string { return &s.host })},
-	{Row: row("port", migrate.Supported, "the address of sslrouter2"), place: inFrontend, do: keep(func(s *scope) *string { return &s.port })},
-	{Row: row("backend", migrate.Better, "sslrouter-to, of which there may be several"), do: addBackend},
-	{Row: row("backend-refresh", migrate.Better, "backend-resolve-interval; names are resolved again unasked"), do: unlessOff("backend-resolve-interval")},
-	{Row: row("backend-connect-timeout", migrate.Supported, "connect-timeout"), option: "connect-timeout"},
-	{Row: row("ssl-handshake-timeout", migrate.Supported, "handshake-timeout"), option: "handshake-timeout"},
-	{Row: row("pem-file", migrate.Supported, "cert and key of sslrouter2; sni for the names in it if there are several"), place: anyPlace, do: readPEMFile},
-	{Row: row("pem-dir", migrate.Supported, "as if each file were a pem-file"), do: func(h *file, _ *scope, k key) error {
+	{
+		Row: row("host", migrate.Supported, "the address of sslrouter2"), place: inFrontend,
+		do: keep(func(s *scope) *string { return &s.host }),
+	},
+	{
+		Row: row("port", migrate.Supported, "the address of sslrouter2"), place: inFrontend,
+		do: keep(func(s *scope) *string { return &s.port }),
+	},
+	{
+		Row: row("backend", migrate.Better, "sslrouter-to, of which there may be several"),
+		do:  addBackend,
+	},
+	{Row: row("backend-refresh", migrate.Better, "backend-resolve-interval; names are resolved "+
+		"again unasked"), do: unlessOff("backend-resolve-interval")},
+	{
+		Row:    row("backend-connect-timeout", migrate.Supported, "connect-timeout"),
+		option: "connect-timeout",
+	},
+	{
+		Row:    row("ssl-handshake-timeout", migrate.Supported, "handshake-timeout"),
+		option: "handshake-timeout",
+	},
+	{Row: row("pem-file", migrate.Supported, "cert and key of sslrouter2; sni for the names in it "+
+		"if there are several"), place: anyPlace, do: readPEMFile},
+	{Row: row("pem-dir", migrate.Supported, "as if each file were a pem-file"), do: func(h *file,
+		_ *scope, k key,
+	) error {
 		h.pemDir = k
 		return nil
 	}},
-	{Row: row("pem-dir-glob", migrate.Supported, "which files of pem-dir"), do: func(h *file, _ *scope, k key) error {
+	{Row: row("pem-dir-glob", migrate.Supported, "which files of pem-dir"), do: func(h *file, _ *scope,
+		k key,
+	) error {
 		h.pemGlob = k.value
 		return nil
 	}},
-	{Row: row("match-global-certs", migrate.Ignored, "certificates with names are for all frontends"), place: inFrontend, do: func(_ *file, s *scope, k key) error {
-		s.matchGlobal = !isOff(k.value)
-		return nil
-	}},
-	{Row: row("sni-nomatch-abort", migrate.Supported, "sni-nomatch-abort = unknown; one for all frontends"), place: anyPlace, do: func(h *file, _ *scope, k key) error {
+	{
+		Row: row("match-global-certs", migrate.Ignored,
+			"certificates with names are for all frontends"),
+		place: inFrontend, do: func(_ *file, s *scope, k key) error {
+			s.matchGlobal = !isOff(k.value)
+			return nil
+		},
+	},
+	{Row: row("sni-nomatch-abort", migrate.Supported, "sni-nomatch-abort = unknown; one for all "+
+		"frontends"), place: anyPlace, do: func(h *file, _ *scope, k key) error {
 		if !isOff(k.value) {
 			h.set(k, "sni-nomatch-abort", "unknown")
 		}
 		return nil
 	}},
-	{Row: row("ciphers", migrate.Supported, "ciphers of sslrouter2"), place: anyPlace, do: keep(func(s *scope) *string { return &s.ciphers })},
-	{Row: row("ciphersuites", migrate.Warned, "the suites of TLS 1.3 cannot be chosen: all three are offered"), place: anyPlace},
-	{Row: row("ecdh-curve", migrate.Warned, "key exchange is by crypto/tls's own list, with post-quantum hybrids first")},
-	{Row: row("prefer-server-ciphers", migrate.Ignored, "the order is by what is fast for both"), place: anyPlace},
-	{Row: row("tls-protos", migrate.Supported, "tls-min-version; one for all frontends"), place: anyPlace, do: addProtocols},
+	{
+		Row: row("ciphers", migrate.Supported, "ciphers of sslrouter2"), place: anyPlace,
+		do: keep(func(s *scope) *string { return &s.ciphers }),
+	},
+	{Row: row("ciphersuites", migrate.Warned, "the suites of TLS 1.3 cannot be chosen: all three "+
+		"are offered"), place: anyPlace},
+	{Row: row("ecdh-curve", migrate.Warned, "key exchange is by crypto/tls's own list, with "+
+		"post-quantum hybrids first")},
+	{
+		Row:   row("prefer-server-ciphers", migrate.Ignored, "the order is by what is fast for both"),
+		place: anyPlace,
+	},
+	{
+		Row:   row("tls-protos", migrate.Supported, "tls-min-version; one for all frontends"),
+		place: anyPlace, do: addProtocols,
+	},
 	{Row: row("ssl tls", migrate.Warned, migrate.OldTLS), place: anyPlace},
 	{Row: row("ssl-engine", migrate.Refused, "keys are read from files: write pem-file")},
-	{Row: row("client", migrate.Refused, "it speaks TLS to clients only: keep hitch or stunnel for the other way")},
-	{Row: row("client-verify", migrate.Supported, "clientca of sslrouter2, with ! for required"), place: anyPlace, do: addVerify},
-	{Row: row("client-verify-ca", migrate.Supported, "clientca of sslrouter2"), place: anyPlace, do: keep(func(s *scope) *string { return &s.verifyCA })},
-	{Row: row("alpn-protos", migrate.Supported, "sslrouter-alpn"), do: func(h *file, _ *scope, k key) error {
-		h.set(k, "sslrouter-alpn", strings.Join(strings.FieldsFunc(k.value, func(r rune) bool { return r == ',' || r == ' ' }), ","))
+	{Row: row("client", migrate.Refused, "it speaks TLS to clients only: keep hitch or stunnel for "+
+		"the other way")},
+	{
+		Row:   row("client-verify", migrate.Supported, "clientca of sslrouter2, with ! for required"),
+		place: anyPlace, do: addVerify,
+	},
+	{
+		Row: row("client-verify-ca", migrate.Supported, "clientca of sslrouter2"), place: anyPlace,
+		do: keep(func(s *scope) *string { return &s.verifyCA }),
+	},
+	{Row: row("alpn-protos", migrate.Supported, "sslrouter-alpn"), do: func(h *file, _ *scope,
+		k key,
+	) error {
+		h.set(k, "sslrouter-alpn", strings.Join(strings.FieldsFunc(k.value,
+			func(r rune) bool { return r == ',' || r == ' ' }), ","))
 		return nil
 	}},
-	{Row: row("write-proxy write-proxy-v2", migrate.Supported, "sslrouter-send-proxy = v2"), do: sendProxy("v2")},
+	{
+		Row: row("write-proxy write-proxy-v2", migrate.Supported, "sslrouter-send-proxy = v2"),
+		do:  sendProxy("v2"),
+	},
 	{Row: row("write-proxy-v1", migrate.Supported, "sslrouter-send-proxy = v1"), do: sendProxy("v1")},
-	{Row: row("proxy-proxy", migrate.Better, "sslrouter-accept-proxy = all and sslrouter-send-proxy = v2: what came goes on with the fields of TLS. Better name the sources"), do: acceptProxy},
+	{
+		Row: row("proxy-proxy", migrate.Better, "sslrouter-accept-proxy = all and "+
+			"sslrouter-send-proxy = v2: what came goes on with the fields of TLS. "+
+			"Better name the sources"),
+		do: acceptProxy,
+	},
 	{Row: row("write-ip", migrate.Refused, "no backend of today reads it: write write-proxy-v2 = on")},
 	{Row: row("proxy-tlv", migrate.Ignored, "version 2 always has the fields of TLS")},
-	{Row: row("proxy-client-cert", migrate.Warned, "the name in the client's certificate is sent, not all of it")},
-	{Row: row("workers", migrate.Better, "http-processes; one for each core unless said otherwise"), option: "http-processes"},
+	{Row: row("proxy-client-cert", migrate.Warned, "the name in the client's certificate is sent, "+
+		"not all of it")},
+	{
+		Row:    row("workers", migrate.Better, "http-processes; one for each core unless said otherwise"),
+		option: "http-processes",
+	},
 	{Row: row("backlog", migrate.Supported, "listen"), option: "listen"},
-	{Row: row("tcp-fastopen", migrate.Supported, "tcp-fastopen = 256"), do: func(h *file, _ *scope, k key) error {
+	{Row: row("tcp-fastopen", migrate.Supported, "tcp-fastopen = 256"), do: func(h *file, _ *scope,
+		k key,
+	) error {
 		if !isOff(k.value) {
 			h.set(k, "tcp-fastopen", "256")
 		}
 		return nil
 	}},
 	{Row: row("keepalive", migrate.Ignored, "idle-timeout closes what is silent")},
-	{Row: row("recv-bufsize send-bufsize ring-slots ring-data-len", migrate.Ignored, "read-size and high-watermark bound memory")},
-	{Row: row("session-cache shared-cache", migrate.Better, "cache2 with as many items; TLS 1.2 and 1.3, any kind of key"), do: addItems},
-	{Row: row("shared-cache-listen", migrate.Better, "cache-udp-server; sealed, so all peers must be of the same kind"), do: addShared("cache-udp-server")},
+	{Row: row("recv-bufsize send-bufsize ring-slots ring-data-len", migrate.Ignored,
+		"read-size and high-watermark bound memory")},
+	{Row: row("session-cache shared-cache", migrate.Better, "cache2 with as many items; TLS 1.2 "+
+		"and 1.3, any kind of key"), do: addItems},
+	{Row: row("shared-cache-listen", migrate.Better, "cache-udp-server; sealed, so all peers must "+
+		"be of the same kind"), do: addShared("cache-udp-server")},
 	{Row: row("shared-cache-peer", migrate.Better, "cache-udp-node"), do: addShared("cache-udp-node")},
-	{Row: row("shared-cache-if", migrate.Supported, "cache-udp-interface and, after a comma, cache-udp-ttl"), do: addInterface},
+	{Row: row("shared-cache-if", migrate.Supported, "cache-udp-interface and, after a comma, "+
+		"cache-udp-ttl"), do: addInterface},
 	{Row: row("user group chroot", migrate.Warned, migrate.OwnUser)},
 	{Row: row("daemon", migrate.Warned, migrate.Background)},
 	{Row: row("pidfile", migrate.Warned, "no file is written: "+migrate.Background)},
 	{Row: row("syslog log-filename", migrate.Warned, "logs go to standard error: redirect that")},
 	{Row: row("syslog-facility", migrate.Ignored, "there is no syslog")},
 	{Row: row("log-level", migrate.Supported, "0 and 1 are error, 2 is info"), do: setLogLevel},
-	{Row: row("quiet", migrate.Supported, "log-level = error"), do: func(h *file, _ *scope, k key) error {
+	{Row: row("quiet", migrate.Supported, "log-level = error"), do: func(h *file, _ *scope,
+		k key,
+	) error {
 		if !isOff(k.value) {
 			h.set(k, "log-level", "error")
 		}
 		return nil
 	}},
 	{Row: row("ocsp-dir", migrate.Warned, noStaple)},
-	{Row: row("ocsp-connect-tmo ocsp-resp-tmo ocsp-refresh-interval ocsp-verify-staple", migrate.Ignored, noStaple)},
+	{Row: row("ocsp-connect-tmo ocsp-resp-tmo ocsp-refresh-interval ocsp-verify-staple",
+		migrate.Ignored, noStaple)},
 }
 
 func row(names string, v migrate.Verdict, note string) migrate.Row {

@@ -109,7 +109,8 @@ func (r *reader) assignment(blocks bool) (key, error) {
 		k.block = []key{} // it is one, if empty
 		for r.peek(0) != "}" {
 			if len(r.tokens) == 0 {
-				return k, fmt.Errorf("%s:%d: %s = { has no end: write } behind its last key", r.file, k.line, k.name)
+				return k, fmt.Errorf("%s:%d: %s = { has no end: write } behind its last key", r.file, k.line,
+					k.name)
 			}
 			inner, err := r.assignment(false)
 			if err != nil {
@@ -123,11 +124,13 @@ func (r *reader) assignment(blocks bool) (key, error) {
 		k.value, k.quoted = first.text[1:len(first.text)-1], true
 		return k, nil
 	case first.text == "" || strings.ContainsAny(first.text, `={}"`):
-		return k, fmt.Errorf("%s:%d: %s has no value: write %s = \"VALUE\"", r.file, k.line, k.name, k.name)
+		return k, fmt.Errorf("%s:%d: %s has no value: write %s = \"VALUE\"", r.file, k.line, k.name,
+			k.name)
 	}
 	k.value = first.text
 	// A list of words, such as that of tls-protos, ends where the next key begins.
-	for word := r.peek(0); word != "" && !strings.ContainsAny(word, `={}"`) && r.peek(1) != "="; word = r.peek(0) {
+	for word := r.peek(0); word != "" && !strings.ContainsAny(word, `={}"`) &&
+		r.peek(1) != "="; word = r.peek(0) {
 		k.value += " " + r.next().text
 	}
 	return k, nil

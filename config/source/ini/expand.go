@@ -15,7 +15,8 @@ import (
 	"reprise/config/values"
 )
 
-// Bounds on what variables may become: values that multiply each other are an error, not a full memory.
+// Bounds on what variables may become: values that multiply each other are an error, not a full
+// memory.
 const (
 	maxValue    = 64 << 10 // of one value, and of a file in @(FILE)
 	maxExpanded = 4 << 20  // of all values together
@@ -26,11 +27,12 @@ const (
 type Variables struct {
 	entries map[string]source.Entry // by key; the first of each, as uWSGI has it
 	values  map[string]string       // what %(key) has become
-	open    []string                // the keys whose values are being looked for, each inside the one before
-	used    map[string]bool         // the keys that stand in some %(key)
-	size    int
-	isURL   func(key string) bool
-	read    func(name string, limit int) ([]byte, error)
+	// the keys whose values are being looked for, each inside the one before
+	open  []string
+	used  map[string]bool // the keys that stand in some %(key)
+	size  int
+	isURL func(key string) bool
+	read  func(name string, limit int) ([]byte, error)
 }
 
 // NewVariables returns the variables that entries define. isURL says of which keys the values are
@@ -104,14 +106,17 @@ func (x *Variables) replace(e source.Entry, magic bool) (string, error) {
 		out.WriteString(text)
 		rest = rest[length:]
 		if out.Len() > maxValue {
-			return "", fmt.Errorf("with its variables it has more than %s bytes: shorten it", values.FormatSize(maxValue))
+			return "", fmt.Errorf("with its variables it has more than %s bytes: shorten it",
+				values.FormatSize(maxValue))
 		}
 	}
 	return out.String(), nil
 }
 
 // variable returns what the beginning of s stands for, and how much of s that is.
-func (x *Variables) variable(e source.Entry, s string, magic bool) (text string, length int, err error) {
+func (x *Variables) variable(e source.Entry, s string, magic bool) (text string, length int,
+	err error,
+) {
 	if end := strings.IndexByte(s, ')'); len(s) > 1 && s[1] == '(' && end > 0 {
 		name := s[2:end]
 		switch s[0] {
@@ -132,7 +137,8 @@ func (x *Variables) variable(e source.Entry, s string, magic bool) (text string,
 	return s[:1], 1, nil
 }
 
-// beginsZone reports whether a percent sign behind this begins the zone of an IPv6 address, as in fe80::1%eth0.
+// beginsZone reports whether a percent sign behind this begins the zone of an IPv6 address, as in
+// fe80::1%eth0.
 func beginsZone(before string) bool {
 	address := before[len(strings.TrimRight(before, "0123456789abcdefABCDEF:")):]
 	return strings.Count(address, ":") > 1
@@ -178,10 +184,12 @@ func (x *Variables) key(name string) (string, error) {
 	case !found:
 		return "", x.undefined(name)
 	case slices.Contains(x.open, name):
-		return "", fmt.Errorf("%%(%s) contains itself, by way of %s: write one of them out", name, strings.Join(x.open, ", "))
+		return "", fmt.Errorf("%%(%s) contains itself, by way of %s: write one of them out", name,
+			strings.Join(x.open, ", "))
 	}
 	if len(x.open) == maxOpen {
-		return "", fmt.Errorf("%%(%s): more than %d variables inside each other: use fewer", name, maxOpen)
+		return "", fmt.Errorf("%%(%s): more than %d variables inside each other: use fewer", name,
+			maxOpen)
 	}
 	x.open = append(x.open, name)
 	value, err := x.Value(e)
@@ -208,11 +216,15 @@ func (x *Variables) undefined(name string) error {
 var magics = map[byte]func(file string) string{
 	'%': func(string) string { return "%" },
 	'c': func(file string) string { return filepath.Base(filepath.Dir(Absolute(file))) },
-	'd': func(file string) string { return strings.TrimSuffix(filepath.Dir(Absolute(file)), "/") + "/" },
+	'd': func(file string) string {
+		return strings.TrimSuffix(filepath.Dir(Absolute(file)), "/") + "/"
+	},
 	'e': func(file string) string { return strings.TrimPrefix(filepath.Ext(file), ".") },
 	'h': func(string) string { name, _ := os.Hostname(); return name },
 	'k': func(string) string { return strconv.Itoa(runtime.GOMAXPROCS(0)) },
-	'n': func(file string) string { return strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)) },
+	'n': func(file string) string {
+		return strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	},
 	'o': func(file string) string { return file },
 	'p': Absolute,
 	's': func(file string) string { return filepath.Base(file) },

@@ -1,8 +1,8 @@
 // Package ini reads INI files as uWSGI does.
 //
-// A line is a section, as [NAME], a comment, if it begins with ";" or "#", or an option: what stands
-// before the first "=" is its key, and one without "=" has no value. There are no values of several
-// lines. A value between """ and """ or between backticks is taken as it stands.
+// A line is a section, as [NAME], a comment, if it begins with ";" or "#", or an option: what
+// stands before the first "=" is its key, and one without "=" has no value. There are no values of
+// several lines. A value between """ and """ or between backticks is taken as it stands.
 package ini
 
 import (
@@ -28,7 +28,8 @@ type File struct {
 // OwnSections are read when the operator names none.
 var OwnSections = []string{"uwsgi", "reprise"}
 
-// Parse returns what the sections of these names say in data, which is the content of the file name.
+// Parse returns what the sections of these names say in data, which is the content of the file
+// name.
 func Parse(name string, data []byte, sections []string) *File {
 	f := new(File)
 	inside, found := false, false
@@ -153,7 +154,8 @@ func Quote(value string) string {
 
 // hasVariable reports whether value could be read as something else in a file.
 func hasVariable(value string) bool {
-	return strings.Contains(value, "%") || strings.Contains(value, "$(") || strings.Contains(value, "@(")
+	return strings.Contains(value, "%") || strings.Contains(value, "$(") ||
+		strings.Contains(value, "@(")
 }
 
 // credentials are what stands before the last "@" of a URL.
