@@ -87,6 +87,7 @@ func (f *flow) handshakeStep(out []byte) {
 		l.handshakes.remove(f)
 		info := f.tls.Info()
 		l.count.handshake[handshakeKind(info)].Observe(l.now.Sub(l.timeOf(f.began)))
+		f.remember("")
 		f.opened(info.ServerName)
 		// Data that came with the client's last flight waits in l.in.
 		if f.phase == serving && f.decrypt(l.out) && f.http == nil && f.mux == nil {

@@ -89,6 +89,7 @@ type loop struct {
 	failed   error         // why it has
 
 	failures *failureLog // of all loops
+	recent   *recent
 
 	count  counts
 	counts atomic.Pointer[tlsconn.Server] // the first one, which all later ones count with; nil if there was none
@@ -127,6 +128,7 @@ func newLoop(id int, o Options) (*loop, error) {
 		out:     make([]byte, 0, o.ReadSize+o.ReadSize/8),
 		drained: make(chan struct{}),
 		over:    make(chan struct{}),
+		recent:  newRecent(),
 	}
 	_, _ = rand.Read(l.uniqueID[:8])
 	var err error

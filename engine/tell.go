@@ -71,9 +71,18 @@ func (f *flow) tellFailure(why cause) {
 	if !f.heard {
 		return // somebody looks whether the port is open
 	}
-	if f.loop.failures.allows(f.loop.now) {
+	if f.loop.failures.allows(f.loop.now) { // neither has more: a flood would leave nothing else
 		slog.Info("handshake failed", f.failure(why)...)
+		f.remember(f.failureReason(why))
 	}
+}
+
+// failureReason is the word for why.
+func (f *flow) failureReason(why cause) string {
+	if failed, ok := errors.AsType[*tlsconn.Error](f.tls.Err()); ok {
+		return failed.Reason.String()
+	}
+	return causeNames[why]
 }
 
 // failure says who has failed, and why.

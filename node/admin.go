@@ -69,6 +69,7 @@ func (n *Node) listenAdmin(address string, r *stats.Registry) error {
 		},
 		Control: map[string]http.Handler{
 			"GET /sessions": asJSON(n.sessionList),
+			"GET /why":      http.HandlerFunc(n.handleWhy),
 			"POST /forget":  http.HandlerFunc(n.handleForget),
 			"POST /backend": http.HandlerFunc(n.handleBackend),
 			"POST /drain":   http.HandlerFunc(n.handleDrain),

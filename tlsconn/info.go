@@ -13,6 +13,10 @@ type Info struct {
 	Outcome     Outcome
 	ByID        bool   // resumed by a session ID of TLS 1.2, not by a ticket
 	Owner       NodeID // who made the session that is used: this node, unless another's was resumed
+	// Offered is who made the session that the client offered, the last that was looked at; zero
+	// if there was none of this fleet. Asked says that others were asked for it.
+	Offered NodeID
+	Asked   bool
 	// ClientPolicy is what the handshake met, or the one that made the session: a
 	// session of another is not resumed.
 	ClientPolicy ClientPolicy

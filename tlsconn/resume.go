@@ -128,6 +128,7 @@ func (c *conn) settle() cause {
 	s, hs := c.server, c.hs
 	a := &hs.attempt
 	c.info.Outcome, c.info.Owner = a.outcome, s.config.Owner
+	c.info.Offered, c.info.Asked = a.owner, hs.asked
 	if !a.used {
 		c.info.ByID = false
 		return ok

@@ -46,6 +46,10 @@ func commands() []command {
 		{name: "certificates", summary: "show what a node offers, and when it ends", flags: asking("json"), run: unwarned(certificatesCommand)},
 		{name: "sessions", summary: "count a node's sessions by name and age", flags: asking("json"), run: unwarned(sessionsCommand)},
 		{name: "top", summary: "show how a node and its fleet are, live", flags: asking("fleet"), run: unwarned(topCommand)},
+		{
+			name: "why", args: "CLIENT-ADDRESS", summary: "explain why a client's handshakes resumed a session, or not",
+			flags: asking("json"), run: unwarned(whyCommand),
+		},
 		{name: "reload", summary: "take over what has changed in the configuration", flags: adminOptions, run: unwarned(reloadCommand)},
 		{name: "drain", summary: "end a node without refusing a client", flags: asking("no-wait"), run: unwarned(drainCommand)},
 		{
@@ -69,7 +73,7 @@ func commands() []command {
 func commandNames() []string {
 	return []string{
 		"backend", "certificates", "check", "completion", "demo", "drain", "forget", "help", "manual", "peers", "pools",
-		"reload", "repeater-key", "secret", "sessions", "top", "upgrade", "version",
+		"reload", "repeater-key", "secret", "sessions", "top", "upgrade", "version", "why",
 	}
 }
 

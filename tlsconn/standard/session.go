@@ -173,7 +173,7 @@ func (s *Server) settle(co *coroutine, conn *tls.ConnectionState, info *tlsconn.
 	} else if a.given {
 		a.outcome = tlsconn.MissDeclined
 	}
-	info.Outcome = a.outcome
+	info.Outcome, info.Offered = a.outcome, a.owner
 	s.dropAttempt(co)
 	if co.ticket.state != nil && now.Before(expires) {
 		s.config.Sessions.Save(co.ticket.key, tlsconn.Session{State: co.ticket.state, Born: born, Expires: expires})
