@@ -256,6 +256,13 @@ func TestWrongPools(t *testing.T) {
 				`or subscriptions-sign-check = sha256:DIR`,
 		},
 		{
+			name: "every unix socket", ini: "http = :1\nhttp-subscription-server = 127.0.0.1:4040\nhttp-subscription-sockets = /run/../\n" +
+				"http-subscription-sockets = run",
+			want: `edge.ini:6: http-subscription-sockets = "/run/../": bad value: write the absolute path of a directory for the sockets of ` +
+				"applications, such as /run/applications\n" + `edge.ini:7: http-subscription-sockets = "run": bad value: write the absolute path of ` +
+				"a directory for the sockets of applications, such as /run/applications",
+		},
+		{
 			name: "an old digest", ini: "http = :1\nhttp-subscription-server = 127.0.0.1:4040\nsubscriptions-sign-check = md5:.",
 			want: `edge.ini:6: subscriptions-sign-check = "md5:.": bad value: write sha256:DIR, or sha1, sha384, sha512 as the subscribers sign`,
 		},
@@ -265,7 +272,7 @@ func TestWrongPools(t *testing.T) {
 // Subscriptions work as uWSGI's documents print them where nobody else can reach the server.
 func TestSubscriptions(t *testing.T) {
 	inPKI(t)
-	c := mustParse(t, "[uwsgi]\nhttp = :80\nhttp-subscription-server = 127.0.0.1:4040\nsubscription-tolerance = 5\n")
+	c := mustParse(t, "[uwsgi]\nhttp = :80\nhttp-subscription-server = 127.0.0.1:4040\nsubscription-tolerance = 5\nhttp-subscription-sockets = /run/a/\n")
 	if s := c.Subscriptions; len(c.Warnings) > 0 || len(s.Servers) != 1 || s.Servers[0].Port != 4040 || s.Tolerance != 5*time.Second || len(s.From) != 2 || s.Digest != "" {
 		t.Errorf("got %+v, warnings %q", s, c.Warnings)
 	}

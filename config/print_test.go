@@ -63,6 +63,7 @@ sslrouter-pool = p to=:7
 sslrouter-use-pool = p sni=a.example
 http-subscription-server = 127.0.0.1:4040
 http-subscription-from = 10.0.0.0/8
+http-subscription-sockets = /run/applications
 `, "--http-balance", "source", "--add-header", "A: b "),
 		"a value that looks quoted": mustParse(t, good, "--name", "`a", "--sslrouter-session-context", `"""`),
 	} {

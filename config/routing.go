@@ -169,6 +169,8 @@ type Subscriptions struct {
 	Servers []Address
 	// From are the networks whose subscriptions need no signature.
 	From []netip.Prefix
+	// Sockets are the directories in which unix sockets may be backends; without any none may.
+	Sockets []string
 	// Digest is the digest of signatures, "sha1", "sha256", "sha384" or "sha512"; empty means that
 	// none is looked at.
 	Digest string

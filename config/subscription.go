@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ import (
 const groupSubscribe = "Backends that subscribe (uWSGI's subscription protocol)"
 
 // subscriptionOptions say who may become a backend at run time. Names are uWSGI's but for
-// http-subscription-from.
+// http-subscription-from and http-subscription-sockets.
 var subscriptionOptions = []option{
 	{
 		name: "http-subscription-server", group: groupSubscribe, form: "ADDR", repeat: true,
@@ -35,6 +36,21 @@ var subscriptionOptions = []option{
 			networks, err := parseNetworks(value, false)
 			b.config.Subscriptions.From = append(b.config.Subscriptions.From, networks...)
 			return err
+		},
+	},
+	{
+		name: "http-subscription-sockets", group: groupSubscribe, form: "DIR", repeat: true,
+		help: "take unix sockets that lie in this directory for backends, from subscribers of this " +
+			"machine; without it none are taken. Whoever may subscribe then gets requests sent to any " +
+			"socket there, with this process's permissions, and to where links there lead",
+		set: func(b *builder, value string) error {
+			if !filepath.IsAbs(value) || filepath.Clean(value) == "/" {
+				return errors.New("bad value: write the absolute path of a directory for the sockets " +
+					"of applications, such as /run/applications")
+			}
+			s := &b.config.Subscriptions
+			s.Sockets = append(s.Sockets, filepath.Clean(value))
+			return nil
 		},
 	},
 	{

@@ -63,7 +63,7 @@ func (n *Node) openSubscriptions() error {
 	}
 	n.own.Store(ownAddresses(n.config))
 	o := subscription.Options{
-		Tolerance: c.Tolerance, From: c.From, KeyTolerance: c.KeyTolerance, Members: maxSubscribers, HostMembers: maxOfHost,
+		Tolerance: c.Tolerance, From: c.From, Sockets: c.Sockets, KeyTolerance: c.KeyTolerance, Members: maxSubscribers, HostMembers: maxOfHost,
 		Own: func(network, address string) bool { return (*n.own.Load())(network, address) },
 	}
 	if c.Digest != "" {

@@ -16,7 +16,8 @@
 // The variables that are read, numbers in decimal:
 //
 //	key        the domain: a host, with a port or without
-//	address    where the subscriber listens: IP:port, or the path of a unix socket. An
+//	address    where the subscriber listens: IP:port, or the path of a unix socket in a
+//	           directory that is listed, if it sends from this machine. An
 //	           address that is unspecified (":3031", "0.0.0.0:3031") is the sender's,
 //	           unless the packet is signed: the signature would not cover it. Link-local
 //	           ones and those of multicast are refused

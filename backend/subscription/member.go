@@ -80,7 +80,7 @@ func isName(s string) bool {
 }
 
 // parseAddress reads where a subscriber at sender listens. A unix socket is taken from this
-// machine only: else a stranger could have us connect to any there is.
+// machine only; which ones is the table's to say.
 func parseAddress(s string, sender netip.Addr, signed bool) (network, address string, why Refusal) {
 	if strings.HasPrefix(s, "/") {
 		if len(s) > maxPath || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) || !sender.IsLoopback() {

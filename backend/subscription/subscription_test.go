@@ -69,7 +69,8 @@ func recorded(t testing.TB) (list [][]byte) {
 func options() subscription.Options {
 	return subscription.Options{
 		Tolerance: 17 * time.Second, KeyTolerance: time.Hour, Members: 100, HostMembers: 10, Digest: crypto.SHA256,
-		From: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.1.0.0/16")},
+		From:    []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.1.0.0/16")},
+		Sockets: []string{"/run/app"},
 	}
 }
 
@@ -148,14 +149,20 @@ func TestReceive(t *testing.T) {
 		{"no weight", lan, join(a, "address=:1", "weight=0"), "joined a.example tcp:10.1.2.3:1 *1"},
 		{"a large weight", lan, join(a, "address=:1", "weight=999999999"), "joined a.example tcp:10.1.2.3:1 *65536"},
 		{"a backup by HTTP", lan, join(a, "address=:1", "backup=2", "proto=http"), "joined a.example tcp:10.1.2.3:1 *1 http backup"},
-		{"a unix socket here", local, join(a, "address=/run/app.sock"), "joined a.example unix:/run/app.sock *1"},
+		{"a unix socket here", local, join(a, "address=/run/app/a.sock"), "joined a.example unix:/run/app/a.sock *1"},
 		{"what is unknown", local, join(a, "address=:1", "sni_key=/etc/shadow", "notify=/run/x", "cores=4", "load=x", "vassal=y"), "joined a.example tcp:127.0.0.1:1 *1"},
 		{"an end of nothing", local, packet(true, a, "address=:1"), ""},
 
 		{"a stranger", netip.MustParseAddrPort("10.2.0.1:1"), join(a, "address=:1"), "refused network"},
 		{"a stranger mapped to IPv6", netip.MustParseAddrPort("[::ffff:10.2.0.1]:1"), join(a, "address=:1"), "refused network"},
 		{"mapped to IPv6", netip.MustParseAddrPort("[::ffff:10.1.0.1]:1"), join(a, "address=:1"), "joined a.example tcp:10.1.0.1:1 *1"},
-		{"a unix socket elsewhere", lan, join(a, "address=/run/app.sock"), "refused address"},
+		{"a unix socket deep in a directory that is listed", local, join(a, "address=/run/app/a/b.sock"), "joined a.example unix:/run/app/a/b.sock *1"},
+		{"any unix socket", local, join(a, "address=/run/docker.sock", "proto=http"), "refused address"},
+		{"a directory beside", local, join(a, "address=/run/apps/a.sock"), "refused address"},
+		{"the directory", local, join(a, "address=/run/app"), "refused address"},
+		{"a way out of it", local, join(a, "address=/run/app/../docker.sock"), "refused address"},
+		{"a way out of it by a link", local, join(a, "address=/run/app/link/../a.sock"), "refused address"},
+		{"a unix socket elsewhere", lan, join(a, "address=/run/app/a.sock"), "refused address"},
 		{"our own loopback, from elsewhere", lan, join(a, "address=127.0.0.1:22"), "refused address"},
 		{"an abstract socket", local, join(a, "address=@app"), "refused address"},
 		{"a path with a NUL", local, join(a, "address=/a\x00b"), "refused address"},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -24,6 +25,9 @@ type Options struct {
 	// Own reports whether an address is of this process itself: a request sent there would come
 	// back for ever, or reach those who administer it. nil knows of none.
 	Own func(network, address string) bool
+	// Sockets are the directories, clean, in which unix sockets may be members. There is much else on
+	// a machine that a subscriber may not open and this process may: a database, a container engine.
+	Sockets []string
 	// KeyTolerance is how old a signed packet may be.
 	KeyTolerance time.Duration
 	// Members bounds how many there are of all hosts, HostMembers how many of one, each with those
@@ -306,7 +310,18 @@ func sortChanges(changes []Change) {
 
 // usable reports whether the member's address is one to connect to here.
 func (t *Table) usable(m *Member) bool {
+	if m.Network == "unix" && !t.mayBeSocket(m.Address) {
+		return false
+	}
 	return t.o.Own == nil || !t.o.Own(m.Network, m.Address)
+}
+
+// mayBeSocket reports whether a path is one of a member. What has "..", "." or "//" in it may lead to
+// anywhere.
+func (t *Table) mayBeSocket(path string) bool {
+	return filepath.Clean(path) == path && slices.ContainsFunc(t.o.Sockets, func(dir string) bool {
+		return len(path) > len(dir) && path[:len(dir)] == dir && path[len(dir)] == '/'
+	})
 }
 
 // Stats is what a table has seen.

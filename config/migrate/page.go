@@ -74,6 +74,7 @@ const subscriptionsByUWSGI = `
 DOMAIN until it unsubscribes or is silent for ` + "`subscription-tolerance`" + `. Nearest to it are HAProxy's ` + "`server-template`" + ` with DNS or its runtime
 ` + "`add server`" + `, and nginx's ` + "`upstream` API of the commercial version" + `. uWSGI takes a subscription from everybody who reaches its port; here it must come from this machine or from
 ` + "`http-subscription-from`" + `, or be signed. A subscription cannot bring certificates along (sni_key), nor another modifier1 than WSGI's 0.
+A unix socket is a backend only if it lies in a directory of ` + "`http-subscription-sockets`" + `.
 `
 
 const limitsByClient = `
