@@ -65,6 +65,7 @@ type Call struct {
 
 	state      state
 	responded  bool  // the head of the response has come: HEADERS are trailers
+	interim    int   // bytes of heads of interim responses that have come
 	recvWindow int32 // bytes that the backend may still send
 	credit     int32 // consumed, and not yet told
 	held       int32 // received, and not consumed

@@ -324,6 +324,11 @@ func TestBackendFaults(t *testing.T) {
 		{"SETTINGS", many(func(s *service) { _ = s.framer.WriteSettings() }), errControlFlood},
 		{"windows", many(func(s *service) { _ = s.framer.WriteWindowUpdate(0, 1) }), errControlFlood},
 		{"interim responses", many(func(s *service) { s.headers(1, false, ":status", "103") }), errControlFlood},
+		{"long interim responses", func(s *service) { // of which a client that does not read would leave all here
+			for range 2 * maxInterim {
+				s.headers(1, false, ":status", "103", "x", strings.Repeat("y", testLimits.HeadLen*3/4))
+			}
+		}, errInterimLen},
 		{"resets of a closed stream", many(func(s *service) { _ = s.framer.WriteRSTStream(1, http2.ErrCodeNo) }), errControlFlood},
 		{"unknown frames", many(func(s *service) { _ = s.framer.WriteRawFrame(99, 0, 0, nil) }), errControlFlood},
 		{"CONTINUATIONs", func(s *service) {

@@ -321,6 +321,10 @@ func (b *Backend) fragment(dst []byte, h *frameHeader, p []byte) ([]byte, CallEv
 	return dst, e, f
 }
 
+// maxInterim is how many heads of the greatest length the interim responses to a request may come
+// to. No window counts them, so a client that does not read would leave them all in memory.
+const maxInterim = 4
+
 // onBlock acts on a complete block.
 func (b *Backend) onBlock() (CallEvent, *fault) {
 	in := &b.in
@@ -346,6 +350,9 @@ func (b *Backend) onBlock() (CallEvent, *fault) {
 	case in.head.status < 200 && in.end:
 		return CallEvent{}, errInterimEnd
 	case in.head.status < 200: // of which there may be any number
+		if c.interim += len(text); c.interim > maxInterim*b.o.Limits.HeadLen {
+			return CallEvent{}, errInterimLen
+		}
 		return CallEvent{Kind: Response, Call: c, Head: text}, b.pay(1)
 	}
 	c.responded = true

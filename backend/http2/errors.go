@@ -78,5 +78,6 @@ var (
 	errAnswerFields = streamFault(EnhanceYourCalm, "too many fields in a response")
 	errNoAnswerHead = streamFault(ProtocolError, "DATA before the head of a response")
 	errInterimEnd   = streamFault(ProtocolError, "interim response that ends a stream")
+	errInterimLen   = streamFault(EnhanceYourCalm, "interim responses too long")
 	errAnswerTail   = streamFault(ProtocolError, "malformed trailers of a response")
 )
