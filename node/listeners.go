@@ -102,7 +102,7 @@ func (n *Node) http(now *config.Config, l *config.Listener) (_ *engine.HTTP, err
 	if n.acme != nil {
 		h.Challenges = n.acme
 	}
-	h.ServeChallenges = slices.ContainsFunc(n.config.Rules, func(r config.PoolRule) bool {
+	h.ServeChallenges = slices.ContainsFunc(now.Rules, func(r config.PoolRule) bool {
 		return r.Router == config.HTTPRouter && strings.HasPrefix(r.Path, strings.TrimSuffix(exchange.ChallengePath, "/"))
 	})
 	if h.RequestRules, err = http1.NewRules(headerRules(nil, c.RequestHeaders)); err != nil {
