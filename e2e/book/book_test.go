@@ -37,6 +37,23 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestVerdicts: what a page says first of being run is so.
+func TestVerdicts(t *testing.T) {
+	for _, p := range readPages(t) {
+		begins := func(with string) bool { return strings.HasPrefix(p.verdict, with) }
+		switch {
+		case begins(runVerdict) && len(p.steps) == 0:
+			t.Errorf("%s.md has nothing to run, and says that it is run", p.name)
+		case begins(referenceVerdict) && len(p.steps) > 0:
+			t.Errorf("%s.md says that there is nothing to run, and has %d steps", p.name, len(p.steps))
+		case begins(runVerdict), begins(referenceVerdict), begins(notRunVerdict):
+		default:
+			t.Logf("%s.md does not say first whether it is run: write %s, %s...* or %s",
+				p.name, runVerdict, notRunVerdict, referenceVerdict)
+		}
+	}
+}
+
 // TestContents: OPERATIONS.md names each page once, and no page that is not there.
 func TestContents(t *testing.T) {
 	contents, err := os.ReadFile("../../docs/OPERATIONS.md")

@@ -16,6 +16,6 @@
 //     that file from then on.
 //   - A block of ini without a name is a part of a configuration: its options must exist.
 //
-// The first paragraph below the title says whether the page is run, in one of the sentences of
-// [verdicts].
+// The first paragraph below the title says whether the page is run: see runVerdict,
+// notRunVerdict and referenceVerdict. The page first-hour is a newcomer's first hour.
 package book
