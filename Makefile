@@ -37,10 +37,13 @@ build-openssl: ## build bin/reprise-openssl, whose RSA signatures are libcrypto'
 	CGO_ENABLED=1 $(BUILD) $(if $(STATIC),-ldflags "-X main.version=$(VERSION) -linkmode external -extldflags -static") \
 		-tags openssl,netgo,osusergo -o bin/reprise-openssl ./cmd/reprise
 
+# Packages of e2e wait more than they compute, so more of them than there are cores run at a time.
+ROOMS_AT_A_TIME := 3
+
 .PHONY: test
 test: peers ## run all tests and say what those of a package cover of it, PKG=./engine for those of one package
 	@mkdir -p bin
-	$(GO) test -count=1 -timeout 10m -coverprofile=bin/coverage.out $(PKG)
+	$(GO) test -p $(ROOMS_AT_A_TIME) -count=1 -timeout 10m -coverprofile=bin/coverage.out $(PKG)
 	$(if $(filter ./...,$(PKG)),CGO_ENABLED=1 $(GO) test -count=1 -tags openssl ./internal/libcrypto)
 	$(if $(filter ./...,$(PKG)),cd e2e/grpc && $(GO) test -count=1 ./...)
 	@scripts/coverage bin/coverage.out
@@ -52,7 +55,7 @@ RACE_SKIP  := ^Test(OldRecordingsStayClosedToMemory|DeadSessionsLeaveMemory|Reco
 
 .PHONY: race
 race: peers ## run the tests with the race detector, in the program as well, or those of PKG
-	$(GO) test -race -count=1 -timeout 15m -skip '$(RACE_SKIP)' $(if $(filter ./...,$(PKG)),$$($(GO) list ./... | grep -v -e /e2e/ -e /sessions/sim$$) $(RACE_ROOMS:%=./e2e/%),$(PKG))
+	$(GO) test -p $(ROOMS_AT_A_TIME) -race -count=1 -timeout 15m -skip '$(RACE_SKIP)' $(if $(filter ./...,$(PKG)),$$($(GO) list ./... | grep -v -e /e2e/ -e /sessions/sim$$) $(RACE_ROOMS:%=./e2e/%),$(PKG))
 
 .PHONY: peers
 peers: ## install the programs that tests run, if apt is there and allowed

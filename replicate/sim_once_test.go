@@ -141,7 +141,7 @@ func TestLostReleaseUsesNothingUp(t *testing.T) {
 			}
 			switch lost {
 			case "release":
-				s.queue = nil // all that is under way
+				s.queue.Clear() // all that is under way
 				b.tick()
 				a.tick()
 				cutFor(b, 500*time.Millisecond)

@@ -1,7 +1,6 @@
 package replicate
 
 import (
-	"container/heap"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"reprise/internal/timeline"
 )
 
 // A sim is a fleet in one goroutine: nodes on a network with a clock of its own
@@ -17,7 +18,7 @@ type sim struct {
 	t     testing.TB
 	rand  *rand.Rand
 	now   time.Duration
-	queue events
+	queue timeline.Queue
 	nodes []*simNode // dead ones too
 	live  map[netip.AddrPort]*simNode
 
@@ -42,27 +43,6 @@ type simNode struct {
 	down   bool
 	tickAt time.Duration
 	skew   time.Duration // of its clock
-}
-
-type event struct {
-	at    time.Duration
-	order int
-	do    func()
-}
-
-type events []event
-
-func (q events) Len() int { return len(q) }
-func (q events) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
-}
-func (q events) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *events) Push(x any)   { *q = append(*q, x.(event)) }
-func (q *events) Pop() any {
-	last := len(*q) - 1
-	e := (*q)[last]
-	*q = (*q)[:last]
-	return e
 }
 
 func testSecret(t testing.TB, text string) Secret {
@@ -161,7 +141,7 @@ func (n *simNode) planTick(at time.Duration) {
 }
 
 func (s *sim) at(at time.Duration, do func()) {
-	heap.Push(&s.queue, event{at, len(s.queue) + int(s.rand.Uint32()>>8), do})
+	s.queue.Add(at, s.queue.Len()+int(s.rand.Uint32()>>8), do)
 }
 
 // Send implements Transport.
@@ -204,10 +184,9 @@ func (n *simNode) SendAll(to []netip.AddrPort, datagram []byte) {
 // run lets time pass.
 func (s *sim) run(d time.Duration) {
 	end := s.now + d
-	for len(s.queue) > 0 && s.queue[0].at <= end {
-		e := heap.Pop(&s.queue).(event)
-		s.now = max(s.now, e.at)
-		e.do()
+	for at, do, ok := s.queue.Next(end); ok; at, do, ok = s.queue.Next(end) {
+		s.now = max(s.now, at)
+		do()
 	}
 	s.now = end
 }

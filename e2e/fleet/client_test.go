@@ -142,11 +142,17 @@ func askLine(conn io.ReadWriter) error {
 	return err
 }
 
-// secret is what must never be in clear anywhere but in its owners' memories: the
-// master secret of TLS 1.2 or the PSK of TLS 1.3.
+// secret is that of the holder's session.
 func (h *goHolder) secret(t *testing.T) []byte {
 	t.Helper()
-	_, state, err := h.session.ResumptionState()
+	return secretOf(t, h.session)
+}
+
+// secretOf returns what must never be in clear anywhere but in its owners' memories: the
+// master secret of TLS 1.2 or the PSK of TLS 1.3.
+func secretOf(t *testing.T, session *tls.ClientSessionState) []byte {
+	t.Helper()
+	_, state, err := session.ResumptionState()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,26 +18,6 @@ import (
 // be counted.
 var quiet = []string{"--cache-udp-heartbeat=1m", "--cache-udp-dead-after=1h", harness.PatientLookup}
 
-// secretOf returns what must never be in clear anywhere: the master secret of
-// TLS 1.2 or the PSK of TLS 1.3.
-func secretOf(t *testing.T, session *tls.ClientSessionState) []byte {
-	t.Helper()
-	_, state, err := session.ResumptionState()
-	if err != nil {
-		t.Fatal(err)
-	}
-	encoded, err := state.Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	const before = 2 + 1 + 2 + 8 // version, type, cipher suite, time
-	secret := encoded[before+1:][:encoded[before]]
-	if len(secret) < 32 {
-		t.Fatalf("a secret of %d bytes", len(secret))
-	}
-	return secret
-}
-
 // TestDatagramsTellNothing: whoever reads along learns no secret of a session.
 func TestDatagramsTellNothing(t *testing.T) {
 	for _, mode := range fleetModes {

@@ -1,29 +1,13 @@
 package fleet
 
 import (
-	"bytes"
 	"crypto/tls"
-	"io"
-	"net"
 	"testing"
 	"time"
 
 	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
-
-// A recorder keeps what a client writes, and has no answer.
-type recorder struct {
-	net.Conn
-	bytes.Buffer
-}
-
-func (r *recorder) Write(p []byte) (int, error)      { return r.Buffer.Write(p) }
-func (r *recorder) Read([]byte) (int, error)         { return 0, io.EOF }
-func (r *recorder) Close() error                     { return nil }
-func (r *recorder) SetDeadline(time.Time) error      { return nil }
-func (r *recorder) SetReadDeadline(time.Time) error  { return nil }
-func (r *recorder) SetWriteDeadline(time.Time) error { return nil }
 
 // TestReplayedHellosFillNothing: a ClientHello recorded once and replayed again and
 // again by somebody who cannot finish the handshake puts nothing into the memory of
@@ -40,15 +24,14 @@ func TestReplayedHellosFillNothing(t *testing.T) {
 			}
 			f.awaitLevel()
 			before := f.Nodes[1].Shared().Caches[0].Items
-			var hello recorder
-			_ = tls.Client(&hello, f.newHolder(version).config).Handshake() // it gets no answer
+			hello := harness.ClientHello(t, f.newHolder(version).config)
 			for range replays {
 				conn, err := nettest.Dial(f.TLS(0))
 				if err != nil {
 					t.Fatal(err)
 				}
 				conn.SetDeadline(time.Now().Add(harness.Patience))
-				if _, err := conn.Write(hello.Bytes()); err != nil {
+				if _, err := conn.Write(hello); err != nil {
 					t.Fatal(err)
 				}
 				if _, err := conn.Read(make([]byte, 1)); err != nil { // the server has done its part

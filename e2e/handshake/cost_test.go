@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
@@ -76,7 +77,7 @@ func TestClientChainsDoNotBlockTheLoop(t *testing.T) {
 					attack.Go(func() {
 						conn := tls.Client(raw, config)
 						if err := conn.Handshake(); err == nil {
-							err = ping(conn) // in TLS 1.3 the client is done before it is judged
+							err = harness.Ping(conn) // in TLS 1.3 the client is done before it is judged
 							if err == nil {
 								t.Error("a client with a worthless certificate was served")
 							}
@@ -92,7 +93,7 @@ func TestClientChainsDoNotBlockTheLoop(t *testing.T) {
 						default:
 						}
 						begun := time.Now()
-						if err := ping(other); err != nil {
+						if err := harness.Ping(other); err != nil {
 							t.Fatal(err)
 						}
 						longest = max(longest, time.Since(begun))
@@ -131,13 +132,13 @@ func afterCrowd(t *testing.T, key testpki.KeyType, version uint16) time.Duration
 	t.Helper()
 	const clients, atATime = 6000, 16
 	n := start(t, key, "")
-	hello := clientHello(t, n.config(version))
+	hello := harness.ClientHello(t, n.config(version))
 	n.connect(t, n.config(version)) // the node is warm
 	var crowd sync.WaitGroup
 	for range atATime {
 		crowd.Go(func() {
 			for range clients / atATime {
-				raw, err := nettest.Dial(n.addr)
+				raw, err := nettest.Dial(n.Addr())
 				if err != nil {
 					t.Error(err)
 					return
@@ -151,7 +152,7 @@ func afterCrowd(t *testing.T, key testpki.KeyType, version uint16) time.Duration
 	}
 	crowd.Wait()
 	begun := time.Now()
-	if err := ping(n.connect(t, n.config(version))); err != nil {
+	if err := harness.Ping(n.connect(t, n.config(version))); err != nil {
 		t.Fatal(err)
 	}
 	return time.Since(begun)
@@ -171,7 +172,7 @@ func TestNoP521(t *testing.T) {
 			t.Errorf("%s: a key exchange with P-521", tls.VersionName(version))
 		}
 		config.CurvePreferences = []tls.CurveID{tls.CurveP521, tls.CurveP256}
-		if err := ping(n.connect(t, config)); err != nil {
+		if err := harness.Ping(n.connect(t, config)); err != nil {
 			t.Errorf("%s, P-521 and P-256: %v", tls.VersionName(version), err)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 	"golang.org/x/sys/unix"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
@@ -185,7 +186,7 @@ func attackOnce(addr string, config *tls.Config, stop chan struct{}, once func(a
 		return 0, err
 	}
 	defer raw.Close()
-	raw.SetDeadline(time.Now().Add(patience))
+	raw.SetDeadline(time.Now().Add(harness.Patience))
 	conn := tls.Client(raw, config)
 	if conn.Handshake() != nil {
 		return 0, nil // refused

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
@@ -88,12 +89,12 @@ func TestHalfMessagesHoldLittle(t *testing.T) {
 func (n *node) warm(t *testing.T) {
 	t.Helper()
 	for range 100 {
-		raw, err := nettest.Dial(n.addr)
+		raw, err := nettest.Dial(n.Addr())
 		if err != nil {
 			t.Fatal(err)
 		}
 		conn := tls.Client(raw, n.config(tls.VersionTLS13))
-		if err := ping(conn); err != nil {
+		if err := harness.Ping(conn); err != nil {
 			t.Fatal(err)
 		}
 		conn.Close()
@@ -127,7 +128,7 @@ func TestKeyUpdateFlood(t *testing.T) {
 	case <-time.After(2 * time.Second):
 		t.Errorf("%d key updates with a byte of data after each %d were accepted", updates, between)
 	}
-	if err := ping(n.connect(t, n.config(tls.VersionTLS13))); err != nil {
+	if err := harness.Ping(n.connect(t, n.config(tls.VersionTLS13))); err != nil {
 		t.Error(err)
 	}
 }

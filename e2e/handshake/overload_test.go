@@ -3,7 +3,6 @@ package handshake
 import (
 	"crypto/tls"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
@@ -49,12 +49,12 @@ func TestFloodOfFullHandshakes(t *testing.T) {
 			time.Sleep(length / 4) // until the collector has seen the start
 			quiet := watch(t, length, streams, resumed)
 
-			hello := hex.EncodeToString(clientHello(t, n.config(tls.VersionTLS13)))
+			hello := hex.EncodeToString(harness.ClientHello(t, n.config(tls.VersionTLS13)))
 			before := n.flows(t)
 			flooder := nettest.Start(t, nettest.Command{
-				Path: os.Args[0], Env: append(os.Environ(), floodTarget+"="+n.addr, floodHello+"="+hello), Timeout: patience,
+				Path: os.Args[0], Env: append(os.Environ(), floodTarget+"="+n.Addr(), floodHello+"="+hello), Timeout: harness.Patience,
 			})
-			nettest.Eventually(t, patience, func() bool { return n.flows(t).Accepted > before.Accepted+1000 }, "the flood has come")
+			nettest.Eventually(t, harness.Patience, func() bool { return n.flows(t).Accepted > before.Accepted+1000 }, "the flood has come")
 			before = n.flows(t)
 			began := time.Now()
 			flooded := watch(t, length, streams, resumed)
@@ -82,7 +82,7 @@ func TestFloodOfFullHandshakes(t *testing.T) {
 			resumed.stop()
 			// Who is new is served again when the flood is over.
 			conn := n.connect(t, n.config(tls.VersionTLS13))
-			if err := ping(conn); err != nil {
+			if err := harness.Ping(conn); err != nil {
 				t.Error(err)
 			}
 		})
@@ -102,7 +102,7 @@ func (n *node) costOfFull(t *testing.T, handshakes int) time.Duration {
 	before := cpu()
 	for range handshakes {
 		conn := tls.Client(n.dial(t), n.config(tls.VersionTLS13))
-		if err := ping(conn); err != nil {
+		if err := harness.Ping(conn); err != nil {
 			t.Fatal(err)
 		}
 		conn.Close()
@@ -119,15 +119,8 @@ type flows struct {
 
 func (n *node) flows(t *testing.T) flows {
 	t.Helper()
-	conn, err := nettest.Dial(n.stats)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
 	var document struct{ Engine struct{ Flows flows } }
-	if err := json.NewDecoder(conn).Decode(&document); err != nil {
-		t.Fatal(err)
-	}
+	n.Decode(&document)
 	for cause, count := range document.Engine.Flows.Closed {
 		if count == 0 {
 			delete(document.Engine.Flows.Closed, cause)
@@ -192,14 +185,14 @@ func (n *node) startReturning(t *testing.T) *load {
 	config := n.config(tls.VersionTLS13)
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	visit := func() (resumed bool, err error) {
-		raw, err := nettest.Dial(n.addr)
+		raw, err := nettest.Dial(n.Addr())
 		if err != nil {
 			return false, err
 		}
 		defer raw.Close()
-		raw.SetDeadline(time.Now().Add(patience))
+		raw.SetDeadline(time.Now().Add(harness.Patience))
 		conn := tls.Client(raw, config)
-		if err := ping(conn); err != nil {
+		if err := harness.Ping(conn); err != nil {
 			return false, err
 		}
 		return conn.ConnectionState().DidResume, nil
@@ -238,7 +231,7 @@ func watch(t *testing.T, length time.Duration, streams, resumed *load) (s seen) 
 	time.Sleep(length)
 	// Of a flood that fills the kernel's queue too, a client's first packet may be the victim,
 	// which it sends again after a second.
-	nettest.Eventually(t, patience, func() bool {
+	nettest.Eventually(t, harness.Patience, func() bool {
 		resumed.mu.Lock()
 		defer resumed.mu.Unlock()
 		return len(resumed.waits) > first && streams.bytes.Load() > bytes

@@ -1,7 +1,6 @@
 package handshake
 
 import (
-	"encoding/json"
 	"io"
 	"slices"
 	"strconv"
@@ -10,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
@@ -103,7 +103,7 @@ func judgeTurns(t *testing.T, n *node, conn io.WriteCloser, next func() []byte) 
 	}
 	for begun := time.Now(); time.Since(begun) < 2*time.Second; {
 		asked := time.Now()
-		if err := ping(other); err != nil {
+		if err := harness.Ping(other); err != nil {
 			t.Fatal(err)
 		}
 		waits = append(waits, time.Since(asked))
@@ -133,11 +133,6 @@ func judgeTurns(t *testing.T, n *node, conn io.WriteCloser, next func() []byte) 
 // longTurn, and the longest.
 func (n *node) turns(t *testing.T) (all, long uint64, longest time.Duration) {
 	t.Helper()
-	conn, err := nettest.Dial(n.stats)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
 	var stats struct {
 		Engine struct {
 			Flows struct {
@@ -149,9 +144,7 @@ func (n *node) turns(t *testing.T) (all, long uint64, longest time.Duration) {
 			} `json:"flows"`
 		} `json:"engine"`
 	}
-	if err := json.NewDecoder(conn).Decode(&stats); err != nil {
-		t.Fatal(err)
-	}
+	n.Decode(&stats)
 	turn := stats.Engine.Flows.Turn
 	for bound, n := range turn.Buckets {
 		if us, err := strconv.ParseFloat(bound, 64); err != nil || us > float64(longTurn/time.Microsecond) {

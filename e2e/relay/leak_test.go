@@ -85,7 +85,7 @@ func TestSteadyStateLeaksNothing(t *testing.T) {
 	// A loop keeps up to 64 coroutines for handshakes to come: the warm-up
 	// needs one loop and more handshakes at a time than that.
 	s, pki := harness.EchoServer(t, testpki.ECDSA, "--http-processes", "1", "--handshake-timeout", "2s", "--linger-timeout", "1s")
-	config, hello := harness.ClientConfig(pki), harness.ClientHello(t)
+	config, hello := harness.ClientConfig(pki), harness.ClientHello(t, &tls.Config{ServerName: "localhost"})
 	live(t, s, 100, stalled, config, hello)
 	for _, fate := range fates {
 		live(t, s, 20, fate, config, hello)

@@ -2,6 +2,7 @@ package tls
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -19,7 +20,7 @@ import (
 func TestStalledHandshakes(t *testing.T) {
 	const stallers, timeout = 1000, 5 * time.Second
 	s, pki := harness.EchoServer(t, testpki.ECDSA, "--handshake-timeout", timeout.String())
-	hello := harness.ClientHello(t)
+	hello := harness.ClientHello(t, &tls.Config{ServerName: "localhost"})
 	begun := time.Now()
 	conns := make([]net.Conn, stallers)
 	for i := range conns {
@@ -55,7 +56,7 @@ func TestStalledHandshakes(t *testing.T) {
 // and leaves a count and nothing else.
 func TestNotTLS(t *testing.T) {
 	const fatal, unexpectedMessage, recordOverflow, decodeError = 2, 10, 22, 50 // RFC 8446, Section 6
-	hello := harness.ClientHello(t)
+	hello := harness.ClientHello(t, &tls.Config{ServerName: "localhost"})
 	s, pki := harness.EchoServer(t, testpki.ECDSA)
 	for _, test := range []struct {
 		name   string
@@ -107,7 +108,7 @@ func TestNotTLS(t *testing.T) {
 // of it, the connection must end, and the program must not mind.
 func TestDamagedClientHello(t *testing.T) {
 	s, pki := harness.EchoServer(t, testpki.ECDSA)
-	hello := harness.ClientHello(t)
+	hello := harness.ClientHello(t, &tls.Config{ServerName: "localhost"})
 	const seed = 1
 	random := rand.New(rand.NewPCG(seed, seed))
 	for i := range 500 {

@@ -44,7 +44,7 @@ var sharedLeaves = []string{
 }
 
 // testLeaves are for tests, and for the demo, which is a test to look at.
-var testLeaves = []string{"internal/testpki", "internal/nettest"}
+var testLeaves = []string{"internal/testpki", "internal/nettest", "internal/timeline"}
 
 // inside are the tests in e2e that need a part of the program in the test's own process:
 // one fills the memory of a node, one is a successor that does not do what it should.

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"container/heap"
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
@@ -10,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/internal/timeline"
 	"reprise/replicate"
 	"reprise/replicate/wire"
 )
@@ -21,7 +21,7 @@ type world struct {
 	rand *rand.Rand // of the story; links have their own
 	now  time.Duration
 
-	queue events
+	queue timeline.Queue
 	order int
 
 	slots   []*slot
@@ -96,28 +96,6 @@ func (l *link) heard(now time.Duration) {
 	l.heardAt = now
 }
 
-type event struct {
-	at    time.Duration
-	order int
-	do    func()
-}
-
-type events []event
-
-func (q events) Len() int { return len(q) }
-func (q events) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
-}
-func (q events) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *events) Push(x any)   { *q = append(*q, x.(event)) }
-func (q *events) Pop() any {
-	last := len(*q) - 1
-	e := (*q)[last]
-	(*q)[last] = event{}
-	*q = (*q)[:last]
-	return e
-}
-
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{
 		t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), weather: fair, links: map[[2]int]*link{}, forked: map[replicate.ID]bool{}, nonces: map[nonce]uint64{}, hash: maphash.MakeSeed(),
@@ -137,17 +115,20 @@ func (w *world) epoch() time.Time { return time.Unix(1_700_000_000, 0) }
 // at plans an event.
 func (w *world) at(at time.Duration, do func()) {
 	w.order++
-	heap.Push(&w.queue, event{max(at, w.now), w.order, do})
+	w.queue.Add(max(at, w.now), w.order, do)
 }
 
 func (w *world) after(d time.Duration, do func()) { w.at(w.now+d, do) }
 
 // run lets time pass until end, or until a promise is broken.
 func (w *world) run(end time.Duration) {
-	for len(w.queue) > 0 && w.queue[0].at <= end && w.failure == "" {
-		e := heap.Pop(&w.queue).(event)
-		w.now = e.at
-		e.do()
+	for w.failure == "" {
+		at, do, ok := w.queue.Next(end)
+		if !ok {
+			break
+		}
+		w.now = at
+		do()
 	}
 	w.now = max(w.now, end)
 }
