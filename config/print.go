@@ -24,8 +24,9 @@ func WriteHelp(w io.Writer) error {
 		}
 		fmt.Fprintf(&out, "%s:\n%s\n", group, fs.FlagUsagesWrapped(helpWidth))
 	}
-	out.WriteString(`ADDR is host:port, :port, [v6]:port or /unix/path. DURATION is seconds, or such as 250ms or 2m. SIZE is bytes, or
-such as 64k, 16m or 1g. Each option is also a key of an INI file, under [uwsgi] or [reprise]: idle-timeout = 2m
+	out.WriteString(`ADDR is host:port, :port, [v6]:port or /unix/path. DURATION is seconds, or such as
+250ms or 2m. SIZE is bytes, or such as 64k, 16m or 1g.
+Each option is also a key of an INI file, under [uwsgi] or [reprise]: idle-timeout = 2m
 `)
 	_, err := w.Write(out.Bytes())
 	return err

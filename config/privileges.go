@@ -19,7 +19,8 @@ type Privileges struct {
 var privilegeOptions = []option{
 	{
 		name: "user", group: groupProcess, form: "USER",
-		help: "go on as this user, by name or number, once keys are read and addresses bound as root. A reload reads and binds as that user, " +
+		help: "go on as this user, by name or number, once keys are read and addresses bound as root. " +
+			"A reload reads and binds as that user, " +
 			"and so does an upgrade",
 		set: text(func(c *Config) *string { return &c.Privileges.User }),
 	},
@@ -42,7 +43,8 @@ func (b *builder) resolvePrivileges() {
 		return
 	}
 	if !b.config.Application.IsZero() {
-		b.fail(who.errorf("an application (module) would be started before, as root: start Reprise as that user"))
+		b.fail(who.errorf("an application (module) would be started before, as root: start Reprise as " +
+			"that user"))
 		return
 	}
 	u, err := user.Lookup(p.User)

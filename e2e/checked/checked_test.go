@@ -80,7 +80,8 @@ func (p *place) command(args ...string) nettest.Command {
 // configure writes lines into edge.ini, in which $P is a free port and $DIR the directory.
 func (p *place) configure(lines string) {
 	p.t.Helper()
-	text := "[reprise]\nhttp-to = http://127.0.0.1:1\nsslrouter-to = 127.0.0.1:1\nadmin = $DIR/own.sock\n"
+	text := "[reprise]\nhttp-to = http://127.0.0.1:1\nsslrouter-to = 127.0.0.1:1\nadmin = " +
+		"$DIR/own.sock\n"
 	text = strings.NewReplacer("$P", p.port, "$DIR", p.dir).Replace(text + lines + "\n")
 	p.write("edge.ini", []byte(text))
 }
@@ -96,7 +97,8 @@ func (p *place) serve(args ...string) *nettest.Process {
 func TestPassedIsServed(t *testing.T) {
 	for _, tt := range []struct{ name, lines string }{
 		{"all addresses of each family", "http = 0.0.0.0:$P\nhttp = [::]:$P"},
-		{"listener and admin by family", "http = [::]:$P\nadmin = 127.0.0.1:$P\nadmin-token-file = secret"},
+		{"listener and admin by family", "http = [::]:$P\nadmin = 127.0.0.1:$P\nadmin-token-file = " +
+			"secret"},
 		{"statistics by family", "http = 127.0.0.1:$P\nstats = [::]:$P"},
 		{"TCP and UDP", "https = :$P,cert.pem,key.pem\ncache-udp-server = :$P\n" +
 			"cache-udp-node = 127.0.0.1:9\ncluster-secret-file = secret"},
@@ -137,7 +139,10 @@ func TestRefusedIsTold(t *testing.T) {
 		{"a family and one of it", "http = [::1]:$P\nhttp = [::]:$P", "overlaps [::1]:"},
 		{"IPv4 written as IPv6", "http = [::ffff:127.0.0.1]:$P\nhttp = 127.0.0.1:$P", "overlaps"},
 		{"localhost", "http = localhost:$P\nhttp = 127.0.0.1:$P", "overlaps localhost:"},
-		{"listener and admin", "http = :$P\nadmin = 127.0.0.1:$P\nadmin-token-file = secret", "overlaps :"},
+		{
+			"listener and admin", "http = :$P\nadmin = 127.0.0.1:$P\nadmin-token-file = secret",
+			"overlaps :",
+		},
 		{"peers", tls + "cache-udp-server = 0.0.0.0:$P\ncache-udp-server = [::]:$P\n" +
 			"cache-udp-node = 10.0.0.1:1", "overlaps 0.0.0.0:"},
 		{"one path in two spellings", "http = $DIR/a.sock\nhttp = $DIR/./a.sock", "overlaps"},
@@ -150,11 +155,20 @@ func TestRefusedIsTold(t *testing.T) {
 		},
 		{"a store without a port", tls + "session-store = redis://h:99999", "no port from 1 to 65535"},
 		{"a store without its CA", tls + "session-store = rediss://h?ca=none.pem", "no such file"},
-		{"a cache of many machines", tls + "cache2 = name=a,items=1000000000", "lower items or blocksize"},
-		{"an application in no directory", "http = :$P\nmodule = a:b\nchdir = /none", "cannot read /none"},
+		{
+			"a cache of many machines", tls + "cache2 = name=a,items=1000000000",
+			"lower items or blocksize",
+		},
+		{
+			"an application in no directory", "http = :$P\nmodule = a:b\nchdir = /none",
+			"cannot read /none",
+		},
 		{"no application", "http = :$P\nwsgi-file = none.py", "cannot read none.py"},
 		{"no virtual environment", "http = :$P\nmodule = a:b\nvirtualenv = none", "cannot read none"},
-		{"no such user", "http = $DIR/a.sock\nchown-socket = nobody-at-all", `there is no user "nobody-at-all"`},
+		{
+			"no such user", "http = $DIR/a.sock\nchown-socket = nobody-at-all",
+			`there is no user "nobody-at-all"`,
+		},
 		{"permissions of another kind", "http = $DIR/a.sock\nchmod-socket = rw", "write them in octal"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
