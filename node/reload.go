@@ -110,6 +110,9 @@ type plan struct {
 func (n *Node) prepare(c *config.Config) (_ *plan, err error) {
 	p := &plan{n: n, config: c, before: n.now(), access: n.accessLog.Load()}
 	defer func() {
+		if err != nil {
+			clear(p.token)
+		}
 		if err != nil && p.access != n.accessLog.Load() && p.access != nil {
 			p.access.Close()
 		}

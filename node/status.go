@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"reprise/engine"
+	"reprise/replicate/wire"
 )
 
 // A NodeStatus is how a node is, in few words: what GET /fleet has of each, and what nodes
@@ -86,7 +87,12 @@ type lastStatus struct {
 func (n *Node) statusText() []byte {
 	l := &n.told
 	if now := time.Now(); l.text == nil || now.Sub(l.at) > statusFor {
-		text, err := json.Marshal(n.status())
+		s := n.status()
+		text, err := json.Marshal(s)
+		if err == nil && len(text) > wire.MaxStatusLen { // words with many signs that JSON writes at length
+			s.Name, s.Version = "", ""
+			text, err = json.Marshal(s)
+		}
 		if err != nil {
 			return nil
 		}

@@ -97,12 +97,13 @@
     return panel;
   };
   const states = { ready: 'good', up: 'good', alive: 'good', backup: 'good', draining: 'warn', grace: 'warn', introducing: 'warn', joining: 'warn', starting: 'warn' };
-  const stateOf = state => make('span', states[state] || 'bad', state);
+  const colour = state => Object.hasOwn(states, state) ? states[state] : 'bad';
+  const stateOf = state => make('span', colour(state), state);
 
   const showHead = node => {
     at('name').textContent = node.name;
     at('state').textContent = node.state;
-    at('state').className = 'pill ' + (states[node.state] || 'bad');
+    at('state').className = 'pill ' + colour(node.state);
     at('facts').textContent = node.version + ' · up ' + span(node.uptime_seconds) + (node.last_reload_ok ? '' : ' · the last reload failed');
     document.title = node.name + ' · Reprise';
   };
