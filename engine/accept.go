@@ -45,9 +45,9 @@ func (l *loop) accept(ln *listener) {
 		case unix.EMFILE, unix.ENFILE:
 			l.shed(ln, from)
 			return
-		default: // ENOBUFS and the like: when a flow ends there may be room
+		default: // ENOBUFS and the like: later there may be room
 			l.count.acceptErrors.Inc()
-			ln.paused = true
+			l.acceptAgain(ln)
 			return
 		}
 	}
@@ -78,11 +78,12 @@ func (ln *listener) OnEvent(int, reactor.Events) {
 	}
 }
 
-// OnTimer implements reactor.Handler.
-func (ln *listener) OnTimer() {}
+// OnTimer ends what acceptAgain has begun.
+func (ln *listener) OnTimer() { ln.loop.resumeAccept() }
 
 // close implements member. Connections that wait are reset.
 func (ln *listener) close(cause) {
+	ln.loop.reactor.StopTimer(&ln.again)
 	for _, fd := range ln.fds() {
 		ln.loop.reactor.Unwatch(fd) // a successor may have the socket too
 		unix.Close(fd)
@@ -103,7 +104,7 @@ func (ln *listener) fds() []int {
 func (l *loop) shed(ln *listener, from int) {
 	l.count.noDescriptor.Inc()
 	if l.reserve < 0 {
-		ln.paused = true // the next close resumes
+		l.acceptAgain(ln)
 		return
 	}
 	unix.Close(l.reserve)
@@ -112,6 +113,17 @@ func (l *loop) shed(ln *listener, from int) {
 	}
 	l.reserve, _ = openReserve()
 	l.acceptLater(ln)
+}
+
+// acceptAgainAfter is how long a loop that cannot accept waits to try again.
+const acceptAgainAfter = 100 * time.Millisecond
+
+// acceptAgain stops accepting until a flow ends, or for a while: what there is too little of may be
+// in use elsewhere, and this loop may have no flows.
+func (l *loop) acceptAgain(ln *listener) {
+	ln.paused = true
+	ln.again.Owner = ln
+	l.reactor.SetTimer(&ln.again, l.tick+ticks(acceptAgainAfter))
 }
 
 // resumeAccept accepts again after a flow has ended.

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"reprise/backend"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
@@ -329,4 +331,33 @@ func TestAffinity(t *testing.T) {
 	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestAcceptAgainWithoutFlows: a loop that could not accept for want of descriptors tries again, also
+// if it has no flow whose end would tell it to.
+func TestAcceptAgainWithoutFlows(t *testing.T) {
+	e, addr := startListener(t, oneLoop(), Listener{Pools: newRouter(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr)}, false)
+	e.Hold()
+	c := dialRaw(t, addr)
+	on := func(f func(l *loop, ln *listener)) { e.everywhere(func(l *loop) { f(l, l.listeners[0]) }) }
+	nettest.Eventually(t, 10*time.Second, func() (came bool) {
+		on(func(_ *loop, ln *listener) { came = ln.more })
+		return came
+	}, "the client has come")
+	on(func(l *loop, ln *listener) {
+		unix.Close(l.reserve)
+		l.reserve, ln.held, ln.more = -1, false, false
+		l.shed(ln, ln.fd)
+	})
+	if _, err := io.WriteString(c, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		t.Error(err)
+	}
+	on(func(l *loop, _ *listener) {
+		if l.reserve < 0 {
+			t.Error("the descriptor to give up is not there again")
+		}
+	})
 }

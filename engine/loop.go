@@ -113,6 +113,7 @@ type listener struct {
 	removed   bool // nothing is any more
 	paused    bool // connections wait in the backlog until others end
 	more      bool // there may be more to accept in the next round
+	again     reactor.Timer
 
 	open     metric.Gauge
 	accepted metric.Counter
