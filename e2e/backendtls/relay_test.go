@@ -163,9 +163,7 @@ func TestBackendTLSBackpressure(t *testing.T) {
 			conn := dial[name](t)
 			s.Await("the stream begins", func(d harness.Document) bool { return d.Engine.Flows.PlainOutBytes > 0 })
 			s.AwaitStill()
-			if grown := harness.RSS(t, s) - before; grown > 16*harness.MiB && !harness.RaceEnabled {
-				t.Errorf("memory has grown by %d MiB", grown/harness.MiB)
-			}
+			harness.WantGrown(t, s, before, 16*harness.MiB)
 			if s.Document().Engine.Flows.PlainOutBytes >= n {
 				t.Error("the backend was read to its end, though nobody took it")
 			}

@@ -92,3 +92,21 @@ func RSS(t *testing.T, s *Server) int64 {
 	}
 	return n
 }
+
+// WantGrown checks that the process has not grown by more than bound since it had before.
+// What is garbage does not count: a collection is asked for if need be.
+func WantGrown(t *testing.T, s *Server, before, bound int64) {
+	t.Helper()
+	if RaceEnabled {
+		return
+	}
+	grown := RSS(t, s) - before
+	t.Logf("%d KiB more, %d KiB are allowed", grown>>10, bound>>10)
+	nettest.Eventually(t, Patience, func() bool {
+		if RSS(t, s)-before <= bound {
+			return true
+		}
+		s.Get("/debug/pprof/heap?gc=1")
+		return false
+	}, "the process to have grown by at most %d MiB", bound>>20)
+}

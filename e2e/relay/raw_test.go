@@ -138,11 +138,7 @@ func TestRawRouterStoppedReadersCostBoundedMemory(t *testing.T) {
 	}
 	s.Await("all streams start", func(harness.Document) bool { return source.Accepted() == readers })
 	s.AwaitStill()
-	grown := harness.RSS(t, s) - before
-	t.Logf("%d readers that stopped cost %d KiB each", readers, grown/readers>>10)
-	if grown > bound && !harness.RaceEnabled {
-		t.Errorf("%d readers that stopped cost %d MiB, want at most %d", readers, grown>>20, bound>>20)
-	}
+	harness.WantGrown(t, s, before, bound)
 	if err := nettest.CheckPattern(conns[readers/2], 9, harness.Bulk()); err != nil {
 		t.Error("one that goes on:", err)
 	}

@@ -106,11 +106,7 @@ func TestStoppedReadersCostBoundedMemory(t *testing.T) {
 	}
 	s.Await("all streams start", func(harness.Document) bool { return backend.Accepted() > readers })
 	s.AwaitStill()
-	grown := harness.RSS(t, s) - before
-	t.Logf("%d readers that stopped cost %d KiB each, %d MiB together; the bound is %d MiB", readers, grown/readers>>10, grown>>20, bound>>20)
-	if grown > bound && !harness.RaceEnabled {
-		t.Errorf("%d readers that stopped cost %d MiB, want at most %d", readers, grown>>20, bound>>20)
-	}
+	harness.WantGrown(t, s, before, bound)
 	if d := s.Document(); d.Engine.Flows.Open != readers || d.Engine.Flows.PlainOutBytes >= uint64(readers)*uint64(n) {
 		t.Errorf("%d connections open, %d bytes taken from backends: they have not stopped", d.Engine.Flows.Open, d.Engine.Flows.PlainOutBytes)
 	}

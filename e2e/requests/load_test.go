@@ -153,11 +153,7 @@ func TestStoppedHTTPReadersCostBoundedMemory(t *testing.T) {
 	}
 	s.Await("all responses start", func(harness.Document) bool { return served.Load() == readers })
 	s.AwaitStill()
-	grown := harness.RSS(t, s) - before
-	t.Logf("%d readers that stopped cost %d KiB each", readers, grown/readers>>10)
-	if grown > bound && !harness.RaceEnabled {
-		t.Errorf("%d MiB, want at most %d", grown>>20, bound>>20)
-	}
+	harness.WantGrown(t, s, before, bound)
 	if d := s.Document(); d.Engine.Flows.PlainOutBytes >= readers*uint64(n) {
 		t.Error("nothing was held up")
 	}
@@ -256,11 +252,7 @@ func TestStoppedBackendsCostBoundedMemory(t *testing.T) {
 			}
 			s.Await("all uploads start", func(harness.Document) bool { return backend.Accepted() == clients })
 			s.AwaitStill()
-			grown := harness.RSS(t, s) - before
-			t.Logf("%d uploads to a stopped backend cost %d KiB each", clients, grown/clients>>10)
-			if grown > bound && !harness.RaceEnabled {
-				t.Errorf("%d MiB, want at most %d", grown>>20, bound>>20)
-			}
+			harness.WantGrown(t, s, before, bound)
 			if got := s.Document().Engine.Flows.PlainInBytes; got >= clients*n {
 				t.Error("nothing was held up")
 			}
