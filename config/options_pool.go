@@ -10,7 +10,7 @@ import (
 )
 
 // poolOptions returns the options of the pool behind r's listeners: the same for each Router, as
-// FAMILY-to, FAMILY-balance and so on.
+// FAMILY-to, FAMILY-balance and so on. It is long as a table is: rows, and no steps.
 func poolOptions(r Router) []option {
 	family := r.String()
 	pool := func(c *Config) *Pool { return c.target(r) }
