@@ -24,12 +24,8 @@ const (
 	Combined
 )
 
-const (
-	defaultQueue = 4096
-
-	// closeWait keeps a pipe that nobody reads from keeping the process.
-	closeWait = 3 * time.Second
-)
+// closeWait keeps a pipe that nobody reads from keeping the process.
+const closeWait = 3 * time.Second
 
 // line is a formatted entry.
 type line struct{ text []byte }
