@@ -39,3 +39,5 @@ func lowPort(t *testing.T) int {
 	t.Fatal("no port below 1024 is free")
 	return 0
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }

@@ -35,6 +35,7 @@ var layers = map[string][]string{
 	"e2e":        {},
 	"benchmarks": {"config", "engine", "tlsconn", "cache", "replicate", "backend", "stats", "internal"},
 	"internal":   {},
+	"packaging":  {},
 }
 
 // sharedLeaves are what packages measure with, counts and time, what they keep bytes in, and
