@@ -39,8 +39,8 @@ type Pool struct {
 	members atomic.Pointer[members]
 	onRoom  atomic.Pointer[[]func()]
 
-	changing sync.Mutex // held by whoever replaces members or onRoom, and by watch; never by Pick
-	served   []*Served  // one of each loop; guarded by changing
+	changing sync.Mutex                  // held by whoever replaces members or onRoom, and by watch; never by Pick
+	served   []*metric.Histograms[Class] // one of each loop; guarded by changing
 	watchers []*watcher
 	checks   func() // ends the health checks, nil if there are none; guarded by checking
 	checking sync.Mutex

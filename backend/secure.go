@@ -40,25 +40,24 @@ func (n *Node) hostname() string {
 }
 
 // tlsStats returns nil for a pool without TLS.
-func (p *Pool) tlsStats() *tlsclient.Stats {
+func (p *Pool) tlsStats() *tlsclient.Counts {
 	if p.Options().TLS == nil {
 		return nil
 	}
-	s := p.tls.Stats()
-	return &s
+	return &p.tls
 }
 
 // Secured notes a TLS handshake with the node.
 func (n *Node) Secured(resumed bool) { n.pool.tls.Done(resumed) }
 
 // SecuredOnLoop notes a step of one for which no worker was free.
-func (n *Node) SecuredOnLoop() { n.pool.tls.OnLoop() }
+func (n *Node) SecuredOnLoop() { n.pool.tls.OnLoop.Inc() }
 
 // NotSecured counts a TLS handshake with the node that has failed, and tells the log. That no
 // connection was made is told by Failed.
 func (n *Node) NotSecured(err error, now time.Time) {
 	why := tlsclient.ReasonOf(err)
-	n.pool.tls.Failed(why)
+	n.pool.tls.Failures.Inc(why)
 	times, isDue := n.tlsTold.due(why.String(), now)
 	if !isDue {
 		return

@@ -1,46 +1,27 @@
 package backend
 
-import (
-	"slices"
-	"time"
+import "reprise/internal/metric"
 
-	"reprise/internal/metric"
-)
+// Class is that of a response's status: its first digit.
+type Class uint8
 
-// classes are those of a response's status, by its first digit.
-var classes = [...]string{1: "1xx", "2xx", "3xx", "4xx", "5xx"}
+// ClassOf returns the class of a status of 100 to 599.
+func ClassOf(status int) Class { return Class(status / 100) }
 
-// Served tells how long the requests of one loop took that went to one pool, by class of the
-// response's status. It is written by that loop and read by anybody. The zero value is ready,
-// and is shown once Observe has been told of it (see [Pool.Observe]).
-type Served struct {
-	byClass [len(classes)]metric.Histogram
-}
+// Names implements metric.Key.
+func (Class) Names() []string { return []string{1: "1xx", "2xx", "3xx", "4xx", "5xx"} }
 
-// Count notes a request that was answered with a status, of 100 to 599.
-func (s *Served) Count(status int, took time.Duration) { s.byClass[status/100].Observe(took) }
-
-// Observe adds what a loop counts to the pool's statistics, from now on.
-func (p *Pool) Observe(s *Served) {
+// Observe adds to the pool's statistics how long the requests took that a loop has had served, which
+// that loop counts from now on.
+func (p *Pool) Observe(served *metric.Histograms[Class]) {
 	p.changing.Lock()
 	defer p.changing.Unlock()
-	p.served = append(p.served, s)
+	p.served = append(p.served, served)
 }
 
-// durations are those of all loops, of classes that there was a response of.
-func (p *Pool) durations() map[string]metric.HistogramSnapshot {
+// durations are those of all loops.
+func (p *Pool) durations() *metric.Histograms[Class] {
 	p.changing.Lock()
-	served := slices.Clone(p.served)
-	p.changing.Unlock()
-	sums := make(map[string]metric.HistogramSnapshot)
-	for i := 1; i < len(classes); i++ {
-		var sum metric.HistogramSnapshot
-		for _, s := range served {
-			sum.Merge(s.byClass[i].Snapshot())
-		}
-		if sum.Count > 0 {
-			sums[classes[i]] = sum
-		}
-	}
-	return sums
+	defer p.changing.Unlock()
+	return metric.Sum(p.served...)
 }

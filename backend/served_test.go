@@ -3,6 +3,8 @@ package backend
 import (
 	"testing"
 	"time"
+
+	"reprise/internal/metric"
 )
 
 // TestDurationsAreSummedOverLoops: what several loops have counted is one histogram for each class,
@@ -12,17 +14,22 @@ func TestDurationsAreSummedOverLoops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := p.Stats().RequestDuration; len(got) != 0 {
+	durations := func() map[string]metric.HistogramSnapshot {
+		got := make(map[string]metric.HistogramSnapshot)
+		p.Stats().RequestDuration.Each(func(class string, h metric.HistogramSnapshot) { got[class] = h })
+		return got
+	}
+	if got := durations(); len(got) != 0 {
 		t.Errorf("before any response: got %v", got)
 	}
-	var loops [2]Served
+	var loops [2]metric.Histograms[Class]
 	for i := range loops {
 		p.Observe(&loops[i])
-		loops[i].Count(200, time.Second)
-		loops[i].Count(299, 2*time.Second)
+		loops[i].Observe(ClassOf(200), time.Second)
+		loops[i].Observe(ClassOf(299), 2*time.Second)
 	}
-	loops[1].Count(503, time.Millisecond)
-	got := p.Stats().RequestDuration
+	loops[1].Observe(ClassOf(503), time.Millisecond)
+	got := durations()
 	if h := got["2xx"]; h.Count != 4 || h.Sum != 6*time.Second {
 		t.Errorf("2xx: got %d of %v in all, want 4 of 6s", h.Count, h.Sum)
 	}

@@ -23,9 +23,9 @@ type PoolStats struct {
 	H2CStreams int64 `json:"h2c_streams" metric:"gauge" help:"Requests under way on connections to h2c backends."`
 
 	// RequestDuration has only classes that there was a response of.
-	RequestDuration map[string]metric.HistogramSnapshot `json:"request_duration" metric:"histogram" label:"class" help:"Time from a request's first byte to the end of its response, by class of the response's status."`
+	RequestDuration *metric.Histograms[Class] `json:"request_duration" label:"class" help:"Time from a request's first byte to the end of its response, by class of the response's status."`
 
-	TLS *tlsclient.Stats `json:"tls,omitempty"` // nil if no backend is spoken to by TLS
+	TLS *tlsclient.Counts `json:"tls,omitempty"` // nil if no backend is spoken to by TLS
 }
 
 // NodeStats is a node as the stats server shows it.

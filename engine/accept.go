@@ -17,11 +17,11 @@ func (l *loop) accept(ln *listener) {
 	}
 	from, extra := ln.fd, ln.extra
 	for i := 0; i < l.o.AcceptBudget && (i == 0 || !l.late()); i++ {
-		if l.count.open.Load() >= int64(l.o.maxConnections()) {
+		if l.count.Flows.Open.Load() >= int64(l.o.maxConnections()) {
 			// They wait in the kernel's backlog, the client's patience
 			// decides.
 			ln.paused = true
-			l.count.paused.Inc()
+			l.count.Flows.Paused.Inc()
 			return
 		}
 		fd, peer, err := rawAccept(from)
@@ -46,7 +46,7 @@ func (l *loop) accept(ln *listener) {
 			l.shed(ln, from)
 			return
 		default: // ENOBUFS and the like: later there may be room
-			l.count.acceptErrors.Inc()
+			l.count.Flows.AcceptErrors.Inc()
 			l.acceptAgain(ln)
 			return
 		}
@@ -102,7 +102,7 @@ func (ln *listener) fds() []int {
 // shed refuses a connection when the process has no descriptor left: with an
 // edge-triggered listener it would otherwise wait unseen until the next one.
 func (l *loop) shed(ln *listener, from int) {
-	l.count.noDescriptor.Inc()
+	l.count.Flows.NoDescriptor.Inc()
 	if l.reserve < 0 {
 		l.acceptAgain(ln)
 		return
@@ -206,16 +206,16 @@ func (l *loop) stopAccepting(ln *listener) {
 	if ln.fd < 0 {
 		return
 	}
-	most := l.count.accepted.Load() + uint64(l.o.Backlog)
-	for before := uint64(0); before != l.count.accepted.Load() && before < most; {
-		before = l.count.accepted.Load()
+	most := l.count.Flows.Accepted.Load() + uint64(l.o.Backlog)
+	for before := uint64(0); before != l.count.Flows.Accepted.Load() && before < most; {
+		before = l.count.Flows.Accepted.Load()
 		l.accept(ln)
 	}
 	ln.close(causeShutdown)
 }
 
 func (l *loop) endIfDrained() {
-	if l.count.open.Load() == 0 {
+	if l.count.Flows.Open.Load() == 0 {
 		select {
 		case <-l.drained:
 		default:

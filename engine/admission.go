@@ -94,12 +94,12 @@ func (f *flow) Admit(slow bool) bool {
 		return true
 	}
 	if queue.len > 2*l.handshakes.len+64 {
-		l.count.fullWaiting.Add(-int64(queue.sweep()))
+		l.count.Flows.FullWaiting.Add(-int64(queue.sweep()))
 	}
 	f.admission = waiting
 	queue.push(f, l.tick)
-	l.count.fullWaiting.Inc()
-	l.count.fullDelayed.Inc()
+	l.count.Flows.FullWaiting.Inc()
+	l.count.Flows.FullDelayed.Inc()
 	return false
 }
 
@@ -131,7 +131,7 @@ func (l *loop) nextWaiting() *flow {
 			} else {
 				f = q.popOldest()
 			}
-			l.count.fullWaiting.Dec()
+			l.count.Flows.FullWaiting.Dec()
 			if f.waits() {
 				return f
 			}
@@ -149,7 +149,7 @@ func (f *flow) waits() bool {
 func (l *loop) dropWaiting(q *flowRing) bool {
 	for q.len > 0 {
 		f := q.popOldest()
-		l.count.fullWaiting.Dec()
+		l.count.Flows.FullWaiting.Dec()
 		if f.waits() {
 			f.end(causeOverload, atOnce)
 			return true

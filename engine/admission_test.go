@@ -26,7 +26,7 @@ func (c *heldConn) State() tlsconn.State { return c.state }
 func heldFlow(l *loop, q *flowRing, since uint64) *flow {
 	f := &flow{loop: l, phase: handshaking, admission: waiting, tls: &heldConn{state: tlsconn.AwaitAdmission}}
 	q.push(f, since)
-	l.count.fullWaiting.Inc()
+	l.count.Flows.FullWaiting.Inc()
 	return f
 }
 
@@ -63,7 +63,7 @@ func TestOrderOfAdmission(t *testing.T) {
 			if !slices.Equal(got, test.want) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
-			if n := l.count.fullWaiting.Load(); n != int64(l.full.fast.len+l.full.slow.len) {
+			if n := l.count.Flows.FullWaiting.Load(); n != int64(l.full.fast.len+l.full.slow.len) {
 				t.Errorf("%d are counted", n)
 			}
 		})
@@ -150,12 +150,12 @@ func TestLateLoopReadsHellosFirst(t *testing.T) {
 		}
 		l.takeSteps()
 	}
-	if got := l.count.fullWaiting.Load(); got < 27 {
+	if got := l.count.Flows.FullWaiting.Load(); got < 27 {
 		t.Errorf("%d full handshakes wait, want most of 30", got)
 	}
 	connect(3)
 	round()
-	if evicted, dropped := l.count.closed[causeHandshakeEvicted].Load(), l.count.closed[causeOverload].Load(); evicted != 0 || dropped != 3 {
+	if evicted, dropped := l.count.Flows.Closed.Load(causeHandshakeEvicted), l.count.Flows.Closed.Load(causeOverload); evicted != 0 || dropped != 3 {
 		t.Errorf("%d handshakes were evicted, %d dropped that waited, want 0 and 3", evicted, dropped)
 	}
 	for round() {
@@ -167,8 +167,8 @@ func TestLateLoopReadsHellosFirst(t *testing.T) {
 			answered++
 		}
 	}
-	if answered != 30 || l.count.fullWaiting.Load() != 0 {
-		t.Errorf("%d are answered, %d still wait, want 30 and none", answered, l.count.fullWaiting.Load())
+	if answered != 30 || l.count.Flows.FullWaiting.Load() != 0 {
+		t.Errorf("%d are answered, %d still wait, want 30 and none", answered, l.count.Flows.FullWaiting.Load())
 	}
 }
 
@@ -207,13 +207,13 @@ func TestLimitsChange(t *testing.T) {
 	if second != nil {
 		second.Close()
 	}
-	nettest.Eventually(t, time.Minute, func() bool { return e.Stats().Flows.Open == 1 }, "the second ends")
+	nettest.Eventually(t, time.Minute, func() bool { return e.Stats().Flows.Open.Load() == 1 }, "the second ends")
 	o.Limits = nil
 	changed(t, e, o, ln)
 	served(true)
 	served(true)
 	s := e.Stats()
-	if s.Flows.Closed["client_connections"] != 2 || s.Clients.Clients != 1 {
-		t.Errorf("got %v, %+v", s.Flows.Closed, s.Clients)
+	if s.Flows.Closed.Counts()["client_connections"] != 2 || s.Clients.Clients != 1 {
+		t.Errorf("got %v, %+v", s.Flows.Closed.Counts(), s.Clients)
 	}
 }

@@ -40,7 +40,7 @@ func (f *flow) linkTo(c *sharedConn) {
 	f.shared, f.link, f.active = c, linked, f.loop.tick
 	reused := c.used
 	if c.used = true; reused {
-		f.loop.count.http.reused.Inc()
+		f.loop.count.HTTP.Reused.Inc()
 	}
 	f.requestLinked(reused)
 }

@@ -130,7 +130,7 @@ func TestChallengeByHandshake(t *testing.T) {
 				t.Errorf("got %q, %v, want the end", rest, err)
 			}
 			c.Close()
-			nettest.Eventually(t, 20*time.Second, func() bool { return e.Stats().Flows.Open == 0 }, "the flow goes on")
+			nettest.Eventually(t, 20*time.Second, func() bool { return e.Stats().Flows.Open.Load() == 0 }, "the flow goes on")
 			if echo.Accepted() > 0 {
 				t.Error("a backend was asked")
 			}

@@ -182,11 +182,11 @@ func TestChangeHTTP2(t *testing.T) {
 	if body, id := ask(); body != "new" || id == "" {
 		t.Errorf("after: %q, X-ID %q", body, id)
 	}
-	if n := e.Stats().HTTP2.Connections; n != 1 {
+	if n := e.Stats().HTTP2.Connections.Load(); n != 1 {
 		t.Errorf("%d connections, want the one", n)
 	}
 	changed(t, e, testOptions())
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Open == 0 }, "the client of a listener that is gone is asked to go")
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Open.Load() == 0 }, "the client of a listener that is gone is asked to go")
 }
 
 // TestRemoveListener holds that clients of a listener that goes are served to their end, and

@@ -31,7 +31,7 @@ func (f *flow) end(why cause, how ending) {
 	l.handshakes.remove(f)
 	if f.phase != lingering { // else the reason is known
 		f.endTrace(why)
-		l.count.closed[why].Inc()
+		l.count.Flows.Closed.Inc(why)
 		if f.phase == handshaking {
 			f.tellFailure(why)
 		}
@@ -118,7 +118,7 @@ func (f *flow) closeAll(dataMissing bool) {
 	if l.outOf == f {
 		l.dropOut()
 	}
-	l.count.open.Dec()
+	l.count.Flows.Open.Dec()
 	f.listener.open.Dec()
 	l.o.Clients.Disconnect(f.origin)
 	f.signs(false)

@@ -34,10 +34,10 @@ func TestBackendResetDuringUpload(t *testing.T) {
 			break // nobody reads: all buffers are full
 		}
 	}
-	before := e.Stats().Flows.CipherOutByte
+	before := e.Stats().Flows.CipherOutBytes.Load()
 	close(stuck)
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Closed["backend_reset"] == 1 }, "the reset was not noticed")
-	if after := e.Stats().Flows.CipherOutByte; after != before {
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Closed.Counts()["backend_reset"] == 1 }, "the reset was not noticed")
+	if after := e.Stats().Flows.CipherOutBytes.Load(); after != before {
 		t.Errorf("%d more bytes went out: a close_notify", after-before)
 	}
 }
@@ -68,7 +68,7 @@ func TestUploadOutlivesTheClient(t *testing.T) {
 	}
 	c.Close()
 	// What the client's kernel still holds would be lost by its own doing.
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.PlainInBytes == size }, "the upload did not get here")
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.PlainInBytes.Load() == size }, "the upload did not get here")
 	close(gone)
 	if got := <-received; got != size {
 		t.Errorf("the backend got %d bytes of %d", got, size)

@@ -152,8 +152,8 @@ func TestEchoAndDrain(t *testing.T) {
 		t.Errorf("drain: %v", err)
 	}
 	s := e.Stats().Flows
-	if s.Open != 0 || s.Accepted != 20 || s.Closed["done"] != 20 {
-		t.Errorf("open %d, accepted %d, closed %v; want 20 done", s.Open, s.Accepted, s.Closed)
+	if s.Open.Load() != 0 || s.Accepted.Load() != 20 || s.Closed.Load(causeDone) != 20 {
+		t.Errorf("open %d, accepted %d, closed %v; want 20 done", s.Open.Load(), s.Accepted.Load(), s.Closed.Counts())
 	}
 	if _, err := net.Dial("tcp", addr); err == nil {
 		t.Error("a connection was accepted after the drain")
@@ -234,8 +234,8 @@ func TestConnectionLimit(t *testing.T) {
 		}
 		third <- err
 	}()
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Paused > 0 }, "accepting was not paused")
-	if open := e.Stats().Flows.Open; open != 2 {
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Paused.Load() > 0 }, "accepting was not paused")
+	if open := e.Stats().Flows.Open.Load(); open != 2 {
 		t.Errorf("%d connections are open, want 2", open)
 	}
 	first.Close()
@@ -259,7 +259,7 @@ func TestHandshakeLimit(t *testing.T) {
 		}
 		defer c.Close()
 		stalled = append(stalled, c)
-		nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Accepted == uint64(i+1) }, "not accepted")
+		nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Accepted.Load() == uint64(i+1) }, "not accepted")
 	}
 	dial(t, addr)
 	if err := stalled[0].SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
@@ -268,7 +268,7 @@ func TestHandshakeLimit(t *testing.T) {
 	if _, err := stalled[0].Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the oldest handshake was not closed: %v", err)
 	}
-	if got := e.Stats().Flows.Closed["handshake_evicted"]; got != 1 {
+	if got := e.Stats().Flows.Closed.Counts()["handshake_evicted"]; got != 1 {
 		t.Errorf("%d handshakes evicted, want 1", got)
 	}
 }
@@ -297,8 +297,8 @@ func TestPeekLimit(t *testing.T) {
 		c := dialRaw(t, e.Addresses()[0])
 		_, _ = io.WriteString(c, "\x16\x03\x01")
 	}
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Accepted == 5 }, "not accepted")
-	if got := e.Stats().Flows.Closed["handshake_evicted"]; got != 2 {
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Accepted.Load() == 5 }, "not accepted")
+	if got := e.Stats().Flows.Closed.Counts()["handshake_evicted"]; got != 2 {
 		t.Errorf("%d of 5 were evicted, want 2", got)
 	}
 }

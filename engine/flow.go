@@ -90,8 +90,8 @@ func (l *loop) start(ln *listener, fd int, peer netip.AddrPort, client clientlim
 	if l.o.Access != nil {
 		f.trace = &trace{start: l.now}
 	}
-	l.count.accepted.Inc()
-	l.count.open.Inc()
+	l.count.Flows.Accepted.Inc()
+	l.count.Flows.Open.Inc()
 	ln.accepted.Inc()
 	ln.open.Inc()
 	f.follow()

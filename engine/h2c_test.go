@@ -180,7 +180,7 @@ func TestH2CRequests(t *testing.T) {
 	if n := server.accepted.Load(); n > 2 || n != pool.Shared().Conns.Load() {
 		t.Errorf("%d connections to the backend for two loops, %d counted", n, pool.Shared().Conns.Load())
 	}
-	if s := e.Stats(); s.HTTP2.BackendResets == 0 || len(s.HTTP2.BackendFaults) > 0 || s.HTTP.Reused == 0 {
+	if s := e.Stats(); s.HTTP2.BackendResets.Load() == 0 || len(s.HTTP2.BackendFaults.Counts()) > 0 || s.HTTP.Reused.Load() == 0 {
 		t.Errorf("got %+v, %+v", s.HTTP2, s.HTTP)
 	}
 }
@@ -295,7 +295,7 @@ func TestH2CIsShared(t *testing.T) {
 	} else {
 		t.Logf("%d streams of %d clients share %d connections", clients*streams, clients, n)
 	}
-	if s := e.Stats(); s.HTTP2.Connections != clients || s.HTTP.Requests != clients*(streams+1) {
+	if s := e.Stats(); s.HTTP2.Connections.Load() != clients || s.HTTP.Requests.Load() != clients*(streams+1) {
 		t.Errorf("got %+v", s.HTTP2)
 	}
 	nettest.Eventually(t, 10*time.Second, func() bool { return pool.Shared().Streams.Load() == 0 }, "calls are left")

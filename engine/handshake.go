@@ -33,7 +33,7 @@ func (f *flow) handshake() {
 		case f.client.ended():
 			f.handshakeStep(f.tls.EOF(l.out))
 		case n > 0:
-			l.count.cipherIn.Add(uint64(n))
+			l.count.Flows.CipherInBytes.Add(uint64(n))
 			f.heard = true
 			f.handshakeStep(f.tls.Feed(l.out, l.in[:n]))
 		}
@@ -86,7 +86,9 @@ func (f *flow) handshakeStep(out []byte) {
 	default:
 		l.handshakes.remove(f)
 		info := f.tls.Info()
-		l.count.handshake[handshakeKind(info)].Observe(l.now.Sub(l.timeOf(f.began)))
+		took := l.now.Sub(l.timeOf(f.began))
+		l.count.Flows.Handshake.Observe(took)
+		l.count.Handshakes.Observe(tlsconn.KindOf(info), took)
 		f.remember("")
 		f.opened(info.ServerName)
 		// Data that came with the client's last flight waits in l.in.

@@ -143,8 +143,8 @@ func TestHTTP2Requests(t *testing.T) {
 		wg.Wait()
 	})
 	s := e.Stats()
-	if s.HTTP.Reused == 0 || s.Flows.Accepted != 1 || s.HTTP2.Connections != 1 || s.HTTP2.Streams < 270 || len(s.HTTP2.Faults) != 0 {
-		t.Errorf("%d backend connections reused, %d accepted, HTTP/2 %+v, closed %v", s.HTTP.Reused, s.Flows.Accepted, s.HTTP2, s.Flows.Closed)
+	if s.HTTP.Reused.Load() == 0 || s.Flows.Accepted.Load() != 1 || s.HTTP2.Connections.Load() != 1 || s.HTTP2.Streams.Load() < 270 || len(s.HTTP2.Faults.Counts()) != 0 {
+		t.Errorf("%d backend connections reused, %d accepted, HTTP/2 %+v, closed %v", s.HTTP.Reused.Load(), s.Flows.Accepted.Load(), s.HTTP2, s.Flows.Closed.Counts())
 	}
 }
 
@@ -392,7 +392,7 @@ func TestHTTP2Cancel(t *testing.T) {
 	if status, body := h.answered(3); status != "200" || body != "done" {
 		t.Errorf("got %s %q", status, body)
 	}
-	if s := e.Stats(); s.HTTP2.Cancelled != 1 {
+	if s := e.Stats(); s.HTTP2.Cancelled.Load() != 1 {
 		t.Errorf("got %+v, want one cancelled", s.HTTP2)
 	}
 }
@@ -423,8 +423,8 @@ func TestHTTP2RapidReset(t *testing.T) {
 		t.Errorf("got %v", code)
 	}
 	s := e.Stats()
-	if s.HTTP2.Streams > 1000 || s.Flows.Closed["http2"] != 1 || s.HTTP2.Faults["flood of stream resets"] != 1 {
-		t.Errorf("got %+v, closed %v", s.HTTP2, s.Flows.Closed)
+	if s.HTTP2.Streams.Load() > 1000 || s.Flows.Closed.Counts()["http2"] != 1 || s.HTTP2.Faults.Counts()["flood of stream resets"] != 1 {
+		t.Errorf("got %+v, closed %v", s.HTTP2, s.Flows.Closed.Counts())
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -451,7 +451,7 @@ func TestHTTP2TakenBackAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.until("PING's answer", func(f http2.Frame) bool { p, ok := f.(*http2.PingFrame); return ok && p.IsAck() })
-	if got := e.Stats().HTTP2.Streams; got != requests {
+	if got := e.Stats().HTTP2.Streams.Load(); got != requests {
 		t.Errorf("got %d streams, want %d", got, requests)
 	}
 	if got := backends.Accepted(); got > requests/2 {
@@ -503,7 +503,7 @@ func TestHTTP2SlowReader(t *testing.T) {
 	})
 	_ = h.framer.WritePing(false, [8]byte{1})
 	h.until("PING", func(f http2.Frame) bool { return f.Header().Type == http2.FramePing })
-	if got := e.Stats().Flows.PlainOutBytes; got > streams*firstRead {
+	if got := e.Stats().Flows.PlainOutBytes.Load(); got > streams*firstRead {
 		t.Errorf("%d bytes were taken from backends, want at most %d", got, streams*firstRead)
 	}
 	_ = h.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
@@ -554,7 +554,7 @@ func TestHTTP2UploadToNobody(t *testing.T) {
 	if sent > 64<<20 {
 		t.Errorf("%d bytes were taken", sent)
 	}
-	if got := e.Stats().Flows.PlainInBytes; got > uint64(sent)+4096 {
+	if got := e.Stats().Flows.PlainInBytes.Load(); got > uint64(sent)+4096 {
 		t.Errorf("got %d bytes of %d", got, sent)
 	}
 }

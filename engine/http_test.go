@@ -119,8 +119,8 @@ func TestRequests(t *testing.T) {
 		}
 	}
 	s := e.Stats()
-	if s.HTTP.Reused == 0 || s.Flows.Accepted > 4 {
-		t.Errorf("%d backend connections reused, %d client connections; want some, few", s.HTTP.Reused, s.Flows.Accepted)
+	if s.HTTP.Reused.Load() == 0 || s.Flows.Accepted.Load() > 4 {
+		t.Errorf("%d backend connections reused, %d client connections; want some, few", s.HTTP.Reused.Load(), s.Flows.Accepted.Load())
 	}
 }
 
@@ -293,7 +293,7 @@ func TestRetry(t *testing.T) {
 					t.Errorf("request %d: got %d, want %d", i, resp.StatusCode, want)
 				}
 			}
-			if got := e.Stats().HTTP.Retried; (got > 0) != (test.want == 200) {
+			if got := e.Stats().HTTP.Retried.Load(); (got > 0) != (test.want == 200) {
 				t.Errorf("%d retries", got)
 			}
 		})

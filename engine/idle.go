@@ -114,7 +114,7 @@ func (f *flow) reuse() bool {
 		f.backend = c.socket
 		c.leave()
 		l.reactor.Give(f.backend.fd, f)
-		l.count.http.reused.Inc()
+		l.count.HTTP.Reused.Inc()
 		if f.log != nil {
 			f.tellBackend("backend's kept connection is used")
 		}

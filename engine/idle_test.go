@@ -107,7 +107,7 @@ func (s *stepped) parked() (first, second, conn net.Conn) {
 	s.read(conn, "\r\n\r\n")
 	answerOf(s.t, conn, "first")
 	s.read(first, "first")
-	for s.loop.count.accepted.Load() < 2 {
+	for s.loop.count.Flows.Accepted.Load() < 2 {
 		s.round()
 	}
 	s.round() // which looks at the connection that waits
@@ -157,7 +157,7 @@ func TestBackendEndsBehindTheLook(t *testing.T) {
 			s.read(next, "\r\n\r\n")
 			answerOf(t, next, "asked")
 			s.read(second, "\r\n\r\nasked")
-			if retried := s.loop.count.http.retried.Load(); method == "POST" && retried != 0 {
+			if retried := s.loop.count.HTTP.Retried.Load(); method == "POST" && retried != 0 {
 				t.Errorf("a POST was sent %d times more", retried)
 			}
 		})

@@ -85,7 +85,7 @@ func TestInherit(t *testing.T) {
 					t.Fatalf("client %d: %v", i, err)
 				}
 			}
-			if n := first.Stats().Flows.Accepted; n != 0 {
+			if n := first.Stats().Flows.Accepted.Load(); n != 0 {
 				t.Errorf("%d clients were accepted while that was held", n)
 			}
 		})

@@ -27,9 +27,9 @@ var causeOf = [...]cause{
 // turnAway closes a connection that nothing has been done for. The access log is not told:
 // a flood must not fill it.
 func (l *loop) turnAway(ln *listener, fd int, why cause) {
-	l.count.accepted.Inc()
+	l.count.Flows.Accepted.Inc()
 	ln.accepted.Inc()
-	l.count.closed[why].Inc()
+	l.count.Flows.Closed.Inc(why)
 	resetOnClose(fd) // nothing of it is to stay in the kernel either
 	unix.Close(fd)
 }

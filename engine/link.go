@@ -9,6 +9,7 @@ import (
 
 	"reprise/backend"
 	"reprise/backend/exchange"
+	"reprise/internal/metric"
 	"reprise/internal/reactor"
 )
 
@@ -32,8 +33,8 @@ type route struct {
 	loop    *loop
 	pool    *backend.Pool
 	cursor  backend.Cursor
-	waiting waitingList // flows that wait for a backend with room
-	served  backend.Served
+	waiting waitingList                      // flows that wait for a backend with room
+	served  metric.Histograms[backend.Class] // how long requests took
 }
 
 // routeTo returns the route to a pool, which it makes if there is none yet. Pools come and go with
@@ -188,7 +189,7 @@ func (f *flow) connected() {
 	}
 	f.node.Connected()
 	took := l.now.Sub(l.timeOf(f.began))
-	l.count.connect.Observe(took)
+	l.count.Flows.Connect.Observe(took)
 	if f.trace != nil {
 		f.trace.connect = took
 	}

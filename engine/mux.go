@@ -37,7 +37,7 @@ func (f *flow) newMux() *mux {
 	m := &mux{flow: f, conn: http2.New(f.settings.http2, &l.scratch)}
 	m.renew()
 	m.set(m.conn.Start(m.buffer()))
-	l.count.http2.connections.Inc()
+	l.count.HTTP2.Connections.Inc()
 	return m
 }
 
@@ -160,9 +160,9 @@ func (m *mux) on(e *http2.Event) {
 		}
 	case http2.Reset:
 		if e.Reason != "" {
-			m.flow.loop.count.http2.faults.inc(e.Reason)
+			m.flow.loop.count.HTTP2.Faults.Inc(e.Reason)
 		} else {
-			m.flow.loop.count.http2.cancelled.Inc()
+			m.flow.loop.count.HTTP2.Cancelled.Inc()
 		}
 		if s != nil {
 			s.end(causeClientGone, atOnce)
@@ -174,7 +174,7 @@ func (m *mux) on(e *http2.Event) {
 			m.wake()
 		}
 	case http2.Failed:
-		m.flow.loop.count.http2.faults.inc(e.Reason)
+		m.flow.loop.count.HTTP2.Faults.Inc(e.Reason)
 		m.failed = true
 		if m.flush() {
 			m.flow.end(causeProtocol, inWords)

@@ -63,7 +63,7 @@ func TestGoneClientsCostNoSignature(t *testing.T) {
 	}
 	nettest.Eventually(t, time.Minute, func() bool {
 		s := e.Stats()
-		return s.Flows.Open == 0 && s.Flows.Accepted >= uint64(gone)
+		return s.Flows.Open.Load() == 0 && s.Flows.Accepted.Load() >= uint64(gone)
 	}, "flows whose clients have left end while their signatures wait")
 
 	done := make(chan error, 1)
@@ -74,7 +74,7 @@ func TestGoneClientsCostNoSignature(t *testing.T) {
 		}
 		done <- err
 	}()
-	nettest.Eventually(t, time.Minute, func() bool { return e.Stats().Flows.Open == 1 }, "the next client is accepted")
+	nettest.Eventually(t, time.Minute, func() bool { return e.Stats().Flows.Open.Load() == 1 }, "the next client is accepted")
 	start := time.Now()
 	close(signer.gate)
 	if err := <-done; err != nil {
@@ -212,13 +212,13 @@ func TestClientEndsWhileItsCertificateIsVerified(t *testing.T) {
 	if got, err := io.ReadAll(c); err != nil || string(got) != "question" {
 		t.Errorf("after a FIN: got %q, %v; want the answer", got, err)
 	}
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Open == 0 }, "the flow ends")
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Open.Load() == 0 }, "the flow ends")
 
 	raw, _ = connect()
 	work = <-workers.work
 	_ = raw.SetLinger(0)
 	raw.Close()
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Open == 0 }, "a reset ends the flow at once")
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Open.Load() == 0 }, "a reset ends the flow at once")
 	work() // too late, and harmless
 }
 

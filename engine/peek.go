@@ -27,7 +27,7 @@ func (f *flow) readPeek() {
 				f.clientEOF()
 			}
 		case n > 0:
-			l.count.cipherIn.Add(uint64(n))
+			l.count.Flows.CipherInBytes.Add(uint64(n))
 			f.peekAt(l.in[:n])
 		}
 	}

@@ -52,7 +52,7 @@ func TestOnePieceInATurn(t *testing.T) {
 				t.Fatalf("answer %d is %q", i, got)
 			}
 		}
-		if got := e.Stats().HTTP.Requests; got != n {
+		if got := e.Stats().HTTP.Requests.Load(); got != n {
 			t.Errorf("%d requests counted, want %d", got, n)
 		}
 	})
@@ -115,7 +115,7 @@ func TestOnePieceInATurn(t *testing.T) {
 			_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 			clients = append(clients, c)
 		}
-		nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().HTTP.Requests == n }, "not all requests have come")
+		nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().HTTP.Requests.Load() == n }, "not all requests have come")
 		close(gate)
 		for i, c := range clients {
 			if got := statuses(t, c, 1); got[0] != "200 ok" {

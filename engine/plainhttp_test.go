@@ -31,7 +31,7 @@ func TestPlainHTTPToHTTPS(t *testing.T) {
 			t.Errorf("%.4s: got %s, %q, %v", request, r.Status, body, err)
 		}
 	}
-	if got := e.Stats().TLS.Failures["not_tls"]; got != 2 {
+	if got := e.Stats().TLS.Failures.Counts()["not_tls"]; got != 2 {
 		t.Errorf("not_tls counted: got %d, want 2", got)
 	}
 }

@@ -52,7 +52,7 @@ func (f *flow) readPrefix() {
 		case f.client.ended():
 			f.end(causeProxyHeader, atOnce)
 		case n > 0:
-			l.count.cipherIn.Add(uint64(n))
+			l.count.Flows.CipherInBytes.Add(uint64(n))
 			f.early.Push(l.in[:n])
 			f.parsePrefix()
 		}

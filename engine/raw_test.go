@@ -44,7 +44,7 @@ func TestRawRelay(t *testing.T) {
 			if err != io.EOF || !bytes.Equal(got, data) {
 				t.Errorf("%d bytes came back, %v; want the %d that were sent", len(got), err, len(data))
 			}
-			nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Closed["done"] == 1 }, "the flow did not end as done")
+			nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Closed.Counts()["done"] == 1 }, "the flow did not end as done")
 			if e.loops[0].splicer == nil && e.loops[1].splicer == nil {
 				t.Error("nothing was spliced")
 			}

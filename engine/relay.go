@@ -120,7 +120,7 @@ func (f *flow) pumpIn() int {
 		f.clientEOF()
 		return 1
 	case n > 0:
-		l.count.cipherIn.Add(uint64(n))
+		l.count.Flows.CipherInBytes.Add(uint64(n))
 		if f.tls == nil {
 			f.fromClient(l.in[:n])
 		} else if f.decrypt(f.tls.Feed(l.out, l.in[:n])) && f.out.pending.Len() > l.o.HighWatermark+2*l.o.ReadSize {
@@ -168,7 +168,7 @@ func (f *flow) decrypt(out []byte) bool {
 // served.
 func (f *flow) fromClient(p []byte) bool {
 	if len(p) > 0 {
-		f.loop.count.plainIn.Add(uint64(len(p)))
+		f.loop.count.Flows.PlainInBytes.Add(uint64(len(p)))
 		if f.trace != nil {
 			f.trace.in += int64(len(p))
 		}
@@ -241,7 +241,7 @@ func (f *flow) pumpOut() int {
 
 // fromBackend passes on what the backend says.
 func (f *flow) fromBackend(p []byte) {
-	f.loop.count.plainOut.Add(uint64(len(p)))
+	f.loop.count.Flows.PlainOutBytes.Add(uint64(len(p)))
 	if f.http != nil {
 		f.respond(p)
 	} else {
@@ -347,7 +347,7 @@ func (f *flow) send(out []byte) bool {
 	if len(out) == 0 || f.phase == gone || f.out.end == closed {
 		return f.phase != gone
 	}
-	f.loop.count.cipherOut.Add(uint64(len(out)))
+	f.loop.count.Flows.CipherOutBytes.Add(uint64(len(out)))
 	return f.out.send(&f.client, out) == nil || f.clientGone()
 }
 

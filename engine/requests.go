@@ -234,9 +234,9 @@ func (f *flow) requestLinked(reused bool) {
 
 // act does what follows from an input of the exchange.
 func (f *flow) act(step *exchange.Step) {
-	c := &f.loop.count.http
+	c := &f.loop.count.HTTP
 	if step.Began {
-		c.requests.Inc()
+		c.Requests.Inc()
 	}
 	if f.shared != nil {
 		f.toCall(step)
@@ -249,13 +249,13 @@ func (f *flow) act(step *exchange.Step) {
 	}
 	switch step.Why {
 	case exchange.BadRequest:
-		c.refused.inc(step.Reason)
+		c.Refused.Inc(step.Reason)
 	case exchange.Misdirected:
-		c.refused.inc("misdirected")
+		c.Refused.Inc("misdirected")
 	case exchange.Limited:
-		c.refused.inc(step.Reason)
+		c.Refused.Inc(step.Reason)
 	case exchange.BadAnswer:
-		c.badAnswers.inc(step.Reason)
+		c.BadAnswers.Inc(step.Reason)
 		if f.node != nil {
 			f.node.Misanswered(step.Reason, f.loop.now)
 		}
@@ -294,7 +294,7 @@ var causesOf = [...]cause{
 func (f *flow) dial() {
 	l, x := f.loop, f.http.Exchange()
 	if f.link == linked {
-		l.count.http.retried.Inc()
+		l.count.HTTP.Retried.Inc()
 		if x.Reused() && f.shared == nil {
 			f.tries-- // the node was not asked for a connection
 		}
@@ -366,12 +366,12 @@ func (f *flow) released(step *exchange.Step) {
 // answered counts a request whose response is complete, or has made a tunnel of it.
 func (f *flow) answered(status int) {
 	l, h := f.loop, f.http
-	l.count.http.status[status/100].Inc()
+	l.count.HTTP.Responses.Inc(backend.ClassOf(status))
 	if f.log != nil {
 		f.log.Debug("response", "status", status, "took", l.sinceEpoch()-h.start)
 	}
 	if h.route != nil {
-		h.route.served.Count(status, l.sinceEpoch()-h.start)
+		h.route.served.Observe(backend.ClassOf(status), l.sinceEpoch()-h.start)
 		h.route = nil
 	}
 }

@@ -50,13 +50,13 @@ func TestPlainConnectionEvictsNoHandshake(t *testing.T) {
 	e.Start()
 	t.Cleanup(func() { e.Close() })
 	dialRaw(t, e.Addresses()[1])
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Open == 1 }, "not accepted")
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Open.Load() == 1 }, "not accepted")
 	c := dialRaw(t, e.Addresses()[0])
 	_, _ = io.WriteString(c, "x")
 	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if n := e.Stats().Flows.Closed["handshake_evicted"]; n != 0 {
+	if n := e.Stats().Flows.Closed.Counts()["handshake_evicted"]; n != 0 {
 		t.Errorf("%d handshakes evicted", n)
 	}
 }
@@ -71,7 +71,7 @@ func TestRedirectWithoutHost(t *testing.T) {
 	if got := statuses(t, c, 1); got[0] != "400 Bad Request" {
 		t.Errorf("got %s", got)
 	}
-	if r := e.Stats().HTTP.Responses; r["4xx"] != 1 || r["3xx"] != 0 {
+	if r := e.Stats().HTTP.Responses.Counts(); r["4xx"] != 1 || r["3xx"] != 0 {
 		t.Errorf("counted as %v", r)
 	}
 }
@@ -94,7 +94,7 @@ func TestTalkToNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Open == 0 }, "the flow goes on")
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Open.Load() == 0 }, "the flow goes on")
 }
 
 // Who waits for a place at a backend gets it before who asks later.
@@ -115,9 +115,9 @@ func TestNobodyOvertakes(t *testing.T) {
 	const busy, patient = "GET /busy HTTP/1.1\r\nHost: a\r\n\r\n", "GET /patient HTTP/1.1\r\nHost: a\r\n\r\n"
 	a, b := dialRaw(t, router), dialRaw(t, router)
 	_, _ = io.WriteString(a, strings.Repeat(busy, 20))
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.PlainInBytes == 20*uint64(len(busy)) }, "no requests")
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.PlainInBytes.Load() == 20*uint64(len(busy)) }, "no requests")
 	_, _ = io.WriteString(b, patient)
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().HTTP.Requests == 2 }, "no third request")
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().HTTP.Requests.Load() == 2 }, "no third request")
 	close(gate)
 	statuses(t, a, 20)
 	if got := statuses(t, b, 1); got[0] != "200 ok" {

@@ -62,7 +62,7 @@ func dialRaw(t *testing.T, addr string) *net.TCPConn {
 // apart from it.
 func readFromBackend(t *testing.T, e *Engine, n int) {
 	t.Helper()
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.PlainOutBytes >= uint64(n) }, "less than %d bytes read", n)
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.PlainOutBytes.Load() >= uint64(n) }, "less than %d bytes read", n)
 }
 
 // What a backend says beyond its response is not the beginning of the next one,
@@ -115,7 +115,7 @@ func TestSurplusIsNoAnswer(t *testing.T) {
 			if fmt.Sprint(got) != test.want {
 				t.Errorf("got %v, want %s", got, test.want)
 			}
-			if n := e.Stats().Flows.Panics; n > 0 {
+			if n := e.Stats().Flows.Panics.Load(); n > 0 {
 				t.Errorf("%d panics", n)
 			}
 		})
@@ -190,9 +190,9 @@ func TestBadRecordWhileQueued(t *testing.T) {
 			_, _ = io.WriteString(first, request)
 			bad := dial(t, router)
 			_, _ = io.WriteString(bad, request)
-			nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.PlainInBytes == 2*uint64(len(request)) }, "the requests did not arrive")
+			nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.PlainInBytes.Load() == 2*uint64(len(request)) }, "the requests did not arrive")
 			_, _ = bad.NetConn().Write([]byte("\x17\x03\x03\x00\x20not encrypted with any known key"))
-			nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Closed["bad_record"] == 1 }, "the record was taken")
+			nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Closed.Counts()["bad_record"] == 1 }, "the record was taken")
 			third := dial(t, router)
 			_, _ = io.WriteString(third, request)
 			release.Do(func() { close(gate) })
@@ -238,7 +238,7 @@ func TestAnswersNobodyReads(t *testing.T) {
 	data := []byte(strings.Repeat(request, total))
 	_ = c.SetWriteDeadline(time.Now().Add(2 * time.Second))
 	n, err := c.Write(data)
-	if in := e.Stats().Flows.PlainInBytes; !errors.Is(err, os.ErrDeadlineExceeded) || in > uint64(len(data))/2 {
+	if in := e.Stats().Flows.PlainInBytes.Load(); !errors.Is(err, os.ErrDeadlineExceeded) || in > uint64(len(data))/2 {
 		t.Fatalf("%d of %d bytes were taken, %v", in, len(data), err)
 	}
 	go func() {
@@ -446,11 +446,11 @@ func TestClosedOnce(t *testing.T) {
 	e, addr2 := startEngine(t, testOptions(), "127.0.0.1:1")
 	c := dialRaw(t, addr2)
 	_, _ = io.WriteString(c, "no TLS at all, and no end")
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Closed["handshake_failed"] == 1 }, "it was not refused")
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Closed.Counts()["handshake_failed"] == 1 }, "it was not refused")
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if n := e.Stats().Flows.Closed["shutdown"]; n != 0 {
+	if n := e.Stats().Flows.Closed.Counts()["shutdown"]; n != 0 {
 		t.Errorf("%d counted as shutdown too", n)
 	}
 }

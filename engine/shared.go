@@ -161,7 +161,7 @@ func (c *sharedConn) read() {
 			break
 		}
 		if n > 0 {
-			l.count.plainOut.Add(uint64(n))
+			l.count.Flows.PlainOutBytes.Add(uint64(n))
 			c.heard = l.tick
 			c.input(l.in[:n])
 		}
@@ -217,7 +217,7 @@ func (c *sharedConn) on(e *http2.CallEvent) {
 		f, _ = e.Call.Owner.(*flow)
 	}
 	if e.Reason != "" {
-		l.count.http2.backendFaults.inc(e.Reason)
+		l.count.HTTP2.BackendFaults.Inc(e.Reason)
 	}
 	switch e.Kind {
 	case http2.Settled:
@@ -236,7 +236,7 @@ func (c *sharedConn) on(e *http2.CallEvent) {
 		}
 	case http2.Reset:
 		if e.Reason == "" {
-			l.count.http2.backendResets.Inc()
+			l.count.HTTP2.BackendResets.Inc()
 		}
 		if f != nil {
 			c.turnOf(f)
@@ -258,7 +258,7 @@ func (c *sharedConn) settled() {
 	if c.phase == sharedGreeting {
 		c.phase = sharedServing
 		c.group.node.Connected()
-		l.count.connect.Observe(l.now.Sub(l.timeOf(c.since)))
+		l.count.Flows.Connect.Observe(l.now.Sub(l.timeOf(c.since)))
 		c.since = l.tick
 		l.reactor.StopTimer(&c.timer)
 		l.reactor.SetTimer(&c.timer, l.tick+c.idleTimeout)

@@ -98,8 +98,8 @@ func (f *flow) spliceIn() int {
 		f.clientGone()
 		return 1
 	}
-	f.loop.count.cipherIn.Add(uint64(n))
-	f.loop.count.plainIn.Add(uint64(n))
+	f.loop.count.Flows.CipherInBytes.Add(uint64(n))
+	f.loop.count.Flows.PlainInBytes.Add(uint64(n))
 	if f.trace != nil {
 		f.trace.in += int64(n)
 	}
@@ -121,8 +121,8 @@ func (f *flow) spliceOut() int {
 		f.backendGone()
 		return 1
 	}
-	f.loop.count.plainOut.Add(uint64(n))
-	f.loop.count.cipherOut.Add(uint64(n))
+	f.loop.count.Flows.PlainOutBytes.Add(uint64(n))
+	f.loop.count.Flows.CipherOutBytes.Add(uint64(n))
 	if f.trace != nil {
 		f.trace.out += int64(n)
 	}

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"crypto/tls"
-
 	"reprise/internal/clientlimit"
 	"reprise/internal/metric"
 	"reprise/tlsconn"
@@ -49,6 +47,9 @@ var causeNames = [causes]string{
 	"misdirected", "client_requests",
 }
 
+// Names implements metric.Key: those of what ends connections.
+func (cause) Names() []string { return causeNames[:causeNone] }
+
 // cuts reports whether data may be missing when a flow ends this way, so that
 // no end must take what it has got for complete.
 func (c cause) cuts() bool {
@@ -59,25 +60,20 @@ func (c cause) cuts() bool {
 	return true
 }
 
-// counts are written by the loop and read by anybody.
+// counts are what a loop has done: it writes them, anybody reads them.
 type counts struct {
-	accepted, paused, acceptErrors, noDescriptor, panics metric.Counter
-	open, fullWaiting                                    metric.Gauge
-	fullDelayed                                          metric.Counter
-	closed                                               [causes]metric.Counter
-	cipherIn, plainIn, plainOut, cipherOut               metric.Counter
-	turn, connect                                        metric.Histogram
-	handshake                                            [handshakeKinds]metric.Histogram
-	http                                                 httpCounts
-	http2                                                http2Counts
+	Flows      FlowStats
+	HTTP       HTTPStats
+	HTTP2      HTTP2Stats
+	Handshakes metric.Histograms[tlsconn.Kind]
 }
 
 // Stats is what the engine has done, summed over its loops.
 type Stats struct {
-	Flows FlowStats  `json:"flows"`
-	HTTP  HTTPStats  `json:"http"`
-	HTTP2 HTTP2Stats `json:"http2"`
-	TLS   TLSStats   `json:"tls"`
+	Flows *FlowStats  `json:"flows"`
+	HTTP  *HTTPStats  `json:"http"`
+	HTTP2 *HTTP2Stats `json:"http2"`
+	TLS   TLSStats    `json:"tls"`
 	// Clients is how the table of clients fares that limits count by.
 	Clients clientlimit.Stats `json:"clients"`
 	// Listeners are in the order of New, or of the last Change.
@@ -87,24 +83,9 @@ type Stats struct {
 
 // TLSStats is what connections count for themselves, and how long their handshakes took.
 type TLSStats struct {
-	tlsconn.Stats
-	Unlogged          uint64                              `json:"failures_unlogged" metric:"counter" help:"Failed handshakes that the log has no line of their own for, because there were too many."`
-	HandshakeDuration map[string]metric.HistogramSnapshot `json:"handshake_duration" metric:"histogram" label:"kind" help:"Time from accept to the end of a successful handshake, by version and kind."`
-}
-
-// handshakeKinds are those of [tlsconn.Stats.Handshakes].
-const handshakeKinds = 4
-
-var kindNames = [handshakeKinds]string{"tls12_full", "tls12_resumed", "tls13_full", "tls13_resumed"}
-
-func handshakeKind(info *tlsconn.Info) (kind int) {
-	if info.Version >= tls.VersionTLS13 {
-		kind = 2
-	}
-	if info.Resumed() {
-		kind++
-	}
-	return kind
+	*tlsconn.Counts
+	Unlogged          *metric.Counter                  `json:"failures_unlogged" help:"Failed handshakes that the log has no line of their own for, because there were too many."`
+	HandshakeDuration *metric.Histograms[tlsconn.Kind] `json:"handshake_duration" label:"kind" help:"Time from accept to the end of a successful handshake, by version and kind."`
 }
 
 // ListenerStats tells listeners apart.
@@ -117,24 +98,24 @@ type ListenerStats struct {
 
 // FlowStats counts client connections and their bytes.
 type FlowStats struct {
-	Open          int64             `json:"open" metric:"gauge" help:"Client connections open now."`
-	Accepted      uint64            `json:"accepted" metric:"counter" help:"Client connections accepted."`
-	Closed        map[string]uint64 `json:"closed" metric:"counter" label:"cause" help:"Client connections ended, by cause."`
-	CipherInBytes uint64            `json:"ciphertext_in_bytes" metric:"counter" help:"Bytes read from clients."`
-	PlainInBytes  uint64            `json:"plaintext_in_bytes" metric:"counter" help:"Decrypted bytes for backends."`
-	PlainOutBytes uint64            `json:"plaintext_out_bytes" metric:"counter" help:"Bytes read from backends."`
-	CipherOutByte uint64            `json:"ciphertext_out_bytes" metric:"counter" help:"Encrypted bytes for clients."`
-	Paused        uint64            `json:"accept_paused" metric:"counter" help:"Times accepting stopped at the limit of connections."`
-	AcceptErrors  uint64            `json:"accept_errors" metric:"counter" help:"Errors of accept(2) other than those of a single connection."`
-	NoDescriptor  uint64            `json:"no_descriptor" metric:"counter" help:"Connections refused because the process had no descriptor left."`
-	FullWaiting   int64             `json:"full_handshakes_waiting" metric:"gauge" help:"Full handshakes that wait for those that cost less."`
-	FullDelayed   uint64            `json:"full_handshakes_delayed" metric:"counter" help:"Full handshakes that had to wait because a loop was late."`
-	Panics        uint64            `json:"panics" metric:"counter" help:"Connections closed because of a bug; the log has the stack."`
+	Open           metric.Gauge           `json:"open" help:"Client connections open now."`
+	Accepted       metric.Counter         `json:"accepted" help:"Client connections accepted."`
+	Closed         metric.Counters[cause] `json:"closed" label:"cause" help:"Client connections ended, by cause."`
+	CipherInBytes  metric.Counter         `json:"ciphertext_in_bytes" help:"Bytes read from clients."`
+	PlainInBytes   metric.Counter         `json:"plaintext_in_bytes" help:"Decrypted bytes for backends."`
+	PlainOutBytes  metric.Counter         `json:"plaintext_out_bytes" help:"Bytes read from backends."`
+	CipherOutBytes metric.Counter         `json:"ciphertext_out_bytes" help:"Encrypted bytes for clients."`
+	Paused         metric.Counter         `json:"accept_paused" help:"Times accepting stopped at the limit of connections."`
+	AcceptErrors   metric.Counter         `json:"accept_errors" help:"Errors of accept(2) other than those of a single connection."`
+	NoDescriptor   metric.Counter         `json:"no_descriptor" help:"Connections refused because the process had no descriptor left."`
+	FullWaiting    metric.Gauge           `json:"full_handshakes_waiting" help:"Full handshakes that wait for those that cost less."`
+	FullDelayed    metric.Counter         `json:"full_handshakes_delayed" help:"Full handshakes that had to wait because a loop was late."`
+	Panics         metric.Counter         `json:"panics" help:"Connections closed because of a bug; the log has the stack."`
 
 	// Handshake is of all kinds: TLSStats has metrics of each.
-	Handshake metric.HistogramSnapshot `json:"handshake"`
-	Connect   metric.HistogramSnapshot `json:"connect" metric:"histogram" help:"Time to connect to a backend."`
-	Turn      metric.HistogramSnapshot `json:"turn" metric:"histogram" help:"Time one event kept a loop from the next."`
+	Handshake metric.Histogram `json:"handshake" metric:"-"`
+	Connect   metric.Histogram `json:"connect" help:"Time to connect to a backend."`
+	Turn      metric.Histogram `json:"turn" help:"Time one event kept a loop from the next."`
 }
 
 // LoopStats tells loops apart, to see whether load is spread.
@@ -148,12 +129,18 @@ type LoopStats struct {
 
 // Stats may be called from any goroutine.
 func (e *Engine) Stats() Stats {
-	var s Stats
-	f := &s.Flows
-	f.Closed = make(map[string]uint64, causes)
-	s.HTTP.init()
-	s.HTTP2.init()
-	s.TLS.HandshakeDuration = make(map[string]metric.HistogramSnapshot, handshakeKinds)
+	parts, ciphers := make([]*counts, 0, len(e.loops)), []*tlsconn.Counts{}
+	for _, l := range e.loops {
+		parts = append(parts, &l.count)
+		if first := l.counts.Load(); first != nil {
+			ciphers = append(ciphers, (*first).Counts())
+		}
+	}
+	sum := metric.Sum(parts...)
+	s := Stats{
+		Flows: &sum.Flows, HTTP: &sum.HTTP, HTTP2: &sum.HTTP2, Clients: e.o.Clients.Stats(),
+		TLS: TLSStats{metric.Sum(ciphers...), &e.failures.untold, &sum.Handshakes},
+	}
 	e.mu.Lock()
 	bound := e.bound
 	e.mu.Unlock()
@@ -166,43 +153,13 @@ func (e *Engine) Stats() Stats {
 			row.Accepted += ln.accepted.Load()
 		}
 	}
-	s.Clients = e.o.Clients.Stats()
-	s.TLS.Unlogged = e.failures.untold.Load()
 	for _, l := range e.loops {
-		c := &l.count
-		f.Open += c.open.Load()
-		f.Accepted += c.accepted.Load()
-		for why := range causeNone {
-			f.Closed[causeNames[why]] += c.closed[why].Load()
-		}
-		f.CipherInBytes += c.cipherIn.Load()
-		f.PlainInBytes += c.plainIn.Load()
-		f.PlainOutBytes += c.plainOut.Load()
-		f.CipherOutByte += c.cipherOut.Load()
-		f.Paused += c.paused.Load()
-		f.AcceptErrors += c.acceptErrors.Load()
-		f.NoDescriptor += c.noDescriptor.Load()
-		f.FullWaiting += c.fullWaiting.Load()
-		f.FullDelayed += c.fullDelayed.Load()
-		f.Panics += c.panics.Load()
-		s.HTTP.add(&c.http)
-		s.HTTP2.add(&c.http2)
-		turn := c.turn.Snapshot()
-		f.Turn.Merge(turn)
-		for kind, name := range kindNames {
-			sum, one := s.TLS.HandshakeDuration[name], c.handshake[kind].Snapshot()
-			sum.Merge(one)
-			s.TLS.HandshakeDuration[name] = sum
-			f.Handshake.Merge(one)
-		}
-		f.Connect.Merge(c.connect.Snapshot())
+		c := &l.count.Flows
+		turn := c.Turn.Snapshot()
 		s.Loops = append(s.Loops, LoopStats{
-			Loop: l.id, Open: c.open.Load(), Accepted: c.accepted.Load(),
+			Loop: l.id, Open: c.Open.Load(), Accepted: c.Accepted.Load(),
 			TurnP99: turn.Quantile(0.99).String(), TurnMax: turn.Max.String(),
 		})
-		if first := l.counts.Load(); first != nil {
-			s.TLS.Add(*first)
-		}
 	}
 	return s
 }

@@ -29,10 +29,10 @@ func (m *mux) open(e *http2.Event) {
 	if c.log != nil {
 		f.log = c.log.With("stream", e.Stream.ID)
 	}
-	l.count.http2.streams.Inc()
+	l.count.HTTP2.Streams.Inc()
 	f.http.begin(l)
 	x, nth := f.http.Exchange(), e.Stream.ID/2+1 // clients use odd ones
-	l.count.http.requests.Inc()
+	l.count.HTTP.Requests.Inc()
 	if e.Refusal != nil {
 		f.actOn(x.BeginRefused(f.exchanges(), c.settings.exchange, m.client, nth, e.Head, e.Refusal))
 	} else {

@@ -110,7 +110,7 @@ func (f *flow) follow() {
 	if !slog.Default().Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
-	id := fmt.Sprintf("%d.%d", f.loop.id, f.loop.count.accepted.Load())
+	id := fmt.Sprintf("%d.%d", f.loop.id, f.loop.count.Flows.Accepted.Load())
 	f.log = slog.With("connection", id, "client", clientName(f))
 	f.log.Debug("accepted", "listener", f.settings.Address, "router", f.settings.Name)
 }

@@ -82,14 +82,14 @@ func (l *loop) TurnBegins(now time.Time, tick uint64) { l.now, l.tick = now, tic
 // TurnEnds implements reactor.Host. A panic costs the flow it happened in, not the node.
 func (l *loop) TurnEnds(h reactor.Handler, took time.Duration, panicked any) {
 	if panicked != nil {
-		l.count.panics.Inc()
+		l.count.Flows.Panics.Inc()
 		slog.Error("panic in a connection, which is closed", "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
 		if m, ok := h.(member); ok {
 			m.close(causePanic)
 		}
 	}
 	l.dropOut()
-	l.count.turn.Observe(took)
+	l.count.Flows.Turn.Observe(took)
 }
 
 // RoundEnds implements reactor.Host: it takes up what was put off.

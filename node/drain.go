@@ -57,7 +57,7 @@ func (n *Node) Drain(ctx context.Context) int64 {
 	if stored {
 		n.storeEstate()
 	}
-	return n.engine.Stats().Flows.Open
+	return n.engine.Stats().Flows.Open.Load()
 }
 
 // letGo gives clients of a process that has been succeeded time to leave by themselves: with
@@ -67,7 +67,7 @@ func (n *Node) letGo(ctx context.Context) {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for end := time.Now().Add(min(letGoFor, n.now().config.Tuning.DrainTimeout)); time.Now().Before(end); {
-		if n.engine.Stats().Flows.Open == 0 {
+		if n.engine.Stats().Flows.Open.Load() == 0 {
 			return
 		}
 		select {

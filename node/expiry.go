@@ -181,38 +181,27 @@ func (e *expiry) watch() (stop func()) {
 	return sync.OnceFunc(func() { close(done) })
 }
 
-// reloads counts them. Its counters are written by one goroutine.
+// reloads counts them. It is written by one goroutine.
 type reloads struct {
-	done, failed metric.Counter
-	ok           metric.Gauge // 1 if the last one succeeded, or there was none
-	last         metric.Gauge // seconds since 1970 of the last that succeeded, the start at first
+	Done   metric.Counter `json:"done" help:"Reloads that succeeded."`
+	Failed metric.Counter `json:"failed" help:"Reloads that changed nothing because of an error."`
+	OK     metric.Gauge   `json:"last_ok" help:"1 if the last reload succeeded, or there was none."`
+	Last   metric.Gauge   `json:"last_success_timestamp_seconds" help:"When files were last read with success, in seconds since 1970: at the start or by a reload."`
 }
 
 // note tells how a reload went.
 func (r *reloads) note(err error, now time.Time) {
 	if err != nil {
-		r.failed.Inc()
-		r.ok.Set(0)
+		r.Failed.Inc()
+		r.OK.Set(0)
 		slog.Error("not reloaded, all goes on as before", "error", err)
 		return
 	}
-	r.done.Inc()
+	r.Done.Inc()
 	r.start(now)
 }
 
 func (r *reloads) start(now time.Time) {
-	r.ok.Set(1)
-	r.last.Set(now.Unix())
-}
-
-// reloadStats is what the statistics tell of them.
-type reloadStats struct {
-	Done   uint64 `json:"done" metric:"counter" help:"Reloads that succeeded."`
-	Failed uint64 `json:"failed" metric:"counter" help:"Reloads that changed nothing because of an error."`
-	OK     int64  `json:"last_ok" metric:"gauge" help:"1 if the last reload succeeded, or there was none."`
-	Last   int64  `json:"last_success_timestamp_seconds" metric:"gauge" help:"When files were last read with success, in seconds since 1970: at the start or by a reload."`
-}
-
-func (r *reloads) stats() reloadStats {
-	return reloadStats{r.done.Load(), r.failed.Load(), r.ok.Load(), r.last.Load()}
+	r.OK.Set(1)
+	r.Last.Set(now.Unix())
 }

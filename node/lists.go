@@ -104,9 +104,10 @@ func (n *Node) peerList() ([]PeerRow, error) {
 	}
 	s := n.poller.Stats()
 	for _, p := range s.Peers {
+		lag := p.Lag.Snapshot()
 		row := PeerRow{
 			Name: p.Name, ID: p.ID, Address: p.Address, State: "lost", Alive: p.Alive == 1,
-			RTT: p.RTT, Lag: p.Lag.Quantile(0.99).Seconds(), Lost: p.Lost,
+			RTT: p.RTT, Lag: lag.Quantile(0.99).Seconds(), Lost: p.Lost.Load(),
 		}
 		if row.Alive {
 			row.State = "alive"

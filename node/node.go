@@ -343,7 +343,7 @@ func (n *Node) sweep() {
 		}
 		n.engine.TellFailures()
 		before := accepted
-		accepted = n.engine.Stats().Flows.Accepted
+		accepted = n.engine.Stats().Flows.Accepted.Load()
 		if quiet := accepted-before < quietLen; quiet && accepted-freedAt >= burstLen {
 			freedAt = accepted
 			debug.FreeOSMemory()

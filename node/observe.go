@@ -59,8 +59,8 @@ func (n *Node) registry() *stats.Registry {
 	}
 	r.Register("certificate", func() any { return n.expiry.snapshot() })
 	r.Register("client_crl", func() any { return n.expiry.crlSnapshot() })
-	r.Register("reload", func() any { return n.reloads.stats() })
-	r.Register("upgrade", func() any { return n.upgrades.stats() })
+	r.Register("reload", func() any { return &n.reloads })
+	r.Register("upgrade", func() any { return &n.upgrades })
 	r.Register("log", func() any { return logStats{Dropped: n.log.Dropped()} })
 	return r
 }
@@ -100,7 +100,7 @@ func (n *Node) cacheRows() []stats.CacheRow {
 	for _, c := range n.caches {
 		row := newCacheRow(c.Stats())
 		if n.memory == c {
-			row.Hits, row.Miss = resumptions(n.engine.Stats().TLS.Outcomes)
+			row.Hits, row.Miss = resumptions(n.engine.Stats().TLS.Outcomes.Counts())
 		}
 		rows = append(rows, row)
 	}

@@ -116,10 +116,11 @@ const maxWord = 64
 func (n *Node) statusOf(s *engine.Stats, pools []PoolRow, peers []PeerRow) NodeStatus {
 	now := time.Now()
 	machine, _ := os.Hostname() // for people to look at: empty when unknown
+	turn := s.Flows.Turn.Snapshot()
 	st := NodeStatus{
 		Name: word(cmp.Or(n.config.Name, machine)), Version: word(n.program.Version), State: "ready", At: now.UnixMilli(),
-		Open: s.Flows.Open, Requests: s.HTTP.Requests, TurnP99: s.Flows.Turn.Quantile(0.99).Seconds(),
-		LastReload: n.reloads.ok.Load() == 1, Peers: len(peers),
+		Open: s.Flows.Open.Load(), Requests: s.HTTP.Requests.Load(), TurnP99: turn.Quantile(0.99).Seconds(),
+		LastReload: n.reloads.OK.Load() == 1, Peers: len(peers),
 	}
 	if served := n.served.Load(); served != 0 {
 		st.Uptime = math.Round(now.Sub(time.Unix(0, served)).Seconds()*10) / 10
@@ -130,13 +131,11 @@ func (n *Node) statusOf(s *engine.Stats, pools []PoolRow, peers []PeerRow) NodeS
 	if err := n.unready(false); err != nil {
 		st.State = word(err.Error())
 	}
-	for outcome, count := range s.TLS.Outcomes {
+	s.TLS.Outcomes.Each(func(outcome string, count uint64) {
 		st.Handshakes += count
 		st.Resumed.add(outcome, count)
-	}
-	for _, count := range s.TLS.Failures {
-		st.Failed += count
-	}
+	})
+	s.TLS.Failures.Each(func(_ string, count uint64) { st.Failed += count })
 	if n.memory != nil {
 		c := n.memory.Stats()
 		st.Sessions, st.MaxSessions = c.Items, c.MaxItems
@@ -187,7 +186,7 @@ func word(text string) string {
 // localStatus is what GET /status has.
 func (n *Node) localStatus() (Status, error) {
 	s := n.engine.Stats()
-	st := Status{Outcomes: s.TLS.Outcomes, Loops: []LoopRow{}}
+	st := Status{Outcomes: s.TLS.Outcomes.Counts(), Loops: []LoopRow{}}
 	st.Pools, _ = n.poolList()
 	st.Backends, _ = n.backendList()
 	st.Peers, _ = n.peerList()

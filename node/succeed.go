@@ -88,7 +88,7 @@ func (n *Node) succeed() {
 	if e == nil {
 		return
 	}
-	n.upgrades.succeeds.Set(1)
+	n.upgrades.Succeeds.Set(1)
 	passed := max(sinceBoot()-e.Ended, 0)
 	if n.poller != nil && e.Replication != nil {
 		n.poller.Succeed(*e.Replication, passed)

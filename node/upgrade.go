@@ -73,18 +73,9 @@ func (n *Node) upgradeOn(signals <-chan os.Signal) {
 
 // upgrades counts what came of them.
 type upgrades struct {
-	failed, lost metric.Counter
-	succeeds     metric.Gauge
-}
-
-type upgradeStats struct {
-	Failed   uint64 `json:"failed" metric:"counter" help:"Successors that did not come up, so that this process went on."`
-	Succeeds int64  `json:"succeeds" metric:"gauge" help:"1 if this process has taken over from another one, 0 if it began with nothing."`
-	Lost     uint64 `json:"lost" metric:"counter" help:"Sessions of the last handshakes of this process that its successor could not be told of."`
-}
-
-func (u *upgrades) stats() upgradeStats {
-	return upgradeStats{Failed: u.failed.Load(), Succeeds: u.succeeds.Load(), Lost: u.lost.Load()}
+	Failed   metric.Counter `json:"failed" help:"Successors that did not come up, so that this process went on."`
+	Succeeds metric.Gauge   `json:"succeeds" help:"1 if this process has taken over from another one, 0 if it began with nothing."`
+	Lost     metric.Counter `json:"lost" help:"Sessions of the last handshakes of this process that its successor could not be told of."`
 }
 
 // upgrade starts a successor, hands everything over and makes this process drain. An error
@@ -103,7 +94,7 @@ func (n *Node) upgrade() (pid int, err error) {
 	slog.Info("upgrading: a successor is started", "program", n.program.Path)
 	pid, err = n.handOver()
 	if err != nil {
-		n.upgrades.failed.Inc()
+		n.upgrades.Failed.Inc()
 		slog.Error("the successor has not taken over: this process goes on", "error", err)
 		return 0, err
 	}
@@ -146,7 +137,7 @@ func (n *Node) handOver() (pid int, err error) {
 
 	n.commands.Lock() // what was given to this process is known to the next
 	defer n.commands.Unlock()
-	h := newHeir(s.Conn, &n.upgrades.lost)
+	h := newHeir(s.Conn, &n.upgrades.Lost)
 	undo := n.suspend(h)
 	if err = n.bequeath(s, deadline, settle); err != nil {
 		err = reasonOf(s, err)

@@ -70,7 +70,7 @@ func (q *questions) init() {
 func (n *Node) Ask(now time.Duration, q *Question) {
 	n.now = now
 	if len(n.questions.open) >= n.o.MaxQuestions {
-		n.counts.refused.Inc()
+		n.counts.Lookups.Refused.Inc()
 		q.Answer(Reply{Verdict: Unanswered})
 		return
 	}
@@ -80,7 +80,7 @@ func (n *Node) Ask(now time.Duration, q *Question) {
 		q.Answer(Reply{Verdict: Unanswered})
 		return
 	}
-	n.counts.asked.Inc()
+	n.counts.Lookups.Asked.Inc()
 	n.questions.last++
 	n.questions.open[n.questions.last] = a
 	n.questions.dueAt = min(n.questions.dueAt, now+n.o.LookupTimeout)
@@ -121,7 +121,7 @@ func (n *Node) askRound(number uint64, a *asking) {
 	first := open[0]
 	n.sendAsk(number, a, first)
 	if a.rounds > 0 && openN > 1 {
-		n.counts.askedOther.Inc()
+		n.counts.Lookups.AskedOther.Inc()
 		n.sendAsk(number, a, open[1+(a.rounds-1)%(openN-1)])
 	}
 	// At first it is the answer that is late, by what is known of the round trip; but
@@ -160,9 +160,9 @@ func (n *Node) handleAsk(p *peer, m wire.Ask) {
 		}
 	}
 	if answer.Verdict == Found {
-		n.counts.answered.Inc()
+		n.counts.Lookups.Answered.Inc()
 	} else {
-		n.counts.answeredAbsent.Inc()
+		n.counts.Lookups.AnsweredAbsent.Inc()
 	}
 	n.sendTo(p, answer.Append(n.begin()))
 	clear(value)
@@ -187,9 +187,9 @@ func (n *Node) handleAnswer(p *peer, m wire.Answer) {
 		return
 	}
 	delete(n.questions.open, m.Question)
-	n.counts.lookup.Observe(n.now - a.asked)
+	n.counts.Lookups.Time.Observe(n.now - a.asked)
 	n.sampleAnswer(a.target(p))
-	n.counts.found.Inc()
+	n.counts.Lookups.Found.Inc()
 	reply := Reply{Value: m.Record.Value, Age: age, Left: left, Verdict: Found}
 	if held {
 		reply.Hold = m.Question
@@ -219,8 +219,8 @@ func (n *Node) handleAbsent(p *peer, m wire.Answer, a *asking) {
 	switch {
 	case final || !left:
 		delete(n.questions.open, m.Question)
-		n.counts.lookup.Observe(n.now - a.asked)
-		n.counts.absent.Inc()
+		n.counts.Lookups.Time.Observe(n.now - a.asked)
+		n.counts.Lookups.Absent.Inc()
 		a.Answer(Reply{Verdict: m.Verdict})
 	case !waiting:
 		n.askRound(m.Question, a)
@@ -248,7 +248,7 @@ func (n *Node) tickQuestions() time.Duration {
 		a := n.questions.open[number]
 		if n.now-a.asked >= n.o.LookupTimeout {
 			delete(n.questions.open, number)
-			n.counts.unanswered.Inc()
+			n.counts.Lookups.Unanswered.Inc()
 			if a.Hold { // its answer may be lost, and the session held
 				n.giveBack(a.targets[0].peer, number, a.Key)
 			}

@@ -85,7 +85,7 @@ func (n *Node) holdFor(p *peer, m wire.Ask, answer *wire.Answer) (value []byte) 
 	if h == nil {
 		h = &hold{key: m.Key, token: token, until: n.now + n.o.HoldFor}
 		n.holds.given[key], n.holds.byKey[m.Key] = h, key
-		n.counts.heldForPeers.Inc()
+		n.counts.Lookups.HeldForPeers.Inc()
 	}
 	h.ends = n.now + left
 	answer.Flags = wire.FlagHold
@@ -131,7 +131,7 @@ func (n *Node) sweepHolds() {
 		h := n.holds.given[key]
 		if n.now >= h.until {
 			n.endHold(key, h)
-			n.counts.holdsLapsed.Inc()
+			n.counts.Lookups.HoldsLapsed.Inc()
 			n.memory.Delete(h.key, h.ends-n.now)
 		}
 	}
@@ -159,7 +159,7 @@ func (n *Node) giveBack(p *peer, question uint64, session Key) {
 		if len(n.holds.releases) < maxReleases {
 			n.holds.releases[key] = r
 		} else {
-			n.counts.releasesUnheard.Inc()
+			n.counts.Lookups.Unheard.Inc()
 		}
 	}
 	n.sendRelease(p, key, r)
@@ -193,7 +193,7 @@ func (n *Node) tickReleases() time.Duration {
 			continue
 		case n.now >= r.until:
 			delete(n.holds.releases, key)
-			n.counts.releasesUnheard.Inc()
+			n.counts.Lookups.Unheard.Inc()
 			continue
 		case n.now >= r.againAt:
 			n.sendRelease(p, key, r)

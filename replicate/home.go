@@ -102,7 +102,7 @@ func (a *autoMode) update(n *Node) {
 	case n.now-a.since >= autoDelay || large && n.now-a.began < autoDelay:
 		a.homes, a.since = large, n.now
 	}
-	n.counts.homes.Set(boolean(n.sends() == Homes))
+	n.counts.Homes.Set(boolean(n.sends() == Homes))
 }
 
 // sends is the mode in force.

@@ -50,15 +50,15 @@ func (n *Node) handleBatch(p *peer, b wire.Batch) {
 	}
 	repaired := b.Seq <= in.batches.newest // known to exist, and missing
 	if !in.batches.arrived(b.Seq) {
-		p.counts.repeated.Inc()
+		p.counts.Repeated.Inc()
 		return
 	}
 	if repaired {
-		p.counts.repaired.Inc()
+		p.counts.Repaired.Inc()
 	}
 	n.apply(b.Records)
 	if !repaired {
-		p.counts.lag.Observe(b.Waited + n.transit)
+		p.counts.Lag.Observe(b.Waited + n.transit)
 	}
 	n.noteGaps(in)
 }
@@ -68,12 +68,12 @@ func (n *Node) apply(records wire.Records) {
 	for u := range records.All() {
 		switch u.Kind {
 		case UpdateSession:
-			n.counts.sessionsIn.Inc()
+			n.counts.SessionsIn.Inc()
 			if left := u.Left - n.transit; left > 0 {
 				n.memory.Put(u.Key, u.Value, u.Age+n.transit, left, false)
 			}
 		case UpdateDelete:
-			n.counts.deletesIn.Inc()
+			n.counts.DeletesIn.Inc()
 			n.memory.Delete(u.Key, u.Left)
 			n.spentHold(u.Key)
 		}
@@ -93,7 +93,7 @@ func (n *Node) announce(in *inbound, newest, oldest uint64) {
 // noteGaps plans a request for what is missing.
 func (n *Node) noteGaps(in *inbound) {
 	p := in.peer
-	p.counts.lost.Add(p.in[0].batches.givenUpLen + p.in[1].batches.givenUpLen - p.counts.lost.Load())
+	p.counts.Lost.Add(p.in[0].batches.givenUpLen + p.in[1].batches.givenUpLen - p.counts.Lost.Load())
 	switch {
 	case in.batches.complete():
 		in.repairAt, in.repairTries = 0, 0
@@ -153,7 +153,7 @@ func (n *Node) repair(in *inbound) time.Duration {
 	for _, r := range n.ranges {
 		n.wireRanges = n.wireRanges.Append(r)
 	}
-	n.counts.repairAsked.Inc()
+	n.counts.RepairsAsked.Inc()
 	n.sendTo(p, wire.Repair{To: p.id.Short(), Stream: in.stream, Ranges: n.wireRanges}.Append(n.begin()))
 	wait := max(repairFirst, 2*p.rtt) << min(in.repairTries, 6)
 	in.repairTries++

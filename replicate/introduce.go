@@ -116,7 +116,7 @@ func (n *Node) retry(from netip.AddrPort, h wire.Header, secret *liveSecret) boo
 	}
 	r.left--
 	i.retried[h.Sender] = r
-	n.counts.retries.Inc()
+	n.counts.Retries.Inc()
 	i.buf = wire.AppendRetry(i.buf[:0], secret.check, n.id, h, i.cookies.Make(n.now, from))
 	n.countSent(i.buf)
 	n.out.Send(from, i.buf)
@@ -192,7 +192,7 @@ func (n *Node) hello(addr netip.AddrPort, to ShortID, cookie wire.Cookie, secret
 	}
 	i.begun[b.Number] = b
 	i.newest[begunKey{to, addr}] = b
-	n.counts.hellos.Inc()
+	n.counts.Hellos.Inc()
 	n.countSent(b.Hello)
 	n.out.Send(addr, b.Hello)
 }
@@ -347,7 +347,7 @@ func (n *Node) introduce(
 	isNew := !p.introduced
 	p.opener.Introduce(i, n.now, took)
 	p.introduced, p.secret = true, secret
-	p.counts.introduced.Set(1)
+	p.counts.Introduced.Set(1)
 	if p.instance != i.Instance { // once: any goroutine reads it in Poller.Arbiter
 		p.instance = i.Instance
 	}
@@ -369,7 +369,7 @@ func (n *Node) introduce(
 		n.rise(p)
 	}
 	if isNew {
-		n.counts.introduced.Inc()
+		n.counts.Introduced.Inc()
 	}
 	n.compare(p, i, from)
 	n.sendTo(p, n.heartbeat(p.id.Short()).Append(n.begin()))

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"reprise/internal/metric"
 	"reprise/replicate/wire"
 )
 
@@ -134,25 +133,6 @@ type liveSecret struct {
 	check *wire.Checker
 }
 
-// counts are written by the node's goroutine and read by anybody.
-type counts struct {
-	sentDatagrams, sentBytes         metric.Counter
-	receivedDatagrams, receivedBytes metric.Counter
-	dropped                          [drops]metric.Counter
-	sessionsOut, sessionsIn          metric.Counter
-	deletesOut, deletesIn            metric.Counter
-	asked, askedOther, found         metric.Counter
-	absent, unanswered, refused      metric.Counter
-	answered, answeredAbsent         metric.Counter
-	heldForPeers, holdsLapsed        metric.Counter
-	releasesUnheard                  metric.Counter
-	repairAsked, repairSent          metric.Counter
-	snapshotSent, snapshotIn         metric.Counter
-	retries, hellos, introduced      metric.Counter
-	joinState, homes                 metric.Gauge
-	lookup                           metric.Histogram
-}
-
 // Reasons to drop a datagram or message beyond those of package wire.
 const (
 	dropMalformed = wire.Stale + 1 + iota
@@ -258,8 +238,8 @@ func (n *Node) verify(datagram []byte, h wire.Header) (*liveSecret, wire.Reason)
 func (n *Node) Receive(now time.Duration, from netip.AddrPort, datagram []byte) {
 	n.now = now
 	n.noticePause()
-	n.counts.receivedDatagrams.Inc()
-	n.counts.receivedBytes.Add(uint64(len(datagram)))
+	n.counts.ReceivedDatagrams.Inc()
+	n.counts.ReceivedBytes.Add(uint64(len(datagram)))
 	h, reason := wire.ParseHeader(datagram)
 	var secret *liveSecret
 	if reason == wire.Opened {
@@ -416,7 +396,7 @@ func (n *Node) sweep() {
 // drop counts a datagram that is not believed, and notes what it tells about the
 // configured address that it came from.
 func (n *Node) drop(from netip.AddrPort, why wire.Reason, datagram []byte) {
-	n.counts.dropped[why].Inc()
+	n.counts.Dropped.Inc(dropReason(why))
 	n.noteForeign(from, why, datagram)
 }
 
@@ -452,8 +432,8 @@ func (n *Node) begin() []byte { return n.msgs[:wire.PlainHeaderLen] }
 // sendTo seals messages for one peer. They must have been made in [Node.begin].
 func (n *Node) sendTo(p *peer, messages []byte) {
 	n.seal(messages)
-	p.counts.sentDatagrams.Inc()
-	p.counts.sentBytes.Add(uint64(len(n.sealed)))
+	p.counts.SentDatagrams.Inc()
+	p.counts.SentBytes.Add(uint64(len(n.sealed)))
 	n.out.Send(p.addr, n.sealed)
 }
 
@@ -465,6 +445,6 @@ func (n *Node) seal(messages []byte) {
 }
 
 func (n *Node) countSent(datagram []byte) {
-	n.counts.sentDatagrams.Inc()
-	n.counts.sentBytes.Add(uint64(len(datagram)))
+	n.counts.SentDatagrams.Inc()
+	n.counts.SentBytes.Add(uint64(len(datagram)))
 }

@@ -170,8 +170,8 @@ func TestNodeDoesNotAllocate(t *testing.T) {
 			}
 		})
 	}
-	if m.putLen < 4000 || n.counts.answered.Load() < 1000 {
-		t.Errorf("%d sessions arrived, %d questions were answered: nothing was tested", m.putLen, n.counts.answered.Load())
+	if m.putLen < 4000 || n.counts.Lookups.Answered.Load() < 1000 {
+		t.Errorf("%d sessions arrived, %d questions were answered: nothing was tested", m.putLen, n.counts.Lookups.Answered.Load())
 	}
 }
 
@@ -218,7 +218,7 @@ func TestStatsWhileRunning(t *testing.T) {
 		fleet[i%3].make(simKey(i), "session")
 	}
 	s := <-done
-	if s.ID != fleet[0].node.o.ID.String() || len(s.Peers) != 2 || s.ReceivedDatagrams == 0 {
+	if s.ID != fleet[0].node.o.ID.String() || len(s.Peers) != 2 || s.ReceivedDatagrams.Load() == 0 {
 		t.Errorf("got %+v", s)
 	}
 }

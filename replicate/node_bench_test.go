@@ -57,7 +57,7 @@ func benchFleet(b *testing.B, n int) (fleet []*Poller) {
 		nettest.Eventually(b, 10*time.Second, func() bool {
 			believed := 0
 			for _, s := range p.Stats().Peers {
-				believed += int(s.Introduced)
+				believed += int(s.Introduced.Load())
 			}
 			return believed == n-1
 		}, "nodes were not introduced")

@@ -58,7 +58,7 @@ func TestFullRingTakesDeletesAndReleases(t *testing.T) {
 	peer := p.node.meet(NewID())
 	p.Release(simKey(2), peer.id.Short(), 7)
 	p.drain(p.Now())
-	if got := p.node.counts.deletesOut.Load(); got != 1 {
+	if got := p.node.counts.DeletesOut.Load(); got != 1 {
 		t.Errorf("%d deletes were told, want 1", got)
 	}
 	if got := len(p.node.holds.releases); got != 1 {

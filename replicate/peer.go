@@ -4,10 +4,8 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
-	"sync/atomic"
 	"time"
 
-	"reprise/internal/metric"
 	"reprise/replicate/wire"
 )
 
@@ -85,28 +83,11 @@ type provedAddr struct {
 	heard time.Duration
 }
 
-// peerCounts are written by the node's goroutine and read by anybody.
-type peerCounts struct {
-	sentDatagrams, sentBytes         metric.Counter
-	receivedDatagrams, receivedBytes metric.Counter
-	lag                              metric.Histogram
-	rtt                              metric.Gauge   // nanoseconds
-	lost                             metric.Counter // batches given up
-	repaired                         metric.Counter
-	repeated                         metric.Counter
-	seen                             metric.Gauge // nanoseconds on the node's clock
-	introduced                       metric.Gauge // 0 or 1
-	foreignContext                   metric.Gauge // 0 or 1
-	clockApart                       metric.Gauge // nanoseconds
-	addr                             atomic.Pointer[netip.AddrPort]
-	label                            atomic.Pointer[string]
-}
-
 // heard notes that the peer lives, and reports whether it has proved to be where
 // the datagram came from.
 func (p *peer) heard(now time.Duration, from netip.AddrPort, size int) bool {
-	p.counts.receivedDatagrams.Inc()
-	p.counts.receivedBytes.Add(uint64(size))
+	p.counts.ReceivedDatagrams.Inc()
+	p.counts.ReceivedBytes.Add(uint64(size))
 	p.seen = now
 	p.counts.seen.Set(int64(now))
 	for i := range p.proved {
@@ -350,7 +331,7 @@ func (n *Node) sweepPeer(p *peer) {
 	if p.introduced && silent >= keysFor {
 		p.opener.Wipe()
 		p.introduced = false
-		p.counts.introduced.Set(0)
+		p.counts.Introduced.Set(0)
 	}
 }
 

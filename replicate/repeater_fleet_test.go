@@ -43,7 +43,7 @@ func (r *repeaterLife) stop(t *testing.T) {
 
 func (r *repeaterLife) requireSubscribers(t *testing.T, n int64) {
 	t.Helper()
-	nettest.Eventually(t, 10*time.Second, func() bool { return r.Stats().Subscribers == n }, "there are not %d subscribers", n)
+	nettest.Eventually(t, 10*time.Second, func() bool { return r.Stats().Subscribers.Load() == n }, "there are not %d subscribers", n)
 }
 
 const fleetSecret = "a cluster secret for tests"
@@ -209,7 +209,7 @@ func TestSubscribersAtNodes(t *testing.T) {
 	fleet := loopbackFleet(t, 2, nil)
 	for _, l := range fleet {
 		nettest.Eventually(t, 10*time.Second, func() bool { return l.subs.Ignored() > 0 }, "nobody tried")
-		if got := l.node.counts.dropped[wire.ForeignVersion].Load(); got != 0 {
+		if got := l.node.counts.Dropped.Load(dropReason(wire.ForeignVersion)); got != 0 {
 			t.Errorf("the node was bothered %d times", got)
 		}
 	}

@@ -71,13 +71,13 @@ func TestLateDatagramsOfAnEarlierLife(t *testing.T) {
 	s.cut, s.tap = nil, nil
 	fresh := s.restart(b)
 	s.runUntil(time.Second, func() bool { p := a.peers[fresh.o.ID]; return p != nil && p.introduced })
-	believed := a.peers[b.o.ID].counts.receivedDatagrams.Load()
+	believed := a.peers[b.o.ID].counts.ReceivedDatagrams.Load()
 	for _, d := range late {
 		a.Receive(a.clock(), b.addr, d)
 		a.tick()
 		s.run(50 * time.Millisecond)
 	}
-	if a.peers[b.o.ID].counts.receivedDatagrams.Load() == believed {
+	if a.peers[b.o.ID].counts.ReceivedDatagrams.Load() == believed {
 		t.Fatal("none of them was believed: nothing was tested")
 	}
 	if len(a.copied) != 0 || !a.peers[b.o.ID].superseded || a.peers[fresh.o.ID].superseded {

@@ -57,7 +57,7 @@ func TestRotationUnderLoss(t *testing.T) {
 	s.runUntil(2*time.Second, func() bool { return s.have(made) })
 	for i, n := range s.nodes {
 		for _, p := range n.known {
-			if lost := p.counts.lost.Load(); lost != 0 {
+			if lost := p.counts.Lost.Load(); lost != 0 {
 				t.Errorf("node %d gave up %d batches", i, lost)
 			}
 		}

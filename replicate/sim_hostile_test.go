@@ -18,7 +18,7 @@ var elsewhere2 = netip.MustParseAddrPort("192.0.2.67:6666")
 // droppedLen is how many datagrams the node has not believed.
 func (n *simNode) droppedLen() (sum uint64) {
 	for why := range drops {
-		sum += n.counts.dropped[why].Load()
+		sum += n.counts.Dropped.Load(dropReason(why))
 	}
 	return sum
 }
@@ -137,10 +137,10 @@ func TestDropsAreTold(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			d := test.datagram()
-			before := b.stats(b.clock()).Dropped[test.name]
+			before := b.stats(b.clock()).Dropped.Counts()[test.name]
 			b.suspect(t, "datagram", 0, d)
-			if got := b.stats(b.clock()).Dropped[test.name] - before; got != 1 {
-				t.Errorf("the counter went up by %d, want 1: %v", got, b.stats(b.clock()).Dropped)
+			if got := b.stats(b.clock()).Dropped.Counts()[test.name] - before; got != 1 {
+				t.Errorf("the counter went up by %d, want 1: %v", got, b.stats(b.clock()).Dropped.Counts())
 			}
 		})
 	}
@@ -212,7 +212,7 @@ func TestFlood(t *testing.T) {
 	if len(b.peers) != 4 || len(b.intro.awaited) > maxAwaited || len(b.intro.begun) > maxBegun || len(b.intro.retried) > maxSenders {
 		t.Errorf("%d peers, %d and %d introductions, %d senders", len(b.peers), len(b.intro.awaited), len(b.intro.begun), len(b.intro.retried))
 	}
-	t.Logf("introduced after %v, %.2f bytes sent for each received: %v", introducedAt-lateAt, float64(sent)/float64(received), b.stats(b.clock()).Dropped)
+	t.Logf("introduced after %v, %.2f bytes sent for each received: %v", introducedAt-lateAt, float64(sent)/float64(received), b.stats(b.clock()).Dropped.Counts())
 }
 
 // No recording, sent again from a forged address, at any time, draws more than it
@@ -268,7 +268,7 @@ func TestCapturedRepairDrawsNothing(t *testing.T) {
 			sent += len(d)
 		}
 	}
-	before := a.counts.repairSent.Load()
+	before := a.counts.RepairsSent.Load()
 	a.Receive(a.clock(), elsewhere, repair)
 	for range 100 {
 		a.Receive(a.clock(), elsewhere, repair)
@@ -278,7 +278,7 @@ func TestCapturedRepairDrawsNothing(t *testing.T) {
 	if sent > len(repair) {
 		t.Errorf("%d bytes were sent to where a capture of %d came from", sent, len(repair))
 	}
-	if got := a.counts.repairSent.Load() - before; got != repairBatches {
+	if got := a.counts.RepairsSent.Load() - before; got != repairBatches {
 		t.Errorf("%d batches were repeated, want those of one request, to its sender", got)
 	}
 	if got := a.peers[b.o.ID].addr; got != b.addr {
@@ -323,9 +323,9 @@ func TestGreedyPeer(t *testing.T) {
 	}
 	for _, test := range tests {
 		for _, times := range []int{1, 1700} {
-			before := a.counts.repairSent.Load()
+			before := a.counts.RepairsSent.Load()
 			a.handleRepair(p, wire.Repair{Ranges: slices.Repeat(wire.Ranges{}.Append(test.r), times)})
-			if got, want := a.counts.repairSent.Load()-before, min(test.want*uint64(times), repairBatches); got != want {
+			if got, want := a.counts.RepairsSent.Load()-before, min(test.want*uint64(times), repairBatches); got != want {
 				t.Errorf("%s, %d times: %d batches sent, want %d", test.name, times, got, want)
 			}
 		}

@@ -78,7 +78,7 @@ func TestBurstBeyondTheWindow(t *testing.T) {
 	}
 	s.cut = nil
 	took := s.runUntil(20*time.Second, func() bool { return len(b.memory.sessions) >= keptLen })
-	lost := b.peers[a.o.ID].counts.lost.Load()
+	lost := b.peers[a.o.ID].counts.Lost.Load()
 	if lost != sessions-keptLen {
 		t.Errorf("%d batches were given up, want %d", lost, sessions-keptLen)
 	}
@@ -162,9 +162,9 @@ func TestQuestionsAreBounded(t *testing.T) {
 	if answers != asked || len(a.questions.open) != 0 {
 		t.Errorf("%d answers of %d, %d questions open", answers, asked, len(a.questions.open))
 	}
-	l := a.stats(a.clock()).Lookups
-	if got := l.Unanswered + l.Refused; got != asked {
-		t.Errorf("%d unanswered and %d refused, want %d together", l.Unanswered, l.Refused, asked)
+	l := &a.counts.Lookups
+	if got := l.Unanswered.Load() + l.Refused.Load(); got != asked {
+		t.Errorf("%d unanswered and %d refused, want %d together", l.Unanswered.Load(), l.Refused.Load(), asked)
 	}
 }
 
@@ -182,7 +182,7 @@ func TestDeleteBeatsLateCopies(t *testing.T) {
 	b.Flush(b.clock())
 	b.tick()
 	s.run(2 * time.Second)
-	if b.peers[a.o.ID].counts.repaired.Load() == 0 {
+	if b.peers[a.o.ID].counts.Repaired.Load() == 0 {
 		t.Fatal("the session was not repaired: nothing was tested")
 	}
 	late := s.add(nil)

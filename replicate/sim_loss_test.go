@@ -26,7 +26,7 @@ func TestSustainedLoss(t *testing.T) {
 				if got := len(n.memory.sessions); got != sessions {
 					t.Errorf("a node has %d sessions of %d", got, sessions)
 				}
-				if lost := n.peers[s.nodes[0].o.ID].counts.lost.Load(); lost != 0 {
+				if lost := n.peers[s.nodes[0].o.ID].counts.Lost.Load(); lost != 0 {
 					t.Errorf("%d batches were given up", lost)
 				}
 			}

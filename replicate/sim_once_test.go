@@ -154,7 +154,7 @@ func TestLostReleaseUsesNothingUp(t *testing.T) {
 			if _, _, _, ok := a.memory.Find(nil, simKey(1)); !ok {
 				t.Error("the session is gone though nobody has used it")
 			}
-			if len(a.holds.given)+len(a.holds.byKey)+len(b.holds.releases) != 0 || b.counts.releasesUnheard.Load() != 0 {
+			if len(a.holds.given)+len(a.holds.byKey)+len(b.holds.releases) != 0 || b.counts.Lookups.Unheard.Load() != 0 {
 				t.Errorf("left behind: %d holds, %d by key, %d releases", len(a.holds.given), len(a.holds.byKey), len(b.holds.releases))
 			}
 		})
@@ -176,7 +176,7 @@ func TestReleasesEnd(t *testing.T) {
 	}
 	b.tick()
 	s.run(b.o.HoldFor + time.Second)
-	if got, unheard := len(b.holds.releases), b.counts.releasesUnheard.Load(); got != 0 || unheard != maxReleases+10 {
+	if got, unheard := len(b.holds.releases), b.counts.Lookups.Unheard.Load(); got != 0 || unheard != maxReleases+10 {
 		t.Errorf("%d releases still wait, %d were given up", got, unheard)
 	}
 }
@@ -195,7 +195,7 @@ func TestSpentHoldsAreOver(t *testing.T) {
 		t.Error("the hold is still kept")
 	}
 	s.run(3 * time.Second)
-	if got := a.counts.holdsLapsed.Load(); got != 0 {
+	if got := a.counts.Lookups.HoldsLapsed.Load(); got != 0 {
 		t.Errorf("%d holds lapsed of one that was spent", got)
 	}
 }

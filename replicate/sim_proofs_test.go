@@ -58,7 +58,7 @@ func TestResentSessionsAreNoYounger(t *testing.T) {
 	s.cut = nil
 	s.run(1500 * time.Millisecond)
 	s.requireAges(born, life)
-	if b.peers[a.o.ID].counts.repaired.Load() == 0 {
+	if b.peers[a.o.ID].counts.Repaired.Load() == 0 {
 		t.Fatal("nothing was repaired")
 	}
 	joined := s.add(nil)
@@ -254,10 +254,10 @@ func TestForkedNode(t *testing.T) {
 		if !bytes.Equal(one[:16], two[:16]) {
 			t.Fatal("the copies do not say the same: nothing is tested")
 		}
-		before := b.counts.dropped[wire.Replayed].Load()
+		before := b.counts.Dropped.Load(dropReason(wire.Replayed))
 		b.Receive(b.clock(), a.addr, one)
 		b.Receive(b.clock(), a.addr, two)
-		if got := b.counts.dropped[wire.Replayed].Load() - before; got != 1 {
+		if got := b.counts.Dropped.Load(dropReason(wire.Replayed)) - before; got != 1 {
 			t.Fatalf("of two datagrams of one number %d were refused", got)
 		}
 	}

@@ -581,7 +581,7 @@ func TestNodeRotation(t *testing.T) {
 			t.Errorf("node %d has %d sessions of %d", j, got, i)
 		}
 		for _, p := range n.known {
-			if lost := p.counts.lost.Load(); lost != 0 {
+			if lost := p.counts.Lost.Load(); lost != 0 {
 				t.Errorf("node %d gave up %d batches", j, lost)
 			}
 		}

@@ -184,7 +184,7 @@ func (n *Node) handleSnapshotPart(p *peer, m wire.SnapshotPart) {
 	j.have[m.Part] = true
 	j.haveLen++
 	j.next = m.Next
-	n.counts.snapshotIn.Inc()
+	n.counts.SnapshotParts.Inc()
 	n.apply(m.Records)
 	if j.haveLen < len(j.have) {
 		return
@@ -272,7 +272,7 @@ func (n *Node) give() time.Duration {
 			part := d.pending[0]
 			d.pending = d.pending[1:]
 			n.givePart(d, part)
-			n.counts.snapshotSent.Inc()
+			n.counts.SnapshotGiven.Inc()
 			d.seen = n.now
 			s.budget -= float64(len(n.sealed))
 		}

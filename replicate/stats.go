@@ -1,12 +1,15 @@
 package replicate
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"reprise/internal/metric"
+	"reprise/replicate/udp"
 	"reprise/replicate/wire"
 )
 
@@ -16,7 +19,6 @@ type Stats struct {
 	Name     string         `json:"name"`
 	Mode     string         `json:"mode"`
 	Join     string         `json:"join"` // alone, under way or done
-	Homes    int64          `json:"homes" metric:"gauge" help:"1 while each session is sent to two nodes instead of all."`
 	Contacts []ContactStats `json:"contacts"`
 	Peers    []PeerStats    `json:"peers"`
 
@@ -25,51 +27,72 @@ type Stats struct {
 
 	RingDropped  uint64 `json:"ring_dropped" metric:"counter" help:"Updates not sent because the ring between loops and poller was full."`
 	RingTooLarge uint64 `json:"ring_too_large" metric:"counter" help:"Sessions not sent because they are larger than 16 KiB."`
-
-	SentDatagrams     uint64            `json:"sent_datagrams" metric:"counter" help:"Datagrams sealed; one for all peers counts once."`
-	ReceivedDatagrams uint64            `json:"received_datagrams" metric:"counter" help:"Datagrams received."`
-	ReceivedBytes     uint64            `json:"received_bytes" metric:"counter" help:"Bytes of received datagrams."`
-	SentBytes         uint64            `json:"sent_bytes" metric:"counter" help:"Bytes of sealed datagrams; one for all peers counts once."`
-	Dropped           map[string]uint64 `json:"dropped" metric:"counter" label:"reason" help:"Received datagrams that were not believed, by reason."`
-
-	SessionsOut uint64 `json:"sessions_out" metric:"counter" help:"Sessions told to the peers."`
-	SessionsIn  uint64 `json:"sessions_in" metric:"counter" help:"Sessions told by peers."`
-	DeletesOut  uint64 `json:"deletes_out" metric:"counter" help:"Deletes told to the peers."`
-	DeletesIn   uint64 `json:"deletes_in" metric:"counter" help:"Deletes told by peers."`
-
-	Lookups Lookups `json:"lookups"`
-
-	Retries    uint64 `json:"retries" metric:"counter" help:"Senders of datagrams that could not be opened asked to introduce themselves."`
-	Hellos     uint64 `json:"hellos" metric:"counter" help:"Introductions begun."`
-	Introduced uint64 `json:"introduced" metric:"counter" help:"Introductions by which a peer came to be believed."`
-
-	RepairsAsked  uint64 `json:"repairs_asked" metric:"counter" help:"Requests for batches that did not arrive."`
-	RepairsSent   uint64 `json:"repairs_sent" metric:"counter" help:"Batches sent again because a peer asked."`
-	SnapshotParts uint64 `json:"snapshot_parts" metric:"counter" help:"Snapshot datagrams received while joining."`
-	SnapshotGiven uint64 `json:"snapshot_given" metric:"counter" help:"Snapshot datagrams given to joining nodes."`
-
+	*counts
 	Sockets SocketStats `json:"sockets"`
 }
 
-// Lookups counts questions for sessions that this node did not have, and answers
-// to those of others.
-type Lookups struct {
-	Asked      uint64 `json:"asked" metric:"counter" help:"Sessions asked for at other nodes."`
-	AskedOther uint64 `json:"asked_other" metric:"counter" help:"Questions put to a second node because the owner said nothing."`
-	Found      uint64 `json:"found" metric:"counter" help:"Questions answered with a session."`
-	Absent     uint64 `json:"absent" metric:"counter" help:"Questions answered with no session."`
-	Unanswered uint64 `json:"unanswered" metric:"counter" help:"Questions not answered in time."`
-	Refused    uint64 `json:"refused" metric:"counter" help:"Questions not asked because too many were under way."`
+// counts are written by the node's goroutine and read by anybody.
+type counts struct {
+	Homes metric.Gauge `json:"homes" help:"1 while each session is sent to two nodes instead of all."`
 
-	Answered       uint64 `json:"answered" metric:"counter" help:"Sessions given to nodes that asked."`
-	AnsweredAbsent uint64 `json:"answered_absent" metric:"counter" help:"Nodes told that the session they asked for is not here."`
+	SentDatagrams     metric.Counter              `json:"sent_datagrams" help:"Datagrams sealed; one for all peers counts once."`
+	ReceivedDatagrams metric.Counter              `json:"received_datagrams" help:"Datagrams received."`
+	ReceivedBytes     metric.Counter              `json:"received_bytes" help:"Bytes of received datagrams."`
+	SentBytes         metric.Counter              `json:"sent_bytes" help:"Bytes of sealed datagrams; one for all peers counts once."`
+	Dropped           metric.Counters[dropReason] `json:"dropped" label:"reason" help:"Received datagrams that were not believed, by reason."`
 
-	HeldForPeers uint64 `json:"held_for_peers" metric:"counter" help:"Sessions for one use kept for a handshake at a peer."`
-	HoldsLapsed  uint64 `json:"holds_lapsed" metric:"counter" help:"Of these, deleted because they were neither spent nor released in time."`
-	Unheard      uint64 `json:"releases_unheard" metric:"counter" help:"Sessions for one use given back to their owner that did not acknowledge it in time, so that they count as spent."`
+	SessionsOut metric.Counter `json:"sessions_out" help:"Sessions told to the peers."`
+	SessionsIn  metric.Counter `json:"sessions_in" help:"Sessions told by peers."`
+	DeletesOut  metric.Counter `json:"deletes_out" help:"Deletes told to the peers."`
+	DeletesIn   metric.Counter `json:"deletes_in" help:"Deletes told by peers."`
 
-	Time metric.HistogramSnapshot `json:"time" metric:"histogram" help:"Time from question to answer."`
+	Lookups lookupCounts `json:"lookups"`
+
+	Retries    metric.Counter `json:"retries" help:"Senders of datagrams that could not be opened asked to introduce themselves."`
+	Hellos     metric.Counter `json:"hellos" help:"Introductions begun."`
+	Introduced metric.Counter `json:"introduced" help:"Introductions by which a peer came to be believed."`
+
+	RepairsAsked  metric.Counter `json:"repairs_asked" help:"Requests for batches that did not arrive."`
+	RepairsSent   metric.Counter `json:"repairs_sent" help:"Batches sent again because a peer asked."`
+	SnapshotParts metric.Counter `json:"snapshot_parts" help:"Snapshot datagrams received while joining."`
+	SnapshotGiven metric.Counter `json:"snapshot_given" help:"Snapshot datagrams given to joining nodes."`
+
+	joinState metric.Gauge
 }
+
+// lookupCounts are of questions for sessions that this node did not have, and answers
+// to those of others.
+type lookupCounts struct {
+	Asked      metric.Counter `json:"asked" help:"Sessions asked for at other nodes."`
+	AskedOther metric.Counter `json:"asked_other" help:"Questions put to a second node because the owner said nothing."`
+	Found      metric.Counter `json:"found" help:"Questions answered with a session."`
+	Absent     metric.Counter `json:"absent" help:"Questions answered with no session."`
+	Unanswered metric.Counter `json:"unanswered" help:"Questions not answered in time."`
+	Refused    metric.Counter `json:"refused" help:"Questions not asked because too many were under way."`
+
+	Answered       metric.Counter `json:"answered" help:"Sessions given to nodes that asked."`
+	AnsweredAbsent metric.Counter `json:"answered_absent" help:"Nodes told that the session they asked for is not here."`
+
+	HeldForPeers metric.Counter `json:"held_for_peers" help:"Sessions for one use kept for a handshake at a peer."`
+	HoldsLapsed  metric.Counter `json:"holds_lapsed" help:"Of these, deleted because they were neither spent nor released in time."`
+	Unheard      metric.Counter `json:"releases_unheard" help:"Sessions for one use given back to their owner that did not acknowledge it in time, so that they count as spent."`
+
+	Time metric.Histogram `json:"time" help:"Time from question to answer."`
+}
+
+// A dropReason is why a datagram was not believed.
+type dropReason wire.Reason
+
+// Names implements metric.Key.
+func (dropReason) Names() []string { return dropNames }
+
+var dropNames = func() []string {
+	names := make([]string, drops)
+	for why := wire.TooShort; why < drops; why++ {
+		names[why] = strings.ReplaceAll(why.String(), " ", "_")
+	}
+	return names
+}()
 
 // ContactStats is what is known of a configured address, be it that nothing which
 // came from there could be opened.
@@ -86,33 +109,41 @@ type ContactStats struct {
 
 // PeerStats is another node as this one sees it.
 type PeerStats struct {
-	Name       string `json:"name" label:"peer"` // as announced, else its address
-	ID         string `json:"id"`
-	Address    string `json:"address"`
-	Introduced int64  `json:"introduced" metric:"gauge" help:"1 once the peer has proved that it lives."`
-	Alive      int    `json:"alive" metric:"gauge" help:"1 while the peer is heard."`
+	Name    string `json:"name" label:"peer"` // as announced, else its address
+	ID      string `json:"id"`
+	Address string `json:"address"`
+	Alive   int    `json:"alive" metric:"gauge" help:"1 while the peer is heard."`
+	*peerCounts
+	RTT float64 `json:"rtt_seconds" metric:"gauge" help:"Smoothed round-trip time."`
+}
 
-	SentDatagrams     uint64 `json:"sent_datagrams" metric:"counter" help:"Datagrams sent to this peer alone."`
-	ReceivedDatagrams uint64 `json:"received_datagrams" metric:"counter" help:"Datagrams received from the peer."`
-	ReceivedBytes     uint64 `json:"received_bytes" metric:"counter" help:"Bytes received from the peer."`
-	Lost              uint64 `json:"lost_batches" metric:"counter" help:"Batches of the peer given up."`
-	Repaired          uint64 `json:"repaired_batches" metric:"counter" help:"Batches of the peer that came late or again after a gap."`
-	Repeated          uint64 `json:"repeated_batches" metric:"counter" help:"Batches of the peer that came twice."`
+// peerCounts are written by the node's goroutine and read by anybody.
+type peerCounts struct {
+	Introduced metric.Gauge `json:"introduced" help:"1 once the peer has proved that it lives."`
 
-	RTT float64                  `json:"rtt_seconds" metric:"gauge" help:"Smoothed round-trip time."`
-	Lag metric.HistogramSnapshot `json:"lag" metric:"histogram" help:"From the making of a session at the peer to its being here, at most: by clocks compared through answers."`
+	SentDatagrams     metric.Counter   `json:"sent_datagrams" help:"Datagrams sent to this peer alone."`
+	SentBytes         metric.Counter   `json:"sent_bytes" help:"Bytes sent to this peer alone."`
+	ReceivedDatagrams metric.Counter   `json:"received_datagrams" help:"Datagrams received from the peer."`
+	ReceivedBytes     metric.Counter   `json:"received_bytes" help:"Bytes received from the peer."`
+	Lost              metric.Counter   `json:"lost_batches" help:"Batches of the peer given up."`
+	Repaired          metric.Counter   `json:"repaired_batches" help:"Batches of the peer that came late or again after a gap."`
+	Repeated          metric.Counter   `json:"repeated_batches" help:"Batches of the peer that came twice."`
+	Lag               metric.Histogram `json:"lag" help:"From the making of a session at the peer to its being here, at most: by clocks compared through answers."`
+
+	rtt            metric.Gauge // nanoseconds
+	seen           metric.Gauge // nanoseconds on the node's clock
+	foreignContext metric.Gauge // 0 or 1
+	clockApart     metric.Gauge // nanoseconds
+	addr           atomic.Pointer[netip.AddrPort]
+	label          atomic.Pointer[string]
 }
 
 // SocketStats is what the kernel says of the sockets.
 type SocketStats struct {
-	ReceiveBuffer int    `json:"receive_buffer_bytes" metric:"gauge" help:"Receive buffer that the kernel has granted, the smallest of all sockets."`
-	SendBuffer    int    `json:"send_buffer_bytes" metric:"gauge" help:"Send buffer that the kernel has granted, the smallest of all sockets."`
-	ReceiveCalls  uint64 `json:"receive_calls" metric:"counter" help:"System calls to receive, each for up to 64 datagrams."`
-	ReceiveErrors uint64 `json:"receive_errors" metric:"counter" help:"Failed system calls to receive."`
-	SendCalls     uint64 `json:"send_calls" metric:"counter" help:"System calls to send, each for up to 64 datagrams."`
-	SendFull      uint64 `json:"send_full" metric:"counter" help:"Datagrams dropped because the send buffer was full."`
-	Panics        uint64 `json:"panics" metric:"counter" help:"Datagrams dropped because of a bug; the log has the stack."`
-	SendErrors    uint64 `json:"send_errors" metric:"counter" help:"Datagrams that could not be sent, for want of a route and the like."`
+	ReceiveBuffer int `json:"receive_buffer_bytes" metric:"gauge" help:"Receive buffer that the kernel has granted, the smallest of all sockets."`
+	SendBuffer    int `json:"send_buffer_bytes" metric:"gauge" help:"Send buffer that the kernel has granted, the smallest of all sockets."`
+	*udp.Counts
+	Panics *metric.Counter `json:"panics" help:"Datagrams dropped because of a bug; the log has the stack."`
 }
 
 // Joined reports whether the node has what its peers could give it: it has fetched their
@@ -130,37 +161,14 @@ func (p *Poller) Stats() Stats {
 	s.RingTooLarge = p.ring.TooLarge()
 	kept := p.kept.Load() // before the others: each was counted as dropped first
 	s.RingDropped = p.ring.Dropped() - kept
-	c := &p.sockets.Count
-	s.Sockets = SocketStats{
-		ReceiveBuffer: p.sockets.ReceiveBuffer, SendBuffer: p.sockets.SendBuffer,
-		ReceiveCalls: c.ReceiveCalls.Load(), ReceiveErrors: c.ReceiveErrors.Load(),
-		SendCalls: c.SendCalls.Load(), SendFull: c.SendFull.Load(), SendErrors: c.SendErrors.Load(), Panics: p.panics.Load(),
-	}
+	s.Sockets = SocketStats{p.sockets.ReceiveBuffer, p.sockets.SendBuffer, &p.sockets.Count, &p.panics}
 	return s
 }
 
 func (n *Node) stats(now time.Duration) Stats {
-	c := &n.counts
 	s := Stats{
-		ID: n.o.ID.String(), Name: n.o.Name, Mode: n.o.Mode.String(), Join: JoinState(c.joinState.Load()).String(),
-		Homes: c.homes.Load(), Contacts: []ContactStats{}, Peers: []PeerStats{},
-		SentDatagrams: c.sentDatagrams.Load(), SentBytes: c.sentBytes.Load(),
-		ReceivedDatagrams: c.receivedDatagrams.Load(), ReceivedBytes: c.receivedBytes.Load(),
-		Dropped:     make(map[string]uint64, drops),
-		SessionsOut: c.sessionsOut.Load(), SessionsIn: c.sessionsIn.Load(),
-		DeletesOut: c.deletesOut.Load(), DeletesIn: c.deletesIn.Load(),
-		Lookups: Lookups{
-			Asked: c.asked.Load(), AskedOther: c.askedOther.Load(), Found: c.found.Load(), Absent: c.absent.Load(),
-			Unanswered: c.unanswered.Load(), Refused: c.refused.Load(),
-			Answered: c.answered.Load(), AnsweredAbsent: c.answeredAbsent.Load(),
-			HeldForPeers: c.heldForPeers.Load(), HoldsLapsed: c.holdsLapsed.Load(), Unheard: c.releasesUnheard.Load(), Time: c.lookup.Snapshot(),
-		},
-		Retries: c.retries.Load(), Hellos: c.hellos.Load(), Introduced: c.introduced.Load(),
-		RepairsAsked: c.repairAsked.Load(), RepairsSent: c.repairSent.Load(),
-		SnapshotParts: c.snapshotIn.Load(), SnapshotGiven: c.snapshotSent.Load(),
-	}
-	for why := wire.TooShort; why < drops; why++ {
-		s.Dropped[strings.ReplaceAll(why.String(), " ", "_")] = c.dropped[why].Load()
+		ID: n.o.ID.String(), Name: n.o.Name, Mode: n.o.Mode.String(), Join: JoinState(n.counts.joinState.Load()).String(),
+		Contacts: []ContactStats{}, Peers: []PeerStats{}, counts: &n.counts,
 	}
 	if list := n.contacted.Load(); list != nil {
 		for _, c := range *list {
@@ -171,7 +179,7 @@ func (n *Node) stats(now time.Duration) Stats {
 	if list := n.listed.Load(); list != nil {
 		for _, p := range *list {
 			row := p.stats(now, n.o.DeadAfter)
-			s.AlivePeers += row.Alive & int(row.Introduced)
+			s.AlivePeers += row.Alive & int(row.Introduced.Load())
 			s.Peers = append(s.Peers, row)
 		}
 	}
@@ -190,12 +198,7 @@ func (c *contact) stats() ContactStats {
 
 func (p *peer) stats(now, deadAfter time.Duration) PeerStats {
 	c := &p.counts
-	s := PeerStats{
-		ID: p.id.Short().String(), Introduced: c.introduced.Load(),
-		SentDatagrams: c.sentDatagrams.Load(), ReceivedDatagrams: c.receivedDatagrams.Load(), ReceivedBytes: c.receivedBytes.Load(),
-		Lost: c.lost.Load(), Repaired: c.repaired.Load(), Repeated: c.repeated.Load(),
-		RTT: time.Duration(c.rtt.Load()).Seconds(), Lag: c.lag.Snapshot(),
-	}
+	s := PeerStats{ID: p.id.Short().String(), peerCounts: c, RTT: time.Duration(c.rtt.Load()).Seconds()}
 	if label := c.label.Load(); label != nil {
 		s.Name = *label
 	}

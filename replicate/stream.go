@@ -118,15 +118,15 @@ func (n *Node) Publish(now time.Duration, u *Update) {
 		case Pull:
 			return
 		case Homes:
-			n.counts.sessionsOut.Inc()
+			n.counts.SessionsOut.Inc()
 			a, b := n.homesOf(u.Key)
 			n.addHome(a, u)
 			n.addHome(b, u)
 			return
 		}
-		n.counts.sessionsOut.Inc()
+		n.counts.SessionsOut.Inc()
 	case UpdateDelete:
-		n.counts.deletesOut.Inc()
+		n.counts.DeletesOut.Inc()
 	case UpdateRelease:
 		n.release(u)
 		return
@@ -280,7 +280,7 @@ func (n *Node) handleRepair(p *peer, m wire.Repair) {
 			if left--; left < 0 {
 				return
 			}
-			n.counts.repairSent.Inc()
+			n.counts.RepairsSent.Inc()
 			b, start := wire.BeginBatch(n.begin(), p.id.Short(), s.id, seq, 0)
 			n.sendTo(p, wire.EndMessage(n.appendEntries(b, *s.slot(seq)), start))
 		}

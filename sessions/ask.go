@@ -37,7 +37,7 @@ func (m *Memory) Ask(l *tlsconn.Lookup) bool {
 	}
 	if m.lookups.Add(1) > m.maxLookups {
 		m.lookups.Add(-1)
-		m.counts.refusedLookups.Inc()
+		m.counts.Refused.Inc()
 		return false
 	}
 	if askPeers && m.fleet.Ask(&Question{

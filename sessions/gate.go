@@ -17,13 +17,13 @@ func (m *Memory) admit(state []byte, born, expires, now instant) (instant, insta
 	expires = min(expires, born+int64(m.lifetime))
 	switch {
 	case len(state) < tlsconn.StatePrefixLen:
-		m.counts.malformed.Inc()
+		m.counts.Gate.Inc(refusedMalformed)
 		return born, expires, tlsconn.Unknown
 	case expires <= now:
-		m.counts.expired.Inc()
+		m.counts.Gate.Inc(refusedExpired)
 		return born, expires, tlsconn.Expired
 	case m.rules.Load().forgets(state, born):
-		m.counts.forgotten.Inc()
+		m.counts.Gate.Inc(refusedForgotten)
 		return born, expires, tlsconn.Unknown
 	}
 	return born, expires, tlsconn.Found
@@ -31,40 +31,39 @@ func (m *Memory) admit(state []byte, born, expires, now instant) (instant, insta
 
 // counts are written by anybody.
 type counts struct {
-	expired, forgotten, malformed metric.Counter // refused at the gate
-	refusedLookups                metric.Counter
-	rules, dropped                metric.Counter
-	lostRaces                     metric.Counter
-	purged                        metric.Counter
-	slept                         metric.Counter
+	Refused metric.Counter           `json:"refused" help:"Look-ups not begun because too many handshakes were waiting."`
+	Gate    metric.Counters[refusal] `json:"gate_refused" label:"reason" help:"Sessions that were not kept or not given away, whichever way they came, by reason."`
+
+	RulesGiven metric.Counter `json:"forget_rules_learned" help:"Rules to forget given here or learned from other nodes and stores."`
+	Forgotten  metric.Counter `json:"forgotten" help:"Sessions dropped from the cache because a rule forgets them."`
+	Purged     metric.Counter `json:"purged" help:"Expired sessions that were overwritten out of their turn."`
+	LostRaces  metric.Counter `json:"single_use_lost" help:"Single-use sessions that another handshake spent between this one's finding and spending."`
+	Slept      metric.Counter `json:"clock_corrections" help:"Times the machine was found to have been asleep, so that sessions were aged."`
 }
+
+// A refusal is why the gate did not let a session through.
+type refusal uint8
+
+const (
+	refusedExpired refusal = iota
+	refusedForgotten
+	refusedMalformed
+)
+
+// Names implements metric.Key.
+func (refusal) Names() []string { return []string{"expired", "forgotten", "malformed"} }
 
 // Stats is what the policy has decided. What lies in the cache is the cache's to
 // tell.
 type Stats struct {
-	Parked  int64             `json:"parked" metric:"gauge" help:"Handshakes waiting for a session from another node or a store."`
-	Refused uint64            `json:"refused" metric:"counter" help:"Look-ups not begun because too many handshakes were waiting."`
-	Gate    map[string]uint64 `json:"gate_refused" metric:"counter" label:"reason" help:"Sessions that were not kept or not given away, whichever way they came, by reason."`
-	// Rules is how many are in force, RulesGiven how many ever were.
-	Rules      int    `json:"forget_rules" metric:"gauge" help:"Rules to forget that are in force."`
-	RulesGiven uint64 `json:"forget_rules_learned" metric:"counter" help:"Rules to forget given here or learned from other nodes and stores."`
-	Forgotten  uint64 `json:"forgotten" metric:"counter" help:"Sessions dropped from the cache because a rule forgets them."`
-	Purged     uint64 `json:"purged" metric:"counter" help:"Expired sessions that were overwritten out of their turn."`
-	LostRaces  uint64 `json:"single_use_lost" metric:"counter" help:"Single-use sessions that another handshake spent between this one's finding and spending."`
-	Slept      uint64 `json:"clock_corrections" metric:"counter" help:"Times the machine was found to have been asleep, so that sessions were aged."`
+	Parked int64 `json:"parked" metric:"gauge" help:"Handshakes waiting for a session from another node or a store."`
+	Rules  int   `json:"forget_rules" metric:"gauge" help:"Rules to forget that are in force."`
+	*counts
 }
 
-// Stats may be called by any goroutine.
+// Stats may be called by any goroutine. What it counts goes on counting.
 func (m *Memory) Stats() Stats {
-	c := &m.counts
-	s := Stats{
-		Parked: m.lookups.Load(), Refused: c.refusedLookups.Load(),
-		Gate: map[string]uint64{
-			"expired": c.expired.Load(), "forgotten": c.forgotten.Load(), "malformed": c.malformed.Load(),
-		},
-		RulesGiven: c.rules.Load(), Forgotten: c.dropped.Load(), Purged: c.purged.Load(),
-		LostRaces: c.lostRaces.Load(), Slept: c.slept.Load(),
-	}
+	s := Stats{Parked: m.lookups.Load(), counts: &m.counts}
 	if book := m.rules.Load(); book != nil {
 		s.Rules = len(book.list)
 	}

@@ -263,12 +263,12 @@ func (m *Memory) Spend(key tlsconn.Key, _ tlsconn.NodeID, hold uint64, left time
 		// it is released: it was spent when it was held. But if the arbiter has
 		// gone since, another may have taken its place and know nothing.
 		if h, ok := m.takeRemote(hold); !ok || !m.fleet.Reachable(h.arbiter) {
-			m.counts.lostRaces.Inc()
+			m.counts.LostRaces.Inc()
 			return false
 		}
 		m.cache.Delete(key[:], now, until)
 	} else if !m.commit(key, hold, now, until) {
-		m.counts.lostRaces.Inc()
+		m.counts.LostRaces.Inc()
 		return false
 	}
 	if h := m.frozen(); h != nil {
@@ -308,7 +308,7 @@ func (m *Memory) Sweep() (lost time.Duration) {
 	}
 	for cursor := cache.Cursor(0); ; {
 		purged, next := m.cache.Purge(cursor, now)
-		m.counts.purged.Add(uint64(purged))
+		m.counts.Purged.Add(uint64(purged))
 		if cursor = next; cursor == 0 {
 			break
 		}
@@ -323,7 +323,7 @@ func (m *Memory) Sweep() (lost time.Duration) {
 // rules: if the clock that says so was merely wrong before, then what peers tell of
 // ages is right, and a rule that seemed old would let forgotten sessions in.
 func (m *Memory) age(lost time.Duration) {
-	m.counts.slept.Inc()
+	m.counts.Slept.Inc()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if book := m.rules.Load(); book != nil {

@@ -58,7 +58,7 @@ func TestReleaseLeavesTheSession(t *testing.T) {
 	if !m.Spend(numbered(1), self, again.Hold, lifetime) {
 		t.Error("not spent by the handshake that holds it")
 	}
-	if got := m.Stats().LostRaces; got != 1 {
+	if got := m.Stats().LostRaces.Load(); got != 1 {
 		t.Errorf("%d lost races counted, want 1", got)
 	}
 }
@@ -259,8 +259,8 @@ func TestLookupsAreBounded(t *testing.T) {
 			t.Errorf("look-up %d: asked %t", i, asked)
 		}
 	}
-	if got := m.Stats(); got.Parked != 4 || got.Refused != 2 {
-		t.Errorf("%d under way, %d refused, want 4 and 2", got.Parked, got.Refused)
+	if got := m.Stats(); got.Parked != 4 || got.Refused.Load() != 2 {
+		t.Errorf("%d under way, %d refused, want 4 and 2", got.Parked, got.Refused.Load())
 	}
 	for _, answer := range st.asked {
 		answer()

@@ -173,7 +173,7 @@ func (m *Memory) AddRule(r Rule, done func(dropped int)) (isNew bool) {
 	m.rules.Store(newRulebook(list))
 	stores := m.stores
 	m.mu.Unlock()
-	m.counts.rules.Inc()
+	m.counts.RulesGiven.Inc()
 	m.inBackground(func() { m.dropForgotten(n) })
 	for _, st := range stores {
 		st.Sync(nil)
@@ -238,7 +238,7 @@ func (m *Memory) dropForgotten(r *rule) {
 		}
 		runtime.Gosched()
 	}
-	m.counts.dropped.Add(uint64(dropped))
+	m.counts.Forgotten.Add(uint64(dropped))
 	m.mu.Lock()
 	r.over, r.dropped = true, dropped
 	waiting := r.waiting

@@ -50,7 +50,7 @@ func TestRuleTellsWhatItDropped(t *testing.T) {
 			t.Errorf("dropped %d, want 10", got)
 		}
 	}
-	if got := m.Stats(); got.Forgotten != 10 || got.RulesGiven != 1 || got.Rules != 1 {
+	if got := m.Stats(); got.Forgotten.Load() != 10 || got.RulesGiven.Load() != 1 || got.Rules != 1 {
 		t.Errorf("got %+v, want 10 forgotten by one rule", got)
 	}
 	wantFind(t, m, 0, tlsconn.Unknown)

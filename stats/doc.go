@@ -4,25 +4,30 @@
 //
 // # One definition, two outputs
 //
-// A part hands over a function that returns a snapshot: a plain struct,
-// registered under an object's name. The struct's tags say all the rest:
+// A part hands over a function that returns a pointer to the struct in which it counts, or a struct
+// around it, registered under an object's name. The struct's tags say all the rest:
 //
 //	type Flows struct {
-//		Open    int64                    `json:"open" metric:"gauge" help:"Client connections open now."`
-//		Opened  uint64                   `json:"opened" metric:"counter" help:"Client connections accepted."`
-//		InBytes uint64                   `json:"in_bytes" metric:"counter" help:"Plaintext bytes from clients."`
-//		Closed  map[string]uint64        `json:"closed" label:"cause" metric:"counter" help:"Flows ended."`
-//		Connect metric.HistogramSnapshot `json:"connect" metric:"histogram" help:"Time to connect to the backend."`
+//		Open    metric.Gauge           `json:"open" help:"Client connections open now."`
+//		Opened  metric.Counter         `json:"opened" help:"Client connections accepted."`
+//		InBytes metric.Counter         `json:"in_bytes" help:"Plaintext bytes from clients."`
+//		Closed  metric.Counters[cause] `json:"closed" label:"cause" help:"Flows ended."`
+//		Connect metric.Histogram       `json:"connect" help:"Time to connect to the backend."`
+//		Limit   int                    `json:"limit" metric:"gauge" help:"Client connections there may be."`
 //	}
-//	registry.Register("flows", func() any { return flows() })
+//	registry.Register("flows", func() any { return metric.Sum(ofLoops...) })
 //
 // The document gets an object "flows" as encoding/json makes it. Prometheus gets
 // reprise_flows_open, reprise_flows_opened_total, reprise_flows_in_bytes_total,
-// reprise_flows_closed_total{cause="..."} and the histogram
-// reprise_flows_connect_seconds:
+// reprise_flows_closed_total{cause="..."}, the histogram
+// reprise_flows_connect_seconds, and reprise_flows_limit:
 //
-//   - metric:"counter", "gauge" or "histogram" makes a metric of a field; a field
-//     without it is in the document only. help is then required.
+//   - A field of a type of package metric is a metric, of the kind that its type says; with
+//     metric:"-" it is in the document only. Families need a label tag, which names the label
+//     that carries the key. They must be reached by a pointer, since they must not be copied.
+//   - metric:"counter", "gauge" or "histogram" makes a metric of another field, such as a number
+//     that is computed; a field without it is in the document only.
+//   - A metric needs help.
 //   - A name is the object's and the fields' JSON names, joined by "_". A counter
 //     ends in _total and a histogram in _seconds; both are added here. Other units
 //     stand last in the JSON name (in_bytes, age_seconds).

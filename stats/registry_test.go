@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"reprise/internal/metric"
 )
 
@@ -195,6 +197,15 @@ func TestCheck(t *testing.T) {
 			Name  string `json:"name" label:"name"`
 			Alive int    `json:"alive" metric:"gauge" help:"A."`
 		}, 1)}, "reprise_part_peers_alive"},
+		{"a family without label", &struct {
+			A metric.Reasons `json:"a" help:"A."`
+		}{}, "needs a label tag and a help tag"},
+		{"a counter without help", &struct {
+			A metric.Counter `json:"a"`
+		}{}, "a metric needs a help tag"},
+		{"a counter that is copied", struct {
+			A metric.Counter `json:"a" help:"A."`
+		}{}, "must not be copied"},
 		{"an unlabelled map", struct {
 			A map[string]int `json:"a" metric:"counter" help:"A."`
 		}{}, "needs string keys and a label tag"},
@@ -220,5 +231,68 @@ func TestCheck(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// counting is a struct that is counted in, beside one that is embedded.
+type counting struct {
+	Seen  metric.Counter   `json:"seen" help:"Things seen."`
+	Size  metric.Gauge     `json:"size_bytes" help:"Bytes they take."`
+	Lost  metric.Reasons   `json:"lost" label:"reason" help:"Things lost."`
+	Quiet metric.Counter   `json:"quiet" metric:"-"`
+	Took  metric.Histogram `json:"took" help:"Time it took."`
+	plain
+}
+
+type plain struct {
+	Inner metric.Counter `json:"inner" help:"Things within."`
+}
+
+// TestWhatCountsIsShown: in the document and as metrics, as it is at that time.
+func TestWhatCountsIsShown(t *testing.T) {
+	var c counting
+	r := NewRegistry("1")
+	r.Register("things", func() any { return &c })
+	r.Register("around", func() any { return struct{ *plain }{&c.plain} })
+	if err := r.Check(); err != nil {
+		t.Fatal(err)
+	}
+	c.Seen.Add(7)
+	c.Size.Set(-3)
+	c.Lost.Inc("cat")
+	c.Quiet.Inc()
+	c.Took.Observe(time.Second)
+	c.Inner.Add(5)
+	var d struct {
+		Things struct {
+			Seen, Quiet, Inner int
+			Size               int `json:"size_bytes"`
+			Lost               map[string]int
+			Took               struct{ Count int }
+		}
+		Around struct{ Inner int }
+	}
+	if err := json.Unmarshal(r.document(), &d); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Things; got.Seen != 7 || got.Size != -3 || got.Lost["cat"] != 1 || got.Quiet != 1 || got.Took.Count != 1 || got.Inner != 5 || d.Around.Inner != 5 {
+		t.Errorf("got %s", r.document())
+	}
+	p := prometheus.NewRegistry()
+	p.MustRegister(collector{r})
+	families, err := p.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range families {
+		got = append(got, f.GetName()+" "+f.GetType().String())
+	}
+	want := []string{
+		"reprise_around_inner_total COUNTER", "reprise_things_inner_total COUNTER", "reprise_things_lost_total COUNTER",
+		"reprise_things_seen_total COUNTER", "reprise_things_size_bytes GAUGE", "reprise_things_took_seconds HISTOGRAM",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

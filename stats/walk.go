@@ -75,6 +75,7 @@ func (w walker) value(p place, v reflect.Value, t tags) {
 	v = indirect(v)
 	switch {
 	case !v.IsValid(): // nil: nothing to show
+	case w.counted(p, v, t):
 	case t.kind != "":
 		w.tagged(p, v, t)
 	case v.Kind() == reflect.Struct:
@@ -90,8 +91,10 @@ func (w walker) fields(p place, v reflect.Value) {
 		t := tagsOf(f)
 		switch {
 		case t.name == "-":
-		case f.Anonymous && t.name == "" && f.Type.Kind() == reflect.Struct:
-			w.fields(p, v.Field(i)) // as encoding/json has it: its fields are ours
+		case f.Anonymous && t.name == "" && structOf(f.Type):
+			if inner := indirect(v.Field(i)); inner.IsValid() {
+				w.fields(p, inner) // as encoding/json has it: its fields are ours
+			}
 		case f.IsExported():
 			w.value(p.sub(cmp.Or(t.name, f.Name)), v.Field(i), t)
 		}
@@ -122,7 +125,7 @@ func (w walker) elements(p place, v reflect.Value) {
 func labelled(p place, v reflect.Value) place {
 	for _, f := range reflect.VisibleFields(v.Type()) {
 		label := f.Tag.Get("label")
-		if label == "" || f.Type.Kind() == reflect.Map {
+		if label == "" || f.Type.Kind() == reflect.Map || counts(f.Type) {
 			continue
 		}
 		if value, err := v.FieldByIndexErr(f.Index); err == nil { // else within a nil pointer
@@ -143,6 +146,63 @@ func (w walker) tagged(p place, v reflect.Value, t tags) {
 		w.mapped(p, v, t)
 	default:
 		w.one(p, v, t)
+	}
+}
+
+// counted makes the metrics of v if it is something that counts, of package metric, and reports
+// whether it is. Its type says what kind of metric that makes.
+func (w walker) counted(p place, v reflect.Value, t tags) bool {
+	if !v.CanAddr() {
+		if counts(v.Type()) {
+			w.fail(fmt.Errorf("%s: what counts must not be copied: register a pointer", p.name))
+			return true
+		}
+		return false
+	}
+	if t.kind == "-" {
+		return true // in the document only
+	}
+	show := func(name, kind string, value any) {
+		t.kind = kind
+		if name != "" {
+			w.tagged(p.with(t.label, name), reflect.ValueOf(value), t)
+		} else {
+			w.tagged(p, reflect.ValueOf(value), t)
+		}
+	}
+	switch c := v.Addr().Interface().(type) {
+	case *metric.Counter:
+		show("", "counter", c.Load())
+	case *metric.Gauge:
+		show("", "gauge", c.Load())
+	case *metric.Histogram:
+		show("", "histogram", c.Snapshot())
+	case interface{ Each(func(string, uint64)) }:
+		w.family(p, t)
+		c.Each(func(name string, n uint64) { show(name, "counter", n) })
+	case interface {
+		Each(func(string, metric.HistogramSnapshot))
+	}:
+		w.family(p, t)
+		c.Each(func(name string, s metric.HistogramSnapshot) { show(name, "histogram", s) })
+	default:
+		return false
+	}
+	return true
+}
+
+// counts reports whether t, or what it points to, is something that counts.
+func counts(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.PkgPath() == reflect.TypeFor[metric.Counter]().PkgPath() && t != reflect.TypeFor[metric.HistogramSnapshot]()
+}
+
+// family fails for a family without a label or help, also if there is nothing in it.
+func (w walker) family(p place, t tags) {
+	if t.label == "" || t.help == "" {
+		w.fail(fmt.Errorf("%s: what counts by names needs a label tag and a help tag", p.name))
 	}
 }
 
@@ -222,6 +282,11 @@ func (p place) desc(suffix, help string) *prometheus.Desc {
 }
 
 func discard(prometheus.Metric) {}
+
+// structOf reports whether t is a struct or a pointer to one.
+func structOf(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct || t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct
+}
 
 // indirect follows pointers and interfaces; from nil it returns the invalid Value.
 func indirect(v reflect.Value) reflect.Value {

@@ -168,7 +168,7 @@ func (c *conn) EOF(out []byte) []byte {
 // Abort implements Conn.
 func (c *conn) Abort() {
 	if c.state.Handshaking() {
-		c.server.counts.Failed(ReasonAborted)
+		c.server.counts.Failures.Inc(ReasonAborted)
 	}
 	if c.err == nil {
 		c.err = causeErrors[causeAborted]
@@ -359,7 +359,7 @@ func (c *conn) failWith(err *Error, alert uint8) {
 	}
 	c.err = err
 	if c.state.Handshaking() {
-		c.server.counts.Failed(err.Reason)
+		c.server.counts.Failures.Inc(err.Reason)
 		// What has not been sealed yet must not follow the alert.
 		c.server.flight = c.server.flight[:0]
 	}

@@ -44,6 +44,9 @@ var reasonNames = [reasons]string{
 	"client_certificate_revoked", "no_revocation_list", "unknown_name", "aborted",
 }
 
+// Names implements metric.Key.
+func (Reason) Names() []string { return reasonNames[:] }
+
 func (r Reason) String() string { return reasonNames[r] }
 
 // Error is why a connection failed. The first one sticks.

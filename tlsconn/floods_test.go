@@ -122,9 +122,8 @@ func TestEarlyDataIsSkippedUpToABound(t *testing.T) {
 			case skipped <= 16<<10 && size <= 16<<10:
 				t.Errorf("%s, records of %d bytes: no more than %d bytes were skipped: %v", test.name, size, skipped, conn.Err())
 			}
-			var stats tlsconn.Stats
-			if stats.Add(s); stats.EarlyDataSkipped > 1 {
-				t.Errorf("%s: counted %d times", test.name, stats.EarlyDataSkipped)
+			if got := s.Counts().EarlyDataSkipped.Load(); got > 1 {
+				t.Errorf("%s: counted %d times", test.name, got)
 			}
 			conn.Abort()
 		}

@@ -221,7 +221,7 @@ func (c *conn) skipEarlyData(n int) {
 	}
 	if !hs.skipped {
 		hs.skipped = true
-		c.server.counts.EarlyDataSkipped()
+		c.server.counts.EarlyDataSkipped.Inc()
 	}
 }
 

@@ -57,19 +57,19 @@ func TestStatsAddUp(t *testing.T) {
 		failed.link.toServer = []byte("GET / HTTP/1.1\r\n\r\n")
 		failed.link.drive()
 
-		var got tlsconn.Stats
-		got.Add(s)
+		got := s.Counts()
+		handshakes, outcomes := got.Handshakes.Counts(), got.Outcomes.Counts()
 		for what, want := range map[string]uint64{"tls12_full": 1, "tls12_resumed": 2, "tls13_full": 1, "tls13_resumed": 2} {
-			if got.Handshakes[what] != want {
-				t.Errorf("handshakes %s: got %d, want %d", what, got.Handshakes[what], want)
+			if handshakes[what] != want {
+				t.Errorf("handshakes %s: got %d, want %d", what, handshakes[what], want)
 			}
 		}
 		for outcome, want := range map[tlsconn.Outcome]uint64{tlsconn.NewClient: 2, tlsconn.ResumedLocal: 4} {
-			if got.Outcomes[outcome.String()] != want {
-				t.Errorf("outcome %v: got %d, want %d", outcome, got.Outcomes[outcome.String()], want)
+			if outcomes[outcome.String()] != want {
+				t.Errorf("outcome %v: got %d, want %d", outcome, outcomes[outcome.String()], want)
 			}
 		}
-		if got := got.Failures[tlsconn.ReasonNotTLS.String()]; got != 1 {
+		if got := got.Failures.Load(tlsconn.ReasonNotTLS); got != 1 {
 			t.Errorf("failures for %v: got %d, want 1", tlsconn.ReasonNotTLS, got)
 		}
 	})

@@ -75,7 +75,7 @@ func (c *conn) nameServer(ch *wire.ClientHello) {
 	if n := len(name); n > 0 && name[n-1] == '.' {
 		name = name[:n-1]
 		if c.info.ServerName == "" { // not again when the hello has been parked
-			c.server.counts.TrailingDot()
+			c.server.counts.TrailingDot.Inc()
 		}
 	}
 	if c.info.ServerName != string(name) {

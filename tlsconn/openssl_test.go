@@ -71,9 +71,7 @@ func TestResumedByID(t *testing.T) {
 		if got := visit("-sess_in"); got.Outcome != tlsconn.ResumedLocal || !got.ByID {
 			t.Errorf("the second time: got %v, by ID %t, want %v", got.Outcome, got.ByID, tlsconn.ResumedLocal)
 		}
-		var stats tlsconn.Stats
-		stats.Add(s)
-		if got := stats.Resumed12["id"]; got != 1 {
+		if got := s.Counts().Resumed12.Counts()["id"]; got != 1 {
 			t.Errorf("counted %d times, want once", got)
 		}
 	})

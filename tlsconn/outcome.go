@@ -33,6 +33,9 @@ var outcomeNames = [outcomes]string{
 	"declined", "corrupt", "other_engine",
 }
 
+// Names implements metric.Key.
+func (Outcome) Names() []string { return outcomeNames[:] }
+
 func (o Outcome) String() string { return outcomeNames[o] }
 
 // ResumedFrom returns the outcome of a resumption of a session from source.

@@ -284,10 +284,8 @@ func TestFullWorkersDelayButDoNotFail(t *testing.T) {
 			c.Certificates, c.Workers = certificates(t, testpki.RSA), &workers{full: true}
 		})
 		newPair(t, s, nil).doHandshake()
-		var stats tlsconn.Stats
-		stats.Add(s)
-		if stats.SignedOnLoop != 1 {
-			t.Errorf("signed on the loop: got %d, want 1", stats.SignedOnLoop)
+		if got := s.Counts().SignedOnLoop.Load(); got != 1 {
+			t.Errorf("signed on the loop: got %d, want 1", got)
 		}
 	})
 }

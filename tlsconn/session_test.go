@@ -222,9 +222,7 @@ func TestSingleUseLostToAnother(t *testing.T) {
 				if sessions.saves != saves {
 					t.Error("and yet it left a session")
 				}
-				var stats tlsconn.Stats
-				stats.Add(s)
-				if got := stats.Failures["session_spent"]; got != 1 {
+				if got := s.Counts().Failures.Load(tlsconn.ReasonSpent); got != 1 {
 					t.Errorf("counted %d times, want once", got)
 				}
 			})

@@ -53,10 +53,8 @@ func TestEarlyDataIsSkipped(t *testing.T) {
 		if got := p.conn.State(); got != tlsconn.ExpectHandshakeBytes || len(p.link.toClient) < 500 {
 			t.Errorf("got %v (%v), %d bytes of output, want a handshake that goes on", got, p.conn.Err(), len(p.link.toClient))
 		}
-		var stats tlsconn.Stats
-		stats.Add(s)
-		if stats.EarlyDataSkipped != 1 {
-			t.Errorf("counted %d times, want once", stats.EarlyDataSkipped)
+		if got := s.Counts().EarlyDataSkipped.Load(); got != 1 {
+			t.Errorf("counted %d times, want once", got)
 		}
 		for range 100 {
 			p.link.toServer = append(p.link.toServer, record...)

@@ -66,7 +66,7 @@ func (c *conn) sign(message ...[]byte) cause {
 		}
 		// The queue has room for all handshakes in flight, so this is a mistake in
 		// the configuration: a late answer is better than none.
-		s.counts.SignedOnLoop()
+		s.counts.SignedOnLoop.Inc()
 	}
 	signature, err := key.Sign(rand.Reader, digest, opts)
 	return c.useSignature(signature, err)

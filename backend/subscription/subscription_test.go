@@ -226,7 +226,7 @@ func TestLife(t *testing.T) {
 	step(0, join("key=a", "address=:1", "weight=3", "backup=1"), "left a tcp:127.0.0.1:1 *3; joined a tcp:127.0.0.1:1 *3 backup")
 	step(0, join("key=b", "address=:1"), "joined b tcp:127.0.0.1:1 *1")
 	step(0, join("key=a", "address=:2"), "joined a tcp:127.0.0.1:2 *1")
-	if s := table.Stats(); s.Members != 3 || s.Packets != 6 || s.Results["accepted"] != 6 {
+	if s := table.Stats(); s.Members.Load() != 3 || s.Packets.Load() != 6 || s.Results.Load(subscription.Accepted) != 6 {
 		t.Errorf("got %+v", s)
 	}
 	step(10*time.Second, join("key=a", "address=:2"), "")
@@ -237,7 +237,7 @@ func TestLife(t *testing.T) {
 	step(0, packet(true, "key=a", "address=:2"), "left a tcp:127.0.0.1:2 *1")
 	step(0, packet(true, "key=a", "address=:2"), "")
 	step(0, join("key=a", "address=:2"), "joined a tcp:127.0.0.1:2 *1")
-	if s := table.Stats(); s.Members != 1 || s.Expired != 2 {
+	if s := table.Stats(); s.Members.Load() != 1 || s.Expired.Load() != 2 {
 		t.Errorf("got %+v", s)
 	}
 }
@@ -275,7 +275,7 @@ func TestTake(t *testing.T) {
 	if got := describe(after.Expire(now.Add(18*time.Second)), 0); got != "expired a tcp:10.1.2.3:1 *1" {
 		t.Errorf("silent for 18 s: got %s", got)
 	}
-	if s := after.Stats(); s.Members != 0 || s.Expired != 1 {
+	if s := after.Stats(); s.Members.Load() != 0 || s.Expired.Load() != 1 {
 		t.Errorf("got %+v", s)
 	}
 
@@ -517,12 +517,12 @@ func FuzzTable(f *testing.F) {
 		for _, n := range present {
 			total += n
 		}
-		if s := table.Stats(); s.Members != int64(total) || total > o.Members {
-			t.Fatalf("%d members, told of %d", s.Members, total)
+		if s := table.Stats(); s.Members.Load() != int64(total) || total > o.Members {
+			t.Fatalf("%d members, told of %d", s.Members.Load(), total)
 		}
 		apply(table.Expire(at.Add(time.Hour)))
-		if s := table.Stats(); s.Members != 0 {
-			t.Fatalf("%d members remain", s.Members)
+		if s := table.Stats(); s.Members.Load() != 0 {
+			t.Fatalf("%d members remain", s.Members.Load())
 		}
 	})
 }

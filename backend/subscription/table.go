@@ -55,6 +55,9 @@ var refusalNames = [refusals]string{
 	"accepted", "packet", "network", "signature", "replay", "key", "address", "modifier", "full",
 }
 
+// Names implements metric.Key.
+func (Refusal) Names() []string { return refusalNames[:] }
+
 func (r Refusal) String() string { return refusalNames[r] }
 
 // A Change is what a packet, or time, did to the members of a host.
@@ -81,10 +84,7 @@ type Table struct {
 	members map[id]*entry
 	hosts   map[string]int // how many members there are of each
 
-	packets metric.Counter
-	results [refusals]metric.Counter
-	present metric.Gauge
-	expired metric.Counter
+	counts Stats
 }
 
 // entry is a member, or what is kept of one that left so that its packets cannot be used again.
@@ -103,9 +103,9 @@ func New(o Options) *Table {
 // Receive takes a datagram and returns what it changed, which is nothing if it was
 // refused or only renews what is known.
 func (t *Table) Receive(now time.Time, from netip.AddrPort, datagram []byte) ([]Change, Refusal) {
-	t.packets.Inc()
+	t.counts.Packets.Inc()
 	changes, why := t.receive(now, from, datagram)
-	t.results[why].Inc()
+	t.counts.Results.Inc(why)
 	return changes, why
 }
 
@@ -215,7 +215,7 @@ func (t *Table) join(known *entry, m Member, p *Packet, now time.Time) (changes 
 	case !e.present:
 		changes = []Change{{Joined, m}}
 		e.present = true
-		t.present.Inc()
+		t.counts.Members.Inc()
 	}
 	e.Member, e.heard = m, now
 	if t.o.Key != nil {
@@ -227,7 +227,7 @@ func (t *Table) join(known *entry, m Member, p *Packet, now time.Time) (changes 
 // remove takes a member out. What it signed is remembered for as long as it could be used again.
 func (t *Table) remove(e *entry, kind Kind) Change {
 	e.present = false
-	t.present.Dec()
+	t.counts.Members.Dec()
 	if e.unix == 0 {
 		t.forget(e)
 	}
@@ -240,7 +240,7 @@ func (t *Table) Expire(now time.Time) (changes []Change) {
 	for _, e := range t.members {
 		switch {
 		case e.present && now.Sub(e.heard) > t.o.Tolerance:
-			t.expired.Inc()
+			t.counts.Expired.Inc()
 			changes = append(changes, t.remove(e, Expired))
 		case !e.present && int64(e.unix) < now.Add(-t.o.KeyTolerance).Unix():
 			t.forget(e)
@@ -293,7 +293,7 @@ func (t *Table) Take(list []Known, passed time.Duration, now time.Time) (changes
 		}
 		e.present, e.heard, e.unix = k.Present, now.Add(-silent), k.Unix
 		if e.present {
-			t.present.Inc()
+			t.counts.Members.Inc()
 			changes = append(changes, Change{Joined, e.Member})
 		}
 	}
@@ -326,17 +326,11 @@ func (t *Table) mayBeSocket(path string) bool {
 
 // Stats is what a table has seen.
 type Stats struct {
-	Packets uint64            `json:"packets" metric:"counter" help:"Subscription packets received."`
-	Results map[string]uint64 `json:"results" metric:"counter" label:"result" help:"Subscription packets, by what became of them."`
-	Members int64             `json:"members" metric:"gauge" help:"Backends that have subscribed."`
-	Expired uint64            `json:"expired" metric:"counter" help:"Backends dropped because they did not announce themselves any more."`
+	Packets metric.Counter           `json:"packets" help:"Subscription packets received."`
+	Results metric.Counters[Refusal] `json:"results" label:"result" help:"Subscription packets, by what became of them."`
+	Members metric.Gauge             `json:"members" help:"Backends that have subscribed."`
+	Expired metric.Counter           `json:"expired" help:"Backends dropped because they did not announce themselves any more."`
 }
 
 // Stats may be called from any goroutine.
-func (t *Table) Stats() Stats {
-	s := Stats{Packets: t.packets.Load(), Members: t.present.Load(), Expired: t.expired.Load(), Results: make(map[string]uint64, refusals)}
-	for r := range refusals {
-		s.Results[r.String()] = t.results[r].Load()
-	}
-	return s
-}
+func (t *Table) Stats() *Stats { return &t.counts }

@@ -26,10 +26,17 @@ const (
 	reasons
 )
 
+var reasonNames = [reasons]string{
+	"other", "name", "authority", "expired", "certificate", "alert", "not_tls", "closed", "timeout",
+}
+
 // String returns the reason's name in statistics.
 func (r Reason) String() string {
-	return [...]string{"other", "name", "authority", "expired", "certificate", "alert", "not_tls", "closed", "timeout"}[r]
+	return reasonNames[r]
 }
+
+// Names implements metric.Key.
+func (Reason) Names() []string { return reasonNames[:] }
 
 // Unverified reports whether the backend's certificate is what is wrong.
 func (r Reason) Unverified() bool { return r >= WrongName && r <= Certificate }

@@ -79,44 +79,29 @@ func (c *Client) Probe(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	return t, nil
 }
 
-// Counts are of the handshakes of a pool. Any goroutine may count.
+// Counts are of the handshakes of a pool. Any goroutine may count, and read.
 type Counts struct {
-	full, resumed metric.Counter
-	failed        [reasons]metric.Counter
-	onLoop        metric.Counter
+	Handshakes metric.Counters[kind]   `json:"handshakes" label:"kind" help:"TLS handshakes with backends, full or resumed."`
+	Failures   metric.Counters[Reason] `json:"failures" label:"reason" help:"TLS handshakes with backends that failed, by reason."`
+	OnLoop     metric.Counter          `json:"handshake_steps_on_loop" help:"Steps of TLS handshakes with backends that were made on a loop because the key workers had no room."`
 }
+
+// kind is a kind of handshakes.
+type kind uint8
+
+const (
+	fullHandshake kind = iota
+	resumedHandshake
+)
+
+// Names implements metric.Key.
+func (kind) Names() []string { return []string{"full", "resumed"} }
 
 // Done counts a handshake that succeeded.
 func (c *Counts) Done(resumed bool) {
 	if resumed {
-		c.resumed.Inc()
+		c.Handshakes.Inc(resumedHandshake)
 	} else {
-		c.full.Inc()
+		c.Handshakes.Inc(fullHandshake)
 	}
-}
-
-// Failed counts one that did not.
-func (c *Counts) Failed(why Reason) { c.failed[why].Inc() }
-
-// OnLoop counts a step that no worker had room for.
-func (c *Counts) OnLoop() { c.onLoop.Inc() }
-
-// Stats is what the statistics tell of them.
-type Stats struct {
-	Handshakes map[string]uint64 `json:"handshakes" metric:"counter" label:"kind" help:"TLS handshakes with backends, full or resumed."`
-	Failures   map[string]uint64 `json:"failures" metric:"counter" label:"reason" help:"TLS handshakes with backends that failed, by reason."`
-	OnLoop     uint64            `json:"handshake_steps_on_loop" metric:"counter" help:"Steps of TLS handshakes with backends that were made on a loop because the key workers had no room."`
-}
-
-// Stats may be called from any goroutine.
-func (c *Counts) Stats() Stats {
-	s := Stats{
-		Handshakes: map[string]uint64{"full": c.full.Load(), "resumed": c.resumed.Load()},
-		Failures:   make(map[string]uint64, reasons),
-		OnLoop:     c.onLoop.Load(),
-	}
-	for r := range reasons {
-		s.Failures[r.String()] = c.failed[r].Load()
-	}
-	return s
 }

@@ -213,11 +213,11 @@ func tell(w io.Writer, number int, s engine.Stats, before map[string]uint64) map
 		if words == "" {
 			words = "full handshake, the session offered was: " + o.String()
 		}
-		for n := before[o.String()]; n < s.TLS.Outcomes[o.String()]; n++ {
+		for n := before[o.String()]; n < s.TLS.Outcomes.Counts()[o.String()]; n++ {
 			fmt.Fprintf(w, "node %d: %s\n", number, words)
 		}
 	}
-	return s.TLS.Outcomes
+	return s.TLS.Outcomes.Counts()
 }
 
 // demoServer is the backend.

@@ -68,7 +68,7 @@ func TestJoinLargeFleet(t *testing.T) {
 	t.Logf("donor alone: connections %v; an established flow %v", alone, keptAlone)
 	t.Logf("giving:      connections %v; an established flow %v", giving, stop())
 	t.Logf("joining:     connections %v", joining)
-	turn := donor.EngineStats().Flows.Turn
+	turn := donor.EngineStats().Flows.Turn.Snapshot()
 	t.Logf("donor's loop: p99 of a turn %v", turn.Quantile(0.99))
 	nettest.Eventually(t, harness.Patience, func() bool { return f.Nodes[1].Shared().Replication.Join == "done" }, "the join ends")
 

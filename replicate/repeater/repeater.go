@@ -88,7 +88,7 @@ type Repeater struct {
 	reported    map[netip.Addr]bool
 	fullSaid    bool
 
-	counts  repeaterCounts
+	counts  Counts
 	running sync.WaitGroup
 	failed  error // written before running is done
 	closing sync.Once
@@ -123,18 +123,22 @@ type outlet struct {
 	pending  []udp.Outgoing
 }
 
-// repeaterCounts are written by the goroutine and read by anybody.
-type repeaterCounts struct {
-	subscribers                      metric.Gauge
-	events                           [repeaterEvents]metric.Counter
-	receivedDatagrams, receivedBytes metric.Counter
-	sentDatagrams, sentBytes         metric.Counter
-	dropped                          [repeaterDrops]metric.Counter
+// Counts are written by the goroutine and read by anybody.
+type Counts struct {
+	Subscribers       metric.Gauge           `json:"subscribers" help:"Nodes subscribed now."`
+	Subscriptions     metric.Counters[event] `json:"subscriptions" label:"event" help:"Subscriptions by what became of them."`
+	ReceivedDatagrams metric.Counter         `json:"received_datagrams" help:"Datagrams received, of any kind and from anybody."`
+	ReceivedBytes     metric.Counter         `json:"received_bytes" help:"Bytes of these."`
+	SentDatagrams     metric.Counter         `json:"sent_datagrams" help:"Datagrams sent: forwarded ones, and answers to who subscribes."`
+	SentBytes         metric.Counter         `json:"sent_bytes" help:"Bytes of these."`
+	Dropped           metric.Counters[drop]  `json:"dropped" label:"reason" help:"Datagrams not taken or not sent."`
 }
 
-// What becomes of subscriptions.
+// An event is what becomes of a subscription.
+type event uint8
+
 const (
-	eventChallenged = iota
+	eventChallenged event = iota
 	eventSubscribed
 	eventRenewed
 	eventExpired
@@ -144,23 +148,31 @@ const (
 
 var repeaterEventNames = [repeaterEvents]string{"challenged", "subscribed", "renewed", "expired", "refused"}
 
-// Reasons to drop a datagram.
+// A drop is why a datagram was dropped.
+type drop uint8
+
 const (
-	dropNotSubscribed = iota // from nobody we know
-	dropNotSealed            // neither a node's datagram nor a control
-	dropForged               // its check is not of our keys
-	dropRepeated             // forwarded before, or too many or too long of its kind
-	dropBadControl           // of no use to a repeater
-	dropForgedControl        // its tag is not of our keys
-	dropReceiveError         // of a system call
-	dropSendFull             // the kernel had no room
-	dropUndeliverable        // the kernel refused it
+	dropNotSubscribed drop = iota // from nobody we know
+	dropNotSealed                 // neither a node's datagram nor a control
+	dropForged                    // its check is not of our keys
+	dropRepeated                  // forwarded before, or too many or too long of its kind
+	dropBadControl                // of no use to a repeater
+	dropForgedControl             // its tag is not of our keys
+	dropReceiveError              // of a system call
+	dropSendFull                  // the kernel had no room
+	dropUndeliverable             // the kernel refused it
 	repeaterDrops
 )
 
 var repeaterDropNames = [repeaterDrops]string{
 	"not_subscribed", "not_sealed", "forged", "repeated", "bad_control", "forged_control", "receive_error", "send_full", "undeliverable",
 }
+
+// Names implements metric.Key.
+func (event) Names() []string { return repeaterEventNames[:] }
+
+// Names implements metric.Key.
+func (drop) Names() []string { return repeaterDropNames[:] }
 
 // New binds the sockets of a repeater.
 func New(o Options) (*Repeater, error) {
@@ -311,7 +323,7 @@ func (r *Repeater) serve(now time.Duration, o *outlet) {
 		r.handle(now, o, from, datagram)
 	})
 	if err != nil && err != unix.EAGAIN {
-		r.counts.dropped[dropReceiveError].Inc()
+		r.counts.Dropped.Inc(dropReceiveError)
 	}
 	for _, o := range r.outlets {
 		r.flush(o)
@@ -321,29 +333,29 @@ func (r *Repeater) serve(now time.Duration, o *outlet) {
 
 // handle plans what a datagram makes us send. It must stay as it is until then.
 func (r *Repeater) handle(now time.Duration, via *outlet, from netip.AddrPort, datagram []byte) {
-	r.counts.receivedDatagrams.Inc()
-	r.counts.receivedBytes.Add(uint64(len(datagram)))
+	r.counts.ReceivedDatagrams.Inc()
+	r.counts.ReceivedBytes.Add(uint64(len(datagram)))
 	if isControl(datagram) {
 		r.handleControl(now, via, from, datagram)
 		return
 	}
 	source := r.find(from)
 	if source < 0 {
-		r.counts.dropped[dropNotSubscribed].Inc()
+		r.counts.Dropped.Inc(dropNotSubscribed)
 		return
 	}
 	h, reason := wire.ParseHeader(datagram)
 	if reason != wire.Opened {
-		r.counts.dropped[dropNotSealed].Inc()
+		r.counts.Dropped.Inc(dropNotSealed)
 		return
 	}
 	if !slices.ContainsFunc(*r.keys.Load(), func(k fleetKey) bool { return k.checker.Verify(datagram) }) {
-		r.counts.dropped[dropForged].Inc()
+		r.counts.Dropped.Inc(dropForged)
 		return
 	}
 	isSealed := h.Kind == wire.KindSealed
 	if !fits(h.Kind, len(datagram)) || !isSealed && !r.subscribers[source].intro.take(now) || !r.seen.isNew(now, h) {
-		r.counts.dropped[dropRepeated].Inc()
+		r.counts.Dropped.Inc(dropRepeated)
 		return
 	}
 	for i := range r.subscribers {
@@ -358,19 +370,19 @@ func (r *Repeater) handle(now time.Duration, via *outlet, from netip.AddrPort, d
 func (r *Repeater) handleControl(now time.Duration, via *outlet, from netip.AddrPort, datagram []byte) {
 	c, ok := parseControl(datagram)
 	if !ok || c.kind != controlSubscribe {
-		r.counts.dropped[dropBadControl].Inc()
+		r.counts.Dropped.Inc(dropBadControl)
 		return
 	}
 	keys := *r.keys.Load()
 	key := slices.IndexFunc(keys, func(k fleetKey) bool { return verify(k.mac, datagram) })
 	if key < 0 {
-		r.counts.dropped[dropForgedControl].Inc()
+		r.counts.Dropped.Inc(dropForgedControl)
 		r.report(from)
 		return
 	}
 	answer := control{kind: controlChallenge, nonce: c.nonce, cookie: r.cookies.Make(now, from)}
 	if !r.cookies.IsGood(now, from, c.cookie) {
-		r.counts.events[eventChallenged].Inc()
+		r.counts.Subscriptions.Inc(eventChallenged)
 	} else if r.subscribe(now, via, from) {
 		answer.kind, answer.lifetime = controlAccepted, r.lifetime
 	} else {
@@ -385,22 +397,22 @@ func (r *Repeater) handleControl(now time.Duration, via *outlet, from netip.Addr
 func (r *Repeater) subscribe(now time.Duration, via *outlet, addr netip.AddrPort) bool {
 	s := subscribed{addr: addr, via: via, until: now + r.lifetime}
 	if i := r.find(addr); i >= 0 {
-		r.counts.events[eventRenewed].Inc()
+		r.counts.Subscriptions.Inc(eventRenewed)
 		s.intro = r.subscribers[i].intro
 		r.subscribers[i] = s
 		return true
 	}
 	if len(r.subscribers) >= r.maxSubscribers {
-		r.counts.events[eventRefused].Inc()
+		r.counts.Subscriptions.Inc(eventRefused)
 		if !r.fullSaid {
 			r.fullSaid = true
 			r.log.Warn(fmt.Sprintf("%s cannot subscribe: there are %d subscribers already", addr, r.maxSubscribers))
 		}
 		return false
 	}
-	r.counts.events[eventSubscribed].Inc()
+	r.counts.Subscriptions.Inc(eventSubscribed)
 	r.subscribers = append(r.subscribers, s)
-	r.counts.subscribers.Inc()
+	r.counts.Subscribers.Inc()
 	r.log.Info(addr.String() + " subscribed")
 	return true
 }
@@ -411,8 +423,8 @@ func (r *Repeater) expire(now time.Duration) {
 		if now < s.until {
 			return false
 		}
-		r.counts.events[eventExpired].Inc()
-		r.counts.subscribers.Dec()
+		r.counts.Subscriptions.Inc(eventExpired)
+		r.counts.Subscribers.Dec()
 		r.log.Info(s.addr.String() + " did not renew its subscription")
 		return true
 	})
@@ -435,18 +447,18 @@ func (r *Repeater) flush(o *outlet) {
 	for rest := o.pending; len(rest) > 0; {
 		n, err := r.out.Send(o.FD, o.Family, rest)
 		for _, sent := range rest[:n] {
-			r.counts.sentDatagrams.Inc()
-			r.counts.sentBytes.Add(uint64(len(sent.Datagram)))
+			r.counts.SentDatagrams.Inc()
+			r.counts.SentBytes.Add(uint64(len(sent.Datagram)))
 		}
 		rest = rest[n:]
 		switch {
 		case err == nil:
 		case err == unix.EAGAIN && becomesWritable(o.FD):
 		case err == unix.EAGAIN || err == unix.ENOBUFS:
-			r.counts.dropped[dropSendFull].Add(uint64(len(rest)))
+			r.counts.Dropped.Add(dropSendFull, uint64(len(rest)))
 			rest = nil
 		default: // of the first datagram only: no route, or the like
-			r.counts.dropped[dropUndeliverable].Inc()
+			r.counts.Dropped.Inc(dropUndeliverable)
 			rest = rest[1:]
 		}
 	}
@@ -469,32 +481,5 @@ func (r *Repeater) report(from netip.AddrPort) {
 	r.log.Warn(from.String() + " subscribes with a key that this repeater does not have: do both have the same cluster-secret-file / udprepeater-secret-file?")
 }
 
-// Stats are a repeater's counters.
-type Stats struct {
-	Subscribers       int64             `json:"subscribers" metric:"gauge" help:"Nodes subscribed now."`
-	Subscriptions     map[string]uint64 `json:"subscriptions" label:"event" metric:"counter" help:"Subscriptions by what became of them."`
-	ReceivedDatagrams uint64            `json:"received_datagrams" metric:"counter" help:"Datagrams received, of any kind and from anybody."`
-	ReceivedBytes     uint64            `json:"received_bytes" metric:"counter" help:"Bytes of these."`
-	SentDatagrams     uint64            `json:"sent_datagrams" metric:"counter" help:"Datagrams sent: forwarded ones, and answers to who subscribes."`
-	SentBytes         uint64            `json:"sent_bytes" metric:"counter" help:"Bytes of these."`
-	Dropped           map[string]uint64 `json:"dropped" label:"reason" metric:"counter" help:"Datagrams not taken or not sent."`
-}
-
-// Stats returns the counters. Any goroutine may call it.
-func (r *Repeater) Stats() Stats {
-	c := &r.counts
-	s := Stats{
-		Subscribers:       c.subscribers.Load(),
-		Subscriptions:     make(map[string]uint64, repeaterEvents),
-		ReceivedDatagrams: c.receivedDatagrams.Load(), ReceivedBytes: c.receivedBytes.Load(),
-		SentDatagrams: c.sentDatagrams.Load(), SentBytes: c.sentBytes.Load(),
-		Dropped: make(map[string]uint64, repeaterDrops),
-	}
-	for i, name := range repeaterEventNames {
-		s.Subscriptions[name] = c.events[i].Load()
-	}
-	for i, name := range repeaterDropNames {
-		s.Dropped[name] = c.dropped[i].Load()
-	}
-	return s
-}
+// Stats returns the counters, which go on counting. Any goroutine may call it.
+func (r *Repeater) Stats() *Counts { return &r.counts }

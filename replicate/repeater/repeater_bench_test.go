@@ -82,7 +82,7 @@ func BenchmarkRepeater(b *testing.B) {
 			b.Run(fmt.Sprintf("subscribers=%d/bytes=%d", subscribers, datagramLen), func(b *testing.B) {
 				b.ReportAllocs()
 				f := newForwarding(b, subscribers, datagramLen)
-				before := f.r.Stats().SentDatagrams
+				before := f.r.Stats().SentDatagrams.Load()
 				var busy time.Duration
 				for b.Loop() {
 					f.send()
@@ -91,7 +91,7 @@ func BenchmarkRepeater(b *testing.B) {
 					busy += time.Since(began)
 					f.drain()
 				}
-				sent := float64(f.r.Stats().SentDatagrams - before)
+				sent := float64(f.r.Stats().SentDatagrams.Load() - before)
 				b.ReportMetric(float64(b.N*udp.BatchLen)/busy.Seconds(), "in/s")
 				b.ReportMetric(sent/busy.Seconds(), "forwarded/s")
 				b.ReportMetric(0, "ns/op") // sender and receivers are not the subject

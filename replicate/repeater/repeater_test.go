@@ -135,8 +135,8 @@ func TestRepeaterDoesNotMultiply(t *testing.T) {
 			}
 		}
 	}
-	if s := r.Stats(); s.Dropped["repeated"] != 1000 || s.Dropped["forged"] != 1000 {
-		t.Errorf("dropped %v", s.Dropped)
+	if s := r.Stats(); s.Dropped.Counts()["repeated"] != 1000 || s.Dropped.Counts()["forged"] != 1000 {
+		t.Errorf("dropped %v", s.Dropped.Counts())
 	}
 	// One hello is forwarded as often as a node sends it.
 	hello := wire.NewInitiator(secretOf(t, 1), wire.NewChecker(clusterKey(t, 1)), wire.ShortID{1}, wire.ShortID{2}, wire.Cookie{})
@@ -186,7 +186,7 @@ func TestRepeaterDrops(t *testing.T) {
 				t.Errorf("sent %x to %v", got[0].Datagram, addressees(got))
 			}
 			s := r.Stats()
-			if s.Dropped[tt.reason] != 1 || s.Subscribers != 2 {
+			if s.Dropped.Counts()[tt.reason] != 1 || s.Subscribers.Load() != 2 {
 				t.Errorf("got %+v, want one %s", s, tt.reason)
 			}
 		})
@@ -238,7 +238,7 @@ func TestRepeaterExpires(t *testing.T) {
 	r.give(10*time.Second, addrA, sealedDatagram(t))
 	s := r.Stats()
 	want := map[string]uint64{"challenged": 3, "subscribed": 2, "renewed": 1, "expired": 1, "refused": 0}
-	if fmt.Sprint(s.Subscriptions) != fmt.Sprint(want) || s.Subscribers != 1 || s.Dropped["not_subscribed"] != 1 {
+	if fmt.Sprint(s.Subscriptions.Counts()) != fmt.Sprint(want) || s.Subscribers.Load() != 1 || s.Dropped.Counts()["not_subscribed"] != 1 {
 		t.Errorf("got %+v", s)
 	}
 	for _, line := range []string{addrA.String() + " subscribed", addrA.String() + " did not renew"} {
@@ -255,7 +255,7 @@ func TestRepeaterIsBounded(t *testing.T) {
 	late := NewSubscriber(clusterKey(t, 1), []netip.AddrPort{loopback})
 	r.offer(5*time.Second, addrC, late)
 	r.offer(8*time.Second, addrC, late)
-	if s := r.Stats(); s.Subscribers != 2 || s.Subscriptions["refused"] < 2 {
+	if s := r.Stats(); s.Subscribers.Load() != 2 || s.Subscriptions.Counts()["refused"] < 2 {
 		t.Errorf("got %+v", s)
 	}
 	if got := strings.Count(r.log.String(), "cannot subscribe"); got != 1 {
@@ -381,11 +381,11 @@ func TestRepeaterServes(t *testing.T) {
 	if allocs := testing.AllocsPerRun(20, work); allocs != 0 {
 		t.Errorf("%v allocations for a batch", allocs)
 	}
-	before := f.r.Stats().SentDatagrams
+	before := f.r.Stats().SentDatagrams.Load()
 	f.send()
 	f.serve()
 	const want = udp.BatchLen * (subscribers - 1)
-	if got := f.r.Stats().SentDatagrams - before; got != want {
+	if got := f.r.Stats().SentDatagrams.Load() - before; got != want {
 		t.Errorf("%d datagrams became %d, want %d", udp.BatchLen, got, want)
 	}
 	if got := f.drain(); got != want {

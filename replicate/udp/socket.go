@@ -53,9 +53,11 @@ type Sockets struct {
 
 // Counts are written by the goroutine and read by anybody.
 type Counts struct {
-	ReceiveErrors, ReceiveCalls metric.Counter
-	SendFull, SendErrors        metric.Counter
-	SendCalls                   metric.Counter
+	ReceiveCalls  metric.Counter `json:"receive_calls" help:"System calls to receive, each for up to 64 datagrams."`
+	ReceiveErrors metric.Counter `json:"receive_errors" help:"Failed system calls to receive."`
+	SendCalls     metric.Counter `json:"send_calls" help:"System calls to send, each for up to 64 datagrams."`
+	SendFull      metric.Counter `json:"send_full" help:"Datagrams dropped because the send buffer was full."`
+	SendErrors    metric.Counter `json:"send_errors" help:"Datagrams that could not be sent, for want of a route and the like."`
 }
 
 // BatchLen is how many datagrams are moved by one system call.

@@ -68,7 +68,7 @@ func TestHungServer(t *testing.T) {
 			if slowest > 5*budget {
 				t.Errorf("a look-up took %v, the budget is %v", slowest, budget)
 			}
-			if got := s.Stats(); got.Late+got.Errors < 5 || got.Late == 0 || !got.BreakerOpen {
+			if got := s.Stats(); got.Late.Load()+got.Errors.Load() < 5 || got.Late.Load() == 0 || !got.BreakerOpen {
 				t.Errorf("counts %+v", got)
 			}
 			begin := time.Now()

@@ -141,7 +141,7 @@ func (s *Store) readRules(ctx context.Context) (lacks bool, stored []byte, seal 
 			if found, ok := seal.openFor(rulesPurpose, stored); ok {
 				rules, elapsed = found.state, found.elapsedAtLeast(time.Now(), told)
 			} else {
-				s.counts.notAuthentic.Inc()
+				s.counts.NotAuthentic.Inc()
 			}
 		}
 		lacks = s.options.Rules.MergeRules(rules, elapsed)

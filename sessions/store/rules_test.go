@@ -151,7 +151,7 @@ func TestNoRulesNoSessions(t *testing.T) {
 	if s.Get([16]byte{1}, nil) {
 		t.Error("asked, though nobody knows what is to be forgotten")
 	}
-	if got := s.Stats().GetRefused["no_rules"]; got != 1 {
+	if got := s.Stats().GetRefused.Counts()["no_rules"]; got != 1 {
 		t.Errorf("counted %d, want 1", got)
 	}
 	if err := syncNow(t, s); err != nil {

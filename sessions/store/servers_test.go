@@ -207,16 +207,16 @@ func testRoundTrip(t *testing.T, writer, reader *Store) {
 		if got.left > time.Hour || got.left < time.Hour-patience {
 			t.Errorf("an hour becomes %v", got.left)
 		}
-		deleted := writer.Stats().Deletes
+		deleted := writer.Stats().Deletes.Load()
 		if !writer.Delete(key) {
 			t.Fatal("does not delete")
 		}
-		nettest.Eventually(t, patience, func() bool { return writer.Stats().Deletes > deleted }, "the deletion")
+		nettest.Eventually(t, patience, func() bool { return writer.Stats().Deletes.Load() > deleted }, "the deletion")
 		if got := ask(t, reader, key); got.ok {
 			t.Fatal("found after it was deleted")
 		}
 	}
-	if got := reader.Stats(); got.Hits < 20 || got.Misses < 40 || got.Errors+got.Late+got.NotAuthentic != 0 {
+	if got := reader.Stats(); got.Hits.Load() < 20 || got.Misses.Load() < 40 || got.Errors.Load()+got.Late.Load()+got.NotAuthentic.Load() != 0 {
 		t.Errorf("counts %+v", got)
 	}
 }
@@ -341,7 +341,7 @@ func TestFlippedBitInRedis(t *testing.T) {
 	if got := ask(t, s, key); got.ok {
 		t.Errorf("got %q", got.value)
 	}
-	if got := s.Stats(); got.NotAuthentic != 1 || got.Misses != 1 {
+	if got := s.Stats(); got.NotAuthentic.Load() != 1 || got.Misses.Load() != 1 {
 		t.Errorf("counts %+v", got)
 	}
 }
@@ -391,7 +391,7 @@ func BenchmarkLookup(b *testing.B) {
 		s, _ := openStore(b, url, Options{})
 		nettest.Eventually(b, patience, s.breaker.allows, "the store to be used")
 		s.Set([16]byte{1}, make([]byte, 1500), 0, time.Hour)
-		nettest.Eventually(b, patience, func() bool { return s.Stats().Sets == 1 }, "the session to be written")
+		nettest.Eventually(b, patience, func() bool { return s.Stats().Sets.Load() == 1 }, "the session to be written")
 		for _, flying := range []int{1, readers} {
 			b.Run(fmt.Sprintf("server=%s/flying=%d", kind, flying), func(b *testing.B) {
 				b.ReportAllocs()

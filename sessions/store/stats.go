@@ -2,64 +2,56 @@ package store
 
 import "reprise/internal/metric"
 
-// counts are written by whoever calls the Store and by its workers.
+// counts are written by whoever calls the Store and by its workers. Hits, Misses, Late and Errors add
+// up to the look-ups answered; NotAuthentic is part of Misses.
 type counts struct {
-	gets, hits, misses, late, errors, notAuthentic metric.Counter
-	sets, deletes, writeErrors                     metric.Counter
-	getRefused, setDropped                         refusals
-	latency                                        metric.Histogram
+	Gets         metric.Counter           `json:"gets" help:"Look-ups queued for the session store."`
+	Hits         metric.Counter           `json:"hits" help:"Look-ups that found a session."`
+	Misses       metric.Counter           `json:"misses" help:"Look-ups that found none."`
+	Late         metric.Counter           `json:"late" help:"Look-ups that took longer than the look-up timeout."`
+	Errors       metric.Counter           `json:"errors" help:"Look-ups that failed."`
+	NotAuthentic metric.Counter           `json:"not_authentic" help:"Values that were not sealed with a live cluster secret, or damaged: counted as misses too."`
+	GetRefused   metric.Counters[refusal] `json:"get_refused" label:"reason" help:"Look-ups not queued."`
+	Sets         metric.Counter           `json:"sets" help:"Sessions written."`
+	Deletes      metric.Counter           `json:"deletes" help:"Sessions deleted."`
+	WriteErrors  metric.Counter           `json:"write_errors" help:"Sessions and deletions that could not be written."`
+	SetDropped   metric.Counters[refusal] `json:"set_dropped" label:"reason" help:"Sessions and deletions dropped unwritten."`
+	Latency      metric.Histogram         `json:"lookup" help:"Time from a look-up to its answer."`
 }
 
-// refusals counts what was not even queued, or dropped later, by reason.
-type refusals struct {
-	breakerOpen, queueFull, invalid, closed, rulesUnknown metric.Counter
+// A refusal is why something was not even queued, or dropped later.
+type refusal uint8
+
+const (
+	breakerOpen refusal = iota
+	queueFull
+	invalid
+	closed
+	rulesUnknown
+)
+
+// Names implements metric.Key.
+func (refusal) Names() []string {
+	return []string{"breaker_open", "queue_full", "invalid", "closed", "no_rules"}
 }
 
-func (r *refusals) snapshot() map[string]uint64 {
-	return map[string]uint64{
-		"breaker_open": r.breakerOpen.Load(),
-		"queue_full":   r.queueFull.Load(),
-		"invalid":      r.invalid.Load(),
-		"closed":       r.closed.Load(),
-		"no_rules":     r.rulesUnknown.Load(),
-	}
-}
-
-// Stats is what a Store has done so far. Hits, Misses, Late and Errors add up to
-// the look-ups answered; NotAuthentic is part of Misses.
+// Stats is what a Store has done so far.
 type Stats struct {
-	Server       string                   `json:"server"`
-	Gets         uint64                   `json:"gets" metric:"counter" help:"Look-ups queued for the session store."`
-	Hits         uint64                   `json:"hits" metric:"counter" help:"Look-ups that found a session."`
-	Misses       uint64                   `json:"misses" metric:"counter" help:"Look-ups that found none."`
-	Late         uint64                   `json:"late" metric:"counter" help:"Look-ups that took longer than the look-up timeout."`
-	Errors       uint64                   `json:"errors" metric:"counter" help:"Look-ups that failed."`
-	NotAuthentic uint64                   `json:"not_authentic" metric:"counter" help:"Values that were not sealed with a live cluster secret, or damaged: counted as misses too."`
-	GetRefused   map[string]uint64        `json:"get_refused" metric:"counter" label:"reason" help:"Look-ups not queued."`
-	Sets         uint64                   `json:"sets" metric:"counter" help:"Sessions written."`
-	Deletes      uint64                   `json:"deletes" metric:"counter" help:"Sessions deleted."`
-	WriteErrors  uint64                   `json:"write_errors" metric:"counter" help:"Sessions and deletions that could not be written."`
-	SetDropped   map[string]uint64        `json:"set_dropped" metric:"counter" label:"reason" help:"Sessions and deletions dropped unwritten."`
-	WriteQueue   int64                    `json:"write_queue" metric:"gauge" help:"Sessions and deletions waiting to be written."`
-	BreakerOpen  bool                     `json:"breaker_open" metric:"gauge" help:"Whether the session store is left alone because it failed."`
-	Opened       uint64                   `json:"breaker_opened" metric:"counter" help:"Times the session store began to be left alone."`
-	Latency      metric.HistogramSnapshot `json:"lookup" metric:"histogram" help:"Time from a look-up to its answer."`
+	Server string `json:"server"`
+	*counts
+	WriteQueue  int64           `json:"write_queue" metric:"gauge" help:"Sessions and deletions waiting to be written."`
+	BreakerOpen bool            `json:"breaker_open" metric:"gauge" help:"Whether the session store is left alone because it failed."`
+	Opened      *metric.Counter `json:"breaker_opened" help:"Times the session store began to be left alone."`
 }
 
-// Stats returns a snapshot. It may be called from any goroutine, also after Close.
+// Stats may be called from any goroutine, also after Close. What it counts goes on counting.
 func (s *Store) Stats() Stats {
-	c := &s.counts
 	var waiting int64
 	for _, queue := range s.writes {
 		waiting += int64(len(queue))
 	}
 	return Stats{
-		Server: s.location.String(),
-		Gets:   c.gets.Load(), Hits: c.hits.Load(), Misses: c.misses.Load(), Late: c.late.Load(),
-		Errors: c.errors.Load(), NotAuthentic: c.notAuthentic.Load(), GetRefused: c.getRefused.snapshot(),
-		Sets: c.sets.Load(), Deletes: c.deletes.Load(), WriteErrors: c.writeErrors.Load(),
-		SetDropped: c.setDropped.snapshot(), WriteQueue: waiting,
-		BreakerOpen: !s.breaker.allows(), Opened: s.breaker.openings.Load(),
-		Latency: c.latency.Snapshot(),
+		Server: s.location.String(), counts: &s.counts, WriteQueue: waiting,
+		BreakerOpen: !s.breaker.allows(), Opened: &s.breaker.openings,
 	}
 }

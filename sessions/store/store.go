@@ -204,11 +204,11 @@ func (s *Store) String() string { return s.location.String() }
 // server.
 func (s *Store) Set(key [16]byte, value []byte, age, left time.Duration) bool {
 	if len(value) > maxValueLen || left < time.Millisecond {
-		s.counts.setDropped.invalid.Inc()
+		s.counts.SetDropped.Inc(invalid)
 		return false
 	}
 	if !s.breaker.allows() { // before the copy is made
-		s.counts.setDropped.breakerOpen.Inc()
+		s.counts.SetDropped.Inc(breakerOpen)
 		return false
 	}
 	return s.enqueue(write{key: key, session: session{
@@ -224,7 +224,7 @@ func (s *Store) Set(key [16]byte, value []byte, age, left time.Duration) bool {
 // server then keeps the session until it expires.
 func (s *Store) Delete(key [16]byte) bool {
 	if !s.breaker.allows() {
-		s.counts.setDropped.breakerOpen.Inc()
+		s.counts.SetDropped.Inc(breakerOpen)
 		return false
 	}
 	return s.enqueue(write{key: key, remove: true})
@@ -234,14 +234,14 @@ func (s *Store) enqueue(w write) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
-		s.drop(w, &s.counts.setDropped.closed)
+		s.drop(w, closed)
 		return false
 	}
 	select {
 	case s.writes[w.key[0]%writers] <- w:
 		return true
 	default:
-		s.drop(w, &s.counts.setDropped.queueFull)
+		s.drop(w, queueFull)
 		return false
 	}
 }
@@ -255,27 +255,27 @@ func (s *Store) enqueue(w write) bool {
 // whose rules could not be read lately is not asked: it may have sessions that are
 // to be forgotten.
 func (s *Store) Get(key [16]byte, answer func(value []byte, age, left time.Duration, ok bool)) bool {
-	refused := &s.counts.getRefused
+	refused := &s.counts.GetRefused
 	if !s.breaker.allows() {
-		refused.breakerOpen.Inc()
+		refused.Inc(breakerOpen)
 		return false
 	}
 	if !s.rulesCurrent() {
-		refused.rulesUnknown.Inc()
+		refused.Inc(rulesUnknown)
 		return false
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
-		refused.closed.Inc()
+		refused.Inc(closed)
 		return false
 	}
 	select {
 	case s.lookups <- lookup{key: key, asked: time.Now(), answer: answer}:
-		s.counts.gets.Inc()
+		s.counts.Gets.Inc()
 		return true
 	default:
-		refused.queueFull.Inc()
+		refused.Inc(queueFull)
 		return false
 	}
 }
@@ -313,10 +313,10 @@ func (s *Store) read() {
 		value, age, left, outcome := s.find(l)
 		took := time.Since(l.asked)
 		if took >= s.options.LookupTimeout {
-			outcome = &s.counts.late // found or not: whoever asked has most likely given up
+			outcome = &s.counts.Late // found or not: whoever asked has most likely given up
 		}
 		outcome.Inc()
-		s.counts.latency.Observe(took)
+		s.counts.Latency.Observe(took)
 		l.answer(value, age, left, value != nil)
 	}
 }
@@ -325,18 +325,18 @@ func (s *Store) read() {
 // It returns what it found, or nil, and the counter that is to know.
 func (s *Store) find(l lookup) (value []byte, age, left time.Duration, outcome *metric.Counter) {
 	if !s.breaker.allows() { // it opened meanwhile
-		return nil, 0, 0, &s.counts.errors
+		return nil, 0, 0, &s.counts.Errors
 	}
 	ctx, cancel := context.WithDeadline(s.ctx, l.asked.Add(s.options.LookupTimeout))
 	defer cancel()
 	for _, secret := range *s.secrets.Load() {
 		if ctx.Err() != nil { // used up in the queue, which is not the server's fault
-			return nil, 0, 0, &s.counts.errors
+			return nil, 0, 0, &s.counts.Errors
 		}
 		sealed, told, err := s.server.get(ctx, secret.name(s.options.Prefix, l.key))
 		if err != nil {
 			s.failed(err)
-			return nil, 0, 0, &s.counts.errors
+			return nil, 0, 0, &s.counts.Errors
 		}
 		s.breaker.succeeded()
 		if sealed == nil {
@@ -344,15 +344,15 @@ func (s *Store) find(l lookup) (value []byte, age, left time.Duration, outcome *
 		}
 		found, ok := secret.open(l.key, sealed)
 		if !ok {
-			s.counts.notAuthentic.Inc()
+			s.counts.NotAuthentic.Inc()
 			continue
 		}
 		if age, left = found.at(time.Now(), told); left > 0 {
-			return found.state, age, left, &s.counts.hits
+			return found.state, age, left, &s.counts.Hits
 		}
 		clear(found.state)
 	}
-	return nil, 0, 0, &s.counts.misses
+	return nil, 0, 0, &s.counts.Misses
 }
 
 // write serves one queue of writes until Close.
@@ -360,9 +360,9 @@ func (s *Store) write(queue <-chan write) {
 	for w := range queue {
 		switch {
 		case s.ctx.Err() != nil:
-			s.drop(w, &s.counts.setDropped.closed)
+			s.drop(w, closed)
 		case !s.breaker.allows():
-			s.drop(w, &s.counts.setDropped.breakerOpen)
+			s.drop(w, breakerOpen)
 		default:
 			s.put(w)
 		}
@@ -374,9 +374,9 @@ func (s *Store) write(queue <-chan write) {
 // is the operator's business and not the breaker's.
 func (s *Store) put(w write) {
 	defer clear(w.session.state)
-	done, perform := &s.counts.sets, s.set
+	done, perform := &s.counts.Sets, s.set
 	if w.remove {
-		done, perform = &s.counts.deletes, s.remove
+		done, perform = &s.counts.Deletes, s.remove
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, writeTimeout)
 	defer cancel()
@@ -385,10 +385,10 @@ func (s *Store) put(w write) {
 		s.breaker.succeeded()
 		done.Inc()
 	case refused(err):
-		s.counts.writeErrors.Inc()
+		s.counts.WriteErrors.Inc()
 		s.say("refuses a write: " + s.cause(err))
 	default:
-		s.counts.writeErrors.Inc()
+		s.counts.WriteErrors.Inc()
 		s.failed(err)
 	}
 }
@@ -414,8 +414,8 @@ func (s *Store) remove(ctx context.Context, w write) error {
 }
 
 // drop wipes a write that is not made.
-func (s *Store) drop(w write, reason *metric.Counter) {
-	reason.Inc()
+func (s *Store) drop(w write, reason refusal) {
+	s.counts.SetDropped.Inc(reason)
 	clear(w.session.state)
 }
 

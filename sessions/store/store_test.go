@@ -154,11 +154,11 @@ func ask(t *testing.T, s *Store, key [16]byte) reply {
 // put stores value and waits until that is done.
 func put(t *testing.T, s *Store, key [16]byte, value string, lifetime time.Duration) {
 	t.Helper()
-	before := s.Stats().Sets
+	before := s.Stats().Sets.Load()
 	if !s.Set(key, []byte(value), 0, lifetime) {
 		t.Fatalf("does not set: %+v", s.Stats())
 	}
-	nettest.Eventually(t, patience, func() bool { return s.Stats().Sets > before }, "the session to be written")
+	nettest.Eventually(t, patience, func() bool { return s.Stats().Sets.Load() > before }, "the session to be written")
 }
 
 func randomKey() (key [16]byte) {
@@ -179,7 +179,7 @@ func TestSetCopies(t *testing.T) {
 	}
 	clear(value)
 	resume()
-	nettest.Eventually(t, patience, func() bool { return s.Stats().Sets == 1 }, "the session to be written")
+	nettest.Eventually(t, patience, func() bool { return s.Stats().Sets.Load() == 1 }, "the session to be written")
 	if got := ask(t, s, [16]byte{1}); string(got.value) != "state" {
 		t.Errorf("got %q", got.value)
 	}
@@ -205,8 +205,8 @@ func TestWriteQueueIsBounded(t *testing.T) {
 	if s.Delete(key) {
 		t.Error("a deletion finds room in a full queue")
 	}
-	if got := s.Stats(); got.SetDropped["queue_full"] != 2 || got.WriteQueue != int64(accepted) {
-		t.Errorf("dropped %v, waiting %d", got.SetDropped, got.WriteQueue)
+	if got := s.Stats(); got.SetDropped.Load(queueFull) != 2 || got.WriteQueue != int64(accepted) {
+		t.Errorf("dropped %v, waiting %d", got.SetDropped.Counts(), got.WriteQueue)
 	}
 }
 
@@ -230,7 +230,7 @@ func TestLookupQueueIsBounded(t *testing.T) {
 	if accepted != readers+lookupQueue {
 		t.Errorf("%d look-ups wait, want %d", accepted, readers+lookupQueue)
 	}
-	if got := s.Stats().GetRefused["queue_full"]; got != 1 {
+	if got := s.Stats().GetRefused.Load(queueFull); got != 1 {
 		t.Errorf("%d refused, want 1", got)
 	}
 	resume()
@@ -244,13 +244,13 @@ func TestWritesOfASessionKeepTheirOrder(t *testing.T) {
 	s := startFake(t, f, Options{LookupTimeout: patience})
 	for range 100 {
 		key := randomKey()
-		deleted := s.Stats().Deletes
+		deleted := s.Stats().Deletes.Load()
 		for range 3 {
 			if !s.Set(key, []byte("state"), 0, time.Minute) || !s.Delete(key) {
 				t.Fatal("does not write")
 			}
 		}
-		nettest.Eventually(t, patience, func() bool { return s.Stats().Deletes == deleted+3 }, "the deletions")
+		nettest.Eventually(t, patience, func() bool { return s.Stats().Deletes.Load() == deleted+3 }, "the deletions")
 		if got := ask(t, s, key); got.ok {
 			t.Fatal("a deleted session is there")
 		}
@@ -267,7 +267,7 @@ func TestSetRefusesWhatNobodyCanUse(t *testing.T) {
 			t.Errorf("takes %d bytes for %v", len(tc.value), tc.lifetime)
 		}
 	}
-	if got := s.Stats().SetDropped["invalid"]; got != 4 {
+	if got := s.Stats().SetDropped.Counts()["invalid"]; got != 4 {
 		t.Errorf("counts %d of 4", got)
 	}
 }
@@ -324,7 +324,7 @@ func TestDamagedValueIsAMiss(t *testing.T) {
 	if got := ask(t, s, key); got.ok || got.value != nil {
 		t.Errorf("got %q", got.value)
 	}
-	if got := s.Stats(); got.NotAuthentic != 1 || got.Misses != 1 || got.Errors != 0 {
+	if got := s.Stats(); got.NotAuthentic.Load() != 1 || got.Misses.Load() != 1 || got.Errors.Load() != 0 {
 		t.Errorf("counts %+v", got)
 	}
 }
@@ -346,7 +346,7 @@ func TestTwoSecrets(t *testing.T) {
 		}
 	}
 	both.Delete([16]byte{1})
-	nettest.Eventually(t, patience, func() bool { return both.Stats().Deletes == 1 }, "the deletion")
+	nettest.Eventually(t, patience, func() bool { return both.Stats().Deletes.Load() == 1 }, "the deletion")
 	if got := ask(t, old, [16]byte{1}); got.ok {
 		t.Error("a session made with the old secret cannot be deleted")
 	}
@@ -367,7 +367,7 @@ func TestHungServerCostsTheBudget(t *testing.T) {
 	if asked != 5 {
 		t.Errorf("%d look-ups until it is left alone, want 5", asked)
 	}
-	if got := s.Stats(); got.Late != 5 || !got.BreakerOpen || got.Opened != 1 {
+	if got := s.Stats(); got.Late.Load() != 5 || !got.BreakerOpen || got.Opened.Load() != 1 {
 		t.Errorf("counts %+v", got)
 	}
 	if s.Get([16]byte{}, nil) || s.Set([16]byte{}, nil, 0, time.Minute) || s.Delete([16]byte{}) {
@@ -387,7 +387,7 @@ func TestRefusedWritesDoNotStopLookups(t *testing.T) {
 	for range 20 {
 		s.Set([16]byte{2}, nil, 0, time.Minute)
 	}
-	nettest.Eventually(t, patience, func() bool { return s.Stats().WriteErrors == 20 }, "the writes")
+	nettest.Eventually(t, patience, func() bool { return s.Stats().WriteErrors.Load() == 20 }, "the writes")
 	f.breakWith(nil)
 	if got := ask(t, s, [16]byte{1}); !got.ok {
 		t.Error("what was stored is not found")
@@ -433,7 +433,7 @@ func TestEveryLookupIsAnsweredOnce(t *testing.T) {
 		t.Errorf("%d look-ups, %d answers", asked.Load(), answered.Load())
 	}
 	got := s.Stats()
-	if got.Gets != asked.Load() || got.Hits+got.Misses+got.Late+got.Errors != asked.Load() || got.Latency.Count != asked.Load() {
+	if got.Gets.Load() != asked.Load() || got.Hits.Load()+got.Misses.Load()+got.Late.Load()+got.Errors.Load() != asked.Load() || got.Latency.Snapshot().Count != asked.Load() {
 		t.Errorf("%d look-ups counted as %+v", asked.Load(), got)
 	}
 	if s.Get([16]byte{}, nil) || s.Set([16]byte{}, nil, 0, time.Minute) || s.Delete([16]byte{}) {
@@ -457,7 +457,7 @@ func TestCloseWritesWhatIsQueued(t *testing.T) {
 	nettest.Eventually(t, patience, func() bool { return !s.Set([16]byte{}, nil, 0, time.Minute) }, "Close to begin")
 	resume()
 	closing.Wait()
-	if got := s.Stats().Sets; got < 100 {
+	if got := s.Stats().Sets.Load(); got < 100 {
 		t.Errorf("%d of 100 sessions were written", got)
 	}
 }
@@ -478,7 +478,7 @@ func TestCloseDoesNotWaitForAHungServer(t *testing.T) {
 		t.Errorf("Close took %v", took)
 	}
 	got := s.Stats()
-	if dropped := got.SetDropped["closed"] + got.SetDropped["breaker_open"]; dropped+got.WriteErrors != 100 {
+	if dropped := got.SetDropped.Counts()["closed"] + got.SetDropped.Counts()["breaker_open"]; dropped+got.WriteErrors.Load() != 100 {
 		t.Errorf("100 writes were counted as %+v", got)
 	}
 }

@@ -107,7 +107,7 @@ func (c *Conn) handshakeDone(co *coroutine, outLen int) {
 			c.fail(co.err)
 			c.alertIfSilent(outLen)
 		}
-		c.server.counts.Failed(c.err.Reason)
+		c.server.counts.Failures.Inc(c.err.Reason)
 		return
 	}
 	state := c.tls.ConnectionState()
@@ -128,7 +128,7 @@ func (c *Conn) handshakeDone(co *coroutine, outLen int) {
 	}
 	if !c.server.settle(co, &state, &c.info) {
 		c.fail(errSpent)
-		c.server.counts.Failed(c.err.Reason)
+		c.server.counts.Failures.Inc(c.err.Reason)
 		return
 	}
 	c.state = tlsconn.Connected

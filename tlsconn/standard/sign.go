@@ -35,7 +35,7 @@ func (o *offloaded) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) 
 	if !submitted {
 		// The queue is bounded by the handshakes in flight, so this is a
 		// misconfiguration; a late answer is better than none.
-		o.server.counts.SignedOnLoop()
+		o.server.counts.SignedOnLoop.Inc()
 		return o.Signer.Sign(rand, digest, opts)
 	}
 	for answer.Load() == nil {
