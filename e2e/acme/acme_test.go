@@ -83,7 +83,7 @@ func TestAnotherNodeAnswers(t *testing.T) {
 				t.Error("the node that is asked has the certificate")
 			}
 			orders.awaitCertificate(t, "ordered.example.test", roots, nil)
-			if strings.Contains(asked.Stderr(), "name=ordered.example.test") {
+			if strings.Contains(asked.Stderr(), `was issued" name=ordered.example.test`) {
 				t.Errorf("it was ordered by the node that was asked:\n%s", asked.Stderr())
 			}
 		})
