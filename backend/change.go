@@ -26,11 +26,16 @@ type Change struct {
 // there already stays, with its connections and what is known of its health; its weight,
 // its bound and whether it is a backup may change. New ones with a DNS name are resolved.
 // Errors are lines for an operator. No other change may be made before the Commit.
-func (p *Pool) Prepare(ctx context.Context, specs []Spec, o Options, lookup Lookup) (*Change, error) {
+func (p *Pool) Prepare(ctx context.Context, specs []Spec, o Options,
+	lookup Lookup,
+) (*Change, error) {
 	if len(specs) == 0 && !o.Changing {
 		return nil, errors.New("a pool of backends needs at least one")
 	}
-	c := &Change{pool: p, o: o, before: p.members.Load(), clients: make(map[*Node]*tlsclient.Client)}
+	c := &Change{
+		pool: p, o: o, before: p.members.Load(),
+		clients: make(map[*Node]*tlsclient.Client),
+	}
 	left := slices.Clone(c.before.nodes)
 	for _, s := range specs {
 		n, err := newNode(p, s, o.TLS)
@@ -68,7 +73,8 @@ func (c *Change) Differs() bool {
 	}
 	for i, n := range c.nodes {
 		s := &c.specs[i]
-		if n.share.Load() != int64(s.Weight) || n.maxConns.Load() != int64(s.MaxConns) || n.backup.Load() != s.Backup {
+		if n.share.Load() != int64(s.Weight) || n.maxConns.Load() != int64(s.MaxConns) ||
+			n.backup.Load() != s.Backup {
 			return true
 		}
 	}

@@ -19,21 +19,24 @@ import (
 type CheckKind uint8
 
 const (
-	CheckTCP  CheckKind = iota // take a connection
-	CheckTLS                   // complete a TLS handshake, which one with Spec.TLS must do for each kind
-	CheckHTTP                  // answer GET with 2xx or 3xx; a uwsgi node: take a connection
+	CheckTCP CheckKind = iota // take a connection
+	// complete a TLS handshake, which one with Spec.TLS must do for each kind
+	CheckTLS
+	CheckHTTP // answer GET with 2xx or 3xx; a uwsgi node: take a connection
 )
 
 // A Check is how nodes are asked whether they are well. Zero fields have the
 // defaults named with them.
 type Check struct {
 	Kind       CheckKind
-	Path, Host string        // of CheckHTTP: "/", and the node's address
-	Preface    []byte        // sent first, except to uwsgi and h2c nodes: the PROXY header of a connection of our own
+	Path, Host string // of CheckHTTP: "/", and the node's address
+	// sent first, except to uwsgi and h2c nodes: the PROXY header of a connection of our own
+	Preface    []byte
 	ServerName string        // of CheckTLS: the node's DNS name, if it has one
 	Interval   time.Duration // between the checks of a node: 2 s
 	Timeout    time.Duration // of one check: 1 s
-	Rise, Fall int           // successes in a row that make a node well: 2; failures that make it down: 3
+	// successes in a row that make a node well: 2; failures that make it down: 3
+	Rise, Fall int
 }
 
 // maxCheckAnswer bounds the heads that a check reads, in bytes.
@@ -47,7 +50,8 @@ func (p *Pool) StartChecks(c Check) (stop func()) {
 	return func() { p.SetChecks(nil) }
 }
 
-// SetChecks puts other checks in place of those under way, and keeps what they have found; nil ends them.
+// SetChecks puts other checks in place of those under way, and keeps what they have found; nil ends
+// them.
 func (p *Pool) SetChecks(c *Check) {
 	p.checking.Lock()
 	defer p.checking.Unlock()
@@ -175,9 +179,9 @@ func (k *checker) ask(ctx context.Context) error {
 }
 
 // handshake completes a TLS handshake with a node that is spoken to without TLS: what passes
-// through to it is TLS of clients. It does not verify whose: backends
-// often have certificates of their own making, nothing is sent to them here, and the question is only whether
-// the service is alive.
+// through to it is TLS of clients. It does not verify whose: backends often have certificates of
+// their own making, nothing is sent to them here, and the question is only whether the service is
+// alive.
 func (k *checker) handshake(ctx context.Context, conn net.Conn) error {
 	return tls.Client(conn, &tls.Config{
 		ServerName: cmp.Or(k.ServerName, k.node.host), InsecureSkipVerify: true,
@@ -186,7 +190,8 @@ func (k *checker) handshake(ctx context.Context, conn net.Conn) error {
 
 // get makes a request and looks at the status only.
 func (k *checker) get(conn net.Conn) error {
-	_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: reprise-check\r\nConnection: close\r\n\r\n",
+	_, err := fmt.Fprintf(conn,
+		"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: reprise-check\r\nConnection: close\r\n\r\n",
 		k.Path, k.host())
 	if err != nil {
 		return err
@@ -232,7 +237,8 @@ func parseStatusLine(line string) (int, error) {
 	version, rest, _ := strings.Cut(line, " ")
 	code, _, _ := strings.Cut(rest, " ")
 	status, err := strconv.ParseUint(code, 10, 16)
-	if (version != "HTTP/1.1" && version != "HTTP/1.0") || len(code) != 3 || err != nil || status < 100 {
+	if (version != "HTTP/1.1" && version != "HTTP/1.0") || len(code) != 3 || err != nil ||
+		status < 100 {
 		return 0, fmt.Errorf("it answers %.40q, which is not HTTP", line)
 	}
 	return int(status), nil

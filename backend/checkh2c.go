@@ -12,7 +12,10 @@ import (
 
 // getByHTTP2 is get for a node of HTTP/2: a connection of its own with one call.
 func (k *checker) getByHTTP2(conn net.Conn) error {
-	limits := &http1.Limits{HeadLen: maxCheckAnswer, TargetLen: maxCheckAnswer, FieldLen: 100, TrailerLen: maxCheckAnswer}
+	limits := &http1.Limits{
+		HeadLen: maxCheckAnswer, TargetLen: maxCheckAnswer, FieldLen: 100,
+		TrailerLen: maxCheckAnswer,
+	}
 	b := http2.NewBackend(http2.DefaultBackendOptions(limits), new(http2.Scratch))
 	if _, err := conn.Write(b.Start(nil)); err != nil {
 		return err
@@ -31,7 +34,9 @@ func (k *checker) getByHTTP2(conn net.Conn) error {
 			return fmt.Errorf("it breaks off: code %d %s", e.Code, e.Reason)
 		}
 		if call == nil && b.Room() > 0 {
-			out, call = b.Open(out, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: reprise-check\r\n\r\n", k.Path, k.host()), true)
+			out, call = b.Open(out, fmt.Appendf(nil,
+				"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: reprise-check\r\n\r\n", k.Path,
+				k.host()), true)
 		}
 		if _, err := conn.Write(out); err != nil {
 			return err

@@ -9,11 +9,11 @@
 //
 // # Picking
 //
-// A [Pool] is made of [Node]s and shared by all loops. Each loop has a [Cursor] for it,
-// asks [Pool.Pick] for a node, connects to its [Node.Endpoint] (or Path), tells it [Node.Connected] or
-// [Node.Failed], and calls [Node.Release] when the connection has ended, however it did.
-// Picking takes no lock and allocates nothing: what a loop knows is in its cursor, what
-// all know of a node is a few atomic words.
+// A [Pool] is made of [Node]s and shared by all loops. Each loop has a [Cursor] for it, asks
+// [Pool.Pick] for a node, connects to its [Node.Endpoint] (or Path), tells it [Node.Connected] or
+// [Node.Failed], and calls [Node.Release] when the connection has ended, however it did. Picking
+// takes no lock and allocates nothing: what a loop knows is in its cursor, what all know of a node
+// is a few atomic words.
 //
 // Among the nodes that are usable and have room the [Balance] chooses. A node is
 // usable unless
@@ -33,8 +33,8 @@
 //
 // # Room
 //
-// A node with MaxConns never has more connections than that, over all loops. When
-// all usable nodes have as many, Pick answers [Full], and whoever may wait counts itself with [Pool.Enqueue]:
+// A node with MaxConns never has more connections than that, over all loops. When all usable nodes
+// have as many, Pick answers [Full], and whoever may wait counts itself with [Pool.Enqueue]:
 //
 //	Pick -> Full -> Enqueue -> true: keep the flow, Pick again whenever OnRoom's function is called,
 //	             |                   Dequeue once it was served or has given up

@@ -92,7 +92,8 @@ func newNode(p *Pool, s Spec, tls *tlsclient.Policy) (*Node, error) {
 	case s.Weight < 1 || s.Weight > maxWeight:
 		return nil, fmt.Errorf("backend %s: weight %d: write 1 to %d", s.Name, s.Weight, maxWeight)
 	case s.MaxConns < 0:
-		return nil, fmt.Errorf("backend %s: at most %d connections: write 0 (no limit) or more", s.Name, s.MaxConns)
+		return nil, fmt.Errorf("backend %s: at most %d connections: write 0 (no limit) or more",
+			s.Name, s.MaxConns)
 	case s.Network == "unix" && s.Address != "":
 		return n, n.setTLS(tls)
 	case s.Network == "tcp":
@@ -101,7 +102,11 @@ func newNode(p *Pool, s Spec, tls *tlsclient.Policy) (*Node, error) {
 		}
 		return n, n.setTLS(tls)
 	}
-	return nil, fmt.Errorf("backend %s: network %q, address %q: write tcp and HOST:PORT, or unix and a path", s.Name, s.Network, s.Address)
+	return nil,
+		fmt.Errorf(
+			"backend %s: network %q, address %q: write tcp and HOST:PORT, or unix and a path",
+			s.Name,
+			s.Network, s.Address)
 }
 
 // tune sets what may change while the node serves.

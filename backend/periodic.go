@@ -34,7 +34,8 @@ func (p *Pool) watch(interval time.Duration, step func(*Node) func(context.Conte
 	return func() {
 		p.changing.Lock()
 		cancel() // start finds that, and the group grows no more
-		p.watchers = slices.DeleteFunc(slices.Clone(p.watchers), func(other *watcher) bool { return other == w })
+		p.watchers = slices.DeleteFunc(slices.Clone(p.watchers),
+			func(other *watcher) bool { return other == w })
 		p.changing.Unlock()
 		w.running.Wait()
 	}

@@ -39,7 +39,8 @@ type Pool struct {
 	members atomic.Pointer[members]
 	onRoom  atomic.Pointer[[]func()]
 
-	changing sync.Mutex                  // held by whoever replaces members or onRoom, and by watch; never by Pick
+	// held by whoever replaces members or onRoom, and by watch; never by Pick
+	changing sync.Mutex
 	served   []*metric.Histograms[Class] // one of each loop; guarded by changing
 	watchers []*watcher
 	checks   func() // ends the health checks, nil if there are none; guarded by checking
@@ -87,7 +88,8 @@ func NewPool(specs []Spec, o Options) (*Pool, error) {
 	return p, nil
 }
 
-// Options returns what the pool was made with, or what a Change has put in its place. They must not be changed.
+// Options returns what the pool was made with, or what a Change has put in its place. They must not
+// be changed.
 func (p *Pool) Options() *Options { return p.o.Load() }
 
 // Nodes returns the nodes in order; the slice must not be changed.

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A Lookup returns the addresses of a DNS name, as net.Resolver's LookupNetIP does for network "ip".
-// It must return soon after ctx ends.
+// A Lookup returns the addresses of a DNS name, as net.Resolver's LookupNetIP does for network
+// "ip". It must return soon after ctx ends.
 type Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 
 const (
@@ -38,7 +38,8 @@ func (p *Pool) Resolve(ctx context.Context, lookup Lookup) error {
 // resolveFirst is resolve for a node that is not used yet. The error is a line for an operator.
 func (n *Node) resolveFirst(ctx context.Context, lookup Lookup) error {
 	if _, err := n.resolve(ctx, lookup); err != nil {
-		return fmt.Errorf("backend %s: %w: write a name that resolves or a numeric address", n.Name(), err)
+		return fmt.Errorf("backend %s: %w: write a name that resolves or a numeric address",
+			n.Name(), err)
 	}
 	return nil
 }
@@ -59,9 +60,11 @@ func (p *Pool) StartResolving(every time.Duration, lookup Lookup) (stop func()) 
 			case ctx.Err() != nil: // stopped
 				return
 			case err != nil && !failing:
-				slog.Warn("cannot resolve a backend again: its last addresses stay", "backend", n.Name(), "error", err)
+				slog.Warn("cannot resolve a backend again: its last addresses stay", "backend",
+					n.Name(), "error", err)
 			case changed:
-				slog.Info("backend has new addresses", "backend", n.Name(), "addresses", *n.endpoints.Load())
+				slog.Info("backend has new addresses", "backend", n.Name(), "addresses",
+					*n.endpoints.Load())
 			}
 			failing = err != nil
 		}

@@ -33,7 +33,8 @@ type Router struct {
 }
 
 const (
-	maxName = 255 // bytes of a name that a rule can match (RFC 1035, Section 2.3.4), its port included
+	// bytes of a name that a rule can match (RFC 1035, Section 2.3.4), its port included
+	maxName = 255
 	// MaxRulePath is how long the path of a rule may be, in bytes.
 	MaxRulePath = 255
 )
@@ -47,14 +48,17 @@ func NewRouter(other *Pool, rules ...Rule) (*Router, error) {
 	}
 	for _, rule := range rules {
 		if len(rule.Path) > MaxRulePath || string(appendPath(nil, []byte(rule.Path))) != rule.Path {
-			return nil, fmt.Errorf("path %q: write one such as /api, of at most %d bytes, without anything to decode and without parameters behind a semicolon", rule.Path, MaxRulePath)
+			return nil,
+				fmt.Errorf(
+					"path %q: write one such as /api, of at most %d bytes, without anything to decode and without parameters behind a semicolon", rule.Path, MaxRulePath)
 		}
 		if rule.Pool == nil {
 			return nil, fmt.Errorf("rule for %q: no pool", rule.SNI+rule.Host+rule.Path)
 		}
 		list := r.rules.entry(rule.Host).entry(rule.SNI)
 		if list.has(rule.Path) {
-			return nil, fmt.Errorf("two rules for SNI %q, host %q, path %q: leave one", rule.SNI, rule.Host, rule.Path)
+			return nil, fmt.Errorf("two rules for SNI %q, host %q, path %q: leave one", rule.SNI,
+				rule.Host, rule.Path)
 		}
 		*list = append(*list, pathRule{rule.Path, rule.Pool})
 		slices.SortStableFunc(*list, func(a, b pathRule) int { return len(b.path) - len(a.path) })
@@ -193,7 +197,8 @@ func (list paths) has(path string) bool {
 func (list *paths) find(path []byte) *Pool {
 	for i := range *list {
 		r := &(*list)[i]
-		if n := len(r.path); len(path) >= n && string(path[:n]) == r.path && (len(path) == n || n == 0 || path[n] == '/') {
+		if n := len(r.path); len(path) >= n && string(path[:n]) == r.path &&
+			(len(path) == n || n == 0 || path[n] == '/') {
 			return r.pool
 		}
 	}

@@ -66,5 +66,6 @@ func (n *Node) NotSecured(err error, now time.Time) {
 	if c := n.TLS(); c != nil {
 		name = c.Name()
 	}
-	slog.Warn("no TLS with a backend", "backend", n.Name(), "pool", n.pool.Options().Name, "name", name, "reason", why.String(), "error", err, "times", times)
+	slog.Warn("no TLS with a backend", "backend", n.Name(), "pool", n.pool.Options().Name, "name",
+		name, "reason", why.String(), "error", err, "times", times)
 }

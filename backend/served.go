@@ -11,8 +11,8 @@ func ClassOf(status int) Class { return Class(status / 100) }
 // Names implements metric.Key.
 func (Class) Names() []string { return []string{1: "1xx", "2xx", "3xx", "4xx", "5xx"} }
 
-// Observe adds to the pool's statistics how long the requests took that a loop has had served, which
-// that loop counts from now on.
+// Observe adds to the pool's statistics how long the requests took that a loop has had served,
+// which that loop counts from now on.
 func (p *Pool) Observe(served *metric.Histograms[Class]) {
 	p.changing.Lock()
 	defer p.changing.Unlock()

@@ -50,7 +50,8 @@ func (p *Pool) Stats() Stats {
 	nodes := p.Nodes()
 	s := Stats{
 		PoolStats: PoolStats{
-			Queued: p.queued.Load(), Refused: p.refused.Load(), H2CConns: p.shared.Conns.Load(), H2CStreams: p.shared.Streams.Load(),
+			Queued: p.queued.Load(), Refused: p.refused.Load(), H2CConns: p.shared.Conns.Load(),
+			H2CStreams:      p.shared.Streams.Load(),
 			RequestDuration: p.durations(), TLS: p.tlsStats(),
 		},
 		Nodes: make([]NodeStats, 0, len(nodes)),

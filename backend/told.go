@@ -37,7 +37,10 @@ func (n *Node) Misanswered(reason string, now time.Time) {
 	if !isDue {
 		return
 	}
-	facts := []any{"backend", n.Name(), "pool", n.pool.Options().Name, "reason", reason, "times", times}
+	facts := []any{
+		"backend", n.Name(), "pool", n.pool.Options().Name, "reason", reason, "times",
+		times,
+	}
 	if n.Protocol() == UWSGI && reason == "malformed status line" {
 		// What a server of HTTP says to a packet of uwsgi is mostly not even HTTP/1.1.
 		facts = append(facts, "hint", "if it speaks HTTP, write http://"+n.Name())

@@ -3,10 +3,12 @@ package cache
 import "math"
 
 const (
-	// minSegmentLen bounds the memory one stripe holds beyond its live records: part of its oldest and of its newest segment.
+	// minSegmentLen bounds the memory one stripe holds beyond its live records: part of its oldest
+	// and of its newest segment.
 	minSegmentLen = 64 << 10
-	// segmentRecords is the least number of the longest records in a segment. A segment is left when the next record does
-	// not fit, so up to one in segmentRecords is unused; that is address space, mostly never touched.
+	// segmentRecords is the least number of the longest records in a segment. A segment is left
+	// when the next record does not fit, so up to one in segmentRecords is unused; that is address
+	// space, mostly never touched.
 	segmentRecords = 4
 	// maxArenaLen is what a slot's 32-bit reference can address, 32 GB; it takes a 64-bit int.
 	maxArenaLen = 1<<32*recordAlign - 1
@@ -17,16 +19,17 @@ const none = -1
 
 // segment describes one segment of an arena.
 type segment struct {
-	prev, next int32 // the next older and newer segment in use, or none; next also links recycled segments
+	// the next older and newer segment in use, or none; next also links recycled segments
+	prev, next int32
 	live       int32 // records alive
 	used       int32 // bytes taken by records, dead or alive
 	skip       int32 // bytes of dead records before the first that may be alive
 	due        int64 // no record expires before
 }
 
-// arena holds records in order of arrival. Its segments form a list from the oldest to the newest, and only the newest may be
-// without a live record. A segment leaves the list when its last record dies, also from the middle, and is used again
-// before memory that was never touched.
+// arena holds records in order of arrival. Its segments form a list from the oldest to the newest,
+// and only the newest may be without a live record. A segment leaves the list when its last record
+// dies, also from the middle, and is used again before memory that was never touched.
 type arena struct {
 	mem        []byte // the segments back to back
 	segmentLen int
@@ -38,11 +41,13 @@ type arena struct {
 	bytes      int // bytes taken by live records
 }
 
-// segmentation returns the segment length for records of at most maxRecordLen bytes, and the number of segments that hold
-// any records of that kind in one run, plus half as much again for the holes that deletions leave.
+// segmentation returns the segment length for records of at most maxRecordLen bytes, and the number
+// of segments that hold any records of that kind in one run, plus half as much again for the holes
+// that deletions leave.
 func segmentation(records, maxRecordLen int) (segmentLen, segments int) {
 	segmentLen = roundUp(max(minSegmentLen, segmentRecords*maxRecordLen), pageLen)
-	// All but the last segment are filled to more than segmentLen-maxRecordLen. The oldest may have a single live record left.
+	// All but the last segment are filled to more than segmentLen-maxRecordLen. The oldest may have
+	// a single live record left.
 	perSegment := segmentLen/maxRecordLen - 1
 	segments = (records+records/2)/perSegment + 2
 	return segmentLen, min(segments, maxArenaLen/segmentLen)
@@ -70,7 +75,8 @@ func (a *arena) fitsNewest(n int) bool {
 	return a.newest != none && int(a.segments[a.newest].used)+n <= a.segmentLen
 }
 
-// alloc returns the offset of a new record of n bytes that will expire at an instant; hasRoom(n) must hold.
+// alloc returns the offset of a new record of n bytes that will expire at an instant; hasRoom(n)
+// must hold.
 func (a *arena) alloc(n int, expires int64) int {
 	if !a.fitsNewest(n) {
 		a.openSegment()

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// Cache is a bounded map from keys to values with an expiry each. Make one with [New]. All its methods may be called by
-// any goroutine; after [Cache.Close] they find nothing and store nothing.
+// Cache is a bounded map from keys to values with an expiry each. Make one with [New]. All its
+// methods may be called by any goroutine; after [Cache.Close] they find nothing and store nothing.
 type Cache struct {
 	opts       Options
 	seed       maphash.Seed // keeps a peer that chooses keys from choosing a stripe or a slot
@@ -19,20 +19,23 @@ type Cache struct {
 	segmentLen int    // of the entries' arenas
 	closing    sync.Once
 
-	_         [stripePad]byte
-	items     atomic.Int64 // live entries of all stripes; written where one is added or removed, never by a look-up
+	_ [stripePad]byte
+	// live entries of all stripes; written where one is added or removed, never by a look-up
+	items     atomic.Int64
 	_         [stripePad]byte
 	nextSweep atomic.Uint32 // the stripe where Sweep goes on
 }
 
 // Entry is what the cache knows about an entry besides its value.
 type Entry struct {
-	Tag     uint8 // the cache attaches no meaning to it
-	Born    int64 // when what the entry stands for began; never later than it was by an earlier Put of the key
+	Tag uint8 // the cache attaches no meaning to it
+	// when what the entry stands for began; never later than it was by an earlier Put of the key
+	Born    int64
 	Expires int64 // the first instant at which the entry is no longer served
 }
 
-// Hold names a reservation. Two that may be tried for one entry have different IDs, none of which is 0.
+// Hold names a reservation. Two that may be tried for one entry have different IDs, none of which
+// is 0.
 type Hold struct {
 	ID    uint64
 	Until int64 // when it lapses: others may hold the entry from then on
@@ -66,7 +69,8 @@ const (
 
 // String returns a few lower-case words.
 func (o PutOutcome) String() string {
-	return word(o, "stored", "stored when full", "too large", "already spent", "already expired", "no room")
+	return word(o, "stored", "stored when full", "too large", "already spent", "already expired",
+		"no room")
 }
 
 func word[T ~uint8](i T, words ...string) string {
@@ -76,8 +80,9 @@ func word[T ~uint8](i T, words ...string) string {
 	return "invalid"
 }
 
-// New returns an empty cache. It reserves address space for the worst case, every record as long as allowed, but the
-// kernel provides memory only for what is stored. An error names the option at fault and its right values.
+// New returns an empty cache. It reserves address space for the worst case, every record as long as
+// allowed, but the kernel provides memory only for what is stored. An error names the option at
+// fault and its right values.
 func New(o Options) (*Cache, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -87,9 +92,11 @@ func New(o Options) (*Cache, error) {
 	spent := sizeFifo(o.stripeRecords(n), recordLen(o.KeyLen, 0))
 	mem, err := mapMemory(n * (entries.memLen() + spent.memLen()))
 	if err != nil {
-		return nil, fmt.Errorf("cache %q: cannot reserve %d MB of address space for items=%d of keysize=%d and blocksize=%d: %w; "+
-			"lower them, or allow it (vm.overcommit_memory, ulimit -v)",
-			o.Name, n*(entries.memLen()+spent.memLen())>>20, o.Items, o.KeyLen, o.BlockLen, err)
+		return nil,
+			fmt.Errorf(
+				"cache %q: cannot reserve %d MB of address space for items=%d of keysize=%d and blocksize=%d: %w; "+
+					"lower them, or allow it (vm.overcommit_memory, ulimit -v)",
+				o.Name, n*(entries.memLen()+spent.memLen())>>20, o.Items, o.KeyLen, o.BlockLen, err)
 	}
 	c := &Cache{
 		opts:       o,
@@ -110,9 +117,10 @@ func New(o Options) (*Cache, error) {
 	return c, nil
 }
 
-// Put stores a copy of value under a copy of key until e.Expires. It replaces an entry of the same key but never prolongs
-// it: of the two times of birth and of expiry the earlier ones hold, and a reservation carries over. A full cache makes
-// room by evicting the oldest. e is handed back by look-ups.
+// Put stores a copy of value under a copy of key until e.Expires. It replaces an entry of the same
+// key but never prolongs it: of the two times of birth and of expiry the earlier ones hold, and a
+// reservation carries over. A full cache makes room by evicting the oldest. e is handed back by
+// look-ups.
 func (c *Cache) Put(key, value []byte, e Entry, now int64) PutOutcome {
 	length := recordLen(len(key), len(value))
 	hash, s := c.stripe(key)
@@ -151,8 +159,8 @@ func (c *Cache) Put(key, value []byte, e Entry, now int64) PutOutcome {
 	return outcome
 }
 
-// AppendGet looks key up and, on a Hit, appends its value to dst. Otherwise it returns dst as it was and a zero Entry. It
-// allocates only if dst lacks room.
+// AppendGet looks key up and, on a Hit, appends its value to dst. Otherwise it returns dst as it
+// was and a zero Entry. It allocates only if dst lacks room.
 func (c *Cache) AppendGet(dst, key []byte, now int64) ([]byte, Entry, Outcome) {
 	return c.lookUp(dst, key, now, notHeld)
 }
@@ -177,14 +185,16 @@ func (c *Cache) Peek(dst, key []byte, now int64) ([]byte, Entry, Outcome) {
 	return append(dst, r.value()...), r.entry(), Hit
 }
 
-// Hold is AppendGet that on a Hit also reserves the entry: until the hold lapses or is released, or the entry is spent or
-// deleted, other look-ups answer Held. A session that may be used once is held while its use is uncertain. To hold it
-// again under the same ID is a Hit too, so that whoever did not hear the answer may ask again.
+// Hold is AppendGet that on a Hit also reserves the entry: until the hold lapses or is released, or
+// the entry is spent or deleted, other look-ups answer Held. A session that may be used once is
+// held while its use is uncertain. To hold it again under the same ID is a Hit too, so that whoever
+// did not hear the answer may ask again.
 func (c *Cache) Hold(dst, key []byte, now int64, h Hold) ([]byte, Entry, Outcome) {
 	return c.lookUp(dst, key, now, h)
 }
 
-// Release ends the reservation of that ID. If it has lapsed and been succeeded by another, that one is left alone.
+// Release ends the reservation of that ID. If it has lapsed and been succeeded by another, that one
+// is left alone.
 func (c *Cache) Release(key []byte, id uint64) {
 	hash, s := c.stripe(key)
 	s.mu.Lock()
@@ -194,10 +204,11 @@ func (c *Cache) Release(key []byte, id uint64) {
 	}
 }
 
-// Spend is the commit of a Hold: it deletes the entry and leaves a tombstone until expires, but only if no other hold has
-// come between, which it reports by Hit. Of all that ever held an entry one gets a Hit, and gets it each time it asks. What
-// others get says why: Held, Spent or Expired; they change nothing. Unknown means that the entry has gone, by eviction
-// for one, and that the tombstone is this hold's all the same: nobody else can have spent the entry, or will.
+// Spend is the commit of a Hold: it deletes the entry and leaves a tombstone until expires, but
+// only if no other hold has come between, which it reports by Hit. Of all that ever held an entry
+// one gets a Hit, and gets it each time it asks. What others get says why: Held, Spent or Expired;
+// they change nothing. Unknown means that the entry has gone, by eviction for one, and that the
+// tombstone is this hold's all the same: nobody else can have spent the entry, or will.
 func (c *Cache) Spend(key []byte, id uint64, now, expires int64) Outcome {
 	hash, s := c.stripe(key)
 	s.mu.Lock()
@@ -228,10 +239,11 @@ func (c *Cache) Spend(key []byte, id uint64, now, expires int64) Outcome {
 	return Hit
 }
 
-// Delete wipes the entry of key and leaves a tombstone until expires, also for a key it does not know: a Put that
-// arrives late, or again, is refused. With expires not after now there is no tombstone. The outcome says what was there:
-// Hit for a live entry, held or not; Spent if someone was faster. There is room for as many tombstones as for entries; beyond that
-// the oldest makes room.
+// Delete wipes the entry of key and leaves a tombstone until expires, also for a key it does not
+// know: a Put that arrives late, or again, is refused. With expires not after now there is no
+// tombstone. The outcome says what was there: Hit for a live entry, held or not; Spent if someone
+// was faster. There is room for as many tombstones as for entries; beyond that the oldest makes
+// room.
 func (c *Cache) Delete(key []byte, now, expires int64) Outcome {
 	hash, s := c.stripe(key)
 	s.mu.Lock()
@@ -255,8 +267,8 @@ func (c *Cache) Delete(key []byte, now, expires int64) Outcome {
 	return outcome
 }
 
-// Close wipes all that is stored and gives the memory back. Call it when nobody uses the cache any more; who still does
-// gets Unknown and NoRoom.
+// Close wipes all that is stored and gives the memory back. Call it when nobody uses the cache any
+// more; who still does gets Unknown and NoRoom.
 func (c *Cache) Close() error {
 	var err error
 	c.closing.Do(func() {
@@ -268,8 +280,8 @@ func (c *Cache) Close() error {
 	return err
 }
 
-// stripe returns key's hash and the stripe it belongs to. The stripe's number is in the hash's high bits, the fifos use
-// the low ones.
+// stripe returns key's hash and the stripe it belongs to. The stripe's number is in the hash's high
+// bits, the fifos use the low ones.
 func (c *Cache) stripe(key []byte) (hash uint64, s *stripe) {
 	hash = maphash.Bytes(c.seed, key)
 	return hash, &c.stripes[hash>>c.shift]

@@ -26,7 +26,8 @@ func (c *Cache) Each(now int64, visit func(kind Kind, key, value []byte, e Entry
 					break
 				}
 				g, base := &a.segments[segmentNo], segmentNo*a.segmentLen
-				segment = append(segment[:0], a.mem[base+int(g.skip):base+max(int(g.skip), int(g.used))]...)
+				segment = append(segment[:0],
+					a.mem[base+int(g.skip):base+max(int(g.skip), int(g.used))]...)
 				s.mu.Unlock()
 				for offset := 0; offset < len(segment); {
 					r := record(segment[offset:])

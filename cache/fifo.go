@@ -5,7 +5,8 @@ import (
 	"hash/maphash"
 )
 
-// fifo is a bounded set of records, found by key and dropped in order of arrival. The zero value is empty and has no room.
+// fifo is a bounded set of records, found by key and dropped in order of arrival. The zero value is
+// empty and has no room.
 type fifo struct {
 	seed  maphash.Seed
 	index index
@@ -39,8 +40,9 @@ func newFifo(z fifoSize, mem []byte, seed maphash.Seed) fifo {
 	}
 }
 
-// find looks key up. The record is valid until the fifo changes. Keys are compared in no constant time: the comparison
-// is reached only by a key whose seeded 32-bit hash is the same, so its timing tells an attacker nothing to build on.
+// find looks key up. The record is valid until the fifo changes. Keys are compared in no constant
+// time: the comparison is reached only by a key whose seeded 32-bit hash is the same, so its timing
+// tells an attacker nothing to build on.
 func (f *fifo) find(hash uint64, key []byte) (slot int, r record, ok bool) {
 	if f.len == 0 {
 		return 0, nil, false
@@ -96,7 +98,8 @@ func (f *fifo) removeAt(offset int) {
 	f.remove(f.index.find(newSlot(uint32(hash), offset)))
 }
 
-// dropExpired removes up to n records from the old end while they have expired, and returns how many.
+// dropExpired removes up to n records from the old end while they have expired, and returns how
+// many.
 func (f *fifo) dropExpired(now int64, n int) (dropped int) {
 	for ; dropped < n; dropped++ {
 		offset, r, ok := f.first()

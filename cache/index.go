@@ -4,8 +4,8 @@ import "encoding/binary"
 
 const slotLen = 8
 
-// slot is one place of an index: the low half of a key's hash above the record's offset in units of recordAlign, plus one.
-// The zero slot is empty.
+// slot is one place of an index: the low half of a key's hash above the record's offset in units of
+// recordAlign, plus one. The zero slot is empty.
 type slot uint64
 
 func newSlot(hash uint32, offset int) slot {
@@ -15,18 +15,21 @@ func newSlot(hash uint32, offset int) slot {
 func (s slot) hash() uint32 { return uint32(s >> 32) }
 func (s slot) offset() int  { return int(uint32(s)-1) * recordAlign }
 
-// index is an open-addressing hash table with linear probing. Removal closes the gap it leaves (Knuth, TAOCP 3, 6.4,
-// Algorithm R), so that there are no markers of deleted slots to clean up. It begins small and grows within its memory.
+// index is an open-addressing hash table with linear probing. Removal closes the gap it leaves
+// (Knuth, TAOCP 3, 6.4, Algorithm R), so that there are no markers of deleted slots to clean up. It
+// begins small and grows within its memory.
 type index struct {
 	mem []byte // slots, little-endian
-	len int    // number of slots in use: a table of that size is what the first len slots of mem are
+	// number of slots in use: a table of that size is what the first len slots of mem are
+	len int
 }
 
 // minSlots fill a page.
 const minSlots = pageLen / slotLen
 
-// indexSlots is the number of slots for a number of records: three quarters full at most, where a look-up reads two to
-// three slots if it finds its key and eight to nine if it does not, all but always in one or two cache lines.
+// indexSlots is the number of slots for a number of records: three quarters full at most, where a
+// look-up reads two to three slots if it finds its key and eight to nine if it does not, all but
+// always in one or two cache lines.
 func indexSlots(records int) int { return records + records/3 + 1 }
 
 func newIndex(mem []byte) index { return index{mem: mem, len: min(minSlots, len(mem)/slotLen)} }
@@ -45,7 +48,8 @@ func (x *index) reserve(records int) {
 	}
 	clear(x.mem[:x.len*slotLen])
 	x.len = min(2*x.len, most)
-	for _, s := range taken { // in order of their old homes, so in order of their new ones: one pass through memory
+	// in order of their old homes, so in order of their new ones: one pass through memory
+	for _, s := range taken {
 		x.insert(s)
 	}
 }
@@ -53,7 +57,8 @@ func (x *index) reserve(records int) {
 func (x *index) load(i int) slot     { return slot(binary.LittleEndian.Uint64(x.mem[i*slotLen:])) }
 func (x *index) store(i int, s slot) { binary.LittleEndian.PutUint64(x.mem[i*slotLen:], uint64(s)) }
 
-// home is where the search for hash begins: the hash scaled to the table, which needs no power of two.
+// home is where the search for hash begins: the hash scaled to the table, which needs no power of
+// two.
 func (x *index) home(hash uint32) int { return int(uint64(hash) * uint64(x.len) >> 32) }
 
 func (x *index) next(i int) int {

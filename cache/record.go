@@ -56,7 +56,12 @@ func (r record) alive() bool        { return r[39] != 0 }
 func (r record) len() int           { return recordLen(r.keyLen(), r.valueLen()) }
 func (r record) key() []byte        { return r[headerLen:][:r.keyLen()] }
 func (r record) value() []byte      { return r[headerLen+r.keyLen():][:r.valueLen()] }
-func (r record) entry() Entry       { return Entry{Tag: r.tag(), Born: r.born(), Expires: r.expires()} }
+func (r record) entry() Entry {
+	return Entry{
+		Tag: r.tag(), Born: r.born(),
+		Expires: r.expires(),
+	}
+}
 
 func (r record) setHold(h Hold) {
 	binary.LittleEndian.PutUint64(r[16:], h.ID)
@@ -64,5 +69,8 @@ func (r record) setHold(h Hold) {
 }
 
 func (r record) hold() Hold {
-	return Hold{ID: binary.LittleEndian.Uint64(r[16:]), Until: int64(binary.LittleEndian.Uint64(r[24:]))}
+	return Hold{
+		ID:    binary.LittleEndian.Uint64(r[16:]),
+		Until: int64(binary.LittleEndian.Uint64(r[24:])),
+	}
 }

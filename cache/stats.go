@@ -2,8 +2,9 @@ package cache
 
 // Counts are totals since the cache was made.
 type Counts struct {
-	// Hits, Miss and Full mean what they mean to uWSGI: look-ups that found a live entry, look-ups that did not (for whatever
-	// reason, those below included), and puts that found no room. Such a put evicts the oldest, so it is stored all the same.
+	// Hits, Miss and Full mean what they mean to uWSGI: look-ups that found a live entry, look-ups
+	// that did not (for whatever reason, those below included), and puts that found no room. Such a
+	// put evicts the oldest, so it is stored all the same.
 	Hits, Miss, Full uint64
 
 	Expired uint64 // look-ups that found an expired entry
@@ -47,18 +48,20 @@ type Stats struct {
 	BlockLen int
 	Stripes  int // the number in use
 
-	Items      int // entries now, those expired but not yet reclaimed included; never more than MaxItems
+	// entries now, those expired but not yet reclaimed included; never more than MaxItems
+	Items      int
 	Tombstones int // tombstones now, expired ones included
 
-	BytesLive     int // bytes of those entries and tombstones with headers and padding
-	BytesResident int // upper bound of the memory in use: what was ever touched; later entries use it again
+	BytesLive int // bytes of those entries and tombstones with headers and padding
+	// upper bound of the memory in use: what was ever touched; later entries use it again
+	BytesResident int
 	BytesReserved int // address space, which costs nothing until touched
 
 	Counts
 }
 
-// Stats collects the statistics. It locks one stripe after the other: each counter is exact, but two of them may be a moment
-// apart.
+// Stats collects the statistics. It locks one stripe after the other: each counter is exact, but
+// two of them may be a moment apart.
 func (c *Cache) Stats() Stats {
 	st := Stats{
 		Name:          c.opts.Name,

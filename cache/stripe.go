@@ -6,18 +6,20 @@ import (
 )
 
 const (
-	// stripePad keeps what different cores write in different cache lines, and in different pairs of lines, as x86
-	// fetches the neighbour of a line along with it.
+	// stripePad keeps what different cores write in different cache lines, and in different pairs
+	// of lines, as x86 fetches the neighbour of a line along with it.
 	stripePad = 128
-	// sweepPerPut is how many expired records a put reclaims: more than it adds, so that a cache in use cleans itself.
+	// sweepPerPut is how many expired records a put reclaims: more than it adds, so that a cache in
+	// use cleans itself.
 	sweepPerPut = 2
 )
 
-// stripe is a part of the cache that one goroutine at a time may use. A key is at most in one of the two fifos, unless its
-// tombstone has expired.
+// stripe is a part of the cache that one goroutine at a time may use. A key is at most in one of
+// the two fifos, unless its tombstone has expired.
 type stripe struct {
-	mu      sync.Mutex // guards all below but the target of items
-	counts  Counts     // in the mutex's cache line begins with what look-ups count, so that a hit writes one line
+	mu sync.Mutex // guards all below but the target of items
+	// in the mutex's cache line begins with what look-ups count, so that a hit writes one line
+	counts  Counts
 	entries fifo
 	spent   fifo          // tombstones: records without a value
 	items   *atomic.Int64 // the cache's, which admit raises
@@ -42,7 +44,8 @@ func (s *stripe) remove(i int) {
 	s.items.Add(-1)
 }
 
-// replace removes the entry of key, if there is one, makes e no younger than that was, and returns how it was held.
+// replace removes the entry of key, if there is one, makes e no younger than that was, and returns
+// how it was held.
 func (s *stripe) replace(hash uint64, key []byte, now int64, e *Entry) Hold {
 	i, r, ok := s.entries.find(hash, key)
 	if !ok {
@@ -59,7 +62,8 @@ func (s *stripe) replace(hash uint64, key []byte, now int64, e *Entry) Hold {
 	return hold
 }
 
-// evict removes the oldest entry, whether it has expired (it is swept, then) or not (evicted). ok is false if there is none.
+// evict removes the oldest entry, whether it has expired (it is swept, then) or not (evicted). ok
+// is false if there is none.
 func (s *stripe) evict(now int64) (evicted, ok bool) {
 	offset, r, ok := s.entries.first()
 	if !ok {
@@ -85,7 +89,8 @@ func (s *stripe) sweep(now int64, n int) (reclaimed int) {
 	return entries + s.spent.dropExpired(now, n-entries)
 }
 
-// bury puts up a tombstone for key until expires, or lets one that is there stand as long. id is the hold that spent it.
+// bury puts up a tombstone for key until expires, or lets one that is there stand as long. id is
+// the hold that spent it.
 func (s *stripe) bury(hash uint64, key []byte, now, expires int64, id uint64) {
 	grave := Hold{ID: id, Until: notHeld.Until}
 	if _, t, ok := s.spent.find(hash, key); ok {

@@ -16,17 +16,18 @@ import (
 
 // ACME says which certificates are got from an authority while the node runs, and how.
 type ACME struct {
-	// Names are those of the certificates, in lower case, without wildcards. None means that ACME is
-	// not used, and nothing else here counts.
+	// Names are those of the certificates, in lower case, without wildcards. None means that ACME
+	// is not used, and nothing else here counts.
 	Names []string
 	// Directory is the URL of the authority.
 	Directory string
 	// Email is where the authority may write to; empty for nowhere.
 	Email string
-	// Storage is where certificates, keys and the account are kept: a directory, or a URL of Redis. It
-	// may hold a password: never log it.
+	// Storage is where certificates, keys and the account are kept: a directory, or a URL of Redis.
+	// It may hold a password: never log it.
 	Storage string
-	// CAFile has the certificates by which the authority itself is trusted; empty means the machine's.
+	// CAFile has the certificates by which the authority itself is trusted; empty means the
+	// machine's.
 	CAFile string
 	// NoHTTP and NoTLSALPN turn a kind of challenge off.
 	NoHTTP, NoTLSALPN bool
@@ -51,13 +52,14 @@ var acmeOptions = []option{
 	{
 		name: "acme-directory", group: groupListen, form: "URL", byDefault: letsEncrypt,
 		help: "the authority that issues the certificates of acme",
-		set: fill(func(c *Config) *string { return &c.ACME.Directory }, func(s string) (string, error) {
-			if u, err := url.Parse(s); err != nil || u.Scheme != "https" || u.Host == "" {
-				return "", errors.New("not the URL of a directory: write one such as " +
-					"https://ca.example/directory")
-			}
-			return s, nil
-		}),
+		set: fill(func(c *Config) *string { return &c.ACME.Directory },
+			func(s string) (string, error) {
+				if u, err := url.Parse(s); err != nil || u.Scheme != "https" || u.Host == "" {
+					return "", errors.New("not the URL of a directory: write one such as " +
+						"https://ca.example/directory")
+				}
+				return s, nil
+			}),
 	},
 	{
 		name: "acme-agree", group: groupListen, form: boolForm, byDefault: "false", optional: true,
@@ -84,7 +86,8 @@ var acmeOptions = []option{
 		set:  func(b *builder, value string) error { b.config.ACME.CAFile = value; return nil },
 	},
 	{
-		name: "acme-challenge", group: groupListen, form: "any|http-01|tls-alpn-01", byDefault: "any",
+		name: "acme-challenge", group: groupListen, form: "any|http-01|tls-alpn-01",
+		byDefault: "any",
 		help: "how the authority is shown who serves a name: by a request to port 80, which must " +
 			"reach an http or http-to-https listener of a " +
 			"node, by a handshake at port 443, which must reach a TLS listener, or by whichever works",
@@ -114,11 +117,15 @@ func addACME(b *builder, value string) error {
 		case err != nil:
 			return err
 		case strings.HasPrefix(name, "*."):
-			return fmt.Errorf("%s: an authority issues wildcards only to those who change DNS entries: "+
-				"name each host", name)
+			return fmt.Errorf(
+				"%s: an authority issues wildcards only to those who change DNS entries: "+
+					"name each host", name)
 		case !slices.Contains(b.config.ACME.Names, name):
 			b.config.ACME.Names = append(b.config.ACME.Names, name)
-			b.names = append(b.names, pendingCertificate{Certificate{Name: name, ACME: true}, b.now})
+			b.names = append(b.names, pendingCertificate{
+				Certificate{Name: name, ACME: true},
+				b.now,
+			})
 		}
 	}
 	return nil
@@ -131,7 +138,8 @@ func (b *builder) resolveACME() {
 		return l.TLS != nil && len(l.TLS.Certs) == 0
 	})
 	if only >= 0 && len(a.Names) == 0 && !b.failed["acme"] {
-		b.fail(b.listeners[only].from.errorf("no certificate: add acme = NAME,... or write CERT,KEY"))
+		b.fail(b.listeners[only].from.errorf(
+			"no certificate: add acme = NAME,... or write CERT,KEY"))
 	}
 	if len(a.Names) == 0 {
 		b.config.ACME = ACME{}
@@ -140,15 +148,17 @@ func (b *builder) resolveACME() {
 		return
 	}
 	if agreed, _ := values.Bool(cmp.Or(b.written("acme-agree").value, "true")); !agreed {
-		b.fail(from.errorf("read the terms of the authority, and write acme-agree = true if you agree"))
+		b.fail(from.errorf(
+			"read the terms of the authority, and write acme-agree = true if you agree"))
 	}
 	isRedis := strings.HasPrefix(a.Storage, "redis://") || strings.HasPrefix(a.Storage, "rediss://")
 	switch {
 	case a.Storage == "":
 		b.fail(from.errorf("nowhere to keep certificates: add acme-storage = DIR"))
 	case strings.Contains(a.Storage, "://") && !isRedis:
-		b.fail(b.written("acme-storage").errorf("not a store for certificates: write a directory or " +
-			"redis://HOST:PORT"))
+		b.fail(b.written("acme-storage").errorf(
+			"not a store for certificates: write a directory or " +
+				"redis://HOST:PORT"))
 	case isRedis && len(b.config.ClusterSecretFiles) == 0:
 		b.fail(b.written("acme-storage").errorf("keys in a store need a secret that seals them: %s",
 			makeSecret))
@@ -159,16 +169,18 @@ func (b *builder) resolveACME() {
 		return
 	}
 	if len(listeners[0].TLS.Certs) == 0 && len(b.config.ClusterSecretFiles) == 0 {
-		b.fail(listeners[0].from.errorf("the keys of acme change, and tickets need a secret that does " +
-			"not: make one with `reprise secret > FILE` and add cluster-secret-file = FILE"))
+		b.fail(listeners[0].from.errorf(
+			"the keys of acme change, and tickets need a secret that does " +
+				"not: make one with `reprise secret > FILE` and add cluster-secret-file = FILE"))
 	}
 	if !a.NoHTTP && !b.hasListener(func(l Listener) bool {
 		return l.Router == HTTPRouter && l.TLS == nil
 	}) {
 		a.NoHTTP = true // no request of the authority could arrive
 		if a.NoTLSALPN {
-			b.fail(b.written("acme-challenge").errorf("no listener that the authority could ask: add " +
-				"http-to-https = :80"))
+			b.fail(b.written("acme-challenge").errorf(
+				"no listener that the authority could ask: add " +
+					"http-to-https = :80"))
 		}
 	}
 }

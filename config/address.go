@@ -14,8 +14,8 @@ import (
 type Address struct {
 	// Network is "tcp", "udp" or "unix".
 	Network string
-	// Host is an IP address without brackets, a DNS name, or empty for every address of the machine;
-	// not for unix.
+	// Host is an IP address without brackets, a DNS name, or empty for every address of the
+	// machine; not for unix.
 	Host string
 	// Port is 0 to 65535; not for unix.
 	Port int
@@ -35,7 +35,8 @@ func ParseAddress(s string) (Address, error) {
 		return parseInternet("tcp", s, addressForms)
 	}
 	if len(s) > maxUnixPath {
-		return Address{}, fmt.Errorf("path of %d bytes: a unix socket's path has at most %d", len(s),
+		return Address{}, fmt.Errorf("path of %d bytes: a unix socket's path has at most %d",
+			len(s),
 			maxUnixPath)
 	}
 	return Address{Network: "unix", Path: s}, nil

@@ -13,8 +13,8 @@ import (
 // Application is a Python application that a uwsgi of its own runs, and that connections are routed
 // to. The zero Application is none.
 type Application struct {
-	// Module is what to import, as PACKAGE.MODULE:CALLABLE; File is a file with the application. One
-	// of them is set.
+	// Module is what to import, as PACKAGE.MODULE:CALLABLE; File is a file with the application.
+	// One of them is set.
 	Module, File string
 	// Callable is the name of the application in it; empty leaves it to Module or uwsgi.
 	Callable string
@@ -48,7 +48,8 @@ var applicationOptions = []option{
 			"installed with its Python plugin",
 		set: func(b *builder, value string) error {
 			if strings.ContainsAny(value, "/ ") {
-				return errors.New("not a module: write PACKAGE.MODULE:CALLABLE, or wsgi-file = FILE")
+				return errors.New(
+					"not a module: write PACKAGE.MODULE:CALLABLE, or wsgi-file = FILE")
 			}
 			b.config.Application.Module = value
 			return nil
@@ -140,7 +141,8 @@ func (b *builder) resolveApplication() {
 			b.written("module").source))
 	}
 	if a.IsZero() && !b.failed["module"] {
-		b.warnUnused("no effect without module or wsgi-file", "callable", "pythonpath", "virtualenv",
+		b.warnUnused("no effect without module or wsgi-file", "callable", "pythonpath",
+			"virtualenv",
 			"chdir", "socket", "env")
 	}
 }
@@ -152,7 +154,8 @@ func (b *builder) checkApplicationFiles() {
 		return
 	}
 	isThere := func(option, path string, dir bool) {
-		if path == "" || strings.Contains(path, "://") { // a file may be anything that uwsgi can open
+		// a file may be anything that uwsgi can open
+		if path == "" || strings.Contains(path, "://") {
 			return
 		}
 		if !filepath.IsAbs(path) && option != "chdir" {

@@ -78,8 +78,9 @@ func parseEndpoint(r Router, s string) (Protocol, bool, Address, error) {
 		return 0, false, Address{}, fmt.Errorf("bad path %q: write unix:/path", path)
 	}
 	if host, _, behind := strings.Cut(path, "/"); behind && host != "" {
-		return 0, false, Address{}, fmt.Errorf("a path behind the address: requests keep their own: "+
-			"write %s", strings.TrimSuffix(s, address)+host)
+		return 0, false, Address{},
+			fmt.Errorf("a path behind the address: requests keep their own: "+
+				"write %s", strings.TrimSuffix(s, address)+host)
 	}
 	addr, err := ParseAddress(path)
 	if err == nil && addr.Network == "tcp" && addr.Port == 0 {
@@ -98,13 +99,15 @@ func parseScheme(r Router, scheme string) (_ Protocol, byTLS bool, err error) {
 	case r == HTTPRouter && scheme == "h2c":
 		return H2C, false, nil
 	case r == HTTPRouter:
-		return 0, false, fmt.Errorf("bad scheme %q: write uwsgi://ADDR, http://ADDR, https://ADDR, "+
-			"h2c://ADDR, or ADDR for the uwsgi protocol", scheme)
+		return 0, false,
+			fmt.Errorf("bad scheme %q: write uwsgi://ADDR, http://ADDR, https://ADDR, "+
+				"h2c://ADDR, or ADDR for the uwsgi protocol", scheme)
 	case scheme == "" || scheme == "tcp" || scheme == "tls":
 		return TCP, scheme == "tls", nil
 	default:
-		return 0, false, fmt.Errorf("bad scheme %q: write tcp://ADDR or ADDR, or tls://ADDR; %s does "+
-			"not read what it relays", scheme, r)
+		return 0, false,
+			fmt.Errorf("bad scheme %q: write tcp://ADDR or ADDR, or tls://ADDR; %s does "+
+				"not read what it relays", scheme, r)
 	}
 }
 

@@ -18,8 +18,9 @@ func parseBackendName(s string) (string, error) {
 		return ip.String(), nil
 	}
 	if strings.HasPrefix(s, "*") {
-		return "", errors.New("bad name: write one that a certificate for *.example.com would be good " +
-			"for, such as a.example.com")
+		return "",
+			errors.New("bad name: write one that a certificate for *.example.com would be good " +
+				"for, such as a.example.com")
 	}
 	return pki.ParseServerName(s)
 }
@@ -59,7 +60,8 @@ func (b *builder) resolveBackendTLS(r Router) {
 		if !p.TLS.Unverified {
 			for _, backend := range p.Backends {
 				if backend.TLS && backend.Addr.Network == "unix" && p.TLS.Name == "" {
-					b.failOnce(b.poolSetting(p, r.String()+"-to").errorf("%s has no name to verify: add %s = NAME",
+					b.failOnce(b.poolSetting(p,
+						r.String()+"-to").errorf("%s has no name to verify: add %s = NAME",
 						backend.Text, option("name")))
 				}
 			}
@@ -68,8 +70,9 @@ func (b *builder) resolveBackendTLS(r Router) {
 		verify := b.poolSetting(p, option("verify"))
 		if line := verify.String(); !warned[line] {
 			warned[line] = true
-			b.warnf(verify, "whoever answers is taken for the backend, and may read and change all that "+
-				"goes there: write %s = FILE instead", option("ca"))
+			b.warnf(verify,
+				"whoever answers is taken for the backend, and may read and change all that "+
+					"goes there: write %s = FILE instead", option("ca"))
 		}
 		if p.TLS.CA != "" {
 			b.warnf(b.poolSetting(p, option("ca")), "no effect without %s", option("verify"))
@@ -87,7 +90,8 @@ func (b *builder) resolveBackendTLS(r Router) {
 
 // failOnce is fail for what several pools may have from the same line.
 func (b *builder) failOnce(err error) {
-	if !slices.ContainsFunc(b.errs, func(other error) bool { return other.Error() == err.Error() }) {
+	if !slices.ContainsFunc(b.errs,
+		func(other error) bool { return other.Error() == err.Error() }) {
 		b.fail(err)
 	}
 }

@@ -31,8 +31,9 @@ var cacheKeys = map[string]string{
 	"keysize": "keysize", "key_size": "keysize",
 	"blocksize": "blocksize",
 	"node":      "node", "nodes": "node",
-	"udp": "udp", "udp_server": "udp", "udp_servers": "udp", "udpserver": "udp", "udpservers": "udp",
-	"sync": "sync",
+	"udp": "udp", "udp_server": "udp", "udp_servers": "udp", "udpserver": "udp",
+	"udpservers": "udp",
+	"sync":       "sync",
 }
 
 // cacheAddresses are what a cache states of its own: see Replication.
@@ -113,7 +114,10 @@ func (b *builder) foreignCacheKey(key string) error {
 	r := cacheTable.Find(key)
 	switch {
 	case r == nil:
-		return suggest.UnknownKey(key, []string{"blocksize", "items", "keysize", "name", "node", "udp"})
+		return suggest.UnknownKey(key, []string{
+			"blocksize", "items", "keysize", "name", "node",
+			"udp",
+		})
 	case r.Verdict == migrate.Refused:
 		return fmt.Errorf("key %q is not supported: %s", key, r.Note)
 	case r.Verdict == migrate.Warned:
@@ -147,8 +151,9 @@ func (b *builder) resolveCaches() {
 	sessions := b.config.Caches[i]
 	b.config.SessionCache = sessions.Name
 	if sessions.BlockSize < minSessionBlock {
-		b.fail(b.cacheFrom[sessions.Name].errorf("blocksize %d is too small for TLS sessions: write "+
-			"at least %d",
+		b.fail(b.cacheFrom[sessions.Name].errorf(
+			"blocksize %d is too small for TLS sessions: write "+
+				"at least %d",
 			sessions.BlockSize, minSessionBlock))
 	}
 }

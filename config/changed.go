@@ -16,7 +16,8 @@ var (
 		"acme-email", "acme-storage", "acme-ca", "acme-challenge",
 		"cache2", "cache", "cache-blocksize", "cache-expire-freq", "ssl-sessions-use-cache",
 		"ssl-sessions-timeout", "ssl-sessions-single-use",
-		"stats", "admin", "admin-host", "pprof", "name", "log-format", "http-stats", "rawrouter-stats",
+		"stats", "admin", "admin-host", "pprof", "name", "log-format", "http-stats",
+		"rawrouter-stats",
 		"sslrouter-stats",
 		"http-processes", "read-size", "key-workers", "listen", "client-table",
 		// sessions are held, and peers asked, by what these were at the start

@@ -86,7 +86,8 @@ func parseCiphers(list string) (ids []uint16, notes []string, err error) {
 		{refused, "is left out: crypto/tls has it not or holds it insecure"},
 	} {
 		if len(note.words) > 0 {
-			notes = append(notes, fmt.Sprintf("cipher %s %s", strings.Join(note.words, ":"), note.text))
+			notes = append(notes, fmt.Sprintf("cipher %s %s", strings.Join(note.words, ":"),
+				note.text))
 		}
 	}
 	return ids, notes, nil

@@ -15,13 +15,14 @@ import (
 type Config struct {
 	// Name is what the node calls itself in statistics and logs; empty if the operator gave none.
 	Name string
-	// Listeners holds every address for clients: at least one, unless there are Repeaters. They are in
-	// the order of their options in the help, those of one option in the order written.
+	// Listeners holds every address for clients: at least one, unless there are Repeaters. They are
+	// in the order of their options in the help, those of one option in the order written.
 	Listeners []Listener
 	// Pools holds what stands behind them, by Router, unless Rules send it elsewhere: the default
 	// pools.
 	Pools [len(Routers)]Pool
-	// NamedPools are the others, by Router, those of one in the order in which they are first written.
+	// NamedPools are the others, by Router, those of one in the order in which they are first
+	// written.
 	NamedPools []NamedPool
 	// Rules say what goes to which of them, by Router. Their order means nothing: the most specific
 	// decides.
@@ -34,8 +35,8 @@ type Config struct {
 	HTTP HTTPOptions
 	// AccessLog says where requests and connections are written down.
 	AccessLog AccessLog
-	// Watch says that the files of certificates, keys, client CAs and secrets are read again when they
-	// change.
+	// Watch says that the files of certificates, keys, client CAs and secrets are read again when
+	// they change.
 	Watch bool
 	// ACME says which certificates are got from an authority.
 	ACME ACME
@@ -50,8 +51,8 @@ type Config struct {
 	TLSEngine TLSEngine
 	// Caches holds every named cache, in the order written; a legacy `cache = N` comes first.
 	Caches []Cache
-	// SessionCache names the member of Caches that keeps TLS sessions; empty means that no session is
-	// ever resumed.
+	// SessionCache names the member of Caches that keeps TLS sessions; empty means that no session
+	// is ever resumed.
 	SessionCache string
 	// CacheSweep is how often expired entries are removed from caches.
 	CacheSweep time.Duration
@@ -59,18 +60,18 @@ type Config struct {
 	SessionTimeout time.Duration
 	// SingleUse lets each session be resumed at most once.
 	SingleUse bool
-	// SessionTickets is how many sessions a client gets with a full handshake, where TLS and TLSEngine
-	// allow it.
+	// SessionTickets is how many sessions a client gets with a full handshake, where TLS and
+	// TLSEngine allow it.
 	SessionTickets int
-	// ClusterSecretFiles are files with the secrets of the fleet, which ReadSecret has accepted: the
-	// first seals, what the others sealed is still opened. None means that the secret comes from a
-	// listener's key, which is never so if there are SessionStores, or if sessions with client
-	// certificates are shared.
+	// ClusterSecretFiles are files with the secrets of the fleet, which ReadSecret has accepted:
+	// the first seals, what the others sealed is still opened. None means that the secret comes
+	// from a listener's key, which is never so if there are SessionStores, or if sessions with
+	// client certificates are shared.
 	ClusterSecretFiles []string
 	// Replication says how the SessionCache is kept in step with other nodes, and who they are.
 	Replication Replication
-	// SessionStores are the URLs of stores beyond the fleet: redis://, rediss:// or memcached://, in
-	// the order written. They may hold passwords: never log them.
+	// SessionStores are the URLs of stores beyond the fleet: redis://, rediss:// or memcached://,
+	// in the order written. They may hold passwords: never log them.
 	SessionStores []string
 	// Repeaters are the UDP addresses where this process forwards datagrams between nodes.
 	Repeaters []Address
@@ -86,17 +87,17 @@ type Config struct {
 	HasUmask bool
 	// Stats is where the JSON statistics server listens; the zero Address means nowhere.
 	Stats Address
-	// RouterStats is where the listeners of one kind of router have a statistics server of their own:
-	// by "http", "rawrouter" and "sslrouter", for those that were asked for.
+	// RouterStats is where the listeners of one kind of router have a statistics server of their
+	// own: by "http", "rawrouter" and "sslrouter", for those that were asked for.
 	RouterStats map[string]Address
-	// Admin is where the admin HTTP server listens, in the order written. What is written nowhere is
-	// left to the node: DefaultAdmin is not among them.
+	// Admin is where the admin HTTP server listens, in the order written. What is written nowhere
+	// is left to the node: DefaultAdmin is not among them.
 	Admin []Address
 	// AdminTokenFile is a file with the token, which ReadSecret has accepted, that lets clients of
 	// Admin by TCP change something; empty means that none may.
 	AdminTokenFile string
-	// AdminHosts are names by which Admin is asked, in lower case, besides those that are always its
-	// own.
+	// AdminHosts are names by which Admin is asked, in lower case, besides those that are always
+	// its own.
 	AdminHosts []string
 	// Pprof serves /debug/pprof on Admin.
 	Pprof bool
@@ -183,7 +184,8 @@ type Replication struct {
 	// Peers are the UDP addresses of the nodes, multicast groups and repeaters that are told of
 	// changes; their ports are never 0, their hosts may be DNS names.
 	Peers []Address
-	// Interface is the network interface of multicast groups; empty leaves it to the kernel's routes.
+	// Interface is the network interface of multicast groups; empty leaves it to the kernel's
+	// routes.
 	Interface string
 	// TTL is how many networks a multicast datagram may pass, 1 to 255.
 	TTL int
@@ -191,8 +193,8 @@ type Replication struct {
 	Mode ReplicationMode
 	// DatagramSize is the most that goes into one datagram, unless a single session is larger.
 	DatagramSize int
-	// BufferSize is what the kernel is asked for, for each socket's send and receive buffers; 0 leaves
-	// its own choice.
+	// BufferSize is what the kernel is asked for, for each socket's send and receive buffers; 0
+	// leaves its own choice.
 	BufferSize int
 	// RingLen is how many changes may wait to be sent, at least.
 	RingLen int

@@ -105,7 +105,8 @@ func (b *builder) checkCRLs(authorities []*x509.Certificate, now time.Time) {
 	for _, ca := range pki.WithoutCRL(authorities, all) {
 		if name := ca.Subject.String(); !told[name] {
 			told[name] = true
-			b.warnf(b.crls[0], "there is no revocation list of %s: clients that it certified are refused",
+			b.warnf(b.crls[0],
+				"there is no revocation list of %s: clients that it certified are refused",
 				name)
 		}
 	}
@@ -128,7 +129,8 @@ func (b *builder) checkCertificate(from setting, c Certificate, offered offers, 
 		b.warnf(from, "%s", line)
 	}
 	if what := [2]string{c.Name, pair.Kind()}; offered[what] != "" {
-		b.warnf(from, "%s is never served: %s comes first, for the same name and kind of key", c.CertFile,
+		b.warnf(from, "%s is never served: %s comes first, for the same name and kind of key",
+			c.CertFile,
 			offered[what])
 	} else if pki.Valid(pair.Leaf, now) {
 		offered[what] = c.CertFile

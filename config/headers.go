@@ -62,19 +62,21 @@ func parseHeader(s string) (Header, error) {
 func checkFieldName(name string) error {
 	switch {
 	case name == "" || strings.ContainsFunc(name, func(r rune) bool { return !isTokenChar(r) }):
-		return fmt.Errorf("bad name %q: write letters, digits and hyphens, such as X-Frame-Options", name)
+		return fmt.Errorf("bad name %q: write letters, digits and hyphens, such as X-Frame-Options",
+			name)
 	case slices.Contains(ownFields, strings.ToLower(name)):
 		return fmt.Errorf("%s is written by Reprise itself: remove it", name)
 	}
-	// Some programs read other bytes as hyphens: X_Forwarded_For would be a second X-Forwarded-For to
-	// them, and Content_Length a second length.
+	// Some programs read other bytes as hyphens: X_Forwarded_For would be a second X-Forwarded-For
+	// to them, and Content_Length a second length.
 	hyphens := strings.Map(lettersAndDigits, name)
 	isOwn := slices.Contains(ownFields, strings.ToLower(hyphens))
 	if hyphens != name && (isSpecial(hyphens) || isOwn) {
 		return fmt.Errorf("%s is taken for %s by some: write that", name, hyphens)
 	}
 	if strings.EqualFold(name, "proxy") { // CVE-2016-5385
-		return fmt.Errorf("%s is never passed on, since CGI makes HTTP_PROXY of it: remove it", name)
+		return fmt.Errorf("%s is never passed on, since CGI makes HTTP_PROXY of it: remove it",
+			name)
 	}
 	return nil
 }

@@ -110,8 +110,9 @@ func addClientNetworks(field func(*Config) *ClientNetworks) func(*builder, strin
 func (b *builder) checkLimits() {
 	l := &b.config.Limits
 	if b.config.TLSEngine == StandardEngine {
-		b.warnUnused("no effect with tls-engine = standard, which does not tell full handshakes from "+
-			"others before they are made", "client-handshakes")
+		b.warnUnused(
+			"no effect with tls-engine = standard, which does not tell full handshakes from "+
+				"others before they are made", "client-handshakes")
 	}
 	if most := b.config.Tuning.MaxConnections; most > l.Table && (l.Connections > 0 ||
 		l.Handshakes.PerSecond > 0 || l.Requests.PerSecond > 0) {

@@ -38,7 +38,10 @@ func addTLS(r Router) func(*builder, string) error {
 		if slices.Contains(fields[:3], "") {
 			return errors.New("incomplete: write " + tlsForm)
 		}
-		return b.addTLSListener(r, TLS{Certs: []Certificate{{CertFile: fields[1], KeyFile: fields[2]}}},
+		return b.addTLSListener(r, TLS{Certs: []Certificate{{
+			CertFile: fields[1],
+			KeyFile:  fields[2],
+		}}},
 			fields[0], fields[3], fields[4])
 	}
 }
@@ -116,7 +119,8 @@ func (b *builder) addTLSPairs(r Router, pairs []values.Pair) (err error) {
 	}
 	if r == HTTPRouter && slices.ContainsFunc(t.ALPN,
 		func(p string) bool { return !slices.Contains(httpALPN, p) }) {
-		return errors.New("alpn: https speaks h2 and http/1.1: for other protocols write sslrouter2")
+		return errors.New(
+			"alpn: https speaks h2 and http/1.1: for other protocols write sslrouter2")
 	}
 	for i := range certs {
 		t.Certs = append(t.Certs, Certificate{CertFile: certs[i], KeyFile: keys[i]})

@@ -70,7 +70,10 @@ func (b *builder) addToPool(r Router, options map[string]*option, value string) 
 	if optionValue == "" {
 		return fmt.Errorf("no value: write %s %s=%s", name, key, o.form)
 	}
-	i := slices.IndexFunc(b.named, func(p pendingPool) bool { return p.router == r && p.name == name })
+	i := slices.IndexFunc(b.named, func(p pendingPool) bool {
+		return p.router == r &&
+			p.name == name
+	})
 	if i < 0 {
 		i = len(b.named)
 		b.named = append(b.named, pendingPool{router: r, name: name})
@@ -89,7 +92,8 @@ func (b *builder) addToPool(r Router, options map[string]*option, value string) 
 func checkPoolName(name string) error {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 	if name == "" || len(name) > 64 || strings.Trim(name, letters) != "" {
-		return fmt.Errorf("bad name %q: write letters, digits, hyphens, dots and underscores, at most 64",
+		return fmt.Errorf(
+			"bad name %q: write letters, digits, hyphens, dots and underscores, at most 64",
 			name)
 	}
 	return nil
@@ -115,7 +119,8 @@ func (b *builder) addRule(r Router, value string) error {
 		keys = []string{"host", "path", "sni"}
 	}
 	if !found {
-		return fmt.Errorf("no condition: write %s %s=..., or %s-to for what goes nowhere else", name,
+		return fmt.Errorf("no condition: write %s %s=..., or %s-to for what goes nowhere else",
+			name,
 			keys[0], r)
 	}
 	pairs, err := values.Pairs(rest)
@@ -180,7 +185,8 @@ func parseRulePath(s string) (string, error) {
 	case !strings.HasPrefix(s, "/"):
 		return "", fmt.Errorf("bad path %q: write one that begins with /", s)
 	case strings.ContainsAny(s, "?#"):
-		return "", fmt.Errorf("bad path %q: leave out ? and what follows, paths are compared without", s)
+		return "",
+			fmt.Errorf("bad path %q: leave out ? and what follows, paths are compared without", s)
 	case strings.Contains(s, "%"):
 		return "", fmt.Errorf("bad path %q: write it decoded, as requests are compared", s)
 	case strings.Contains(s, "*"):
@@ -201,7 +207,8 @@ func parseRulePath(s string) (string, error) {
 // resolveNamed gives each pool with a name what its Router's default pool has and what was written
 // for itself.
 func (b *builder) resolveNamed() {
-	slices.SortStableFunc(b.named, func(p, q pendingPool) int { return int(p.router) - int(q.router) })
+	slices.SortStableFunc(b.named,
+		func(p, q pendingPool) int { return int(p.router) - int(q.router) })
 	for _, pending := range b.named {
 		r := pending.router
 		p := NamedPool{Router: r, Name: pending.name, Pool: *b.config.PoolOf(r)}
@@ -215,7 +222,8 @@ func (b *builder) resolveNamed() {
 		p.shareMaxConns()
 		b.config.NamedPools = append(b.config.NamedPools, p)
 		if len(p.Backends) == 0 {
-			b.fail(pending.settings[0].from.errorf("no backend: add %s-pool = %s to=ADDR", r, p.Name))
+			b.fail(pending.settings[0].from.errorf("no backend: add %s-pool = %s to=ADDR", r,
+				p.Name))
 		}
 	}
 }
@@ -236,7 +244,8 @@ func (p *Pool) has(a Address) bool {
 
 // resolveRules finds rules that cannot be meant, and pools that none leads to.
 func (b *builder) resolveRules() {
-	slices.SortStableFunc(b.rules, func(p, q pendingRule) int { return int(p.Router) - int(q.Router) })
+	slices.SortStableFunc(b.rules,
+		func(p, q pendingRule) int { return int(p.Router) - int(q.Router) })
 	used := make(map[[2]string]bool) // router, pool
 	for i, rule := range b.rules {
 		used[[2]string{rule.Router.String(), rule.Pool}] = true
@@ -248,7 +257,8 @@ func (b *builder) resolveRules() {
 	}
 	for _, p := range b.named {
 		if !used[[2]string{p.router.String(), p.name}] {
-			b.warnf(p.settings[0].from, "nothing goes to pool %s: add %s-use-pool = %[1]s ...", p.name,
+			b.warnf(p.settings[0].from, "nothing goes to pool %s: add %s-use-pool = %[1]s ...",
+				p.name,
 				p.router)
 		}
 	}
@@ -278,8 +288,9 @@ func (b *builder) checkRule(rule pendingRule, before []pendingRule) error {
 	for _, other := range before {
 		if other.Router == r && other.SNI == rule.SNI && other.Host == rule.Host &&
 			other.Path == rule.Path {
-			return fmt.Errorf("it can never match: all that it would is taken by %s, which asks for the "+
-				"same", other.from.source)
+			return fmt.Errorf(
+				"it can never match: all that it would is taken by %s, which asks for the "+
+					"same", other.from.source)
 		}
 	}
 	if r == HTTPRouter && rule.SNI != "" {
@@ -290,8 +301,9 @@ func (b *builder) checkRule(rule pendingRule, before []pendingRule) error {
 		if rule.Host != "" && !slices.ContainsFunc(policies, func(p *namePolicies) bool {
 			return p.of(rule.SNI).sameClients(p.of(rule.Host))
 		}) {
-			return fmt.Errorf("it can never match: %s asks clients for another certificate than %s, so "+
-				"such requests get 421", rule.Host, rule.SNI)
+			return fmt.Errorf(
+				"it can never match: %s asks clients for another certificate than %s, so "+
+					"such requests get 421", rule.Host, rule.SNI)
 		}
 	}
 	return nil
@@ -371,17 +383,20 @@ func (b *builder) checkNamesOfSSLRouters() {
 		for _, name := range around {
 			if !told[name] {
 				told[name] = true
-				b.fail(from[name].errorf("clients could go round CLIENTCA by another name, since both reach "+
-					"the same backends of sslrouter at %s: "+
-					"write it there and for each name, give the name a pool of its own by sslrouter-use-pool, "+
-					"or use https, which looks at "+
-					"each request's Host", policies.source))
+				b.fail(from[name].errorf(
+					"clients could go round CLIENTCA by another name, since both reach "+
+						"the same backends of sslrouter at %s: "+
+						"write it there and for each name, give the name a pool of its own by sslrouter-use-pool, "+
+						"or use https, which looks at "+
+						"each request's Host", policies.source))
 			}
 		}
 		if pool, backend := b.config.sharedBackend(met); backend != "" {
-			b.fail(b.firstOf(SSLRouter, pool).errorf("clients could go round CLIENTCA by another name, "+
+			b.fail(b.firstOf(SSLRouter,
+				pool).errorf("clients could go round CLIENTCA by another name, "+
 				"since %s is also in another pool of "+
-				"sslrouter whose names ask for something else: give each pool backends of its own", backend))
+				"sslrouter whose names ask for something else: give each pool backends of its own",
+				backend))
 		}
 	}
 }

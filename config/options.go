@@ -100,7 +100,11 @@ func size(low, high int, field func(*Config) *int) func(*builder, string) error 
 
 func duration(low, high time.Duration, field func(*Config) *time.Duration) func(*builder,
 	string) error {
-	return fill(field, func(s string) (time.Duration, error) { return values.Duration(s, low, high) })
+	return fill(field, func(s string) (time.Duration,
+		error,
+	) {
+		return values.Duration(s, low, high)
+	})
 }
 
 func address(field func(*Config) *Address) func(*builder, string) error {

@@ -48,7 +48,8 @@ var httpOptions = []option{
 		}),
 	},
 	{
-		name: "http-chunked-input", group: groupHTTP, form: boolForm, byDefault: "false", optional: true,
+		name: "http-chunked-input", group: groupHTTP, form: boolForm, byDefault: "false",
+		optional: true,
 		help: "pass content of unknown length to uwsgi backends in its chunks. Turn on for " +
 			"applications that read chunked input themselves",
 		set: boolean(func(c *Config) *bool { return &c.HTTP.ChunkedInput }),
@@ -84,7 +85,8 @@ var httpOptions = []option{
 		},
 	},
 	{
-		name: "add-header", aliases: []string{"http-add-header"}, group: groupHTTP, form: "NAME: VALUE",
+		name: "add-header", aliases: []string{"http-add-header"}, group: groupHTTP,
+		form:   "NAME: VALUE",
 		repeat: true,
 		help: "a field that every response gets, such as X-Frame-Options: DENY, in place of the " +
 			"backend's",
@@ -98,7 +100,8 @@ var httpOptions = []option{
 	},
 	{
 		name: "request-header", group: groupHTTP, form: "RULE", repeat: true,
-		help: "what backends get of a request's fields: " + ruleForm + ". A value may have variables, " +
+		help: "what backends get of a request's fields: " + ruleForm +
+			". A value may have variables, " +
 			"such as set X-Client-DN: ${SSL_CLIENT_S_DN}; " +
 			"if it comes out empty, the field is not sent. What is set or removed, clients cannot set",
 		set: headerRules(func(c *Config) *[]HeaderRule { return &c.HTTP.RequestHeaders }),
@@ -121,7 +124,8 @@ var httpOptions = []option{
 		},
 	},
 	{
-		name: "https-export-cert", group: groupHTTP, form: boolForm, byDefault: "false", optional: true,
+		name: "https-export-cert", group: groupHTTP, form: boolForm, byDefault: "false",
+		optional: true,
 		help: "pass the client's certificate to uwsgi backends as HTTPS_CC, in PEM. Turn on for " +
 			"applications that read more of it than its name",
 		set: boolean(func(c *Config) *bool { return &c.HTTP.ExportCert }),

@@ -11,7 +11,8 @@ import (
 var listenOptions = []option{
 	{
 		name: "https", group: groupListen, form: "ADDR,CERT,KEY,...", repeat: true,
-		help: "answer HTTPS on ADDR by the http-to backends: " + tlsForm + ". CIPHERS is an OpenSSL " +
+		help: "answer HTTPS on ADDR by the http-to backends: " + tlsForm +
+			". CIPHERS is an OpenSSL " +
 			"list of TLS 1.2 suites; CLIENTCA a PEM " +
 			"file: clients may send a certificate, or must with ! before the file",
 		set: addTLS(HTTPRouter),

@@ -17,7 +17,8 @@ var observeOptions = []option{
 			"on ADDR, and obey the commands that change " +
 			"something. A unix socket obeys its owner and root. By TCP a command needs admin-token-file, " +
 			"while anyone may read. Without a unix " +
-			"socket here there is one at " + DefaultAdmin + ", where that directory is there and may be " +
+			"socket here there is one at " + DefaultAdmin +
+			", where that directory is there and may be " +
 			"written to",
 		set: addAdmin,
 	},
@@ -54,8 +55,9 @@ var observeOptions = []option{
 	{
 		name: "log-format", group: groupObserve, form: "text|json", byDefault: "text",
 		help: "how log lines are written",
-		set: choice(func(c *Config) *string { return &c.LogFormat }, named("text", "text"), named("json",
-			"json")),
+		set: choice(func(c *Config) *string { return &c.LogFormat }, named("text", "text"),
+			named("json",
+				"json")),
 	},
 	{
 		name: "access-log", group: groupObserve, form: "FILE|-",

@@ -35,7 +35,8 @@ var sessionOptions = []option{
 		},
 	},
 	{
-		name: "ssl-sessions-use-cache", aliases: []string{"ssl-session-use-cache"}, group: groupSessions,
+		name: "ssl-sessions-use-cache", aliases: []string{"ssl-session-use-cache"},
+		group:     groupSessions,
 		form:      "NAME|BOOL",
 		byDefault: "true", optional: true,
 		help: "the cache that keeps TLS sessions. true takes the first cache, or makes one of 20000 " +
@@ -44,11 +45,13 @@ var sessionOptions = []option{
 		set: func(*builder, string) error { return nil }, // resolveCaches knows what it means
 	},
 	{
-		name: "ssl-sessions-timeout", aliases: []string{"ssl-session-timeout"}, group: groupSessions,
-		form: durationForm, byDefault: "300s",
+		name: "ssl-sessions-timeout", aliases: []string{"ssl-session-timeout"},
+		group: groupSessions,
+		form:  durationForm, byDefault: "300s",
 		help: "how long after the full handshake a session may be resumed. Longer saves handshakes, " +
 			"shorter bounds what a stolen session is worth",
-		set: duration(time.Second, week, func(c *Config) *time.Duration { return &c.SessionTimeout }),
+		set: duration(time.Second, week,
+			func(c *Config) *time.Duration { return &c.SessionTimeout }),
 	},
 	{
 		name: "ssl-sessions-single-use", group: groupSessions, form: boolForm, byDefault: "false",

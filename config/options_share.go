@@ -35,7 +35,8 @@ var shareOptions = []option{
 		},
 	},
 	{
-		name: "cache-replication", group: groupShare, form: "auto|push|homes|pull", byDefault: "auto",
+		name: "cache-replication", group: groupShare, form: "auto|push|homes|pull",
+		byDefault: "auto",
 		help: "who holds a session: push gives it to every node at once, homes to two nodes by its " +
 			"key, pull to none but its own. A node asks " +
 			"for what it lacks. auto is push in fleets of a few nodes and homes in larger ones; all " +
@@ -49,7 +50,12 @@ var shareOptions = []option{
 		name: "cache-udp-interface", group: groupShare, form: "NAME",
 		help: "the network interface of multicast groups, such as eth0. Set it where the default " +
 			"route is not the way to the other nodes",
-		set: func(b *builder, value string) error { b.config.Replication.Interface = value; return nil },
+		set: func(b *builder,
+			value string,
+		) error {
+			b.config.Replication.Interface = value
+			return nil
+		},
 	},
 	{
 		name: "cache-udp-ttl", aliases: []string{"multicast-ttl"}, group: groupShare, form: "N",
@@ -103,7 +109,8 @@ var shareOptions = []option{
 	},
 	{
 		name: "session-store", group: groupShare, form: "URL", repeat: true, mask: maskStore,
-		help: "a store for sessions beyond this fleet: " + storeForms + ". Sessions are sealed before " +
+		help: "a store for sessions beyond this fleet: " + storeForms +
+			". Sessions are sealed before " +
 			"they leave the node. " +
 			"reprise check prints a password as ***",
 		set: addStore,
@@ -120,6 +127,11 @@ var shareOptions = []option{
 		help: "the key by which the repeater knows its subscribers, as reprise repeater-key prints it " +
 			"for a cluster secret, which the " +
 			"repeater then need not have",
-		set: func(b *builder, value string) error { b.config.RepeaterSecretFile = value; return nil },
+		set: func(b *builder,
+			value string,
+		) error {
+			b.config.RepeaterSecretFile = value
+			return nil
+		},
 	},
 }

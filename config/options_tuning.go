@@ -98,8 +98,9 @@ var tuningOptions = []option{
 			func(c *Config) *time.Duration { return &c.Tuning.UpgradeTimeout }),
 	},
 	{
-		name: "cache-lookup-timeout", aliases: []string{"session-store-timeout"}, group: groupTimers,
-		form: durationForm, byDefault: "10ms",
+		name: "cache-lookup-timeout", aliases: []string{"session-store-timeout"},
+		group: groupTimers,
+		form:  durationForm, byDefault: "10ms",
 		help: "the most that a handshake waits for a session that other nodes or a session-store may " +
 			"have, all questions together, before it " +
 			"goes on in full. Raise if they are far apart; 0 asks nobody",
@@ -119,7 +120,8 @@ var tuningOptions = []option{
 		set:  integer(1, math.MaxInt32, func(c *Config) *int { return &c.Tuning.MaxHandshakes }),
 	},
 	{
-		name: "listen", aliases: []string{"backlog"}, group: groupLimits, form: "N", byDefault: "1024",
+		name: "listen", aliases: []string{"backlog"}, group: groupLimits, form: "N",
+		byDefault: "1024",
 		help: "connections that may wait to be accepted, on each listener of each loop; the kernel " +
 			"caps it at net.core.somaxconn",
 		set: integer(1, 1<<16-1, func(c *Config) *int { return &c.Tuning.Backlog }),
@@ -136,10 +138,11 @@ var tuningOptions = []option{
 		help: "memory at which Go collects ever harder. 0 takes nine tenths of the limit of the " +
 			"control group, such as a container's, " +
 			"less what the caches hold; without such a limit there is none. $GOMEMLIMIT goes before that",
-		set: fill(func(c *Config) *int64 { return &c.Tuning.MemoryLimit }, func(s string) (int64, error) {
-			n, err := values.Size(s, 0, math.MaxInt&^(1<<30-1))
-			return int64(n), err
-		}),
+		set: fill(func(c *Config) *int64 { return &c.Tuning.MemoryLimit },
+			func(s string) (int64, error) {
+				n, err := values.Size(s, 0, math.MaxInt&^(1<<30-1))
+				return int64(n), err
+			}),
 	},
 	{
 		name: "tcp-nodelay", group: groupProcess, form: boolForm, byDefault: "true", optional: true,
@@ -166,8 +169,9 @@ var tuningOptions = []option{
 			}),
 	},
 	{
-		name: "cpu-affinity", group: groupProcess, form: boolForm, byDefault: "false", optional: true,
-		help: "tie each loop to a core. Try it on machines that run nothing else",
-		set:  boolean(func(c *Config) *bool { return &c.Tuning.CPUAffinity }),
+		name: "cpu-affinity", group: groupProcess, form: boolForm, byDefault: "false",
+		optional: true,
+		help:     "tie each loop to a core. Try it on machines that run nothing else",
+		set:      boolean(func(c *Config) *bool { return &c.Tuning.CPUAffinity }),
 	},
 }

@@ -47,7 +47,8 @@ func routerStats(router string) option {
 			router + "-stats-server",
 			router + "-ss",
 		}, group: groupObserve, form: "ADDR",
-		help: "send a JSON document about the " + router + " listeners and their backends to whoever " +
+		help: "send a JSON document about the " + router +
+			" listeners and their backends to whoever " +
 			"connects to ADDR, and close",
 		set: func(b *builder, value string) error {
 			addr, err := ParseAddress(value)

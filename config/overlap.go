@@ -40,7 +40,8 @@ func (b *builder) checkAddresses() {
 				b.fail(a.from.errorf("%v is taken by %s at %s: choose another address",
 					a, first.from.option.name, first.from.source))
 			} else {
-				b.fail(a.from.errorf("%v overlaps %v of %s at %s: choose another port, or write one of the two",
+				b.fail(a.from.errorf(
+					"%v overlaps %v of %s at %s: choose another port, or write one of the two",
 					a, first, first.from.option.name, first.from.source))
 			}
 			break
@@ -53,7 +54,8 @@ func (b *builder) checkAddresses() {
 		}
 		for _, p := range b.config.NamedPools {
 			if p.Router == l.Router && p.has(l.Addr) {
-				b.fail(l.from.errorf("%v is also in pool %s: it would relay to itself", l.Addr, p.Name))
+				b.fail(l.from.errorf("%v is also in pool %s: it would relay to itself", l.Addr,
+					p.Name))
 			}
 		}
 	}

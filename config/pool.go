@@ -60,9 +60,11 @@ func (b *builder) warnIdlePool(r Router) {
 	}
 	if p.Check.Kind == NoCheck {
 		b.warnUnused("no effect without "+family+"-check",
-			family+"-check-interval", family+"-check-timeout", family+"-check-rise", family+"-check-fall")
+			family+"-check-interval", family+"-check-timeout", family+"-check-rise",
+			family+"-check-fall")
 	}
-	if !slices.ContainsFunc(p.Backends, func(backend Backend) bool { return backend.MaxConns > 0 }) {
+	if !slices.ContainsFunc(p.Backends,
+		func(backend Backend) bool { return backend.MaxConns > 0 }) {
 		b.warnUnused("no effect: no backend has max-connections", family+"-queue")
 	}
 }
@@ -90,16 +92,19 @@ func (b *builder) checkHTTP() {
 		asUWSGI = asUWSGI || speaks(UWSGI)
 		asH2C = asH2C || speaks(H2C)
 		if speaks(UWSGI) && p.Check.Kind == CheckHTTP {
-			b.warnf(b.poolSetting(p, "http-check"), "uwsgi backends speak no HTTP: they are checked as "+
-				"by tcp")
+			b.warnf(b.poolSetting(p, "http-check"),
+				"uwsgi backends speak no HTTP: they are checked as "+
+					"by tcp")
 		}
 		if speaks(UWSGI) && p.SendProxy > 0 {
-			b.warnf(b.poolSetting(p, "http-send-proxy"), "uwsgi backends get no header: their variables "+
-				"name the client")
+			b.warnf(b.poolSetting(p, "http-send-proxy"),
+				"uwsgi backends get no header: their variables "+
+					"name the client")
 		}
 		if speaks(H2C) && p.SendProxy > 0 {
-			b.warnf(b.poolSetting(p, "http-send-proxy"), "h2c backends get no header: clients share "+
-				"connections, and X-Forwarded-For names them")
+			b.warnf(b.poolSetting(p, "http-send-proxy"),
+				"h2c backends get no header: clients share "+
+					"connections, and X-Forwarded-For names them")
 		}
 	}
 	switch {

@@ -43,8 +43,9 @@ func (b *builder) resolvePrivileges() {
 		return
 	}
 	if !b.config.Application.IsZero() {
-		b.fail(who.errorf("an application (module) would be started before, as root: start Reprise as " +
-			"that user"))
+		b.fail(who.errorf(
+			"an application (module) would be started before, as root: start Reprise as " +
+				"that user"))
 		return
 	}
 	u, err := user.Lookup(p.User)

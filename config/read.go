@@ -157,7 +157,8 @@ func (b *builder) settingsOf(entries []source.Entry) []setting {
 		if o == optionsByName[uwsgiOption] && e.Key != uwsgiOption {
 			s.value = e.Key + "=" + value
 		}
-		// A section that stands again, as in uWSGI's own examples, does not double what the first said.
+		// A section that stands again, as in uWSGI's own examples, does not double what the first
+		// said.
 		this := said{e.File, o, s.value}
 		if _, again := merged[this]; !again {
 			merged[this] = e.Section

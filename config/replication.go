@@ -91,8 +91,9 @@ func parseDatagram(s, forms string) (Address, error) {
 	}
 	a, err := parseInternet("udp", s, forms)
 	if strings.Contains(a.Host, "%") {
-		return Address{}, errors.New("a link-local address: give nodes addresses without a zone, such " +
-			"as unique local ones (fd00::/8)")
+		return Address{},
+			errors.New("a link-local address: give nodes addresses without a zone, such " +
+				"as unique local ones (fd00::/8)")
 	}
 	return a, err
 }
@@ -175,12 +176,15 @@ func (b *builder) warnInVain() {
 			"cache-udp-datagram", "cache-udp-buffer", "cache-udp-ring", "cache-udp-heartbeat",
 			"cache-udp-dead-after", "cache-join-rate")
 	} else if !slices.ContainsFunc(slices.Concat(listen, peers), Address.isMulticast) {
-		b.warnUnused("no effect: no address is a multicast group", "cache-udp-interface", "cache-udp-ttl")
+		b.warnUnused("no effect: no address is a multicast group", "cache-udp-interface",
+			"cache-udp-ttl")
 	}
 	if replicated && len(peers) == 0 {
-		b.warnf(b.udpServers[0].from, "this node tells the others nothing: add cache-udp-node = ADDR")
+		b.warnf(b.udpServers[0].from,
+			"this node tells the others nothing: add cache-udp-node = ADDR")
 	}
-	if mode := c.Replication.Mode; replicated && (mode == ReplicatePull || mode == ReplicateHomes) &&
+	if mode := c.Replication.Mode; replicated &&
+		(mode == ReplicatePull || mode == ReplicateHomes) &&
 		c.Tuning.LookupTimeout == 0 {
 		b.warnf(b.written("cache-replication"), "no session comes from other nodes with "+
 			"cache-lookup-timeout 0: raise it")
@@ -219,15 +223,17 @@ func (b *builder) checkDerivedSecret() {
 	}
 	for _, l := range b.tlsListeners() {
 		if l.TLS.ClientCA != "" {
-			b.fail(l.from.errorf("sessions of clients with certificates are shared with other nodes, "+
-				"which needs a secret that is not a server's key: %s", makeSecret))
+			b.fail(l.from.errorf(
+				"sessions of clients with certificates are shared with other nodes, "+
+					"which needs a secret that is not a server's key: %s", makeSecret))
 			return
 		}
 	}
 	for _, name := range b.names {
 		if name.Policy.ClientCA != "" {
-			b.fail(name.from.errorf("sessions of clients with certificates are shared with other nodes, "+
-				"which needs a secret that is not a server's key: %s", makeSecret))
+			b.fail(name.from.errorf(
+				"sessions of clients with certificates are shared with other nodes, "+
+					"which needs a secret that is not a server's key: %s", makeSecret))
 			return
 		}
 	}
@@ -245,11 +251,14 @@ func (b *builder) checkDerivedSecret() {
 func (b *builder) warnOfContexts() {
 	for _, l := range b.tlsListeners() {
 		ip, err := netip.ParseAddr(l.Addr.Host)
-		everywhere := l.Addr.Network != "unix" && l.Addr.Host == "" || err == nil && ip.IsUnspecified()
+		everywhere := l.Addr.Network != "unix" && l.Addr.Host == "" || err == nil &&
+			ip.IsUnspecified()
 		if l.TLS.SessionContext == "" && b.contexts[l.Router] == "" && !everywhere {
-			b.warnf(l.from, "%v: its sessions are resumed only at nodes that listen on the same address, "+
-				"because its session context is made of that: "+
-				"write %s-session-context = NAME, the same at all nodes", l.Addr, contextOption[l.Router])
+			b.warnf(l.from,
+				"%v: its sessions are resumed only at nodes that listen on the same address, "+
+					"because its session context is made of that: "+
+					"write %s-session-context = NAME, the same at all nodes", l.Addr,
+				contextOption[l.Router])
 		}
 	}
 }

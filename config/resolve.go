@@ -42,7 +42,8 @@ func (b *builder) blame(first, second string) setting {
 // is the first, whose key may be the secret of the fleet, must not depend on anything else.
 func (b *builder) sortListeners() {
 	position := func(l pendingListener) int {
-		return slices.IndexFunc(options, func(o option) bool { return o.name == l.from.option.name })
+		return slices.IndexFunc(options,
+			func(o option) bool { return o.name == l.from.option.name })
 	}
 	slices.SortStableFunc(b.listeners, func(l, m pendingListener) int {
 		return position(l) - position(m)
@@ -83,7 +84,8 @@ func (b *builder) warnWithoutTLS() {
 		b.warnUnused("no effect without sslrouter", "sslrouter-session-context", "sslrouter-alpn")
 	}
 	if len(b.tlsListeners()) == 0 {
-		b.warnUnused("no effect without https or sslrouter", "sni", "ssl-client-crl", "sni-nomatch-abort")
+		b.warnUnused("no effect without https or sslrouter", "sni", "ssl-client-crl",
+			"sni-nomatch-abort")
 	}
 }
 
@@ -128,8 +130,9 @@ func (b *builder) warnOfPlainHTTP() {
 	}
 	for _, c := range b.names {
 		if c.Policy.ClientCARequired {
-			b.warnf(c.from, "the http listener at %s serves %s to clients without a certificate: write "+
-				"http-to-https there",
+			b.warnf(c.from,
+				"the http listener at %s serves %s to clients without a certificate: write "+
+					"http-to-https there",
 				b.listeners[i].Source, c.Name)
 		}
 	}
@@ -144,8 +147,9 @@ func (b *builder) statedPolicies() map[string]Policy {
 	statedBy := make(map[string]setting)
 	for _, c := range b.names {
 		if c.Policy.contradicts(policies[c.Name]) {
-			b.fail(c.from.errorf("%s already has other ciphers or another client CA from %s: write the "+
-				"same for both",
+			b.fail(c.from.errorf(
+				"%s already has other ciphers or another client CA from %s: write the "+
+					"same for both",
 				c.Name, statedBy[c.Name].source))
 			continue
 		}

@@ -16,7 +16,8 @@ func (c *Config) PrintRoutes(w io.Writer) error {
 		for _, rule := range c.Rules {
 			if rule.Router == r {
 				rules++
-				fmt.Fprintf(table, "%s\t%s\t-> %s\n", r, rule.conditions(), c.describePool(r, rule.Pool))
+				fmt.Fprintf(table, "%s\t%s\t-> %s\n", r, rule.conditions(),
+					c.describePool(r, rule.Pool))
 			}
 		}
 		if r == HTTPRouter && len(c.Subscriptions.Servers) > 0 {

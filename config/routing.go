@@ -43,8 +43,8 @@ type Listener struct {
 	Addr Address
 	// TLS says how it speaks TLS; nil if it does not: RawRouter, and HTTPRouter without https.
 	TLS *TLS
-	// RedirectPort, if not 0, answers every request with a redirection to https at that port, instead
-	// of by a backend.
+	// RedirectPort, if not 0, answers every request with a redirection to https at that port,
+	// instead of by a backend.
 	RedirectPort int
 }
 
@@ -59,7 +59,8 @@ type TLS struct {
 	Certs []Certificate
 	// ALPN lists the application protocols to negotiate, most wanted first; nil negotiates none.
 	ALPN []string
-	// SessionContext separates this listener's sessions from those of listeners with another context.
+	// SessionContext separates this listener's sessions from those of listeners with another
+	// context.
 	SessionContext string
 }
 
@@ -69,11 +70,11 @@ type Policy struct {
 	// Ciphers are the TLS 1.2 suites offered, as crypto/tls ids; nil means crypto/tls's own secure
 	// list. TLS 1.3 suites are always offered.
 	Ciphers []uint16
-	// ClientCA is the PEM file of authorities whose client certificates are accepted; empty means none
-	// is asked for.
+	// ClientCA is the PEM file of authorities whose client certificates are accepted; empty means
+	// none is asked for.
 	ClientCA string
-	// ClientCARequired refuses clients that send no certificate; else a certificate is optional, but
-	// verified if sent.
+	// ClientCARequired refuses clients that send no certificate; else a certificate is optional,
+	// but verified if sent.
 	ClientCARequired bool
 }
 
@@ -104,7 +105,8 @@ type Pool struct {
 	Retries int
 	// Grace is how long a backend that failed is left alone.
 	Grace time.Duration
-	// SlowStart is how long a backend that came back takes to get its full share; 0 gives it at once.
+	// SlowStart is how long a backend that came back takes to get its full share; 0 gives it at
+	// once.
 	SlowStart time.Duration
 	// ConnectTimeout bounds one attempt to connect.
 	ConnectTimeout time.Duration
@@ -113,7 +115,8 @@ type Pool struct {
 	// MaxConns bounds the connections to each backend that states no bound; 0 means none. Read the
 	// Backend's, which is final.
 	MaxConns int
-	// QueueLen bounds the flows that wait while all backends are at their MaxConns; 0 lets none wait.
+	// QueueLen bounds the flows that wait while all backends are at their MaxConns; 0 lets none
+	// wait.
 	QueueLen int
 	// Check says how backends are probed.
 	Check Check
@@ -134,7 +137,8 @@ type BackendTLS struct {
 	Name string
 	// Unverified says that whoever answers is taken for the backend.
 	Unverified bool
-	// CertFile and KeyFile are shown to backends that ask for a certificate; both are empty for none.
+	// CertFile and KeyFile are shown to backends that ask for a certificate; both are empty for
+	// none.
 	CertFile, KeyFile string
 }
 
@@ -152,12 +156,12 @@ type PoolRule struct {
 	// Source says where the rule was written.
 	Source string
 	Router Router
-	// SNI and Host are names in lower case, without a dot at the end; "*.example.com" stands for one
-	// label. Host may be an IP address, as it stands in a Host field, and is empty unless the Router
-	// is HTTPRouter.
+	// SNI and Host are names in lower case, without a dot at the end; "*.example.com" stands for
+	// one label. Host may be an IP address, as it stands in a Host field, and is empty unless the
+	// Router is HTTPRouter.
 	SNI, Host string
-	// Path begins with "/" and ends without one; it stands for itself and what is below it. HTTPRouter
-	// only.
+	// Path begins with "/" and ends without one; it stands for itself and what is below it.
+	// HTTPRouter only.
 	Path string
 	// Pool is the name of one of NamedPools; empty is the default pool.
 	Pool string
@@ -258,8 +262,8 @@ type HTTPOptions struct {
 	MaxHeader int
 	// MaxFields bounds the number of its fields.
 	MaxFields int
-	// AddHeaders are fields that every response gets, in the order written. Except for those that may
-	// stand several times, the backend's of the name are replaced.
+	// AddHeaders are fields that every response gets, in the order written. Except for those that
+	// may stand several times, the backend's of the name are replaced.
 	AddHeaders []Header
 	// RequestHeaders and ResponseHeaders are rules, each about what those before it have left.
 	RequestHeaders, ResponseHeaders []HeaderRule

@@ -39,7 +39,8 @@ func ReadSecret(file string) ([]byte, error) {
 	case n > maxSecretLen:
 		err = fmt.Errorf("%s has more than %d bytes: %s", file, maxSecretLen, goodSecret)
 	case len(secret) < minSecretLen:
-		err = fmt.Errorf("%s has %d bytes, a secret at least %d: %s", file, len(secret), minSecretLen,
+		err = fmt.Errorf("%s has %d bytes, a secret at least %d: %s", file, len(secret),
+			minSecretLen,
 			goodSecret)
 	case bytes.Count(secret, secret[:1]) == len(secret):
 		err = fmt.Errorf("%s is one byte repeated: %s", file, goodSecret)
@@ -83,8 +84,9 @@ func ReadRepeaterKey(file string) ([]byte, error) {
 		_, err = hex.Decode(key, text)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s is not a repeater's key: write what `reprise repeater-key SECRET` "+
-			"prints", file)
+		return nil,
+			fmt.Errorf("%s is not a repeater's key: write what `reprise repeater-key SECRET` "+
+				"prints", file)
 	}
 	return key, nil
 }
@@ -142,7 +144,8 @@ func addStore(b *builder, value string) error {
 	case password == masked:
 		b.warnf(b.now, "%s stands for a password that was not shown: write the password", masked)
 	case password != "" && strings.HasPrefix(b.now.source, "--"):
-		b.warnf(b.now, "every user of this machine can see the password of a command: write it in a file")
+		b.warnf(b.now,
+			"every user of this machine can see the password of a command: write it in a file")
 	}
 	b.config.SessionStores = append(b.config.SessionStores, value)
 	return nil

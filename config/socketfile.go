@@ -114,7 +114,8 @@ func ownerID(kind, name string, look func(string) (string, error)) (int, error) 
 	}
 	id, err := look(name)
 	if err != nil {
-		return -1, fmt.Errorf("there is no %s %q: write one of this machine, or a number", kind, name)
+		return -1, fmt.Errorf("there is no %s %q: write one of this machine, or a number", kind,
+			name)
 	}
 	return strconv.Atoi(id)
 }

@@ -25,7 +25,8 @@ var subscriptionOptions = []option{
 			"requests for DOMAIN that no http-use-pool matches " +
 			"then go to it, balanced and checked as http-to. It must be one that only your own servers " +
 			"can reach",
-		set: collect(parseRepeater, func(b *builder) *[]pendingAddress { return &b.subscriptionServers }),
+		set: collect(parseRepeater,
+			func(b *builder) *[]pendingAddress { return &b.subscriptionServers }),
 	},
 	{
 		name: "http-subscription-from", group: groupSubscribe, form: "CIDR,...", repeat: true,
@@ -45,8 +46,9 @@ var subscriptionOptions = []option{
 			"socket there, with this process's permissions, and to where links there lead",
 		set: func(b *builder, value string) error {
 			if !filepath.IsAbs(value) || filepath.Clean(value) == "/" {
-				return errors.New("bad value: write the absolute path of a directory for the sockets " +
-					"of applications, such as /run/applications")
+				return errors.New(
+					"bad value: write the absolute path of a directory for the sockets " +
+						"of applications, such as /run/applications")
 			}
 			s := &b.config.Subscriptions
 			s.Sockets = append(s.Sockets, filepath.Clean(value))
@@ -131,9 +133,10 @@ func (b *builder) resolveSubscriptions() {
 		ip, err := netip.ParseAddr(server.Host)
 		local := server.Host == "localhost" || err == nil && ip.IsLoopback()
 		if !local && len(s.From) == 0 {
-			b.fail(server.from.errorf("whoever reaches it would get the clients of any domain: add " +
-				"http-subscription-from = CIDR, or " +
-				"subscriptions-sign-check = sha256:DIR"))
+			b.fail(server.from.errorf(
+				"whoever reaches it would get the clients of any domain: add " +
+					"http-subscription-from = CIDR, or " +
+					"subscriptions-sign-check = sha256:DIR"))
 		}
 	}
 	s.From = append(slices.Clone(s.From), loopback...)

@@ -32,7 +32,8 @@ func (l *loop) accept(ln *listener) {
 				l.turnAway(ln, fd, why)
 				continue
 			}
-			if l.handshakes.len >= l.o.maxHandshakes() && (ln.tls != nil || ln.AcceptProxy != nil || ln.Peek != nil) {
+			if l.handshakes.len >= l.o.maxHandshakes() &&
+				(ln.tls != nil || ln.AcceptProxy != nil || ln.Peek != nil) {
 				l.evictHandshake()
 			}
 			l.start(ln, fd, peer, client)
@@ -157,7 +158,8 @@ func leaveLoop(arg any) {
 // are to go elsewhere.
 func (l *loop) askToLeave() {
 	l.reactor.Each(func(_ int, h reactor.Handler) {
-		if f, ok := h.(*flow); ok && f.mux != nil && f.stream == nil && f.phase == serving && f.mux.served && f.leaving() {
+		if f, ok := h.(*flow); ok && f.mux != nil && f.stream == nil && f.phase == serving &&
+			f.mux.served && f.leaving() {
 			f.mux.shutdown()
 		}
 	})

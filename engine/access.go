@@ -69,7 +69,8 @@ func (f *flow) endRequest(why cause) {
 		if what, a.Reason = x.Why(); a.Reason == "" {
 			a.Reason = reasonsOf[what]
 		}
-		if why == causeDone && (what == exchange.Misdirected || what == exchange.NoPool || what == exchange.Limited) {
+		if why == causeDone && (what == exchange.Misdirected || what == exchange.NoPool ||
+			what == exchange.Limited) {
 			why = causesOf[what]
 		}
 	}
@@ -83,7 +84,8 @@ func (f *flow) endRequest(why cause) {
 // reasonsOf are what the access log says of requests whose exchange has no words of its
 // own for it.
 var reasonsOf = [...]string{
-	exchange.SlowClient: "slow request", exchange.NoBackend: "no backend", exchange.NoPool: "no pool",
+	exchange.SlowClient: "slow request", exchange.NoBackend: "no backend",
+	exchange.NoPool:      "no pool",
 	exchange.BackendGone: "no answer", exchange.SlowBackend: "slow backend", exchange.Misused: "",
 }
 

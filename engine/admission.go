@@ -142,7 +142,8 @@ func (l *loop) nextWaiting() *flow {
 
 // waits reports whether the flow is still there to be admitted.
 func (f *flow) waits() bool {
-	return f.phase == handshaking && f.admission == waiting && f.tls.State() == tlsconn.AwaitAdmission
+	return f.phase == handshaking && f.admission == waiting &&
+		f.tls.State() == tlsconn.AwaitAdmission
 }
 
 // dropWaiting ends the oldest of q, and reports whether there was one.

@@ -49,7 +49,9 @@ func (e *Engine) prepareSettings(ln *Listener, o *Options) (made []*settings, er
 }
 
 // newServer makes a server that counts where all of the loop do.
-func (l *loop) newServer(tls func(now func() time.Time) (tlsconn.Server, error)) (tlsconn.Server, error) {
+func (l *loop) newServer(tls func(now func() time.Time) (tlsconn.Server,
+	error),
+) (tlsconn.Server, error) {
 	s, err := tls(l.clock)
 	if err != nil {
 		return nil, err
@@ -94,7 +96,8 @@ func (e *Engine) bind(ln Listener, made []*settings, leaving []string) (b *bound
 	if e.o.Inherit != nil {
 		inherited = e.inherit(e.o.Inherit(ln.Network, ln.Address))
 	}
-	if inherited == nil && !slices.ContainsFunc(leaving, func(own string) bool { return overlap(own, ln.Address) }) {
+	if inherited == nil && !slices.ContainsFunc(leaving,
+		func(own string) bool { return overlap(own, ln.Address) }) {
 		if err := inUse(ln.Network, ln.Address); err != nil {
 			return nil, listenError(ln.Address, err)
 		}
@@ -126,7 +129,10 @@ func (e *Engine) bind(ln Listener, made []*settings, leaving []string) (b *bound
 		ln.Address = boundAddress(fd, ln.Address) // the other loops get the same port
 		s := made[i]
 		s.Address = ln.Address
-		b.own = append(b.own, &listener{settings: s, loop: l, fd: fd, extra: extra, port: portOf(ln.Address)})
+		b.own = append(b.own, &listener{
+			settings: s, loop: l, fd: fd, extra: extra,
+			port: portOf(ln.Address),
+		})
 	}
 	b.address = ln.Address
 	return b, nil
@@ -136,7 +142,8 @@ func (e *Engine) bind(ln Listener, made []*settings, leaving []string) (b *bound
 func overlap(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)
-	return errA == nil && errB == nil && portA == portB && portA != "0" && (hostA == hostB || anyHost(hostA) || anyHost(hostB))
+	return errA == nil && errB == nil && portA == portB && portA != "0" &&
+		(hostA == hostB || anyHost(hostA) || anyHost(hostB))
 }
 
 func anyHost(host string) bool { return strings.Trim(host, "0.:") == "" }

@@ -186,7 +186,8 @@ func (f *flow) callReset(e *http2.CallEvent) {
 			f.tries--
 		}
 		out := x.Unprocessed()
-		if out.Head == exchange.Own && f.stream != nil { // the client has all of it, and may send it again
+		// the client has all of it, and may send it again
+		if out.Head == exchange.Own && f.stream != nil {
 			f.resetStream(http2.RefusedStream)
 		}
 		f.answer(out)
@@ -202,10 +203,10 @@ func (f *flow) callReset(e *http2.CallEvent) {
 	}
 }
 
-// tellsCode reports whether a client of HTTP/2 learns the code by which a backend has reset
-// its request: in the middle of a response, unless the code says that nothing is wrong; and in
-// place of a 502, if the backend only gave it up, as gRPC's do when the deadline that the client gave
-// has passed.
+// tellsCode reports whether a client of HTTP/2 learns the code by which a backend has reset its
+// request: in the middle of a response, unless the code says that nothing is wrong; and in place of
+// a 502, if the backend only gave it up, as gRPC's do when the deadline that the client gave has
+// passed.
 func tellsCode(code http2.Code, responded, inWords bool) bool {
 	if responded {
 		return code != http2.NoError && code != http2.RefusedStream

@@ -14,19 +14,23 @@ import (
 type Change struct {
 	Added, Removed []string // addresses of listeners
 
-	e      *Engine
-	o      Options
-	bound  []*bound               // in the new order
-	fresh  map[*bound][]*settings // of those that stay
-	added  []*bound
-	heirs  map[*bound]*bound // of another kind at the same address, by what they take the sockets of
+	e     *Engine
+	o     Options
+	bound []*bound               // in the new order
+	fresh map[*bound][]*settings // of those that stay
+	added []*bound
+	// of another kind at the same address, by what they take the sockets of
+	heirs  map[*bound]*bound
 	leaves []*bound
 }
 
 // Prepare makes a change. Of o it takes what NewOptions says; addresses that are listened
 // on already stay as they are bound. An error changes nothing.
 func (e *Engine) Prepare(o Options, listeners []Listener) (c *Change, err error) {
-	c = &Change{e: e, o: e.live(&o), fresh: make(map[*bound][]*settings), heirs: make(map[*bound]*bound)}
+	c = &Change{
+		e: e, o: e.live(&o), fresh: make(map[*bound][]*settings),
+		heirs: make(map[*bound]*bound),
+	}
 	defer func() {
 		if err != nil {
 			c.Discard()
@@ -41,7 +45,8 @@ func (e *Engine) Prepare(o Options, listeners []Listener) (c *Change, err error)
 	}
 	c.bound, c.leaves = make([]*bound, len(listeners)), slices.Clone(e.bound)
 	take := func(i int, fits func(*bound) bool) *bound {
-		at := slices.IndexFunc(c.leaves, func(b *bound) bool { return b.asked == listeners[i].Address && fits(b) })
+		at := slices.IndexFunc(c.leaves,
+			func(b *bound) bool { return b.asked == listeners[i].Address && fits(b) })
 		if c.bound[i] != nil || at < 0 {
 			return nil
 		}
@@ -88,7 +93,8 @@ func (e *Engine) live(o *Options) Options {
 	live := e.o
 	live.HighWatermark = o.HighWatermark
 	live.MaxConnections, live.MaxHandshakes = o.MaxConnections, o.MaxHandshakes
-	live.HandshakeTimeout, live.LookupTimeout, live.LingerTimeout = o.HandshakeTimeout, o.LookupTimeout, o.LingerTimeout
+	live.HandshakeTimeout, live.LookupTimeout, live.LingerTimeout = o.HandshakeTimeout,
+		o.LookupTimeout, o.LingerTimeout
 	live.Access, live.Limits = o.Access, o.limits()
 	return live
 }

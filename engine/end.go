@@ -4,9 +4,11 @@ package engine
 type ending uint8
 
 const (
-	atOnce  ending = iota // nothing more, and a reset if data may be missing
-	inWords               // what is pending and a FIN, without close_notify: an alert, or what tells that data are missing
-	whole                 // close_notify, what is pending, and a FIN
+	atOnce ending = iota // nothing more, and a reset if data may be missing
+	// what is pending and a FIN, without close_notify: an alert, or what tells that data are
+	// missing
+	inWords
+	whole // close_notify, what is pending, and a FIN
 )
 
 // end ends the flow: it counts why, tells the access log, and closes or, if the client

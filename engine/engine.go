@@ -43,8 +43,8 @@ type Options struct {
 	Access func(*Access)
 }
 
-// lowWatermark is what may be left waiting in one direction when its source is read again. A quarter
-// keeps the sender busy while the rest drains, without a read for every write.
+// lowWatermark is what may be left waiting in one direction when its source is read again. A
+// quarter keeps the sender busy while the rest drains, without a read for every write.
 func (o *Options) lowWatermark() int { return o.HighWatermark / 4 }
 
 // Per loop, rounded up.
@@ -75,8 +75,9 @@ type Listener struct {
 	// nil looks at nothing.
 	Peek func() Peeker
 
-	AcceptProxy []netip.Prefix // who must send a PROXY header, and nobody else may; nil: none is looked for
-	IdleTimeout time.Duration  // without a byte either way
+	// who must send a PROXY header, and nobody else may; nil: none is looked for
+	AcceptProxy []netip.Prefix
+	IdleTimeout time.Duration // without a byte either way
 }
 
 // A Peeker finds the server name that a client asks for in what it sends first.

@@ -25,7 +25,8 @@ func (f *flow) handshake() {
 		}
 		f.handshakeStep(out)
 	}
-	for f.phase == handshaking && f.tls.State() == tlsconn.ExpectHandshakeBytes && f.client.readable {
+	for f.phase == handshaking && f.tls.State() == tlsconn.ExpectHandshakeBytes &&
+		f.client.readable {
 		n, err := f.client.read(l.in)
 		switch {
 		case err != nil:
@@ -63,7 +64,8 @@ func (f *flow) handshakeStep(out []byte) {
 	l := f.loop
 	failed := f.tls.State() == tlsconn.Failed
 	if failed && f.settings.HTTP != nil && errors.Is(f.tls.Err(), tlsconn.ErrPlainHTTP) {
-		out = append(l.out, plainHTTPAnswer...) // instead of an alert, which such a client cannot read
+		// instead of an alert, which such a client cannot read
+		out = append(l.out, plainHTTPAnswer...)
 	}
 	if !f.gather(out) {
 		return

@@ -25,9 +25,10 @@ type idleConn struct {
 // is the least likely to be closed by the backend, and the others may time out.
 type idleList struct {
 	last, first *idleConn
-	unseen      *idleConn // the first of those parked since the reactor's last look, if its parked says so
-	len         int
-	answered    uint64 // tick of the backend's last complete response
+	// the first of those parked since the reactor's last look, if its parked says so
+	unseen   *idleConn
+	len      int
+	answered uint64 // tick of the backend's last complete response
 }
 
 // idleOf returns the list of n.

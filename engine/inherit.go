@@ -107,7 +107,8 @@ func (e *Engine) inherit(fds []int) (own [][]int) {
 	}
 	for i := len(fds); i < len(e.loops); i++ {
 		shares, err := unix.GetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_REUSEPORT)
-		if domain, _ := unix.GetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil && shares != 0 && domain != unix.AF_UNIX {
+		if domain, _ := unix.GetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil &&
+			shares != 0 && domain != unix.AF_UNIX {
 			break
 		}
 		if fd, err := unix.FcntlInt(uintptr(fds[i%len(fds)]), unix.F_DUPFD_CLOEXEC, 0); err == nil {

@@ -21,7 +21,8 @@ func (l *loop) connectClient(ln *listener, peer netip.AddrPort) (clientlimit.Key
 
 // causeOf says why a connection ends that its client may not have.
 var causeOf = [...]cause{
-	clientlimit.Admitted: causeNone, clientlimit.Denied: causeDenied, clientlimit.TooMany: causeLimitConnections,
+	clientlimit.Admitted: causeNone, clientlimit.Denied: causeDenied,
+	clientlimit.TooMany: causeLimitConnections,
 }
 
 // turnAway closes a connection that nothing has been done for. The access log is not told:

@@ -161,7 +161,8 @@ func (f *flow) connect() error {
 		f.backend.fd = -1
 		return unix.EMFILE
 	}
-	f.link, f.began, f.until = connecting, l.tick, l.tick+ticks(f.route.pool.Options().ConnectTimeout)
+	f.link, f.began, f.until = connecting, l.tick,
+		l.tick+ticks(f.route.pool.Options().ConnectTimeout)
 	// On this machine the connection may stand already; if not, the write says so.
 	f.backend.writable = f.in.pending.Len() > 0 && f.node.TLS() == nil
 	return nil

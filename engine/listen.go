@@ -47,7 +47,8 @@ func prepareListener(fd int, o *Options, address string, family int, sa unix.Soc
 	if err := unix.Bind(fd, sa); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
-	if family == unix.AF_UNIX && o.SocketFile != nil { // before it is listened on: until then all are refused
+	// before it is listened on: until then all are refused
+	if family == unix.AF_UNIX && o.SocketFile != nil {
 		if err := o.SocketFile(address); err != nil {
 			return err
 		}
@@ -55,8 +56,8 @@ func prepareListener(fd int, o *Options, address string, family int, sa unix.Soc
 	return tune(fd, o, family == unix.AF_UNIX)
 }
 
-// onlyIPv6 leaves IPv4 to other sockets where address names one of IPv6, so that 0.0.0.0 and [::] are
-// two addresses; :PORT is both.
+// onlyIPv6 leaves IPv4 to other sockets where address names one of IPv6, so that 0.0.0.0 and [::]
+// are two addresses; :PORT is both.
 func onlyIPv6(address string) socketOption {
 	only := 1
 	if host, _, err := net.SplitHostPort(address); err == nil && host == "" {
@@ -100,13 +101,22 @@ func tune(fd int, o *Options, isUnix bool) error {
 		// Accepted sockets inherit these from the listener, which saves a
 		// system call for each connection.
 		if o.NoDelay {
-			options = append(options, socketOption{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1})
+			options = append(options, socketOption{
+				"TCP_NODELAY", unix.IPPROTO_TCP,
+				unix.TCP_NODELAY, 1,
+			})
 		}
 		if o.FastOpen > 0 {
-			options = append(options, socketOption{"TCP_FASTOPEN", unix.IPPROTO_TCP, unix.TCP_FASTOPEN, o.FastOpen})
+			options = append(options, socketOption{
+				"TCP_FASTOPEN", unix.IPPROTO_TCP,
+				unix.TCP_FASTOPEN, o.FastOpen,
+			})
 		}
 		if s := int(o.DeferAccept.Seconds()); s > 0 {
-			options = append(options, socketOption{"TCP_DEFER_ACCEPT", unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, s})
+			options = append(options, socketOption{
+				"TCP_DEFER_ACCEPT", unix.IPPROTO_TCP,
+				unix.TCP_DEFER_ACCEPT, s,
+			})
 		}
 	}
 	if err := setOptions(fd, options); err != nil {
@@ -180,7 +190,9 @@ func (l *loop) connect(n *backend.Node, c *backend.Cursor) (int, error) {
 
 // endpoint returns an address of n, in the loop's memory: unix.Connect writes into
 // what it is given.
-func (l *loop) endpoint(n *backend.Node, c *backend.Cursor) (sa unix.Sockaddr, family int, ok bool) {
+func (l *loop) endpoint(n *backend.Node,
+	c *backend.Cursor,
+) (sa unix.Sockaddr, family int, ok bool) {
 	if n.Network() == "unix" {
 		return &unix.SockaddrUnix{Name: n.Path()}, unix.AF_UNIX, true
 	}

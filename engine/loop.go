@@ -91,8 +91,9 @@ type loop struct {
 	failures *failureLog // of all loops
 	recent   *recent
 
-	count  counts
-	counts atomic.Pointer[tlsconn.Server] // the first one, which all later ones count with; nil if there was none
+	count counts
+	// the first one, which all later ones count with; nil if there was none
+	counts atomic.Pointer[tlsconn.Server]
 }
 
 // A member is what an event or a timer of a loop is for: a listener, a flow, or a

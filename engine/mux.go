@@ -234,7 +234,8 @@ func (m *mux) inputDone() {
 	for {
 		var unfinished *flow
 		for stream := range m.conn.Streams {
-			if s, ok := stream.Owner.(*flow); ok && (!s.clientDone || s.call != nil || s.waitsForCall()) {
+			if s, ok := stream.Owner.(*flow); ok &&
+				(!s.clientDone || s.call != nil || s.waitsForCall()) {
 				unfinished = s
 				break
 			}

@@ -27,7 +27,10 @@ func (f *flow) proxyHeader() []byte {
 	if f.tls != nil {
 		info := f.tls.Info()
 		h.ALPN, h.Authority = info.ALPN, info.ServerName
-		h.TLS = &proxy.TLS{Version: info.Protocol(), Cipher: info.Cipher(), Resumed: info.Resumed(), Owner: info.Owner}
+		h.TLS = &proxy.TLS{
+			Version: info.Protocol(), Cipher: info.Cipher(), Resumed: info.Resumed(),
+			Owner: info.Owner,
+		}
 		if cert := f.tls.ClientCertificate(); cert != nil {
 			h.TLS.ClientCert, h.TLS.Verified, h.TLS.CommonName = true, true, cert.Subject.CommonName
 		}

@@ -33,7 +33,8 @@ func rawSend(fd int, p []byte) (int, error) {
 func rawCall(trap uintptr, fd int, p []byte) (int, error) {
 	// The conversion to uintptr stands in the call, so p is kept alive and in
 	// place until it returns (package unsafe, pattern 4).
-	n, _, errno := unix.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+	n, _, errno := unix.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))),
+		uintptr(len(p)))
 	if errno != 0 {
 		return 0, errno
 	}
@@ -41,7 +42,8 @@ func rawCall(trap uintptr, fd int, p []byte) (int, error) {
 }
 
 func rawCall6(trap uintptr, fd int, p []byte, flags uintptr) (int, error) {
-	n, _, errno := unix.RawSyscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
+	n, _, errno := unix.RawSyscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))),
+		uintptr(len(p)), flags, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}

@@ -90,8 +90,9 @@ func (f *flow) remember(failed string) {
 	}
 	info := f.tls.Info()
 	f.loop.recent.add(&Handshake{
-		At: f.loop.now, Client: f.peer.Addr().Unmap(), ServerName: info.ServerName[:min(len(info.ServerName), maxToldName)],
-		Version: info.Version, Outcome: info.Outcome, Offered: info.Offered, Asked: info.Asked,
+		At: f.loop.now, Client: f.peer.Addr().Unmap(),
+		ServerName: info.ServerName[:min(len(info.ServerName), maxToldName)],
+		Version:    info.Version, Outcome: info.Outcome, Offered: info.Offered, Asked: info.Asked,
 		Took: f.loop.now.Sub(f.loop.timeOf(f.began)), Failed: failed,
 	})
 }

@@ -105,7 +105,8 @@ func (f *flow) flush() bool {
 func (f *flow) pumpIn() int {
 	l := f.loop
 	if !f.client.readable || f.client.ended() || !l.hasRoom(&f.in) ||
-		f.http != nil && !f.http.WantsInput(l.hasRoom(&f.out)) || f.mux != nil && !f.mux.wantsInput() {
+		f.http != nil && !f.http.WantsInput(l.hasRoom(&f.out)) || f.mux != nil &&
+		!f.mux.wantsInput() {
 		return 0
 	}
 	if f.splices(&f.client, &f.in) {
@@ -123,7 +124,8 @@ func (f *flow) pumpIn() int {
 		l.count.Flows.CipherInBytes.Add(uint64(n))
 		if f.tls == nil {
 			f.fromClient(l.in[:n])
-		} else if f.decrypt(f.tls.Feed(l.out, l.in[:n])) && f.out.pending.Len() > l.o.HighWatermark+2*l.o.ReadSize {
+		} else if f.decrypt(f.tls.Feed(l.out, l.in[:n])) &&
+			f.out.pending.Len() > l.o.HighWatermark+2*l.o.ReadSize {
 			// More than any answer leaves here: the client makes the TLS
 			// layer answer (KeyUpdate) and does not read.
 			f.end(causeNotReading, atOnce)
@@ -373,7 +375,8 @@ func (f *flow) toBackend(p []byte) {
 	if f.link == linked && f.backend.tls != nil {
 		p = f.seal(p)
 	}
-	gathers := f.http != nil && len(p) < gatherLen && f.in.pending.Len() < f.loop.o.ReadSize && f.http.Exchange().WantsBody()
+	gathers := f.http != nil && len(p) < gatherLen && f.in.pending.Len() < f.loop.o.ReadSize &&
+		f.http.Exchange().WantsBody()
 	if f.link != linked || gathers {
 		f.in.pending.Push(p)
 	} else if err := f.in.send(&f.backend, p); err != nil {

@@ -44,8 +44,10 @@ func (h *requests) drop() {
 // exchangeOptions are o as exchanges have them.
 func (o *HTTP) exchangeOptions(log bool) *exchange.Options {
 	return &exchange.Options{
-		Limits: o.Limits, MaxBody: o.MaxBody, BodyBuffer: o.BodyBuffer, ChunkedInput: o.ChunkedInput,
-		RedirectPort: o.RedirectPort, KeepAlive: o.KeepAlive > 0, KeepHead: log, ServerName: o.ServerName, Challenges: o.Challenges, ServeChallenges: o.ServeChallenges,
+		Limits: o.Limits, MaxBody: o.MaxBody, BodyBuffer: o.BodyBuffer,
+		ChunkedInput: o.ChunkedInput,
+		RedirectPort: o.RedirectPort, KeepAlive: o.KeepAlive > 0, KeepHead: log,
+		ServerName: o.ServerName, Challenges: o.Challenges, ServeChallenges: o.ServeChallenges,
 		RequestRules: o.RequestRules, ResponseRules: o.ResponseRules,
 	}
 }
@@ -61,12 +63,14 @@ func (f *flow) serveRequests() {
 func (f *flow) aboutClient() exchange.Client {
 	o := f.settings.HTTP
 	c := exchange.Client{
-		Remote: f.peer, ListenPort: f.listener.port, Trusted: trusted(o.Trusted, f.peer.Addr()), Host: o.DefaultHost,
+		Remote: f.peer, ListenPort: f.listener.port, Trusted: trusted(o.Trusted, f.peer.Addr()),
+		Host: o.DefaultHost,
 	}
 	if f.tls != nil {
 		info := f.tls.Info()
 		c.TLS = &uwsgi.TLS{
-			Protocol: info.Protocol(), Cipher: info.Cipher(), ServerName: info.ServerName, Resumed: info.Resumed(),
+			Protocol: info.Protocol(), Cipher: info.Cipher(), ServerName: info.ServerName,
+			Resumed: info.Resumed(),
 		}
 		if cert := f.tls.ClientCertificate(); cert != nil {
 			c.TLS.Client = uwsgi.NewClient(cert, o.ExportCert)
@@ -87,7 +91,8 @@ func (f *flow) aboutClient() exchange.Client {
 func (f *flow) facts(t *uwsgi.TLS) *http1.Facts {
 	facts := &http1.Facts{Client: f.peer, ID: f.loop.connectionID()}
 	if t != nil {
-		facts.Protocol, facts.Cipher, facts.ServerName, facts.Resumed = t.Protocol, t.Cipher, t.ServerName, t.Resumed
+		facts.Protocol, facts.Cipher, facts.ServerName, facts.Resumed = t.Protocol, t.Cipher,
+			t.ServerName, t.Resumed
 		if t.Client != nil {
 			t.Client.Tell(facts)
 		}
@@ -106,7 +111,8 @@ func (l *loop) connectionID() (id [12]byte) {
 // exchanges returns the loop's scratch for them.
 func (f *flow) exchanges() *exchange.Scratch {
 	l := f.loop
-	l.messages.Date, l.messages.Leaving, l.messages.Draining = l.date.Line(l.now), f.leaving(), l.draining
+	l.messages.Date, l.messages.Leaving, l.messages.Draining = l.date.Line(l.now), f.leaving(),
+		l.draining
 	return &l.messages
 }
 
@@ -221,7 +227,8 @@ func (f *flow) requestLinked(reused bool) {
 		f.in.pending.Push(f.proxyHeader())
 	}
 	link := exchange.Link{
-		Protocol: f.node.Protocol(), Reused: reused, Keep: isHTTP && f.settings.HTTP.BackendKeepAlive > 0 && !sendProxy,
+		Protocol: f.node.Protocol(), Reused: reused, Keep: isHTTP &&
+			f.settings.HTTP.BackendKeepAlive > 0 && !sendProxy,
 	}
 	if f.stream != nil {
 		f.actOn(f.http.Exchange().Linked(f.exchanges(), link))
@@ -283,10 +290,14 @@ func (f *flow) act(step *exchange.Step) {
 
 // causesOf are the causes of a flow's end that follow from what was wrong with a request.
 var causesOf = [...]cause{
-	exchange.Fine: causeDone, exchange.BadRequest: causeBadRequest, exchange.Truncated: causeTruncated,
-	exchange.SlowClient: causeIdle, exchange.NoBackend: causeNoBackend, exchange.NoPool: causeNoPool, exchange.Misdirected: causeMisdirected, exchange.Limited: causeLimitRequests,
-	exchange.BackendGone: causeBackendReset, exchange.BadAnswer: causeBadAnswer, exchange.SlowBackend: causeIdle,
-	exchange.Stalled: causeIdle, exchange.Misused: causePanic,
+	exchange.Fine: causeDone, exchange.BadRequest: causeBadRequest,
+	exchange.Truncated:  causeTruncated,
+	exchange.SlowClient: causeIdle, exchange.NoBackend: causeNoBackend,
+	exchange.NoPool: causeNoPool, exchange.Misdirected: causeMisdirected,
+	exchange.Limited:     causeLimitRequests,
+	exchange.BackendGone: causeBackendReset, exchange.BadAnswer: causeBadAnswer,
+	exchange.SlowBackend: causeIdle,
+	exchange.Stalled:     causeIdle, exchange.Misused: causePanic,
 }
 
 // dial finds a backend for the request, or another one if the one that was found has
@@ -319,7 +330,8 @@ func (f *flow) dial() {
 		info, policies := f.tls.Info(), f.settings.tls.ClientPolicies()
 		if !policies.Admits(info.ClientPolicy, name) {
 			// No request can succeed here any more if what was met has been done away with.
-			f.refuse(421, exchange.Misdirected, policies.Renewed(info.ClientPolicy, info.ServerName))
+			f.refuse(421, exchange.Misdirected,
+				policies.Renewed(info.ClientPolicy, info.ServerName))
 			return
 		}
 	}

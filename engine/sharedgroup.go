@@ -79,7 +79,8 @@ func (g *sharedGroup) grow(l *loop, s *settings, connectTimeout uint64) error {
 			expected += c.conn.Room()
 		}
 	}
-	if g.waiting.len <= expected || len(g.conns) >= maxSharedConns || len(g.conns) > 0 && l.tick < g.retryAt {
+	if g.waiting.len <= expected || len(g.conns) >= maxSharedConns || len(g.conns) > 0 &&
+		l.tick < g.retryAt {
 		return nil
 	}
 	fd, err := l.connect(g.node, &g.cursor)
@@ -88,7 +89,8 @@ func (g *sharedGroup) grow(l *loop, s *settings, connectTimeout uint64) error {
 	}
 	c := &sharedConn{
 		loop: l, group: g, socket: socket{fd: fd}, since: l.tick, connectTimeout: connectTimeout,
-		idleTimeout: ticks(s.HTTP.BackendIdleTimeout), conn: http2.NewBackend(s.http2Backend, &l.scratch),
+		idleTimeout: ticks(s.HTTP.BackendIdleTimeout),
+		conn:        http2.NewBackend(s.http2Backend, &l.scratch),
 	}
 	c.timer.Owner = c
 	if err := l.reactor.Watch(fd, c); err != nil {

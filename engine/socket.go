@@ -24,8 +24,10 @@ type input uint8
 const (
 	inputOpen   input = iota
 	inputEnding       // epoll has seen the peer's FIN, or worse: a short read is not the last one
-	inputBroken       // the peer has reset the connection, which the kernel told a write; what it says next looks like a proper end
-	inputEnded        // the end has been read
+	// the peer has reset the connection, which the kernel told a write; what it says next looks
+	// like a proper end
+	inputBroken
+	inputEnded // the end has been read
 )
 
 func (s *socket) open() bool { return s.fd >= 0 }

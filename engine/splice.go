@@ -67,7 +67,8 @@ func (s *splicer) move(from, to *socket, w *way, buf []byte) (n int, readErr, wr
 }
 
 func splice(from, to int) (int, error) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, spliceSize, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+	n, _, errno := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, spliceSize,
+		unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
 	if errno != 0 {
 		return 0, errno
 	}
@@ -77,7 +78,8 @@ func splice(from, to int) (int, error) {
 // splices reports whether bytes from one side to the other are better spliced: they
 // are passed on as they are, and the last read filled the buffer.
 func (f *flow) splices(from *socket, w *way) bool {
-	if f.tls != nil || f.backend.tls != nil || f.http != nil || !from.bulk || f.link != linked || w.end == closed || w.pending.Len() > 0 {
+	if f.tls != nil || f.backend.tls != nil || f.http != nil || !from.bulk || f.link != linked ||
+		w.end == closed || w.pending.Len() > 0 {
 		return false
 	}
 	l := f.loop

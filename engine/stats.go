@@ -20,20 +20,23 @@ const (
 	causeNoBackend                     // no backend could be reached
 	causeNoPool                        // no pool is for this name
 	causeBackendReset                  // the backend broke off
-	causeBadAnswer                     // the body of a response was malformed; http.bad_answers says how
-	causeIdle                          // nothing moved for too long
-	causeNotReading                    // the client makes the TLS layer answer and reads nothing
-	causeProxyHeader                   // a PROXY header is missing, broken, or from somebody who may not send one
-	causeBadRequest                    // a request's body broke off in mid-response, or was no body
-	causeSystem                        // the kernel refused a descriptor or its registration
-	causeProtocol                      // the client broke HTTP/2's rules or bounds; http2.faults says how
-	causeDenied                        // the list of networks says so
-	causeLimitConnections              // its client has as many as it may
-	causeLimitHandshakes               // its client makes too many full ones
-	causeOverload                      // a full handshake that could not be made in time
-	causeShutdown                      // the node stops
-	causePanic                         // our bug
-	causeNone                          // the cause was counted before, or there is nothing to say
+	// the body of a response was malformed; http.bad_answers says how
+	causeBadAnswer
+	causeIdle       // nothing moved for too long
+	causeNotReading // the client makes the TLS layer answer and reads nothing
+	// a PROXY header is missing, broken, or from somebody who may not send one
+	causeProxyHeader
+	causeBadRequest // a request's body broke off in mid-response, or was no body
+	causeSystem     // the kernel refused a descriptor or its registration
+	// the client broke HTTP/2's rules or bounds; http2.faults says how
+	causeProtocol
+	causeDenied           // the list of networks says so
+	causeLimitConnections // its client has as many as it may
+	causeLimitHandshakes  // its client makes too many full ones
+	causeOverload         // a full handshake that could not be made in time
+	causeShutdown         // the node stops
+	causePanic            // our bug
+	causeNone             // the cause was counted before, or there is nothing to say
 	// These are of requests only: the connection goes on.
 	causeMisdirected
 	causeLimitRequests
@@ -41,8 +44,10 @@ const (
 )
 
 var causeNames = [causes]string{
-	"done", "client_gone", "truncated", "bad_record", "handshake_failed", "handshake_timeout", "handshake_evicted",
-	"no_backend", "no_pool", "backend_reset", "bad_answer", "idle", "not_reading", "proxy_header", "bad_request", "system", "http2",
+	"done", "client_gone", "truncated", "bad_record", "handshake_failed", "handshake_timeout",
+	"handshake_evicted",
+	"no_backend", "no_pool", "backend_reset", "bad_answer", "idle", "not_reading", "proxy_header",
+	"bad_request", "system", "http2",
 	"denied", "client_connections", "client_handshakes", "overload", "shutdown", "panic", "",
 	"misdirected", "client_requests",
 }

@@ -18,7 +18,8 @@ func (m *mux) open(e *http2.Event) {
 		m.renew()
 	}
 	f := l.newStreamFlow()
-	f.loop, f.listener, f.settings, f.phase, f.peer, f.origin, f.tls = l, c.listener, c.settings, serving, c.peer, c.origin, c.tls
+	f.loop, f.listener, f.settings, f.phase, f.peer, f.origin, f.tls = l, c.listener, c.settings,
+		serving, c.peer, c.origin, c.tls
 	f.mux, f.stream, f.clientDone, f.active = m, e.Stream, e.End, l.tick
 	f.client.fd, f.backend.fd = -1, -1
 	f.timer.Owner = f
@@ -34,7 +35,8 @@ func (m *mux) open(e *http2.Event) {
 	x, nth := f.http.Exchange(), e.Stream.ID/2+1 // clients use odd ones
 	l.count.HTTP.Requests.Inc()
 	if e.Refusal != nil {
-		f.actOn(x.BeginRefused(f.exchanges(), c.settings.exchange, m.client, nth, e.Head, e.Refusal))
+		f.actOn(x.BeginRefused(f.exchanges(), c.settings.exchange, m.client, nth, e.Head,
+			e.Refusal))
 	} else {
 		f.actOn(x.Begin(f.exchanges(), c.settings.exchange, m.client, nth, e.Head))
 	}
@@ -114,7 +116,9 @@ func (f *flow) actOn(out exchange.Output) {
 		f.sendEnd(out.Trailer)
 	}
 	f.act(&exchange.Step{
-		ToBackend: out.ToBackend, Held: out.Held, EndToBackend: out.EndToBackend, TrailerToBackend: out.TrailerToBackend, Do: out.Do, Keep: out.Keep, Why: out.Why, Reason: out.Reason,
+		ToBackend: out.ToBackend, Held: out.Held, EndToBackend: out.EndToBackend,
+		TrailerToBackend: out.TrailerToBackend, Do: out.Do, Keep: out.Keep, Why: out.Why,
+		Reason: out.Reason,
 	})
 }
 
@@ -204,7 +208,8 @@ func (f *flow) addFields(length int64) {
 		c.Field(contentLength, l.value)
 	}
 	for i := range rules.Len() {
-		if l.value = rules.AppendValue(l.value[:0], i, f.http.Exchange().Client().Facts, f.http.Exchange().Nth()); len(l.value) > 0 {
+		if l.value = rules.AppendValue(l.value[:0], i, f.http.Exchange().Client().Facts,
+			f.http.Exchange().Nth()); len(l.value) > 0 {
 			l.name = append(l.name[:0], rules.Name(i)...)
 			c.Field(l.name, l.value)
 		}
@@ -212,8 +217,9 @@ func (f *flow) addFields(length int64) {
 }
 
 var (
-	contentLength, contentType, plainText = []byte("Content-Length"), []byte("Content-Type"), []byte("text/plain")
-	retryAfterName                        = []byte("Retry-After")
+	contentLength, contentType, plainText = []byte("Content-Length"), []byte("Content-Type"),
+		[]byte("text/plain")
+	retryAfterName = []byte("Retry-After")
 )
 
 // sendData sends a piece of a response.

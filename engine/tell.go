@@ -92,7 +92,8 @@ func (f *flow) failure(why cause) []any {
 		facts = append(facts, "server_name", name[:min(len(name), maxToldName)])
 	}
 	if failed, ok := errors.AsType[*tlsconn.Error](f.tls.Err()); ok {
-		return append(facts, "reason", failed.Reason.String(), "error", strings.TrimPrefix(failed.Error(), "tlsconn: "))
+		return append(facts, "reason", failed.Reason.String(), "error",
+			strings.TrimPrefix(failed.Error(), "tlsconn: "))
 	}
 	return append(facts, "reason", causeNames[why])
 }
@@ -122,17 +123,21 @@ func (f *flow) tellHandshake() {
 	case state.Parked():
 		f.log.Debug("handshake waits", "for", parkedFor[state], "server_name", info.ServerName)
 	case state == tlsconn.ExpectHandshakeBytes:
-		f.log.Debug("hello", "complete", info.Version != 0, "server_name", info.ServerName, "version", info.Protocol())
+		f.log.Debug("hello", "complete", info.Version != 0, "server_name", info.ServerName,
+			"version", info.Protocol())
 	case state == tlsconn.Failed:
 	default:
-		f.log.Debug("handshake", "server_name", info.ServerName, "version", info.Protocol(), "cipher", info.Cipher(),
-			"alpn", info.ALPN, "session", info.Outcome.String(), "took", f.loop.now.Sub(f.loop.timeOf(f.began)))
+		f.log.Debug("handshake", "server_name", info.ServerName, "version", info.Protocol(),
+			"cipher", info.Cipher(),
+			"alpn", info.ALPN, "session", info.Outcome.String(), "took",
+			f.loop.now.Sub(f.loop.timeOf(f.began)))
 	}
 }
 
 var parkedFor = map[tlsconn.State]string{
 	tlsconn.AwaitSession: "a session from elsewhere", tlsconn.AwaitSignature: "a signature",
-	tlsconn.AwaitVerify: "the client's certificate to be verified", tlsconn.AwaitAdmission: "its turn",
+	tlsconn.AwaitVerify:    "the client's certificate to be verified",
+	tlsconn.AwaitAdmission: "its turn",
 }
 
 // tellBackend tells of the backend that is tried, or used.
@@ -143,7 +148,8 @@ func (f *flow) tellBackend(what string) {
 // tellRequest tells of a request that goes to a pool.
 func (f *flow) tellRequest() {
 	r := f.http.Exchange().Request(&f.loop.messages)
-	f.log.Debug("request", "method", string(r.Method), "host", string(r.Host), "target", string(r.Target),
+	f.log.Debug("request", "method", string(r.Method), "host", string(r.Host), "target",
+		string(r.Target),
 		"pool", f.route.pool.Options().Name)
 }
 

@@ -83,7 +83,8 @@ func (l *loop) TurnBegins(now time.Time, tick uint64) { l.now, l.tick = now, tic
 func (l *loop) TurnEnds(h reactor.Handler, took time.Duration, panicked any) {
 	if panicked != nil {
 		l.count.Flows.Panics.Inc()
-		slog.Error("panic in a connection, which is closed", "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
+		slog.Error("panic in a connection, which is closed", "panic", fmt.Sprint(panicked), "stack",
+			string(debug.Stack()))
 		if m, ok := h.(member); ok {
 			m.close(causePanic)
 		}

@@ -11,7 +11,10 @@ import (
 	"reprise/internal/accesslog"
 )
 
-var accessFormats = map[string]accesslog.Format{"json": accesslog.JSON, "combined": accesslog.Combined}
+var accessFormats = map[string]accesslog.Format{
+	"json":     accesslog.JSON,
+	"combined": accesslog.Combined,
+}
 
 func (n *Node) openAccessLog() (err error) {
 	log, err := newAccessLog(&n.config.AccessLog)
@@ -72,7 +75,8 @@ func accessTo(log *accesslog.Log) func(*engine.Access) {
 func logAccess(log *accesslog.Log, a *engine.Access) {
 	e := accesslog.Entry{
 		Time: a.Start, Client: a.Client, Listener: a.Listener.Address, Router: a.Listener.Name,
-		Status: a.Status, Retries: a.Retries, KeptAlive: a.Reused, Cause: a.Cause, Reason: a.Reason, Request: a.Nth, BytesIn: a.In, BytesOut: a.Out,
+		Status: a.Status, Retries: a.Retries, KeptAlive: a.Reused, Cause: a.Cause, Reason: a.Reason,
+		Request: a.Nth, BytesIn: a.In, BytesOut: a.Out,
 		Handshake: a.Handshake, Connect: a.Connect, FirstByte: a.FirstByte, Total: a.Total,
 	}
 	if !e.Failed() && !log.Sampled() {
@@ -83,7 +87,8 @@ func logAccess(log *accesslog.Log, a *engine.Access) {
 	}
 	if a.TLS != nil {
 		info := a.TLS.Info()
-		e.TLSVersion, e.Cipher, e.ServerName, e.ALPN = info.Protocol(), info.Cipher(), info.ServerName, info.ALPN
+		e.TLSVersion, e.Cipher, e.ServerName, e.ALPN = info.Protocol(), info.Cipher(),
+			info.ServerName, info.ALPN
 		e.Outcome = info.Outcome.String()
 		if source, resumed := strings.CutPrefix(e.Outcome, "resumed_"); resumed {
 			e.Resumed = source

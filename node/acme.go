@@ -14,7 +14,8 @@ import (
 // openACME makes what gets certificates, with those that are there already.
 func (n *Node) openACME() error {
 	a := &n.config.ACME
-	if len(a.Names) == 0 || !slices.ContainsFunc(n.config.Listeners, func(l config.Listener) bool { return l.TLS != nil }) {
+	if len(a.Names) == 0 || !slices.ContainsFunc(n.config.Listeners,
+		func(l config.Listener) bool { return l.TLS != nil }) {
 		return nil
 	}
 	o := acme.Options{
@@ -70,7 +71,8 @@ func (n *Node) serveIssued() {
 			if !o.ACME {
 				continue
 			}
-			if cert, _ := n.acme.Certificate(o.Name); cert != nil && !cert.Leaf.Equal(o.read.TLS.Leaf) {
+			if cert, _ := n.acme.Certificate(o.Name); cert != nil &&
+				!cert.Leaf.Equal(o.read.TLS.Leaf) {
 				o.read.TLS = *cert
 				names[o.Name] = true
 			}
@@ -87,7 +89,8 @@ func (n *Node) serveIssued() {
 			err = n.engine.Renew(i, server)
 		}
 		if err != nil {
-			slog.Error("acme: new certificates cannot be served, what was served goes on", "error", err)
+			slog.Error("acme: new certificates cannot be served, what was served goes on", "error",
+				err)
 			return
 		}
 	}

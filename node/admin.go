@@ -36,11 +36,13 @@ func (n *Node) openAdmin(r *stats.Registry) error {
 	}
 	isUnix := func(a config.Address) bool { return a.Network == "unix" }
 	path := defaultAdmin()
-	if slices.ContainsFunc(n.config.Admin, isUnix) || unix.Access(filepath.Dir(path), unix.W_OK) != nil {
+	if slices.ContainsFunc(n.config.Admin, isUnix) ||
+		unix.Access(filepath.Dir(path), unix.W_OK) != nil {
 		return nil
 	}
 	if err := n.listenAdmin(path, r); err != nil {
-		slog.Info("no admin socket: write admin = PATH to have one", "error", err) // another node has it
+		// another node has it
+		slog.Info("no admin socket: write admin = PATH to have one", "error", err)
 	}
 	return nil
 }

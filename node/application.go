@@ -48,11 +48,14 @@ func startApplication(c *config.Application, f *config.SocketFile) (a *applicati
 		}
 	}()
 	a.process, err = supervise.Start(supervise.Command{
-		Path: "uwsgi", Args: a.arguments(c, f), Env: c.Env, Dir: c.Dir, StopSignal: syscall.SIGINT, Log: slog.Default(),
+		Path: "uwsgi", Args: a.arguments(c, f), Env: c.Env, Dir: c.Dir, StopSignal: syscall.SIGINT,
+		Log: slog.Default(),
 	})
 	if errors.Is(err, exec.ErrNotFound) {
-		return a, fmt.Errorf("%s needs uwsgi with its Python plugin: install uwsgi-core and uwsgi-plugin-python3, or run the application "+
-			"yourself and name its socket with http-to", applicationName(c))
+		return a,
+			fmt.Errorf(
+				"%s needs uwsgi with its Python plugin: install uwsgi-core and uwsgi-plugin-python3, or run the application "+
+					"yourself and name its socket with http-to", applicationName(c))
 	}
 	if err != nil {
 		return a, err
@@ -75,14 +78,17 @@ func (a *application) loaded() string { return filepath.Join(a.dir, "loaded") }
 // first, so that the operator's own options have the last word.
 func (a *application) arguments(c *config.Application, f *config.SocketFile) []string {
 	args := []string{
-		"--plugin=python3", "--master", "--no-orphans", "--need-app", "--disable-logging", "--processes=2",
-		fmt.Sprintf("--buffer-size=%d", appBuffer), fmt.Sprintf("--worker-reload-mercy=%.0f", appMercy.Seconds()),
+		"--plugin=python3", "--master", "--no-orphans", "--need-app", "--disable-logging",
+		"--processes=2",
+		fmt.Sprintf("--buffer-size=%d", appBuffer),
+		fmt.Sprintf("--worker-reload-mercy=%.0f", appMercy.Seconds()),
 		"--hook-accepting1=write:" + a.loaded() + " yes",
 	}
 	for _, o := range c.Options {
 		args = append(args, "--"+o)
 	}
-	args = append(args, "--uwsgi-socket="+a.socket(), fmt.Sprintf("--chmod-socket=%o", socketMode(f)))
+	args = append(args, "--uwsgi-socket="+a.socket(),
+		fmt.Sprintf("--chmod-socket=%o", socketMode(f)))
 	if f.Owner != "" {
 		args = append(args, "--chown-socket="+f.Owner)
 	}
@@ -92,7 +98,12 @@ func (a *application) arguments(c *config.Application, f *config.SocketFile) []s
 	for _, dir := range c.PythonPath {
 		args = append(args, "--pythonpath="+dir)
 	}
-	for _, o := range [][2]string{{"virtualenv", c.Home}, {"module", c.Module}, {"wsgi-file", c.File}, {"callable", c.Callable}} {
+	for _, o := range [][2]string{
+		{"virtualenv", c.Home},
+		{"module", c.Module},
+		{"wsgi-file", c.File},
+		{"callable", c.Callable},
+	} {
 		if o[1] != "" {
 			args = append(args, "--"+o[0]+"="+o[1])
 		}
@@ -100,8 +111,8 @@ func (a *application) arguments(c *config.Application, f *config.SocketFile) []s
 	return args
 }
 
-// socketMode is that of all of uwsgi's sockets, of which the private one is in a directory that only
-// this process's user can enter.
+// socketMode is that of all of uwsgi's sockets, of which the private one is in a directory that
+// only this process's user can enter.
 func socketMode(f *config.SocketFile) fs.FileMode {
 	if f.HasMode {
 		return f.Mode
@@ -117,7 +128,8 @@ func (a *application) awaitLoaded(c *config.Application) error {
 			return nil
 		}
 		if exit := a.process.Stats().LastExit; exit != "" {
-			return fmt.Errorf("uwsgi could not load %s (%s): the lines above say why", applicationName(c), exit)
+			return fmt.Errorf("uwsgi could not load %s (%s): the lines above say why",
+				applicationName(c), exit)
 		}
 	}
 	return fmt.Errorf("uwsgi has not loaded %s within %v", applicationName(c), appStart)

@@ -97,12 +97,15 @@ func (s sources) certificate(c config.Certificate) (tlsconn.Certificate, error) 
 // or an authority that cannot be read harms only itself: what old has in its place
 // stays, and refused tells of it; with nothing in its place it is left out. The
 // certificates in gone are named no more because they cannot be read, and stay too.
-func readTLS(l *config.TLS, from sources, old *tlsFiles, gone []config.Unusable) (files *tlsFiles, refused []error, err error) {
+func readTLS(l *config.TLS, from sources, old *tlsFiles,
+	gone []config.Unusable,
+) (files *tlsFiles, refused []error, err error) {
 	files = &tlsFiles{revoked: from.revoked}
 	if files.policy, err = files.loadPolicy(l.Policy); err != nil && old == nil {
 		return nil, nil, err
 	} else if err != nil {
-		files.policy.ClientAuth, files.policy.ClientCAs = old.policy.ClientAuth, old.policy.ClientCAs
+		files.policy.ClientAuth, files.policy.ClientCAs = old.policy.ClientAuth,
+			old.policy.ClientCAs
 		files.policy.Revocations = files.revocationsFor(old.policy.ClientAuth)
 		refused, err = append(refused, err), nil
 	}
@@ -149,7 +152,9 @@ func readTLS(l *config.TLS, from sources, old *tlsFiles, gone []config.Unusable)
 }
 
 // policyOf returns the policy of c's name, which is read once.
-func (f *tlsFiles) policyOf(c config.Certificate, policies map[string]*tlsconn.Policy) (*tlsconn.Policy, error) {
+func (f *tlsFiles) policyOf(c config.Certificate,
+	policies map[string]*tlsconn.Policy,
+) (*tlsconn.Policy, error) {
 	if p := policies[c.Name]; p != nil {
 		return p, nil
 	}
@@ -165,7 +170,8 @@ func (f *tlsFiles) policyOf(c config.Certificate, policies map[string]*tlsconn.P
 // now: two certificates of a name cannot have different ones.
 func (f *tlsFiles) keep(old *tlsFiles, certFile string, policies map[string]*tlsconn.Policy) {
 	for _, o := range old.offers {
-		if o.CertFile != certFile || slices.ContainsFunc(f.offers, func(n offer) bool { return n.key() == o.key() }) {
+		if o.CertFile != certFile || slices.ContainsFunc(f.offers,
+			func(n offer) bool { return n.key() == o.key() }) {
 			continue
 		}
 		if i := slices.IndexFunc(f.offers, func(n offer) bool { return n.Name == o.Name }); i >= 0 {
@@ -197,7 +203,8 @@ func (f *tlsFiles) lostAuthority(l *config.TLS, c *config.Certificate) *offer {
 	}
 	for i := range f.offers {
 		o := &f.offers[i]
-		if o.Name != c.Name || o.read.Policy == nil || o.ClientCA == "" || o.ClientCA != strings.TrimSuffix(o.CertFile, ".crt")+".ca" {
+		if o.Name != c.Name || o.read.Policy == nil || o.ClientCA == "" ||
+			o.ClientCA != strings.TrimSuffix(o.CertFile, ".crt")+".ca" {
 			continue
 		}
 		if _, err := os.Lstat(o.ClientCA); errors.Is(err, fs.ErrNotExist) {
@@ -254,7 +261,9 @@ func (c *changes) count(old, fresh *tlsFiles) {
 }
 
 // tlsConfig is what a listener needs, all but what each loop adds.
-func (n *Node) tlsConfig(now *config.Config, l *config.TLS, files *tlsFiles) (*tlsconn.Config, error) {
+func (n *Node) tlsConfig(now *config.Config, l *config.TLS,
+	files *tlsFiles,
+) (*tlsconn.Config, error) {
 	c := &tlsconn.Config{
 		Policy:     files.policy,
 		MinVersion: now.MinVersion,
@@ -281,7 +290,8 @@ func (n *Node) tlsConfig(now *config.Config, l *config.TLS, files *tlsFiles) (*t
 }
 
 var strictness = map[config.NameStrictness]tlsconn.NameStrictness{
-	config.AnyName: tlsconn.AnyName, config.NotUnknown: tlsconn.NotUnknown, config.OnlyKnown: tlsconn.OnlyKnown,
+	config.AnyName: tlsconn.AnyName, config.NotUnknown: tlsconn.NotUnknown,
+	config.OnlyKnown: tlsconn.OnlyKnown,
 }
 
 // certificates returns what is offered, for the TLS engine.

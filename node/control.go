@@ -66,7 +66,8 @@ func (n *Node) handleReload(w http.ResponseWriter, r *http.Request) {
 	}
 	switch result := <-done; {
 	case result.err != nil:
-		http.Error(w, "not reloaded, all goes on as before: "+result.err.Error(), http.StatusUnprocessableEntity)
+		http.Error(w, "not reloaded, all goes on as before: "+result.err.Error(),
+			http.StatusUnprocessableEntity)
 	case len(result.refused) > 0:
 		lines := []string{result.did}
 		for _, err := range result.refused {

@@ -19,7 +19,8 @@ func (n *Node) handleDrain(w http.ResponseWriter, _ *http.Request) {
 	default: // it was told before
 	}
 	t := &n.now().config.Tuning
-	fmt.Fprintf(w, "draining: accepting for %v, then waiting for connections for at most %v\n", t.ShutdownDelay, t.DrainTimeout)
+	fmt.Fprintf(w, "draining: accepting for %v, then waiting for connections for at most %v\n",
+		t.ShutdownDelay, t.DrainTimeout)
 }
 
 // Drain asks clients to go elsewhere while it accepts as before, then stops accepting and
@@ -87,7 +88,9 @@ const joinPatience = 5 * time.Second
 
 // ready tells a balancer in front whether to send clients. A node of which no pool has a
 // live backend can serve nobody; pools=all asks whether it can serve everybody.
-func (n *Node) ready(r *http.Request) error { return n.unready(r.URL.Query().Get("pools") == "all") }
+func (n *Node) ready(r *http.Request) error {
+	return n.unready(r.URL.Query().Get("pools") == "all")
+}
 
 // unready is why the node wants no traffic, or not all that it has pools for.
 func (n *Node) unready(all bool) error {
@@ -100,7 +103,8 @@ func (n *Node) unready(all bool) error {
 	switch served := n.served.Load(); {
 	case served == 0:
 		return errors.New("starting")
-	case n.poller != nil && n.in.estate == nil && !n.poller.Joined() && now.Sub(time.Unix(0, served)) < joinPatience:
+	case n.poller != nil && n.in.estate == nil && !n.poller.Joined() &&
+		now.Sub(time.Unix(0, served)) < joinPatience:
 		return errors.New("joining")
 	}
 	var dead []string

@@ -14,7 +14,8 @@ import (
 // A certificateRow is a certificate that is offered.
 type certificateRow struct {
 	Listener string `json:"listener" label:"listener"`
-	Name     string `json:"name" label:"name"` // "" is for clients that name nothing, or nothing known
+	// "" is for clients that name nothing, or nothing known
+	Name     string `json:"name" label:"name"`
 	File     string `json:"file" label:"file"`
 	NotAfter int64  `json:"not_after_timestamp_seconds" metric:"gauge" help:"When the certificate expires, in seconds since 1970."`
 }
@@ -34,8 +35,8 @@ type ending struct {
 	told time.Time                  // when it was last spoken of
 }
 
-// expiry knows when certificates, offered or shown to backends, and revocation lists end. It is read by
-// any goroutine.
+// expiry knows when certificates, offered or shown to backends, and revocation lists end. It is
+// read by any goroutine.
 type expiry struct {
 	mu      sync.Mutex
 	rows    []certificateRow
@@ -63,7 +64,9 @@ func shownToBackends(pools []*pool) map[string]*x509.Certificate {
 
 // set takes what is in force from now on. What is to be said of it at once has been said:
 // the configuration's warnings have it.
-func (e *expiry) set(c *config.Config, all offered, revoked revocations, shown map[string]*x509.Certificate, now time.Time) {
+func (e *expiry) set(c *config.Config, all offered, revoked revocations,
+	shown map[string]*x509.Certificate, now time.Time,
+) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	told := make(map[string]time.Time) // of what has not changed
@@ -78,7 +81,8 @@ func (e *expiry) set(c *config.Config, all offered, revoked revocations, shown m
 		}
 		listener := c.Listeners[i].Router.String() + " " + c.Listeners[i].Addr.String()
 		if c.Listeners[i].Router == config.HTTPRouter {
-			listener = "https " + c.Listeners[i].Addr.String() // as it is configured, and counted elsewhere
+			// as it is configured, and counted elsewhere
+			listener = "https " + c.Listeners[i].Addr.String()
 		}
 		for _, o := range served.offers {
 			leaf := o.read.TLS.Leaf
@@ -104,7 +108,10 @@ func (e *expiry) set(c *config.Config, all offered, revoked revocations, shown m
 				continue
 			}
 			e.crls = append(e.crls, crlRow{file, list.Issuer.String(), list.NextUpdate.Unix()})
-			e.endings = append(e.endings, &ending{file, list.NextUpdate, func(now time.Time) string { return pki.CRLExpiry(list, now) }, now})
+			e.endings = append(e.endings, &ending{
+				file, list.NextUpdate,
+				func(now time.Time) string { return pki.CRLExpiry(list, now) }, now,
+			})
 		}
 	}
 	for _, end := range e.endings {
@@ -116,7 +123,10 @@ func (e *expiry) set(c *config.Config, all offered, revoked revocations, shown m
 
 // add looks after a certificate. mu is held.
 func (e *expiry) add(file string, leaf *x509.Certificate, now time.Time) {
-	e.endings = append(e.endings, &ending{file, leaf.NotAfter, func(now time.Time) string { return pki.Expiry(leaf, now) }, now})
+	e.endings = append(e.endings, &ending{
+		file, leaf.NotAfter,
+		func(now time.Time) string { return pki.Expiry(leaf, now) }, now,
+	})
 }
 
 // key tells endings apart.

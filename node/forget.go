@@ -130,11 +130,14 @@ func ForgetName(name string) (what sessions.Scope, hash uint64, err error) {
 	host := strings.ToLower(strings.TrimSuffix(name, "."))
 	parent, wildcard := strings.CutPrefix(host, "*.")
 	if _, err := netip.ParseAddr(host); err == nil {
-		return 0, 0, fmt.Errorf("%q: clients send no name for an IP address: use --listener or --all", name)
+		return 0, 0,
+			fmt.Errorf("%q: clients send no name for an IP address: use --listener or --all", name)
 	}
 	for label := range strings.SplitSeq(parent, ".") {
 		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return 0, 0, fmt.Errorf("%q is no server name: write one such as www.example.com, *.example.com or xn--bcher-kva.example", name)
+			return 0, 0,
+				fmt.Errorf(
+					"%q is no server name: write one such as www.example.com, *.example.com or xn--bcher-kva.example", name)
 		}
 	}
 	if wildcard {

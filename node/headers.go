@@ -8,7 +8,10 @@ import (
 	"reprise/config"
 )
 
-var headerOps = map[config.HeaderOp]http1.Op{config.SetHeader: http1.Set, config.AddHeader: http1.Add, config.RemoveHeader: http1.Remove}
+var headerOps = map[config.HeaderOp]http1.Op{
+	config.SetHeader: http1.Set,
+	config.AddHeader: http1.Add, config.RemoveHeader: http1.Remove,
+}
 
 // headerRules appends rules as the codecs have them.
 func headerRules(list []http1.Rule, rules []config.HeaderRule) []http1.Rule {
@@ -20,7 +23,10 @@ func headerRules(list []http1.Rule, rules []config.HeaderRule) []http1.Rule {
 
 // manifold are fields of which a response may have several that mean different
 // things: one that add-header adds takes nobody else's place.
-var manifold = []string{"link", "server-timing", "set-cookie", "vary", "via", "warning", "www-authenticate"}
+var manifold = []string{
+	"link", "server-timing", "set-cookie", "vary", "via", "warning",
+	"www-authenticate",
+}
 
 // responseRules are what add-header, hsts and response-header say together. Of most
 // fields there is to be one, or a backend's could undo what the operator has said
@@ -28,7 +34,8 @@ var manifold = []string{"link", "server-timing", "set-cookie", "vary", "via", "w
 func responseRules(c *config.HTTPOptions, secure bool) (list []http1.Rule) {
 	headers := c.AddHeaders
 	if c.HSTS != "" && secure {
-		headers = append(slices.Clone(headers), config.Header{Name: "Strict-Transport-Security", Value: c.HSTS})
+		headers = append(slices.Clone(headers),
+			config.Header{Name: "Strict-Transport-Security", Value: c.HSTS})
 	}
 	seen := slices.Clone(manifold)
 	for _, h := range headers {

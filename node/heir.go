@@ -25,7 +25,10 @@ type heir struct {
 const heirLen = 4096
 
 func newHeir(c *handover.Conn, lost *metric.Counter) *heir {
-	return &heir{c: c, queue: make(chan handover.Message, heirLen), lost: lost, done: make(chan struct{})}
+	return &heir{
+		c: c, queue: make(chan handover.Message, heirLen), lost: lost,
+		done: make(chan struct{}),
+	}
 }
 
 // legacy is what the successor is told of one session.

@@ -39,9 +39,10 @@ type inheritance struct {
 // An estate is what a node knew, beside its sessions.
 type estate struct {
 	ID          replicate.ID
-	Replication *replicate.State     `json:",omitempty"` // nil without peers
-	Subscribed  []subscription.Known `json:",omitempty"` // backends, and those whose packets must not count again
-	Ended       time.Duration        // since boot, when it was written
+	Replication *replicate.State `json:",omitempty"` // nil without peers
+	// backends, and those whose packets must not count again
+	Subscribed []subscription.Known `json:",omitempty"`
+	Ended      time.Duration        // since boot, when it was written
 }
 
 // Names of descriptors: a word and the address for which it was opened.
@@ -61,7 +62,10 @@ func (in *inheritance) listening(network, address string) (fds []int) {
 	for _, spelling := range spellings(address) {
 		name, bound := socketName(network, spelling), ""
 		for {
-			fd := in.sockets.Take(name, func(fd int) bool { return bound == "" || boundTo(fd) == bound })
+			fd := in.sockets.Take(name, func(fd int) bool {
+				return bound == "" ||
+					boundTo(fd) == bound
+			})
 			if fd < 0 {
 				break
 			}
@@ -77,7 +81,10 @@ func (in *inheritance) listening(network, address string) (fds []int) {
 
 // datagrams returns a socket of a kind for an address, or -1.
 func (in *inheritance) datagrams(kind string) func(netip.AddrPort) int {
-	return func(addr netip.AddrPort) int { return in.sockets.Take(socketName(kind, addr.String()), nil) }
+	return func(addr netip.AddrPort) int {
+		return in.sockets.Take(socketName(kind, addr.String()),
+			nil)
+	}
 }
 
 // packets returns such a socket for package net, nil if there is none.
@@ -158,12 +165,18 @@ func (n *Node) sockets() (files []handover.File, free func()) {
 	}
 	if n.poller != nil {
 		for _, s := range n.poller.Sockets() {
-			files = append(files, handover.File{Name: socketName(udpSocket, s.Address.String()), FD: s.FD})
+			files = append(files, handover.File{
+				Name: socketName(udpSocket, s.Address.String()),
+				FD:   s.FD,
+			})
 		}
 	}
 	for _, r := range n.repeaters {
 		for _, s := range r.Sockets() {
-			files = append(files, handover.File{Name: socketName(repeaterSocket, s.Asked.String()), FD: s.FD})
+			files = append(files, handover.File{
+				Name: socketName(repeaterSocket, s.Asked.String()),
+				FD:   s.FD,
+			})
 		}
 	}
 	add := func(kind, address string, fd int, err error) {
@@ -250,7 +263,8 @@ func (in *inheritance) takeEstate(m *sessions.Memory) error {
 		}
 		began := time.Now()
 		taken, err := m.Import(rest)
-		slog.Info("took over sessions", "sessions", taken, "took", time.Since(began).Round(time.Millisecond))
+		slog.Info("took over sessions", "sessions", taken, "took",
+			time.Since(began).Round(time.Millisecond))
 		return err
 	})
 }

@@ -48,7 +48,9 @@ func (n *Node) listeners(secrets [][]byte) ([]engine.Listener, error) {
 }
 
 // engineListeners prepares those of a configuration for the engine.
-func (n *Node) engineListeners(s *service, files offered, keys *tlsconn.HandleKeys) (list []engine.Listener, err error) {
+func (n *Node) engineListeners(s *service, files offered,
+	keys *tlsconn.HandleKeys,
+) (list []engine.Listener, err error) {
 	for i := range s.config.Listeners {
 		l, err := n.listener(s, i, files[i], keys)
 		if err != nil {
@@ -59,11 +61,14 @@ func (n *Node) engineListeners(s *service, files offered, keys *tlsconn.HandleKe
 	return list, nil
 }
 
-func (n *Node) listener(s *service, i int, files *tlsFiles, keys *tlsconn.HandleKeys) (l engine.Listener, err error) {
+func (n *Node) listener(s *service, i int, files *tlsFiles,
+	keys *tlsconn.HandleKeys,
+) (l engine.Listener, err error) {
 	c := &s.config.Listeners[i]
 	pool := s.config.PoolOf(c.Router)
 	l = engine.Listener{
-		Name: c.Router.String(), Pools: s.routers[c.Router], AcceptProxy: pool.AcceptProxy, IdleTimeout: pool.IdleTimeout,
+		Name: c.Router.String(), Pools: s.routers[c.Router], AcceptProxy: pool.AcceptProxy,
+		IdleTimeout: pool.IdleTimeout,
 	}
 	if c.Router == config.RawRouter && !l.Pools.Sole() {
 		l.Peek = func() engine.Peeker { return new(peek.Reader) }
@@ -96,14 +101,16 @@ func (n *Node) http(now *config.Config, l *config.Listener) (_ *engine.HTTP, err
 	h := &engine.HTTP{
 		Requests: c.Requests, RedirectPort: l.RedirectPort,
 		Limits: http1.Limits{
-			HeadLen: c.MaxHeader, TargetLen: c.MaxHeader, FieldLen: c.MaxFields, TrailerLen: maxTrailer,
+			HeadLen: c.MaxHeader, TargetLen: c.MaxHeader, FieldLen: c.MaxFields,
+			TrailerLen: maxTrailer,
 		},
 	}
 	if n.acme != nil {
 		h.Challenges = n.acme
 	}
 	h.ServeChallenges = slices.ContainsFunc(now.Rules, func(r config.PoolRule) bool {
-		return r.Router == config.HTTPRouter && strings.HasPrefix(r.Path, strings.TrimSuffix(exchange.ChallengePath, "/"))
+		return r.Router == config.HTTPRouter &&
+			strings.HasPrefix(r.Path, strings.TrimSuffix(exchange.ChallengePath, "/"))
 	})
 	if h.RequestRules, err = http1.NewRules(headerRules(nil, c.RequestHeaders)); err != nil {
 		return nil, fmt.Errorf("request-header: %w", err)
@@ -122,7 +129,9 @@ func (n *Node) http(now *config.Config, l *config.Listener) (_ *engine.HTTP, err
 }
 
 // tlsServers returns what makes a listener's server for each loop.
-func (n *Node) tlsServers(now *config.Config, l *config.Listener, files *tlsFiles, keys *tlsconn.HandleKeys) (func(now func() time.Time) (tlsconn.Server, error), error) {
+func (n *Node) tlsServers(now *config.Config, l *config.Listener, files *tlsFiles,
+	keys *tlsconn.HandleKeys,
+) (func(now func() time.Time) (tlsconn.Server, error), error) {
 	base, err := n.tlsConfig(now, l.TLS, files)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.Source, err)

@@ -40,7 +40,8 @@ func (n *Node) poolList() ([]PoolRow, error) {
 	for _, p := range n.allPools() {
 		s := p.Stats()
 		row := PoolRow{
-			Router: p.router.String(), Pool: p.name(), Backends: len(s.Nodes), Queued: s.Queued, Refused: s.Refused, Live: p.Live(now),
+			Router: p.router.String(), Pool: p.name(), Backends: len(s.Nodes), Queued: s.Queued,
+			Refused: s.Refused, Live: p.Live(now),
 		}
 		for _, b := range s.Nodes {
 			row.Active += b.Active
@@ -136,7 +137,10 @@ type CertificateRow struct {
 func (n *Node) certificateList() ([]CertificateRow, error) {
 	rows := []CertificateRow{}
 	for _, c := range n.expiry.snapshot() {
-		rows = append(rows, CertificateRow{c.Listener, c.Name, c.File, time.Unix(c.NotAfter, 0).UTC()})
+		rows = append(rows, CertificateRow{
+			c.Listener, c.Name, c.File,
+			time.Unix(c.NotAfter, 0).UTC(),
+		})
 	}
 	return rows, nil
 }

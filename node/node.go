@@ -51,12 +51,15 @@ type Node struct {
 	engine    *engine.Engine
 	clients   *clientlimit.Table // of limits
 
-	subscriptions *subscriptions                                     // nil if no backend may subscribe
-	own           atomic.Pointer[func(network, address string) bool] // whether this process listens there; for subscriptions
+	// nil if no backend may subscribe
+	subscriptions *subscriptions
+	// whether this process listens there; for subscriptions
+	own atomic.Pointer[func(network, address string) bool]
 
-	offered   offered             // written by reload only, once the node serves
-	revoked   revocations         // likewise
-	secret    crypto.PublicKey    // likewise: whose private key makes the fleet's secret, if no file does
+	offered offered     // written by reload only, once the node serves
+	revoked revocations // likewise
+	// likewise: whose private key makes the fleet's secret, if no file does
+	secret    crypto.PublicKey
 	keys      *tlsconn.HandleKeys // likewise; nil without TLS
 	acme      *acme.Client        // nil if no certificate is got from an authority
 	issued    chan struct{}       // there is a new one
@@ -152,10 +155,14 @@ func New(p Program, c *config.Config, log *asynclog.Writer) (*Node, error) {
 }
 
 // newSuccessor is New that opens nothing that it has from the process before.
-func newSuccessor(p Program, c *config.Config, log *asynclog.Writer, in *inheritance) (n *Node, err error) {
+func newSuccessor(p Program, c *config.Config, log *asynclog.Writer,
+	in *inheritance,
+) (n *Node, err error) {
 	n = &Node{
-		program: p, config: c, log: log, id: in.id(), in: in, endings: make(chan string, 1), asked: make(chan chan<- reloaded),
-		draining: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{}), issued: make(chan struct{}, 1),
+		program: p, config: c, log: log, id: in.id(), in: in, endings: make(chan string, 1),
+		asked:    make(chan chan<- reloaded),
+		draining: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{}),
+		issued: make(chan struct{}, 1),
 	}
 	defer func() {
 		if err != nil {
@@ -214,7 +221,10 @@ func (n *Node) openMemory() error {
 		if len(c.Listeners) == 0 {
 			break // a repeater keeps no sessions
 		}
-		made, err := cache.New(cache.Options{Name: cc.Name, Items: cc.Items, KeyLen: cc.KeySize, BlockLen: cc.BlockSize})
+		made, err := cache.New(cache.Options{
+			Name: cc.Name, Items: cc.Items, KeyLen: cc.KeySize,
+			BlockLen: cc.BlockSize,
+		})
 		if err != nil {
 			return err
 		}
@@ -223,7 +233,8 @@ func (n *Node) openMemory() error {
 		if cc.Name == c.SessionCache {
 			n.memory = made
 			n.sessions = sessions.New(sessions.Options{
-				Cache: made, Lifetime: c.SessionTimeout, Hold: c.Tuning.HandshakeTimeout + time.Second,
+				Cache: made, Lifetime: c.SessionTimeout,
+				Hold: c.Tuning.HandshakeTimeout + time.Second,
 				Self: tlsconn.NodeID(n.id.Short()), MaxLookups: maxLookups,
 			})
 		}
@@ -338,7 +349,8 @@ func (n *Node) sweep() {
 		}
 		if n.sessions != nil {
 			if lost := n.sessions.Sweep(); lost > 0 {
-				slog.Info("the machine came out of a snapshot, or its clock was set: sessions are older by that", "by", lost.Round(time.Second))
+				slog.Info(
+					"the machine came out of a snapshot, or its clock was set: sessions are older by that", "by", lost.Round(time.Second))
 			}
 		}
 		n.engine.TellFailures()
@@ -361,14 +373,15 @@ const (
 )
 
 const (
-	// turnBudget is what one flow may move in a turn: as much as may wait in one direction by default. A
-	// turn ends by the clock long before (engine's turnTime) wherever bytes cost more than a copy.
+	// turnBudget is what one flow may move in a turn: as much as may wait in one direction by
+	// default. A turn ends by the clock long before (engine's turnTime) wherever bytes cost more
+	// than a copy.
 	turnBudget = 256 << 10
-	// acceptBudget is how many connections one wake-up takes. The turn's clock ends it earlier if they
-	// take longer, so that nobody needs to find a better number.
+	// acceptBudget is how many connections one wake-up takes. The turn's clock ends it earlier if
+	// they take longer, so that nobody needs to find a better number.
 	acceptBudget = 64
-	// maxLookups bounds the handshakes, of all loops, that wait for a session from elsewhere: at 10 ms
-	// each they are 100,000 a second, more than a node makes; each holds some 2 KiB meanwhile.
+	// maxLookups bounds the handshakes, of all loops, that wait for a session from elsewhere: at 10
+	// ms each they are 100,000 a second, more than a node makes; each holds some 2 KiB meanwhile.
 	maxLookups = 1024
 )
 
@@ -376,12 +389,15 @@ const (
 func (n *Node) engineOptions(c *config.Config, log *accesslog.Log) engine.Options {
 	t := &c.Tuning
 	o := engine.Options{
-		Engine: t.Engine, TurnBudget: turnBudget, AcceptBudget: acceptBudget, Clients: n.clients, Limits: limitPolicy(&c.Limits),
-		Access: accessTo(log), Inherit: n.in.listening, SocketFile: setSocketFile(&n.config.SocketFile),
+		Engine: t.Engine, TurnBudget: turnBudget, AcceptBudget: acceptBudget, Clients: n.clients,
+		Limits: limitPolicy(&c.Limits),
+		Access: accessTo(log), Inherit: n.in.listening,
+		SocketFile: setSocketFile(&n.config.SocketFile),
 	}
 	o.MaxConnections = maxConnections(t)
 	// What sessions are held by, and peers asked, is as it was at the start.
-	o.HandshakeTimeout, o.LookupTimeout = n.config.Tuning.HandshakeTimeout, n.config.Tuning.LookupTimeout
+	o.HandshakeTimeout, o.LookupTimeout = n.config.Tuning.HandshakeTimeout,
+		n.config.Tuning.LookupTimeout
 	if n.workers != nil {
 		o.Workers = n.workers
 	}
@@ -410,7 +426,9 @@ func resolve(a config.Address) (network, address string, err error) {
 	tcp, err := net.ResolveTCPAddr("tcp", a.String())
 	if err != nil {
 		if dns, ok := errors.AsType[*net.DNSError](err); ok {
-			return "", "", fmt.Errorf("cannot resolve %q: %s: write a name that resolves or a numeric address", dns.Name, strings.TrimSpace(dns.Err))
+			return "", "",
+				fmt.Errorf("cannot resolve %q: %s: write a name that resolves or a numeric address",
+					dns.Name, strings.TrimSpace(dns.Err))
 		}
 		return "", "", err
 	}
@@ -419,5 +437,6 @@ func resolve(a config.Address) (network, address string, err error) {
 
 // samePolicy reports whether two names may share one policy.
 func samePolicy(a, b config.Policy) bool {
-	return slices.Equal(a.Ciphers, b.Ciphers) && a.ClientCA == b.ClientCA && a.ClientCARequired == b.ClientCARequired
+	return slices.Equal(a.Ciphers, b.Ciphers) && a.ClientCA == b.ClientCA &&
+		a.ClientCARequired == b.ClientCARequired
 }

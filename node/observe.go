@@ -14,7 +14,8 @@ import (
 func (n *Node) observe() (err error) {
 	r := n.registry()
 	if a := n.config.Stats; !a.IsZero() {
-		if n.stats, err = stats.ListenJSON(a.String(), r, stats.JSONOptions{Start: n.shown(statsSocket, a.String())}); err != nil {
+		if n.stats, err = stats.ListenJSON(a.String(), r,
+			stats.JSONOptions{Start: n.shown(statsSocket, a.String())}); err != nil {
 			return err
 		}
 		n.onClose(func() { shutDown(n.stats) })
@@ -124,12 +125,16 @@ func resumptions(outcomes map[string]uint64) (hits, miss uint64) {
 func newCacheRow(s cache.Stats) cacheRow {
 	return cacheRow{
 		Cache: stats.Cache{
-			Name: s.Name, Hash: "maphash", KeySize: s.KeyLen, MaxItems: s.MaxItems, Blocks: s.MaxItems,
+			Name: s.Name, Hash: "maphash", KeySize: s.KeyLen, MaxItems: s.MaxItems,
+			Blocks:    s.MaxItems,
 			BlockSize: s.BlockLen, Items: s.Items, Hits: s.Hits, Miss: s.Miss, Full: s.Full,
 		},
-		Tombstones: s.Tombstones, Expired: s.Expired, Held: s.Held, Spent: s.Spent, Replaced: s.Replaced,
-		TooLarge: s.TooLarge, Refused: s.Refused, Evicted: s.Evicted, Swept: s.Swept, Deleted: s.Deleted,
-		LiveBytes: s.BytesLive, ResidentBytes: s.BytesResident, ReservedBytes: s.BytesReserved, Stripes: s.Stripes,
+		Tombstones: s.Tombstones, Expired: s.Expired, Held: s.Held, Spent: s.Spent,
+		Replaced: s.Replaced,
+		TooLarge: s.TooLarge, Refused: s.Refused, Evicted: s.Evicted, Swept: s.Swept,
+		Deleted:   s.Deleted,
+		LiveBytes: s.BytesLive, ResidentBytes: s.BytesResident, ReservedBytes: s.BytesReserved,
+		Stripes: s.Stripes,
 	}
 }
 

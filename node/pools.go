@@ -70,13 +70,17 @@ type poolChange struct {
 	before, next *service
 	changes      map[*backend.Pool]*backend.Change
 	differs      map[*backend.Pool]bool // which of them change anything
-	refused      []error                // files for backends that cannot be read: what was in force goes on
+	// files for backends that cannot be read: what was in force goes on
+	refused []error
 }
 
 // preparePools makes the pools that are configured, and the routers that choose among them.
 // A pool that before has under the same name is changed; with anew, none is.
 func (n *Node) preparePools(c *config.Config, before *service, anew bool) (*poolChange, error) {
-	change := &poolChange{before: before, next: &service{config: c}, changes: make(map[*backend.Pool]*backend.Change), differs: make(map[*backend.Pool]bool)}
+	change := &poolChange{
+		before: before, next: &service{config: c},
+		changes: make(map[*backend.Pool]*backend.Change), differs: make(map[*backend.Pool]bool),
+	}
 	for _, r := range config.Routers {
 		byName := make(map[string]*backend.Pool)
 		add := func(name string, c *config.Pool) error {
@@ -116,7 +120,10 @@ func (n *Node) preparePools(c *config.Config, before *service, anew bool) (*pool
 		var rules []backend.Rule
 		for _, rule := range c.Rules {
 			if rule.Router == r {
-				rules = append(rules, backend.Rule{SNI: rule.SNI, Host: rule.Host, Path: rule.Path, Pool: byName[rule.Pool]})
+				rules = append(rules, backend.Rule{
+					SNI: rule.SNI, Host: rule.Host, Path: rule.Path,
+					Pool: byName[rule.Pool],
+				})
 			}
 		}
 		var err error
@@ -128,7 +135,9 @@ func (n *Node) preparePools(c *config.Config, before *service, anew bool) (*pool
 }
 
 // prepare makes a pool, or a change of old if it is not nil.
-func (c *poolChange) prepare(old *pool, specs []backend.Spec, o backend.Options) (*backend.Pool, error) {
+func (c *poolChange) prepare(old *pool, specs []backend.Spec,
+	o backend.Options,
+) (*backend.Pool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
 	defer cancel()
 	if old != nil {
@@ -182,12 +191,14 @@ func (c *poolChange) commit(resolveEvery time.Duration) {
 func (n *Node) specs(r config.Router, name string, c *config.Pool) (specs []backend.Spec) {
 	if r == config.HTTPRouter && name == "" && len(c.Backends) == 0 && n.app != nil {
 		specs = append(specs, backend.Spec{
-			Name: applicationName(&n.config.Application), Network: "unix", Address: n.app.socket(), Protocol: backend.UWSGI,
+			Name: applicationName(&n.config.Application), Network: "unix", Address: n.app.socket(),
+			Protocol: backend.UWSGI,
 		})
 	}
 	for _, b := range c.Backends {
 		specs = append(specs, backend.Spec{
-			Name: b.Text, Network: b.Addr.Network, Address: b.Addr.String(), Protocol: protocols[b.Protocol], TLS: b.TLS,
+			Name: b.Text, Network: b.Addr.Network, Address: b.Addr.String(),
+			Protocol: protocols[b.Protocol], TLS: b.TLS,
 			Weight: b.Weight, MaxConns: b.MaxConns, Backup: b.Backup,
 		})
 	}
@@ -196,8 +207,9 @@ func (n *Node) specs(r config.Router, name string, c *config.Pool) (specs []back
 
 func (n *Node) poolOptions(name string, c *config.Pool) backend.Options {
 	return backend.Options{
-		Name: name, Balance: balances[c.Balance], Grace: c.Grace, SlowStart: c.SlowStart, QueueLen: c.QueueLen,
-		Retries: c.Retries, ConnectTimeout: c.ConnectTimeout, SendProxy: int(c.SendProxy),
+		Name: name, Balance: balances[c.Balance], Grace: c.Grace, SlowStart: c.SlowStart,
+		QueueLen: c.QueueLen,
+		Retries:  c.Retries, ConnectTimeout: c.ConnectTimeout, SendProxy: int(c.SendProxy),
 	}
 }
 
@@ -209,13 +221,17 @@ func lookupHost(ctx context.Context, host string) ([]netip.Addr, error) {
 }
 
 var (
-	protocols = map[config.Protocol]backend.Protocol{config.TCP: backend.TCP, config.HTTP: backend.HTTP, config.UWSGI: backend.UWSGI, config.H2C: backend.H2C}
-	balances  = map[config.Balance]backend.Balance{
+	protocols = map[config.Protocol]backend.Protocol{
+		config.TCP:  backend.TCP,
+		config.HTTP: backend.HTTP, config.UWSGI: backend.UWSGI, config.H2C: backend.H2C,
+	}
+	balances = map[config.Balance]backend.Balance{
 		config.RoundRobin: backend.RoundRobin, config.LeastConns: backend.LeastConns,
 		config.Source: backend.Source, config.TwoChoices: backend.TwoChoices,
 	}
 	checkKinds = map[config.CheckKind]backend.CheckKind{
-		config.CheckTCP: backend.CheckTCP, config.CheckTLS: backend.CheckTLS, config.CheckHTTP: backend.CheckHTTP,
+		config.CheckTCP: backend.CheckTCP, config.CheckTLS: backend.CheckTLS,
+		config.CheckHTTP: backend.CheckHTTP,
 	}
 )
 
@@ -247,8 +263,9 @@ func (p *pool) check() {
 
 func checkOf(c *config.Pool) backend.Check {
 	return backend.Check{
-		Kind: checkKinds[c.Check.Kind], Path: c.Check.Path, Interval: c.Check.Interval, Timeout: c.Check.Timeout,
-		Rise: c.Check.Rise, Fall: c.Check.Fall, Preface: ownProxyHeader(c.SendProxy),
+		Kind: checkKinds[c.Check.Kind], Path: c.Check.Path, Interval: c.Check.Interval,
+		Timeout: c.Check.Timeout,
+		Rise:    c.Check.Rise, Fall: c.Check.Fall, Preface: ownProxyHeader(c.SendProxy),
 	}
 }
 

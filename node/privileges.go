@@ -23,13 +23,15 @@ func dropPrivileges(c *config.Config) error {
 	case p.User == "" || uid == p.UID:
 		return nil // the successor of a process that has dropped them, too
 	case uid != 0:
-		return fmt.Errorf("user = %s: only root can go on as somebody else, and this process is user %d: start it as root, or as that user", p.User, uid)
+		return fmt.Errorf(
+			"user = %s: only root can go on as somebody else, and this process is user %d: start it as root, or as that user", p.User, uid)
 	}
 	giveAway(c, p)
 	if err := errors.Join(
 		os.NewSyscallError("setgroups", syscall.Setgroups(p.Groups)),
 		os.NewSyscallError("setgid", syscall.Setgid(p.GID)),
-		os.NewSyscallError("setuid", syscall.Setuid(p.UID)), // the last: it takes away what the others need
+		// the last: it takes away what the others need
+		os.NewSyscallError("setuid", syscall.Setuid(p.UID)),
 	); err != nil {
 		return fmt.Errorf("user = %s: %w", p.User, err)
 	}
@@ -53,7 +55,8 @@ func giveAway(c *config.Config, p *config.Privileges) {
 
 // stillPrivileged returns an error if something of root is left to the process.
 func stillPrivileged(p *config.Privileges) error {
-	if uid, gid := os.Getuid(), os.Getgid(); uid != p.UID || os.Geteuid() != p.UID || gid != p.GID || os.Getegid() != p.GID {
+	if uid, gid := os.Getuid(), os.Getgid(); uid != p.UID || os.Geteuid() != p.UID ||
+		gid != p.GID || os.Getegid() != p.GID {
 		return fmt.Errorf("the process is still user %d, group %d", uid, gid)
 	}
 	if held, err := hasCapabilities(); err != nil || held {
@@ -84,7 +87,8 @@ func warnOfUnreadable(c *config.Config) {
 		}
 	}
 	if len(unreadable) > 0 {
-		slog.Warn("files that root could read, and the user cannot: a reload and an upgrade fail by them",
+		slog.Warn(
+			"files that root could read, and the user cannot: a reload and an upgrade fail by them",
 			"user", c.Privileges.User, "files", strings.Join(unreadable, " "))
 	}
 }

@@ -135,14 +135,17 @@ func (n *Node) prepare(c *config.Config) (_ *plan, err error) {
 	p.from = placesBefore(p.before.config, c)
 	var unread []error
 	p.revoked, unread = readRevocations(c, n.revoked)
-	if p.files, p.refused, err = n.readAgain(c, p.from, newSources(p.revoked.prepared(), n.acme), unread); err != nil {
+	if p.files, p.refused, err = n.readAgain(c, p.from, newSources(p.revoked.prepared(), n.acme),
+		unread); err != nil {
 		return nil, err
 	}
 	same := p.before.config.SameClients(c)
 	if len(p.refused) > 0 && (!same || p.asksLess()) {
 		// What was in force in its place asks clients for what was asked before, and with
 		// nothing in its place its name is served as any other.
-		return nil, fmt.Errorf("%w: and what clients have to show changes, which is done with all certificates or with none", errors.Join(p.refused...))
+		return nil,
+			fmt.Errorf(
+				"%w: and what clients have to show changes, which is done with all certificates or with none", errors.Join(p.refused...))
 	}
 	raw, err := n.secretsAgain(p)
 	if err != nil {
@@ -249,16 +252,20 @@ func union(a, b []string) []string {
 func (n *Node) canTake(c *config.Config) error {
 	switch {
 	case (len(c.Listeners) == 0) != (len(n.config.Listeners) == 0):
-		return errors.New("a repeater does not become a node that serves clients, nor the other way round: restart")
+		return errors.New(
+			"a repeater does not become a node that serves clients, nor the other way round: restart")
 	case !c.Application.IsZero() && n.app == nil:
-		return fmt.Errorf("%s: to run an application takes a restart", applicationName(&c.Application))
+		return fmt.Errorf("%s: to run an application takes a restart",
+			applicationName(&c.Application))
 	}
 	return nil
 }
 
 // readAgain reads what the listeners of c offer now. What cannot be read harms only itself
 // where a listener has offered something before, by its place then.
-func (n *Node) readAgain(c *config.Config, places []int, from sources, unread []error) (fresh offered, refused []error, err error) {
+func (n *Node) readAgain(c *config.Config, places []int, from sources,
+	unread []error,
+) (fresh offered, refused []error, err error) {
 	for _, u := range c.Unusable {
 		refused = append(refused, u.Err)
 	}
@@ -330,7 +337,8 @@ func (n *Node) secretsAgain(p *plan) ([][]byte, error) {
 		for _, f := range files {
 			for _, o := range f.all() {
 				if o.isOf(n.secret) && !first.isOf(n.secret) {
-					slog.Warn("the secret of the fleet still comes from the key that was the first one: after a restart it would be another, unless there is a cluster-secret-file",
+					slog.Warn(
+						"the secret of the fleet still comes from the key that was the first one: after a restart it would be another, unless there is a cluster-secret-file",
 						"key", o.KeyFile, "first", first.KeyFile)
 					p.secret, files = n.secret, offered{{offers: []offer{o}}}
 					return secrets(nil, files)
@@ -374,7 +382,9 @@ func (n *Node) prepareRekey(c *config.Config, raw [][]byte) (rekey []func(), err
 	}
 	if n.poller != nil {
 		if len(datagram) == 0 {
-			return nil, errors.New("without a listener with TLS there is no secret for the fleet: add a cluster-secret-file")
+			return nil,
+				errors.New(
+					"without a listener with TLS there is no secret for the fleet: add a cluster-secret-file")
 		}
 		rekey = append(rekey, func() { n.poller.Rekey(datagram) })
 	}

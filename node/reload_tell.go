@@ -22,11 +22,21 @@ func (p *plan) tell(was offered) string {
 		slog.Warn("changed in the configuration, but needs a restart", "option", what)
 	}
 	sum := p.certificates(was)
-	listeners, pools, options := p.listeners(), p.backends(), strings.Join(p.before.config.Changed(p.config), " ")
-	attrs := []any{"added", sum.Added, "renewed", sum.Renewed, "removed", sum.Removed, "kept", sum.Kept, "refused", len(p.refused)}
-	words := []string{fmt.Sprintf("reloaded: certificates %d added, %d renewed, %d removed, %d kept, %d refused",
-		sum.Added, sum.Renewed, sum.Removed, sum.Kept, len(p.refused))}
-	for _, part := range [][2]string{{"listeners", listeners}, {"pools", pools}, {"options", options}} {
+	listeners, pools, options := p.listeners(), p.backends(),
+		strings.Join(p.before.config.Changed(p.config), " ")
+	attrs := []any{
+		"added", sum.Added, "renewed", sum.Renewed, "removed", sum.Removed, "kept",
+		sum.Kept, "refused", len(p.refused),
+	}
+	words := []string{
+		fmt.Sprintf("reloaded: certificates %d added, %d renewed, %d removed, %d kept, %d refused",
+			sum.Added, sum.Renewed, sum.Removed, sum.Kept, len(p.refused)),
+	}
+	for _, part := range [][2]string{
+		{"listeners", listeners},
+		{"pools", pools},
+		{"options", options},
+	} {
 		if part[1] != "" {
 			attrs = append(attrs, part[0], part[1])
 			words = append(words, part[0]+": "+part[1])
@@ -52,10 +62,12 @@ func (p *plan) certificates(was offered) (sum changes) {
 			continue
 		}
 		for _, file := range files.lost {
-			slog.Warn("a client CA is gone, and clients are still asked for a certificate by it: restart if that is to end", "file", file)
+			slog.Warn(
+				"a client CA is gone, and clients are still asked for a certificate by it: restart if that is to end", "file", file)
 		}
 		for _, name := range laxer(old, files) {
-			slog.Warn("clients are asked for a certificate less strictly than before, or not at all",
+			slog.Warn(
+				"clients are asked for a certificate less strictly than before, or not at all",
 				"listener", p.config.Listeners[i].Addr.String(), "name", name)
 		}
 	}

@@ -30,7 +30,8 @@ func (n *Node) openRepeaters(secrets [][]byte) error {
 			return fmt.Errorf("udprepeater: %w", err)
 		}
 		r, err := repeater.New(repeater.Options{
-			Listen: listen, Inherit: n.in.datagrams(repeaterSocket), Keys: keys, BufferLen: repeaterBuffer, Logger: slog.Default(),
+			Listen: listen, Inherit: n.in.datagrams(repeaterSocket), Keys: keys,
+			BufferLen: repeaterBuffer, Logger: slog.Default(),
 		})
 		if err != nil {
 			return fmt.Errorf("udprepeater: %w", err)

@@ -78,7 +78,8 @@ func (n *Node) share(raw [][]byte) error {
 	}
 	for _, url := range c.SessionStores {
 		st, err := store.Open(url, store.Options{
-			Secrets: raw, LookupTimeout: c.Tuning.LookupTimeout, Rules: n.sessions, Log: func(line string) { slog.Warn(line) },
+			Secrets: raw, LookupTimeout: c.Tuning.LookupTimeout, Rules: n.sessions,
+			Log: func(line string) { slog.Warn(line) },
 		})
 		if err != nil {
 			return fmt.Errorf("session-store: %w", err)
@@ -123,12 +124,17 @@ func (n *Node) join(raw [][]byte) error {
 		slog.Warn("cache-udp-node: a peer is left out until its name resolves", "error", err)
 	}
 	n.poller, err = replicate.NewPoller(
-		replicate.PollerOptions{Network: network, Names: names, RingLen: r.RingLen, Logger: slog.Default()},
+		replicate.PollerOptions{
+			Network: network, Names: names, RingLen: r.RingLen,
+			Logger: slog.Default(),
+		},
 		replicate.Options{
 			ID: n.id, Secrets: secrets, Mode: modes[r.Mode],
 			DatagramLen: r.DatagramSize, Heartbeat: r.Heartbeat, DeadAfter: r.DeadAfter,
-			LookupTimeout: c.Tuning.LookupTimeout, MaxQuestions: maxLookups, SnapshotRate: r.JoinRate,
-			Name: c.Name, Context: contextsHash(c), HoldFor: c.Tuning.HandshakeTimeout + 5*time.Second,
+			LookupTimeout: c.Tuning.LookupTimeout, MaxQuestions: maxLookups,
+			SnapshotRate: r.JoinRate,
+			Name:         c.Name, Context: contextsHash(c),
+			HoldFor:  c.Tuning.HandshakeTimeout + 5*time.Second,
 			Lifetime: n.sessions.Lifetime(), KnownFor: n.sessions.Lifetime() + time.Minute,
 		}, peering.Memory(n.sessions))
 	if err != nil {
@@ -156,7 +162,9 @@ func isName(a config.Address) bool {
 const resolveEvery = 30 * time.Second
 
 // resolveAgain follows the names of peers. current are the addresses in use.
-func (n *Node) resolveAgain(peers []config.Address, resolved resolvedNames, current []netip.AddrPort) {
+func (n *Node) resolveAgain(peers []config.Address, resolved resolvedNames,
+	current []netip.AddrPort,
+) {
 	ticker := time.NewTicker(resolveEvery)
 	defer ticker.Stop()
 	for {
@@ -165,7 +173,8 @@ func (n *Node) resolveAgain(peers []config.Address, resolved resolvedNames, curr
 			return
 		case <-ticker.C:
 			list, names, _ := resolved.resolve(peers)
-			if slices.Equal(list, current) { // or each look would begin with the heartbeats of a start
+			// or each look would begin with the heartbeats of a start
+			if slices.Equal(list, current) {
 				continue
 			}
 			current = list
@@ -182,7 +191,10 @@ type resolvedNames map[config.Address][]netip.AddrPort
 // configuration that have a name there. A name that does not resolve now keeps the
 // addresses that it had, and does not keep others from having new ones. The order is
 // the same for the same addresses, whatever the resolver's.
-func (r resolvedNames) resolve(addresses []config.Address) (list []netip.AddrPort, names map[netip.AddrPort]string, err error) {
+func (r resolvedNames) resolve(
+	addresses []config.Address) (list []netip.AddrPort, names map[netip.AddrPort]string,
+	err error,
+) {
 	names = make(map[netip.AddrPort]string)
 	for _, a := range addresses {
 		resolved, oneErr := resolveUDP([]config.Address{a})

@@ -30,7 +30,8 @@ func (n *Node) observeRouters() error {
 			registry.Register("subscriptions", func() any { return n.subscriptions.rows() })
 		}
 		registry.Register("cheap", func() any { return 0 })
-		s, err := stats.ListenJSON(address.String(), registry, stats.JSONOptions{Start: n.shown(r.String()+"-stats", address.String())})
+		s, err := stats.ListenJSON(address.String(), registry,
+			stats.JSONOptions{Start: n.shown(r.String()+"-stats", address.String())})
 		if err != nil {
 			return err
 		}

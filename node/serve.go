@@ -47,7 +47,9 @@ func Serve(p Program, parse, reread func() (*config.Config, error), logTo io.Wri
 	return err
 }
 
-func serve(p Program, c *config.Config, in *inheritance, reread func() (*config.Config, error), logTo io.Writer) error {
+func serve(p Program, c *config.Config, in *inheritance, reread func() (*config.Config, error),
+	logTo io.Writer,
+) error {
 	log := asynclog.New(logTo, LogLines)
 	defer log.Close()
 	level := new(slog.LevelVar)
@@ -57,7 +59,8 @@ func serve(p Program, c *config.Config, in *inheritance, reread func() (*config.
 	keepPrivate()
 
 	ends := notify(2, syscall.SIGTERM, syscall.SIGINT)
-	reloads, reopens, upgrades := notify(1, syscall.SIGHUP), notify(1, syscall.SIGUSR1), notify(1, syscall.SIGUSR2)
+	reloads, reopens, upgrades := notify(1, syscall.SIGHUP), notify(1, syscall.SIGUSR1),
+		notify(1, syscall.SIGUSR2)
 	defer func() {
 		for _, signals := range []chan os.Signal{ends, reloads, reopens, upgrades} {
 			signal.Stop(signals)
@@ -82,7 +85,8 @@ func serve(p Program, c *config.Config, in *inheritance, reread func() (*config.
 		tellManager(daemon.SdNotifyReady)
 	}
 	go n.beWatched()
-	slog.Info("serving", "version", p.Version, "listen", n.engine.Addresses(), "loops", c.Tuning.Loops)
+	slog.Info("serving", "version", p.Version, "listen", n.engine.Addresses(), "loops",
+		c.Tuning.Loops)
 	go n.reloadOn(reloads)
 	if err := n.watchFiles(reloads); err != nil {
 		slog.Error("files are not watched: send SIGHUP when they have changed", "error", err)
@@ -96,7 +100,8 @@ func serve(p Program, c *config.Config, in *inheritance, reread func() (*config.
 		why = s.String()
 	case why = <-n.endings:
 	}
-	slog.Info("draining", "signal", why, "accepting_for", c.Tuning.ShutdownDelay, "at_most", c.Tuning.DrainTimeout)
+	slog.Info("draining", "signal", why, "accepting_for", c.Tuning.ShutdownDelay, "at_most",
+		c.Tuning.DrainTimeout)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {

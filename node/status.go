@@ -89,7 +89,8 @@ func (n *Node) statusText() []byte {
 	if now := time.Now(); l.text == nil || now.Sub(l.at) > statusFor {
 		s := n.status()
 		text, err := json.Marshal(s)
-		if err == nil && len(text) > wire.MaxStatusLen { // words with many signs that JSON writes at length
+		// words with many signs that JSON writes at length
+		if err == nil && len(text) > wire.MaxStatusLen {
 			s.Name, s.Version = "", ""
 			text, err = json.Marshal(s)
 		}
@@ -118,8 +119,10 @@ func (n *Node) statusOf(s *engine.Stats, pools []PoolRow, peers []PeerRow) NodeS
 	machine, _ := os.Hostname() // for people to look at: empty when unknown
 	turn := s.Flows.Turn.Snapshot()
 	st := NodeStatus{
-		Name: word(cmp.Or(n.config.Name, machine)), Version: word(n.program.Version), State: "ready", At: now.UnixMilli(),
-		Open: s.Flows.Open.Load(), Requests: s.HTTP.Requests.Load(), TurnP99: turn.Quantile(0.99).Seconds(),
+		Name: word(cmp.Or(n.config.Name, machine)), Version: word(n.program.Version),
+		State: "ready", At: now.UnixMilli(),
+		Open: s.Flows.Open.Load(), Requests: s.HTTP.Requests.Load(),
+		TurnP99:    turn.Quantile(0.99).Seconds(),
 		LastReload: n.reloads.OK.Load() == 1, Peers: len(peers),
 	}
 	if served := n.served.Load(); served != 0 {
@@ -195,7 +198,10 @@ func (n *Node) localStatus() (Status, error) {
 	for _, l := range s.Loops {
 		p99, _ := time.ParseDuration(l.TurnP99) // which time.Duration has written
 		longest, _ := time.ParseDuration(l.TurnMax)
-		st.Loops = append(st.Loops, LoopRow{l.Loop, l.Open, l.Accepted, p99.Seconds(), longest.Seconds()})
+		st.Loops = append(st.Loops, LoopRow{
+			l.Loop, l.Open, l.Accepted, p99.Seconds(),
+			longest.Seconds(),
+		})
 	}
 	return st, nil
 }

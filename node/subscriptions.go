@@ -63,7 +63,8 @@ func (n *Node) openSubscriptions() error {
 	}
 	n.own.Store(ownAddresses(n.config))
 	o := subscription.Options{
-		Tolerance: c.Tolerance, From: c.From, Sockets: c.Sockets, KeyTolerance: c.KeyTolerance, Members: maxSubscribers, HostMembers: maxOfHost,
+		Tolerance: c.Tolerance, From: c.From, Sockets: c.Sockets, KeyTolerance: c.KeyTolerance,
+		Members: maxSubscribers, HostMembers: maxOfHost,
 		Own: func(network, address string) bool { return (*n.own.Load())(network, address) },
 	}
 	if c.Digest != "" {
@@ -140,7 +141,10 @@ func machineAddresses() (list []netip.Addr) {
 	return list
 }
 
-var digests = map[string]crypto.Hash{"sha1": crypto.SHA1, "sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}
+var digests = map[string]crypto.Hash{
+	"sha1": crypto.SHA1, "sha256": crypto.SHA256,
+	"sha384": crypto.SHA384, "sha512": crypto.SHA512,
+}
 
 // readKey reads the public key of a domain, anew for each packet: keys change while the node runs.
 func readKey(dir string, domain []byte) (crypto.PublicKey, error) {
@@ -246,11 +250,13 @@ func (s *subscriptions) succeed(list []subscription.Known, passed time.Duration)
 	s.apply(s.table.Take(list, passed, time.Now()))
 }
 
-// logRefusal tells an operator why a backend does not appear, without letting strangers fill the log.
+// logRefusal tells an operator why a backend does not appear, without letting strangers fill the
+// log.
 func (s *subscriptions) logRefusal(why subscription.Refusal, from netip.Addr) {
 	if now := time.Now(); now.Sub(s.logged[why]) >= refusalsEvery {
 		s.logged[why] = now
-		slog.Warn("subscription refused; more of this kind are only counted for a minute", "why", why, "from", from)
+		slog.Warn("subscription refused; more of this kind are only counted for a minute", "why",
+			why, "from", from)
 	}
 }
 
@@ -268,7 +274,8 @@ func (s *subscriptions) apply(changes []subscription.Change) {
 		default:
 			renamed = s.leave(c.Member) || renamed
 		}
-		slog.Info("backend "+c.Kind.String(), "host", c.Member.Host, "backend", c.Member.Address, "weight", c.Member.Weight)
+		slog.Info("backend "+c.Kind.String(), "host", c.Member.Host, "backend", c.Member.Address,
+			"weight", c.Member.Weight)
 	}
 	if renamed {
 		s.tell(s.n.now().routers[config.HTTPRouter])
@@ -304,10 +311,14 @@ func (s *subscriptions) join(m subscription.Member) (isNew bool) {
 			slog.Error("no pool for a subscription", "host", m.Host, "error", err)
 			return false
 		}
-		h = &subscribedHost{pool: pool{Pool: made, router: config.HTTPRouter, config: c}, nodes: make(map[string]*backend.Node)}
+		h = &subscribedHost{
+			pool:  pool{Pool: made, router: config.HTTPRouter, config: c},
+			nodes: make(map[string]*backend.Node),
+		}
 	}
 	spec := backend.Spec{
-		Network: m.Network, Address: m.Address, Protocol: backend.UWSGI, Weight: m.Weight, MaxConns: c.MaxConns, Backup: m.Backup,
+		Network: m.Network, Address: m.Address, Protocol: backend.UWSGI, Weight: m.Weight,
+		MaxConns: c.MaxConns, Backup: m.Backup,
 	}
 	if m.HTTP {
 		spec.Protocol = backend.HTTP

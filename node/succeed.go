@@ -36,7 +36,8 @@ func inherit() (*inheritance, error) {
 // fail tells the process before, if it waits, why this one does not take over.
 func (in *inheritance) fail(err error) {
 	if in.predecessor != nil && err != nil {
-		_ = in.predecessor.Send(handover.Message{Kind: saysFailed, Body: []byte(err.Error())}, messageTime)
+		_ = in.predecessor.Send(handover.Message{Kind: saysFailed, Body: []byte(err.Error())},
+			messageTime)
 	}
 }
 

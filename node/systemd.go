@@ -47,7 +47,8 @@ func fromManager() *inheritance {
 	in := &inheritance{memory: -1}
 	var files []handover.File
 	for _, f := range activation.Files(true) {
-		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0) // f closes its own when it is collected
+		// f closes its own when it is collected
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 		f.Close()
 		if err != nil {
 			continue
@@ -151,7 +152,8 @@ func (n *Node) storeSockets() bool {
 	}
 	for name, fds := range byName {
 		if err := keepStored(storePrefix+storeName.Replace(name), fds...); err != nil {
-			slog.Warn("the service manager does not keep a socket for the next process", "socket", name, "error", err)
+			slog.Warn("the service manager does not keep a socket for the next process", "socket",
+				name, "error", err)
 			return false
 		}
 	}
@@ -197,7 +199,8 @@ func tellWith(state string, fds ...int) error {
 	patience := unix.NsecToTimeval(int64(messageTime))
 	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &patience)
 	to := &unix.SockaddrUnix{Name: os.Getenv("NOTIFY_SOCKET")} // one that begins with @ is abstract
-	return os.NewSyscallError("sendmsg", unix.Sendmsg(fd, []byte(state), unix.UnixRights(fds...), to, 0))
+	return os.NewSyscallError("sendmsg", unix.Sendmsg(fd, []byte(state), unix.UnixRights(fds...),
+		to, 0))
 }
 
 // awaitManager returns when systemd has done what it was told, or does not answer.

@@ -112,7 +112,10 @@ func (n *Node) handOver() (pid int, err error) {
 		return 0, err
 	}
 	deadline := time.Now().Add(n.now().config.Tuning.UpgradeTimeout)
-	s, err := handover.Start(handover.Command{Path: path, Args: n.program.Args, Env: []string{"WATCHDOG_PID="}})
+	s, err := handover.Start(handover.Command{
+		Path: path, Args: n.program.Args,
+		Env: []string{"WATCHDOG_PID="},
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -190,7 +193,10 @@ func (n *Node) bequeath(s *handover.Successor, deadline time.Time, settle func()
 	if err != nil {
 		return err
 	}
-	err = s.Send(handover.Message{Kind: saysEstate, Files: []handover.File{{Name: "estate", FD: fd}}}, messageTime)
+	err = s.Send(handover.Message{
+		Kind:  saysEstate,
+		Files: []handover.File{{Name: "estate", FD: fd}},
+	}, messageTime)
 	unix.Close(fd)
 	if err != nil {
 		return err
@@ -228,7 +234,8 @@ func reasonOf(s *handover.Successor, err error) error {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE):
 		s.Kill()
-		return fmt.Errorf("the new process has ended before it was ready (%s): its output says why", s.State())
+		return fmt.Errorf("the new process has ended before it was ready (%s): its output says why",
+			s.State())
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return errors.New("the new process was not ready in time: see upgrade-timeout")
 	}

@@ -20,8 +20,9 @@ type WhyRow struct {
 	Version string    `json:"version"`
 	Took    float64   `json:"took_seconds"` // from accept
 	Outcome string    `json:"outcome"`      // as the statistics count it; "failed" for none
-	Owner   string    `json:"owner"`        // the node that made the session that was offered; empty if not known
-	Words   string    `json:"words"`
+	// the node that made the session that was offered; empty if not known
+	Owner string `json:"owner"`
+	Words string `json:"words"`
 }
 
 // handleWhy serves GET /why: client is an address.
@@ -62,13 +63,19 @@ var versions = map[uint16]string{tls.VersionTLS12: "TLSv1.2", tls.VersionTLS13: 
 
 // why explains a handshake.
 func (n *Node) why(h *engine.Handshake, names map[string]knownNode) WhyRow {
-	row := WhyRow{At: h.At.UTC(), Name: h.ServerName, Version: versions[h.Version], Took: h.Took.Seconds()}
+	row := WhyRow{
+		At: h.At.UTC(), Name: h.ServerName, Version: versions[h.Version],
+		Took: h.Took.Seconds(),
+	}
 	if h.Failed != "" {
 		row.Outcome, row.Words = "failed", "no connection: the handshake failed: "+h.Failed
 		return row
 	}
 	row.Outcome = h.Outcome.String()
-	owner := owner{known: h.Offered != tlsconn.NodeID{}, here: h.Offered == tlsconn.NodeID(n.id.Short())}
+	owner := owner{
+		known: h.Offered != tlsconn.NodeID{},
+		here:  h.Offered == tlsconn.NodeID(n.id.Short()),
+	}
 	switch peer, isPeer := names[replicate.ShortID(h.Offered).String()]; {
 	case owner.here:
 		owner.name = "this node"
@@ -111,9 +118,13 @@ func (n *Node) words(h *engine.Handshake, o owner) string {
 	case tlsconn.MissUnknown:
 		return of + gone(h, o)
 	case tlsconn.MissLate:
-		return of + fmt.Sprintf(", and nobody who has it answered in %v (cache-lookup-timeout)", n.config.Tuning.LookupTimeout)
+		return of + fmt.Sprintf(", and nobody who has it answered in %v (cache-lookup-timeout)",
+			n.config.Tuning.LookupTimeout)
 	case tlsconn.MissExpired:
-		return of + fmt.Sprintf(" and has ended: it lives for %v from its full handshake (ssl-sessions-timeout)", n.config.SessionTimeout)
+		return of +
+			fmt.Sprintf(
+				" and has ended: it lives for %v from its full handshake (ssl-sessions-timeout)",
+				n.config.SessionTimeout)
 	case tlsconn.MissHeld:
 		return of + ", is for one use, and another handshake was trying it"
 	case tlsconn.MissSpent:

@@ -156,7 +156,10 @@ func (n *Node) handleAsk(p *peer, m wire.Ask) {
 		v, age, left, ok := n.memory.Find(n.value[:0], m.Key)
 		if value = v; ok {
 			answer.Verdict = Found
-			answer.Record = wire.Update{Kind: UpdateSession, Key: m.Key, Age: age, Left: left, Value: value}
+			answer.Record = wire.Update{
+				Kind: UpdateSession, Key: m.Key, Age: age, Left: left,
+				Value: value,
+			}
 		}
 	}
 	if answer.Verdict == Found {
@@ -176,9 +179,11 @@ func (n *Node) handleAnswer(p *peer, m wire.Answer) {
 	a := n.questions.open[m.Question]
 	held := m.Flags&wire.FlagHold != 0
 	age, left := m.Record.Age+n.transit, m.Record.Left-n.transit
-	found := a != nil && m.Verdict == Found && m.Record.Kind == UpdateSession && m.Record.Key == a.Key && left > 0
+	found := a != nil && m.Verdict == Found && m.Record.Kind == UpdateSession &&
+		m.Record.Key == a.Key && left > 0
 	if !found {
-		if _, again := n.questions.held[m.Question]; held && !again { // too late: nobody waits for it any more
+		// too late: nobody waits for it any more
+		if _, again := n.questions.held[m.Question]; held && !again {
 			n.giveBack(p, m.Question, m.Record.Key)
 		}
 		if a != nil {

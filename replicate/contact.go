@@ -24,7 +24,10 @@ const (
 )
 
 func (s ContactState) String() string {
-	return [...]string{"never heard", "foreign version", "foreign secret", "introducing", "alive", "lost"}[s]
+	return [...]string{
+		"never heard", "foreign version", "foreign secret", "introducing", "alive",
+		"lost",
+	}[s]
 }
 
 // A contact is an address that this node was told to talk to: a peer's, a
@@ -52,7 +55,9 @@ func (c *contact) label() string {
 
 // SetPeers exchanges the addresses that are talked to. What is known of those that
 // stay is kept. names are those of addresses, as configured, if they have some.
-func (n *Node) SetPeers(now time.Duration, peers []netip.AddrPort, names map[netip.AddrPort]string) {
+func (n *Node) SetPeers(now time.Duration, peers []netip.AddrPort,
+	names map[netip.AddrPort]string,
+) {
 	n.now = now
 	contacts := make(map[netip.AddrPort]*contact, len(peers))
 	for _, addr := range peers {
@@ -170,10 +175,11 @@ const (
 
 // A Notice is what an operator should know of a peer, or of what may be one.
 type Notice struct {
-	Kind         NoticeKind
-	Addr         netip.AddrPort
-	Name         string // "" if it is a stranger
-	Strangers    uint64 // then: how many datagrams since the last such notice, this the last of them
+	Kind NoticeKind
+	Addr netip.AddrPort
+	Name string // "" if it is a stranger
+	// then: how many datagrams since the last such notice, this the last of them
+	Strangers    uint64
 	Theirs, Ours string // what differs, of contexts and clocks
 	// The same of versions and of secrets, by their ids: as numbers, since there
 	// may be many a second.

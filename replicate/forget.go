@@ -47,9 +47,10 @@ func (n *Node) Forget(now time.Duration, what ForgetScope, hash uint64, done fun
 	rule := Rule{What: what, Hash: hash, Left: n.longest()}
 	_, _ = rand.Read(rule.ID[:]) // never fails
 	f := &forgetting{
-		waiting: make(map[ShortID]string), obeyed: make(map[ShortID]bool), unheard: make(map[netip.AddrPort]string),
-		result: Forgetting{Rule: rule, Dropped: make(map[string]int)},
-		until:  now + forgetFor, againAt: now + forgetEvery, done: done,
+		waiting: make(map[ShortID]string), obeyed: make(map[ShortID]bool),
+		unheard: make(map[netip.AddrPort]string),
+		result:  Forgetting{Rule: rule, Dropped: make(map[string]int)},
+		until:   now + forgetFor, againAt: now + forgetEvery, done: done,
 	}
 	for _, p := range n.known {
 		if !p.superseded {
@@ -100,7 +101,10 @@ func (n *Node) tickForgets() time.Duration {
 			rule.Left -= rule.Age
 			for _, id := range keysOf(f.waiting, compareShort) {
 				if p := n.byShort[id]; p != nil && p.introduced {
-					n.sendTo(p, wire.Rules{To: id, List: wire.RuleList(nil).Append(rule)}.Append(n.begin()))
+					n.sendTo(p, wire.Rules{
+						To:   id,
+						List: wire.RuleList(nil).Append(rule),
+					}.Append(n.begin()))
 				}
 			}
 		}
@@ -146,7 +150,12 @@ func (n *Node) handleRules(p *peer, m wire.Rules) {
 		}
 		r.Left = min(r.Left, n.longest())
 		id, isNew := r.ID, r.Age < forgetFor+time.Second
-		if n.memory.AddRule(r, func(dropped int) { n.Defer(func() { n.obeyed(p, id, dropped, isNew) }) }) {
+		if n.memory.AddRule(r, func(dropped int) {
+			n.Defer(func() {
+				n.obeyed(p, id, dropped,
+					isNew)
+			})
+		}) {
 			n.repack()
 		}
 	}

@@ -44,7 +44,8 @@ func (n *Node) handleHeartbeat(p *peer, m wire.Heartbeat) {
 	if n.now-p.echoedAt >= n.o.Heartbeat/2 { // those of the tail are not for timing
 		p.echoedAt = n.now
 		n.sendTo(p, wire.Echo{
-			To: p.id.Short(), Sent: m.Sent, Stream: wire.StreamHome, Newest: p.home.seq, Oldest: p.home.oldest(),
+			To: p.id.Short(), Sent: m.Sent, Stream: wire.StreamHome, Newest: p.home.seq,
+			Oldest: p.home.oldest(),
 		}.Append(n.begin()))
 	}
 	n.announce(&p.in[wire.StreamAll], m.Newest, m.Oldest)

@@ -170,7 +170,10 @@ func (n *Node) sendRelease(p *peer, key holdKey, r *release) {
 	r.againAt = n.now + r.wait
 	r.wait = min(2*r.wait, releaseMost)
 	if p.introduced {
-		n.sendTo(p, wire.Release{To: key.peer, Question: key.question, Key: r.key}.Append(n.begin()))
+		n.sendTo(p, wire.Release{
+			To: key.peer, Question: key.question,
+			Key: r.key,
+		}.Append(n.begin()))
 	}
 }
 

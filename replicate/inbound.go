@@ -93,7 +93,8 @@ func (n *Node) announce(in *inbound, newest, oldest uint64) {
 // noteGaps plans a request for what is missing.
 func (n *Node) noteGaps(in *inbound) {
 	p := in.peer
-	p.counts.Lost.Add(p.in[0].batches.givenUpLen + p.in[1].batches.givenUpLen - p.counts.Lost.Load())
+	p.counts.Lost.Add(p.in[0].batches.givenUpLen +
+		p.in[1].batches.givenUpLen - p.counts.Lost.Load())
 	switch {
 	case in.batches.complete():
 		in.repairAt, in.repairTries = 0, 0
@@ -154,7 +155,10 @@ func (n *Node) repair(in *inbound) time.Duration {
 		n.wireRanges = n.wireRanges.Append(r)
 	}
 	n.counts.RepairsAsked.Inc()
-	n.sendTo(p, wire.Repair{To: p.id.Short(), Stream: in.stream, Ranges: n.wireRanges}.Append(n.begin()))
+	n.sendTo(p, wire.Repair{
+		To: p.id.Short(), Stream: in.stream,
+		Ranges: n.wireRanges,
+	}.Append(n.begin()))
 	wait := max(repairFirst, 2*p.rtt) << min(in.repairTries, 6)
 	in.repairTries++
 	in.repairAt = n.now + min(wait, repairMost)

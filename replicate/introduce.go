@@ -124,7 +124,9 @@ func (n *Node) retry(from netip.AddrPort, h wire.Header, secret *liveSecret) boo
 }
 
 // receiveIntroduction takes what is not sealed.
-func (n *Node) receiveIntroduction(from netip.AddrPort, datagram []byte, h wire.Header, secret *liveSecret) wire.Reason {
+func (n *Node) receiveIntroduction(from netip.AddrPort, datagram []byte, h wire.Header,
+	secret *liveSecret,
+) wire.Reason {
 	switch h.Kind {
 	case wire.KindRetry:
 		return n.handleRetry(from, datagram, h, secret)
@@ -139,7 +141,9 @@ func (n *Node) receiveIntroduction(from netip.AddrPort, datagram []byte, h wire.
 }
 
 // handleRetry begins an introduction.
-func (n *Node) handleRetry(from netip.AddrPort, datagram []byte, h wire.Header, secret *liveSecret) wire.Reason {
+func (n *Node) handleRetry(from netip.AddrPort, datagram []byte, h wire.Header,
+	secret *liveSecret,
+) wire.Reason {
 	m, ok := wire.ParseRetry(datagram)
 	if !ok {
 		return wire.TooShort
@@ -206,7 +210,9 @@ func (n *Node) endBegun(b *begun) {
 }
 
 // handleHello answers a node that has shown a cookie, and asks for one else.
-func (n *Node) handleHello(from netip.AddrPort, datagram []byte, h wire.Header, secret *liveSecret) wire.Reason {
+func (n *Node) handleHello(from netip.AddrPort, datagram []byte, h wire.Header,
+	secret *liveSecret,
+) wire.Reason {
 	to, cookie, ok := wire.HelloTo(datagram)
 	if !ok {
 		return wire.TooShort
@@ -323,7 +329,8 @@ func (n *Node) handleProof(from netip.AddrPort, datagram []byte, h wire.Header) 
 // introduction is what this node says of itself. The caller wipes it.
 func (n *Node) introduction() wire.Introduction {
 	i := wire.Introduction{
-		ID: n.o.ID, Instance: n.o.Instance, Wall: n.o.Wall(), Context: n.o.Context, Lifetime: n.o.Lifetime, Name: n.o.Name,
+		ID: n.o.ID, Instance: n.o.Instance, Wall: n.o.Wall(), Context: n.o.Context,
+		Lifetime: n.o.Lifetime, Name: n.o.Name,
 	}
 	n.sender.Handover(&i, n.now)
 	return i
@@ -332,7 +339,8 @@ func (n *Node) introduction() wire.Introduction {
 // introduce believes a node that has proved itself, and its address. took is how long
 // it took to answer at most, and isRTT whether that is a round trip.
 func (n *Node) introduce(
-	i *wire.Introduction, from netip.AddrPort, secret wire.Fingerprint, took time.Duration, isRTT bool,
+	i *wire.Introduction, from netip.AddrPort, secret wire.Fingerprint, took time.Duration,
+	isRTT bool,
 ) wire.Reason {
 	defer i.Wipe()
 	if i.ID == n.o.ID || i.ID.Short() == n.id {
@@ -395,10 +403,16 @@ func (n *Node) compare(p *peer, i *wire.Introduction, from netip.AddrPort) {
 		})
 	}
 	if p.told.isNew(NoticeLifetime, i.Lifetime != n.o.Lifetime) {
-		n.notice(Notice{Kind: NoticeLifetime, Addr: from, Name: n.label(p), Theirs: i.Lifetime.String(), Ours: n.o.Lifetime.String()})
+		n.notice(Notice{
+			Kind: NoticeLifetime, Addr: from, Name: n.label(p),
+			Theirs: i.Lifetime.String(), Ours: n.o.Lifetime.String(),
+		})
 	}
 	if p.told.isNew(NoticeClock, isApart) {
-		n.notice(Notice{Kind: NoticeClock, Addr: from, Name: n.label(p), Theirs: apart.Round(time.Second).String()})
+		n.notice(Notice{
+			Kind: NoticeClock, Addr: from, Name: n.label(p),
+			Theirs: apart.Round(time.Second).String(),
+		})
 	}
 }
 

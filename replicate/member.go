@@ -75,7 +75,10 @@ func (n *Node) sendMembers(p *peer, theirs uint32) {
 		if count++; count > membersPerDatagram { // others another time
 			break
 		}
-		list = list.Append(wire.Member{ID: id, Addr: d.addr, State: wire.MemberEnded, Left: d.until - n.now})
+		list = list.Append(wire.Member{
+			ID: id, Addr: d.addr, State: wire.MemberEnded,
+			Left: d.until - n.now,
+		})
 	}
 	n.sendMemberList(p, list)
 }
@@ -90,7 +93,10 @@ func (n *Node) appendSilent(list wire.MemberList, to *peer) wire.MemberList {
 	for _, id := range keysOf(n.rumours, compareShort) {
 		r := n.rumours[id]
 		if n.byShort[id] == nil && id != to.id.Short() {
-			list = list.Append(wire.Member{ID: id, Addr: r.addr, State: wire.MemberSilent, Left: r.until - n.now, Instance: r.instance})
+			list = list.Append(wire.Member{
+				ID: id, Addr: r.addr, State: wire.MemberSilent,
+				Left: r.until - n.now, Instance: r.instance,
+			})
 		}
 	}
 	return list
@@ -98,7 +104,8 @@ func (n *Node) appendSilent(list wire.MemberList, to *peer) wire.MemberList {
 
 func (n *Node) member(p *peer, state wire.MemberState) wire.Member {
 	m := wire.Member{
-		ID: p.id.Short(), Addr: p.addr, State: state, Left: p.seen + n.keepFor(p.lifetime) - n.now, Instance: p.instance,
+		ID: p.id.Short(), Addr: p.addr, State: state, Left: p.seen + n.keepFor(p.lifetime) - n.now,
+		Instance: p.instance,
 	}
 	if n.copied[p.instance] {
 		m.Instance = Instance{}
@@ -241,6 +248,9 @@ func isHost(addr netip.AddrPort) bool {
 	return addr.Port() != 0 && ip.IsValid() && !ip.IsMulticast() && !ip.IsUnspecified()
 }
 
-func contains(list []netip.AddrPort, addr netip.AddrPort) bool { return slices.Contains(list, addr) }
+func contains(list []netip.AddrPort, addr netip.AddrPort) bool {
+	return slices.Contains(list,
+		addr)
+}
 
 func sortAddrs(list []netip.AddrPort) { slices.SortFunc(list, netip.AddrPort.Compare) }

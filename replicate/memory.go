@@ -32,7 +32,8 @@ type Memory interface {
 	// Options.HoldFor; a session that is not released by then is deleted.
 	// again is 0, or a hold of the same session, which is then given once more
 	// without having been let go in between.
-	Hold(dst []byte, key Key, again uint64) (value []byte, age, left time.Duration, hold uint64, v Verdict)
+	Hold(dst []byte, key Key, again uint64) (value []byte, age, left time.Duration, hold uint64,
+		v Verdict)
 	Release(key Key, hold uint64)
 	// Delete forgets a session, also one that has yet to arrive.
 	Delete(key Key, left time.Duration)

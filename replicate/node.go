@@ -35,7 +35,8 @@ type Options struct {
 	SnapshotRate  int           // bytes per second given to joining nodes, together
 	HoldFor       time.Duration // for which a session is kept for a peer's handshake
 	Lifetime      time.Duration // of a session; 0 is KnownFor
-	KnownFor      time.Duration // Lifetime and a little more: so long are rules kept, and nodes remembered
+	// Lifetime and a little more: so long are rules kept, and nodes remembered
+	KnownFor time.Duration
 
 	Wall func() time.Time // for comparing clocks; nil means time.Now
 }
@@ -191,7 +192,8 @@ func (n *Node) Rekey(now time.Duration, secrets []Secret) {
 	old := n.secrets
 	n.secrets = live
 	n.sender.Recheck(live[0].check)
-	if slices.ContainsFunc(old, func(s liveSecret) bool { return n.liveSecret(s.Fingerprint()) == nil }) {
+	if slices.ContainsFunc(old,
+		func(s liveSecret) bool { return n.liveSecret(s.Fingerprint()) == nil }) {
 		n.sender.Renew(now)
 	}
 	for _, p := range n.known {
@@ -264,7 +266,9 @@ func (n *Node) Receive(now time.Duration, from netip.AddrPort, datagram []byte) 
 
 // receiveSealed opens a datagram and acts on its messages. Nothing is sent to its
 // source but a retry: peers get what they ask for where they have proved to be.
-func (n *Node) receiveSealed(from netip.AddrPort, datagram []byte, h wire.Header, secret *liveSecret) wire.Reason {
+func (n *Node) receiveSealed(from netip.AddrPort, datagram []byte, h wire.Header,
+	secret *liveSecret,
+) wire.Reason {
 	p := n.byShort[h.Sender]
 	if p == nil || !p.introduced {
 		if len(datagram) < wire.DatagramOverhead {
@@ -278,7 +282,8 @@ func (n *Node) receiveSealed(from netip.AddrPort, datagram []byte, h wire.Header
 	plain, reason := p.opener.Open(n.plain[:0], datagram, h, n.now)
 	if reason != wire.Opened {
 		switch reason {
-		case wire.NotAuthentic, wire.KeyGone, wire.Stale: // perhaps the sender has another key now, or its clock has stood still
+		case wire.NotAuthentic, wire.KeyGone, wire.Stale:
+			// perhaps the sender has another key now, or its clock has stood still
 			n.retry(from, h, secret)
 		}
 		return reason

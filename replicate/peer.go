@@ -294,7 +294,10 @@ func (n *Node) noteCopies(a, b *peer) {
 		}
 	}
 	n.retarget()
-	n.notice(Notice{Kind: NoticeCopies, Addr: a.addr, Name: n.label(a), Theirs: n.label(b), Ours: b.addr.String()})
+	n.notice(Notice{
+		Kind: NoticeCopies, Addr: a.addr, Name: n.label(a), Theirs: n.label(b),
+		Ours: b.addr.String(),
+	})
 }
 
 // sweepPeer does what is due because a peer has been silent for some time.
@@ -423,7 +426,13 @@ func (n *Node) Reachable(id ShortID, now time.Duration) bool {
 // first after the last batch, let receivers find that the end is missing, long
 // before the regular one. While batches keep coming these say as much, and the tail
 // waits.
-var heartbeatTail = [...]time.Duration{25 * time.Millisecond, 50 * time.Millisecond, 150 * time.Millisecond}
+var heartbeatTail = [...]time.Duration{
+	25 * time.Millisecond, 50 * time.Millisecond,
+	150 * time.Millisecond,
+}
 
 // heartbeatStart is when further heartbeats follow the first ones of a node's life.
-var heartbeatStart = [...]time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond}
+var heartbeatStart = [...]time.Duration{
+	50 * time.Millisecond, 100 * time.Millisecond,
+	200 * time.Millisecond, 400 * time.Millisecond,
+}

@@ -341,7 +341,8 @@ func (p *Poller) receive(now time.Duration, from netip.AddrPort, datagram []byte
 	defer func() {
 		if r := recover(); r != nil {
 			p.panics.Inc()
-			p.log.Error("panic in a datagram, which is dropped", "from", from, "panic", r, "stack", string(debug.Stack()))
+			p.log.Error("panic in a datagram, which is dropped", "from", from, "panic", r, "stack",
+				string(debug.Stack()))
 		}
 	}()
 	if !p.subs.Receive(now, datagram) {
@@ -414,7 +415,9 @@ func (p *Poller) report(m Notice) {
 		return
 	}
 	if m.Strangers > 1 {
-		who = fmt.Sprintf("%d datagrams from addresses of no peer could not be opened, the last: %s", m.Strangers, who)
+		who = fmt.Sprintf(
+			"%d datagrams from addresses of no peer could not be opened, the last: %s", m.Strangers,
+			who)
 	}
 	switch m.Kind {
 	case NoticeVersion:
@@ -422,15 +425,25 @@ func (p *Poller) report(m Notice) {
 			p.log.Warn(who + " sends something else than this replication protocol")
 			return
 		}
-		p.log.Warn(fmt.Sprintf("%s speaks version %d of the replication protocol, this node version %d: they share no sessions until both run the same release", who, m.TheirByte, m.OurByte))
+		p.log.Warn(
+			fmt.Sprintf(
+				"%s speaks version %d of the replication protocol, this node version %d: they share no sessions until both run the same release", who, m.TheirByte, m.OurByte))
 	case NoticeSecret:
-		p.log.Warn(fmt.Sprintf("%s sends datagrams this node cannot open: do both have the same cluster-secret-file / key? (theirs has the id %02x, this node's %02x)", who, m.TheirByte, m.OurByte))
+		p.log.Warn(
+			fmt.Sprintf(
+				"%s sends datagrams this node cannot open: do both have the same cluster-secret-file / key? (theirs has the id %02x, this node's %02x)", who, m.TheirByte, m.OurByte))
 	case NoticeContext:
-		p.log.Warn(fmt.Sprintf("peer %s serves other session contexts (%s, this node's are %s): sessions of one are of no use at the other", who, m.Theirs, m.Ours))
+		p.log.Warn(
+			fmt.Sprintf(
+				"peer %s serves other session contexts (%s, this node's are %s): sessions of one are of no use at the other", who, m.Theirs, m.Ours))
 	case NoticeLifetime:
-		p.log.Warn(fmt.Sprintf("peer %s resumes sessions for %s, this node for %s: ssl-sessions-timeout should be the same at both", who, m.Theirs, m.Ours))
+		p.log.Warn(
+			fmt.Sprintf(
+				"peer %s resumes sessions for %s, this node for %s: ssl-sessions-timeout should be the same at both", who, m.Theirs, m.Ours))
 	case NoticeCopies:
-		p.log.Warn(fmt.Sprintf("peers %s and %s (%s) call themselves the same, like copies of one machine: if one is restarted, forget waits for its earlier life too. Give each its own /etc/machine-id or host name", who, m.Theirs, m.Ours))
+		p.log.Warn(
+			fmt.Sprintf(
+				"peers %s and %s (%s) call themselves the same, like copies of one machine: if one is restarted, forget waits for its earlier life too. Give each its own /etc/machine-id or host name", who, m.Theirs, m.Ours))
 	case NoticeClock:
 		p.log.Warn(fmt.Sprintf("the clock of peer %s is %s ahead of this node's", who, m.Theirs))
 	}

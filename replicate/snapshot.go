@@ -136,7 +136,8 @@ func (n *Node) nextDonor() {
 		j.rest = j.rest[1:]
 		if n.alive(donor) {
 			n.setJoin(join{
-				state: JoinUnderWay, beginAt: j.beginAt, stream: j.stream, donor: donor, rest: j.rest,
+				state: JoinUnderWay, beginAt: j.beginAt, stream: j.stream, donor: donor,
+				rest: j.rest,
 			})
 			n.requestSnapshot()
 			return
@@ -171,7 +172,8 @@ func (n *Node) requestSnapshot() {
 
 func (n *Node) handleSnapshotPart(p *peer, m wire.SnapshotPart) {
 	j := &n.snapshot.join
-	if j.state != JoinUnderWay || j.donor != p || m.Cursor != j.cursor || m.Part >= m.Parts || m.Parts > maxParts {
+	if j.state != JoinUnderWay || j.donor != p || m.Cursor != j.cursor || m.Part >= m.Parts ||
+		m.Parts > maxParts {
 		return
 	}
 	if len(j.have) != int(m.Parts) {
@@ -212,7 +214,8 @@ func (n *Node) handleSnapshotRequest(p *peer, m wire.SnapshotRequest) {
 		s.donations[p.id] = d
 	}
 	d.seen = n.now
-	if cursor := m.Cursor & (1<<stepShift - 1); !d.scanned || d.cursor != cursor || d.stream != m.Stream {
+	if cursor := m.Cursor & (1<<stepShift - 1); !d.scanned || d.cursor != cursor ||
+		d.stream != m.Stream {
 		d.cursor, d.stream = cursor, m.Stream
 		n.scan(d)
 	}
@@ -297,7 +300,10 @@ func (n *Node) givePart(d *donation, part uint16) {
 	for _, key := range parts[part] {
 		value, age, left, ok := n.memory.Find(n.value[:0], key)
 		if ok && left > 0 && len(b)+wire.MaxRecordLen-wire.MaxValueLen+len(value) <= cap(b) {
-			b = wire.AppendRecord(b, &wire.Update{Kind: UpdateSession, Key: key, Age: age, Left: left, Value: value})
+			b = wire.AppendRecord(b, &wire.Update{
+				Kind: UpdateSession, Key: key, Age: age,
+				Left: left, Value: value,
+			})
 		}
 		clear(value)
 	}

@@ -97,9 +97,10 @@ var dropNames = func() []string {
 // ContactStats is what is known of a configured address, be it that nothing which
 // came from there could be opened.
 type ContactStats struct {
-	Name           string  `json:"name" label:"contact"` // as configured, else the address
-	Address        string  `json:"address"`
-	State          string  `json:"state"` // never heard, foreign version, foreign secret, introducing, alive, lost
+	Name    string `json:"name" label:"contact"` // as configured, else the address
+	Address string `json:"address"`
+	// never heard, foreign version, foreign secret, introducing, alive, lost
+	State          string  `json:"state"`
 	Alive          int     `json:"alive" metric:"gauge" help:"1 while a peer is heard at the address."`
 	ForeignVersion int     `json:"foreign_version" metric:"gauge" help:"1 if what came last from the address is of another version of the protocol."`
 	ForeignSecret  int     `json:"foreign_secret" metric:"gauge" help:"1 if what came last from the address is of a fleet with another cluster secret, or garbage."`
@@ -161,13 +162,17 @@ func (p *Poller) Stats() Stats {
 	s.RingTooLarge = p.ring.TooLarge()
 	kept := p.kept.Load() // before the others: each was counted as dropped first
 	s.RingDropped = p.ring.Dropped() - kept
-	s.Sockets = SocketStats{p.sockets.ReceiveBuffer, p.sockets.SendBuffer, &p.sockets.Count, &p.panics}
+	s.Sockets = SocketStats{
+		p.sockets.ReceiveBuffer, p.sockets.SendBuffer, &p.sockets.Count,
+		&p.panics,
+	}
 	return s
 }
 
 func (n *Node) stats(now time.Duration) Stats {
 	s := Stats{
-		ID: n.o.ID.String(), Name: n.o.Name, Mode: n.o.Mode.String(), Join: JoinState(n.counts.joinState.Load()).String(),
+		ID: n.o.ID.String(), Name: n.o.Name, Mode: n.o.Mode.String(),
+		Join:     JoinState(n.counts.joinState.Load()).String(),
 		Contacts: []ContactStats{}, Peers: []PeerStats{}, counts: &n.counts,
 	}
 	if list := n.contacted.Load(); list != nil {
@@ -192,13 +197,17 @@ func (c *contact) stats() ContactStats {
 	return ContactStats{
 		Name: c.label(), Address: c.addr.String(), State: state.String(),
 		Alive: is(Alive), ForeignVersion: is(SpeaksForeign), ForeignSecret: is(HasOtherSecret),
-		ForeignContext: c.foreignContext.Load(), ClockApart: time.Duration(c.clockApart.Load()).Seconds(),
+		ForeignContext: c.foreignContext.Load(),
+		ClockApart:     time.Duration(c.clockApart.Load()).Seconds(),
 	}
 }
 
 func (p *peer) stats(now, deadAfter time.Duration) PeerStats {
 	c := &p.counts
-	s := PeerStats{ID: p.id.Short().String(), peerCounts: c, RTT: time.Duration(c.rtt.Load()).Seconds()}
+	s := PeerStats{
+		ID: p.id.Short().String(), peerCounts: c,
+		RTT: time.Duration(c.rtt.Load()).Seconds(),
+	}
 	if label := c.label.Load(); label != nil {
 		s.Name = *label
 	}
@@ -221,8 +230,14 @@ func (n *Node) list(p *peer) {
 	if old := n.listed.Load(); old != nil {
 		list = slices.Clone(*old)
 	}
-	list = slices.DeleteFunc(list, func(q *peer) bool { return !q.up && (n.label(q) == name || q.addr == p.addr) })
-	byName := func(p *peer, name string) int { return strings.Compare(*p.counts.label.Load(), name) }
+	list = slices.DeleteFunc(list, func(q *peer) bool {
+		return !q.up &&
+			(n.label(q) == name || q.addr == p.addr)
+	})
+	byName := func(p *peer, name string) int {
+		return strings.Compare(*p.counts.label.Load(),
+			name)
+	}
 	label := name
 	at, taken := slices.BinarySearchFunc(list, label, byName)
 	for i := 2; taken; i++ {

@@ -82,7 +82,10 @@ func (s *stream) slot(seq uint64) *[]entry { return &s.kept[seq%uint64(len(s.kep
 // never so when the batch is empty.
 func (s *stream) tryAdd(now time.Duration, u *Update) bool {
 	passed := max(now-u.Made, 0)
-	record := wire.Update{Kind: u.Kind, Key: u.Key, Age: u.Age + passed, Left: u.Left - passed, Value: u.Value}
+	record := wire.Update{
+		Kind: u.Kind, Key: u.Key, Age: u.Age + passed, Left: u.Left - passed,
+		Value: u.Value,
+	}
 	need := wire.RecordLen(&record)
 	switch {
 	case need == 0 || record.Left <= 0:
@@ -216,7 +219,10 @@ func (n *Node) appendEntries(b []byte, entries []entry) []byte {
 		}
 		value, age, left, ok := n.memory.Find(n.value[:0], e.key)
 		if ok && left > 0 && len(b)+wire.MaxRecordLen-wire.MaxValueLen+len(value) <= cap(b) {
-			b = wire.AppendRecord(b, &wire.Update{Kind: UpdateSession, Key: e.key, Age: age, Left: left, Value: value})
+			b = wire.AppendRecord(b, &wire.Update{
+				Kind: UpdateSession, Key: e.key, Age: age,
+				Left: left, Value: value,
+			})
 		}
 		clear(value)
 	}
@@ -246,7 +252,8 @@ func (n *Node) tickTails() time.Duration {
 		}
 		if p.up {
 			n.sendTo(p, wire.Echo{
-				To: p.id.Short(), Stream: wire.StreamHome, Newest: p.home.seq, Oldest: p.home.oldest(),
+				To: p.id.Short(), Stream: wire.StreamHome, Newest: p.home.seq,
+				Oldest: p.home.oldest(),
 			}.Append(n.begin()))
 		}
 		if p.tail++; p.tail == len(homeTail) || !p.up {

@@ -27,7 +27,10 @@ type State struct {
 
 // state returns the node's, which must say nothing from then on.
 func (n *Node) state() State {
-	s := State{ID: n.o.ID, Counter: n.sender.Next(), Batch: n.all.seq, Home: n.mode.homeFirst, Question: n.questions.last}
+	s := State{
+		ID: n.o.ID, Counter: n.sender.Next(), Batch: n.all.seq, Home: n.mode.homeFirst,
+		Question: n.questions.last,
+	}
 	var list wire.MemberList
 	for _, p := range n.peers {
 		s.Home = max(s.Home, p.home.seq+1)
@@ -37,7 +40,10 @@ func (n *Node) state() State {
 	}
 	list = n.appendSilent(list, &peer{})
 	for id, d := range n.departed {
-		list = list.Append(wire.Member{ID: id, Addr: d.addr, State: wire.MemberEnded, Left: d.until - n.now})
+		list = list.Append(wire.Member{
+			ID: id, Addr: d.addr, State: wire.MemberEnded,
+			Left: d.until - n.now,
+		})
 	}
 	s.Members = list
 	return s

@@ -41,7 +41,8 @@ func (m *Memory) Ask(l *tlsconn.Lookup) bool {
 		return false
 	}
 	if askPeers && m.fleet.Ask(&Question{
-		Key: l.Key, Owner: asked, Hold: l.Hold && asked != m.self, Answer: func(r Answer) { m.answeredByPeer(l, asked, r) },
+		Key: l.Key, Owner: asked, Hold: l.Hold && asked != m.self,
+		Answer: func(r Answer) { m.answeredByPeer(l, asked, r) },
 	}) {
 		return true
 	}
@@ -75,7 +76,10 @@ func (m *Memory) answeredByPeer(l *tlsconn.Lookup, asked tlsconn.NodeID, r Answe
 		}
 		m.answer(l, tlsconn.Session{
 			State: slices.Clone(r.Value), Born: m.clock.time(born), Expires: m.clock.time(expires),
-			Source: tlsconn.SourcePulled, Hold: m.keepRemote(remoteHold{arbiter: asked, number: r.Hold, until: expires}),
+			Source: tlsconn.SourcePulled, Hold: m.keepRemote(remoteHold{
+				arbiter: asked,
+				number:  r.Hold, until: expires,
+			}),
 		}, tlsconn.Found)
 	case r.Verdict == tlsconn.Found && l.Hold && asked != m.self:
 		m.answer(l, tlsconn.Session{}, tlsconn.Unknown) // it was to be held
@@ -123,7 +127,9 @@ func (m *Memory) askStores(l *tlsconn.Lookup, stores []Store) {
 // answerFound gives a session from elsewhere to the handshake that wants it, if it
 // passes the gate and, where it is to be held, no other handshake here has it. It
 // takes ownership of value.
-func (m *Memory) answerFound(l *tlsconn.Lookup, value []byte, age, left time.Duration, source tlsconn.Source, now instant) {
+func (m *Memory) answerFound(l *tlsconn.Lookup, value []byte, age, left time.Duration,
+	source tlsconn.Source, now instant,
+) {
 	born, expires, v := m.keep(l.Key, value, age, left, source, now)
 	switch {
 	case m.frozen() != nil:
@@ -140,7 +146,10 @@ func (m *Memory) answerFound(l *tlsconn.Lookup, value []byte, age, left time.Dur
 		clear(value)
 		m.answer(l, tlsconn.Session{}, v)
 	default:
-		m.answer(l, tlsconn.Session{State: value, Born: m.clock.time(born), Expires: m.clock.time(expires), Source: source}, tlsconn.Found)
+		m.answer(l, tlsconn.Session{
+			State: value, Born: m.clock.time(born),
+			Expires: m.clock.time(expires), Source: source,
+		}, tlsconn.Found)
 	}
 }
 

@@ -12,7 +12,9 @@ import (
 //
 // born and expires are what is said of it. A birth in the future is one now, and
 // whatever is left of a life, it ends one lifetime after the birth.
-func (m *Memory) admit(state []byte, born, expires, now instant) (instant, instant, tlsconn.Verdict) {
+func (m *Memory) admit(state []byte, born, expires,
+	now instant,
+) (instant, instant, tlsconn.Verdict) {
 	born = min(born, now)
 	expires = min(expires, born+int64(m.lifetime))
 	switch {

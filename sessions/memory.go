@@ -16,7 +16,8 @@ import (
 
 // Options say what a memory is made of. Cache and Lifetime are needed.
 type Options struct {
-	Cache *cache.Cache // with keys of 16 bytes; the caller closes it when nothing else uses the memory
+	// with keys of 16 bytes; the caller closes it when nothing else uses the memory
+	Cache *cache.Cache
 	// Lifetime is how long a session may be resumed, from its full handshake.
 	Lifetime time.Duration
 	// Hold is how long a handshake of this node may keep a single-use session to
@@ -55,7 +56,8 @@ type Memory struct {
 	mu    sync.Mutex // guards changes of rules
 	rules atomic.Pointer[rulebook]
 
-	holdMu sync.Mutex            // guards remote and lent, and what is held while they say that it may be
+	// guards remote and lent, and what is held while they say that it may be
+	holdMu sync.Mutex
 	remote map[uint64]remoteHold // holds of this node's handshakes at others
 	lent   map[[16]byte]lentHold // holds here for handshakes of others
 
@@ -74,7 +76,8 @@ func New(o Options) *Memory {
 	}
 	m := &Memory{
 		cache: o.Cache, lifetime: min(o.Lifetime, longestLife), hold: o.Hold, self: o.Self,
-		clock: newClock(o.Now), inBackground: o.Go, maxLookups: int64(o.MaxLookups), remote: make(map[uint64]remoteHold), lent: make(map[[16]byte]lentHold),
+		clock: newClock(o.Now), inBackground: o.Go, maxLookups: int64(o.MaxLookups),
+		remote: make(map[uint64]remoteHold), lent: make(map[[16]byte]lentHold),
 	}
 	// Where it begins tells this life of the node from the one before: its
 	// holds that peers may still speak of.
@@ -160,7 +163,9 @@ var verdicts = [...]tlsconn.Verdict{
 }
 
 // Find implements tlsconn.Sessions.
-func (m *Memory) Find(dst []byte, key tlsconn.Key, owner tlsconn.NodeID, hold bool) (tlsconn.Session, tlsconn.Verdict) {
+func (m *Memory) Find(dst []byte, key tlsconn.Key, owner tlsconn.NodeID,
+	hold bool,
+) (tlsconn.Session, tlsconn.Verdict) {
 	if m.frozen() != nil {
 		return tlsconn.Session{State: dst}, tlsconn.Unknown
 	}
@@ -177,7 +182,9 @@ func (m *Memory) Find(dst []byte, key tlsconn.Key, owner tlsconn.NodeID, hold bo
 }
 
 // findHeld reserves a session in this node's cache for one of its handshakes.
-func (m *Memory) findHeld(dst []byte, key tlsconn.Key, now instant) (tlsconn.Session, tlsconn.Verdict) {
+func (m *Memory) findHeld(dst []byte, key tlsconn.Key,
+	now instant,
+) (tlsconn.Session, tlsconn.Verdict) {
 	h := m.newHold(now)
 	m.holdMu.Lock()
 	if m.frozen() != nil {
@@ -195,7 +202,9 @@ func (m *Memory) findHeld(dst []byte, key tlsconn.Key, now instant) (tlsconn.Ses
 
 // give is the way from the cache to a handshake. dst is state without what the
 // cache has appended.
-func (m *Memory) give(key tlsconn.Key, state, dst []byte, e cache.Entry, hold uint64, now instant, o cache.Outcome) (tlsconn.Session, tlsconn.Verdict) {
+func (m *Memory) give(key tlsconn.Key, state, dst []byte, e cache.Entry, hold uint64, now instant,
+	o cache.Outcome,
+) (tlsconn.Session, tlsconn.Verdict) {
 	if o != cache.Hit {
 		return tlsconn.Session{State: dst}, verdicts[o]
 	}
@@ -205,7 +214,8 @@ func (m *Memory) give(key tlsconn.Key, state, dst []byte, e cache.Entry, hold ui
 		return tlsconn.Session{State: dst}, verdict
 	}
 	return tlsconn.Session{
-		State: state, Born: m.clock.time(born), Expires: m.clock.time(expires), Source: tlsconn.Source(e.Tag), Hold: hold,
+		State: state, Born: m.clock.time(born), Expires: m.clock.time(expires),
+		Source: tlsconn.Source(e.Tag), Hold: hold,
 	}, tlsconn.Found
 }
 
@@ -220,13 +230,17 @@ func (m *Memory) Save(key tlsconn.Key, s tlsconn.Session) {
 	now := m.clock.now()
 	// A session may be renewed from one that was forgotten, or has ended, while
 	// its handshake was under way.
-	born, expires, verdict := m.admit(s.State, m.clock.instant(s.Born), m.clock.instant(s.Expires), now)
+	born, expires, verdict := m.admit(s.State, m.clock.instant(s.Born), m.clock.instant(s.Expires),
+		now)
 	if verdict != tlsconn.Found {
 		return
 	}
 	// A session that does not fit is counted by the cache; its client gets a
 	// full handshake next time.
-	m.cache.Put(key[:], s.State, cache.Entry{Tag: uint8(tlsconn.SourceLocal), Born: born, Expires: expires}, now)
+	m.cache.Put(key[:], s.State, cache.Entry{
+		Tag: uint8(tlsconn.SourceLocal), Born: born,
+		Expires: expires,
+	}, now)
 	age, left := time.Duration(now-born), time.Duration(expires-now)
 	if h := m.frozen(); h != nil {
 		h.Made(key, s.State, age, left)

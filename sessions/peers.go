@@ -46,7 +46,8 @@ type Answer struct {
 	Value     []byte
 	Age, Left time.Duration
 	Verdict   tlsconn.Verdict // Found, or why there is none
-	Hold      uint64          // the arbiter's number for its hold, 0 if it holds nothing for this node
+	// the arbiter's number for its hold, 0 if it holds nothing for this node
+	Hold uint64
 }
 
 // Put keeps a session that came from a peer, pulled by a question of this node or
@@ -62,12 +63,15 @@ func (m *Memory) Put(key [16]byte, value []byte, age, left time.Duration, pulled
 
 // keep passes a session from elsewhere through the gate into the cache. One for
 // which there is no room may be used all the same.
-func (m *Memory) keep(key [16]byte, value []byte, age, left time.Duration, source tlsconn.Source, now instant) (born, expires instant, v tlsconn.Verdict) {
+func (m *Memory) keep(key [16]byte, value []byte, age, left time.Duration, source tlsconn.Source,
+	now instant,
+) (born, expires instant, v tlsconn.Verdict) {
 	born, expires, v = m.admitTold(value, age, left, now)
 	if v != tlsconn.Found {
 		return born, expires, v
 	}
-	switch m.cache.Put(key[:], value, cache.Entry{Tag: uint8(source), Born: born, Expires: expires}, now) {
+	switch m.cache.Put(key[:], value, cache.Entry{Tag: uint8(source), Born: born, Expires: expires},
+		now) {
 	case cache.AlreadySpent:
 		v = tlsconn.Spent
 	case cache.AlreadyExpired:
@@ -77,8 +81,11 @@ func (m *Memory) keep(key [16]byte, value []byte, age, left time.Duration, sourc
 }
 
 // admitTold is admit for a session whose age and remaining life somebody tells.
-func (m *Memory) admitTold(value []byte, age, left time.Duration, now instant) (born, expires instant, v tlsconn.Verdict) {
-	return m.admit(value, now-int64(min(max(age, 0), longestLife)), now+int64(min(max(left, 0), longestLife)), now)
+func (m *Memory) admitTold(value []byte, age, left time.Duration,
+	now instant,
+) (born, expires instant, v tlsconn.Verdict) {
+	return m.admit(value, now-int64(min(max(age, 0), longestLife)),
+		now+int64(min(max(left, 0), longestLife)), now)
 }
 
 // Lookup appends the value of a session to dst, for a peer that asks or to tell one
@@ -98,7 +105,9 @@ func (m *Memory) Lookup(dst []byte, key [16]byte) (value []byte, age, left time.
 // is lost, which is better than that it is used twice. again is 0, or a hold that
 // was given to that peer, whose answer it may not have heard: then it is that hold
 // that is given, and in no moment is the session without one.
-func (m *Memory) HoldFor(dst []byte, key [16]byte, again uint64) (value []byte, age, left time.Duration, hold uint64, v tlsconn.Verdict) {
+func (m *Memory) HoldFor(dst []byte, key [16]byte,
+	again uint64,
+) (value []byte, age, left time.Duration, hold uint64, v tlsconn.Verdict) {
 	now := m.clock.now()
 	if hold = again; hold == 0 {
 		hold = m.lastRemote.Add(2)
@@ -121,7 +130,9 @@ func (m *Memory) HoldFor(dst []byte, key [16]byte, again uint64) (value []byte, 
 }
 
 // giveTold is the way from the cache to a peer.
-func (m *Memory) giveTold(key [16]byte, value, dst []byte, e cache.Entry, now instant, o cache.Outcome) (v tlsconn.Verdict, age, left time.Duration) {
+func (m *Memory) giveTold(key [16]byte, value, dst []byte, e cache.Entry, now instant,
+	o cache.Outcome,
+) (v tlsconn.Verdict, age, left time.Duration) {
 	if o != cache.Hit {
 		return verdicts[o], 0, 0
 	}
@@ -155,7 +166,9 @@ func (m *Memory) Delete(key [16]byte, left time.Duration) {
 
 // Scan visits some sessions and returns the cursor to go on with; 0 is the
 // beginning and the end. Values are valid during visit, and any cursor is safe.
-func (m *Memory) Scan(cursor uint64, visit func(key [16]byte, value []byte, age, left time.Duration)) (next uint64) {
+func (m *Memory) Scan(cursor uint64, visit func(key [16]byte, value []byte, age,
+	left time.Duration),
+) (next uint64) {
 	now := m.clock.now()
 	return uint64(m.cache.Scan(cache.Cursor(cursor), now, func(key, value []byte, e cache.Entry) {
 		if len(key) != len([16]byte{}) {

@@ -92,7 +92,8 @@ func newRulebook(list []*rule) *rulebook {
 	slices.SortStableFunc(list, func(a, b *rule) int { return cmp.Compare(a.given, b.given) })
 	b := &rulebook{
 		list: list, all: math.MinInt64,
-		byName: make(map[uint64]instant), context: make(map[uint64]instant), parent: make(map[uint64]instant),
+		byName: make(map[uint64]instant), context: make(map[uint64]instant),
+		parent: make(map[uint64]instant),
 	}
 	for _, r := range list { // later ones overwrite earlier ones
 		switch r.what {
@@ -118,7 +119,8 @@ func (b *rulebook) forgets(state []byte, born instant) bool {
 		return true
 	}
 	name, parent, context, ok := tlsconn.StateHashes(state)
-	return !ok || forgottenBy(b.byName, name, born) || forgottenBy(b.parent, parent, born) || forgottenBy(b.context, context, born)
+	return !ok || forgottenBy(b.byName, name, born) || forgottenBy(b.parent, parent, born) ||
+		forgottenBy(b.context, context, born)
 }
 
 func forgottenBy(rules map[uint64]instant, hash uint64, born instant) bool {
@@ -163,7 +165,8 @@ func (m *Memory) AddRule(r Rule, done func(dropped int)) (isNew bool) {
 		done(dropped)
 		return false
 	}
-	if n.until-now < int64(ruleEnd) || len(old) >= maxRules && slices.ContainsFunc(old, func(o *rule) bool { return o.covers(n) }) {
+	if n.until-now < int64(ruleEnd) || len(old) >= maxRules &&
+		slices.ContainsFunc(old, func(o *rule) bool { return o.covers(n) }) {
 		m.mu.Unlock()
 		done(0) // all that it is about has ended, or is forgotten by another already
 		return false
@@ -207,7 +210,8 @@ func shorten(list []*rule) []*rule {
 	for len(kept) > maxRules {
 		a, b := kept[0], kept[1]
 		kept = slices.Replace(kept, 0, 2, &rule{
-			id: mergedID(a.id, b.id), what: ForgetAll, given: b.given, until: max(a.until, b.until), walk: &walk{over: true},
+			id: mergedID(a.id, b.id), what: ForgetAll, given: b.given, until: max(a.until, b.until),
+			walk: &walk{over: true},
 		})
 		// Those who wait for the two are told by their walks, which go on.
 	}

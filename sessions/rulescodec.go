@@ -33,7 +33,8 @@ func appendRules(b []byte, rules []Rule) []byte {
 
 // parseRules reports false for what is not a list of rules, and then returns none.
 func parseRules(b []byte) (rules []Rule, ok bool) {
-	if len(b) < 1 || b[0] != rulesVersion || (len(b)-1)%ruleLen != 0 || (len(b)-1)/ruleLen > maxRules {
+	if len(b) < 1 || b[0] != rulesVersion || (len(b)-1)%ruleLen != 0 ||
+		(len(b)-1)/ruleLen > maxRules {
 		return nil, false
 	}
 	for b = b[1:]; len(b) > 0; b = b[ruleLen:] {

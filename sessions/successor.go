@@ -182,7 +182,8 @@ func parseExported(b []byte) (list []exported, err error) {
 		}
 		e := exported{
 			tombstone: b[0] == 1, source: tlsconn.Source(b[1]), key: [16]byte(b[2:]),
-			age: time.Duration(binary.BigEndian.Uint64(b[18:])), left: time.Duration(binary.BigEndian.Uint64(b[26:])),
+			age:  time.Duration(binary.BigEndian.Uint64(b[18:])),
+			left: time.Duration(binary.BigEndian.Uint64(b[26:])),
 		}
 		n := int(binary.BigEndian.Uint32(b[34:]))
 		if b = b[exportedLen:]; e.age < 0 || e.left < 0 || n < 0 || n > len(b) {

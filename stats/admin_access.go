@@ -36,7 +36,8 @@ func (a *Access) guard(h http.Handler) http.Handler {
 			want = a.token.Load()
 		}
 		if want == nil {
-			http.Error(w, "by TCP this takes a token, and the node has none: ask by its unix socket, or give it an admin-token-file",
+			http.Error(w,
+				"by TCP this takes a token, and the node has none: ask by its unix socket, or give it an admin-token-file",
 				http.StatusForbidden)
 			return
 		}
@@ -44,7 +45,8 @@ func (a *Access) guard(h http.Handler) http.Handler {
 		got := sha256.Sum256([]byte(said)) // of equal length whatever was said
 		if !isToken || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="reprise"`)
-			http.Error(w, "by TCP this takes the token of the node's admin-token-file", http.StatusUnauthorized)
+			http.Error(w, "by TCP this takes the token of the node's admin-token-file",
+				http.StatusUnauthorized)
 			return
 		}
 		h.ServeHTTP(w, r)
@@ -76,7 +78,8 @@ func hostsOf(address string, more []string) hosts {
 func (h hosts) only(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Host != "" && !h.has(r.Host) {
-			http.Error(w, "the admin server does not go by this name: ask by its address, or write admin-host", http.StatusMisdirectedRequest)
+			http.Error(w,
+				"the admin server does not go by this name: ask by its address, or write admin-host", http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)

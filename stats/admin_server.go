@@ -75,7 +75,8 @@ func ListenAdmin(address string, r *Registry, o AdminOptions) (*AdminServer, err
 	names, remote := hostsOf(address, o.Hosts), !strings.Contains(address, "/")
 	s := &AdminServer{
 		http: http.Server{
-			Handler:           names.only(http.NewCrossOriginProtection().Handler(adminMux(r, o, remote))),
+			Handler: names.only(http.NewCrossOriginProtection().Handler(adminMux(r, o,
+				remote))),
 			ReadHeaderTimeout: adminReadTimeout,
 			ReadTimeout:       adminReadTimeout,
 			WriteTimeout:      adminWriteTimeout,
@@ -124,7 +125,11 @@ func adminMux(r *Registry, o AdminOptions, remote bool) *http.ServeMux {
 		w.Write(r.document())
 	})
 	mux.Handle("GET /metrics", metricsHandler(r))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter,
+		_ *http.Request,
+	) {
+		w.Write([]byte("ok\n"))
+	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if o.Ready != nil {
 			if err := o.Ready(r); err != nil {
@@ -164,8 +169,10 @@ func metricsHandler(r *Registry) http.Handler {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return promhttp.HandlerFor(p, promhttp.HandlerOpts{
-		ErrorHandling:       promhttp.ContinueOnError, // one bad object must not blind the operator,
-		Registry:            p,                        // but counts in promhttp_metric_handler_errors_total
+		// one bad object must not blind the operator,
+		ErrorHandling: promhttp.ContinueOnError,
+		// but counts in promhttp_metric_handler_errors_total
+		Registry:            p,
 		MaxRequestsInFlight: maxScrapes,
 	})
 }

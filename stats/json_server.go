@@ -20,14 +20,17 @@ const (
 	maxRequest      = 16 << 10 // bytes of an HTTP request that are read
 	maxLinger       = 64 << 10 // bytes of unasked input that are read before closing
 	lingerTime      = time.Second
-	acceptPause     = 100 * time.Millisecond // after a failed accept, which most likely means: no descriptor left
+	// after a failed accept, which most likely means: no descriptor left
+	acceptPause = 100 * time.Millisecond
 )
 
 // JSONOptions tune a JSONServer. The zero value is what uWSGI does.
 type JSONOptions struct {
-	HTTP     bool          // expect an HTTP request and answer it (uWSGI's stats-http); else just write
-	Timeout  time.Duration // that a client has to ask (with HTTP) and again to read everything; 0 = 5 s
-	MaxConns int           // served at once, others wait; 0 = 16
+	// expect an HTTP request and answer it (uWSGI's stats-http); else just write
+	HTTP bool
+	// that a client has to ask (with HTTP) and again to read everything; 0 = 5 s
+	Timeout  time.Duration
+	MaxConns int // served at once, others wait; 0 = 16
 	Start    Start
 }
 

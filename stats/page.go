@@ -22,7 +22,8 @@ var (
 )
 
 // pagePolicy lets a browser run this script and style, and no other, and ask this server.
-var pagePolicy = "default-src 'none'; connect-src 'self'; style-src " + sourceHash(pageStyle) + "; script-src " + sourceHash(pageScript) +
+var pagePolicy = "default-src 'none'; connect-src 'self'; style-src " + sourceHash(pageStyle) +
+	"; script-src " + sourceHash(pageScript) +
 	"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // sourceHash is how a Content-Security-Policy names a text within a document.

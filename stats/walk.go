@@ -24,7 +24,10 @@ func (c collector) Describe(chan<- *prometheus.Desc) {}
 func (c collector) Collect(metrics chan<- prometheus.Metric) {
 	w := walker{
 		emit: func(m prometheus.Metric) { metrics <- m },
-		fail: func(err error) { metrics <- prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err) },
+		fail: func(err error) {
+			metrics <- prometheus.NewInvalidMetric(
+				prometheus.NewInvalidDesc(err), err)
+		},
 	}
 	for _, o := range c.registry.measured() {
 		w.object(o)
@@ -114,7 +117,8 @@ func (w walker) elements(p place, v reflect.Value) {
 		inner, each := labelled(p, e), w
 		if len(inner.labels) == len(p.labels) {
 			each.emit = func(prometheus.Metric) {
-				w.fail(fmt.Errorf("%s: each %v needs a field with a label tag to tell it apart", p.name, e.Type()))
+				w.fail(fmt.Errorf("%s: each %v needs a field with a label tag to tell it apart",
+					p.name, e.Type()))
 			}
 		}
 		each.fields(inner, e)
@@ -196,7 +200,8 @@ func counts(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	return t.PkgPath() == reflect.TypeFor[metric.Counter]().PkgPath() && t != reflect.TypeFor[metric.HistogramSnapshot]()
+	return t.PkgPath() == reflect.TypeFor[metric.Counter]().PkgPath() &&
+		t != reflect.TypeFor[metric.HistogramSnapshot]()
 }
 
 // family fails for a family without a label or help, also if there is nothing in it.
@@ -232,14 +237,17 @@ func (w walker) mapped(p place, v reflect.Value, t tags) {
 func (w walker) number(p place, v reflect.Value, t tags) {
 	value, ok := float(v)
 	if !ok {
-		w.fail(fmt.Errorf("%s: %v is no number (durations: float64 seconds or a histogram)", p.name, v.Type()))
+		w.fail(fmt.Errorf("%s: %v is no number (durations: float64 seconds or a histogram)", p.name,
+			v.Type()))
 		return
 	}
 	switch t.kind {
 	case "counter":
-		w.send(prometheus.NewConstMetric(p.desc("_total", t.help), prometheus.CounterValue, value, p.values...))
+		w.send(prometheus.NewConstMetric(p.desc("_total", t.help), prometheus.CounterValue, value,
+			p.values...))
 	case "gauge":
-		w.send(prometheus.NewConstMetric(p.desc("", t.help), prometheus.GaugeValue, value, p.values...))
+		w.send(prometheus.NewConstMetric(p.desc("", t.help), prometheus.GaugeValue, value,
+			p.values...))
 	default:
 		w.fail(fmt.Errorf("%s: metric type %q: write counter, gauge or histogram", p.name, t.kind))
 	}
@@ -248,10 +256,12 @@ func (w walker) number(p place, v reflect.Value, t tags) {
 func (w walker) histogram(p place, v reflect.Value, t tags) {
 	s, ok := v.Interface().(metric.HistogramSnapshot)
 	if !ok {
-		w.fail(fmt.Errorf("%s: a histogram must be a metric.HistogramSnapshot, not %v", p.name, v.Type()))
+		w.fail(fmt.Errorf("%s: a histogram must be a metric.HistogramSnapshot, not %v", p.name,
+			v.Type()))
 		return
 	}
-	w.send(prometheus.NewConstHistogram(p.desc("_seconds", t.help), s.Count, s.Sum.Seconds(), cumulative(s), p.values...))
+	w.send(prometheus.NewConstHistogram(p.desc("_seconds", t.help), s.Count, s.Sum.Seconds(),
+		cumulative(s), p.values...))
 }
 
 // cumulative returns the buckets as Prometheus counts them: under each upper bound in
@@ -285,7 +295,8 @@ func discard(prometheus.Metric) {}
 
 // structOf reports whether t is a struct or a pointer to one.
 func structOf(t reflect.Type) bool {
-	return t.Kind() == reflect.Struct || t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct
+	return t.Kind() == reflect.Struct || t.Kind() == reflect.Pointer &&
+		t.Elem().Kind() == reflect.Struct
 }
 
 // indirect follows pointers and interfaces; from nil it returns the invalid Value.

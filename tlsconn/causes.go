@@ -107,58 +107,163 @@ var causeTable = [causes]struct {
 	reason Reason
 	text   string
 }{
-	ok:                        {alertNone, ReasonOther, "no failure"},
-	causeNotTLS:               {alertUnexpectedMessage, ReasonNotTLS, "first record does not look like TLS"},
-	causePlainHTTP:            {alertUnexpectedMessage, ReasonNotTLS, ""}, // ErrPlainHTTP
-	causeTruncated:            {alertDecodeError, ReasonTruncated, "the byte stream ended early"},
-	causeAborted:              {alertNone, ReasonAborted, "aborted"},
-	causePeerAlert:            {alertNone, ReasonPeerAlert, "the client sent an alert"},
-	causeOverflow:             {alertRecordOverflow, ReasonOversized, "record is too long"},
-	causeBadMAC:               {alertBadRecordMAC, ReasonBadRecord, "record does not authenticate"},
-	causeRecordVersion:        {alertProtocolVersion, ReasonBadRecord, "record of another version"},
-	causeRecordType:           {alertUnexpectedMessage, ReasonUnexpected, "record of a type not expected now"},
-	causeEmptyRecord:          {alertUnexpectedMessage, ReasonUnexpected, "empty record"},
-	causeUselessRecords:       {alertUnexpectedMessage, ReasonTooMany, "too many records without content"},
-	causeDecode:               {alertDecodeError, ReasonDecode, "message does not parse"},
-	causeIllegal:              {alertIllegalParameter, ReasonIllegal, "message contradicts itself or what came before"},
-	causeMissing:              {alertMissingExtension, ReasonMissing, "mandatory extension is missing"},
-	causeUnsupportedExtension: {alertUnsupportedExtension, ReasonIllegal, "extension that was not asked for"},
-	causeUnrecognizedName:     {alertUnrecognizedName, ReasonIllegal, "server name is not a host name"},
-	causeUnknownName:          {alertUnrecognizedName, ReasonUnknownName, "no certificate for the server name asked for"},
-	causeUnexpected:           {alertUnexpectedMessage, ReasonUnexpected, "message not expected now"},
-	causeMessageLen:           {alertIllegalParameter, ReasonOversized, "handshake message is too long"},
-	causeExcessData:           {alertUnexpectedMessage, ReasonUnexpected, "data between a message and the change of keys"},
-	causeNoVersion:            {alertProtocolVersion, ReasonNoVersion, "no protocol version in common"},
-	causeFallback:             {alertInappropriateFallback, ReasonFallback, "client falls back though it need not"},
-	causeNoSuite:              {alertHandshakeFailure, ReasonNoCipher, "no cipher suite in common"},
-	causeNoGroup:              {alertHandshakeFailure, ReasonNoCipher, "no group in common"},
-	causeNoScheme:             {alertHandshakeFailure, ReasonNoCipher, "no signature scheme in common"},
-	causeNoIssuer:             {alertHandshakeFailure, ReasonNoCipher, "no certificate of a CA that the client names"},
-	causeNoALPN:               {alertNoApplicationProtocol, ReasonNoALPN, "no application protocol in common"},
-	causeSecondHello:          {alertIllegalParameter, ReasonIllegal, "second ClientHello does not fit the first"},
-	causeBadShare:             {alertIllegalParameter, ReasonIllegal, "key share is not acceptable"},
-	causeBadBinder:            {alertDecryptError, ReasonBadBinder, "the client does not hold the session it offers"},
-	causeMixedEMS:             {alertHandshakeFailure, ReasonIllegal, "extended master secret is missing though the session has it"},
-	causeRenegotiation:        {alertNoRenegotiation, ReasonRenegotiation, "renegotiation is not supported"},
-	causeRenegotiationInfo:    {alertHandshakeFailure, ReasonRenegotiation, "renegotiation_info is not empty"},
-	causeBadFinished:          {alertDecryptError, ReasonBadFinished, "Finished does not match the handshake"},
-	causeBadSignature:         {alertDecryptError, ReasonClientCert, "client certificate: the signature does not verify"},
-	causeNoClientCert:         {alertCertificateRequired, ReasonClientCert, "client certificate: none given"},
-	causeNoClientCert12:       {alertHandshakeFailure, ReasonClientCert, "client certificate: none given"},
-	causeClientCertChain:      {alertBadCertificate, ReasonClientCert, "client certificate: the chain does not verify"},
-	causeClientCertDecode:     {alertDecodeError, ReasonClientCert, "client certificate: does not parse"},
-	causeClientCertCA:         {alertUnknownCA, ReasonClientCert, "client certificate: not signed by a configured CA"},
-	causeClientCertExpired:    {alertCertificateExpired, ReasonClientCert, "client certificate: expired or not yet valid"},
-	causeClientCertKind:       {alertUnsupportedCert, ReasonClientCert, "client certificate: kind of key or use not accepted"},
-	causeRevoked:              {alertCertificateRevoked, ReasonRevoked, ""},    // ErrRevoked
-	causeNoCRL:                {alertCertificateUnknown, ReasonRevocation, ""}, // ErrNoCRL
-	causeCRLEnded:             {alertCertificateUnknown, ReasonRevocation, ""}, // ErrCRLEnded
-	causeEarlyData:            {alertUnexpectedMessage, ReasonEarlyData, "more early data than is skipped"},
-	causeKeyUpdates:           {alertUnexpectedMessage, ReasonTooMany, "too many key updates"},
-	causeSpent:                {alertHandshakeFailure, ReasonSpent, "the session was used up by another connection meanwhile"},
-	causeSigning:              {alertInternalError, ReasonInternal, "signing failed"},
-	causeBusy:                 {alertInternalError, ReasonOverloaded, "too many clients' certificates wait to be verified"},
-	causeKeyUsed:              {alertInternalError, ReasonInternal, "a key has reached its limit of use"},
+	ok: {alertNone, ReasonOther, "no failure"},
+	causeNotTLS: {
+		alertUnexpectedMessage, ReasonNotTLS,
+		"first record does not look like TLS",
+	},
+	causePlainHTTP:     {alertUnexpectedMessage, ReasonNotTLS, ""}, // ErrPlainHTTP
+	causeTruncated:     {alertDecodeError, ReasonTruncated, "the byte stream ended early"},
+	causeAborted:       {alertNone, ReasonAborted, "aborted"},
+	causePeerAlert:     {alertNone, ReasonPeerAlert, "the client sent an alert"},
+	causeOverflow:      {alertRecordOverflow, ReasonOversized, "record is too long"},
+	causeBadMAC:        {alertBadRecordMAC, ReasonBadRecord, "record does not authenticate"},
+	causeRecordVersion: {alertProtocolVersion, ReasonBadRecord, "record of another version"},
+	causeRecordType: {
+		alertUnexpectedMessage, ReasonUnexpected,
+		"record of a type not expected now",
+	},
+	causeEmptyRecord: {alertUnexpectedMessage, ReasonUnexpected, "empty record"},
+	causeUselessRecords: {
+		alertUnexpectedMessage, ReasonTooMany,
+		"too many records without content",
+	},
+	causeDecode: {alertDecodeError, ReasonDecode, "message does not parse"},
+	causeIllegal: {
+		alertIllegalParameter, ReasonIllegal,
+		"message contradicts itself or what came before",
+	},
+	causeMissing: {
+		alertMissingExtension, ReasonMissing,
+		"mandatory extension is missing",
+	},
+	causeUnsupportedExtension: {
+		alertUnsupportedExtension, ReasonIllegal,
+		"extension that was not asked for",
+	},
+	causeUnrecognizedName: {
+		alertUnrecognizedName, ReasonIllegal,
+		"server name is not a host name",
+	},
+	causeUnknownName: {
+		alertUnrecognizedName, ReasonUnknownName,
+		"no certificate for the server name asked for",
+	},
+	causeUnexpected: {
+		alertUnexpectedMessage, ReasonUnexpected,
+		"message not expected now",
+	},
+	causeMessageLen: {
+		alertIllegalParameter, ReasonOversized,
+		"handshake message is too long",
+	},
+	causeExcessData: {
+		alertUnexpectedMessage, ReasonUnexpected,
+		"data between a message and the change of keys",
+	},
+	causeNoVersion: {
+		alertProtocolVersion, ReasonNoVersion,
+		"no protocol version in common",
+	},
+	causeFallback: {
+		alertInappropriateFallback, ReasonFallback,
+		"client falls back though it need not",
+	},
+	causeNoSuite: {alertHandshakeFailure, ReasonNoCipher, "no cipher suite in common"},
+	causeNoGroup: {alertHandshakeFailure, ReasonNoCipher, "no group in common"},
+	causeNoScheme: {
+		alertHandshakeFailure, ReasonNoCipher,
+		"no signature scheme in common",
+	},
+	causeNoIssuer: {
+		alertHandshakeFailure, ReasonNoCipher,
+		"no certificate of a CA that the client names",
+	},
+	causeNoALPN: {
+		alertNoApplicationProtocol, ReasonNoALPN,
+		"no application protocol in common",
+	},
+	causeSecondHello: {
+		alertIllegalParameter, ReasonIllegal,
+		"second ClientHello does not fit the first",
+	},
+	causeBadShare: {
+		alertIllegalParameter, ReasonIllegal,
+		"key share is not acceptable",
+	},
+	causeBadBinder: {
+		alertDecryptError, ReasonBadBinder,
+		"the client does not hold the session it offers",
+	},
+	causeMixedEMS: {
+		alertHandshakeFailure, ReasonIllegal,
+		"extended master secret is missing though the session has it",
+	},
+	causeRenegotiation: {
+		alertNoRenegotiation, ReasonRenegotiation,
+		"renegotiation is not supported",
+	},
+	causeRenegotiationInfo: {
+		alertHandshakeFailure, ReasonRenegotiation,
+		"renegotiation_info is not empty",
+	},
+	causeBadFinished: {
+		alertDecryptError, ReasonBadFinished,
+		"Finished does not match the handshake",
+	},
+	causeBadSignature: {
+		alertDecryptError, ReasonClientCert,
+		"client certificate: the signature does not verify",
+	},
+	causeNoClientCert: {
+		alertCertificateRequired, ReasonClientCert,
+		"client certificate: none given",
+	},
+	causeNoClientCert12: {
+		alertHandshakeFailure, ReasonClientCert,
+		"client certificate: none given",
+	},
+	causeClientCertChain: {
+		alertBadCertificate, ReasonClientCert,
+		"client certificate: the chain does not verify",
+	},
+	causeClientCertDecode: {
+		alertDecodeError, ReasonClientCert,
+		"client certificate: does not parse",
+	},
+	causeClientCertCA: {
+		alertUnknownCA, ReasonClientCert,
+		"client certificate: not signed by a configured CA",
+	},
+	causeClientCertExpired: {
+		alertCertificateExpired, ReasonClientCert,
+		"client certificate: expired or not yet valid",
+	},
+	causeClientCertKind: {
+		alertUnsupportedCert, ReasonClientCert,
+		"client certificate: kind of key or use not accepted",
+	},
+	causeRevoked:  {alertCertificateRevoked, ReasonRevoked, ""},    // ErrRevoked
+	causeNoCRL:    {alertCertificateUnknown, ReasonRevocation, ""}, // ErrNoCRL
+	causeCRLEnded: {alertCertificateUnknown, ReasonRevocation, ""}, // ErrCRLEnded
+	causeEarlyData: {
+		alertUnexpectedMessage, ReasonEarlyData,
+		"more early data than is skipped",
+	},
+	causeKeyUpdates: {alertUnexpectedMessage, ReasonTooMany, "too many key updates"},
+	causeSpent: {
+		alertHandshakeFailure, ReasonSpent,
+		"the session was used up by another connection meanwhile",
+	},
+	causeSigning: {alertInternalError, ReasonInternal, "signing failed"},
+	causeBusy: {
+		alertInternalError, ReasonOverloaded,
+		"too many clients' certificates wait to be verified",
+	},
+	causeKeyUsed: {
+		alertInternalError, ReasonInternal,
+		"a key has reached its limit of use",
+	},
 }
 
 // causeErrors are made once: what an attacker can cause costs no allocation.

@@ -27,9 +27,9 @@ type Certificate struct {
 // for concurrent use.
 type Certificates struct{ list []Certificate }
 
-// NewCertificates takes certificates in order of preference. Several may have
-// one name, for instance ECDSA and RSA: a client gets the first it supports, of
-// those before all others whose chain leads to a CA that it names. Without one for "" the first of all is the default.
+// NewCertificates takes certificates in order of preference. Several may have one name, for
+// instance ECDSA and RSA: a client gets the first it supports, of those before all others whose
+// chain leads to a CA that it names. Without one for "" the first of all is the default.
 func NewCertificates(list []Certificate) (*Certificates, error) {
 	if len(list) == 0 {
 		return nil, errors.New("tlsconn: no certificate")
@@ -42,7 +42,8 @@ func NewCertificates(list []Certificate) (*Certificates, error) {
 		cert.Name = strings.ToLower(strings.TrimSuffix(cert.Name, "."))
 		for _, other := range c.list {
 			if other.Name == cert.Name && other.Policy != cert.Policy {
-				return nil, fmt.Errorf("tlsconn: certificates for %q have different policies", cert.Name)
+				return nil, fmt.Errorf("tlsconn: certificates for %q have different policies",
+					cert.Name)
 			}
 		}
 		c.list = append(c.list, cert)

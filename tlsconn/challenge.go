@@ -23,7 +23,8 @@ type Challenges interface {
 // certificate and makes no session.
 func (c *conn) challenge(ch *wire.ClientHello) bool {
 	s, hs := c.server, c.hs
-	if s.config.Challenges == nil || !ch.HasALPN || len(ch.ALPN) != 1+len(ChallengeProtocol) || !ch.HasProtocol(ChallengeProtocol) {
+	if s.config.Challenges == nil || !ch.HasALPN || len(ch.ALPN) != 1+len(ChallengeProtocol) ||
+		!ch.HasProtocol(ChallengeProtocol) {
 		return false
 	}
 	cert := s.config.Challenges.Challenge(c.info.ServerName)

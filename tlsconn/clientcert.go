@@ -28,12 +28,14 @@ type clientAuth struct {
 
 // onCertificate13 takes the client's chain (RFC 8446, Section 4.4.2).
 func onCertificate13(c *conn, msg []byte, _ bool) cause {
-	return c.takeChain(msg, c.server.chain.Parse13(msg), expectFinished13, expectVerify13, causeNoClientCert)
+	return c.takeChain(msg, c.server.chain.Parse13(msg), expectFinished13, expectVerify13,
+		causeNoClientCert)
 }
 
 // onCertificate12 does the same in TLS 1.2 (RFC 5246, Section 7.4.6).
 func onCertificate12(c *conn, msg []byte, _ bool) cause {
-	return c.takeChain(msg, c.server.chain.Parse12(msg), expectKeyExchange12, expectKeyExchange12, causeNoClientCert12)
+	return c.takeChain(msg, c.server.chain.Parse12(msg), expectKeyExchange12, expectKeyExchange12,
+		causeNoClientCert12)
 }
 
 func (c *conn) takeChain(msg []byte, fault wire.Fault, without, with expect, none cause) cause {

@@ -74,7 +74,8 @@ func (st *sessionState) parse(b []byte) bool {
 	st.version = binary.BigEndian.Uint16(b[1:])
 	st.suite = primitive.SuiteByID(binary.BigEndian.Uint16(b[3:]))
 	st.ems = b[5]&stateFlagEMS != 0
-	if st.suite == nil || st.suite.TLS13 != (st.version == version13) || !st.suite.TLS13 && st.version != version12 {
+	if st.suite == nil || st.suite.TLS13 != (st.version == version13) || !st.suite.TLS13 &&
+		st.version != version12 {
 		return false
 	}
 	var good bool

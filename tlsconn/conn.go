@@ -335,7 +335,8 @@ func (c *conn) onAlert(p []byte) {
 		c.fail(causeTruncated)
 	case level != alertWarning && level != alertFatal:
 		c.fail(causeIllegal)
-	case description == alertUserCanceled, level == alertWarning && c.info.Version != tls.VersionTLS13:
+	case description == alertUserCanceled, level == alertWarning &&
+		c.info.Version != tls.VersionTLS13:
 		// The first announces a close_notify; the others mean nothing to us.
 		c.noteUseless()
 	default:
@@ -345,7 +346,8 @@ func (c *conn) onAlert(p []byte) {
 
 func peerAlert(description uint8) *Error {
 	text := strings.TrimPrefix(tls.AlertError(description).Error(), "tls: ")
-	return &Error{Reason: ReasonPeerAlert, Err: fmt.Errorf("tlsconn: the client sent the alert %q", text)}
+	return &Error{Reason: ReasonPeerAlert, Err: fmt.Errorf("tlsconn: the client sent the alert %q",
+		text)}
 }
 
 // fail ends the connection for a cause. The first one sticks.

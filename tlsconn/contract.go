@@ -28,7 +28,8 @@ const (
 )
 
 var stateNames = [...]string{
-	"expect handshake bytes", "await session", "await admission", "await signature", "await verification", "connected", "peer closed", "failed",
+	"expect handshake bytes", "await session", "await admission", "await signature",
+	"await verification", "connected", "peer closed", "failed",
 }
 
 func (s State) String() string { return stateNames[s] }

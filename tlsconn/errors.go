@@ -6,40 +6,50 @@ import "errors"
 type Reason uint8
 
 const (
-	ReasonOther         Reason = iota // what has no name below
-	ReasonNotTLS                      // the first bytes are no TLS record: plain HTTP, garbage, SSLv2
-	ReasonTruncated                   // the byte stream ended without close_notify or in the handshake
-	ReasonOversized                   // a record or message larger than the protocol or this server allows
-	ReasonBadRecord                   // a record that does not authenticate or parse
-	ReasonNoVersion                   // no protocol version in common
-	ReasonNoCipher                    // no cipher suite, group or signature algorithm in common
-	ReasonNoALPN                      // no application protocol in common
-	ReasonClientCert                  // client certificate missing or not acceptable
-	ReasonBadBinder                   // the client does not hold the session it offered
-	ReasonEarlyData                   // early data where it cannot be skipped
-	ReasonPeerAlert                   // the client sent a fatal alert
-	ReasonUnexpected                  // a message out of order
-	ReasonRenegotiation               // renegotiation, which is off
-	ReasonDecode                      // a message that does not parse
-	ReasonIllegal                     // a message that contradicts itself, the standard or what came before
-	ReasonMissing                     // a mandatory extension is missing
-	ReasonFallback                    // a client that falls back to an older version though it need not
-	ReasonBadFinished                 // a Finished that does not match the handshake
-	ReasonTooMany                     // key updates, warnings or empty records without end
-	ReasonOverloaded                  // more slow work than key workers can do
-	ReasonInternal                    // our own fault: signing failed
-	ReasonSpent                       // single use: another handshake has used the session meanwhile
-	ReasonRevoked                     // client certificate revoked
-	ReasonRevocation                  // there is no valid revocation list for the client certificate
-	ReasonUnknownName                 // a server name, or none, for which there is no certificate
-	ReasonAborted                     // ended by the caller: time-out, shutdown
+	ReasonOther Reason = iota // what has no name below
+	// the first bytes are no TLS record: plain HTTP, garbage, SSLv2
+	ReasonNotTLS
+	// the byte stream ended without close_notify or in the handshake
+	ReasonTruncated
+	// a record or message larger than the protocol or this server allows
+	ReasonOversized
+	ReasonBadRecord     // a record that does not authenticate or parse
+	ReasonNoVersion     // no protocol version in common
+	ReasonNoCipher      // no cipher suite, group or signature algorithm in common
+	ReasonNoALPN        // no application protocol in common
+	ReasonClientCert    // client certificate missing or not acceptable
+	ReasonBadBinder     // the client does not hold the session it offered
+	ReasonEarlyData     // early data where it cannot be skipped
+	ReasonPeerAlert     // the client sent a fatal alert
+	ReasonUnexpected    // a message out of order
+	ReasonRenegotiation // renegotiation, which is off
+	ReasonDecode        // a message that does not parse
+	// a message that contradicts itself, the standard or what came before
+	ReasonIllegal
+	ReasonMissing // a mandatory extension is missing
+	// a client that falls back to an older version though it need not
+	ReasonFallback
+	ReasonBadFinished // a Finished that does not match the handshake
+	ReasonTooMany     // key updates, warnings or empty records without end
+	ReasonOverloaded  // more slow work than key workers can do
+	ReasonInternal    // our own fault: signing failed
+	// single use: another handshake has used the session meanwhile
+	ReasonSpent
+	ReasonRevoked // client certificate revoked
+	// there is no valid revocation list for the client certificate
+	ReasonRevocation
+	ReasonUnknownName // a server name, or none, for which there is no certificate
+	ReasonAborted     // ended by the caller: time-out, shutdown
 	reasons
 )
 
 var reasonNames = [reasons]string{
-	"other", "not_tls", "truncated", "oversized_record", "bad_record", "no_common_version", "no_common_cipher",
-	"no_common_alpn", "client_certificate", "bad_binder", "early_data", "peer_alert", "unexpected_message",
-	"renegotiation", "decode_error", "illegal_parameter", "missing_extension", "inappropriate_fallback",
+	"other", "not_tls", "truncated", "oversized_record", "bad_record", "no_common_version",
+	"no_common_cipher",
+	"no_common_alpn", "client_certificate", "bad_binder", "early_data", "peer_alert",
+	"unexpected_message",
+	"renegotiation", "decode_error", "illegal_parameter", "missing_extension",
+	"inappropriate_fallback",
 	"bad_finished", "too_many_messages", "overloaded", "internal", "session_spent",
 	"client_certificate_revoked", "no_revocation_list", "unknown_name", "aborted",
 }

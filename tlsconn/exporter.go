@@ -20,7 +20,8 @@ type exporter struct {
 }
 
 var (
-	errNoExporter   = errors.New("tlsconn: no keying material: the connection is not up, or keeps none")
+	errNoExporter = errors.New(
+		"tlsconn: no keying material: the connection is not up, or keeps none")
 	errExporterArgs = errors.New("tlsconn: no keying material of that label, context and length")
 )
 

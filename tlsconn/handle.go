@@ -70,9 +70,12 @@ func NewHandleKeys(secrets ...[]byte) (*HandleKeys, error) {
 	k := new(HandleKeys)
 	for i, secret := range secrets {
 		if len(secret) < minSecretLen {
-			return nil, fmt.Errorf("tlsconn: cluster secret %d has %d bytes, at least %d are needed", i+1, len(secret), minSecretLen)
+			return nil,
+				fmt.Errorf("tlsconn: cluster secret %d has %d bytes, at least %d are needed", i+1,
+					len(secret), minSecretLen)
 		}
-		derived, err := hkdf.Key(sha256.New, secret, nil, "reprise session handle v2", sha256.Size+1)
+		derived, err := hkdf.Key(sha256.New, secret, nil, "reprise session handle v2",
+			sha256.Size+1)
 		if err != nil {
 			return nil, fmt.Errorf("tlsconn: deriving the handle key: %w", err)
 		}

@@ -157,7 +157,8 @@ func (c *conn) handshakeRecord(header, fragment []byte) {
 	t := record.Type(header[0])
 	// In TLS 1.3 this record means nothing (RFC 8446, Appendix D.4), and is
 	// never protected.
-	if t == record.ChangeCipherSpec && (c.info.Version == version13 || c.expect == expectSecondHello) {
+	if t == record.ChangeCipherSpec && (c.info.Version == version13 ||
+		c.expect == expectSecondHello) {
 		switch {
 		case len(fragment) != 1 || fragment[0] != 1:
 			c.fail(causeRecordType)
@@ -179,7 +180,8 @@ func (c *conn) handshakeRecord(header, fragment []byte) {
 	// OpenSSL's clients change their keys only when they have more to say: one that gives up on our
 	// certificate says so unprotected. That is refused like all that is, but the operator is to
 	// know what it was.
-	if t == record.Alert && c.rd.Protected() && c.info.Version == version13 && len(fragment) == 2 && fragment[0] == alertFatal {
+	if t == record.Alert && c.rd.Protected() && c.info.Version == version13 && len(fragment) == 2 &&
+		fragment[0] == alertFatal {
 		c.failWith(peerAlert(fragment[1]), alertUnexpectedMessage)
 		return
 	}

@@ -98,7 +98,9 @@ func (s *server) chooseALPN(ch *wire.ClientHello) (string, cause) {
 
 // chooseSuite returns the first of list that the client offers and fits; a client
 // that puts ChaCha20 first has no AES in hardware and is spared it.
-func chooseSuite(list []*primitive.Suite, ch *wire.ClientHello, fits func(*primitive.Suite) bool) *primitive.Suite {
+func chooseSuite(list []*primitive.Suite, ch *wire.ClientHello,
+	fits func(*primitive.Suite) bool,
+) *primitive.Suite {
 	chaCha := prefersChaCha(ch.Suites)
 	var first *primitive.Suite
 	for _, suite := range list {

@@ -63,7 +63,8 @@ func (c *conn) find(identity []byte) bool {
 		a.outcome = verdict.Miss()
 		return false
 	}
-	a.born, a.expires, a.source, a.hold = session.Born, session.Expires, session.Source, session.Hold
+	a.born, a.expires, a.source, a.hold = session.Born, session.Expires, session.Source,
+		session.Hold
 	miss, good := c.admit(session.State)
 	clear(session.State)
 	if !good {
@@ -198,7 +199,8 @@ func (c *conn) stateToSave() sessionState {
 func (c *conn) save(key Key, st *sessionState, life Session) {
 	s := c.server
 	scoped := s.scopeOf(c.hs.host, c.info.ServerName)
-	s.state = AppendStatePrefix(s.state[:0], scoped.nameHash, scoped.policy.scope.ContextHash(), CodecOwn)
+	s.state = AppendStatePrefix(s.state[:0], scoped.nameHash, scoped.policy.scope.ContextHash(),
+		CodecOwn)
 	s.state = st.append(s.state)
 	life.State = s.state
 	s.config.Sessions.Save(key, life)

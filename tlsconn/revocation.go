@@ -39,8 +39,13 @@ func NewRevocations(lists []*x509.RevocationList) *Revocations {
 	ends := make(map[string]time.Time)   // of the longest of each issuer
 	for _, from := range lists {
 		issuer := string(from.RawIssuer)
-		list := &revocationList{issuer: from.RawIssuer, ends: from.NextUpdate, serials: make(map[string]struct{})}
-		list.signed.RawTBSRevocationList, list.signed.Signature, list.signed.SignatureAlgorithm = from.RawTBSRevocationList, from.Signature, from.SignatureAlgorithm
+		list := &revocationList{
+			issuer: from.RawIssuer, ends: from.NextUpdate,
+			serials: make(map[string]struct{}),
+		}
+		list.signed.RawTBSRevocationList, list.signed.Signature,
+			list.signed.SignatureAlgorithm = from.RawTBSRevocationList, from.Signature,
+			from.SignatureAlgorithm
 		for _, entry := range from.RevokedCertificateEntries {
 			serial := string(entry.SerialNumber.Bytes())
 			list.serials[serial] = struct{}{}
@@ -48,7 +53,8 @@ func NewRevocations(lists []*x509.RevocationList) *Revocations {
 		}
 		serials[issuer] = struct{}{}
 		r.lists = append(r.lists, list)
-		if was, ok := ends[issuer]; !ok || from.NextUpdate.IsZero() || !was.IsZero() && was.Before(from.NextUpdate) {
+		if was, ok := ends[issuer]; !ok || from.NextUpdate.IsZero() || !was.IsZero() &&
+			was.Before(from.NextUpdate) {
 			ends[issuer] = from.NextUpdate
 		}
 	}
@@ -82,14 +88,18 @@ func (r *Revocations) Ended(now time.Time) bool {
 
 // Why a chain does not hold.
 var (
-	ErrRevoked  = errors.New("tlsconn: client certificate: revoked by its issuer")
-	ErrNoCRL    = errors.New("tlsconn: client certificate: there is no revocation list by its issuer")
-	ErrCRLEnded = errors.New("tlsconn: client certificate: the revocation list of its issuer has expired")
+	ErrRevoked = errors.New("tlsconn: client certificate: revoked by its issuer")
+	ErrNoCRL   = errors.New(
+		"tlsconn: client certificate: there is no revocation list by its issuer")
+	ErrCRLEnded = errors.New(
+		"tlsconn: client certificate: the revocation list of its issuer has expired")
 )
 
 // Check returns nil if one of the chains holds, which x509.Certificate.Verify has found
 // to lead to one of roots, and else why the first does not.
-func (r *Revocations) Check(chains [][]*x509.Certificate, roots []*x509.Certificate, now time.Time) (err error) {
+func (r *Revocations) Check(chains [][]*x509.Certificate, roots []*x509.Certificate,
+	now time.Time,
+) (err error) {
 	if r == nil {
 		return nil
 	}
@@ -115,7 +125,8 @@ func (r *Revocations) checkChain(chain, roots []*x509.Certificate, now time.Time
 		}
 		// A root may be one that another root has certified, and taken back.
 		for _, issuer := range roots {
-			if bytes.Equal(cert.RawIssuer, issuer.RawSubject) && !bytes.Equal(cert.RawSubject, cert.RawIssuer) &&
+			if bytes.Equal(cert.RawIssuer, issuer.RawSubject) &&
+				!bytes.Equal(cert.RawSubject, cert.RawIssuer) &&
 				cert.CheckSignatureFrom(issuer) == nil {
 				return r.checkOne(cert, issuer, now)
 			}

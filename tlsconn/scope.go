@@ -30,8 +30,9 @@ type scopePart uint8
 const (
 	scopeContext scopePart = iota // session context
 	scopePolicy                   // versions, cipher suites
-	scopeClient                   // client certificates: asked for or not, by which CAs, which are revoked
-	scopeName                     // server name the client asked for (SNI)
+	// client certificates: asked for or not, by which CAs, which are revoked
+	scopeClient
+	scopeName // server name the client asked for (SNI)
 	scopeParts
 )
 

@@ -282,7 +282,10 @@ type identity struct {
 }
 
 // curveIDs are the numbers of curves in supported_groups (RFC 8422, Section 5.1.1).
-var curveIDs = map[elliptic.Curve]uint16{elliptic.P256(): 23, elliptic.P384(): 24, elliptic.P521(): 25}
+var curveIDs = map[elliptic.Curve]uint16{
+	elliptic.P256(): 23, elliptic.P384(): 24,
+	elliptic.P521(): 25,
+}
 
 func newIdentity(cert *Certificate) (*identity, error) {
 	key, isSigner := cert.TLS.PrivateKey.(crypto.Signer)
@@ -292,8 +295,10 @@ func newIdentity(cert *Certificate) (*identity, error) {
 	pub := key.Public()
 	_, isRSA := pub.(*rsa.PublicKey)
 	id := &identity{
-		key: key, slow: SignsSlowly(key), ecdsa: !isRSA, issuers: issuers(&cert.TLS), forNamedIssuer: cert.ForNamedIssuer,
-		schemes13: primitive.SchemesFor(pub, true), schemes12: primitive.SchemesFor(pub, false),
+		key: key, slow: SignsSlowly(key), ecdsa: !isRSA, issuers: issuers(&cert.TLS),
+		forNamedIssuer: cert.ForNamedIssuer,
+		schemes13:      primitive.SchemesFor(pub, true),
+		schemes12:      primitive.SchemesFor(pub, false),
 	}
 	if key, isECDSA := pub.(*ecdsa.PublicKey); isECDSA {
 		id.curve = curveIDs[key.Curve]
@@ -310,7 +315,8 @@ func newIdentity(cert *Certificate) (*identity, error) {
 		id.schemes13, id.schemes12 = keep(id.schemes13), keep(id.schemes12)
 	}
 	if len(id.schemes12) == 0 {
-		return nil, fmt.Errorf("tlsconn: certificate for %q: keys of this kind cannot be used", cert.Name)
+		return nil, fmt.Errorf("tlsconn: certificate for %q: keys of this kind cannot be used",
+			cert.Name)
 	}
 	var err error
 	if id.message13, err = wire.AppendCertificate13(nil, cert.TLS.Certificate); err == nil {

@@ -83,7 +83,8 @@ func (c *conn) resume12(ch *wire.ClientHello) cause {
 	hs.ticket = ch.HasTicket
 	hs.saveSession = hs.ticket && s.config.SingleUse
 	hello := wire.ServerHello{
-		Random: hs.serverRandom[:], SessionID: ch.SessionID, Suite: st.suite.ID, ALPN: c.info.ALPN, EMS: st.ems,
+		Random: hs.serverRandom[:], SessionID: ch.SessionID, Suite: st.suite.ID, ALPN: c.info.ALPN,
+		EMS:    st.ems,
 		Ticket: hs.ticket, RenegotiateInfo: ch.HasRenegotiationInfo || ch.EmptyRenegotiation,
 	}
 	s.flight = hello.Append12(s.flight[:0])
@@ -128,8 +129,10 @@ func (c *conn) full12(ch *wire.ClientHello) cause {
 	c.begin(suite)
 	c.hash(ch.Raw)
 	hello := wire.ServerHello{
-		Random: hs.serverRandom[:], Suite: suite.ID, ALPN: c.info.ALPN, EMS: ch.EMS, ServerName: ch.HasServerName,
-		RenegotiateInfo: ch.HasRenegotiationInfo || ch.EmptyRenegotiation, PointFormats: ch.HasPointFormats,
+		Random: hs.serverRandom[:], Suite: suite.ID, ALPN: c.info.ALPN, EMS: ch.EMS,
+		ServerName:      ch.HasServerName,
+		RenegotiateInfo: ch.HasRenegotiationInfo || ch.EmptyRenegotiation,
+		PointFormats:    ch.HasPointFormats,
 	}
 	if s.config.Sessions != nil && !hs.challenge {
 		// The session's name goes into a ticket or, for clients without
@@ -137,7 +140,8 @@ func (c *conn) full12(ch *wire.ClientHello) cause {
 		hs.saveSession, hs.sessionKey = true, NewKey()
 		hs.ticket, hello.Ticket = ch.HasTicket, ch.HasTicket
 		if !hs.ticket {
-			s.small = s.sealer.Append(s.small[:0], Handle{Owner: s.config.Owner, Key: hs.sessionKey})
+			s.small = s.sealer.Append(s.small[:0],
+				Handle{Owner: s.config.Owner, Key: hs.sessionKey})
 			hello.SessionID = s.small
 		}
 	}
@@ -168,7 +172,8 @@ func (c *conn) chooseSuite12(ch *wire.ClientHello) (*primitive.Suite, cause) {
 			return false
 		}
 		why = causeNoSuite
-		suite = chooseSuite(hs.host.policy.suites12, ch, func(s *primitive.Suite) bool { return s.ECDSA == id.ecdsa })
+		suite = chooseSuite(hs.host.policy.suites12, ch,
+			func(s *primitive.Suite) bool { return s.ECDSA == id.ecdsa })
 		return suite != nil
 	})
 	if hs.identity == nil {
@@ -181,7 +186,8 @@ func (c *conn) chooseSuite12(ch *wire.ClientHello) (*primitive.Suite, cause) {
 // (RFC 8422, Section 4).
 func (s *server) chooseGroup12(ch *wire.ClientHello) (primitive.Group, cause) {
 	for _, g := range s.groups {
-		if g != primitive.X25519MLKEM768 && (ch.HasGroup(uint16(g)) || !ch.HasGroups && g == primitive.P256) {
+		if g != primitive.X25519MLKEM768 && (ch.HasGroup(uint16(g)) || !ch.HasGroups &&
+			g == primitive.P256) {
 			return g, ok
 		}
 	}
@@ -236,7 +242,8 @@ func onClientKeyExchange12(c *conn, msg []byte, _ bool) cause {
 func (c *conn) deriveKeys12() {
 	s, hs := c.server, c.hs
 	n := 2 * (hs.suite.AEAD.KeyLen() + record.IVLen(hs.suite))
-	s.kdf.KeyBlock(hs.suite.Hash, hs.keyBlock[:n], hs.master[:], hs.serverRandom[:], hs.clientRandom[:])
+	s.kdf.KeyBlock(hs.suite.Hash, hs.keyBlock[:n], hs.master[:], hs.serverRandom[:],
+		hs.clientRandom[:])
 	c.keepExporter12()
 }
 

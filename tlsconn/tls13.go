@@ -32,7 +32,8 @@ func (c *conn) hello13(ch *wire.ClientHello) cause {
 	}
 	hs.skip = 0 // RFC 8446, Section 4.2.10: early data only up to a second hello
 	switch {
-	case hs.retried && (suite != hs.suite || group != hs.retryGroup || share == nil || !hs.maySecond(ch, share)):
+	case hs.retried && (suite != hs.suite || group != hs.retryGroup || share == nil ||
+		!hs.maySecond(ch, share)):
 		return causeSecondHello
 	case !hs.retried && ch.EarlyData:
 		hs.skip = maxEarlyData
@@ -132,15 +133,20 @@ func (c *conn) retry13(ch *wire.ClientHello, suite *primitive.Suite, group primi
 func helloSum(ch *wire.ClientHello) (sum [sha256.Size]byte) {
 	h := sha256.New()
 	for _, field := range [...][]byte{
-		ch.Random, ch.SessionID, ch.Suites, ch.Compressions, ch.ServerName, ch.Groups, ch.SigAlgs, ch.SigAlgsCert,
-		ch.ALPN, ch.Versions, ch.PSKModes, ch.Authorities, ch.PointFormats, ch.Ticket, ch.RenegotiationInfo,
+		ch.Random, ch.SessionID, ch.Suites, ch.Compressions, ch.ServerName, ch.Groups, ch.SigAlgs,
+		ch.SigAlgsCert,
+		ch.ALPN, ch.Versions, ch.PSKModes, ch.Authorities, ch.PointFormats, ch.Ticket,
+		ch.RenegotiationInfo,
 	} {
 		var n [4]byte
 		binary.BigEndian.PutUint32(n[:], uint32(len(field)))
 		h.Write(n[:])
 		h.Write(field)
 	}
-	for _, flag := range [...]bool{ch.EMS, ch.HasTicket, ch.HasRenegotiationInfo, ch.PostHandshakeAuth, ch.HasPSKModes} {
+	for _, flag := range [...]bool{
+		ch.EMS, ch.HasTicket, ch.HasRenegotiationInfo,
+		ch.PostHandshakeAuth, ch.HasPSKModes,
+	} {
 		if flag {
 			h.Write([]byte{1})
 		} else {
@@ -176,7 +182,8 @@ const maxIdentities = 5
 // findPSK looks for a session among the identities of a hello, and may park.
 func (c *conn) findPSK(ch *wire.ClientHello, suite *primitive.Suite) (index int, found bool) {
 	s, hs := c.server, c.hs
-	if hs.full || !ch.HasPSK || hs.challenge || s.config.Sessions == nil || !ch.HasPSKMode(wire.ModePSKDHE) {
+	if hs.full || !ch.HasPSK || hs.challenge || s.config.Sessions == nil ||
+		!ch.HasPSKMode(wire.ModePSKDHE) {
 		return 0, false
 	}
 	psks := ch.PSKs()
@@ -191,7 +198,8 @@ func (c *conn) findPSK(ch *wire.ClientHello, suite *primitive.Suite) (index int,
 		hs.identityAt = i
 		if c.find(identity) {
 			st := &hs.attempt.state
-			if st.version == version13 && (st.suite.Hash == suite.Hash || !hs.retried && ch.HasSuite(st.suite.ID)) {
+			if st.version == version13 && (st.suite.Hash == suite.Hash || !hs.retried &&
+				ch.HasSuite(st.suite.ID)) {
 				return i, true
 			}
 			c.decline()
@@ -223,7 +231,9 @@ func (c *conn) checkBinder(ch *wire.ClientHello, index int) cause {
 
 // answer13 sends the server's flight up to its signature; index is that of the
 // session's identity, -1 without one.
-func (c *conn) answer13(ch *wire.ClientHello, group primitive.Group, share []byte, index int) cause {
+func (c *conn) answer13(ch *wire.ClientHello, group primitive.Group, share []byte,
+	index int,
+) cause {
 	s, hs := c.server, c.hs
 	n := hs.suite.Hash.Len()
 	c.info.Group = uint16(group)
@@ -250,7 +260,8 @@ func (c *conn) answer13(ch *wire.ClientHello, group primitive.Group, share []byt
 	c.setKeys(&c.rd, hs.suite, hs.clientSecret[:n])
 	c.setKeys(&c.wr, hs.suite, hs.serverSecret[:n])
 
-	extensions := wire.EncryptedExtensions{ALPN: c.info.ALPN, ServerName: ch.HasServerName && index < 0}
+	extensions := wire.EncryptedExtensions{ALPN: c.info.ALPN, ServerName: ch.HasServerName &&
+		index < 0}
 	s.flight = extensions.Append(s.flight)
 	if index >= 0 {
 		c.hashFlight(0)

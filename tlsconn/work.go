@@ -60,7 +60,10 @@ func (c *conn) sign(message ...[]byte) cause {
 	digest, opts := primitive.Digest(hs.scheme, s.digest[:0], message...)
 	if hs.identity.slow && s.config.Workers != nil {
 		digest = slices.Clone(digest)
-		if c.submit(AwaitSignature, func(j *job) { j.signature, j.err = key.Sign(rand.Reader, digest, opts) }) {
+		if c.submit(AwaitSignature, func(j *job) {
+			j.signature,
+				j.err = key.Sign(rand.Reader, digest, opts)
+		}) {
 			c.flush() // the client may read it meanwhile
 			return ok
 		}

@@ -53,8 +53,9 @@ func (c *Conn) step(s *Scratch, out Output) Step {
 
 func octets(out *Output) Step {
 	return Step{
-		ToBackend: out.ToBackend, Held: out.Held, EndToBackend: out.EndToBackend, TrailerToBackend: out.TrailerToBackend,
-		Do: out.Do, Keep: out.Keep, Why: out.Why, Reason: out.Reason,
+		ToBackend: out.ToBackend, Held: out.Held, EndToBackend: out.EndToBackend,
+		TrailerToBackend: out.TrailerToBackend,
+		Do:               out.Do, Keep: out.Keep, Why: out.Why, Reason: out.Reason,
 	}
 }
 
@@ -108,7 +109,8 @@ func (c *Conn) outgoing(s *Scratch, last bool, framing http1.Framing, length int
 		minor = 0
 	}
 	s.outgoing = http1.Outgoing{
-		Close: last, Head: c.x.facts.has(isHead), Minor: minor, Framing: framing, Length: length, Date: s.Date,
+		Close: last, Head: c.x.facts.has(isHead), Minor: minor, Framing: framing, Length: length,
+		Date:  s.Date,
 		Rules: c.o.ResponseRules, Facts: c.c.Facts, Nth: c.x.nth,
 	}
 }

@@ -14,11 +14,12 @@ type Conn struct {
 	c    *Client
 	part part
 
-	in     queue.Queue // from the client, not looked at yet: part of a head, or what follows the request
-	given  []byte      // the same, while the owner's buffer lasts
-	taken  int         // how much of what comes first has been taken
-	seen   int         // how much of it holds no end of a head
-	served uint32      // requests so far
+	// from the client, not looked at yet: part of a head, or what follows the request
+	in     queue.Queue
+	given  []byte // the same, while the owner's buffer lasts
+	taken  int    // how much of what comes first has been taken
+	seen   int    // how much of it holds no end of a head
+	served uint32 // requests so far
 
 	body    http1.Body    // of the request
 	framing http1.Framing // of the response, to the client
@@ -147,7 +148,8 @@ func (c *Conn) nextHead(s *Scratch, a Around, p []byte) Step {
 	switch {
 	case len(p) == 0 && (a.Ended || s.Draining && c.served > 0):
 		return Step{Do: Goodbye}
-	case len(p) == 0, !a.Room: // a client that asks without reading would fill the memory with answers
+	case len(p) == 0, !a.Room:
+		// a client that asks without reading would fill the memory with answers
 		return Step{Idle: true}
 	}
 	c.part = inHead

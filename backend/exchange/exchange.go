@@ -94,7 +94,8 @@ func (x *Exchange) Begin(s *Scratch, o *Options, c *Client, nth uint32, head []b
 			return out
 		}
 	}
-	redirects := o.RedirectPort > 0 && !(o.ServeChallenges && bytes.HasPrefix(r.Path, challengePath))
+	redirects := o.RedirectPort > 0 && !(o.ServeChallenges &&
+		bytes.HasPrefix(r.Path, challengePath))
 	switch {
 	case redirects && r.Host == nil:
 		return x.refuse(errNoHost)
@@ -108,7 +109,9 @@ func (x *Exchange) Begin(s *Scratch, o *Options, c *Client, nth uint32, head []b
 
 // BeginRefused starts an exchange with what there is of a head that cannot be served, and
 // answers it.
-func (x *Exchange) BeginRefused(s *Scratch, o *Options, c *Client, nth uint32, head []byte, err *http1.Error) Output {
+func (x *Exchange) BeginRefused(s *Scratch, o *Options, c *Client, nth uint32, head []byte,
+	err *http1.Error,
+) Output {
 	x.start(o, c, nth, head)
 	s.parsed = nil
 	return x.refuse(err)
@@ -198,7 +201,10 @@ func (x *Exchange) Heard() bool { return x.facts.has(heard) }
 func (x *Exchange) Retried() bool { return x.facts.has(retried) }
 
 // Repeatable reports whether the request may be sent again if nothing came back.
-func (x *Exchange) Repeatable() bool { return x.facts.has(isIdempotent) && x.framing == http1.NoBody }
+func (x *Exchange) Repeatable() bool {
+	return x.facts.has(isIdempotent) &&
+		x.framing == http1.NoBody
+}
 
 // Reset drops all that the exchange holds and makes it idle. A request that the client has
 // cancelled needs nothing else but that its backend's connection is reset.

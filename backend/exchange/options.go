@@ -11,14 +11,16 @@ import (
 // Options say how the requests of a listener are served. They must not be changed once
 // used; loops share them.
 type Options struct {
-	Limits       http1.Limits
-	MaxBody      int64  // of a request, 0 is without limit
-	BodyBuffer   int    // of a chunked one that is held for a uwsgi backend, which must know its length
-	ChunkedInput bool   // pass such a one on as it is instead
-	RedirectPort int    // answer everything with a redirect to https on this port; 0 serves
-	KeepAlive    bool   // a client's HTTP/1 connection serves more than one request
-	KeepHead     bool   // until Reset, for the access log, also when the request cannot be needed again
-	ServerName   string // of uwsgi's variables; "" takes the Host
+	Limits  http1.Limits
+	MaxBody int64 // of a request, 0 is without limit
+	// of a chunked one that is held for a uwsgi backend, which must know its length
+	BodyBuffer   int
+	ChunkedInput bool // pass such a one on as it is instead
+	RedirectPort int  // answer everything with a redirect to https on this port; 0 serves
+	KeepAlive    bool // a client's HTTP/1 connection serves more than one request
+	// until Reset, for the access log, also when the request cannot be needed again
+	KeepHead   bool
+	ServerName string // of uwsgi's variables; "" takes the Host
 
 	Challenges Challenges // answers certificate authorities, nil for none
 	// ServeChallenges serves what begins with ChallengePath where all else is redirected:

@@ -114,7 +114,10 @@ func (x *Exchange) answerHead(s *Scratch, r *http1.Response, out *Output) {
 	}
 	act := x.on(e)
 	x.facts.note(unsure, !endIsCertain(r))
-	out.Answer = Answer{Head: Final, Status: r.Status, Response: r, Framing: r.Framing, Length: r.Length}
+	out.Answer = Answer{
+		Head: Final, Status: r.Status, Response: r, Framing: r.Framing,
+		Length: r.Length,
+	}
 	switch e {
 	case interim:
 		out.Head = Interim

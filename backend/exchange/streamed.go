@@ -46,7 +46,8 @@ func (x *Exchange) AnswerData(p []byte, end bool) Output {
 		}
 		return x.cut(Misused)
 	}
-	data, n, _ := x.body.Next(p) // which is framed by its length or its end: nothing else can be wrong
+	// which is framed by its length or its end: nothing else can be wrong
+	data, n, _ := x.body.Next(p)
 	if n < len(p) {
 		return x.badAnswer("content longer than its head says")
 	}

@@ -36,8 +36,9 @@ const (
 	answered              // the response is complete
 	unserved              // the backend has not looked at the request, and will not
 	vanished              // the backend has ended the connection, and the request can be repeated
-	gone                  // it has, and the request cannot be repeated, nor is the response complete
-	late                  // nothing has moved for too long
+	// it has, and the request cannot be repeated, nor is the response complete
+	gone
+	late // nothing has moved for too long
 	events
 )
 
@@ -79,8 +80,9 @@ var transitions = [events][states]transition{
 		Idle: {dial, Seeking},
 	},
 	refused: {
-		Idle: {reply, Over}, Seeking: {reply, Over}, Holding: {reply, Over}, Sending: {reply, Over}, Waiting: {reply, Over},
-		Early: {cut, Over}, Answering: {cut, Over}, Switching: {cut, Over},
+		Idle: {reply, Over}, Seeking: {reply, Over}, Holding: {reply, Over}, Sending: {reply, Over},
+		Waiting: {reply, Over},
+		Early:   {cut, Over}, Answering: {cut, Over}, Switching: {cut, Over},
 	},
 	linked: {
 		Seeking: {sendHead, Sending},
@@ -89,7 +91,8 @@ var transitions = [events][states]transition{
 		Seeking: {nothing, Holding},
 	},
 	piece: {
-		Holding: {hold, Holding}, Sending: {pass, Sending}, Early: {pass, Early}, Switching: {pass, Switching},
+		Holding: {hold, Holding}, Sending: {pass, Sending}, Early: {pass, Early},
+		Switching: {pass, Switching},
 	},
 	ended: {
 		Holding: {sendHeld, Waiting}, Sending: {sendEnd, Waiting}, Early: {sendEnd, Answering},
@@ -128,8 +131,9 @@ var transitions = [events][states]transition{
 		Early: {cut, Over}, Answering: {cut, Over}, Switching: {cut, Over},
 	},
 	late: {
-		Seeking: {reply, Over}, Holding: {reply, Over}, Sending: {reply, Over}, Waiting: {reply, Over},
-		Early: {cut, Over}, Answering: {cut, Over}, Switching: {cut, Over},
+		Seeking: {reply, Over}, Holding: {reply, Over}, Sending: {reply, Over},
+		Waiting: {reply, Over},
+		Early:   {cut, Over}, Answering: {cut, Over}, Switching: {cut, Over},
 	},
 }
 

@@ -7,13 +7,20 @@ package http1
 // nobody but the two ends knows what they mean, and those may be named.
 var (
 	endToEndFields = set(
-		"accept", "age", "allow", "authentication-info", "authorization", "cache-control", "cookie", "date", "dnt", "etag", "expires", "from",
-		"idempotency-key", "last-modified", "link", "location", "max-forwards", "origin", "pragma", "priority", "proxy-authentication-info", "range",
-		"referer", "retry-after", "server", "server-timing", "set-cookie", "strict-transport-security", "traceparent", "tracestate",
-		"user-agent", "vary", "via", "warning", "want-digest", "digest", "www-authenticate", "x-correlation-id", "x-csrf-token", "x-http-method-override",
+		"accept", "age", "allow", "authentication-info", "authorization", "cache-control", "cookie",
+		"date", "dnt", "etag", "expires", "from",
+		"idempotency-key", "last-modified", "link", "location", "max-forwards", "origin", "pragma",
+		"priority", "proxy-authentication-info", "range",
+		"referer", "retry-after", "server", "server-timing", "set-cookie",
+		"strict-transport-security", "traceparent", "tracestate",
+		"user-agent", "vary", "via", "warning", "want-digest", "digest", "www-authenticate",
+		"x-correlation-id", "x-csrf-token", "x-http-method-override",
 		"x-remote-user", "x-request-id", "x-requested-with",
 	)
-	endToEndPrefixes = []string{"accept-", "access-control-", "content-", "if-", "sec-", "x-content-", "x-frame-"}
+	endToEndPrefixes = []string{
+		"accept-", "access-control-", "content-", "if-", "sec-",
+		"x-content-", "x-frame-",
+	}
 )
 
 func set(names ...string) map[string]bool {

@@ -48,8 +48,10 @@ const (
 
 var variables = map[string]variable{
 	"REMOTE_ADDR": remoteAddr, "REMOTE_PORT": remotePort,
-	"SSL_PROTOCOL": sslProtocol, "SSL_CIPHER": sslCipher, "SSL_SERVER_NAME": sslServerName, "SSL_SESSION_RESUMED": sslSessionResumed,
-	"SSL_CLIENT_VERIFY": sslClientVerify, "SSL_CLIENT_S_DN": sslClientSubject, "SSL_CLIENT_I_DN": sslClientIssuer,
+	"SSL_PROTOCOL": sslProtocol, "SSL_CIPHER": sslCipher, "SSL_SERVER_NAME": sslServerName,
+	"SSL_SESSION_RESUMED": sslSessionResumed,
+	"SSL_CLIENT_VERIFY":   sslClientVerify, "SSL_CLIENT_S_DN": sslClientSubject,
+	"SSL_CLIENT_I_DN":     sslClientIssuer,
 	"SSL_CLIENT_M_SERIAL": sslClientSerial, "SSL_CLIENT_FINGERPRINT": sslClientFingerprint,
 	"REQUEST_ID": requestID,
 }

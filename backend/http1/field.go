@@ -93,25 +93,31 @@ func kindOf(name []byte) kind {
 	case 8:
 		return is(name, "x-scheme", vouched)
 	case 9:
-		return is(name, "forwarded", forwarded) + is(name, "x-real-ip", vouched) + is(name, "client-ip", vouched)
+		return is(name, "forwarded", forwarded) + is(name, "x-real-ip", vouched) +
+			is(name, "client-ip", vouched)
 	case 10:
 		return is(name, "connection", connection) + is(name, "keep-alive", keepAlive)
 	case 11:
-		return is(name, "x-client-ip", vouched) + is(name, "x-forwarded", vouched) + is(name, "client-cert", vouched) // RFC 9440, Section 2.4
+		// RFC 9440, Section 2.4
+		return is(name, "x-client-ip", vouched) + is(name, "x-forwarded", vouched) +
+			is(name, "client-cert", vouched)
 	case 12:
 		return is(name, "x-url-scheme", vouched)
 	case 14:
-		return is(name, "content-length", contentLength) + is(name, "http2-settings", http2Settings) + is(name, "true-client-ip", vouched)
+		return is(name, "content-length", contentLength) +
+			is(name, "http2-settings", http2Settings) + is(name, "true-client-ip", vouched)
 	case 15:
 		return is(name, "front-end-https", vouched)
 	case 16:
 		return is(name, "proxy-connection", proxyConnection)
 	case 17:
-		return is(name, "transfer-encoding", transferEncoding) + is(name, "client-cert-chain", vouched)
+		return is(name, "transfer-encoding", transferEncoding) +
+			is(name, "client-cert-chain", vouched)
 	case 18:
 		return is(name, "proxy-authenticate", proxyAuthenticate)
 	case 19:
-		return is(name, "proxy-authorization", proxyAuthorization) + is(name, "x-cluster-client-ip", vouched)
+		return is(name, "proxy-authorization", proxyAuthorization) +
+			is(name, "x-cluster-client-ip", vouched)
 	}
 	return other
 }

@@ -62,7 +62,8 @@ func skipEmptyLine(p []byte) []byte {
 // served as by the latest that is known here (RFC 9110, Section 2.5).
 func parseVersion(p []byte) (minor int, err error) {
 	switch {
-	case len(p) != 8 || string(p[:5]) != "HTTP/" || classes[p[5]]&isDigit == 0 || p[6] != '.' || classes[p[7]]&isDigit == 0:
+	case len(p) != 8 || string(p[:5]) != "HTTP/" || classes[p[5]]&isDigit == 0 || p[6] != '.' ||
+		classes[p[7]]&isDigit == 0:
 		return 0, errVersion
 	case p[5] != '1':
 		return 0, errUnknownVersion

@@ -38,7 +38,10 @@ func (r *Request) Parse(head []byte, l *Limits) error {
 	var s section
 	err := r.parse(head, &s, l)
 	if err != nil {
-		*r = Request{Method: r.Method, Target: r.Target, Minor: r.Minor, Host: s.onlyHost(), Fields: r.Fields[:0]}
+		*r = Request{
+			Method: r.Method, Target: r.Target, Minor: r.Minor, Host: s.onlyHost(),
+			Fields: r.Fields[:0],
+		}
 	}
 	return err
 }
@@ -261,7 +264,8 @@ func mayUpgrade(list []byte) bool {
 		var protocol []byte
 		protocol, list = cutElement(list)
 		name, _, _ := bytes.Cut(protocol, []byte("/"))
-		if equalFold(name, "h2c") || equalFold(name, "h2") || equalFold(name, "http") || equalFold(name, "tls") {
+		if equalFold(name, "h2c") || equalFold(name, "h2") || equalFold(name, "http") ||
+			equalFold(name, "tls") {
 			return false
 		}
 	}

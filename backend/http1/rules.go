@@ -111,7 +111,10 @@ func (r *Rules) drop(name []byte, k kind) {
 	r.drops = append(r.drops, string(fold))
 	r.lengths |= 1 << min(len(name), 63)
 	r.kinds[k] = k != other
-	r.lines = slices.DeleteFunc(r.lines, func(l ruleLine) bool { return isFolded(l.name, string(fold)) })
+	r.lines = slices.DeleteFunc(r.lines, func(l ruleLine) bool {
+		return isFolded(l.name,
+			string(fold))
+	})
 }
 
 // isFolded reports whether a name is, as those compare who know letters and digits

@@ -103,7 +103,8 @@ func (o *options) note(option []byte, fields []Field) {
 		o.upgrade = true
 	default:
 		for i := range fields {
-			if f := &fields[i]; f.kind == other && len(f.Name) == len(option) && bytes.EqualFold(f.Name, option) && !isEndToEnd(f.Name) {
+			if f := &fields[i]; f.kind == other && len(f.Name) == len(option) &&
+				bytes.EqualFold(f.Name, option) && !isEndToEnd(f.Name) {
 				f.hop = true
 			}
 		}

@@ -71,10 +71,14 @@ func mayTrail(f *Field) bool {
 		}
 	}
 	switch string(lower[:len(f.Name)]) {
-	case "authorization", "authentication-info", "proxy-authentication-info", "www-authenticate", "cookie", "set-cookie",
-		"cache-control", "max-forwards", "pragma", "range", "if-match", "if-none-match", "if-modified-since",
-		"if-unmodified-since", "if-range", "age", "date", "expires", "location", "retry-after", "vary", "warning",
-		"content-encoding", "content-type", "content-range", "content-location", "strict-transport-security":
+	case "authorization", "authentication-info", "proxy-authentication-info", "www-authenticate",
+		"cookie", "set-cookie",
+		"cache-control", "max-forwards", "pragma", "range", "if-match", "if-none-match",
+		"if-modified-since",
+		"if-unmodified-since", "if-range", "age", "date", "expires", "location", "retry-after",
+		"vary", "warning",
+		"content-encoding", "content-type", "content-range", "content-location",
+		"strict-transport-security":
 		return false
 	}
 	return true

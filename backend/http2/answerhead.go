@@ -8,7 +8,8 @@ import (
 // addStatus takes the one pseudo-header field of a response (RFC 9113, Section 8.3.2).
 func (h *head) addStatus(name, value string) {
 	n, err := strconv.Atoi(value)
-	if name != ":status" || h.status != 0 || h.began || len(value) != 3 || err != nil || n < 100 || n > 599 {
+	if name != ":status" || h.status != 0 || h.began || len(value) != 3 || err != nil || n < 100 ||
+		n > 599 {
 		h.malformed = true
 		return
 	}

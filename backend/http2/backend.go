@@ -24,7 +24,8 @@ type BackendOptions struct {
 // DefaultBackendOptions returns bounds that servers do not meet.
 func DefaultBackendOptions(l *http1.Limits) *BackendOptions {
 	return &BackendOptions{
-		Limits: l, MaxCalls: 256, CallWindow: 128 << 10, ConnWindow: 1 << 20, ControlBurst: 20_000, ControlPerSec: 5_000,
+		Limits: l, MaxCalls: 256, CallWindow: 128 << 10, ConnWindow: 1 << 20, ControlBurst: 20_000,
+		ControlPerSec: 5_000,
 	}
 }
 
@@ -91,8 +92,9 @@ func (c *Call) Over() bool { return c.state >= closed }
 func NewBackend(o *BackendOptions, s *Scratch) *Backend {
 	b := &Backend{
 		o: o, scratch: s, phase: awaitSettings, next: 1, last: maxStreamID,
-		recvWindow: int32(o.ConnWindow), sendWindow: defaultWindow, peerWindow: defaultWindow, peerCalls: maxStreamID,
-		control: newBudget(o.ControlBurst, o.ControlPerSec),
+		recvWindow: int32(o.ConnWindow), sendWindow: defaultWindow, peerWindow: defaultWindow,
+		peerCalls: maxStreamID,
+		control:   newBudget(o.ControlBurst, o.ControlPerSec),
 	}
 	b.in.start(o.Limits)
 	return b
@@ -158,7 +160,8 @@ func (b *Backend) find(id uint32) (*Call, state) {
 }
 
 func (b *Backend) index(id uint32) (int, bool) {
-	return slices.BinarySearchFunc(b.calls, id, func(c *Call, id uint32) int { return int(c.ID) - int(id) })
+	return slices.BinarySearchFunc(b.calls, id,
+		func(c *Call, id uint32) int { return int(c.ID) - int(id) })
 }
 
 func (b *Backend) closeCall(c *Call, as state) {

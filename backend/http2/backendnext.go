@@ -93,7 +93,8 @@ func (b *Backend) step(dst, p []byte) (_ []byte, n int, _ CallEvent, _ *fault) {
 // inOrder checks whether such a frame may come now.
 func (b *Backend) inOrder(h *frameHeader) *fault {
 	switch {
-	case b.phase == awaitSettings && (h.typ != frameSettings || h.has(flagAck) || h.len > maxFrameLen):
+	case b.phase == awaitSettings && (h.typ != frameSettings || h.has(flagAck) ||
+		h.len > maxFrameLen):
 		return errNotHTTP2
 	case h.len > maxFrameLen:
 		return errFrameLen
@@ -164,7 +165,10 @@ func (b *Backend) onFrame(dst []byte, h *frameHeader, p []byte) ([]byte, CallEve
 		return dst, CallEvent{}, nil
 	case h.typ == frameRSTStream:
 		b.closeCall(c, closed)
-		return dst, CallEvent{Kind: Reset, Call: c, Code: Code(value), Unprocessed: Code(value) == RefusedStream && !c.responded}, nil
+		return dst, CallEvent{
+			Kind: Reset, Call: c, Code: Code(value),
+			Unprocessed: Code(value) == RefusedStream && !c.responded,
+		}, nil
 	}
 	e, f := c.onWindow(value & maxWindow)
 	return dst, e, f
@@ -391,7 +395,9 @@ func (b *Backend) responseDone(c *Call) {
 
 // onData takes the beginning of a DATA frame. Whatever is wrong with it is found before
 // any of it is passed on.
-func (b *Backend) onData(dst []byte, h *frameHeader, p []byte) (_ []byte, n int, _ CallEvent, _ *fault) {
+func (b *Backend) onData(dst []byte, h *frameHeader,
+	p []byte,
+) (_ []byte, n int, _ CallEvent, _ *fault) {
 	n, dataLen, pad := frameHeaderLen, h.len, 0
 	if h.has(flagPadded) {
 		if h.len == 0 {

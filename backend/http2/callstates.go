@@ -7,22 +7,28 @@ package http2
 // the response, interim or not, and then its trailers.
 var callVerdicts = [forgotten][frameUnknown]verdict{
 	idle: {
-		frameData: noSuch, frameHeaders: noSuch, framePriority: take, frameRSTStream: noSuch, frameWindowUpdate: noSuch,
+		frameData: noSuch, frameHeaders: noSuch, framePriority: take, frameRSTStream: noSuch,
+		frameWindowUpdate: noSuch,
 	},
 	open: {
-		frameData: take, frameHeaders: take, framePriority: take, frameRSTStream: take, frameWindowUpdate: take,
+		frameData: take, frameHeaders: take, framePriority: take, frameRSTStream: take,
+		frameWindowUpdate: take,
 	},
 	halfClosedLocal: {
-		frameData: take, frameHeaders: take, framePriority: take, frameRSTStream: take, frameWindowUpdate: skip,
+		frameData: take, frameHeaders: take, framePriority: take, frameRSTStream: take,
+		frameWindowUpdate: skip,
 	},
 	halfClosedRemote: {
-		frameData: answered, frameHeaders: answered, framePriority: take, frameRSTStream: take, frameWindowUpdate: take,
+		frameData: answered, frameHeaders: answered, framePriority: take, frameRSTStream: take,
+		frameWindowUpdate: take,
 	},
 	closed: {
-		frameData: skip, frameHeaders: skip, framePriority: take, frameRSTStream: skip, frameWindowUpdate: skip,
+		frameData: skip, frameHeaders: skip, framePriority: take, frameRSTStream: skip,
+		frameWindowUpdate: skip,
 	},
 	resetByUs: {
-		frameData: skip, frameHeaders: skip, framePriority: take, frameRSTStream: skip, frameWindowUpdate: skip,
+		frameData: skip, frameHeaders: skip, framePriority: take, frameRSTStream: skip,
+		frameWindowUpdate: skip,
 	},
 }
 

@@ -221,7 +221,8 @@ func (c *Conn) index(id uint32) (int, bool) {
 // openStream makes the stream of a request.
 func (c *Conn) openStream(id uint32) *Stream {
 	s := &Stream{
-		ID: id, state: open, recvWindow: int32(c.o.StreamWindow), sendWindow: c.peerWindow, length: -1,
+		ID: id, state: open, recvWindow: int32(c.o.StreamWindow), sendWindow: c.peerWindow,
+		length: -1,
 	}
 	c.streams = append(c.streams, s)
 	return s

@@ -118,13 +118,19 @@ const authorizationIndex, setCookieIndex = 23, 55
 // staticNames holds the names of the static table (RFC 7541, Appendix A) that a message
 // may have.
 var staticNames = map[string]uint8{
-	"accept-charset": 15, "accept-encoding": 16, "accept-language": 17, "accept": 19, "cookie": 32, "expect": 35, "from": 37,
-	"if-match": 39, "if-modified-since": 40, "if-none-match": 41, "if-range": 42, "if-unmodified-since": 43, "max-forwards": 47,
+	"accept-charset": 15, "accept-encoding": 16, "accept-language": 17, "accept": 19, "cookie": 32,
+	"expect": 35, "from": 37,
+	"if-match": 39, "if-modified-since": 40, "if-none-match": 41, "if-range": 42,
+	"if-unmodified-since": 43, "max-forwards": 47,
 	"proxy-authorization": 49, "range": 50, "referer": 51, "user-agent": 58,
-	"accept-ranges": 18, "access-control-allow-origin": 20, "age": 21, "allow": 22, "authorization": authorizationIndex,
+	"accept-ranges": 18, "access-control-allow-origin": 20, "age": 21, "allow": 22,
+	"authorization": authorizationIndex,
 	"cache-control": 24, "content-disposition": 25, "content-encoding": 26, "content-language": 27,
-	"content-length": 28, "content-location": 29, "content-range": 30, "content-type": 31, "date": 33,
-	"etag": 34, "expires": 36, "last-modified": 44, "link": 45, "location": 46, "proxy-authenticate": 48,
-	"refresh": 52, "retry-after": 53, "server": 54, "set-cookie": setCookieIndex,
-	"strict-transport-security": 56, "transfer-encoding": 57, "vary": 59, "via": 60, "www-authenticate": 61,
+	"content-length": 28, "content-location": 29, "content-range": 30, "content-type": 31,
+	"date": 33,
+	"etag": 34, "expires": 36, "last-modified": 44, "link": 45, "location": 46,
+	"proxy-authenticate": 48,
+	"refresh":            52, "retry-after": 53, "server": 54, "set-cookie": setCookieIndex,
+	"strict-transport-security": 56, "transfer-encoding": 57, "vary": 59, "via": 60,
+	"www-authenticate": 61,
 }

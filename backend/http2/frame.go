@@ -69,7 +69,8 @@ func parseFrameHeader(p []byte) frameHeader {
 }
 
 func appendFrameHeader(dst []byte, n int, typ frameType, flags uint8, id uint32) []byte {
-	return append(dst, byte(n>>16), byte(n>>8), byte(n), byte(typ), flags, byte(id>>24), byte(id>>16), byte(id>>8), byte(id))
+	return append(dst, byte(n>>16), byte(n>>8), byte(n), byte(typ), flags, byte(id>>24),
+		byte(id>>16), byte(id>>8), byte(id))
 }
 
 func appendSetting(dst []byte, id uint16, value uint32) []byte {

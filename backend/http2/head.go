@@ -164,7 +164,8 @@ func (h *head) addField(name, value string) {
 		h.malformed = true // RFC 9113, Section 8.2.2
 		return
 	case "te":
-		h.malformed = h.malformed || h.form == trailerSection || h.form == requestHead && value != "trailers"
+		h.malformed = h.malformed || h.form == trailerSection || h.form == requestHead &&
+			value != "trailers"
 	}
 	if h.form != requestHead {
 		h.text = appendField(h.text, name, value)
@@ -235,7 +236,8 @@ const (
 var classes = func() (t [256]uint8) {
 	for i := range t {
 		b := byte(i)
-		lower := 'a' <= b && b <= 'z' || '0' <= b && b <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", b) >= 0
+		lower := 'a' <= b && b <= 'z' || '0' <= b && b <= '9' ||
+			strings.IndexByte("!#$%&'*+-.^_`|~", b) >= 0
 		if lower {
 			t[i] |= classLowerToken
 		}

@@ -41,24 +41,31 @@ var (
 // expense of its budget. HEADERS there mean that a client lost count, or tries to.
 var verdicts = [stateLen][frameUnknown]verdict{
 	idle: {
-		frameData: noSuch, frameHeaders: take, framePriority: take, frameRSTStream: noSuch, frameWindowUpdate: noSuch,
+		frameData: noSuch, frameHeaders: take, framePriority: take, frameRSTStream: noSuch,
+		frameWindowUpdate: noSuch,
 	},
 	open: {
-		frameData: take, frameHeaders: take, framePriority: take, frameRSTStream: take, frameWindowUpdate: take,
+		frameData: take, frameHeaders: take, framePriority: take, frameRSTStream: take,
+		frameWindowUpdate: take,
 	},
 	halfClosedLocal: {
-		frameData: take, frameHeaders: take, framePriority: take, frameRSTStream: take, frameWindowUpdate: skip,
+		frameData: take, frameHeaders: take, framePriority: take, frameRSTStream: take,
+		frameWindowUpdate: skip,
 	},
 	halfClosedRemote: {
-		frameData: ended, frameHeaders: ended, framePriority: take, frameRSTStream: take, frameWindowUpdate: take,
+		frameData: ended, frameHeaders: ended, framePriority: take, frameRSTStream: take,
+		frameWindowUpdate: take,
 	},
 	closed: {
-		frameData: over, frameHeaders: tooLate, framePriority: take, frameRSTStream: skip, frameWindowUpdate: skip,
+		frameData: over, frameHeaders: tooLate, framePriority: take, frameRSTStream: skip,
+		frameWindowUpdate: skip,
 	},
 	resetByUs: {
-		frameData: skip, frameHeaders: skip, framePriority: take, frameRSTStream: skip, frameWindowUpdate: skip,
+		frameData: skip, frameHeaders: skip, framePriority: take, frameRSTStream: skip,
+		frameWindowUpdate: skip,
 	},
 	forgotten: {
-		frameData: over, frameHeaders: lower, framePriority: take, frameRSTStream: skip, frameWindowUpdate: skip,
+		frameData: over, frameHeaders: lower, framePriority: take, frameRSTStream: skip,
+		frameWindowUpdate: skip,
 	},
 }

@@ -39,8 +39,9 @@ type TLS struct {
 }
 
 const (
-	maxV1Len = 107  // proxy-protocol.txt, Section 2.1
-	maxV2Len = 4096 // room for a client certificate among the TLVs; the protocol's own bound is 64 KiB
+	maxV1Len = 107 // proxy-protocol.txt, Section 2.1
+	// room for a client certificate among the TLVs; the protocol's own bound is 64 KiB
+	maxV2Len = 4096
 
 	prefixLen      = 16 // of version 2, up to and with the length field
 	maxValueLen    = 255

@@ -34,12 +34,12 @@
 //
 // # Who may subscribe
 //
-// If there are keys, those who sign with the domain's, and nobody else; if there are none, those who
-// send from one of the networks listed. A UDP source address is whatever a sender writes, so
+// If there are keys, those who sign with the domain's, and nobody else; if there are none, those
+// who send from one of the networks listed. A UDP source address is whatever a sender writes, so
 // networks are only as good as the routers that keep strangers from using their addresses.
 //
-// A signed packet counts once: its time must be later than that of the subscriber's last
-// one, also after the subscriber has left, and not farther from ours than the tolerance. uWSGI's signature does not
-// cover the header: who holds back a packet on its way can make it an unsubscription. Who can
-// do that could as well keep the subscriber from being heard.
+// A signed packet counts once: its time must be later than that of the subscriber's last one, also
+// after the subscriber has left, and not farther from ours than the tolerance. uWSGI's signature
+// does not cover the header: who holds back a packet on its way can make it an unsubscription. Who
+// can do that could as well keep the subscriber from being heard.
 package subscription

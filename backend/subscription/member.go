@@ -83,7 +83,8 @@ func isName(s string) bool {
 // machine only; which ones is the table's to say.
 func parseAddress(s string, sender netip.Addr, signed bool) (network, address string, why Refusal) {
 	if strings.HasPrefix(s, "/") {
-		if len(s) > maxPath || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) || !sender.IsLoopback() {
+		if len(s) > maxPath || strings.ContainsFunc(s,
+			func(r rune) bool { return r < ' ' || r == 0x7f }) || !sender.IsLoopback() {
 			return "", "", RefusedAddress
 		}
 		return "unix", s, Accepted
@@ -107,7 +108,8 @@ func parseAddress(s string, sender netip.Addr, signed bool) (network, address st
 		return "", "", RefusedAddress
 	case ip.IsLoopback() && !sender.IsLoopback(): // a stranger's loopback is not ours
 		return "", "", RefusedAddress
-	case ip.IsLinkLocalUnicast(): // a cloud's service that hands out credentials, at 169.254.169.254
+	case ip.IsLinkLocalUnicast():
+		// a cloud's service that hands out credentials, at 169.254.169.254
 		return "", "", RefusedAddress
 	}
 	return "tcp", netip.AddrPortFrom(ip, a.Port()).String(), Accepted

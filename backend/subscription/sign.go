@@ -4,7 +4,8 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
-	_ "crypto/sha1" // what uWSGI's documents sign with; it is no certificate, and what is signed says the time
+	// what uWSGI's documents sign with; it is no certificate, and what is signed says the time
+	_ "crypto/sha1"
 	_ "crypto/sha256"
 	_ "crypto/sha512"
 	"crypto/x509"
@@ -12,8 +13,8 @@ import (
 	"errors"
 )
 
-// KeyFile returns the name of a domain's key file, as uWSGI makes it: every byte but letters, digits, dots,
-// hyphens and underscores is an underscore, so that no domain names a file elsewhere.
+// KeyFile returns the name of a domain's key file, as uWSGI makes it: every byte but letters,
+// digits, dots, hyphens and underscores is an underscore, so that no domain names a file elsewhere.
 func KeyFile(domain []byte) string {
 	name := make([]byte, 0, len(domain)+len(".pem"))
 	for _, c := range domain {

@@ -25,8 +25,9 @@ type Options struct {
 	// Own reports whether an address is of this process itself: a request sent there would come
 	// back for ever, or reach those who administer it. nil knows of none.
 	Own func(network, address string) bool
-	// Sockets are the directories, clean, in which unix sockets may be members. There is much else on
-	// a machine that a subscriber may not open and this process may: a database, a container engine.
+	// Sockets are the directories, clean, in which unix sockets may be members. There is much else
+	// on a machine that a subscriber may not open and this process may: a database, a container
+	// engine.
 	Sockets []string
 	// KeyTolerance is how old a signed packet may be.
 	KeyTolerance time.Duration
@@ -200,7 +201,9 @@ func (t *Table) forget(e *entry) {
 	}
 }
 
-func (t *Table) join(known *entry, m Member, p *Packet, now time.Time) (changes []Change, why Refusal) {
+func (t *Table) join(known *entry, m Member, p *Packet,
+	now time.Time,
+) (changes []Change, why Refusal) {
 	e := known
 	if e == nil {
 		if e = t.add(m); e == nil {
@@ -234,8 +237,8 @@ func (t *Table) remove(e *entry, kind Kind) Change {
 	return Change{kind, e.Member}
 }
 
-// Expire takes out members that were silent for too long, in the order of their hosts and addresses.
-// It is to be called every second or so.
+// Expire takes out members that were silent for too long, in the order of their hosts and
+// addresses. It is to be called every second or so.
 func (t *Table) Expire(now time.Time) (changes []Change) {
 	for _, e := range t.members {
 		switch {
@@ -304,7 +307,8 @@ func (t *Table) Take(list []Known, passed time.Duration, now time.Time) (changes
 // sortChanges sorts by hosts and addresses.
 func sortChanges(changes []Change) {
 	slices.SortFunc(changes, func(a, b Change) int {
-		return cmp.Or(cmp.Compare(a.Member.Host, b.Member.Host), cmp.Compare(a.Member.Address, b.Member.Address))
+		return cmp.Or(cmp.Compare(a.Member.Host, b.Member.Host),
+			cmp.Compare(a.Member.Address, b.Member.Address))
 	})
 }
 
@@ -316,8 +320,8 @@ func (t *Table) usable(m *Member) bool {
 	return t.o.Own == nil || !t.o.Own(m.Network, m.Address)
 }
 
-// mayBeSocket reports whether a path is one of a member. What has "..", "." or "//" in it may lead to
-// anywhere.
+// mayBeSocket reports whether a path is one of a member. What has "..", "." or "//" in it may lead
+// to anywhere.
 func (t *Table) mayBeSocket(path string) bool {
 	return filepath.Clean(path) == path && slices.ContainsFunc(t.o.Sockets, func(dir string) bool {
 		return len(path) > len(dir) && path[:len(dir)] == dir && path[len(dir)] == '/'

@@ -53,10 +53,16 @@ func (e *Error) Unwrap() error { return e.Err }
 // The errors that are not crypto/tls's.
 var (
 	ErrTooSlow error = &Error{TooSlow, errors.New("the handshake took too long")}
-	ErrClosed  error = &Error{Closed, errors.New("the backend closed the connection in the handshake")}
+	ErrClosed  error = &Error{
+		Closed,
+		errors.New("the backend closed the connection in the handshake"),
+	}
 
-	errTruncated = &Error{Closed, errors.New("the backend closed the connection without close_notify")}
-	errAborted   = errors.New("tlsclient: nobody waits for this handshake any more")
+	errTruncated = &Error{
+		Closed,
+		errors.New("the backend closed the connection without close_notify"),
+	}
+	errAborted = errors.New("tlsclient: nobody waits for this handshake any more")
 )
 
 func newError(err error) *Error {
@@ -81,7 +87,8 @@ func classify(err error) Reason {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return Authority
 	}
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok &&
+		invalid.Reason == x509.Expired {
 		return Expired
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {

@@ -25,7 +25,10 @@ type handshake struct {
 }
 
 func newHandshake() *handshake {
-	return &handshake{resume: make(chan struct{}), parked: make(chan struct{}), aborted: make(chan struct{})}
+	return &handshake{
+		resume: make(chan struct{}), parked: make(chan struct{}),
+		aborted: make(chan struct{}),
+	}
 }
 
 // Step goes on with the handshake on a worker, or here if workers is nil, with more ciphertext,
@@ -109,7 +112,8 @@ func (h *handshake) run(c *Conn) {
 func (h *handshake) shake(c *Conn) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			slog.Error("panic in a handshake with a backend, which fails", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			slog.Error("panic in a handshake with a backend, which fails", "panic", fmt.Sprint(p),
+				"stack", string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()

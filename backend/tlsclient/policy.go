@@ -14,8 +14,9 @@ import (
 
 // A Policy says how the backends of a pool are spoken to. It must not be changed once used.
 type Policy struct {
-	Roots       *x509.CertPool   // who may vouch for backends; nil: whom the system trusts
-	Name        string           // to verify and to ask for; "": each backend's host as it is written
+	Roots *x509.CertPool // who may vouch for backends; nil: whom the system trusts
+	// to verify and to ask for; "": each backend's host as it is written
+	Name        string
 	Unverified  bool             // whoever answers is taken for the backend
 	Certificate *tls.Certificate // shown to backends that ask for one; nil: none
 	ALPN        []string         // the protocols to agree on, if the backend knows of any
@@ -23,10 +24,13 @@ type Policy struct {
 
 // Equal reports whether two policies say the same.
 func (p *Policy) Equal(q *Policy) bool {
-	sameRoots := p.Roots == nil && q.Roots == nil || p.Roots != nil && q.Roots != nil && p.Roots.Equal(q.Roots)
-	sameCert := p.Certificate == nil && q.Certificate == nil || p.Certificate != nil && q.Certificate != nil &&
+	sameRoots := p.Roots == nil && q.Roots == nil || p.Roots != nil && q.Roots != nil &&
+		p.Roots.Equal(q.Roots)
+	sameCert := p.Certificate == nil && q.Certificate == nil || p.Certificate != nil &&
+		q.Certificate != nil &&
 		slices.EqualFunc(p.Certificate.Certificate, q.Certificate.Certificate, bytes.Equal)
-	return sameRoots && sameCert && p.Name == q.Name && p.Unverified == q.Unverified && slices.Equal(p.ALPN, q.ALPN)
+	return sameRoots && sameCert && p.Name == q.Name && p.Unverified == q.Unverified &&
+		slices.Equal(p.ALPN, q.ALPN)
 }
 
 // A Client makes the connections to one backend. All loops share it.
@@ -38,7 +42,8 @@ type Client struct {
 }
 
 // errNoName is for an operator.
-var errNoName = errors.New("there is no name to verify: write backend-name, or backend-verify = false")
+var errNoName = errors.New(
+	"there is no name to verify: write backend-name, or backend-verify = false")
 
 // New makes the client for a backend on a host: a DNS name, an address, or "" for a socket.
 func (p *Policy) New(host string) (*Client, error) {
@@ -57,7 +62,9 @@ func (p *Policy) New(host string) (*Client, error) {
 	if p.Certificate != nil {
 		// Not by Certificates: what the backend says of issuers it knows is often wrong, and
 		// then nothing would be shown.
-		c.config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		c.config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate,
+			error,
+		) {
 			return p.Certificate, nil
 		}
 	}

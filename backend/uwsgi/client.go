@@ -25,12 +25,16 @@ func NewClient(cert *x509.Certificate, exportPEM bool) *Client {
 	fingerprint := sha256.Sum256(cert.Raw)
 	c := &Client{
 		subject: subject.rfc4514(), issuer: issuer.rfc4514(),
-		serial: fmt.Sprintf("%X", cert.SerialNumber.Bytes()), fingerprint: hex.EncodeToString(fingerprint[:]),
+		serial:      fmt.Sprintf("%X", cert.SerialNumber.Bytes()),
+		fingerprint: hex.EncodeToString(fingerprint[:]),
 	}
 	p := appendVar(nil, "HTTPS_CLIENT_CERTIFICATE", cert.Raw)
 	p = appendVar(p, "HTTPS_DN", subject.oneLine())
 	if exportPEM {
-		p = appendVar(p, "HTTPS_CC", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
+		p = appendVar(p, "HTTPS_CC", pem.EncodeToMemory(&pem.Block{
+			Type:  "CERTIFICATE",
+			Bytes: cert.Raw,
+		}))
 	}
 	p = appendVar(p, "SSL_CLIENT_VERIFY", "SUCCESS")
 	p = appendVar(p, "SSL_CLIENT_S_DN", c.subject)

@@ -17,10 +17,11 @@ type Vars struct {
 	Host       string
 	ServerPort int            // that the client connected to
 	Remote     netip.AddrPort // the client; zero if it has no IP address
-	Trusted    bool           // the client is a proxy whose Forwarded and X-Forwarded-* are believed
-	Length     int64          // CONTENT_LENGTH, whatever the client's field says; -1 for none
-	HTTP2      bool           // the client speaks it
-	TLS        *TLS           // nil without TLS
+	// the client is a proxy whose Forwarded and X-Forwarded-* are believed
+	Trusted bool
+	Length  int64 // CONTENT_LENGTH, whatever the client's field says; -1 for none
+	HTTP2   bool  // the client speaks it
+	TLS     *TLS  // nil without TLS
 
 	Rules *http1.Rules // what else becomes of its fields
 	Facts *http1.Facts // for their values

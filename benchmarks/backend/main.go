@@ -108,7 +108,8 @@ func discard(conn io.Reader, in *bufio.Reader, n int64) error {
 	if _, err := in.Discard(int(held)); err != nil {
 		return err
 	}
-	_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.LimitReader(conn, n-held), make([]byte, chunkLen))
+	_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.LimitReader(conn, n-held),
+		make([]byte, chunkLen))
 	return err
 }
 

@@ -47,7 +47,8 @@ func newBench(o options, log io.Writer) (*bench, error) {
 	if b.dir, err = os.MkdirTemp("", "reprise-bench-"); err != nil {
 		return b, err
 	}
-	if err := os.Chmod(b.dir, 0o755); err != nil { // servers that give up root read their files here
+	// servers that give up root read their files here
+	if err := os.Chmod(b.dir, 0o755); err != nil {
 		return b, err
 	}
 	if err := b.divideCPUs(); err != nil {
@@ -93,7 +94,9 @@ func (b *bench) divideCPUs() (err error) {
 func (b *bench) build() error {
 	all := func(name string, args ...string) error {
 		b.printf("%s %s\n", name, strings.Join(args, " "))
-		if out, err := exec.Command("taskset", append([]string{"-c", cpuList(b.cpus), name}, args...)...).CombinedOutput(); err != nil {
+		if out, err := exec.Command("taskset",
+			append([]string{"-c", cpuList(b.cpus), name},
+				args...)...).CombinedOutput(); err != nil {
 			return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
 		}
 		return nil
@@ -136,7 +139,10 @@ func (b *bench) makeKeys() error {
 		key testpki.KeyType
 		to  **testpki.Cert
 	}{"ecdsa": {testpki.ECDSA, &b.ecdsa}, "rsa": {testpki.RSA, &b.rsa}} {
-		made, err := testpki.SelfSigned(testpki.Template{Names: []string{"localhost"}, Key: cert.key})
+		made, err := testpki.SelfSigned(testpki.Template{
+			Names: []string{"localhost"},
+			Key:   cert.key,
+		})
 		if err != nil {
 			return err
 		}
@@ -155,15 +161,18 @@ func (b *bench) makeKeys() error {
 	if err := os.WriteFile(b.clientCA, ca.CertPEM(), 0o644); err != nil {
 		return err
 	}
-	// nginx takes one key of 80 bytes; HAProxy a list of them, of which it encrypts with the last but one.
+	// nginx takes one key of 80 bytes; HAProxy a list of them, of which it encrypts with the last
+	// but one.
 	var key [3][80]byte
 	var text []byte
 	for i := range key {
 		_, _ = rand.Read(key[i][:])
 		text = append(base64.StdEncoding.AppendEncode(text, key[i][:]), '\n')
 	}
-	b.ticketKey, b.ticketKeyText = filepath.Join(b.dir, "ticket.key"), filepath.Join(b.dir, "tickets.txt")
-	return errors.Join(os.WriteFile(b.ticketKey, key[0][:], 0o600), os.WriteFile(b.ticketKeyText, text, 0o600))
+	b.ticketKey, b.ticketKeyText = filepath.Join(b.dir, "ticket.key"),
+		filepath.Join(b.dir, "tickets.txt")
+	return errors.Join(os.WriteFile(b.ticketKey, key[0][:], 0o600),
+		os.WriteFile(b.ticketKeyText, text, 0o600))
 }
 
 // run measures a case at all its points. What cannot be measured becomes an invalid
@@ -288,13 +297,15 @@ func (b *bench) measure(ctx context.Context, c testcase, s *contestant, point, r
 }
 
 func (b *bench) add(c testcase, s *contestant, point, round int, sample report.Sample) {
-	sample.Case, sample.Point, sample.Round, sample.Server, sample.OpenSSL = c.Name, point, round, s.peer.Name, s.peer.OpenSSL
+	sample.Case, sample.Point, sample.Round, sample.Server, sample.OpenSSL = c.Name, point, round,
+		s.peer.Name, s.peer.OpenSSL
 	b.results.Samples = append(b.results.Samples, sample)
 	state := ""
 	if sample.Invalid != "" {
 		state = "INVALID: " + sample.Invalid
 	}
-	b.printf("  %-14s %6d #%d %10.2f %s %s\n", s.peer.Name, point, round, sample.Figure, c.Unit, state)
+	b.printf("  %-14s %6d #%d %10.2f %s %s\n", s.peer.Name, point, round, sample.Figure, c.Unit,
+		state)
 }
 
 // absent remembers what is not installed.
@@ -323,7 +334,8 @@ func (b *bench) noteNoise() {
 		worst = max(worst, s.Others)
 	}
 	if disturbed > 0 && !b.smoke { // whose measurements are shorter than the kernel's clock tells
-		b.note(fmt.Sprintf("In %d of %d measurements other programs took more than a tenth of the servers' core, up to %.0f %%: percentiles and throughput mean little, ratios of CPU time less than usual.",
+		b.note(fmt.Sprintf(
+			"In %d of %d measurements other programs took more than a tenth of the servers' core, up to %.0f %%: percentiles and throughput mean little, ratios of CPU time less than usual.",
 			disturbed, len(b.results.Samples), 100*worst))
 	}
 }

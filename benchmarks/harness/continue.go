@@ -20,7 +20,8 @@ func (b *bench) goOn() error {
 	}
 	now, then := &b.results.Environment, &before.Environment
 	if now.Commit != then.Commit || now.CPU != then.CPU || now.CPULen != then.CPULen {
-		return fmt.Errorf("%s is of commit %s on %d cores of %s: name another -out", b.out, then.Commit, then.CPULen, then.CPU)
+		return fmt.Errorf("%s is of commit %s on %d cores of %s: name another -out", b.out,
+			then.Commit, then.CPULen, then.CPU)
 	}
 	now.Cases, b.results.Samples = then.Cases, before.Samples
 	for _, note := range then.Notes {
@@ -34,12 +35,14 @@ func (b *bench) goOn() error {
 
 // measured reports whether c has been measured by a run before, or in this one.
 func (b *bench) measured(c testcase) bool {
-	return slices.ContainsFunc(b.results.Environment.Cases, func(done report.Case) bool { return done.Name == c.Name })
+	return slices.ContainsFunc(b.results.Environment.Cases,
+		func(done report.Case) bool { return done.Name == c.Name })
 }
 
 // forget drops what has been measured of c.
 func (b *bench) forget(c testcase) {
 	e := &b.results.Environment
 	e.Cases = slices.DeleteFunc(e.Cases, func(done report.Case) bool { return done.Name == c.Name })
-	b.results.Samples = slices.DeleteFunc(b.results.Samples, func(s report.Sample) bool { return s.Case == c.Name })
+	b.results.Samples = slices.DeleteFunc(b.results.Samples,
+		func(s report.Sample) bool { return s.Case == c.Name })
 }

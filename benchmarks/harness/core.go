@@ -44,7 +44,8 @@ func (b *bench) awaitQuiet(ctx context.Context) {
 	}
 }
 
-// coreTime is the user, nice and system time of a core since the system started, 0 if the kernel does not tell (proc(5)).
+// coreTime is the user, nice and system time of a core since the system started, 0 if the kernel
+// does not tell (proc(5)).
 func coreTime(cpu int) time.Duration {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {

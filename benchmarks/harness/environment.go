@@ -34,12 +34,17 @@ func (b *bench) describe() error {
 		return err
 	}
 	e.Load = strings.Join(strings.Fields(string(loads))[:3], " ")
-	e.Versions = map[string]string{"Go": strings.TrimPrefix(runtime.Version(), "go"), "Reprise": strings.TrimPrefix(output(b.reprise, "version"), "reprise ")}
+	e.Versions = map[string]string{
+		"Go":      strings.TrimPrefix(runtime.Version(), "go"),
+		"Reprise": strings.TrimPrefix(output(b.reprise, "version"), "reprise "),
+	}
 	version := regexp.MustCompile(`\d+\.\d+[\w.+-]*`)
 	for name, args := range map[string][]string{
-		"hitch": {"hitch", "--version"}, "HAProxy": {"haproxy", "-v"}, "nginx": {"nginx", "-v"}, "h2o": {"h2o", "-v"},
-		"stunnel": {"stunnel4", "-version"}, "uWSGI": {"uwsgi", "--version"}, "OpenSSL": {"openssl", "version"},
-		"wrk": {"wrk", "-v"}, "h2load": {"h2load", "--version"},
+		"hitch": {"hitch", "--version"}, "HAProxy": {"haproxy", "-v"}, "nginx": {"nginx", "-v"},
+		"h2o":     {"h2o", "-v"},
+		"stunnel": {"stunnel4", "-version"}, "uWSGI": {"uwsgi", "--version"},
+		"OpenSSL": {"openssl", "version"},
+		"wrk":     {"wrk", "-v"}, "h2load": {"h2load", "--version"},
 	} {
 		if found := version.FindString(output(args[0], args[1:]...)); found != "" {
 			e.Versions[name] = found
@@ -49,12 +54,14 @@ func (b *bench) describe() error {
 		b.note("Reprise was " + b.repriseBinary + ", which need not be that commit's.")
 	}
 	if len(b.cpus) > 1 {
-		b.note(fmt.Sprintf("Servers ran on core %d, load generator and backend on cores %s.", b.serverCPUs[0], cpuList(b.loadCPUs)))
+		b.note(fmt.Sprintf("Servers ran on core %d, load generator and backend on cores %s.",
+			b.serverCPUs[0], cpuList(b.loadCPUs)))
 	}
 	return nil
 }
 
-// output is what a program says, of which some use exit codes and streams of their own; "" if it is missing.
+// output is what a program says, of which some use exit codes and streams of their own; "" if it is
+// missing.
 func output(name string, args ...string) string {
 	out, _ := exec.Command(name, args...).CombinedOutput()
 	return strings.TrimSpace(string(out))
@@ -62,5 +69,6 @@ func output(name string, args ...string) string {
 
 // hasHTTP tells whether this build of Reprise parses HTTP.
 func (b *bench) hasHTTP() bool {
-	return regexp.MustCompile(`--https\s`).MatchString(output(b.reprise, "--help")) && regexp.MustCompile(`--http-to\s`).MatchString(output(b.reprise, "--help"))
+	return regexp.MustCompile(`--https\s`).MatchString(output(b.reprise, "--help")) &&
+		regexp.MustCompile(`--http-to\s`).MatchString(output(b.reprise, "--help"))
 }

@@ -21,7 +21,10 @@ func fleet(ctx context.Context, b *bench, s *server, nodes int) (report.Sample, 
 			return report.Sample{}, err
 		}
 	}
-	return b.load(ctx, s, load.Options{Mode: load.Resumed, TLS: true, HTTP: true, Conns: 16, Duration: b.duration})
+	return b.load(ctx, s, load.Options{
+		Mode: load.Resumed, TLS: true, HTTP: true, Conns: 16,
+		Duration: b.duration,
+	})
 }
 
 // replication measures what a node pays for being told of sessions.
@@ -39,7 +42,10 @@ func replication(ctx context.Context, b *bench, s *server, _ int) (report.Sample
 	if err != nil {
 		return report.Sample{}, err
 	}
-	o := s.options(load.Options{Mode: load.Full, TLS: true, HTTP: true, Conns: 16, Duration: b.duration, Meter: meter})
+	o := s.options(load.Options{
+		Mode: load.Full, TLS: true, HTTP: true, Conns: 16,
+		Duration: b.duration, Meter: meter,
+	})
 	o.Addrs = s.addrs[:1]
 	result, err := load.Run(ctx, o)
 	if err != nil {
@@ -64,7 +70,8 @@ func replication(ctx context.Context, b *bench, s *server, _ int) (report.Sample
 	sample.Figure = 1e6 * sample.CPUSeconds / float64(received)
 	sample.More = map[string]float64{
 		"lag p50 µs": after.Peers[0].Lag.P50, "lag p99 µs": after.Peers[0].Lag.P99,
-		"arrived %": 100 * float64(received) / float64(result.Ops), "ring dropped": float64(after.RingDropped),
+		"arrived %":    100 * float64(received) / float64(result.Ops),
+		"ring dropped": float64(after.RingDropped),
 	}
 	return sample, nil
 }

@@ -115,14 +115,22 @@ func parse(args []string, log io.Writer) (o options, err error) {
 	flags.Func("server", "`regexp` of the servers to measure", pattern(&o.only))
 	flags.IntVar(&o.rounds, "rounds", 5, "how `often` each server is measured")
 	flags.DurationVar(&o.duration, "duration", 1500*time.Millisecond, "`length` of one measurement")
-	flags.DurationVar(&o.limit, "limit", 45*time.Minute, "`bound` on everything; what has been measured until then is kept")
-	flags.BoolVar(&o.goOn, "continue", false, "leave out the cases that -out has already, of the same commit, and add the others")
-	flags.BoolVar(&o.smoke, "smoke", false, "measure everything for a moment and judge no figure; fail if a server does not work")
-	flags.StringVar(&o.out, "out", "", "`directory` for the results (default results/DATE, with -smoke none)")
-	flags.StringVar(&o.repriseBinary, "reprise", "", "`binary` to measure instead of what make build builds")
-	flags.StringVar(&o.opensslBinary, "reprise-openssl", "", "`binary` to measure instead of what make build-openssl builds")
-	flags.StringVar(&o.report, "report", "", "make table and plots of this `directory` again, and measure nothing")
-	flags.StringVar(&o.readme, "readme", "", "with -report: document whose `file` has sections of figures to replace")
+	flags.DurationVar(&o.limit, "limit", 45*time.Minute,
+		"`bound` on everything; what has been measured until then is kept")
+	flags.BoolVar(&o.goOn, "continue", false,
+		"leave out the cases that -out has already, of the same commit, and add the others")
+	flags.BoolVar(&o.smoke, "smoke", false,
+		"measure everything for a moment and judge no figure; fail if a server does not work")
+	flags.StringVar(&o.out, "out", "",
+		"`directory` for the results (default results/DATE, with -smoke none)")
+	flags.StringVar(&o.repriseBinary, "reprise", "",
+		"`binary` to measure instead of what make build builds")
+	flags.StringVar(&o.opensslBinary, "reprise-openssl", "",
+		"`binary` to measure instead of what make build-openssl builds")
+	flags.StringVar(&o.report, "report", "",
+		"make table and plots of this `directory` again, and measure nothing")
+	flags.StringVar(&o.readme, "readme", "",
+		"with -report: document whose `file` has sections of figures to replace")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

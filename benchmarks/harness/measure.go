@@ -80,7 +80,10 @@ func idle(ctx context.Context, b *bench, s *server, conns int) (report.Sample, e
 
 // growth measures requests beside idle connections.
 func growth(ctx context.Context, b *bench, s *server, conns int) (report.Sample, error) {
-	idle := s.options(load.Options{Mode: load.Idle, TLS: true, HTTP: true, Conns: conns, Duration: time.Minute})
+	idle := s.options(load.Options{
+		Mode: load.Idle, TLS: true, HTTP: true, Conns: conns,
+		Duration: time.Minute,
+	})
 	established := make(chan struct{})
 	idle.OnStart = func() { close(established) }
 	holding, release := context.WithCancel(ctx)
@@ -93,9 +96,13 @@ func growth(ctx context.Context, b *bench, s *server, conns int) (report.Sample,
 	select {
 	case <-established:
 	case err := <-held:
-		return report.Sample{}, cmp.Or(err, errors.New("idle connections ended before they were asked to"))
+		return report.Sample{},
+			cmp.Or(err, errors.New("idle connections ended before they were asked to"))
 	}
-	sample, err := b.load(ctx, s, load.Options{Mode: load.KeepAlive, TLS: true, HTTP: true, Conns: 32, Duration: b.duration})
+	sample, err := b.load(ctx, s, load.Options{
+		Mode: load.KeepAlive, TLS: true, HTTP: true,
+		Conns: 32, Duration: b.duration,
+	})
 	select {
 	case <-held:
 		return sample, errors.New("idle connections ended before they were asked to")
@@ -144,8 +151,8 @@ func (s *server) options(o load.Options) load.Options {
 			o.Certificate = s.client
 		}
 		if o.Version == tls.VersionTLS12 {
-			// There the groups must allow the certificate's curve too (RFC 8422, Section 5.1), of which crypto/tls
-			// as a server makes nothing and OpenSSL much.
+			// There the groups must allow the certificate's curve too (RFC 8422, Section 5.1), of
+			// which crypto/tls as a server makes nothing and OpenSSL much.
 			o.Groups = append(o.Groups, tls.CurveP256)
 			o.Ciphers = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}
 		}
@@ -156,10 +163,13 @@ func (s *server) options(o load.Options) load.Options {
 // sampleOf is r as it is reported, CPU time per operation as its figure.
 func sampleOf(r load.Result) report.Sample {
 	s := report.Sample{
-		Ops: r.Ops, Errors: r.Errors, Handshakes: r.Handshakes, Resumed: r.Resumed, Seconds: r.Elapsed.Seconds(),
-		CPUSeconds: r.Server.CPU.Seconds(), Bytes: r.Bytes, RSS: r.Server.RSS, PSS: r.Server.PSS, Negotiated: r.Negotiated,
+		Ops: r.Ops, Errors: r.Errors, Handshakes: r.Handshakes, Resumed: r.Resumed,
+		Seconds:    r.Elapsed.Seconds(),
+		CPUSeconds: r.Server.CPU.Seconds(), Bytes: r.Bytes, RSS: r.Server.RSS, PSS: r.Server.PSS,
+		Negotiated: r.Negotiated,
 		Latency: &report.Latency{
-			P50: micros(r.Latency.Quantile(0.5)), P90: micros(r.Latency.Quantile(0.9)), P99: micros(r.Latency.Quantile(0.99)),
+			P50: micros(r.Latency.Quantile(0.5)), P90: micros(r.Latency.Quantile(0.9)),
+			P99:  micros(r.Latency.Quantile(0.99)),
 			P999: micros(r.Latency.Quantile(0.999)), Max: micros(r.Latency.Max()),
 		},
 	}
@@ -184,7 +194,8 @@ func check(o load.Options, s *server, r load.Result) string {
 	}
 	switch {
 	case o.Mode == load.Resumed && len(o.Addrs) == 1 && r.Resumed < r.Handshakes:
-		return fmt.Sprintf("%d of %d handshakes were full ones", r.Handshakes-r.Resumed, r.Handshakes)
+		return fmt.Sprintf("%d of %d handshakes were full ones", r.Handshakes-r.Resumed,
+			r.Handshakes)
 	case o.Mode != load.Resumed && r.Resumed > 0:
 		return fmt.Sprintf("%d of %d handshakes resumed", r.Resumed, r.Handshakes)
 	}

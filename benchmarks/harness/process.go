@@ -25,7 +25,10 @@ type process struct {
 // spawn starts a program on the given cores, in a process group of its own so
 // that what it starts ends with it.
 func spawn(cpus []int, args, env []string, dir string) (*process, error) {
-	p := &process{cmd: exec.Command("taskset", append([]string{"-c", cpuList(cpus)}, args...)...), ended: make(chan struct{})}
+	p := &process{
+		cmd:   exec.Command("taskset", append([]string{"-c", cpuList(cpus)}, args...)...),
+		ended: make(chan struct{}),
+	}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Dir = dir
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output

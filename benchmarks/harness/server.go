@@ -164,7 +164,10 @@ func (b *bench) startNode(s *server, settings peers.Settings) error {
 
 // shakeHands checks that node i serves what its case is about.
 func (s *server) shakeHands(i int) error {
-	config := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, CurvePreferences: s.offered()}
+	config := &tls.Config{
+		InsecureSkipVerify: true, MinVersion: tls.VersionTLS13,
+		CurvePreferences: s.offered(),
+	}
 	if s.setup.clientCert {
 		config.Certificates = []tls.Certificate{*s.client}
 	}
@@ -177,8 +180,10 @@ func (s *server) shakeHands(i int) error {
 	}
 	defer conn.Close()
 	state := conn.ConnectionState()
-	if state.CipherSuite != tls.TLS_AES_128_GCM_SHA256 || s.setup.speaksH2() && state.NegotiatedProtocol != "h2" {
-		return fmt.Errorf("got %s and protocol %q", tls.CipherSuiteName(state.CipherSuite), cmp.Or(state.NegotiatedProtocol, "none"))
+	if state.CipherSuite != tls.TLS_AES_128_GCM_SHA256 || s.setup.speaksH2() &&
+		state.NegotiatedProtocol != "h2" {
+		return fmt.Errorf("got %s and protocol %q", tls.CipherSuiteName(state.CipherSuite),
+			cmp.Or(state.NegotiatedProtocol, "none"))
 	}
 	return nil
 }

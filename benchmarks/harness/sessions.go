@@ -42,7 +42,8 @@ func sessions(_ context.Context, b *bench, _ *server, n int) (sample report.Samp
 	}
 	get := time.Since(begin)
 	if sample.Ops = int64(lookups); hits < lookups*99/100 {
-		// A bound on items is a bound on each stripe's share of them, so a few may have been evicted.
+		// A bound on items is a bound on each stripe's share of them, so a few may have been
+		// evicted.
 		sample.Invalid = fmt.Sprintf("%d of %d look-ups found nothing", lookups-hits, lookups)
 	}
 	sample.Seconds = get.Seconds()

@@ -15,19 +15,22 @@ import (
 	"reprise/benchmarks/report"
 )
 
-// storm measures what established flows feel of handshakes. Those are made by a
-// process of its own that gets what others leave of the core (SCHED_IDLE): in ours, requests would wait for
-// the client's half of handshakes, and that would be what is measured.
+// storm measures what established flows feel of handshakes. Those are made by a process of its own
+// that gets what others leave of the core (SCHED_IDLE): in ours, requests would wait for the
+// client's half of handshakes, and that would be what is measured.
 func storm(ctx context.Context, b *bench, s *server, _ int) (report.Sample, error) {
 	var out bytes.Buffer
 	length := 2 * b.duration
-	cmd := exec.CommandContext(ctx, "chrt", "-i", "0", "taskset", "-c", cpuList(b.loadCPUs), filepath.Join(b.dir, "load"),
-		"-mode", "storm", "-addr", s.addrs[0], "-groups", s.groupFlag(), "-conns", "32", "-duration", (2 * length).String(), "-json")
+	cmd := exec.CommandContext(ctx, "chrt", "-i", "0", "taskset", "-c", cpuList(b.loadCPUs),
+		filepath.Join(b.dir, "load"),
+		"-mode", "storm", "-addr", s.addrs[0], "-groups", s.groupFlag(), "-conns", "32",
+		"-duration", (2 * length).String(), "-json")
 	cmd.Stdout = &out
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	begin := func() { _ = cmd.Start() }
 	sample, err := b.load(ctx, s, load.Options{
-		Mode: load.OpenLoop, TLS: true, HTTP: true, Conns: 32, Rate: 500, Duration: length, OnStart: begin,
+		Mode: load.OpenLoop, TLS: true, HTTP: true, Conns: 32, Rate: 500, Duration: length,
+		OnStart: begin,
 	})
 	if err != nil || cmd.Process == nil {
 		return sample, cmp.Or(err, fmt.Errorf("storm: %v did not start", cmd.Args))

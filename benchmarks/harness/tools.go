@@ -18,7 +18,8 @@ import (
 // wrk measures keep-alive requests by the tool that others would use.
 func wrk(ctx context.Context, b *bench, s *server, _ int) (report.Sample, error) {
 	seconds := max(1, int(b.duration.Round(time.Second)/time.Second)) // it knows no shorter ones
-	sample, out, err := b.tool(ctx, s, "wrk", "--latency", "-t1", "-c64", "-d", strconv.Itoa(seconds), "https://"+s.addrs[0]+"/")
+	sample, out, err := b.tool(ctx, s, "wrk", "--latency", "-t1", "-c64", "-d",
+		strconv.Itoa(seconds), "https://"+s.addrs[0]+"/")
 	if err != nil {
 		return sample, err
 	}
@@ -31,7 +32,8 @@ func h2load(ctx context.Context, b *bench, s *server, _ int) (report.Sample, err
 	if b.smoke {
 		requests = 200
 	}
-	sample, out, err := b.tool(ctx, s, "h2load", "-t1", "-c16", "-m8", "-n", strconv.Itoa(requests), "https://"+s.addrs[0]+"/")
+	sample, out, err := b.tool(ctx, s, "h2load", "-t1", "-c16", "-m8", "-n", strconv.Itoa(requests),
+		"https://"+s.addrs[0]+"/")
 	if err != nil {
 		return sample, err
 	}
@@ -45,8 +47,10 @@ var byIDScript string
 // cannot. Those are of a client that does, Python's.
 func byID(ctx context.Context, b *bench, s *server, _ int) (report.Sample, error) {
 	const processes = 8
-	count := max(int(b.duration/time.Millisecond)/processes, 2) * processes // about one a millisecond
-	sample, out, err := b.tool(ctx, s, "env", "OPENSSL_CONF=", "python3", "-c", byIDScript, s.addrs[0], strconv.Itoa(processes), strconv.Itoa(count))
+	// about one a millisecond
+	count := max(int(b.duration/time.Millisecond)/processes, 2) * processes
+	sample, out, err := b.tool(ctx, s, "env", "OPENSSL_CONF=", "python3", "-c", byIDScript,
+		s.addrs[0], strconv.Itoa(processes), strconv.Itoa(count))
 	if err != nil {
 		return sample, err
 	}
@@ -55,13 +59,16 @@ func byID(ctx context.Context, b *bench, s *server, _ int) (report.Sample, error
 	}
 	sample.Ops, sample.Handshakes = int64(count), int64(count)
 	if sample.Resumed < sample.Handshakes {
-		sample.Invalid = fmt.Sprintf("%d of %d handshakes were full ones", sample.Handshakes-sample.Resumed, sample.Handshakes)
+		sample.Invalid = fmt.Sprintf("%d of %d handshakes were full ones",
+			sample.Handshakes-sample.Resumed, sample.Handshakes)
 	}
 	return perOp(sample), nil
 }
 
 // tool runs a load generator that is not ours and meters the server meanwhile.
-func (b *bench) tool(ctx context.Context, s *server, args ...string) (sample report.Sample, out string, err error) {
+func (b *bench) tool(ctx context.Context, s *server,
+	args ...string,
+) (sample report.Sample, out string, err error) {
 	meter, err := s.meter()
 	if err != nil {
 		return sample, "", err
@@ -70,7 +77,8 @@ func (b *bench) tool(ctx context.Context, s *server, args ...string) (sample rep
 	if err != nil {
 		return sample, "", err
 	}
-	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", cpuList(b.loadCPUs)}, args...)...)
+	cmd := exec.CommandContext(ctx, "taskset",
+		append([]string{"-c", cpuList(b.loadCPUs)}, args...)...)
 	cmd.Env = append(os.Environ(), "OPENSSL_CONF="+filepath.Join(s.dirs[0], "openssl.cnf"))
 	text, err := cmd.CombinedOutput()
 	if err != nil {
@@ -87,8 +95,9 @@ var (
 	wrkQuantile = regexp.MustCompile(`(?m)^\s+(50|90|99)%\s+([\d.]+)(us|ms|s)$`)
 
 	h2loadRequests = regexp.MustCompile(`finished in ([\d.]+)(us|ms|s)`)
-	h2loadCounts   = regexp.MustCompile(`requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout`)
-	h2loadTLS      = regexp.MustCompile(`(?s)TLS Protocol: (\S+).*Cipher: (\S+)`)
+	h2loadCounts   = regexp.MustCompile(
+		`requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout`)
+	h2loadTLS = regexp.MustCompile(`(?s)TLS Protocol: (\S+).*Cipher: (\S+)`)
 )
 
 // parseWrk adds what wrk printed.
@@ -118,7 +127,8 @@ func parseWrk(sample report.Sample, out string) (report.Sample, error) {
 
 // parseH2load adds what h2load printed.
 func parseH2load(sample report.Sample, out string) (report.Sample, error) {
-	times, counts, tls := h2loadRequests.FindStringSubmatch(out), h2loadCounts.FindStringSubmatch(out), h2loadTLS.FindStringSubmatch(out)
+	times, counts, tls := h2loadRequests.FindStringSubmatch(out),
+		h2loadCounts.FindStringSubmatch(out), h2loadTLS.FindStringSubmatch(out)
 	if times == nil || counts == nil || tls == nil {
 		return sample, fmt.Errorf("h2load: cannot read its output: %s", out)
 	}

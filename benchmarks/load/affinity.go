@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Affinity keeps this process, with all its threads, on cpus and sets GOMAXPROCS to their number. Processes started from now on inherit it.
+// Affinity keeps this process, with all its threads, on cpus and sets GOMAXPROCS to their number.
+// Processes started from now on inherit it.
 func Affinity(cpus ...int) error {
 	if _, err := inherited(); err != nil {
 		return err
@@ -23,7 +24,8 @@ func Affinity(cpus ...int) error {
 	if len(cpus) == 0 || set.Count() != len(cpus) {
 		return fmt.Errorf("load: affinity: %v is no list of CPUs", cpus)
 	}
-	// A thread inherits the set of the one that starts it, so a pass that meets no new thread has met all.
+	// A thread inherits the set of the one that starts it, so a pass that meets no new thread has
+	// met all.
 	done := make(map[int]bool)
 	for grown := true; grown; {
 		grown = false
@@ -36,7 +38,8 @@ func Affinity(cpus ...int) error {
 			if done[thread] {
 				continue
 			}
-			if err := unix.SchedSetaffinity(thread, &set); err != nil && !errors.Is(err, unix.ESRCH) {
+			if err := unix.SchedSetaffinity(thread, &set); err != nil &&
+				!errors.Is(err, unix.ESRCH) {
 				return fmt.Errorf("load: affinity %v: %w", cpus, err)
 			}
 			done[thread], grown = true, true

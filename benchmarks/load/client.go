@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// client makes operations one after the other, with at most one connection at a time. Its goroutine owns it.
+// client makes operations one after the other, with at most one connection at a time. Its goroutine
+// owns it.
 type client struct {
 	r       *run
 	source  source
@@ -29,7 +30,8 @@ type client struct {
 	left int                         // requests until the connection is closed; -1 is no bound
 }
 
-// session is a cache for one session. With forget it takes what the server issues and offers nothing.
+// session is a cache for one session. With forget it takes what the server issues and offers
+// nothing.
 type session struct {
 	forget bool
 	state  *tls.ClientSessionState
@@ -57,7 +59,8 @@ func (c *client) serve(ctx context.Context) {
 			c.close()
 		}
 		if err != nil && !c.r.paced() {
-			wait(ctx, time.Millisecond) // so that a server that refuses everything does not make the client spin
+			// so that a server that refuses everything does not make the client spin
+			wait(ctx, time.Millisecond)
 		}
 	}
 }
@@ -74,7 +77,8 @@ func (c *client) earnSession(ctx context.Context) error {
 	return nil
 }
 
-// operate makes one operation and returns when it began: from, unless a connection that was used up had to be replaced first.
+// operate makes one operation and returns when it began: from, unless a connection that was used up
+// had to be replaced first.
 func (c *client) operate(ctx context.Context, from time.Time) (time.Time, error) {
 	if c.conn == nil {
 		if err := c.connect(ctx); err != nil {
@@ -100,7 +104,8 @@ func (c *client) operate(ctx context.Context, from time.Time) (time.Time, error)
 func (c *client) allRequests() error {
 	for n := range c.r.Requests {
 		if c.left == 0 {
-			return claim("closed", "the server closed the connection after %d of %d requests", n, c.r.Requests)
+			return claim("closed", "the server closed the connection after %d of %d requests", n,
+				c.r.Requests)
 		}
 		if err := c.request(); err != nil {
 			return err
@@ -188,7 +193,8 @@ func (c *client) request() error {
 	return nil
 }
 
-// awaitEnd says that nothing will come and waits for the server to close. A reset is as good an end as a FIN.
+// awaitEnd says that nothing will come and waits for the server to close. A reset is as good an end
+// as a FIN.
 func (c *client) awaitEnd() error {
 	c.left = 0
 	c.extendDeadline()

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// The buckets are those of an HDR histogram: 128 per octave of nanoseconds, so a value is known to 0.8 %, up to 2^37 ns
-// (137 s), where the last one takes what is above.
+// The buckets are those of an HDR histogram: 128 per octave of nanoseconds, so a value is known to
+// 0.8 %, up to 2^37 ns (137 s), where the last one takes what is above.
 const (
 	subBits   = 7
 	subLen    = 1 << subBits
@@ -18,10 +18,11 @@ const (
 	bucketLen = (octaveLen + 1) * subLen
 )
 
-// Histogram counts durations, each known to within 1 %. The zero value is empty and cannot be recorded to. A copy
-// shares the counts, so a histogram is read when recording has ended.
+// Histogram counts durations, each known to within 1 %. The zero value is empty and cannot be
+// recorded to. A copy shares the counts, so a histogram is read when recording has ended.
 //
-// Its JSON has count, mean, p50, p90, p99, p999 and max in nanoseconds, and the buckets to read it back with.
+// Its JSON has count, mean, p50, p90, p99, p999 and max in nanoseconds, and the buckets to read it
+// back with.
 type Histogram struct{ *counts }
 
 type counts struct {
@@ -100,7 +101,8 @@ type histogramJSON struct {
 func (h Histogram) MarshalJSON() ([]byte, error) {
 	j := histogramJSON{
 		Count: h.Count(), Mean: int64(h.Mean()), Max: int64(h.Max()), Buckets: [][2]int64{},
-		P50: int64(h.Quantile(0.5)), P90: int64(h.Quantile(0.9)), P99: int64(h.Quantile(0.99)), P999: int64(h.Quantile(0.999)),
+		P50: int64(h.Quantile(0.5)), P90: int64(h.Quantile(0.9)), P99: int64(h.Quantile(0.99)),
+		P999: int64(h.Quantile(0.999)),
 	}
 	if h.counts != nil {
 		j.Sum = h.sum.Load()

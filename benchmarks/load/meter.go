@@ -17,7 +17,9 @@ import (
 type Usage struct {
 	CPU time.Duration `json:"cpu_ns"` // user and system, all threads, exited children included
 	RSS int64         `json:"rss"`    // resident bytes, pages that processes share counted in each
-	PSS int64         `json:"pss"`    // resident bytes, shared pages divided among those who share them; 0 if the kernel does not tell
+	// resident bytes, shared pages divided among those who share them; 0 if the kernel does not
+	// tell
+	PSS int64 `json:"pss"`
 }
 
 // Meter measures processes with all their descendants.
@@ -38,8 +40,9 @@ func NewMeter(pids ...int) (*Meter, error) {
 	return m, nil
 }
 
-// Read takes a reading. It fails if one of the processes that NewMeter was given has ended, and says nothing of what
-// descendants used that have left the tree: those whose parent ended before them, or ignored their end.
+// Read takes a reading. It fails if one of the processes that NewMeter was given has ended, and
+// says nothing of what descendants used that have left the tree: those whose parent ended before
+// them, or ignored their end.
 func (m *Meter) Read() (Usage, error) {
 	tree, err := m.tree()
 	if err != nil {
@@ -79,7 +82,8 @@ func (m *Meter) tree() ([]process, error) {
 		children[p.parent] = append(children[p.parent], p)
 	}
 	if len(tree) != len(m.roots) {
-		return nil, fmt.Errorf("%d of %d processes have ended", len(m.roots)-len(tree), len(m.roots))
+		return nil, fmt.Errorf("%d of %d processes have ended", len(m.roots)-len(tree),
+			len(m.roots))
 	}
 	for i := 0; i < len(tree); i++ {
 		tree = append(tree, children[tree[i].pid]...)
@@ -90,7 +94,8 @@ func (m *Meter) tree() ([]process, error) {
 // ownCPU is the processor time of this process.
 func ownCPU() time.Duration {
 	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &ts) // cannot fail: the clock exists and ts is ours
+	// cannot fail: the clock exists and ts is ours
+	_ = unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &ts)
 	return time.Duration(ts.Nano())
 }
 
@@ -111,7 +116,8 @@ func readProcess(pid int) (process, error) {
 	if err != nil {
 		return process{}, err
 	}
-	// The name, in parentheses, may contain anything. After it comes the state, field 3 of the manual page and 0 here.
+	// The name, in parentheses, may contain anything. After it comes the state, field 3 of the
+	// manual page and 0 here.
 	fields := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
 	const state, parent, childUser, childSystem, started = 0, 1, 13, 14, 19
 	if len(fields) <= started {
@@ -129,8 +135,9 @@ func readProcess(pid int) (process, error) {
 	}, nil
 }
 
-// usage reads the process's own clock, which has all its threads, those that ended too, in nanoseconds; utime and stime in stat are the same in steps of 10 ms.
-// A process that has ended since the tree was read counts as nothing.
+// usage reads the process's own clock, which has all its threads, those that ended too, in
+// nanoseconds; utime and stime in stat are the same in steps of 10 ms. A process that has ended
+// since the tree was read counts as nothing.
 func (p process) usage() (Usage, error) {
 	u := Usage{CPU: p.reaped}
 	var ts unix.Timespec
@@ -144,7 +151,8 @@ func (p process) usage() (Usage, error) {
 		return u, os.NewSyscallError("clock_gettime", err)
 	}
 	var err error
-	if u.RSS, u.PSS, err = p.memory(); errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+	if u.RSS, u.PSS, err = p.memory(); errors.Is(err, fs.ErrNotExist) ||
+		errors.Is(err, unix.ESRCH) {
 		err = nil // a zombie has none
 	}
 	return u, err

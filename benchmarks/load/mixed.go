@@ -7,11 +7,14 @@ import (
 	"sync"
 )
 
-// Mixed measures established (KeepAlive or OpenLoop) while storm runs beside it, from established's start to its end.
-// A storm without a bound of its own is as long as that. Each may have the server's meter; both then show all of its CPU time.
+// Mixed measures established (KeepAlive or OpenLoop) while storm runs beside it, from established's
+// start to its end. A storm without a bound of its own is as long as that. Each may have the
+// server's meter; both then show all of its CPU time.
 func Mixed(ctx context.Context, established, storm Options) (est, st Result, err error) {
 	if established.Mode != KeepAlive && established.Mode != OpenLoop {
-		return est, st, fmt.Errorf("load: mixed: established flows are keepalive or openloop, not %v", established.Mode)
+		return est, st,
+			fmt.Errorf("load: mixed: established flows are keepalive or openloop, not %v",
+				established.Mode)
 	}
 	if storm.Ops == 0 && storm.Duration == 0 {
 		storm.Duration = maxDuration

@@ -17,8 +17,9 @@ type Mode int
 const (
 	// Full is a connection: a full handshake, Requests requests, a close.
 	Full Mode = iota
-	// Resumed is as Full, but each connection offers the newest session of its client. Result.Resumed
-	// says how often the server took it. The full handshakes that earn the first sessions are not measured.
+	// Resumed is as Full, but each connection offers the newest session of its client.
+	// Result.Resumed says how often the server took it. The full handshakes that earn the first
+	// sessions are not measured.
 	Resumed
 	// KeepAlive is a request on a connection that stays open.
 	KeepAlive
@@ -32,14 +33,17 @@ const (
 	Download
 	// Upload is a POST of Bytes.
 	Upload
-	// Accept is a TCP connection: connect, FIN, wait until the server has closed it too. Without that wait the
-	// kernel's backlog would be measured.
+	// Accept is a TCP connection: connect, FIN, wait until the server has closed it too. Without
+	// that wait the kernel's backlog would be measured.
 	Accept
 	// Storm is a full handshake and a close, without a request.
 	Storm
 )
 
-var modeNames = []string{"full", "resumed", "keepalive", "openloop", "idle", "slowreader", "download", "upload", "accept", "storm"}
+var modeNames = []string{
+	"full", "resumed", "keepalive", "openloop", "idle", "slowreader",
+	"download", "upload", "accept", "storm",
+}
 
 func (m Mode) String() string { return nameOf(modeNames, int(m)) }
 
@@ -57,7 +61,8 @@ func (m *Mode) UnmarshalText(text []byte) error {
 type Pick int
 
 const (
-	// RoundRobin lets each client take the addresses in turn: each of its connections goes to another one than the last.
+	// RoundRobin lets each client take the addresses in turn: each of its connections goes to
+	// another one than the last.
 	RoundRobin Pick = iota
 	// Random takes any.
 	Random
@@ -84,28 +89,34 @@ type Options struct {
 	Mode  Mode
 
 	TLS        bool
-	Version    uint16         // tls.VersionTLS12 or tls.VersionTLS13; 0 is TLS 1.3
-	ServerName string         // SNI and name to verify; "" is "localhost"
-	Roots      *x509.CertPool // nil verifies no chain (the handshake's signature is always verified)
-	Groups     []tls.CurveID  // nil is crypto/tls's choice
-	Ciphers    []uint16       // TLS 1.2 only: crypto/tls fixes those of TLS 1.3
-	ALPN       []string
+	Version    uint16 // tls.VersionTLS12 or tls.VersionTLS13; 0 is TLS 1.3
+	ServerName string // SNI and name to verify; "" is "localhost"
+	// nil verifies no chain (the handshake's signature is always verified)
+	Roots   *x509.CertPool
+	Groups  []tls.CurveID // nil is crypto/tls's choice
+	Ciphers []uint16      // TLS 1.2 only: crypto/tls fixes those of TLS 1.3
+	ALPN    []string
 
 	Certificate *tls.Certificate // that clients show if they are asked; nil is none
 
-	Conns    int           // concurrent connections; 0 is 1
-	Ops      int           // stop after so many operations; 0 is no such bound
-	Duration time.Duration // stop after this long; 0 is no such bound. One of both must be set, except for Idle.
+	Conns int // concurrent connections; 0 is 1
+	Ops   int // stop after so many operations; 0 is no such bound
+	// stop after this long; 0 is no such bound. One of both must be set, except for Idle.
+	Duration time.Duration
 	Timeout  time.Duration // bound of each connect, handshake and response or transfer; 0 is 10 s
 
-	// Rate is operations a second, all connections together, in OpenLoop, and in Full, Resumed, Accept and Storm if it is not 0: these too are
-	// open loops then. For SlowReader it is bytes a second of each connection.
+	// Rate is operations a second, all connections together, in OpenLoop, and in Full, Resumed,
+	// Accept and Storm if it is not 0: these too are open loops then. For SlowReader it is bytes a
+	// second of each connection.
 	Rate float64
 
-	HTTP     bool   // a request is a GET over HTTP/1.1; else Bytes bytes that the backend echoes, none if Bytes is 0
-	Path     string // of the requests; "" is "/"
-	Bytes    int64  // length of the body, which is verified; 0 is any length
-	Requests int    // per connection. Full, Resumed: 0 is 1; KeepAlive, OpenLoop, Download, Upload: 0 is no bound
+	// a request is a GET over HTTP/1.1; else Bytes bytes that the backend echoes, none if Bytes is
+	// 0
+	HTTP  bool
+	Path  string // of the requests; "" is "/"
+	Bytes int64  // length of the body, which is verified; 0 is any length
+	// per connection. Full, Resumed: 0 is 1; KeepAlive, OpenLoop, Download, Upload: 0 is no bound
+	Requests int
 
 	Meter   *Meter // of the server; nil measures none
 	OnStart func() // called when all is prepared, just before the first measured operation
@@ -156,7 +167,8 @@ type rule struct {
 
 func (o Options) rules() []rule {
 	var files unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) != nil { // Go raises the soft limit to the hard one at start
+	// Go raises the soft limit to the hard one at start
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) != nil {
 		files.Cur = math.MaxInt32
 	}
 	const spareFiles = 64
@@ -165,24 +177,55 @@ func (o Options) rules() []rule {
 	return []rule{
 		{o.Mode < 0 || int(o.Mode) >= len(modeNames), "unknown mode"},
 		{len(o.Addrs) == 0, "needs an address"},
-		{o.Conns < 0 || uint64(o.Conns)+spareFiles > files.Cur, fmt.Sprintf("connections must fit into the limit of %d descriptors", files.Cur)},
-		{o.Ops < 0 || o.Duration < 0 || o.Timeout < 0 || o.Bytes < 0 || o.Requests < 0, "nothing may be negative"},
-		{o.Ops == 0 && o.Duration == 0 && o.Mode != Idle, "needs a bound: operations or a duration"},
+		{
+			o.Conns < 0 || uint64(o.Conns)+spareFiles > files.Cur,
+			fmt.Sprintf("connections must fit into the limit of %d descriptors", files.Cur),
+		},
+		{
+			o.Ops < 0 || o.Duration < 0 || o.Timeout < 0 || o.Bytes < 0 || o.Requests < 0,
+			"nothing may be negative",
+		},
+		{
+			o.Ops == 0 && o.Duration == 0 && o.Mode != Idle,
+			"needs a bound: operations or a duration",
+		},
 		{o.Rate == 0 && (o.Mode == OpenLoop || o.Mode == SlowReader), "needs a rate"},
 		{o.Duration > maxDuration, fmt.Sprintf("is bounded by %v", maxDuration)},
-		{o.paced() && 1/o.Rate > maxDuration.Seconds(), "the rate is too low"}, // an interval must fit into a time.Duration
-		{o.paced() && o.Duration == 0 && float64(o.Ops)/o.Rate > maxDuration.Seconds(), fmt.Sprintf("is bounded by %v", maxDuration)},
+		// an interval must fit into a time.Duration
+		{o.paced() && 1/o.Rate > maxDuration.Seconds(), "the rate is too low"},
+		{
+			o.paced() && o.Duration == 0 && float64(o.Ops)/o.Rate > maxDuration.Seconds(),
+			fmt.Sprintf("is bounded by %v", maxDuration),
+		},
 		{o.Duration == 0 && o.Mode == SlowReader, "needs a duration"},
-		{o.TLS && o.Version != tls.VersionTLS12 && o.Version != tls.VersionTLS13, "the version must be TLS 1.2 or 1.3"},
+		{
+			o.TLS && o.Version != tls.VersionTLS12 && o.Version != tls.VersionTLS13,
+			"the version must be TLS 1.2 or 1.3",
+		},
 		{!o.TLS && (o.Mode == Full || o.Mode == Resumed || o.Mode == Storm), "needs TLS"},
 		{o.TLS && o.Mode == Accept, "is without TLS"},
-		{o.TLS && o.Mode == Resumed && o.Version == tls.VersionTLS13 && !o.hasRequest(), "in TLS 1.3 the ticket follows the handshake, so it needs a request: HTTP or bytes"},
-		{!o.hasRequest() && (o.Mode == KeepAlive || o.Mode == OpenLoop), "needs a request: HTTP or bytes"},
+		{
+			o.TLS && o.Mode == Resumed && o.Version == tls.VersionTLS13 && !o.hasRequest(),
+			"in TLS 1.3 the ticket follows the handshake, so it needs a request: HTTP or bytes",
+		},
+		{
+			!o.hasRequest() && (o.Mode == KeepAlive || o.Mode == OpenLoop),
+			"needs a request: HTTP or bytes",
+		},
 		{bulk && (!o.HTTP || o.Bytes == 0), "needs HTTP and bytes"},
 		{!o.HTTP && o.Bytes > maxEcho, fmt.Sprintf("an echo has at most %d bytes", maxEcho)},
-		{strings.ContainsAny(o.Path+o.ServerName, " \r\n"), "neither path nor server name may contain blanks"},
-		{!(o.Rate >= 0 && (o.Rate <= maxRate || held)), fmt.Sprintf("the rate must be between 0 and %g", maxRate)},
-		{o.Mode == SlowReader && o.Rate*o.Duration.Seconds() > float64(o.Bytes)/2, "needs bytes for twice the duration at this rate, so that the server has always more"},
+		{
+			strings.ContainsAny(o.Path+o.ServerName, " \r\n"),
+			"neither path nor server name may contain blanks",
+		},
+		{
+			!(o.Rate >= 0 && (o.Rate <= maxRate || held)),
+			fmt.Sprintf("the rate must be between 0 and %g", maxRate),
+		},
+		{
+			o.Mode == SlowReader && o.Rate*o.Duration.Seconds() > float64(o.Bytes)/2,
+			"needs bytes for twice the duration at this rate, so that the server has always more",
+		},
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 // maxHead bounds the length of a response's head.
 const maxHead = 16 << 10
 
-// exchange is the request every connection of a run makes: its bytes, made once, and how its response is checked. It is
-// read-only and shared by all clients.
+// exchange is the request every connection of a run makes: its bytes, made once, and how its
+// response is checked. It is read-only and shared by all clients.
 type exchange struct {
 	http    bool
 	head    []byte // HTTP: request line and fields; else what is echoed
@@ -29,7 +29,8 @@ func newExchange(o Options) *exchange {
 		return &exchange{head: bytes.Repeat([]byte("reprise "), int(o.Bytes+7)/8)[:o.Bytes]}
 	}
 	if o.Mode == Upload {
-		head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", o.Path, o.ServerName, o.Bytes)
+		head := fmt.Sprintf(
+			"POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", o.Path, o.ServerName, o.Bytes)
 		return &exchange{http: true, head: []byte(head), upload: o.Bytes}
 	}
 	head := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", o.Path, o.ServerName)
@@ -50,7 +51,8 @@ func (x *exchange) send(w io.Writer) (int64, error) {
 	return x.upload, nil
 }
 
-// receive reads the response, checks it, and returns the length of its body. again tells whether the server keeps the connection open.
+// receive reads the response, checks it, and returns the length of its body. again tells whether
+// the server keeps the connection open.
 func (x *exchange) receive(r *bufio.Reader) (n int64, again bool, err error) {
 	if !x.http {
 		n, err = x.receiveEcho(r)
@@ -89,7 +91,8 @@ type responseHead struct {
 	keepAlive bool
 }
 
-// receiveHead reads a response's head (RFC 9112, Section 4). The body must have a Content-Length, the wanted one if there is one.
+// receiveHead reads a response's head (RFC 9112, Section 4). The body must have a Content-Length,
+// the wanted one if there is one.
 func (x *exchange) receiveHead(r *bufio.Reader) (responseHead, error) {
 	head := responseHead{bodyLen: -1, keepAlive: true}
 	status, err := readLine(r)
@@ -111,7 +114,8 @@ func (x *exchange) receiveHead(r *bufio.Reader) (responseHead, error) {
 			break
 		}
 		if length += len(line); length > maxHead {
-			return head, claim("response", "the head of the response is longer than %d bytes", maxHead)
+			return head, claim("response", "the head of the response is longer than %d bytes",
+				maxHead)
 		}
 		if err := head.field(line); err != nil {
 			return head, err
@@ -157,7 +161,8 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	return bytes.TrimSuffix(line[:len(line)-1], []byte("\r")), nil
 }
 
-// claimOfLength makes a stream that ended early a body of the wrong length, and leaves other errors as they are.
+// claimOfLength makes a stream that ended early a body of the wrong length, and leaves other errors
+// as they are.
 func claimOfLength(got, want int64, err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return claim("length", "the response ended after %d of %d bytes", got, want)

@@ -2,22 +2,28 @@ package load
 
 import "time"
 
-// Result is what a run measured, from OnStart to OnEnd. Idle and SlowReader count their handshakes too, which come before.
+// Result is what a run measured, from OnStart to OnEnd. Idle and SlowReader count their handshakes
+// too, which come before.
 type Result struct {
-	Ops        int64            `json:"ops"`    // that succeeded
-	Errors     int64            `json:"errors"` // operations that did not
-	Elapsed    time.Duration    `json:"elapsed_ns"`
-	Resumed    int64            `json:"resumed"`    // of Handshakes, as the client saw it
-	Handshakes int64            `json:"handshakes"` // TLS handshakes completed
-	Latency    Histogram        `json:"latency"`    // of operations; at a rate: from when they were due
-	Handshake  Histogram        `json:"handshake"`  // TLS only, without the TCP connect
-	Late       Histogram        `json:"late"`       // at a rate: how late the generator was for what it was free to send
-	Bytes      int64            `json:"bytes"`      // bodies or echoes received (Upload: sent)
+	Ops        int64         `json:"ops"`    // that succeeded
+	Errors     int64         `json:"errors"` // operations that did not
+	Elapsed    time.Duration `json:"elapsed_ns"`
+	Resumed    int64         `json:"resumed"`    // of Handshakes, as the client saw it
+	Handshakes int64         `json:"handshakes"` // TLS handshakes completed
+	// of operations; at a rate: from when they were due
+	Latency   Histogram `json:"latency"`
+	Handshake Histogram `json:"handshake"` // TLS only, without the TCP connect
+	// at a rate: how late the generator was for what it was free to send
+	Late       Histogram        `json:"late"`
+	Bytes      int64            `json:"bytes"` // bodies or echoes received (Upload: sent)
 	FirstError string           `json:"first_error,omitempty"`
 	ErrorKinds map[string]int64 `json:"error_kinds,omitempty"` // by what errorKind names
-	Negotiated map[string]int64 `json:"negotiated,omitempty"`  // handshakes by "TLS 1.3 TLS_AES_128_GCM_SHA256 X25519"
-	Server     Usage            `json:"server"`                // CPU: spent; RSS and PSS: growth from before the first connection to OnEnd
-	ClientCPU  time.Duration    `json:"client_cpu_ns"`         // spent by this whole process: near Elapsed for each CPU it has, it measures itself
+	// handshakes by "TLS 1.3 TLS_AES_128_GCM_SHA256 X25519"
+	Negotiated map[string]int64 `json:"negotiated,omitempty"`
+	// CPU: spent; RSS and PSS: growth from before the first connection to OnEnd
+	Server Usage `json:"server"`
+	// spent by this whole process: near Elapsed for each CPU it has, it measures itself
+	ClientCPU time.Duration `json:"client_cpu_ns"`
 }
 
 // PerSecond is the rate of operations that succeeded.

@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// Run does what o says and returns when that is done or ctx ends; then err is its cause and the result is of
-// the time until then. Operations that fail are counted in the result. Other errors mean that there is no result: the options
-// are wrong, a connection or session that the mode starts from could not be had, or the meter failed.
+// Run does what o says and returns when that is done or ctx ends; then err is its cause and the
+// result is of the time until then. Operations that fail are counted in the result. Other errors
+// mean that there is no result: the options are wrong, a connection or session that the mode starts
+// from could not be had, or the meter failed.
 func Run(ctx context.Context, o Options) (Result, error) {
 	o, err := o.complete()
 	if err != nil {
@@ -63,7 +64,8 @@ func (r *run) tlsConfig(s *session) *tls.Config {
 	return &tls.Config{
 		Certificates: certificates,
 		ServerName:   r.ServerName, RootCAs: r.Roots, InsecureSkipVerify: r.Roots == nil,
-		MinVersion: r.Version, MaxVersion: r.Version, CurvePreferences: r.Groups, CipherSuites: r.Ciphers, NextProtos: r.ALPN,
+		MinVersion: r.Version, MaxVersion: r.Version, CurvePreferences: r.Groups,
+		CipherSuites: r.Ciphers, NextProtos: r.ALPN,
 		ClientSessionCache: s,
 	}
 }
@@ -82,7 +84,11 @@ func (r *run) prepare(ctx context.Context) error {
 			return nil
 		})
 	case Resumed:
-		if err := r.each(ctx, func(ctx context.Context, c *client) error { return c.earnSession(ctx) }); err != nil {
+		if err := r.each(ctx, func(ctx context.Context,
+			c *client,
+		) error {
+			return c.earnSession(ctx)
+		}); err != nil {
 			return err
 		}
 	default:
@@ -94,7 +100,8 @@ func (r *run) prepare(ctx context.Context) error {
 	return nil
 }
 
-// maxPreparing is how many clients are prepared, and idle connections checked, at a time: fewer than any backlog holds.
+// maxPreparing is how many clients are prepared, and idle connections checked, at a time: fewer
+// than any backlog holds.
 const maxPreparing = 64
 
 // each calls f for each client, several at a time, until one returns an error.
@@ -120,7 +127,8 @@ func (r *run) each(ctx context.Context, f func(context.Context, *client) error) 
 	return context.Cause(ctx)
 }
 
-// measure is the part between OnStart and OnEnd. rss and pss are the server's memory without our connections.
+// measure is the part between OnStart and OnEnd. rss and pss are the server's memory without our
+// connections.
 func (r *run) measure(ctx context.Context, rss, pss int64) (Result, error) {
 	if r.OnStart != nil {
 		r.OnStart()
@@ -181,7 +189,9 @@ func (r *run) workPaced(ctx context.Context, start time.Time) error {
 	r.together(func(c *client) { c.serve(ctx) })
 	err := <-filled
 	if n := p.unsent(); n > 0 && err == nil && ctx.Err() == nil {
-		r.tally.fail(n, claim("unsent", "%d operations were due, but could not begin within %v after the end", n, r.Timeout))
+		r.tally.fail(n,
+			claim("unsent", "%d operations were due, but could not begin within %v after the end",
+				n, r.Timeout))
 	}
 	return err
 }

@@ -13,7 +13,8 @@ import (
 
 // source says when operations begin.
 type source interface {
-	// next waits until one may begin. from is when its time began to count; ok is false if there are no more.
+	// next waits until one may begin. from is when its time began to count; ok is false if there
+	// are no more.
 	next() (from time.Time, ok bool)
 }
 
@@ -43,11 +44,12 @@ func (l *closedLoop) next() (time.Time, bool) {
 	return now, l.taken.Add(1) <= l.maxOp
 }
 
-// lane is a queue of operations that are due. Connections that stay open have a lane each, as users have: what is due on
-// a connection that the server neglects waits there, instead of going to another one that is served. Connections made for
-// one operation share a lane.
+// lane is a queue of operations that are due. Connections that stay open have a lane each, as users
+// have: what is due on a connection that the server neglects waits there, instead of going to
+// another one that is served. Connections made for one operation share a lane.
 //
-// An operation is one empty value in due, which makes a queue of any length free; when it was due follows from its number.
+// An operation is one empty value in due, which makes a queue of any length free; when it was due
+// follows from its number.
 type lane struct {
 	due    chan struct{}
 	taken  atomic.Int64
@@ -96,7 +98,10 @@ func newPacer(o Options, late Histogram) *pacer {
 		laneLen = o.Conns
 	}
 	for range laneLen {
-		p.lanes = append(p.lanes, &lane{due: make(chan struct{}, p.total), stride: p.interval * time.Duration(laneLen), late: late})
+		p.lanes = append(p.lanes, &lane{
+			due:    make(chan struct{}, p.total),
+			stride: p.interval * time.Duration(laneLen), late: late,
+		})
 	}
 	return p
 }
@@ -109,9 +114,10 @@ func (p *pacer) begin(start time.Time, grace time.Duration) {
 	}
 }
 
-// fill puts operations into the lanes as they become due, and closes the lanes after the last. Its clock is a timerfd, since
-// timers of Go's runtime come up to a millisecond late when nothing else happens: epoll_wait is given whole milliseconds.
-// Its reading says how many intervals have passed, so none is lost however late this goroutine runs.
+// fill puts operations into the lanes as they become due, and closes the lanes after the last. Its
+// clock is a timerfd, since timers of Go's runtime come up to a millisecond late when nothing else
+// happens: epoll_wait is given whole milliseconds. Its reading says how many intervals have passed,
+// so none is lost however late this goroutine runs.
 func (p *pacer) fill(ctx context.Context) error {
 	defer func() {
 		for _, l := range p.lanes {
@@ -125,7 +131,10 @@ func (p *pacer) fill(ctx context.Context) error {
 	timer := os.NewFile(uintptr(fd), "timerfd")
 	defer timer.Close()
 	defer context.AfterFunc(ctx, func() { timer.Close() })()
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(1), Interval: unix.NsecToTimespec(int64(p.interval))}
+	spec := unix.ItimerSpec{
+		Value:    unix.NsecToTimespec(1),
+		Interval: unix.NsecToTimespec(int64(p.interval)),
+	}
 	if err := unix.TimerfdSettime(fd, 0, &spec, nil); err != nil {
 		return os.NewSyscallError("timerfd_settime", err)
 	}

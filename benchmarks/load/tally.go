@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// tally is where all clients count. Its atomics are written by many goroutines, which costs far less than
-// one handshake or request and spares thousands of clients a histogram each.
+// tally is where all clients count. Its atomics are written by many goroutines, which costs far
+// less than one handshake or request and spares thousands of clients a histogram each.
 type tally struct {
 	ops, bytes, handshakes, resumed atomic.Int64
 	latency, handshake, late        Histogram
@@ -101,9 +101,9 @@ func claim(kind, format string, args ...any) error {
 	return &claimError{kind, fmt.Sprintf(format, args...)}
 }
 
-// errorKind names what went wrong in a word: the cause, or the broken claim, which is "resumed" (a full handshake that
-// was not), "session" (none issued), "closed" (before all requests were made), "echo", "length", "response", "status" or
-// "unsent" (due, but not begun before the run ended).
+// errorKind names what went wrong in a word: the cause, or the broken claim, which is "resumed" (a
+// full handshake that was not), "session" (none issued), "closed" (before all requests were made),
+// "echo", "length", "response", "status" or "unsent" (due, but not begun before the run ended).
 func errorKind(err error) string {
 	var broken *claimError
 	var certificate *tls.CertificateVerificationError
@@ -125,7 +125,8 @@ func errorKind(err error) string {
 		return "descriptors"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "eof"
-	case errors.As(err, &op) && op.Op == "remote error": // crypto/tls's word for an alert that was received
+	case errors.As(err, &op) && op.Op == "remote error":
+		// crypto/tls's word for an alert that was received
 		return "alert"
 	}
 	return "other"

@@ -53,9 +53,10 @@ type Settings struct {
 	OtherNodes    []string // Reprise: its peers
 	Replication   string   // Reprise: cache-replication
 	ByID          bool     // clients resume by session ID
-	ClientCA      string   // PEM file of the authority of clients, who must have a certificate; "" asks for none
-	TicketKey     string   // file of 80 random bytes that all nodes share
-	TicketKeyText string   // file of such keys in base64, one a line
+	// PEM file of the authority of clients, who must have a certificate; "" asks for none
+	ClientCA      string
+	TicketKey     string // file of 80 random bytes that all nodes share
+	TicketKeyText string // file of such keys in base64, one a line
 }
 
 // Command is how to run a server.

@@ -23,7 +23,8 @@ func (r Results) plots(dir string) error {
 		return err
 	}
 	for _, c := range r.Environment.Cases {
-		of := slices.DeleteFunc(slices.Clone(rows), func(row standing) bool { return row.Case.Name != c.Name || row.Rounds == 0 })
+		of := slices.DeleteFunc(slices.Clone(rows),
+			func(row standing) bool { return row.Case.Name != c.Name || row.Rounds == 0 })
 		if c.Point != "" {
 			if err := plotPoints(c, of, filepath.Join(dir, c.Name+".svg")); err != nil {
 				return err
@@ -40,7 +41,8 @@ func (r Results) plots(dir string) error {
 // plotRatios draws a bar for each ratio of Reprise, its spread as a line, its aim as a mark, and
 // where the best peer stands.
 func plotRatios(rows []standing, file string) error {
-	own := slices.DeleteFunc(slices.Clone(rows), func(row standing) bool { return !isReprise(row.Server) || row.Ratio.Median == 0 })
+	own := slices.DeleteFunc(slices.Clone(rows),
+		func(row standing) bool { return !isReprise(row.Server) || row.Ratio.Median == 0 })
 	if len(own) == 0 {
 		return nil
 	}
@@ -57,7 +59,11 @@ func plotRatios(rows []standing, file string) error {
 	for i, row := range own {
 		values = append(values, row.Ratio.Median)
 		spread.XYs = append(spread.XYs, plotter.XY{X: row.Ratio.Median, Y: float64(i)})
-		spread.XErrors = append(spread.XErrors, struct{ Low, High float64 }{row.Ratio.Median - row.Ratio.Min, row.Ratio.Max - row.Ratio.Median})
+		spread.XErrors = append(spread.XErrors,
+			struct{ Low, High float64 }{
+				row.Ratio.Median - row.Ratio.Min,
+				row.Ratio.Max - row.Ratio.Median,
+			})
 		names = append(names, label(row))
 		if row.Case.Aim > 0 && row.Server == row.Case.AimOf {
 			aims = append(aims, plotter.XY{X: row.Case.Aim, Y: float64(i)})
@@ -104,7 +110,8 @@ func plotPoints(c Case, rows []standing, file string) error {
 	lines := make(map[string]plotter.XYs)
 	for _, row := range rows {
 		if row.Point > 0 && row.Figure > 0 {
-			lines[row.Server] = append(lines[row.Server], plotter.XY{X: float64(row.Point), Y: row.Figure})
+			lines[row.Server] = append(lines[row.Server],
+				plotter.XY{X: float64(row.Point), Y: row.Figure})
 		}
 	}
 	p := plot.New()
@@ -149,7 +156,8 @@ func drawLines(p *plot.Plot, lines map[string]plotter.XYs, file string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", filepath.Base(file), err)
 		}
-		line.Color, marks.Color, marks.Shape = plotutil.Color(i), plotutil.Color(i), plotutil.Shape(i)
+		line.Color, marks.Color, marks.Shape = plotutil.Color(i), plotutil.Color(i),
+			plotutil.Shape(i)
 		if isReprise(server) {
 			line.Width = vg.Points(2.5)
 		}
@@ -170,8 +178,12 @@ func drawLines(p *plot.Plot, lines map[string]plotter.XYs, file string) error {
 func measured(rows []standing) plot.ConstantTicks {
 	var ticks plot.ConstantTicks
 	for _, row := range rows {
-		if !slices.ContainsFunc(ticks, func(t plot.Tick) bool { return t.Value == float64(row.Point) }) {
-			ticks = append(ticks, plot.Tick{Value: float64(row.Point), Label: fmt.Sprint(row.Point)})
+		if !slices.ContainsFunc(ticks,
+			func(t plot.Tick) bool { return t.Value == float64(row.Point) }) {
+			ticks = append(ticks, plot.Tick{
+				Value: float64(row.Point),
+				Label: fmt.Sprint(row.Point),
+			})
 		}
 	}
 	return ticks

@@ -41,7 +41,8 @@ func (r Results) Update(file, dir string) error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("%s: no lines such as <!-- performance: begin --> and <!-- performance: end --> to write between", file)
+		return fmt.Errorf(
+			"%s: no lines such as <!-- performance: begin --> and <!-- performance: end --> to write between", file)
 	}
 	info, err := os.Stat(file)
 	if err != nil {
@@ -53,7 +54,8 @@ func (r Results) Update(file, dir string) error {
 // made says where and when r was made.
 func (r Results) made(link string) string {
 	e := r.Environment
-	return fmt.Sprintf("Measured on %s at commit %s, on %d cores of %s, Linux %s: [all figures](%s/%s).\n\n",
+	return fmt.Sprintf(
+		"Measured on %s at commit %s, on %d cores of %s, Linux %s: [all figures](%s/%s).\n\n",
 		e.Date, e.Commit, e.CPULen, e.CPU, e.Kernel, link, tableFile)
 }
 
@@ -71,7 +73,8 @@ const spare = 0.3
 // capacity says how many new clients a core of Reprise serves, by kind of handshake.
 func (r Results) capacity(link string) string {
 	rows := slices.DeleteFunc(r.standings(), func(row standing) bool {
-		return row.Rounds == 0 || !isReprise(row.Server) || row.Case.Unit != perConnection || row.Case.Point != ""
+		return row.Rounds == 0 || !isReprise(row.Server) || row.Case.Unit != perConnection ||
+			row.Case.Point != ""
 	})
 	return r.made(link) + markdown([]column{
 		{"connections of", func(row standing) string { return label(row) }},
@@ -82,7 +85,10 @@ func (r Results) capacity(link string) string {
 			return "TCP"
 		}},
 		{"CPU µs each", func(row standing) string { return number(row.Figure) }},
-		{"new clients a second and core", func(row standing) string { return number((1 - spare) * 1e6 / row.Figure) }},
+		{
+			"new clients a second and core",
+			func(row standing) string { return number((1 - spare) * 1e6 / row.Figure) },
+		},
 	}, rows)
 }
 
@@ -96,7 +102,8 @@ func (r Results) ratioTable() string {
 	var own []standing
 	for _, row := range rows {
 		figures[key(row, row.Server)] = row.Figure
-		if row.Ratio.Median > 0 && row.Case.Headline && (row.Case.AimOf == "" || row.Case.AimOf == row.Server) {
+		if row.Ratio.Median > 0 && row.Case.Headline &&
+			(row.Case.AimOf == "" || row.Case.AimOf == row.Server) {
 			own = append(own, row)
 		}
 	}
@@ -104,7 +111,10 @@ func (r Results) ratioTable() string {
 		{"case", func(row standing) string { return label(row) }},
 		{"unit", func(row standing) string { return row.Case.Unit }},
 		{"Reprise", func(row standing) string { return number(row.Figure) }},
-		{"best peer", func(row standing) string { return row.Best + " " + number(figures[key(row, row.Best)]) }},
+		{"best peer", func(row standing) string {
+			return row.Best + " " +
+				number(figures[key(row, row.Best)])
+		}},
 		{"ratio", func(row standing) string { return row.Ratio.String() }},
 		{"aim", func(row standing) string {
 			if row.Case.Aim == 0 || row.Server != row.Case.AimOf {

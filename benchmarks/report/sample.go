@@ -53,19 +53,21 @@ type Sample struct {
 	Figure  float64 `json:"figure"` // in the case's unit
 	Invalid string  `json:"invalid,omitempty"`
 
-	Ops        int64              `json:"ops,omitempty"`
-	Errors     int64              `json:"errors,omitempty"`
-	Handshakes int64              `json:"handshakes,omitempty"`
-	Resumed    int64              `json:"resumed,omitempty"`
-	Seconds    float64            `json:"seconds,omitempty"`
-	CPUSeconds float64            `json:"cpu_seconds,omitempty"` // of all the server's processes
-	Others     float64            `json:"others,omitempty"`      // share of the server's core that other programs took meanwhile
-	Bytes      int64              `json:"bytes,omitempty"`
-	RSS        int64              `json:"rss,omitempty"` // growth since before the first connection
-	PSS        int64              `json:"pss,omitempty"`
-	Latency    *Latency           `json:"latency_us,omitempty"`
-	Negotiated map[string]int64   `json:"negotiated,omitempty"`
-	More       map[string]float64 `json:"more,omitempty"` // what only this case has, units in the names
+	Ops        int64   `json:"ops,omitempty"`
+	Errors     int64   `json:"errors,omitempty"`
+	Handshakes int64   `json:"handshakes,omitempty"`
+	Resumed    int64   `json:"resumed,omitempty"`
+	Seconds    float64 `json:"seconds,omitempty"`
+	CPUSeconds float64 `json:"cpu_seconds,omitempty"` // of all the server's processes
+	// share of the server's core that other programs took meanwhile
+	Others     float64          `json:"others,omitempty"`
+	Bytes      int64            `json:"bytes,omitempty"`
+	RSS        int64            `json:"rss,omitempty"` // growth since before the first connection
+	PSS        int64            `json:"pss,omitempty"`
+	Latency    *Latency         `json:"latency_us,omitempty"`
+	Negotiated map[string]int64 `json:"negotiated,omitempty"`
+	// what only this case has, units in the names
+	More map[string]float64 `json:"more,omitempty"`
 }
 
 // Latency are percentiles in microseconds.

@@ -21,7 +21,8 @@ type standing struct {
 	Others    float64 // greatest of the valid rounds
 	More      map[string]float64
 
-	Growth float64 // Figure to that of the same server at the case's first point, 0 if there is none
+	// Figure to that of the same server at the case's first point, 0 if there is none
+	Growth float64
 
 	Best  string // the OpenSSL-based server whose figure is the least; "" if there is none
 	Ratio ratio  // of Figure to that of Best in the same round
@@ -74,7 +75,10 @@ func (r Results) standingsAt(c Case, point int) []standing {
 	}
 	slices.SortFunc(rows, compare)
 	if c.Best {
-		best = slices.IndexFunc(rows, func(row standing) bool { return row.OpenSSL && row.Rounds > 0 })
+		best = slices.IndexFunc(rows, func(row standing) bool {
+			return row.OpenSSL &&
+				row.Rounds > 0
+		})
 	}
 	if best < 0 {
 		return rows
@@ -102,7 +106,10 @@ func compare(a, b standing) int {
 }
 
 func summarize(c Case, point int, samples []Sample) standing {
-	row := standing{Case: c, Point: point, Server: samples[0].Server, OpenSSL: samples[0].OpenSSL, Resumed: -1}
+	row := standing{
+		Case: c, Point: point, Server: samples[0].Server, OpenSSL: samples[0].OpenSSL,
+		Resumed: -1,
+	}
 	var figures, rates []float64
 	var latencies [5][]float64
 	var handshakes, resumed int64
@@ -128,7 +135,10 @@ func summarize(c Case, point int, samples []Sample) standing {
 		}
 	}
 	row.Figure, row.PerSecond = median(figures), median(rates)
-	row.Latency = Latency{median(latencies[0]), median(latencies[1]), median(latencies[2]), median(latencies[3]), median(latencies[4])}
+	row.Latency = Latency{
+		median(latencies[0]), median(latencies[1]), median(latencies[2]),
+		median(latencies[3]), median(latencies[4]),
+	}
 	if handshakes > 0 {
 		row.Resumed = float64(resumed) / float64(handshakes)
 	}

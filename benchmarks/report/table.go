@@ -11,11 +11,13 @@ import (
 func (r Results) table() string {
 	var b strings.Builder
 	e := r.Environment
-	fmt.Fprintf(&b, "# Results of %s\n\nMade by `%s` at commit %s, on %d cores of %s, Linux %s, load average before: %s.\n\n",
+	fmt.Fprintf(&b,
+		"# Results of %s\n\nMade by `%s` at commit %s, on %d cores of %s, Linux %s, load average before: %s.\n\n",
 		e.Date, e.Command, e.Commit, e.CPULen, e.CPU, e.Kernel, e.Load)
 	b.WriteString("Versions: " + strings.Join(versions(e), ", ") + ".\n\n")
-	b.WriteString("Figures are medians of the rounds, less is better. A ratio is to the best OpenSSL-based server of the table in the same round:\n" +
-		"median (least to greatest of all rounds).\n")
+	b.WriteString(
+		"Figures are medians of the rounds, less is better. A ratio is to the best OpenSSL-based server of the table in the same round:\n" +
+			"median (least to greatest of all rounds).\n")
 	for _, note := range e.Notes {
 		fmt.Fprintf(&b, "\n- %s", note)
 	}
@@ -71,10 +73,19 @@ func caseTable(c Case, all []standing) string {
 		{"resumed", func(row standing) string { return share(row.Resumed) }},
 	}
 	for _, name := range moreNames(rows) {
-		columns = append(columns, column{name, func(row standing) string { return number(row.More[name]) }})
+		columns = append(columns, column{
+			name,
+			func(row standing) string { return number(row.More[name]) },
+		})
 	}
-	columns = append(columns, column{"core taken by others", func(row standing) string { return percent(row.Others) }})
-	columns = append(columns, column{"invalid", func(row standing) string { return strings.ReplaceAll(row.Invalid, "|", "/") }})
+	columns = append(columns, column{
+		"core taken by others",
+		func(row standing) string { return percent(row.Others) },
+	})
+	columns = append(columns, column{
+		"invalid",
+		func(row standing) string { return strings.ReplaceAll(row.Invalid, "|", "/") },
+	})
 	return markdown(columns, rows)
 }
 

@@ -44,9 +44,12 @@ type adminFlags struct {
 func newAdminFlags(command, usage string) *adminFlags {
 	f := &adminFlags{FlagSet: pflag.NewFlagSet(command, pflag.ContinueOnError), usage: usage}
 	f.Usage = func() {}
-	f.StringVar(&f.admin, "admin", "", "admin address of the node, host:port or /unix/path (default: what the configuration has)")
-	f.StringVar(&f.file, "config", "", "the node's configuration (default: $"+configVariable+", else "+defaultConfig+")")
-	f.StringVar(&f.token, "admin-token-file", "", "what lets in by host:port (default: $"+tokenVariable+", else what the configuration has)")
+	f.StringVar(&f.admin, "admin", "",
+		"admin address of the node, host:port or /unix/path (default: what the configuration has)")
+	f.StringVar(&f.file, "config", "",
+		"the node's configuration (default: $"+configVariable+", else "+defaultConfig+")")
+	f.StringVar(&f.token, "admin-token-file", "",
+		"what lets in by host:port (default: $"+tokenVariable+", else what the configuration has)")
 	return f
 }
 
@@ -77,7 +80,8 @@ type admin struct {
 // node returns the one that the flags, the environment or the configuration name.
 func (f *adminFlags) node() (*admin, error) {
 	a := &admin{command: f.Name(), address: f.admin, http: http.Client{Timeout: 30 * time.Second}}
-	file, token := first(f.file, os.Getenv(configVariable)), first(f.token, os.Getenv(tokenVariable))
+	file, token := first(f.file, os.Getenv(configVariable)),
+		first(f.token, os.Getenv(tokenVariable))
 	if _, err := os.Stat(defaultConfig); file == "" && err == nil {
 		file = defaultConfig
 	}
@@ -97,7 +101,9 @@ func (f *adminFlags) node() (*admin, error) {
 		}
 	}
 	if a.isUnix() {
-		a.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		a.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _,
+			_ string,
+		) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", a.address)
 		}}
 	}
@@ -148,7 +154,9 @@ func (a *admin) ask(method, pathAndQuery string) ([]byte, error) {
 	}
 	response, err := a.http.Do(request)
 	if err != nil {
-		return nil, node.RuntimeError{Err: fmt.Errorf("%s: %w: is it the admin address of a running node?", a.command, err)}
+		return nil,
+			node.RuntimeError{Err: fmt.Errorf("%s: %w: is it the admin address of a running node?",
+				a.command, err)}
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
@@ -158,7 +166,8 @@ func (a *admin) ask(method, pathAndQuery string) ([]byte, error) {
 	case response.StatusCode == http.StatusUnprocessableEntity:
 		return nil, refusedError{a.command + ": " + strings.TrimSpace(string(body))}
 	case response.StatusCode != http.StatusOK:
-		return nil, node.RuntimeError{Err: fmt.Errorf("%s: %s", a.command, strings.TrimSpace(string(body)))}
+		return nil, node.RuntimeError{Err: fmt.Errorf("%s: %s", a.command,
+			strings.TrimSpace(string(body)))}
 	}
 	return body, nil
 }

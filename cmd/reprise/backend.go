@@ -51,8 +51,11 @@ func backendCommand(args []string, stdout io.Writer) error {
 
 func backendTable(rows []node.BackendRow) table {
 	t := table{
-		titles: []string{"ROUTER", "POOL", "BACKEND", "STATE", ">WEIGHT", ">ACTIVE", ">HITS", ">FAILURES"},
-		empty:  "no backends",
+		titles: []string{
+			"ROUTER", "POOL", "BACKEND", "STATE", ">WEIGHT", ">ACTIVE", ">HITS",
+			">FAILURES",
+		},
+		empty: "no backends",
 	}
 	for _, r := range rows {
 		t.add(r.Router, r.Pool, r.Name, r.State, r.Weight, r.Active, r.Hits, r.Failures)

@@ -19,8 +19,9 @@ type command struct {
 	args    string // what follows the name; empty: nothing but flags
 	summary string
 	words   []string // what may come next
-	flags   []string // its own, without --, if it explains itself; a test holds them against its --help
-	run     func(args []string, stdout, stderr io.Writer) error
+	// its own, without --, if it explains itself; a test holds them against its --help
+	flags []string
+	run   func(args []string, stdout, stderr io.Writer) error
 }
 
 // adminOptions are the flags of every command that asks a node.
@@ -32,38 +33,82 @@ func asking(own ...string) []string { return append(slices.Clone(adminOptions), 
 // commands returns all of them, in the order of the help. It is a function because help is one.
 func commands() []command {
 	return []command{
-		{name: "check", args: "[FILE.ini] [--OPTION ...]", summary: "validate and print the effective configuration", run: check},
+		{
+			name: "check", args: "[FILE.ini] [--OPTION ...]",
+			summary: "validate and print the effective configuration", run: check,
+		},
 		{
 			name: "forget", args: "--sni NAME|--all|...", summary: "make all nodes forget sessions",
 			flags: asking("all", "listener", "sni"), run: unwarned(forget),
 		},
 		{
-			name: "backend", args: "list|drain|ready|weight", summary: "show backends, take one out of use or into use, set its weight",
-			words: []string{"list", "drain", "ready", "weight"}, flags: asking("json"), run: unwarned(backendCommand),
+			name: "backend", args: "list|drain|ready|weight",
+			summary: "show backends, take one out of use or into use, set its weight",
+			words:   []string{"list", "drain", "ready", "weight"}, flags: asking("json"),
+			run: unwarned(backendCommand),
 		},
-		{name: "pools", summary: "show the pools of backends of a node", flags: asking("json"), run: unwarned(poolsCommand)},
-		{name: "peers", summary: "show the nodes that a node shares sessions with", flags: asking("json"), run: unwarned(peersCommand)},
-		{name: "certificates", summary: "show what a node offers, and when it ends", flags: asking("json"), run: unwarned(certificatesCommand)},
-		{name: "sessions", summary: "count a node's sessions by name and age", flags: asking("json"), run: unwarned(sessionsCommand)},
-		{name: "top", summary: "show how a node and its fleet are, live", flags: asking("fleet"), run: unwarned(topCommand)},
 		{
-			name: "why", args: "CLIENT-ADDRESS", summary: "explain why a client's handshakes resumed a session, or not",
-			flags: asking("json"), run: unwarned(whyCommand),
+			name: "pools", summary: "show the pools of backends of a node", flags: asking("json"),
+			run: unwarned(poolsCommand),
 		},
-		{name: "reload", summary: "take over what has changed in the configuration", flags: adminOptions, run: unwarned(reloadCommand)},
-		{name: "drain", summary: "end a node without refusing a client", flags: asking("no-wait"), run: unwarned(drainCommand)},
 		{
-			name: "upgrade", summary: "start the program anew, which takes over from the one that runs",
-			flags: adminOptions, run: unwarned(upgradeCommand),
+			name: "peers", summary: "show the nodes that a node shares sessions with",
+			flags: asking("json"), run: unwarned(peersCommand),
+		},
+		{
+			name: "certificates", summary: "show what a node offers, and when it ends",
+			flags: asking("json"), run: unwarned(certificatesCommand),
+		},
+		{
+			name: "sessions", summary: "count a node's sessions by name and age",
+			flags: asking("json"), run: unwarned(sessionsCommand),
+		},
+		{
+			name: "top", summary: "show how a node and its fleet are, live", flags: asking("fleet"),
+			run: unwarned(topCommand),
+		},
+		{
+			name: "why", args: "CLIENT-ADDRESS",
+			summary: "explain why a client's handshakes resumed a session, or not",
+			flags:   asking("json"), run: unwarned(whyCommand),
+		},
+		{
+			name: "reload", summary: "take over what has changed in the configuration",
+			flags: adminOptions, run: unwarned(reloadCommand),
+		},
+		{
+			name: "drain", summary: "end a node without refusing a client",
+			flags: asking("no-wait"),
+			run:   unwarned(drainCommand),
+		},
+		{
+			name:    "upgrade",
+			summary: "start the program anew, which takes over from the one that runs",
+			flags:   adminOptions, run: unwarned(upgradeCommand),
 		},
 		{name: "secret", summary: "print a new secret for a fleet", run: unwarned(printSecret)},
-		{name: "repeater-key", args: "FILE", summary: "print the key of a repeater for a cluster secret", run: unwarned(repeaterKey)},
-		{name: "demo", args: "[--OPTION VALUE]...", summary: "serve a self-signed demonstration", run: demo},
-		{name: "version", summary: "print the version; also -v and --version", run: unwarned(printVersion)},
-		{name: "help", args: "[COMMAND]", summary: "print this, or what a command does; also -h and --help", words: commandNames(), run: unwarned(help)},
 		{
-			name: "completion", args: "bash|zsh|fish", summary: "print what makes a shell complete commands and options",
-			words: []string{"bash", "zsh", "fish"}, run: unwarned(completion),
+			name: "repeater-key", args: "FILE",
+			summary: "print the key of a repeater for a cluster secret",
+			run:     unwarned(repeaterKey),
+		},
+		{
+			name: "demo", args: "[--OPTION VALUE]...", summary: "serve a self-signed demonstration",
+			run: demo,
+		},
+		{
+			name: "version", summary: "print the version; also -v and --version",
+			run: unwarned(printVersion),
+		},
+		{
+			name: "help", args: "[COMMAND]",
+			summary: "print this, or what a command does; also -h and --help",
+			words:   commandNames(), run: unwarned(help),
+		},
+		{
+			name: "completion", args: "bash|zsh|fish",
+			summary: "print what makes a shell complete commands and options",
+			words:   []string{"bash", "zsh", "fish"}, run: unwarned(completion),
 		},
 		{name: "manual", summary: "print the manual page, for man -l", run: unwarned(manual)},
 	}
@@ -72,7 +117,8 @@ func commands() []command {
 // commandNames is what help takes, written out since the table holds help itself; a test compares.
 func commandNames() []string {
 	return []string{
-		"backend", "certificates", "check", "completion", "demo", "drain", "forget", "help", "manual", "peers", "pools",
+		"backend", "certificates", "check", "completion", "demo", "drain", "forget", "help",
+		"manual", "peers", "pools",
 		"reload", "repeater-key", "secret", "sessions", "top", "upgrade", "version", "why",
 	}
 }
@@ -95,7 +141,10 @@ func commandNamed(name string) *command {
 func (c *command) synopsis() string { return strings.TrimSpace("reprise " + c.name + " " + c.args) }
 
 // explained reports whether args ask what the command does.
-func explained(args []string) bool { return len(args) == 1 && (args[0] == "-h" || args[0] == "--help") }
+func explained(args []string) bool {
+	return len(args) == 1 &&
+		(args[0] == "-h" || args[0] == "--help")
+}
 
 // explain writes what the command does.
 func (c *command) explain(stdout, stderr io.Writer) error {

@@ -11,7 +11,10 @@ import (
 
 // completion prints a script of a shell, made from the tables that the program itself goes by.
 func completion(args []string, stdout io.Writer) error {
-	scripts := map[string]func(*strings.Builder){"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}
+	scripts := map[string]func(*strings.Builder){
+		"bash": bashCompletion, "zsh": zshCompletion,
+		"fish": fishCompletion,
+	}
 	if len(args) != 1 || scripts[args[0]] == nil {
 		return errors.New("completion: name a shell: bash, zsh or fish")
 	}
@@ -77,7 +80,8 @@ complete -o filenames -F _reprise reprise
 
 func zshCompletion(out *strings.Builder) {
 	quote := strings.NewReplacer(`'`, `'\''`, `\`, `\\`, `[`, `\[`, `]`, `\]`, `:`, `\:`).Replace
-	out.WriteString("#compdef reprise\n# Completion of reprise for zsh. reprise completion zsh wrote it.\n\n_reprise() {\n\tlocal -a options commands\n\toptions=(\n")
+	out.WriteString(
+		"#compdef reprise\n# Completion of reprise for zsh. reprise completion zsh wrote it.\n\n_reprise() {\n\tlocal -a options commands\n\toptions=(\n")
 	for _, o := range config.Options() {
 		repeat, value := "", ":"+quote(o.Form)+":_files"
 		if o.Repeat {
@@ -93,7 +97,8 @@ func zshCompletion(out *strings.Builder) {
 	for _, c := range commands() {
 		fmt.Fprintf(out, "\t\t'%s:%s'\n", c.name, quote(c.summary))
 	}
-	out.WriteString("\t)\n\tif ((CURRENT == 2)); then\n\t\t_describe command commands\n\t\t_arguments $options '*:file:_files'\n\t\treturn\n\tfi\n\tcase $words[2] in\n")
+	out.WriteString(
+		"\t)\n\tif ((CURRENT == 2)); then\n\t\t_describe command commands\n\t\t_arguments $options '*:file:_files'\n\t\treturn\n\tfi\n\tcase $words[2] in\n")
 	for _, c := range commands() {
 		if c.takesOptions() {
 			continue
@@ -104,19 +109,25 @@ func zshCompletion(out *strings.Builder) {
 }
 
 func fishCompletion(out *strings.Builder) {
-	quote := func(text string) string { return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) + "'" }
+	quote := func(text string) string {
+		return "'" +
+			strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) + "'"
+	}
 	out.WriteString("# Completion of reprise for fish. reprise completion fish wrote it.\n")
 	var without []string // the commands that do not take options of the configuration
 	for _, c := range commands() {
-		fmt.Fprintf(out, "complete -c reprise -n __fish_use_subcommand -a %s -d %s\n", c.name, quote(c.summary))
+		fmt.Fprintf(out, "complete -c reprise -n __fish_use_subcommand -a %s -d %s\n", c.name,
+			quote(c.summary))
 		if !c.takesOptions() {
 			without = append(without, c.name)
 		}
 		for _, word := range c.words {
-			fmt.Fprintf(out, "complete -c reprise -n '__fish_seen_subcommand_from %s' -a %s\n", c.name, word)
+			fmt.Fprintf(out, "complete -c reprise -n '__fish_seen_subcommand_from %s' -a %s\n",
+				c.name, word)
 		}
 		for _, flag := range c.flags {
-			fmt.Fprintf(out, "complete -c reprise -n '__fish_seen_subcommand_from %s' -l %s\n", c.name, flag)
+			fmt.Fprintf(out, "complete -c reprise -n '__fish_seen_subcommand_from %s' -l %s\n",
+				c.name, flag)
 		}
 	}
 	for _, o := range config.Options() {
@@ -124,7 +135,8 @@ func fishCompletion(out *strings.Builder) {
 		if o.Optional {
 			value = ""
 		}
-		fmt.Fprintf(out, "complete -c reprise -n 'not __fish_seen_subcommand_from %s' -l %s%s -d %s\n",
+		fmt.Fprintf(out,
+			"complete -c reprise -n 'not __fish_seen_subcommand_from %s' -l %s%s -d %s\n",
 			strings.Join(without, " "), o.Name, value, quote(firstSentence(o.Help)))
 	}
 }

@@ -76,7 +76,8 @@ func demo(args []string, stdout, stderr io.Writer) (err error) {
 	defer balancer.Close()
 	go balance(balancer, nodes)
 
-	fmt.Fprintf(stdout, demoText, balancer.Addr(), nodes[0].StatsAddr(), filepath.Join(os.TempDir(), "reprise-session.pem"), demoLen)
+	fmt.Fprintf(stdout, demoText, balancer.Addr(), nodes[0].StatsAddr(),
+		filepath.Join(os.TempDir(), "reprise-session.pem"), demoLen)
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	told := make([]map[string]uint64, len(nodes))
@@ -112,7 +113,10 @@ Ctrl-C ends it. What happens:
 
 // demoConfigs makes the nodes' configurations; args are added to each.
 func demoConfigs(dir, backend string, args []string) ([]*config.Config, error) {
-	cert, err := testpki.SelfSigned(testpki.Template{Key: testpki.ECDSA, Names: []string{"localhost", "127.0.0.1"}})
+	cert, err := testpki.SelfSigned(testpki.Template{
+		Key:   testpki.ECDSA,
+		Names: []string{"localhost", "127.0.0.1"},
+	})
 	if err != nil {
 		return nil, node.RuntimeError{Err: err}
 	}
@@ -235,7 +239,8 @@ func demoBackend() (*demoServer, error) {
 	s.ReadHeaderTimeout = 10 * time.Second
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintf(w, "Hello from the backend. It saw %s %s in clear; TLS ended at Reprise.\n", r.Method, r.URL)
+		fmt.Fprintf(w, "Hello from the backend. It saw %s %s in clear; TLS ended at Reprise.\n",
+			r.Method, r.URL)
 	})
 	go func() { _ = s.Serve(ln) }()
 	return s, nil

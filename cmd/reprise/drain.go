@@ -28,7 +28,8 @@ func drainCommand(args []string, stdout io.Writer) error {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return errors.New("drain: it takes no arguments: --admin ADDR or --config FILE names the node")
+		return errors.New(
+			"drain: it takes no arguments: --admin ADDR or --config FILE names the node")
 	}
 	node, err := flags.node()
 	if err != nil {

@@ -74,7 +74,8 @@ func printForgotten(r *node.Forgotten, stdout io.Writer) error {
 		fmt.Fprintln(stdout, "no node had such a session: is that what you meant?")
 	}
 	if len(r.Silent) > 0 {
-		return node.RuntimeError{Err: fmt.Errorf("forget: no answer from %s: such a session may be resumed there until it is heard of again",
+		return node.RuntimeError{Err: fmt.Errorf(
+			"forget: no answer from %s: such a session may be resumed there until it is heard of again",
 			strings.Join(r.Silent, ", "))}
 	}
 	return nil

@@ -10,25 +10,32 @@ import (
 )
 
 // listCommand prints what a node has, as the usage says.
-func listCommand[T any](command, usage, path string, args []string, stdout io.Writer, table func([]T) table) error {
+func listCommand[T any](command, usage, path string, args []string, stdout io.Writer,
+	table func([]T) table,
+) error {
 	flags := newAdminFlags(command, usage+"\n\n  reprise "+command+"\n\n").withJSON()
 	if helped, err := flags.parse(args, stdout); helped || err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("%s: it takes no arguments: --admin ADDR or --config FILE names the node", command)
+		return fmt.Errorf("%s: it takes no arguments: --admin ADDR or --config FILE names the node",
+			command)
 	}
 	return list(flags, path, stdout, table)
 }
 
 func poolsCommand(args []string, stdout io.Writer) error {
-	return listCommand("pools", "Show the pools of backends of a node.", "/pools", args, stdout, poolTable)
+	return listCommand("pools", "Show the pools of backends of a node.", "/pools", args, stdout,
+		poolTable)
 }
 
 func poolTable(rows []node.PoolRow) table {
 	t := table{
-		titles: []string{"ROUTER", "POOL", "LIVE", ">UP", ">BACKENDS", ">ACTIVE", ">QUEUED", ">REFUSED"},
-		empty:  "no pools",
+		titles: []string{
+			"ROUTER", "POOL", "LIVE", ">UP", ">BACKENDS", ">ACTIVE", ">QUEUED",
+			">REFUSED",
+		},
+		empty: "no pools",
 	}
 	for _, r := range rows {
 		t.add(r.Router, r.Pool, yesNo(r.Live), r.Up, r.Backends, r.Active, r.Queued, r.Refused)
@@ -54,31 +61,40 @@ func peerTable(rows []node.PeerRow) table {
 
 func certificatesCommand(args []string, stdout io.Writer) error {
 	usage := "Show the certificates that a node offers, and when they end."
-	return listCommand("certificates", usage, "/certificates", args, stdout, func(rows []node.CertificateRow) table {
-		t := table{titles: []string{"LISTENER", "NAME", ">DAYS LEFT", "UNTIL", "FILE"}, empty: "no certificates"}
-		for _, r := range rows {
-			left := time.Until(r.NotAfter).Hours() / 24
-			until := r.NotAfter.Format(time.DateOnly)
-			t.add(r.Listener, cmp.Or(r.Name, "(default)"), fmt.Sprintf("%.0f", left), until, r.File)
-		}
-		return t
-	})
+	return listCommand("certificates", usage, "/certificates", args, stdout,
+		func(rows []node.CertificateRow) table {
+			t := table{
+				titles: []string{"LISTENER", "NAME", ">DAYS LEFT", "UNTIL", "FILE"},
+				empty:  "no certificates",
+			}
+			for _, r := range rows {
+				left := time.Until(r.NotAfter).Hours() / 24
+				until := r.NotAfter.Format(time.DateOnly)
+				t.add(r.Listener, cmp.Or(r.Name, "(default)"), fmt.Sprintf("%.0f", left), until,
+					r.File)
+			}
+			return t
+		})
 }
 
 func sessionsCommand(args []string, stdout io.Writer) error {
 	usage := "Count the sessions in a node's memory, by the name they were made under and by age."
-	return listCommand("sessions", usage, "/sessions", args, stdout, func(rows []node.SessionRow) table {
-		t := table{
-			titles: []string{"NAME", ">SESSIONS", ">< 1m", ">< 10m", ">< 1h", ">< 6h", ">OLDER", ">OLDEST"},
-			empty:  "no sessions",
-		}
-		for _, r := range rows {
-			a := r.Ages
-			oldest := time.Duration(r.Oldest * float64(time.Second)).Round(time.Second)
-			t.add(r.Name, r.Sessions, a[0], a[1], a[2], a[3], a[4], oldest)
-		}
-		return t
-	})
+	return listCommand("sessions", usage, "/sessions", args, stdout,
+		func(rows []node.SessionRow) table {
+			t := table{
+				titles: []string{
+					"NAME", ">SESSIONS", ">< 1m", ">< 10m", ">< 1h", ">< 6h", ">OLDER",
+					">OLDEST",
+				},
+				empty: "no sessions",
+			}
+			for _, r := range rows {
+				a := r.Ages
+				oldest := time.Duration(r.Oldest * float64(time.Second)).Round(time.Second)
+				t.add(r.Name, r.Sessions, a[0], a[1], a[2], a[3], a[4], oldest)
+			}
+			return t
+		})
 }
 
 func yesNo(b bool) string {

@@ -77,7 +77,8 @@ func printVersion(args []string, stdout io.Writer) error {
 }
 
 func versionLine() string {
-	line := fmt.Sprintf("reprise %s %s %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	line := fmt.Sprintf("reprise %s %s %s/%s", version, runtime.Version(), runtime.GOOS,
+		runtime.GOARCH)
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key == "GOEXPERIMENT" {

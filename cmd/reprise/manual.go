@@ -55,7 +55,8 @@ func writeOption(out *strings.Builder, o config.Option) {
 	if o.Optional {
 		value = "[=\\fI" + roff(o.Form) + "\\fR]"
 	}
-	fmt.Fprintf(out, ".TP\n\\fB\\-\\-%s\\fR%s\n%s.\n", roff(o.Name), value, roff(strings.TrimSuffix(o.Help, ".")))
+	fmt.Fprintf(out, ".TP\n\\fB\\-\\-%s\\fR%s\n%s.\n", roff(o.Name), value,
+		roff(strings.TrimSuffix(o.Help, ".")))
 	if o.Default != "" {
 		fmt.Fprintf(out, "The default is %s.\n", roff(o.Default))
 	}

@@ -21,7 +21,8 @@ func reloadCommand(args []string, stdout io.Writer) error {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return errors.New("reload: it takes no arguments: --admin ADDR or --config FILE names the node, which knows its files")
+		return errors.New(
+			"reload: it takes no arguments: --admin ADDR or --config FILE names the node, which knows its files")
 	}
 	body, err := flags.post("/reload")
 	if refusal, ok := errors.AsType[refusedError](err); ok {

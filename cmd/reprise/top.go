@@ -30,7 +30,8 @@ func topCommand(args []string, stdout io.Writer) error {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return errors.New("top: it takes no arguments: --admin ADDR or --config FILE names the node")
+		return errors.New(
+			"top: it takes no arguments: --admin ADDR or --config FILE names the node")
 	}
 	a, err := flags.node()
 	if err != nil {
@@ -38,7 +39,8 @@ func topCommand(args []string, stdout io.Writer) error {
 	}
 	a.http.Timeout = 5 * time.Second
 	t := &top{admin: a, fleet: *fleet, rates: make(map[string]rated)}
-	if err := t.ask(*fleet); err != nil { // before the terminal is another: the error stays to be read
+	// before the terminal is another: the error stays to be read
+	if err := t.ask(*fleet); err != nil {
 		return err
 	}
 	screen, err := tcell.NewScreen()
@@ -164,8 +166,12 @@ func (t *top) rate(n *node.NodeStatus) {
 		return
 	}
 	now := rated{at: n.At, handshakes: n.Handshakes, requests: n.Requests}
-	if seconds := float64(n.At-before.at) / 1000; seen && seconds > 0 && n.Handshakes >= before.handshakes && n.Requests >= before.requests {
-		now.perSecond = [2]float64{float64(n.Handshakes-before.handshakes) / seconds, float64(n.Requests-before.requests) / seconds}
+	if seconds := float64(n.At-before.at) / 1000; seen && seconds > 0 &&
+		n.Handshakes >= before.handshakes && n.Requests >= before.requests {
+		now.perSecond = [2]float64{
+			float64(n.Handshakes-before.handshakes) / seconds,
+			float64(n.Requests-before.requests) / seconds,
+		}
 		now.known = true
 	}
 	t.rates[n.ID] = now

@@ -86,7 +86,9 @@ func (t *top) drawHead(c *canvas, n *node.NodeStatus) {
 	}
 	at = c.text(at+2, state, printable(n.State))
 	up := time.Duration(n.Uptime) * time.Second
-	c.text(at+2, tcell.StyleDefault.Dim(true), fmt.Sprintf("up %v  %s  %s", up, printable(n.Version), time.UnixMilli(n.At).Format(time.TimeOnly)))
+	c.text(at+2, tcell.StyleDefault.Dim(true),
+		fmt.Sprintf("up %v  %s  %s", up, printable(n.Version),
+			time.UnixMilli(n.At).Format(time.TimeOnly)))
 	c.row += 2
 }
 
@@ -115,10 +117,15 @@ func (t *top) drawNode(c *canvas) {
 	t.drawHead(c, n)
 	perSecond := t.rates[n.ID]
 	resumed := n.Resumed.Local + n.Resumed.Pushed + n.Resumed.Pulled + n.Resumed.Store
-	c.line(tcell.StyleDefault.Bold(true), fmt.Sprintf("resumed %s   handshakes/s %s   requests/s %s   connections %d   sessions %d of %d",
-		percentOf(resumed, n.Handshakes), perSecond.text(0), perSecond.text(1), n.Open, n.Sessions, n.MaxSessions))
-	c.line(tcell.StyleDefault.Dim(true), fmt.Sprintf("%d handshakes, %d failed, %d requests, turns %s (p99)",
-		n.Handshakes, n.Failed, n.Requests, brief(n.TurnP99)))
+	c.line(tcell.StyleDefault.Bold(true),
+		fmt.Sprintf(
+			"resumed %s   handshakes/s %s   requests/s %s   connections %d   sessions %d of %d",
+			percentOf(resumed, n.Handshakes), perSecond.text(0), perSecond.text(1), n.Open,
+			n.Sessions,
+			n.MaxSessions))
+	c.line(tcell.StyleDefault.Dim(true),
+		fmt.Sprintf("%d handshakes, %d failed, %d requests, turns %s (p99)",
+			n.Handshakes, n.Failed, n.Requests, brief(n.TurnP99)))
 	c.row++
 	t.drawShares(c, &n.Resumed)
 	c.table("Backends", backendTable(t.status.Backends))
@@ -138,7 +145,8 @@ func (t *top) drawFleet(c *canvas) {
 	t.drawHead(c, &t.nodes[0])
 	var sum node.Shares
 	rows := table{titles: []string{
-		"NODE", "ADDRESS", "STATE", ">UP", ">RESUMED", ">HANDSHAKES/S", ">REQUESTS/S", ">OPEN", ">SESSIONS", ">BACKENDS", ">PEERS", "VERSION",
+		"NODE", "ADDRESS", "STATE", ">UP", ">RESUMED", ">HANDSHAKES/S", ">REQUESTS/S", ">OPEN",
+		">SESSIONS", ">BACKENDS", ">PEERS", "VERSION",
 	}}
 	for _, n := range t.nodes {
 		r := n.Resumed
@@ -150,8 +158,10 @@ func (t *top) drawFleet(c *canvas) {
 		sum.New += r.New
 		sum.Missed += r.Missed
 		perSecond := t.rates[n.ID]
-		rows.add(n.Name, n.Address, n.State, time.Duration(n.Uptime)*time.Second, percentOf(resumed, n.Handshakes), perSecond.text(0), perSecond.text(1),
-			n.Open, n.Sessions, fmt.Sprintf("%d of %d", n.BackendsUp, n.Backends), fmt.Sprintf("%d of %d", n.PeersAlive, n.Peers), n.Version)
+		rows.add(n.Name, n.Address, n.State, time.Duration(n.Uptime)*time.Second,
+			percentOf(resumed, n.Handshakes), perSecond.text(0), perSecond.text(1),
+			n.Open, n.Sessions, fmt.Sprintf("%d of %d", n.BackendsUp, n.Backends),
+			fmt.Sprintf("%d of %d", n.PeersAlive, n.Peers), n.Version)
 	}
 	t.drawShares(c, &sum)
 	c.table("Nodes", rows)

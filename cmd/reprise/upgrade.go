@@ -22,7 +22,8 @@ func upgradeCommand(args []string, stdout io.Writer) error {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return errors.New("upgrade: it takes no arguments: --admin ADDR or --config FILE names the node")
+		return errors.New(
+			"upgrade: it takes no arguments: --admin ADDR or --config FILE names the node")
 	}
 	node, err := flags.node()
 	if err != nil {

@@ -114,8 +114,9 @@ func Page(hitch []Row) []byte {
 		c.print(&out)
 	}
 	out.WriteString(poolsByName + subscriptionsByUWSGI + clientCerts + limitsByClient + fields)
-	out.WriteString("\n# hitch\n\nA file named as `hitch*.conf`, or without sections and with hitch's keys, is read as hitch reads it. `reprise check hitch.conf` prints\n" +
-		"the configuration it is translated into, which may be used instead of it.\n")
+	out.WriteString(
+		"\n# hitch\n\nA file named as `hitch*.conf`, or without sections and with hitch's keys, is read as hitch reads it. `reprise check hitch.conf` prints\n" +
+			"the configuration it is translated into, which may be used instead of it.\n")
 	keys := Chapter{Title: "Keys of hitch.conf", Rows: hitch}
 	keys.print(&out)
 	return out.Bytes()
@@ -125,6 +126,7 @@ func (c *Chapter) print(out *bytes.Buffer) {
 	fmt.Fprintf(out, "\n## %s\n\n| option | verdict | |\n|---|---|---|\n", c.Title)
 	for _, r := range c.Rows {
 		names := strings.ReplaceAll(r.Names, " ", "`, `")
-		fmt.Fprintf(out, "| `%s` | %s | %s |\n", names, r.Verdict, strings.ReplaceAll(r.Note, "|", `\|`))
+		fmt.Fprintf(out, "| `%s` | %s | %s |\n", names, r.Verdict,
+			strings.ReplaceAll(r.Note, "|", `\|`))
 	}
 }

@@ -66,8 +66,9 @@ func blocksOf(file string, data []byte) ([]block, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if len(blocks) == 0 && data[0] == derSequence {
-		return nil, fmt.Errorf("%s is DER, not PEM: write openssl x509 -inform der -in %s, or openssl "+
-			"pkey for a key", file, file)
+		return nil,
+			fmt.Errorf("%s is DER, not PEM: write openssl x509 -inform der -in %s, or openssl "+
+				"pkey for a key", file, file)
 	}
 	return blocks, nil
 }
@@ -122,8 +123,9 @@ func wipe(blocks []block) {
 // marks that are not where they belong are.
 func parse(data []byte) (blocks []block, err error) {
 	data = bytes.TrimPrefix(data, bom)
-	var open *block                      // the block whose end has not come yet
-	body := make([]byte, 0, len(data)+1) // it must not grow: what append leaves behind cannot be wiped
+	var open *block // the block whose end has not come yet
+	// it must not grow: what append leaves behind cannot be wiped
+	body := make([]byte, 0, len(data)+1)
 	defer func() { clear(body[:cap(body)]) }()
 	number := 0
 	for line := range bytes.Lines(data) {
@@ -138,7 +140,9 @@ func parse(data []byte) (blocks []block, err error) {
 			}
 		case bytes.HasPrefix(text, []byte(beginMark)):
 			if open != nil {
-				return blocks, open.errorf("no END line before the BEGIN line %d: the block is cut off", number)
+				return blocks,
+					open.errorf("no END line before the BEGIN line %d: the block is cut off",
+						number)
 			}
 			blocks = append(blocks, block{label: label, number: len(blocks) + 1, line: number})
 			open = &blocks[len(blocks)-1]
@@ -170,8 +174,9 @@ func mark(text []byte) (label string, isMark bool, err error) {
 		label, isEnded := strings.CutSuffix(string(text[i+len(m):]), markEnd)
 		label, isLabel := strings.CutPrefix(label, " ")
 		if i > 0 || !isEnded || !isLabel || strings.Contains(label, "--") {
-			return "", false, fmt.Errorf("%s must have a line of its own: add a line break, remove what "+
-				"stands before or behind it", m[5:])
+			return "", false,
+				fmt.Errorf("%s must have a line of its own: add a line break, remove what "+
+					"stands before or behind it", m[5:])
 		}
 		return label, true, nil
 	}

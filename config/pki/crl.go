@@ -60,7 +60,8 @@ func parseCRL(der []byte, authorities []*x509.Certificate) (*x509.RevocationList
 	list, err := x509.ParseRevocationList(der)
 	switch {
 	case err != nil && strings.Contains(err.Error(), "crl version"):
-		return nil, errors.New("a list of version 1: with openssl ca, set crlnumber to get version 2")
+		return nil,
+			errors.New("a list of version 1: with openssl ca, set crlnumber to get version 2")
 	case err != nil:
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "x509: "))
 	case len(list.Raw) != len(der):
@@ -77,8 +78,9 @@ func parseCRL(der []byte, authorities []*x509.Certificate) (*x509.RevocationList
 		}
 	}
 	if named && !signed {
-		return nil, fmt.Errorf("not signed by the client CA %s: name the one that this CA has published",
-			list.Issuer)
+		return nil,
+			fmt.Errorf("not signed by the client CA %s: name the one that this CA has published",
+				list.Issuer)
 	}
 	return list, nil
 }
@@ -98,8 +100,9 @@ func checkExtensions(list *x509.RevocationList) error {
 			return errors.New("a delta list: name the full one")
 		case e.Id.Equal(oidIssued):
 			if !isWhole(e) {
-				return errors.New("it covers only some kinds of certificates (issuing distribution point): " +
-					"name the full one")
+				return errors.New(
+					"it covers only some kinds of certificates (issuing distribution point): " +
+						"name the full one")
 			}
 		case e.Critical:
 			return fmt.Errorf("a critical extension that is not known (%v)", e.Id)
@@ -108,7 +111,8 @@ func checkExtensions(list *x509.RevocationList) error {
 	for _, entry := range list.RevokedCertificateEntries {
 		for _, e := range entry.Extensions {
 			if e.Critical {
-				return fmt.Errorf("an indirect list (entry with extension %v): name one by each issuer", e.Id)
+				return fmt.Errorf(
+					"an indirect list (entry with extension %v): name one by each issuer", e.Id)
 			}
 		}
 	}
@@ -132,11 +136,13 @@ func CRLExpiry(list *x509.RevocationList, now time.Time) string {
 	case end.IsZero():
 		return ""
 	case left < 0:
-		return fmt.Sprintf("has a revocation list of %s that expired on %s: clients that it certified "+
-			"are refused", list.Issuer, date(end))
+		return fmt.Sprintf(
+			"has a revocation list of %s that expired on %s: clients that it certified "+
+				"are refused", list.Issuer, date(end))
 	case left < min(14*24*time.Hour, end.Sub(list.ThisUpdate)/10):
-		return fmt.Sprintf("has a revocation list of %s that expires on %s, in %s: clients that it "+
-			"certified are refused then", list.Issuer, date(end), roughly(left))
+		return fmt.Sprintf(
+			"has a revocation list of %s that expires on %s, in %s: clients that it "+
+				"certified are refused then", list.Issuer, date(end), roughly(left))
 	}
 	return ""
 }

@@ -19,8 +19,9 @@ func ParseServerName(s string) (string, error) {
 	}
 	for _, label := range labels {
 		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return "", fmt.Errorf("bad name %q: write one such as www.example.com, *.example.com or "+
-				"xn--bcher-kva.example", s)
+			return "",
+				fmt.Errorf("bad name %q: write one such as www.example.com, *.example.com or "+
+					"xn--bcher-kva.example", s)
 		}
 	}
 	return name, nil

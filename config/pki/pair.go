@@ -49,11 +49,13 @@ func ReadPair(certFile, keyFile string) (*Pair, error) {
 		if _, err := scheme(chain[0].PublicKey); err != nil {
 			return nil, fmt.Errorf("%s: %w", certFile, err)
 		}
-		return nil, fmt.Errorf("%s is not the key of %s: name the pair that was made together", keyFile,
+		return nil, fmt.Errorf("%s is not the key of %s: name the pair that was made together",
+			keyFile,
 			certFile)
 	case of > 0:
-		return nil, fmt.Errorf("%s: the %s certificate is the key's: put it first, and behind it the "+
-			"one that issued it, and so on", certFile, ordinal(of+1))
+		return nil,
+			fmt.Errorf("%s: the %s certificate is the key's: put it first, and behind it the "+
+				"one that issued it, and so on", certFile, ordinal(of+1))
 	}
 	pair := &Pair{chain: chain}
 	pair.PrivateKey, pair.Leaf = key, chain[0]
@@ -83,7 +85,8 @@ func ReadCertificates(file string) ([]*x509.Certificate, error) {
 			}
 			list = append(list, c)
 		case b.label == "TRUSTED CERTIFICATE":
-			return nil, fmt.Errorf("%s: %w", file, b.errorf("write it with openssl x509, without -trustout"))
+			return nil, fmt.Errorf("%s: %w", file,
+				b.errorf("write it with openssl x509, without -trustout"))
 		case !b.isKey() && !isParameter(b.label):
 			return nil, fmt.Errorf("%s: %w", file, b.errorf("not known here: remove it"))
 		}
@@ -112,8 +115,9 @@ func readKey(file string) (crypto.Signer, error) {
 	case len(keys) == 0:
 		return nil, errors.New(file + " holds no PEM private key")
 	case len(keys) > 1:
-		return nil, fmt.Errorf("%s: %w", file, keys[1].errorf("a second private key: leave the one "+
-			"that is the certificate's"))
+		return nil, fmt.Errorf("%s: %w", file,
+			keys[1].errorf("a second private key: leave the one "+
+				"that is the certificate's"))
 	}
 	b := &keys[0]
 	if b.label == "ENCRYPTED PRIVATE KEY" || strings.Contains(b.headers, "ENCRYPTED") {

@@ -42,7 +42,8 @@ func Size(s string, low, high int) (int, error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 63)
 	if err != nil || n > math.MaxInt>>shift || int(n<<shift) < low || int(n<<shift) > high {
-		return 0, fmt.Errorf("bad size: write bytes from %s to %s, such as 65536 or 64k", FormatSize(low),
+		return 0, fmt.Errorf("bad size: write bytes from %s to %s, such as 65536 or 64k",
+			FormatSize(low),
 			FormatSize(high))
 	}
 	return int(n << shift), nil

@@ -32,7 +32,8 @@ var makeAdminToken = sync.OnceValues(func() (path string, err error) {
 	}
 	_, err = made.WriteString(adminTokenText + "\n")
 	path = filepath.Join(dir, "admin.token")
-	err = errors.Join(err, made.Close(), os.Rename(made.Name(), path), os.Setenv("REPRISE_ADMIN_TOKEN_FILE", path))
+	err = errors.Join(err, made.Close(), os.Rename(made.Name(), path),
+		os.Setenv("REPRISE_ADMIN_TOKEN_FILE", path))
 	return path, err
 })
 

@@ -46,7 +46,10 @@ func TryAskLine(addr string, config *tls.Config) (tls.ConnectionState, error) {
 
 // ClientConfig is a client that trusts pki and remembers sessions.
 func ClientConfig(pki *testpki.PKI) *tls.Config {
-	return &tls.Config{RootCAs: pki.CA.Pool(), ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	return &tls.Config{
+		RootCAs: pki.CA.Pool(), ServerName: "localhost",
+		ClientSessionCache: tls.NewLRUClientSessionCache(1),
+	}
 }
 
 // With returns a copy of config, changed.
@@ -146,7 +149,8 @@ func TryVisit(addr string, config *tls.Config) (tls.ConnectionState, error) {
 		return tls.ConnectionState{}, err
 	}
 	if rest, err := io.ReadAll(conn); err != nil || len(rest) > 0 {
-		return tls.ConnectionState{}, fmt.Errorf("at the end: %q, %v, want a close_notify", rest, err)
+		return tls.ConnectionState{}, fmt.Errorf("at the end: %q, %v, want a close_notify", rest,
+			err)
 	}
 	return conn.ConnectionState(), nil
 }
@@ -182,7 +186,8 @@ func AnswerLine(conn net.Conn) {
 		return
 	}
 	if _, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(line), r))); err == nil {
-		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\npage\n")
+		io.WriteString(conn,
+			"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\npage\n")
 	}
 }
 

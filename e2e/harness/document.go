@@ -149,7 +149,8 @@ func (s *Server) WantUWSGI() cacheRow {
 		s.T.Fatalf("got %d caches, want 1", len(d.Caches))
 	}
 	all, one := d.Caches[0], d.Cache
-	if one.MaxItems != all.MaxItems || one.BlockSize != all.BlockSize || one.Items != all.Items || one.Hits != all.Hits || one.Miss != all.Miss {
+	if one.MaxItems != all.MaxItems || one.BlockSize != all.BlockSize || one.Items != all.Items ||
+		one.Hits != all.Hits || one.Miss != all.Miss {
 		s.T.Errorf("cache: got %+v, want what caches has: %+v", one, all)
 	}
 	return all

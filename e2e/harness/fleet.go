@@ -55,7 +55,10 @@ func (f *Fleet) WantShared(outcome string) {
 // ForgetAt runs reprise forget.
 func (f *Fleet) ForgetAt(i int, args ...string) nettest.Result {
 	f.T.Helper()
-	return nettest.Run(f.T, nettest.Command{Path: Program(f.T), Args: append([]string{"forget", "--admin", f.Nodes[i].Admin}, args...), Timeout: Patience})
+	return nettest.Run(f.T, nettest.Command{
+		Path: Program(f.T),
+		Args: append([]string{"forget", "--admin", f.Nodes[i].Admin}, args...), Timeout: Patience,
+	})
 }
 
 // PatientLookup is for tests of what is found, not of how fast, on a machine that
@@ -85,10 +88,12 @@ type Fleet struct {
 func NewFleet(t *testing.T, n int, mode string, options ...string) *Fleet {
 	t.Helper()
 	f := &Fleet{
-		T: t, Mode: mode, PKI: testpki.New(t), tlsPort: nettest.FreePort(t), UDPPort: nettest.FreePort(t),
-		Nodes: make([]*Server, n), options: options, Backend: nettest.Serve(t, AnswerLine).Addr,
+		T: t, Mode: mode, PKI: testpki.New(t), tlsPort: nettest.FreePort(t),
+		UDPPort: nettest.FreePort(t),
+		Nodes:   make([]*Server, n), options: options, Backend: nettest.Serve(t, AnswerLine).Addr,
 	}
-	f.Cert = f.PKI.Server(testpki.ECDSA, "localhost", "other.example", "*.wild.example", "127.0.0.1")
+	f.Cert = f.PKI.Server(testpki.ECDSA, "localhost", "other.example", "*.wild.example",
+		"127.0.0.1")
 	f.Listener = "cert=" + f.Cert.CertFile + ",key=" + f.Cert.KeyFile
 	f.Peer = func(_, j int) string { return f.UDP(j) }
 	return f
@@ -121,7 +126,8 @@ func (f *Fleet) UDP(i int) string { return fmt.Sprintf("127.0.0.%d:%d", i+1, f.U
 // Args are the options of node i.
 func (f *Fleet) Args(i int) []string {
 	args := []string{
-		"--sslrouter2=addr=" + f.TLS(i) + "," + f.Listener, To(f.Backend), "--sslrouter-session-context=foobar",
+		"--sslrouter2=addr=" + f.TLS(i) + "," + f.Listener, To(f.Backend),
+		"--sslrouter-session-context=foobar",
 		"--cache-udp-server=" + f.UDP(i), "--http-processes=1",
 	}
 	if f.Mode != "" {
@@ -144,7 +150,8 @@ func (f *Fleet) Args(i int) []string {
 // Run starts node i, with more options than all have.
 func (f *Fleet) Run(i int, more ...string) {
 	f.T.Helper()
-	f.Nodes[i] = StartCommand(f.T, nettest.Command{Path: Program(f.T), Successors: f.Successors}, append(f.Args(i), more...)...)
+	f.Nodes[i] = StartCommand(f.T, nettest.Command{Path: Program(f.T), Successors: f.Successors},
+		append(f.Args(i), more...)...)
 }
 
 // RunAll starts all nodes and waits until they know each other.
@@ -192,7 +199,8 @@ func (f *Fleet) AwaitIntroduced() {
 			nettest.Eventually(f.T, Patience, func() bool {
 				r := s.Shared().Replication
 				p, ok := r.peer(id)
-				return ok && p.Introduced == 1 && p.Alive == 1 && (r.Mode == "pull" || r.Join == "done")
+				return ok && p.Introduced == 1 && p.Alive == 1 &&
+					(r.Mode == "pull" || r.Join == "done")
 			}, "node %d hears node %d", i, j)
 		}
 	}

@@ -43,7 +43,8 @@ func HTTPS(cert *testpki.Cert, more ...string) string {
 func StartHTTPS(t *testing.T, args ...string) (*Server, *testpki.PKI) {
 	t.Helper()
 	pki := testpki.New(t)
-	return Start(t, append(args, HTTPS(pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")))...), pki
+	return Start(t, append(args, HTTPS(pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")))...),
+		pki
 }
 
 // ServeHTTP runs Go's own server until the test ends.
@@ -68,12 +69,18 @@ func HTTPClient(t *testing.T, config *tls.Config, change func(*http.Transport)) 
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{
 		Transport: transport, Timeout: 2 * Patience,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: func(*http.Request,
+			[]*http.Request,
+		) error {
+			return http.ErrUseLastResponse
+		},
 	}
 }
 
 // Fetch makes a request and returns the response with its body read.
-func Fetch(client *http.Client, method, url string, body io.Reader, fields ...string) (*http.Response, string, error) {
+func Fetch(client *http.Client, method, url string, body io.Reader,
+	fields ...string,
+) (*http.Response, string, error) {
 	req, err := http.NewRequest(method, url, body)
 	if err != nil {
 		return nil, "", err
@@ -93,7 +100,8 @@ func Fetch(client *http.Client, method, url string, body io.Reader, fields ...st
 // WantPage fetches url, which must answer 200 with the body.
 func WantPage(t *testing.T, client *http.Client, url, want string) {
 	t.Helper()
-	if resp, body, err := Fetch(client, "GET", url, nil); err != nil || resp.StatusCode != http.StatusOK || body != want {
+	if resp, body, err := Fetch(client, "GET", url, nil); err != nil ||
+		resp.StatusCode != http.StatusOK || body != want {
 		t.Errorf("%s: got %q, %v, want %q", url, body, err, want)
 	}
 }
@@ -225,7 +233,8 @@ func StartUWSGI(t *testing.T, application string, args ...string) (addr string) 
 	nettest.Start(t, nettest.Command{
 		Path: "uwsgi",
 		Args: append([]string{
-			"--plugin", "python3", "--uwsgi-socket", addr, "--wsgi-file", WriteFile(t, "app.py", application), "--need-app", "--buffer-size", "65535",
+			"--plugin", "python3", "--uwsgi-socket", addr, "--wsgi-file",
+			WriteFile(t, "app.py", application), "--need-app", "--buffer-size", "65535",
 		}, args...),
 		StopSignal: syscall.SIGINT, Timeout: Patience,
 	}, nettest.Accepts(addr))
@@ -244,15 +253,23 @@ http {
 	access_log off; client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s; uwsgi_temp_path %[1]s; scgi_temp_path %[1]s;
 	server { listen %[2]s; %[3]s }
 }`, dir, addr, block))
-	return nettest.Start(t, nettest.Command{Path: "nginx", Args: []string{"-e", "stderr", "-p", dir, "-c", config}, Timeout: Patience}, nettest.Accepts(addr))
+	return nettest.Start(t, nettest.Command{
+		Path: "nginx",
+		Args: []string{"-e", "stderr", "-p", dir, "-c", config}, Timeout: Patience,
+	},
+		nettest.Accepts(addr))
 }
 
 // StartHAProxy runs haproxy with what follows its defaults, and waits for addr.
 func StartHAProxy(t *testing.T, addr, config string) {
 	t.Helper()
 	nettest.Need(t, "haproxy")
-	file := WriteFile(t, "haproxy.cfg", "defaults\n timeout connect 10s\n timeout client 60s\n timeout server 60s\n"+config)
-	nettest.Start(t, nettest.Command{Path: "haproxy", Args: []string{"-db", "-f", file}, Timeout: Patience}, nettest.Accepts(addr))
+	file := WriteFile(t, "haproxy.cfg",
+		"defaults\n timeout connect 10s\n timeout client 60s\n timeout server 60s\n"+config)
+	nettest.Start(t, nettest.Command{
+		Path: "haproxy", Args: []string{"-db", "-f", file},
+		Timeout: Patience,
+	}, nettest.Accepts(addr))
 }
 
 // WriteFile makes a file for this test and returns its path.
@@ -283,7 +300,8 @@ func Dribble(conn net.Conn, stream string, lengths ...int) error {
 			return err
 		}
 		stream = stream[n:]
-		time.Sleep(50 * time.Microsecond) // lets the reader see the piece alone; nothing depends on it
+		// lets the reader see the piece alone; nothing depends on it
+		time.Sleep(50 * time.Microsecond)
 	}
 	return nil
 }

@@ -56,7 +56,10 @@ type Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 // From connects from another loopback address, by which an application can tell
 // the client from the proxies between.
 func From(source string) Dialer {
-	return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}, Timeout: Patience}).DialContext
+	return (&net.Dialer{
+		LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)},
+		Timeout:   Patience,
+	}).DialContext
 }
 
 // DialFrom connects to addr until the test ends.
@@ -147,7 +150,8 @@ func (s *Server) Row(addr string) BackendRow {
 // AwaitState waits until a backend is in a state.
 func (s *Server) AwaitState(addr, state string) {
 	s.T.Helper()
-	nettest.Eventually(s.T, Patience, func() bool { return s.Row(addr).State == state }, "backend %s is %s", addr, state)
+	nettest.Eventually(s.T, Patience, func() bool { return s.Row(addr).State == state },
+		"backend %s is %s", addr, state)
 }
 
 // A PrefacedConn sends something before its first bytes, in one stream with them

@@ -33,7 +33,8 @@ func Settings(ini string) string {
 // AwaitLookups waits until so many handshakes are parked.
 func (s *Server) AwaitLookups(n int64) {
 	s.T.Helper()
-	nettest.Eventually(s.T, Patience, func() bool { return s.Shared().Lookups.Parked == n }, "%d parked handshakes", n)
+	nettest.Eventually(s.T, Patience, func() bool { return s.Shared().Lookups.Parked == n },
+		"%d parked handshakes", n)
 }
 
 // Patience is for what must happen, on a machine that is busy with other things.
@@ -70,7 +71,10 @@ func Start(t *testing.T, args ...string) *Server {
 func StartCommand(t *testing.T, c nettest.Command, args ...string) *Server {
 	t.Helper()
 	s := &Server{T: t, Stats: nettest.FreeAddr(t), Admin: nettest.FreeAddr(t)}
-	ours := []string{"--stats", s.Stats, "--admin", s.Admin, "--admin-token-file", adminToken(t), "--pprof", "--log-format", "json", "--drain-timeout", "1s"}
+	ours := []string{
+		"--stats", s.Stats, "--admin", s.Admin, "--admin-token-file", adminToken(t),
+		"--pprof", "--log-format", "json", "--drain-timeout", "1s",
+	}
 	c.Args, c.Timeout = slices.Concat(c.Args, ours, args), Patience
 	s.Process = nettest.Start(t, c)
 	var serving struct{ Listen []string }
@@ -106,7 +110,8 @@ func Run(t *testing.T, args ...string) nettest.Result {
 // Listen is the option for a listener with cert on a port that the kernel
 // chooses; more are further fields of sslrouter2.
 func Listen(cert *testpki.Cert, more ...string) string {
-	fields := append([]string{"addr=127.0.0.1:0", "cert=" + cert.CertFile, "key=" + cert.KeyFile}, more...)
+	fields := append([]string{"addr=127.0.0.1:0", "cert=" + cert.CertFile, "key=" + cert.KeyFile},
+		more...)
 	return "--sslrouter2=" + strings.Join(fields, ",")
 }
 
@@ -117,7 +122,10 @@ func To(addr string) string { return "--sslrouter-to=" + addr }
 func EchoServer(t *testing.T, key testpki.KeyType, args ...string) (*Server, *testpki.PKI) {
 	t.Helper()
 	pki := testpki.New(t)
-	args = append([]string{Listen(pki.Server(key, "localhost")), To(nettest.Serve(t, nettest.Echo).Addr)}, args...)
+	args = append([]string{
+		Listen(pki.Server(key, "localhost")),
+		To(nettest.Serve(t, nettest.Echo).Addr),
+	}, args...)
 	return Start(t, args...), pki
 }
 
@@ -196,7 +204,8 @@ func (s *Server) LogLen() (n int) {
 	return n
 }
 
-var othersDoing = regexp.MustCompile(`"msg":"(handshake failed|more handshakes failed|an answer of a backend was refused)"`)
+var othersDoing = regexp.MustCompile(
+	`"msg":"(handshake failed|more handshakes failed|an answer of a backend was refused)"`)
 
 // DescriptorLen is the number of descriptors the process holds.
 func (s *Server) DescriptorLen() int {

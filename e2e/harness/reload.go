@@ -22,7 +22,8 @@ func (s *Server) BackendTLS() backendTLSRow {
 func (s *Server) WantHandshakes(full, resumed uint64) {
 	s.T.Helper()
 	if got := s.BackendTLS().Handshakes; got["full"] != full || got["resumed"] != resumed {
-		s.T.Errorf("%d full handshakes with backends and %d resumed, want %d and %d", got["full"], got["resumed"], full, resumed)
+		s.T.Errorf("%d full handshakes with backends and %d resumed, want %d and %d", got["full"],
+			got["resumed"], full, resumed)
 	}
 }
 
@@ -31,7 +32,8 @@ func (s *Server) Reload() {
 	s.T.Helper()
 	before := s.reloads()
 	s.Signal(syscall.SIGHUP)
-	nettest.Eventually(s.T, Patience, func() bool { return s.reloads() > before }, "the files are read again")
+	nettest.Eventually(s.T, Patience, func() bool { return s.reloads() > before },
+		"the files are read again")
 }
 
 // reloads returns how often they were read so far, with success or without.

@@ -42,7 +42,10 @@ func ForEachVersion(t *testing.T, test func(t *testing.T, version uint16)) {
 // WalletConfig is a client of one version with an empty wallet.
 func WalletConfig(pki *testpki.PKI, version uint16) (*tls.Config, *Wallet) {
 	w := new(Wallet)
-	return With(ClientConfig(pki), func(c *tls.Config) { c.MinVersion, c.MaxVersion, c.ClientSessionCache = version, version, w }), w
+	return With(ClientConfig(pki), func(c *tls.Config) {
+		c.MinVersion, c.MaxVersion,
+			c.ClientSessionCache = version, version, w
+	}), w
 }
 
 // Sends is the tls.Config.GetClientCertificate of a client that has cert, or
@@ -55,7 +58,9 @@ func Sends(cert *tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certif
 }
 
 // WithHandle returns a copy of session under another handle.
-func WithHandle(t *testing.T, session *tls.ClientSessionState, handle []byte) *tls.ClientSessionState {
+func WithHandle(t *testing.T, session *tls.ClientSessionState,
+	handle []byte,
+) *tls.ClientSessionState {
 	t.Helper()
 	_, state, err := session.ResumptionState()
 	if err != nil {

@@ -50,9 +50,13 @@ func StartTraffic(t *testing.T, addr string, config *tls.Config) *traffic {
 }
 
 func (c *traffic) visit() {
-	transport := &http.Transport{TLSClientConfig: c.config.Clone(), DisableKeepAlives: true, DisableCompression: true}
+	transport := &http.Transport{
+		TLSClientConfig: c.config.Clone(), DisableKeepAlives: true,
+		DisableCompression: true,
+	}
 	defer transport.CloseIdleConnections()
-	resp, err := (&http.Client{Transport: transport, Timeout: Patience}).Get("https://" + c.addr + "/")
+	resp, err := (&http.Client{Transport: transport, Timeout: Patience}).Get("https://" + c.addr +
+		"/")
 	var body []byte
 	if err == nil {
 		body, err = io.ReadAll(resp.Body)
@@ -66,7 +70,8 @@ func (c *traffic) visit() {
 		return
 	case errors.Is(err, syscall.ECONNREFUSED):
 		c.refused++
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), err == nil && len(body) == 0:
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, syscall.ECONNRESET), err == nil && len(body) == 0:
 		c.empty++
 	default:
 		c.other++
@@ -104,9 +109,11 @@ func (c *traffic) finish() {
 func (c *traffic) End() {
 	c.t.Helper()
 	c.finish()
-	c.t.Logf("%d clients answered, %d refused, %d without an answer, %d failed otherwise", c.answered, c.refused, c.empty, c.other)
+	c.t.Logf("%d clients answered, %d refused, %d without an answer, %d failed otherwise",
+		c.answered, c.refused, c.empty, c.other)
 	if c.first != nil {
-		c.t.Errorf("%d clients refused, %d without an answer, %d failed otherwise, the first: %v", c.refused, c.empty, c.other, c.first)
+		c.t.Errorf("%d clients refused, %d without an answer, %d failed otherwise, the first: %v",
+			c.refused, c.empty, c.other, c.first)
 	}
 }
 

@@ -43,7 +43,9 @@ def application(env, start_response):
 `
 
 // AskUWSGI makes a request and returns the environment it became.
-func AskUWSGI(t *testing.T, client *http.Client, method, url string, body io.Reader, fields ...string) map[string]string {
+func AskUWSGI(t *testing.T, client *http.Client, method, url string, body io.Reader,
+	fields ...string,
+) map[string]string {
 	t.Helper()
 	resp, text, err := Fetch(client, method, url, body, fields...)
 	if err != nil || resp.StatusCode != http.StatusOK {
@@ -57,7 +59,8 @@ func AskUWSGI(t *testing.T, client *http.Client, method, url string, body io.Rea
 func OpenSSLNames(id uint16, name string) bool {
 	want := tls.CipherSuiteName(id)
 	if strings.Contains(want, "_WITH_") {
-		want = strings.NewReplacer("TLS_", "", "_WITH_", "-", "AES_", "AES", "CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305", "_", "-").Replace(want)
+		want = strings.NewReplacer("TLS_", "", "_WITH_", "-", "AES_", "AES",
+			"CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305", "_", "-").Replace(want)
 	}
 	return name == want
 }

@@ -23,7 +23,8 @@ type Visitor struct {
 // Visitors are the clients that most users have.
 var Visitors = []Visitor{
 	{Name: "openssl", Visit: visitOpenSSL},
-	{Name: "curl", Visit: visitCurl, IDOnly: true}, // it sets SSL_OP_NO_TICKET; later releases may not
+	// it sets SSL_OP_NO_TICKET; later releases may not
+	{Name: "curl", Visit: visitCurl, IDOnly: true},
 	{Name: "gnutls", Visit: visitGnuTLS},
 	{Name: "go", Visit: visitGo},
 }
@@ -39,14 +40,21 @@ func visitOpenSSL(t *testing.T, addr string, pki *testpki.PKI, version uint16) {
 		r := nettest.Run(t, nettest.Command{
 			Path: "openssl",
 			Args: []string{
-				"s_client", "-connect", addr, "-servername", "localhost", "-CAfile", pki.CAFile, "-verify_return_error",
-				map[uint16]string{tls.VersionTLS12: "-tls1_2", tls.VersionTLS13: "-tls1_3"}[version],
-				"-ign_eof", memory, session, // until the backend closes: TLS 1.3 tickets come with the answer
+				"s_client", "-connect", addr, "-servername", "localhost", "-CAfile", pki.CAFile,
+				"-verify_return_error",
+				map[uint16]string{
+					tls.VersionTLS12: "-tls1_2",
+					tls.VersionTLS13: "-tls1_3",
+				}[version],
+				// until the backend closes: TLS 1.3 tickets come with the answer
+				"-ign_eof", memory, session,
 			},
 			Stdin: strings.NewReader("ping\n"),
 		})
-		if r.ExitCode != 0 || !strings.Contains(r.Stdout, want+", TLSv1.") || !strings.Contains(r.Stdout, "ping\n") {
-			t.Fatalf("exit code %d, want 0, %q and the answer in:\n%s%s", r.ExitCode, want, r.Stdout, r.Stderr)
+		if r.ExitCode != 0 || !strings.Contains(r.Stdout, want+", TLSv1.") ||
+			!strings.Contains(r.Stdout, "ping\n") {
+			t.Fatalf("exit code %d, want 0, %q and the answer in:\n%s%s", r.ExitCode, want,
+				r.Stdout, r.Stderr)
 		}
 	}
 	connect("-sess_out", "New")
@@ -58,7 +66,10 @@ func visitOpenSSL(t *testing.T, addr string, pki *testpki.PKI, version uint16) {
 func visitCurl(t *testing.T, addr string, pki *testpki.PKI, version uint16) {
 	nettest.Need(t, "curl")
 	v := map[uint16]string{tls.VersionTLS12: "1.2", tls.VersionTLS13: "1.3"}[version]
-	args := []string{"--silent", "--show-error", "--http1.1", "--cacert", pki.CAFile, "--tlsv" + v, "--tls-max", v}
+	args := []string{
+		"--silent", "--show-error", "--http1.1", "--cacert", pki.CAFile, "--tlsv" + v,
+		"--tls-max", v,
+	}
 	for range visits {
 		args = append(args, "https://"+addr+"/")
 	}
@@ -77,22 +88,29 @@ func visitGnuTLS(t *testing.T, addr string, pki *testpki.PKI, version uint16) {
 	r := nettest.Run(t, nettest.Command{
 		Path: "gnutls-cli",
 		Args: []string{
-			host, "--port", port, "--x509cafile", pki.CAFile, "--sni-hostname", "localhost", "--verify-hostname", "localhost",
+			host, "--port", port, "--x509cafile", pki.CAFile, "--sni-hostname", "localhost",
+			"--verify-hostname", "localhost",
 			"--priority", "NORMAL:-VERS-ALL:+VERS-TLS" + v, "--resume", "--waitresumption",
 		},
 		Stdin: strings.NewReader("ping\n"),
 	})
-	if r.ExitCode != 0 || !strings.Contains(r.Stdout, "*** This is a resumed session") || !strings.Contains(r.Stdout, "ping\n") {
-		t.Fatalf("exit code %d, want 0, a resumed session and the answer in:\n%s%s", r.ExitCode, r.Stdout, r.Stderr)
+	if r.ExitCode != 0 || !strings.Contains(r.Stdout, "*** This is a resumed session") ||
+		!strings.Contains(r.Stdout, "ping\n") {
+		t.Fatalf("exit code %d, want 0, a resumed session and the answer in:\n%s%s", r.ExitCode,
+			r.Stdout, r.Stderr)
 	}
 }
 
 func visitGo(t *testing.T, addr string, pki *testpki.PKI, version uint16) {
-	config := With(ClientConfig(pki), func(c *tls.Config) { c.MinVersion, c.MaxVersion = version, version })
+	config := With(ClientConfig(pki), func(c *tls.Config) {
+		c.MinVersion, c.MaxVersion = version,
+			version
+	})
 	for i := range visits {
 		state := Visit(t, addr, config)
 		if state.DidResume != (i > 0) || state.Version != version {
-			t.Fatalf("connection %d: resumed is %v in %s", i, state.DidResume, tls.VersionName(state.Version))
+			t.Fatalf("connection %d: resumed is %v in %s", i, state.DidResume,
+				tls.VersionName(state.Version))
 		}
 	}
 }

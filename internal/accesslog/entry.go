@@ -17,7 +17,8 @@ type Entry struct {
 	Cipher     string
 	ServerName string
 	ALPN       string
-	Resumed    string // where the session came from: local, pushed, pulled, store; empty after a full handshake
+	// where the session came from: local, pushed, pulled, store; empty after a full handshake
+	Resumed    string
 	Outcome    string // what became of the session the client offered, if any
 	ClientCert string // the subject's common name
 

@@ -185,7 +185,8 @@ func openFile(path string) (*os.File, error) {
 	// O_NONBLOCK matters to pipes only: to open one without a reader would block.
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK, 0o640)
 	if errors.Is(err, syscall.ENXIO) {
-		return nil, fmt.Errorf("access log %s: nobody reads this pipe: start its reader first", path)
+		return nil, fmt.Errorf("access log %s: nobody reads this pipe: start its reader first",
+			path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("access log: %w", err)

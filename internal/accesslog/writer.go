@@ -140,7 +140,8 @@ func (w *writer) recovered() {
 // tell says how many lines were dropped since it last did.
 func (w *writer) tell() {
 	if lost := w.dropped.Load(); lost != w.told {
-		slog.Warn("access log lines were dropped because the log is not written fast enough", "path", w.path, "lines", lost-w.told)
+		slog.Warn("access log lines were dropped because the log is not written fast enough",
+			"path", w.path, "lines", lost-w.told)
 		w.told = lost
 		w.toldAt = time.Now()
 	}

@@ -95,7 +95,9 @@ func (c *Client) lookForChallenges(ctx context.Context) {
 	c.challenges.Store(&now)
 }
 
-func readChallenge(stored []byte, before map[string]*challenge) (name string, c *challenge, err error) {
+func readChallenge(stored []byte,
+	before map[string]*challenge,
+) (name string, c *challenge, err error) {
 	var from acme.Challenge
 	if err := json.Unmarshal(stored, &from); err != nil {
 		return "", nil, err
@@ -104,7 +106,10 @@ func readChallenge(stored []byte, before map[string]*challenge) (name string, c 
 	if was := before[name]; was != nil && bytes.Equal(was.stored, stored) {
 		return name, was, nil
 	}
-	c = &challenge{stored: stored, kind: from.Type, token: from.Token, keyAuth: from.KeyAuthorization}
+	c = &challenge{
+		stored: stored, kind: from.Type, token: from.Token,
+		keyAuth: from.KeyAuthorization,
+	}
 	if from.Type != acme.ChallengeTypeTLSALPN01 {
 		return name, c, nil
 	}
@@ -126,9 +131,11 @@ func placeholder(name string) (*tls.Certificate, error) {
 	}
 	now := time.Now()
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "not issued yet"}, DNSNames: []string{name},
+		SerialNumber: serial, Subject: pkix.Name{CommonName: "not issued yet"},
+		DNSNames:  []string{name},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(10, 0, 0),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

@@ -95,7 +95,8 @@ func New(o Options) (*Client, error) {
 	log := logger()
 	c.cache = certmagic.NewCache(c.cacheOptions(maxCheck))
 	template := certmagic.Config{
-		Storage: c.storage, OCSP: certmagic.OCSPConfig{DisableStapling: true}, Logger: log, OnEvent: c.onEvent,
+		Storage: c.storage, OCSP: certmagic.OCSPConfig{DisableStapling: true}, Logger: log,
+		OnEvent: c.onEvent,
 	}
 	c.config = certmagic.New(c.cache, template)
 	port := c.decoy.Addr().(*net.TCPAddr).Port
@@ -107,7 +108,8 @@ func New(o Options) (*Client, error) {
 	c.config.Issuers = []certmagic.Issuer{issuer}
 	template.Issuers, template.DisableARI = c.config.Issuers, true
 	c.brief = certmagic.New(c.cache, template)
-	c.storage.tokens = path.Join("acme", certmagic.StorageKeys.Safe(issuer.IssuerKey()), "challenge_tokens")
+	c.storage.tokens = path.Join("acme", certmagic.StorageKeys.Safe(issuer.IssuerKey()),
+		"challenge_tokens")
 
 	if err := c.SetNames(o.Names); err != nil {
 		c.release()
@@ -135,7 +137,8 @@ func (c *Client) SetNames(names []string) error {
 		if c.placeholders[name], err = placeholder(name); err != nil {
 			return err
 		}
-		if _, err := c.config.CacheManagedCertificate(ctx, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if _, err := c.config.CacheManagedCertificate(ctx, name); err != nil &&
+			!errors.Is(err, fs.ErrNotExist) {
 			slog.Warn("acme: a stored certificate cannot be used", "name", name, "error", err)
 		}
 		c.unmanaged = append(c.unmanaged, name)
@@ -252,7 +255,11 @@ func (c *Client) manage(ctx context.Context) {
 
 func (c *Client) cacheOptions(every time.Duration) certmagic.CacheOptions {
 	return certmagic.CacheOptions{
-		GetConfigForCert:   func(cert certmagic.Certificate) (*certmagic.Config, error) { return c.configFor(cert.Leaf), nil },
+		GetConfigForCert: func(cert certmagic.Certificate) (*certmagic.Config,
+			error,
+		) {
+			return c.configFor(cert.Leaf), nil
+		},
 		RenewCheckInterval: every, Logger: logger(),
 	}
 }
@@ -288,7 +295,8 @@ func (c *Client) lookLocked() (changed bool) {
 		best := before[name]
 		for _, cert := range c.cache.AllMatchingCertificates(name) {
 			// The newest: a new one may end before the last one would have.
-			if leaf := cert.Leaf; leaf != nil && (best == nil || leaf.NotBefore.After(best.Leaf.NotBefore)) {
+			if leaf := cert.Leaf; leaf != nil &&
+				(best == nil || leaf.NotBefore.After(best.Leaf.NotBefore)) {
 				best = &cert.Certificate
 				best.Leaf = leaf
 			}
@@ -330,10 +338,12 @@ func (c *Client) onEvent(_ context.Context, event string, data map[string]any) e
 	switch event {
 	case "cert_obtained":
 		c.obtained.Inc()
-		slog.Info("acme: a certificate was issued", "name", data["identifier"], "renewal", data["renewal"])
+		slog.Info("acme: a certificate was issued", "name", data["identifier"], "renewal",
+			data["renewal"])
 	case "cert_failed":
 		c.failed.Inc()
-		slog.Error("acme: no certificate was issued, another try follows", "name", data["identifier"], "error", data["error"])
+		slog.Error("acme: no certificate was issued, another try follows", "name",
+			data["identifier"], "error", data["error"])
 	}
 	return nil
 }

@@ -15,7 +15,8 @@ func logger() *zap.Logger { return zap.New(core{}) }
 type core struct{ fields []zapcore.Field }
 
 var levels = map[zapcore.Level]slog.Level{
-	zapcore.DebugLevel: slog.LevelDebug - 4, zapcore.InfoLevel: slog.LevelDebug, zapcore.WarnLevel: slog.LevelWarn,
+	zapcore.DebugLevel: slog.LevelDebug - 4, zapcore.InfoLevel: slog.LevelDebug,
+	zapcore.WarnLevel: slog.LevelWarn,
 }
 
 func levelOf(l zapcore.Level) slog.Level {

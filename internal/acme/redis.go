@@ -52,18 +52,21 @@ const (
 	redisPause = 5 * time.Second // for an answer
 )
 
-var errDamaged = errors.New("a value cannot be opened: do all nodes have the same cluster-secret-file?")
+var errDamaged = errors.New(
+	"a value cannot be opened: do all nodes have the same cluster-secret-file?")
 
 func openRedis(url string, secrets [][]byte) (*redis, error) {
 	o, err := rueidis.ParseURL(url)
 	if err != nil {
 		return nil, err
 	}
-	o.DisableCache, o.ClientSetInfo, o.ConnWriteTimeout = true, rueidis.DisableClientSetInfo, redisPause
+	o.DisableCache, o.ClientSetInfo, o.ConnWriteTimeout = true, rueidis.DisableClientSetInfo,
+		redisPause
 	o.Dialer.Timeout = redisPause
 	r := &redis{options: o, locks: make(map[string]*lease)}
 	for _, secret := range secrets {
-		key, err := hkdf.Key(sha256.New, secret, nil, "reprise acme storage", chacha20poly1305.KeySize)
+		key, err := hkdf.Key(sha256.New, secret, nil, "reprise acme storage",
+			chacha20poly1305.KeySize)
 		if err != nil {
 			return nil, err
 		}
@@ -104,7 +107,9 @@ func (r *redis) connect() (rueidis.Client, error) {
 }
 
 // do runs a command.
-func (r *redis) do(ctx context.Context, command func(rueidis.Builder) rueidis.Completed) (answer rueidis.RedisResult, err error) {
+func (r *redis) do(ctx context.Context,
+	command func(rueidis.Builder) rueidis.Completed,
+) (answer rueidis.RedisResult, err error) {
 	client, err := r.connect()
 	if err != nil {
 		return answer, err
@@ -116,9 +121,11 @@ func (r *redis) do(ctx context.Context, command func(rueidis.Builder) rueidis.Co
 // Store implements certmagic.Storage.
 func (r *redis) Store(ctx context.Context, key string, value []byte) error {
 	return r.all(ctx, func(b rueidis.Builder) (commands rueidis.Commands) {
-		commands = append(commands, b.Set().Key(valuePrefix+key).Value(rueidis.BinaryString(r.seal(key, value))).Build())
+		commands = append(commands,
+			b.Set().Key(valuePrefix+key).Value(rueidis.BinaryString(r.seal(key, value))).Build())
 		for below := key; below != "." && below != "/"; below = path.Dir(below) {
-			commands = append(commands, b.Sadd().Key(dirPrefix+path.Dir(below)).Member(below).Build())
+			commands = append(commands,
+				b.Sadd().Key(dirPrefix+path.Dir(below)).Member(below).Build())
 		}
 		return commands
 	})
@@ -138,7 +145,8 @@ func (r *redis) all(ctx context.Context, commands func(rueidis.Builder) rueidis.
 }
 
 func (r *redis) seal(key string, value []byte) []byte {
-	nonce := make([]byte, chacha20poly1305.NonceSizeX, chacha20poly1305.NonceSizeX+8+len(value)+chacha20poly1305.Overhead)
+	nonce := make([]byte, chacha20poly1305.NonceSizeX,
+		chacha20poly1305.NonceSizeX+8+len(value)+chacha20poly1305.Overhead)
 	_, _ = rand.Read(nonce)
 	plain := binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixNano()))
 	plain = append(plain, value...)
@@ -160,7 +168,8 @@ func (r *redis) open(key string, sealed []byte) (value []byte, modified time.Tim
 }
 
 func (r *redis) load(ctx context.Context, key string) ([]byte, time.Time, error) {
-	answer, err := r.do(ctx, func(b rueidis.Builder) rueidis.Completed { return b.Get().Key(valuePrefix + key).Build() })
+	answer, err := r.do(ctx,
+		func(b rueidis.Builder) rueidis.Completed { return b.Get().Key(valuePrefix + key).Build() })
 	if rueidis.IsRedisNil(err) {
 		return nil, time.Time{}, fmt.Errorf("%s: %w", key, fs.ErrNotExist)
 	}
@@ -185,7 +194,8 @@ func (r *redis) Delete(ctx context.Context, key string) error {
 	}
 	return r.all(ctx, func(b rueidis.Builder) (commands rueidis.Commands) {
 		for _, k := range append(keys, key) {
-			commands = append(commands, b.Del().Key(valuePrefix+k).Build(), b.Del().Key(dirPrefix+k).Build())
+			commands = append(commands, b.Del().Key(valuePrefix+k).Build(),
+				b.Del().Key(dirPrefix+k).Build())
 		}
 		return append(commands, b.Srem().Key(dirPrefix+path.Dir(key)).Member(key).Build())
 	})
@@ -194,7 +204,11 @@ func (r *redis) Delete(ctx context.Context, key string) error {
 // Exists implements certmagic.Storage.
 func (r *redis) Exists(ctx context.Context, key string) bool {
 	for _, prefix := range []string{valuePrefix, dirPrefix} {
-		answer, err := r.do(ctx, func(b rueidis.Builder) rueidis.Completed { return b.Exists().Key(prefix + key).Build() })
+		answer, err := r.do(ctx,
+			func(b rueidis.Builder) rueidis.Completed {
+				return b.Exists().Key(prefix +
+					key).Build()
+			})
 		if n, _ := answer.AsInt64(); err == nil && n > 0 {
 			return true
 		}
@@ -236,7 +250,10 @@ func (r *redis) Stat(ctx context.Context, key string) (certmagic.KeyInfo, error)
 	if errors.Is(err, fs.ErrNotExist) && r.Exists(ctx, key) {
 		return certmagic.KeyInfo{Key: key}, nil // a directory
 	}
-	return certmagic.KeyInfo{Key: key, Modified: modified, Size: int64(len(value)), IsTerminal: true}, err
+	return certmagic.KeyInfo{
+		Key: key, Modified: modified, Size: int64(len(value)),
+		IsTerminal: true,
+	}, err
 }
 
 // Lock implements certmagic.Locker. The lock of a node that has died ends by itself.
@@ -258,7 +275,8 @@ func (r *redis) Lock(ctx context.Context, name string) error {
 func (r *redis) TryLock(ctx context.Context, name string) (bool, error) {
 	l := &lease{owner: rand.Text(), stop: make(chan struct{})}
 	_, err := r.do(ctx, func(b rueidis.Builder) rueidis.Completed {
-		return b.Set().Key(lockPrefix + name).Value(l.owner).Nx().PxMilliseconds(leaseTime.Milliseconds()).Build()
+		return b.Set().Key(lockPrefix +
+			name).Value(l.owner).Nx().PxMilliseconds(leaseTime.Milliseconds()).Build()
 	})
 	switch {
 	case rueidis.IsRedisNil(err):
@@ -291,7 +309,8 @@ func (r *redis) keep(name string, l *lease) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), redisPause)
 		answer, err := r.do(ctx, func(b rueidis.Builder) rueidis.Completed {
-			return b.Eval().Script(keepScript).Numkeys(1).Key(lockPrefix+name).Arg(l.owner, strconv.FormatInt(leaseTime.Milliseconds(), 10)).Build()
+			return b.Eval().Script(keepScript).Numkeys(1).Key(lockPrefix+name).Arg(l.owner,
+				strconv.FormatInt(leaseTime.Milliseconds(), 10)).Build()
 		})
 		cancel()
 		if kept, _ := answer.AsInt64(); err == nil && kept == 0 {

@@ -54,7 +54,8 @@ func (w *Writer) pass() {
 	for line := range w.lines {
 		_, _ = w.dst.Write(line)
 		if lost := w.Dropped(); lost != told {
-			fmt.Fprintf(w.dst, "%d log lines were dropped because the log was not read\n", lost-told)
+			fmt.Fprintf(w.dst, "%d log lines were dropped because the log was not read\n",
+				lost-told)
 			told = lost
 		}
 	}

@@ -24,10 +24,10 @@
 //
 // # When it is full
 //
-// A client without a connection whose times have passed is one that the table knows
-// nothing of: its entry is free. If both sets are full of others, the client goes
-// whose times pass first of those without a connection: it is forgotten what it has used
-// up, and counted as Forgotten. Clients with connections stay. If there are no others, the new one
-// is admitted without being counted against, and Untracked tells: max-connections bounds how many have
-// connections, so a table for more clients than that does not get there.
+// A client without a connection whose times have passed is one that the table knows nothing of: its
+// entry is free. If both sets are full of others, the client goes whose times pass first of those
+// without a connection: it is forgotten what it has used up, and counted as Forgotten. Clients with
+// connections stay. If there are no others, the new one is admitted without being counted against,
+// and Untracked tells: max-connections bounds how many have connections, so a table for more
+// clients than that does not get there.
 package clientlimit

@@ -8,7 +8,8 @@ import (
 
 // allocate returns zero memory that the system gives when it is first used.
 func allocate(n int) ([]byte, error) {
-	memory, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	memory, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	return memory, os.NewSyscallError("mmap", err)
 }
 

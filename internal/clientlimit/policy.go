@@ -62,7 +62,8 @@ func (p *Policy) Connect(t *Table, addr netip.Addr, now time.Time) (key Key, v V
 
 // Handshake reports whether the client may make a full handshake now.
 func (p *Policy) Handshake(t *Table, key Key, now time.Time) bool {
-	return p.Handshakes.PerSecond == 0 || key == 0 || t.take(key, handshakes, p.Handshakes, now) == 0
+	return p.Handshakes.PerSecond == 0 || key == 0 ||
+		t.take(key, handshakes, p.Handshakes, now) == 0
 }
 
 // Request returns how long the client has to wait until it may make a request, 0 if it

@@ -66,7 +66,10 @@ func NewTable(clients int) (*Table, error) {
 		return nil, err
 	}
 	// Before the epoch nothing has been used up: a new entry's times are 0.
-	t := &Table{seed: maphash.MakeSeed(), epoch: time.Now().Add(-time.Second), memory: memory, bytes: int64(len(memory))}
+	t := &Table{
+		seed: maphash.MakeSeed(), epoch: time.Now().Add(-time.Second), memory: memory,
+		bytes: int64(len(memory)),
+	}
 	// Sets hold no pointers, and memory is aligned to a page, zero, and freed only by Close.
 	sets := unsafe.Slice((*set)(unsafe.Pointer(unsafe.SliceData(memory))), perStripe*stripeLen)
 	for i := range t.stripes {

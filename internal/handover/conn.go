@@ -168,7 +168,8 @@ func (c *Conn) receive(b, rights []byte) (p packet, files []File, err error) {
 		return p, files, fmt.Errorf("handover: %w", err)
 	}
 	if len(p.Names) != len(files) || p.Kind == "" {
-		return p, files, fmt.Errorf("handover: %d descriptors with %d names", len(files), len(p.Names))
+		return p, files, fmt.Errorf("handover: %d descriptors with %d names", len(files),
+			len(p.Names))
 	}
 	for i := range files {
 		files[i].Name = p.Names[i]

@@ -32,7 +32,8 @@ func UseMemory(fd int, use func(content []byte) error) error {
 	if info.Size() == 0 {
 		return use(nil)
 	}
-	content, err := unix.Mmap(fd, 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	content, err := unix.Mmap(fd, 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_SHARED)
 	if err != nil {
 		return os.NewSyscallError("mmap", err)
 	}

@@ -23,7 +23,10 @@ func (s *Set) Take(name string, suits func(fd int) bool) int {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.IndexFunc(s.files, func(f File) bool { return f.Name == name && (suits == nil || suits(f.FD)) })
+	i := slices.IndexFunc(s.files, func(f File) bool {
+		return f.Name == name &&
+			(suits == nil || suits(f.FD))
+	})
 	if i < 0 {
 		return -1
 	}

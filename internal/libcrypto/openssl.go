@@ -125,7 +125,8 @@ func (s *signer) sign(digest []byte, opts crypto.SignerOpts) []byte {
 		isPSS = 1
 	}
 	signature := make([]byte, s.Size())
-	done := C.reprise_sign(s.key, md, isPSS, (*C.uchar)(unsafe.Pointer(&digest[0])), C.size_t(len(digest)),
+	done := C.reprise_sign(s.key, md, isPSS, (*C.uchar)(unsafe.Pointer(&digest[0])),
+		C.size_t(len(digest)),
 		(*C.uchar)(unsafe.Pointer(&signature[0])), C.size_t(len(signature)))
 	runtime.KeepAlive(s)
 	if done == 0 {

@@ -8,7 +8,10 @@ import (
 // What counts is shown as it is: package json must be given a pointer to the struct around it.
 
 // MarshalJSON implements json.Marshaler.
-func (c *Counter) MarshalJSON() ([]byte, error) { return strconv.AppendUint(nil, c.Load(), 10), nil }
+func (c *Counter) MarshalJSON() ([]byte, error) {
+	return strconv.AppendUint(nil, c.Load(), 10),
+		nil
+}
 
 // MarshalJSON implements json.Marshaler.
 func (g *Gauge) MarshalJSON() ([]byte, error) { return strconv.AppendInt(nil, g.Load(), 10), nil }

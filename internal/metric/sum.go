@@ -3,8 +3,8 @@ package metric
 import "reflect"
 
 // Sum returns what several structs of one type have counted together: those of loops, which each
-// count for themselves. Exported fields are added up if they are of this package's types, structs and
-// arrays among them by what is in them; all others are the first struct's. There must be one.
+// count for themselves. Exported fields are added up if they are of this package's types, structs
+// and arrays among them by what is in them; all others are the first struct's. There must be one.
 func Sum[T any](parts ...*T) *T {
 	sum := new(T)
 	for i, part := range parts {

@@ -41,7 +41,10 @@ func ServeAt(t T, addr string, handle Handler) *Backend {
 	if err != nil {
 		t.Fatalf("backend: %v", err)
 	}
-	b := &Backend{Addr: listener.Addr().String(), listener: listener, handle: handle, conns: make(map[net.Conn]struct{})}
+	b := &Backend{
+		Addr: listener.Addr().String(), listener: listener, handle: handle,
+		conns: make(map[net.Conn]struct{}),
+	}
 	b.handlers.Go(b.acceptAll)
 	t.Cleanup(b.Close)
 	return b

@@ -24,7 +24,11 @@ var builds sync.Map
 // result a cached one, unless run with -count=1 as the Makefile does.
 func Build(t T, pkg string) string {
 	t.Helper()
-	once, _ := builds.LoadOrStore(pkg, sync.OnceValues(func() (string, error) { return build(pkg) }))
+	once, _ := builds.LoadOrStore(pkg, sync.OnceValues(func() (string,
+		error,
+	) {
+		return build(pkg)
+	}))
 	path, err := once.(func() (string, error))()
 	if err != nil {
 		t.Fatalf("build %s: %v", pkg, err)

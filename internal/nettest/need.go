@@ -29,7 +29,8 @@ func Need(t T, names ...string) {
 	if len(missing) == 0 {
 		return
 	}
-	reason := fmt.Sprintf("needs %s: apt-get install %s", strings.Join(missing, ", "), strings.Join(packages, " "))
+	reason := fmt.Sprintf("needs %s: apt-get install %s", strings.Join(missing, ", "),
+		strings.Join(packages, " "))
 	if os.Getenv("CI") != "" {
 		t.Fatalf("%s", reason)
 	}

@@ -53,7 +53,8 @@ func (c *Checker) Write(p []byte) (int, error) {
 		_, _ = c.want.Read(want)
 		if i := mismatch(got, want); i >= 0 {
 			c.want.off = off + int64(i)
-			c.err = fmt.Errorf("wrong byte at offset %d: got %#04x, want %#04x", c.want.off, got[i], want[i])
+			c.err = fmt.Errorf("wrong byte at offset %d: got %#04x, want %#04x", c.want.off, got[i],
+				want[i])
 			return done + i, c.err
 		}
 		done += len(got)

@@ -77,7 +77,10 @@ func Accepts(addr string) Condition {
 // and $ match at lines.
 func Prints(pattern string) Condition {
 	re := regexp.MustCompile("(?m)" + pattern)
-	return Condition{"print " + pattern, func(p *Process) bool { return re.MatchString(p.Output()) }}
+	return Condition{
+		"print " + pattern,
+		func(p *Process) bool { return re.MatchString(p.Output()) },
+	}
 }
 
 // Start runs a program until the test ends and returns once every condition in
@@ -148,7 +151,8 @@ func (p *Process) Stop() int {
 	select {
 	case <-p.exited:
 	case <-time.After(p.command.Grace):
-		p.t.Errorf("%s did not end within %v of %v", p.name(), p.command.Grace, p.command.StopSignal)
+		p.t.Errorf("%s did not end within %v of %v", p.name(), p.command.Grace,
+			p.command.StopSignal)
 		p.Kill()
 	}
 	return p.cmd.ProcessState.ExitCode()
@@ -186,7 +190,8 @@ func launch(t T, c Command, mayExit bool) *Process {
 	}
 	p := &Process{t: t, command: c, cmd: exec.Command(path, c.Args...), exited: make(chan struct{})}
 	p.mayExit.Store(mayExit || c.Successors)
-	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=50") // by default a second passes at each exit
+	// by default a second passes at each exit
+	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=50")
 	p.cmd.Env = append(p.cmd.Env, c.Env...)
 	p.cmd.Dir = c.Dir
 	p.cmd.Stdin = c.Stdin

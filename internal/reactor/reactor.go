@@ -58,7 +58,8 @@ type Reactor struct {
 	handlers []Handler
 	first    []bool // by descriptor: its events come before others of their round
 
-	epoch     time.Time // a tick before the reactor was made: no turn is at tick 0, which may stand for none
+	// a tick before the reactor was made: no turn is at tick 0, which may stand for none
+	epoch     time.Time
 	tick      time.Duration
 	now       time.Time // when the turn began, between turns when the last one ended
 	looks     uint64    // how often epoll was asked
@@ -69,9 +70,10 @@ type Reactor struct {
 	due       bool      // it has expired, and not all timers have fired
 	timersEnd time.Time // until then they may in this round
 
-	asleep   atomic.Bool // set by the goroutine before it waits, reset by who wakes it
-	woken    atomic.Bool // there is something to do that epoll does not tell
-	waking   sync.Mutex  // guards closed, and wakefd against being closed; the goroutine never takes it
+	asleep atomic.Bool // set by the goroutine before it waits, reset by who wakes it
+	woken  atomic.Bool // there is something to do that epoll does not tell
+	// guards closed, and wakefd against being closed; the goroutine never takes it
+	waking   sync.Mutex
 	closed   bool
 	stopping atomic.Bool
 	mu       sync.Mutex // guards tasks
@@ -93,7 +95,8 @@ const maxEvents = 256
 // Open makes a reactor, which Close frees.
 func Open(o Options) (*Reactor, error) {
 	r := &Reactor{
-		host: o.Host, tick: o.Tick, parks: o.Parks, wakefd: -1, epoch: time.Now().Add(-o.Tick), epoll: -1, timerfd: -1,
+		host: o.Host, tick: o.Tick, parks: o.Parks, wakefd: -1, epoch: time.Now().Add(-o.Tick),
+		epoll: -1, timerfd: -1,
 		events: make([]unix.EpollEvent, maxEvents),
 	}
 	r.now, r.look = time.Now(), r.ready
@@ -115,7 +118,8 @@ func (r *Reactor) open() (err error) {
 		return errors.New("reactor: gnet's poller is not the one of v2.10.0")
 	}
 	r.epoll = int(field.Int())
-	if r.timerfd, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
+	if r.timerfd, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC,
+		unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
 		return os.NewSyscallError("timerfd_create", err)
 	}
 	if err := r.watchOwn(r.timerfd); err != nil {

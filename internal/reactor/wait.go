@@ -94,7 +94,8 @@ func (r *Reactor) ask(timeout int) {
 	for {
 		// r.events is on the heap, where it stays, and r keeps it alive.
 		n, _, errno := call(unix.SYS_EPOLL_PWAIT, uintptr(r.epoll),
-			uintptr(unsafe.Pointer(unsafe.SliceData(r.events))), uintptr(len(r.events)), uintptr(timeout), 0, 0)
+			uintptr(unsafe.Pointer(unsafe.SliceData(r.events))), uintptr(len(r.events)),
+			uintptr(timeout), 0, 0)
 		switch errno {
 		case 0:
 			r.got = int(n)

@@ -1,4 +1,5 @@
-// Package storeurl reads the URLs of stores for sessions, for whoever checks one and whoever opens it.
+// Package storeurl reads the URLs of stores for sessions, for whoever checks one and whoever opens
+// it.
 package storeurl
 
 import (
@@ -28,9 +29,9 @@ type Location struct {
 // String is the location without credentials.
 func (l Location) String() string { return l.Scheme + "://" + strings.Join(l.Hosts, ",") }
 
-// Parse reads a store's URL, and the file of authorities that it names. net/url would refuse several
-// hosts, and quotes its input in errors: here they never show any part of it but option names,
-// because a password with a "/" or ":" in it can end up in any place.
+// Parse reads a store's URL, and the file of authorities that it names. net/url would refuse
+// several hosts, and quotes its input in errors: here they never show any part of it but option
+// names, because a password with a "/" or ":" in it can end up in any place.
 func Parse(raw string) (Location, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	l := Location{Scheme: scheme}

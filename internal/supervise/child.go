@@ -24,7 +24,8 @@ type child struct {
 // startChild starts a child that dies with the calling thread.
 func startChild(command Command, log *slog.Logger) (*child, error) {
 	if command.Dir != "" {
-		if _, err := os.Stat(command.Dir); err != nil { // else it is the program that seems to be missing
+		// else it is the program that seems to be missing
+		if _, err := os.Stat(command.Dir); err != nil {
 			return nil, err
 		}
 	}

@@ -36,7 +36,8 @@ type Command struct {
 	StopSignal  syscall.Signal // asks it to end, every 2 s; SIGTERM if zero
 	StopTimeout time.Duration  // from StopSignal to SIGKILL; 10 s if zero
 
-	Log *slog.Logger // takes what it prints, a line each, and what becomes of it; slog.Default() if nil
+	// takes what it prints, a line each, and what becomes of it; slog.Default() if nil
+	Log *slog.Logger
 }
 
 // Process is a program that is kept running. Its methods may be called from any
@@ -111,7 +112,8 @@ func (p *Process) Ready(ctx context.Context, socket string) error {
 
 func (p *Process) notReady(err error, socket string) error {
 	if exit := p.Stats().LastExit; exit != "" {
-		return fmt.Errorf("%s does not listen on %s: %w; it ended with %s", p.name(), socket, err, exit)
+		return fmt.Errorf("%s does not listen on %s: %w; it ended with %s", p.name(), socket, err,
+			exit)
 	}
 	return fmt.Errorf("%s does not listen on %s: %w", p.name(), socket, err)
 }
@@ -154,7 +156,8 @@ func (p *Process) kill() error {
 		if !killed {
 			return nil
 		}
-		return fmt.Errorf("%s did not end on %v in time and was killed", p.name(), p.command.StopSignal)
+		return fmt.Errorf("%s did not end on %v in time and was killed", p.name(),
+			p.command.StopSignal)
 	case <-time.After(killWait):
 		return fmt.Errorf("%s does not end, not even killed", p.name())
 	}

@@ -125,10 +125,11 @@ func (c *CA) RevokeUntil(nextUpdate time.Time, certs ...*Cert) ([]byte, error) {
 		NextUpdate: nextUpdate,
 	}
 	for _, cert := range certs {
-		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{
-			SerialNumber:   cert.TLS.Leaf.SerialNumber,
-			RevocationTime: now.Add(-time.Hour),
-		})
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries,
+			x509.RevocationListEntry{
+				SerialNumber:   cert.TLS.Leaf.SerialNumber,
+				RevocationTime: now.Add(-time.Hour),
+			})
 	}
 	der, err := x509.CreateRevocationList(rand.Reader, list, c.root.TLS.Leaf, c.root.signer())
 	if err != nil {
@@ -145,7 +146,10 @@ func (c *Cert) Write(dir, base string) (*Cert, error) {
 	w.KeyFile = filepath.Join(dir, base+".key")
 	w.PEMFile = filepath.Join(dir, base+".pem")
 	both := append(append([]byte{}, c.CertPEM...), c.KeyPEM...)
-	for path, data := range map[string][]byte{w.CertFile: c.CertPEM, w.KeyFile: c.KeyPEM, w.PEMFile: both} {
+	for path, data := range map[string][]byte{
+		w.CertFile: c.CertPEM, w.KeyFile: c.KeyPEM,
+		w.PEMFile: both,
+	} {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			return nil, fmt.Errorf("testpki: %w", err)
 		}
@@ -235,7 +239,11 @@ func (t Template) x509(isCA bool) (*x509.Certificate, error) {
 	return c, nil
 }
 
-var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey,
+	error,
+) {
+	return rsa.GenerateKey(rand.Reader, 2048)
+})
 
 func newKey(k KeyType) (crypto.Signer, error) {
 	switch k {

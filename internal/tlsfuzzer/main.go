@@ -39,13 +39,15 @@ func main() {
 func run() error {
 	sources := flag.String("tlsfuzzer", "", "directory with the sources of tlsfuzzer")
 	binary := flag.String("reprise", "bin/reprise", "the program to judge")
-	server := flag.String("server", "reprise", "reprise or openssl: what to run the scripts against")
+	server := flag.String("server", "reprise",
+		"reprise or openssl: what to run the scripts against")
 	engine := flag.String("engine", "own", "reprise's tls-engine, own or standard")
 	only := flag.String("only", "*", "pattern of the scripts to run")
 	logs := flag.String("logs", "", "directory for what the scripts print")
 	flag.Parse()
 	if *sources == "" {
-		return fmt.Errorf("-tlsfuzzer is missing: the sources are at https://github.com/tlsfuzzer/tlsfuzzer")
+		return fmt.Errorf(
+			"-tlsfuzzer is missing: the sources are at https://github.com/tlsfuzzer/tlsfuzzer")
 	}
 	scripts, err := parseTable(table)
 	if err != nil {
@@ -91,7 +93,10 @@ func run() error {
 		ok, _ := path.Match(*only, s.name)
 		return !ok
 	})
-	return judge(selected, column, *logs, func(s script) string { return s.run(*sources, ports[s.listener], pki) })
+	return judge(selected, column, *logs, func(s script) string {
+		return s.run(*sources,
+			ports[s.listener], pki)
+	})
 }
 
 // judge runs scripts and prints how each does beside what is on record; doing worse than
@@ -100,7 +105,8 @@ func run() error {
 func judge(scripts []script, column, logs string, run func(script) string) error {
 	worse := 0
 	var sum score
-	fmt.Printf("%-64s %9s %9s %9s %9s\n", "script, listener, arguments", "now", "openssl", "standard", "own")
+	fmt.Printf("%-64s %9s %9s %9s %9s\n", "script, listener, arguments", "now", "openssl",
+		"standard", "own")
 	for _, s := range scripts {
 		out := run(s)
 		got := parseScore(out)
@@ -118,7 +124,8 @@ func judge(scripts []script, column, logs string, run func(script) string) error
 		sum.passed += got.passed
 		sum.total += got.total
 		fmt.Printf("%-64s %9v %9v %9v %9v%s\n",
-			s.title(), got, s.measured["openssl"], s.measured["standard"], s.measured["own"], remark)
+			s.title(), got, s.measured["openssl"], s.measured["standard"], s.measured["own"],
+			remark)
 	}
 	fmt.Printf("%-64s %9v\n", "all", sum)
 	if worse > 0 {
@@ -154,9 +161,13 @@ func parseTable(table string) (list []script, err error) {
 		line, remark, _ := strings.Cut(line, ";")
 		fields := strings.Fields(line)
 		if len(fields) < 2+len(columns) {
-			return nil, fmt.Errorf("scripts.txt: %q: write name, listener, the scores of %v", line, columns)
+			return nil, fmt.Errorf("scripts.txt: %q: write name, listener, the scores of %v", line,
+				columns)
 		}
-		s := script{name: fields[0], listener: fields[1], measured: map[string]score{}, remark: strings.TrimSpace(remark)}
+		s := script{
+			name: fields[0], listener: fields[1], measured: map[string]score{},
+			remark: strings.TrimSpace(remark),
+		}
 		for i, column := range columns {
 			var at score
 			if field := fields[2+i]; field != "-" { // not measured
@@ -192,7 +203,10 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__")
 
 // run runs the script and returns what it printed.
 func (s *script) run(sources, port string, pki *certificates) string {
-	args := []string{"-c", startScript, "tlsfuzzer._apps.test_" + s.name, "-h", "127.0.0.1", "-p", port}
+	args := []string{
+		"-c", startScript, "tlsfuzzer._apps.test_" + s.name, "-h", "127.0.0.1", "-p",
+		port,
+	}
 	for _, arg := range s.arguments {
 		switch arg { // the client's certificate, where a script needs one
 		case "KEY":

@@ -26,11 +26,17 @@ func makeCertificates(dir string) (*certificates, error) {
 		key  []string
 	}{
 		{&pki.rsa, "rsa", []string{"-newkey", "rsa:2048"}},
-		{&pki.ecdsa, "ecdsa", []string{"-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"}},
+		{&pki.ecdsa, "ecdsa", []string{
+			"-newkey", "ec", "-pkeyopt",
+			"ec_paramgen_curve:prime256v1",
+		}},
 		{&pki.client, "client", []string{"-newkey", "rsa:2048"}},
 	} {
 		*c.pair = pair{filepath.Join(dir, c.name+".pem"), filepath.Join(dir, c.name+".key")}
-		args := append([]string{"req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", c.pair.key, "-out", c.pair.cert}, c.key...)
+		args := append([]string{
+			"req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+			"-keyout", c.pair.key, "-out", c.pair.cert,
+		}, c.key...)
 		if out, err := exec.Command("openssl", args...).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("openssl %v: %w\n%s", args, err, out)
 		}
@@ -40,14 +46,19 @@ func makeCertificates(dir string) (*certificates, error) {
 
 // startReprise starts the program with a listener for each kind of certificate
 // and one that asks for the client's.
-func startReprise(binary string, pki *certificates, engine string) (ports map[string]string, stop func(), err error) {
+func startReprise(binary string, pki *certificates,
+	engine string,
+) (ports map[string]string, stop func(), err error) {
 	backend, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err
 	}
 	go serve(backend)
 	ports = map[string]string{}
-	args := []string{"--sslrouter-to", backend.Addr().String(), "--drain-timeout", "1", "--tls-engine", engine}
+	args := []string{
+		"--sslrouter-to", backend.Addr().String(), "--drain-timeout", "1",
+		"--tls-engine", engine,
+	}
 	for _, l := range []struct {
 		name string
 		pair
@@ -58,7 +69,8 @@ func startReprise(binary string, pki *certificates, engine string) (ports map[st
 		{"client", pki.rsa, ",," + pki.client.cert},
 	} {
 		ports[l.name] = freePort()
-		args = append(args, "--sslrouter", fmt.Sprintf("127.0.0.1:%s,%s,%s%s", ports[l.name], l.cert, l.key, l.ca))
+		args = append(args, "--sslrouter", fmt.Sprintf("127.0.0.1:%s,%s,%s%s", ports[l.name],
+			l.cert, l.key, l.ca))
 	}
 	stopServer, err := start(ports, binary, args...)
 	return ports, func() { stopServer(); backend.Close() }, err
@@ -74,12 +86,16 @@ func startOpenSSL(pki *certificates) (ports map[string]string, stop func(), err 
 		}
 	}
 	for name, args := range map[string][]string{
-		"rsa":    {"-cert", pki.rsa.cert, "-key", pki.rsa.key},
-		"ecdsa":  {"-cert", pki.ecdsa.cert, "-key", pki.ecdsa.key},
-		"client": {"-cert", pki.rsa.cert, "-key", pki.rsa.key, "-CAfile", pki.client.cert, "-verify", "1"},
+		"rsa":   {"-cert", pki.rsa.cert, "-key", pki.rsa.key},
+		"ecdsa": {"-cert", pki.ecdsa.cert, "-key", pki.ecdsa.key},
+		"client": {
+			"-cert", pki.rsa.cert, "-key", pki.rsa.key, "-CAfile", pki.client.cert,
+			"-verify", "1",
+		},
 	} {
 		ports[name] = freePort()
-		args = append([]string{"s_server", "-www", "-quiet", "-accept", "127.0.0.1:" + ports[name]}, args...)
+		args = append([]string{"s_server", "-www", "-quiet", "-accept", "127.0.0.1:" + ports[name]},
+			args...)
 		s, err := start(map[string]string{name: ports[name]}, "openssl", args...)
 		if err != nil {
 			stop()
@@ -150,7 +166,8 @@ func serve(l net.Listener) {
 			defer c.Close()
 			var request []byte
 			chunk := make([]byte, 16<<10)
-			for !bytes.Contains(request, []byte("\n\r\n")) && !bytes.Contains(request, []byte("\n\n")) {
+			for !bytes.Contains(request, []byte("\n\r\n")) &&
+				!bytes.Contains(request, []byte("\n\n")) {
 				n, err := c.Read(chunk)
 				if err != nil {
 					return

@@ -49,8 +49,9 @@ type Pool struct {
 	closed bool
 
 	// Times are from the pool's start.
-	underWay int           // what idle workers do
-	progress time.Duration // when they last began or finished something, or first had something to do
+	underWay int // what idle workers do
+	// when they last began or finished something, or first had something to do
+	progress time.Duration
 	relieved time.Duration // until when helpers work
 	relief   time.Duration // how long they did last, 0 if idle workers are well
 	watch    *time.Timer   // looks for starvation while there is work

@@ -40,7 +40,8 @@ func main() {
 	version := flag.String("version", "", "its version, and the image's tag")
 	arch := flag.String("arch", "amd64", "its architecture, as Go names it")
 	out := flag.String("o", "", "`directory` of the layout, which is made anew")
-	archive := flag.String("tar", "", "also a `file` with the layout, for docker load and podman load")
+	archive := flag.String("tar", "",
+		"also a `file` with the layout, for docker load and podman load")
 	flag.Parse()
 	seconds, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64)
 	if err != nil {
@@ -103,20 +104,25 @@ func (l *layout) write(program, version, arch string) error {
 	}
 	labels := l.labels(version)
 	manifest, err := l.blobJSON(typeManifest, map[string]any{
-		"schemaVersion": 2, "mediaType": typeManifest, "config": config, "layers": []descriptor{layer}, "annotations": labels,
+		"schemaVersion": 2, "mediaType": typeManifest, "config": config,
+		"layers": []descriptor{layer}, "annotations": labels,
 	})
 	if err != nil {
 		return err
 	}
 	manifest.Platform = &platform{arch, "linux"}
 	manifest.Annotations = map[string]string{"org.opencontainers.image.ref.name": version}
-	index, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": typeIndex, "manifests": []descriptor{manifest}})
+	index, err := json.Marshal(map[string]any{
+		"schemaVersion": 2, "mediaType": typeIndex,
+		"manifests": []descriptor{manifest},
+	})
 	if err != nil {
 		return err
 	}
 	return errors.Join(
 		os.WriteFile(filepath.Join(l.dir, "index.json"), index, 0o644),
-		os.WriteFile(filepath.Join(l.dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644),
+		os.WriteFile(filepath.Join(l.dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`),
+			0o644),
 	)
 }
 
@@ -137,8 +143,11 @@ func (l *layout) config(arch string, layer []byte) any {
 			"Entrypoint": []string{"/reprise"}, "Cmd": []string{"/etc/reprise/reprise.ini"},
 			"Env": []string{"PATH=/"}, "WorkingDir": "/", "StopSignal": "SIGTERM",
 		},
-		"rootfs":  map[string]any{"type": "layers", "diff_ids": []string{digest(layer)}},
-		"history": []any{map[string]any{"created": l.made.Format(time.RFC3339), "created_by": "make image"}},
+		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{digest(layer)}},
+		"history": []any{map[string]any{
+			"created":    l.made.Format(time.RFC3339),
+			"created_by": "make image",
+		}},
 	}
 }
 
@@ -160,7 +169,8 @@ func (l *layout) files(program []byte) ([]byte, error) {
 		}
 	}
 	h := &tar.Header{
-		Typeflag: tar.TypeReg, Name: "reprise", Mode: 0o755, Size: int64(len(program)), ModTime: l.made, Format: tar.FormatPAX,
+		Typeflag: tar.TypeReg, Name: "reprise", Mode: 0o755, Size: int64(len(program)),
+		ModTime: l.made, Format: tar.FormatPAX,
 	}
 	if err := w.WriteHeader(h); err != nil {
 		return nil, err
@@ -217,7 +227,10 @@ func (l *layout) pack(archive string) error {
 		if err != nil {
 			return err
 		}
-		h := &tar.Header{Typeflag: tar.TypeReg, Name: filepath.ToSlash(name), Mode: 0o644, Size: int64(len(data)), ModTime: l.made}
+		h := &tar.Header{
+			Typeflag: tar.TypeReg, Name: filepath.ToSlash(name), Mode: 0o644,
+			Size: int64(len(data)), ModTime: l.made,
+		}
 		if err := w.WriteHeader(h); err != nil {
 			return err
 		}

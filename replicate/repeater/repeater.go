@@ -146,7 +146,10 @@ const (
 	repeaterEvents
 )
 
-var repeaterEventNames = [repeaterEvents]string{"challenged", "subscribed", "renewed", "expired", "refused"}
+var repeaterEventNames = [repeaterEvents]string{
+	"challenged", "subscribed", "renewed", "expired",
+	"refused",
+}
 
 // A drop is why a datagram was dropped.
 type drop uint8
@@ -165,7 +168,8 @@ const (
 )
 
 var repeaterDropNames = [repeaterDrops]string{
-	"not_subscribed", "not_sealed", "forged", "repeated", "bad_control", "forged_control", "receive_error", "send_full", "undeliverable",
+	"not_subscribed", "not_sealed", "forged", "repeated", "bad_control", "forged_control",
+	"receive_error", "send_full", "undeliverable",
 }
 
 // Names implements metric.Key.
@@ -206,7 +210,8 @@ func (r *Repeater) open(o *Options) (err error) {
 	r.reactor.SetTimerIn(&r.timer, expireEvery)
 	for _, addr := range o.Listen {
 		if addr.Addr().IsMulticast() {
-			return fmt.Errorf("cannot repeat at %s: it is a multicast group, whose nodes need no repeater", addr)
+			return fmt.Errorf(
+				"cannot repeat at %s: it is a multicast group, whose nodes need no repeater", addr)
 		}
 		s, err := udp.OpenSocket(&udp.Network{BufferLen: o.BufferLen, Inherit: o.Inherit}, addr)
 		if err != nil {
@@ -349,12 +354,14 @@ func (r *Repeater) handle(now time.Duration, via *outlet, from netip.AddrPort, d
 		r.counts.Dropped.Inc(dropNotSealed)
 		return
 	}
-	if !slices.ContainsFunc(*r.keys.Load(), func(k fleetKey) bool { return k.checker.Verify(datagram) }) {
+	if !slices.ContainsFunc(*r.keys.Load(),
+		func(k fleetKey) bool { return k.checker.Verify(datagram) }) {
 		r.counts.Dropped.Inc(dropForged)
 		return
 	}
 	isSealed := h.Kind == wire.KindSealed
-	if !fits(h.Kind, len(datagram)) || !isSealed && !r.subscribers[source].intro.take(now) || !r.seen.isNew(now, h) {
+	if !fits(h.Kind, len(datagram)) || !isSealed && !r.subscribers[source].intro.take(now) ||
+		!r.seen.isNew(now, h) {
 		r.counts.Dropped.Inc(dropRepeated)
 		return
 	}
@@ -367,7 +374,9 @@ func (r *Repeater) handle(now time.Duration, via *outlet, from netip.AddrPort, d
 
 // handleControl answers a subscribe. Whoever has no key gets no answer, and
 // whoever has no cookie nothing but one.
-func (r *Repeater) handleControl(now time.Duration, via *outlet, from netip.AddrPort, datagram []byte) {
+func (r *Repeater) handleControl(now time.Duration, via *outlet, from netip.AddrPort,
+	datagram []byte,
+) {
 	c, ok := parseControl(datagram)
 	if !ok || c.kind != controlSubscribe {
 		r.counts.Dropped.Inc(dropBadControl)
@@ -406,7 +415,8 @@ func (r *Repeater) subscribe(now time.Duration, via *outlet, addr netip.AddrPort
 		r.counts.Subscriptions.Inc(eventRefused)
 		if !r.fullSaid {
 			r.fullSaid = true
-			r.log.Warn(fmt.Sprintf("%s cannot subscribe: there are %d subscribers already", addr, r.maxSubscribers))
+			r.log.Warn(fmt.Sprintf("%s cannot subscribe: there are %d subscribers already", addr,
+				r.maxSubscribers))
 		}
 		return false
 	}
@@ -478,7 +488,8 @@ func (r *Repeater) report(from netip.AddrPort) {
 		return
 	}
 	r.reported[from.Addr()] = true
-	r.log.Warn(from.String() + " subscribes with a key that this repeater does not have: do both have the same cluster-secret-file / udprepeater-secret-file?")
+	r.log.Warn(from.String() +
+		" subscribes with a key that this repeater does not have: do both have the same cluster-secret-file / udprepeater-secret-file?")
 }
 
 // Stats returns the counters, which go on counting. Any goroutine may call it.

@@ -135,14 +135,19 @@ func (s *Subscriber) SetPeers(peers []netip.AddrPort) {
 
 // Tick subscribes where it is time to and returns when to call again, at the
 // latest. send must copy what it keeps.
-func (s *Subscriber) Tick(now time.Duration, send func(to netip.AddrPort, datagram []byte)) (next time.Duration) {
+func (s *Subscriber) Tick(now time.Duration, send func(to netip.AddrPort,
+	datagram []byte),
+) (next time.Duration) {
 	next = now + subscribeMost
 	for i := range s.list {
 		sub := &s.list[i]
 		if now >= sub.dueAt {
 			_, _ = rand.Read(sub.nonce[:]) // never fails
 			s.counts.sent.Inc()
-			send(sub.peer, control{kind: controlSubscribe, nonce: sub.nonce, cookie: sub.cookie}.append(s.buf[:0], s.mac))
+			send(sub.peer, control{
+				kind: controlSubscribe, nonce: sub.nonce,
+				cookie: sub.cookie,
+			}.append(s.buf[:0], s.mac))
 			sub.dueAt = now + sub.wait
 			if !sub.accepted {
 				sub.wait = min(2*sub.wait, subscribeMost)

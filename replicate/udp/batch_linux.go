@@ -98,7 +98,8 @@ func (b *Batch) call(many, single uintptr, fd, n int) (int, error) {
 		for {
 			// The pointers inside msgs lead to memory that b keeps alive and
 			// Go's collector does not move.
-			done, _, errno := unix.Syscall6(many, uintptr(fd), uintptr(unsafe.Pointer(&b.msgs[0])), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+			done, _, errno := unix.Syscall6(many, uintptr(fd), uintptr(unsafe.Pointer(&b.msgs[0])),
+				uintptr(n), unix.MSG_DONTWAIT, 0, 0)
 			switch errno {
 			case 0:
 				return int(done), nil
@@ -113,7 +114,8 @@ func (b *Batch) call(many, single uintptr, fd, n int) (int, error) {
 		}
 	}
 	for i := range n {
-		size, _, errno := unix.Syscall(single, uintptr(fd), uintptr(unsafe.Pointer(&b.msgs[i].hdr)), unix.MSG_DONTWAIT)
+		size, _, errno := unix.Syscall(single, uintptr(fd), uintptr(unsafe.Pointer(&b.msgs[i].hdr)),
+			unix.MSG_DONTWAIT)
 		if errno != 0 {
 			if i > 0 {
 				return i, nil
@@ -130,7 +132,8 @@ func addrPort(name *unix.RawSockaddrInet6) netip.AddrPort {
 	port := (*[2]byte)(unsafe.Pointer(&name.Port)) // network order
 	number := uint16(port[0])<<8 | uint16(port[1])
 	if name.Family == unix.AF_INET {
-		return netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(name)).Addr), number)
+		return netip.AddrPortFrom(netip.AddrFrom4(
+			(*unix.RawSockaddrInet4)(unsafe.Pointer(name)).Addr), number)
 	}
 	return netip.AddrPortFrom(netip.AddrFrom16(name.Addr).Unmap(), number)
 }

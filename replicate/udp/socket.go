@@ -120,7 +120,8 @@ func (s *Sockets) add(one *Socket) {
 		opt int
 		min *int
 	}{{unix.SO_RCVBUF, &s.ReceiveBuffer}, {unix.SO_SNDBUF, &s.SendBuffer}} {
-		if size, err := unix.GetsockoptInt(one.FD, unix.SOL_SOCKET, b.opt); err == nil && (*b.min == 0 || size < *b.min) {
+		if size, err := unix.GetsockoptInt(one.FD, unix.SOL_SOCKET, b.opt); err == nil &&
+			(*b.min == 0 || size < *b.min) {
 			*b.min = size
 		}
 	}
@@ -152,7 +153,8 @@ func OpenSocket(n *Network, addr netip.AddrPort) (*Socket, error) {
 		}
 	}
 	var err error
-	if s.FD, err = unix.Socket(int(s.Family), unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
+	if s.FD, err = unix.Socket(int(s.Family), unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC,
+		0); err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
 	if err := s.prepare(n); err != nil {
@@ -213,7 +215,8 @@ func (s *Socket) multicast(n *Network) error {
 		}
 		if s.group {
 			mreq.Multiaddr = s.Addr.Addr().As4()
-			return os.NewSyscallError("setsockopt IP_ADD_MEMBERSHIP", unix.SetsockoptIPMreqn(s.FD, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, mreq))
+			return os.NewSyscallError("setsockopt IP_ADD_MEMBERSHIP",
+				unix.SetsockoptIPMreqn(s.FD, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, mreq))
 		}
 		return nil
 	}
@@ -227,7 +230,8 @@ func (s *Socket) multicast(n *Network) error {
 	}
 	if s.group {
 		mreq := &unix.IPv6Mreq{Multiaddr: s.Addr.Addr().As16(), Interface: uint32(index)}
-		return os.NewSyscallError("setsockopt IPV6_ADD_MEMBERSHIP", unix.SetsockoptIPv6Mreq(s.FD, unix.IPPROTO_IPV6, unix.IPV6_ADD_MEMBERSHIP, mreq))
+		return os.NewSyscallError("setsockopt IPV6_ADD_MEMBERSHIP",
+			unix.SetsockoptIPv6Mreq(s.FD, unix.IPPROTO_IPV6, unix.IPV6_ADD_MEMBERSHIP, mreq))
 	}
 	return nil
 }

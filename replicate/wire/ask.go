@@ -67,7 +67,10 @@ func (m Answer) Append(b []byte) []byte {
 // Answer returns the message's contents.
 func (m Message) Answer() Answer {
 	record, _, _ := cutRecord(m.body[14:])
-	return Answer{ShortID(m.body), binary.BigEndian.Uint64(m.body[4:]), m.body[12], Verdict(m.body[13]), record}
+	return Answer{
+		ShortID(m.body), binary.BigEndian.Uint64(m.body[4:]), m.body[12],
+		Verdict(m.body[13]), record,
+	}
 }
 
 // A Release gives a session back that was held for its sender by the answer to a

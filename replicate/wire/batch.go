@@ -34,7 +34,9 @@ func (m Batch) Append(b []byte) []byte {
 
 // BeginBatch appends a batch message without records to b. [AppendRecord] adds
 // some, [EndMessage] ends it.
-func BeginBatch(b []byte, to ShortID, stream Stream, seq uint64, waited time.Duration) (_ []byte, start int) {
+func BeginBatch(b []byte, to ShortID, stream Stream, seq uint64,
+	waited time.Duration,
+) (_ []byte, start int) {
 	b, start = beginMessage(b, TypeBatch, to)
 	b = append(b, byte(stream))
 	b = binary.BigEndian.AppendUint64(b, seq)
@@ -76,8 +78,9 @@ func (m Heartbeat) Append(b []byte) []byte {
 // Heartbeat returns the message's contents.
 func (m Message) Heartbeat() Heartbeat {
 	return Heartbeat{
-		To: ShortID(m.body), Newest: binary.BigEndian.Uint64(m.body[4:]), Oldest: binary.BigEndian.Uint64(m.body[12:]),
-		Sent: binary.BigEndian.Uint64(m.body[20:]), Rules: binary.BigEndian.Uint64(m.body[28:]),
+		To: ShortID(m.body), Newest: binary.BigEndian.Uint64(m.body[4:]),
+		Oldest: binary.BigEndian.Uint64(m.body[12:]),
+		Sent:   binary.BigEndian.Uint64(m.body[20:]), Rules: binary.BigEndian.Uint64(m.body[28:]),
 		Members: binary.BigEndian.Uint32(m.body[36:]),
 	}
 }
@@ -108,8 +111,10 @@ func (m Echo) Append(b []byte) []byte {
 // Echo returns the message's contents.
 func (m Message) Echo() Echo {
 	return Echo{
-		To: ShortID(m.body), Sent: binary.BigEndian.Uint64(m.body[4:]), Held: parseDuration(m.body[12:], time.Microsecond),
-		Stream: Stream(m.body[16]), Newest: binary.BigEndian.Uint64(m.body[17:]), Oldest: binary.BigEndian.Uint64(m.body[25:]),
+		To: ShortID(m.body), Sent: binary.BigEndian.Uint64(m.body[4:]),
+		Held:   parseDuration(m.body[12:], time.Microsecond),
+		Stream: Stream(m.body[16]), Newest: binary.BigEndian.Uint64(m.body[17:]),
+		Oldest: binary.BigEndian.Uint64(m.body[25:]),
 	}
 }
 

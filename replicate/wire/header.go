@@ -40,8 +40,9 @@ const (
 type Header struct {
 	Kind     Kind
 	SecretID byte
-	Epoch    byte    // sealed: the low byte of the key's; retry: the kind of what could not be opened
-	Sender   ShortID // who sealed it
+	// sealed: the low byte of the key's; retry: the kind of what could not be opened
+	Epoch  byte
+	Sender ShortID // who sealed it
 	// Counter is, of a sealed datagram, its number in the sender's life; of an
 	// introduction's messages, the number that its initiator chose; of a retry,
 	// the counter of what could not be opened.
@@ -56,17 +57,20 @@ const (
 	TooShort                     // no room for what it claims to be
 	ForeignVersion               // another version of this protocol, or another protocol
 	ForeignSecret                // of a fleet with another secret
-	Forged                       // its check is wrong: garbage, damaged, or another secret that has the same id
-	NotAuthentic                 // the header's check is right and the rest is not: damaged, or sealed under a key not known
-	Replayed                     // its counter is not new, or too old to tell
-	KeyGone                      // sealed under a key whose time is over, or that has yet to come
-	Stale                        // too long on its way
+	// its check is wrong: garbage, damaged, or another secret that has the same id
+	Forged
+	// the header's check is right and the rest is not: damaged, or sealed under a key not known
+	NotAuthentic
+	Replayed // its counter is not new, or too old to tell
+	KeyGone  // sealed under a key whose time is over, or that has yet to come
+	Stale    // too long on its way
 )
 
 // String returns a few lower-case words.
 func (r Reason) String() string {
 	words := [...]string{
-		"opened", "too short", "foreign version", "foreign secret", "forged", "not authentic", "replayed", "key gone", "stale",
+		"opened", "too short", "foreign version", "foreign secret", "forged", "not authentic",
+		"replayed", "key gone", "stale",
 		"malformed", "reflected", "not introduced", "too many peers", "introductions", // a Node's
 	}
 	if int(r) < len(words) {

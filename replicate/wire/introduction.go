@@ -93,9 +93,11 @@ func parseIntroduction(b []byte) (i Introduction, ok bool) {
 		return Introduction{}, false
 	}
 	i = Introduction{
-		ID: ID(b), Instance: Instance(b[16:]), Epoch: binary.BigEndian.Uint32(b[32:]), Chain: Chain(b[36:]),
+		ID: ID(b), Instance: Instance(b[16:]), Epoch: binary.BigEndian.Uint32(b[32:]),
+		Chain:   Chain(b[36:]),
 		Counter: binary.BigEndian.Uint64(b[68:]), Clock: binary.BigEndian.Uint32(b[76:]),
-		Wall: time.UnixMilli(int64(binary.BigEndian.Uint64(b[80:]))), Context: binary.BigEndian.Uint64(b[88:]),
+		Wall:     time.UnixMilli(int64(binary.BigEndian.Uint64(b[80:]))),
+		Context:  binary.BigEndian.Uint64(b[88:]),
 		Lifetime: parseDuration(b[96:], time.Millisecond),
 		Name:     printable(string(b[introductionLen : introductionLen+nameLen])),
 	}
@@ -164,9 +166,12 @@ func NewInitiator(s Secret, c *Checker, from, to ShortID, cookie Cookie) *Initia
 // Welcome takes the responder's welcome. It returns what that says of the
 // responder, which is proved by it, and the proof to be sent with our own
 // introduction.
-func (i *Initiator) Welcome(datagram []byte, c *Checker, own *Introduction) (other Introduction, proof []byte, ok bool) {
+func (i *Initiator) Welcome(datagram []byte, c *Checker,
+	own *Introduction,
+) (other Introduction, proof []byte, ok bool) {
 	h, reason := ParseHeader(datagram)
-	if reason != Opened || len(datagram) < HeaderLen+toLen || h.Counter != i.Number || h.Sender != i.To {
+	if reason != Opened || len(datagram) < HeaderLen+toLen || h.Counter != i.Number ||
+		h.Sender != i.To {
 		return Introduction{}, nil, false
 	}
 	plain, ok := i.state.readWelcome(datagram[HeaderLen+toLen:])
@@ -248,7 +253,8 @@ func NewResponder(s Secret, c *Checker, hello []byte, own *Introduction) (*Respo
 		state.wipe()
 		return nil, false
 	}
-	return &Responder{Welcome: c.finish(welcome), From: h.Sender, Number: h.Counter, state: state}, true
+	return &Responder{Welcome: c.finish(welcome), From: h.Sender, Number: h.Counter, state: state},
+		true
 }
 
 // Proof takes the initiator's proof and returns what it says of the initiator.

@@ -50,8 +50,9 @@ func (ms MemberList) All() iter.Seq[Member] {
 		for rest := ms; len(rest) >= MemberLen; rest = rest[MemberLen:] {
 			ip := netip.AddrFrom16([16]byte(rest[4:])).Unmap()
 			if !yield(Member{
-				ID: ShortID(rest), Addr: netip.AddrPortFrom(ip, binary.BigEndian.Uint16(rest[20:])), State: MemberState(rest[22]),
-				Left: parseDuration(rest[23:], time.Millisecond), Instance: Instance(rest[27:]),
+				ID: ShortID(rest), Addr: netip.AddrPortFrom(ip, binary.BigEndian.Uint16(rest[20:])),
+				State: MemberState(rest[22]),
+				Left:  parseDuration(rest[23:], time.Millisecond), Instance: Instance(rest[27:]),
 			}) {
 				return
 			}

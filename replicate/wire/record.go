@@ -103,7 +103,8 @@ func cutRecord(b []byte) (u Update, rest []byte, ok bool) {
 	}
 	u = Update{
 		Kind: UpdateKind(b[0]), Key: Key(b[1:17]),
-		Age: parseDuration(b[17:21], time.Millisecond), Left: parseDuration(b[21:25], time.Millisecond),
+		Age:  parseDuration(b[17:21], time.Millisecond),
+		Left: parseDuration(b[21:25], time.Millisecond),
 	}
 	if end > recordHeaderLen {
 		u.Value = b[recordHeaderLen:end:end]
@@ -179,7 +180,8 @@ func (r Records) Pass(d time.Duration) {
 	ms := int64((d + time.Millisecond - 1) / time.Millisecond)
 	for rest := []byte(r); len(rest) >= recordHeaderLen && ms > 0; {
 		age, left := rest[17:21], rest[21:25]
-		binary.BigEndian.PutUint32(age, uint32(min(int64(binary.BigEndian.Uint32(age))+ms, math.MaxUint32)))
+		binary.BigEndian.PutUint32(age, uint32(min(int64(binary.BigEndian.Uint32(age))+ms,
+			math.MaxUint32)))
 		binary.BigEndian.PutUint32(left, uint32(max(int64(binary.BigEndian.Uint32(left))-ms, 0)))
 		rest = rest[recordHeaderLen+int(binary.BigEndian.Uint16(rest[recordHeaderLen-2:])):]
 	}

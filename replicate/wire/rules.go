@@ -14,7 +14,8 @@ const (
 	ForgetAll     ForgetScope = 0
 	ForgetName    ForgetScope = 1 // those of the server name with the hash
 	ForgetContext ForgetScope = 2 // those of the session context with the hash
-	ForgetParent  ForgetScope = 3 // those of the server names one label below the name with the hash
+	// those of the server names one label below the name with the hash
+	ForgetParent ForgetScope = 3
 )
 
 // A Rule is a command to forget: it refuses the sessions that were born at the
@@ -47,8 +48,10 @@ func (rs RuleList) All() iter.Seq[Rule] {
 	return func(yield func(Rule) bool) {
 		for rest := rs; len(rest) >= ruleLen; rest = rest[ruleLen:] {
 			if !yield(Rule{
-				ID: RuleID(rest), What: ForgetScope(rest[16]), Hash: binary.BigEndian.Uint64(rest[17:]),
-				Age: parseDuration(rest[25:], time.Millisecond), Left: parseDuration(rest[29:], time.Millisecond),
+				ID: RuleID(rest), What: ForgetScope(rest[16]),
+				Hash: binary.BigEndian.Uint64(rest[17:]),
+				Age:  parseDuration(rest[25:], time.Millisecond),
+				Left: parseDuration(rest[29:], time.Millisecond),
 			}) {
 				return
 			}

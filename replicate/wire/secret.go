@@ -50,10 +50,14 @@ func (f Fingerprint) Is(other Fingerprint) bool {
 // the caller's, to be wiped.
 func NewSecret(b []byte) (Secret, error) {
 	if len(b) < minSecretLen {
-		return Secret{}, fmt.Errorf("replicate: cluster secret has %d bytes, at least %d are needed", len(b), minSecretLen)
+		return Secret{},
+			fmt.Errorf("replicate: cluster secret has %d bytes, at least %d are needed", len(b),
+				minSecretLen)
 	}
 	if isConstant(b) {
-		return Secret{}, errors.New("replicate: cluster secret is the same byte over and over, random bytes are needed")
+		return Secret{},
+			errors.New(
+				"replicate: cluster secret is the same byte over and over, random bytes are needed")
 	}
 	prk, err := hkdf.Extract(sha256.New, b, nil)
 	if err != nil {
@@ -121,10 +125,12 @@ func expandInto(dst, prk []byte, info string) {
 // CheckKey reports why a key, of a repeater or another, could be guessed.
 func CheckKey(key []byte) error {
 	if len(key) < minSecretLen {
-		return fmt.Errorf("replicate: repeater key has %d bytes, at least %d are needed", len(key), minSecretLen)
+		return fmt.Errorf("replicate: repeater key has %d bytes, at least %d are needed", len(key),
+			minSecretLen)
 	}
 	if isConstant(key) {
-		return errors.New("replicate: repeater key is the same byte over and over, random bytes are needed")
+		return errors.New(
+			"replicate: repeater key is the same byte over and over, random bytes are needed")
 	}
 	return nil
 }

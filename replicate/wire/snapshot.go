@@ -22,7 +22,10 @@ func (m SnapshotRequest) Append(b []byte) []byte {
 
 // SnapshotRequest returns the message's contents.
 func (m Message) SnapshotRequest() SnapshotRequest {
-	return SnapshotRequest{ShortID(m.body), Stream(m.body[4]), binary.BigEndian.Uint64(m.body[5:]), m.body[13:]}
+	return SnapshotRequest{
+		ShortID(m.body), Stream(m.body[4]), binary.BigEndian.Uint64(m.body[5:]),
+		m.body[13:],
+	}
 }
 
 // A SnapshotPart answers a [SnapshotRequest] in one of Parts datagrams, of which

@@ -31,7 +31,8 @@ func (w *Window) IsNew(counter uint64) bool {
 	if counter < w.floor || counter <= w.newest && w.newest-counter > windowLen {
 		return false
 	}
-	return counter > w.newest || w.blocks[counter/windowBlockBits%windowBlocks]&(1<<(counter%windowBlockBits)) == 0
+	return counter > w.newest ||
+		w.blocks[counter/windowBlockBits%windowBlocks]&(1<<(counter%windowBlockBits)) == 0
 }
 
 // Check marks counter as seen and reports whether it was new. Call it only with

@@ -20,11 +20,15 @@ func (a memory) Put(key replicate.Key, value []byte, age, left time.Duration, pu
 	a.m.Put(key, value, age, left, pulled)
 }
 
-func (a memory) Find(dst []byte, key replicate.Key) (value []byte, age, left time.Duration, ok bool) {
+func (a memory) Find(dst []byte,
+	key replicate.Key,
+) (value []byte, age, left time.Duration, ok bool) {
 	return a.m.Lookup(dst, key)
 }
 
-func (a memory) Hold(dst []byte, key replicate.Key, again uint64) (value []byte, age, left time.Duration, hold uint64, v replicate.Verdict) {
+func (a memory) Hold(dst []byte, key replicate.Key,
+	again uint64,
+) (value []byte, age, left time.Duration, hold uint64, v replicate.Verdict) {
 	value, age, left, hold, verdict := a.m.HoldFor(dst, key, again)
 	return value, age, left, hold, verdictsOut[verdict]
 }
@@ -33,14 +37,21 @@ func (a memory) Release(key replicate.Key, hold uint64) { a.m.ReleaseFor(key, ho
 
 func (a memory) Delete(key replicate.Key, left time.Duration) { a.m.Delete(key, left) }
 
-func (a memory) Scan(cursor uint64, visit func(key replicate.Key, value []byte, age, left time.Duration)) uint64 {
-	return a.m.Scan(cursor, func(key [16]byte, value []byte, age, left time.Duration) { visit(key, value, age, left) })
+func (a memory) Scan(cursor uint64, visit func(key replicate.Key, value []byte, age,
+	left time.Duration),
+) uint64 {
+	return a.m.Scan(cursor, func(key [16]byte, value []byte, age,
+		left time.Duration,
+	) {
+		visit(key, value, age, left)
+	})
 }
 
 func (a memory) Rules(dst []replicate.Rule) []replicate.Rule {
 	for _, r := range a.m.Rules(nil) {
 		dst = append(dst, replicate.Rule{
-			ID: replicate.RuleID(r.ID), What: replicate.ForgetScope(r.What), Hash: r.Hash, Age: r.Age, Left: r.Left,
+			ID: replicate.RuleID(r.ID), What: replicate.ForgetScope(r.What), Hash: r.Hash,
+			Age: r.Age, Left: r.Left,
 		})
 	}
 	return dst
@@ -48,15 +59,17 @@ func (a memory) Rules(dst []replicate.Rule) []replicate.Rule {
 
 func (a memory) AddRule(r replicate.Rule, done func(dropped int)) (isNew bool) {
 	return a.m.AddRule(sessions.Rule{
-		ID: sessions.RuleID(r.ID), What: sessions.Scope(r.What), Hash: r.Hash, Age: r.Age, Left: r.Left,
+		ID: sessions.RuleID(r.ID), What: sessions.Scope(r.What), Hash: r.Hash, Age: r.Age,
+		Left: r.Left,
 	}, done)
 }
 
 func (a memory) RulesDigest() uint64 { return a.m.RulesDigest() }
 
 var verdictsOut = [...]replicate.Verdict{
-	tlsconn.Found: replicate.Found, tlsconn.Unknown: replicate.Unknown, tlsconn.Expired: replicate.Expired,
-	tlsconn.Held: replicate.Held, tlsconn.Spent: replicate.Spent,
+	tlsconn.Found: replicate.Found, tlsconn.Unknown: replicate.Unknown,
+	tlsconn.Expired: replicate.Expired,
+	tlsconn.Held:    replicate.Held, tlsconn.Spent: replicate.Spent,
 }
 
 // verdictIn is a verdict of the protocol. One of a later version is that nobody knows.
@@ -85,7 +98,10 @@ type peers struct {
 func New(p *replicate.Poller, pulls bool) sessions.Fleet { return peers{p, pulls} }
 
 func (f peers) Made(key [16]byte, value []byte, age, left time.Duration) {
-	f.p.Publish(replicate.Update{Kind: replicate.UpdateSession, Key: key, Value: value, Age: age, Left: left})
+	f.p.Publish(replicate.Update{
+		Kind: replicate.UpdateSession, Key: key, Value: value, Age: age,
+		Left: left,
+	})
 }
 
 func (f peers) Deleted(key [16]byte, left time.Duration) {
@@ -101,7 +117,10 @@ func (f peers) Ask(q *sessions.Question) bool {
 
 // Answer is a reply as the memory takes it.
 func Answer(r replicate.Reply) sessions.Answer {
-	return sessions.Answer{Value: r.Value, Age: r.Age, Left: r.Left, Hold: r.Hold, Verdict: verdictIn(r.Verdict)}
+	return sessions.Answer{
+		Value: r.Value, Age: r.Age, Left: r.Left, Hold: r.Hold,
+		Verdict: verdictIn(r.Verdict),
+	}
 }
 
 func (f peers) Pulls() bool { return f.pulls }
@@ -111,7 +130,9 @@ func (f peers) Arbiter(key [16]byte, owner tlsconn.NodeID) tlsconn.NodeID {
 	return tlsconn.NodeID(arbiter)
 }
 
-func (f peers) Reachable(owner tlsconn.NodeID) bool { return f.p.Reachable(replicate.ShortID(owner)) }
+func (f peers) Reachable(owner tlsconn.NodeID) bool {
+	return f.p.Reachable(replicate.ShortID(owner))
+}
 
 func (f peers) Release(key [16]byte, owner tlsconn.NodeID, hold uint64) {
 	f.p.Release(key, replicate.ShortID(owner), hold)

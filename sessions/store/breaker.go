@@ -24,7 +24,10 @@ type breaker struct {
 }
 
 func newBreaker(threshold int, minWait, maxWait time.Duration) *breaker {
-	return &breaker{threshold: int32(threshold), minWait: minWait, maxWait: maxWait, opened: make(chan error, 1)}
+	return &breaker{
+		threshold: int32(threshold), minWait: minWait, maxWait: maxWait,
+		opened: make(chan error, 1),
+	}
 }
 
 // allows reports whether the server may be asked.

@@ -29,7 +29,8 @@ func newMemcached(l storeurl.Location, lookupTimeout time.Duration) *memcached {
 	return &memcached{reader: client(lookupTimeout, readers), writer: client(writeTimeout, writers)}
 }
 
-func (m *memcached) connect() error { return nil } // done by each request that finds no idle connection
+// done by each request that finds no idle connection
+func (m *memcached) connect() error { return nil }
 
 func (m *memcached) get(ctx context.Context, name string) ([]byte, time.Duration, error) {
 	if err := ctx.Err(); err != nil {
@@ -45,7 +46,9 @@ func (m *memcached) get(ctx context.Context, name string) ([]byte, time.Duration
 	return item.Value, untold, nil
 }
 
-func (m *memcached) set(ctx context.Context, name string, value []byte, lifetime time.Duration) error {
+func (m *memcached) set(ctx context.Context, name string, value []byte,
+	lifetime time.Duration,
+) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -57,12 +60,17 @@ func expiration(lifetime time.Duration) int32 {
 	return int32((lifetime + time.Second - 1) / time.Second)
 }
 
-func (m *memcached) swap(ctx context.Context, name string, old, value []byte, lifetime time.Duration) (bool, error) {
+func (m *memcached) swap(ctx context.Context, name string, old, value []byte,
+	lifetime time.Duration,
+) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
 	if old == nil {
-		err := m.writer.Add(&memcache.Item{Key: name, Value: value, Expiration: expiration(lifetime)})
+		err := m.writer.Add(&memcache.Item{
+			Key: name, Value: value,
+			Expiration: expiration(lifetime),
+		})
 		return err == nil, ifOther(err, memcache.ErrNotStored)
 	}
 	item, err := m.writer.Get(name) // again, for the number that the server compares
@@ -74,7 +82,8 @@ func (m *memcached) swap(ctx context.Context, name string, old, value []byte, li
 	}
 	item.Value, item.Expiration = value, expiration(lifetime)
 	switch err = m.writer.CompareAndSwap(item); {
-	case errors.Is(err, memcache.ErrCASConflict), errors.Is(err, memcache.ErrCacheMiss), errors.Is(err, memcache.ErrNotStored):
+	case errors.Is(err, memcache.ErrCASConflict), errors.Is(err, memcache.ErrCacheMiss),
+		errors.Is(err, memcache.ErrNotStored):
 		return false, nil
 	}
 	return err == nil, err

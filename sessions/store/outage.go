@@ -20,7 +20,8 @@ func (s *Store) failed(err error) {
 // refused reports whether err is a server's answer, and not the lack of one.
 func refused(err error) bool {
 	_, byRedis := rueidis.IsRedisErr(err)
-	return byRedis || errors.Is(err, memcache.ErrServerError) || errors.Is(err, memcache.ErrNotStored) ||
+	return byRedis || errors.Is(err, memcache.ErrServerError) ||
+		errors.Is(err, memcache.ErrNotStored) ||
 		strings.HasPrefix(err.Error(), "memcache: unexpected response line")
 }
 

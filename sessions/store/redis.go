@@ -81,10 +81,13 @@ const swapScript = `if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1`
 
-func (r *redis) swap(ctx context.Context, name string, old, value []byte, left time.Duration) (bool, error) {
+func (r *redis) swap(ctx context.Context, name string, old, value []byte,
+	left time.Duration,
+) (bool, error) {
 	// What is stored is never empty, so that "" stands for nothing.
 	return r.client.Do(ctx, r.client.B().Eval().Script(swapScript).Numkeys(1).Key(name).
-		Arg(rueidis.BinaryString(old), rueidis.BinaryString(value), strconv.FormatInt(left.Milliseconds(), 10)).
+		Arg(rueidis.BinaryString(old), rueidis.BinaryString(value),
+			strconv.FormatInt(left.Milliseconds(), 10)).
 		Build()).AsBool()
 }
 

@@ -117,7 +117,8 @@ func (s *Store) syncRules(ctx context.Context) error {
 			return nil
 		}
 		sealed := seal.sealFor(rulesPurpose, session{state: rules, left: left, written: time.Now()})
-		swapped, err := s.server.swap(ctx, seal.nameOf(s.options.Prefix, rulesPurpose), stored, sealed, left)
+		swapped, err := s.server.swap(ctx, seal.nameOf(s.options.Prefix, rulesPurpose), stored,
+			sealed, left)
 		if swapped || err != nil {
 			return err
 		}
@@ -127,9 +128,12 @@ func (s *Store) syncRules(ctx context.Context) error {
 
 // readRules takes the rules that the server has, and reports whether those under the
 // first secret lack some. stored is what there is under that one.
-func (s *Store) readRules(ctx context.Context) (lacks bool, stored []byte, seal *secret, err error) {
+func (s *Store) readRules(
+	ctx context.Context,
+) (lacks bool, stored []byte, seal *secret, err error) {
 	secrets := *s.secrets.Load()
-	for i := len(secrets) - 1; i >= 0; i-- { // the first one last: it must have what the others have
+	// the first one last: it must have what the others have
+	for i := len(secrets) - 1; i >= 0; i-- {
 		var told time.Duration
 		seal = secrets[i]
 		if stored, told, err = s.server.get(ctx, seal.nameOf(s.options.Prefix, rulesPurpose)); err != nil {

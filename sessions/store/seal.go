@@ -43,7 +43,8 @@ const rulesPurpose = "rules"
 
 func newSecret(b []byte) (*secret, error) {
 	if len(b) < minSecretLen {
-		return nil, fmt.Errorf("a cluster secret has %d bytes, must have %d or more", len(b), minSecretLen)
+		return nil, fmt.Errorf("a cluster secret has %d bytes, must have %d or more", len(b),
+			minSecretLen)
 	}
 	master, err := hkdf.Extract(sha256.New, b, nil)
 	if err != nil {
@@ -56,7 +57,10 @@ func newSecret(b []byte) (*secret, error) {
 }
 
 // name is what the server calls the session with the given key.
-func (s *secret) name(prefix string, key [16]byte) string { return s.nameOf(prefix, string(key[:])) }
+func (s *secret) name(prefix string, key [16]byte) string {
+	return s.nameOf(prefix,
+		string(key[:]))
+}
 
 // nameOf is what the server calls what is sealed for a purpose.
 func (s *secret) nameOf(prefix, purpose string) string {
@@ -75,7 +79,8 @@ func (s *secret) open(key [16]byte, sealed []byte) (session, bool) {
 
 func (s *secret) sealFor(purpose string, v session) []byte {
 	plaintext := make([]byte, 0, stampLen+len(v.state))
-	plaintext = appendMillis(plaintext, v.age+time.Millisecond-1) // rounded up: to be older is the safe side
+	// rounded up: to be older is the safe side
+	plaintext = appendMillis(plaintext, v.age+time.Millisecond-1)
 	plaintext = appendMillis(plaintext, v.left)
 	plaintext = binary.BigEndian.AppendUint64(plaintext, uint64(v.written.UnixMilli()))
 	plaintext = append(plaintext, v.state...)
@@ -91,7 +96,8 @@ func (s *secret) openFor(purpose string, sealed []byte) (session, bool) {
 	if len(sealed) < headLen || sealed[0] != version || sealed[1] != s.id {
 		return session{}, false
 	}
-	plaintext, err := s.aead(purpose).Open(nil, nil, sealed[headLen:], additionalData(sealed, purpose))
+	plaintext, err := s.aead(purpose).Open(nil, nil, sealed[headLen:],
+		additionalData(sealed, purpose))
 	if err != nil || len(plaintext) < stampLen {
 		return session{}, false
 	}
@@ -156,7 +162,8 @@ func (s *secret) aead(purpose string) cipher.AEAD {
 			return aead
 		}
 	}
-	panic(errors.Join(errors.New("store: AES-256-GCM is not to be had"), err)) // the key's length is a constant
+	// the key's length is a constant
+	panic(errors.Join(errors.New("store: AES-256-GCM is not to be had"), err))
 }
 
 func (s *secret) derive(info string, length int) []byte {

@@ -2,8 +2,8 @@ package store
 
 import "reprise/internal/metric"
 
-// counts are written by whoever calls the Store and by its workers. Hits, Misses, Late and Errors add
-// up to the look-ups answered; NotAuthentic is part of Misses.
+// counts are written by whoever calls the Store and by its workers. Hits, Misses, Late and Errors
+// add up to the look-ups answered; NotAuthentic is part of Misses.
 type counts struct {
 	Gets         metric.Counter           `json:"gets" help:"Look-ups queued for the session store."`
 	Hits         metric.Counter           `json:"hits" help:"Look-ups that found a session."`

@@ -16,27 +16,32 @@ import (
 
 // Bounds and times that no operator needs to change.
 const (
-	readers      = 32 // look-ups in flight
-	writers      = 8  // writes in flight
-	lookupQueue  = 1024
-	maxValueLen  = 64 << 10            // a session with a long client certificate chain has some KiB
-	maxLifetime  = 30 * 24 * time.Hour // memcached takes a longer one for a date; TLS 1.3 allows seven days
-	writeTimeout = time.Second         // also for connecting
-	drainTimeout = time.Second         // at Close
+	readers     = 32 // look-ups in flight
+	writers     = 8  // writes in flight
+	lookupQueue = 1024
+	// a session with a long client certificate chain has some KiB
+	maxValueLen = 64 << 10
+	// memcached takes a longer one for a date; TLS 1.3 allows seven days
+	maxLifetime  = 30 * 24 * time.Hour
+	writeTimeout = time.Second // also for connecting
+	drainTimeout = time.Second // at Close
 )
 
 // Options say how a store is used. The zero value of each but Secrets stands for
 // its default.
 type Options struct {
-	Secrets         [][]byte          // the live cluster secrets, 16 bytes or more each; the first one seals. Not kept.
-	LookupTimeout   time.Duration     // how long a look-up is worth waiting for; 10 ms
-	WriteQueue      int               // how many writes may wait; 4096
-	BreakerFailures int               // failures in a row after which the server is left alone; 5
-	BreakerMinWait  time.Duration     // for how long at first; 1 s, doubles from there
-	BreakerMaxWait  time.Duration     // for how long at most; 30 s
-	Prefix          string            // of all names; "reprise:"
-	Rules           Rules             // to be kept beside the sessions; nil for none
-	Log             func(line string) // told about outages, one line each, without credentials, on a goroutine of the store; nil for silence
+	// the live cluster secrets, 16 bytes or more each; the first one seals. Not kept.
+	Secrets         [][]byte
+	LookupTimeout   time.Duration // how long a look-up is worth waiting for; 10 ms
+	WriteQueue      int           // how many writes may wait; 4096
+	BreakerFailures int           // failures in a row after which the server is left alone; 5
+	BreakerMinWait  time.Duration // for how long at first; 1 s, doubles from there
+	BreakerMaxWait  time.Duration // for how long at most; 30 s
+	Prefix          string        // of all names; "reprise:"
+	Rules           Rules         // to be kept beside the sessions; nil for none
+	// told about outages, one line each, without credentials, on a goroutine of the store; nil for
+	// silence
+	Log func(line string)
 }
 
 // Rules are what the nodes have been told to forget: a small value that all of them
@@ -162,7 +167,8 @@ func (s *Store) PrepareRekey(raw [][]byte) (rekey func(), err error) {
 	return func() {
 		old := s.secrets.Swap(&secrets)
 		time.AfterFunc(retireAfter, func() { wipe(*old) }) // requests under way use them
-		s.Sync(nil)                                        // the rules are to be had under the new one
+		// the rules are to be had under the new one
+		s.Sync(nil)
 	}, nil
 }
 
@@ -254,7 +260,9 @@ func (s *Store) enqueue(w write) bool {
 // within Options.LookupTimeout or, if the queue is long, a little later. A store
 // whose rules could not be read lately is not asked: it may have sessions that are
 // to be forgotten.
-func (s *Store) Get(key [16]byte, answer func(value []byte, age, left time.Duration, ok bool)) bool {
+func (s *Store) Get(key [16]byte, answer func(value []byte, age, left time.Duration,
+	ok bool),
+) bool {
 	refused := &s.counts.GetRefused
 	if !s.breaker.allows() {
 		refused.Inc(breakerOpen)
@@ -397,11 +405,13 @@ func (s *Store) set(ctx context.Context, w write) error {
 	// It has waited in the queue.
 	now := time.Now()
 	waited := max(now.Sub(w.session.written), 0)
-	if w.session.age, w.session.left, w.session.written = w.session.age+waited, w.session.left-waited, now; w.session.left < time.Millisecond {
+	if w.session.age, w.session.left, w.session.written = w.session.age+waited,
+		w.session.left-waited, now; w.session.left < time.Millisecond {
 		return nil
 	}
 	seal := (*s.secrets.Load())[0]
-	return s.server.set(ctx, seal.name(s.options.Prefix, w.key), seal.seal(w.key, w.session), w.session.left)
+	return s.server.set(ctx, seal.name(s.options.Prefix, w.key), seal.seal(w.key, w.session),
+		w.session.left)
 }
 
 func (s *Store) remove(ctx context.Context, w write) error {

@@ -33,12 +33,16 @@ var engines = map[string]engine{
 		onlyAEAD:          true,
 		verifiesOnWorkers: true,
 		groups: []tls.CurveID{
-			tls.CurveP256, tls.CurveP384, tls.X25519, tls.X25519MLKEM768, tls.CurveID(primitive.X448),
+			tls.CurveP256, tls.CurveP384, tls.X25519, tls.X25519MLKEM768,
+			tls.CurveID(primitive.X448),
 		},
 	},
 	"standard": {
-		new:    standard.New,
-		groups: []tls.CurveID{tls.CurveP256, tls.CurveP384, tls.CurveP521, tls.X25519, tls.X25519MLKEM768},
+		new: standard.New,
+		groups: []tls.CurveID{
+			tls.CurveP256, tls.CurveP384, tls.CurveP521, tls.X25519,
+			tls.X25519MLKEM768,
+		},
 	},
 }
 

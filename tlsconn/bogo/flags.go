@@ -124,25 +124,33 @@ func (o *options) current() *credential {
 
 // flags are those that the contract of package tlsconn can honour.
 var flags = map[string]flag{
-	"-async":                          boolean(func(o *options) { o.async = true }),
-	"-new-x509-credential":            boolean(func(o *options) { o.credentials = append(o.credentials, credential{}) }),
-	"-cert-file":                      text(func(o *options) *string { return &o.current().certFile }),
-	"-key-file":                       text(func(o *options) *string { return &o.current().keyFile }),
-	"-signing-prefs":                  list(func(o *options) *[]uint16 { return &o.current().signingPrefs }),
-	"-must-match-issuer":              boolean(func(o *options) { o.current().namedIssuer = true }),
-	"-trust-cert":                     text(func(o *options) *string { return &o.trustFile }),
-	"-verify-peer":                    boolean(func(o *options) { o.verifyClient = true }),
-	"-verify-fail":                    boolean(func(o *options) { o.verifyFails = true }),
-	"-curves":                         list(func(o *options) *[]uint16 { return &o.groups }),
-	"-min-version":                    number(func(o *options) *uint16 { return &o.minVersion }),
-	"-jdk11-workaround":               {set: setJava11},
-	"-max-version":                    {value: setMaxVersion},
-	"-no-tls1":                        boolean(func(o *options) {}),
-	"-no-tls11":                       boolean(func(o *options) {}),
-	"-no-tls12":                       boolean(func(o *options) { o.minVersion = 0x0304 }),
-	"-no-tls13":                       boolean(func(o *options) { o.maxVersion = 0x0303 }),
-	"-no-ticket":                      boolean(func(o *options) { o.noTickets = true }),
-	"-skip-ticket":                    boolean(func(o *options) { o.noTickets = true }), // by a callback: no session is made
+	"-async": boolean(func(o *options) { o.async = true }),
+	"-new-x509-credential": boolean(
+		func(o *options) { o.credentials = append(o.credentials, credential{}) }),
+	"-cert-file": text(func(o *options) *string {
+		return &o.current().certFile
+	}),
+	"-key-file": text(func(o *options) *string {
+		return &o.current().keyFile
+	}),
+	"-signing-prefs": list(func(o *options) *[]uint16 {
+		return &o.current().signingPrefs
+	}),
+	"-must-match-issuer": boolean(func(o *options) { o.current().namedIssuer = true }),
+	"-trust-cert":        text(func(o *options) *string { return &o.trustFile }),
+	"-verify-peer":       boolean(func(o *options) { o.verifyClient = true }),
+	"-verify-fail":       boolean(func(o *options) { o.verifyFails = true }),
+	"-curves":            list(func(o *options) *[]uint16 { return &o.groups }),
+	"-min-version":       number(func(o *options) *uint16 { return &o.minVersion }),
+	"-jdk11-workaround":  {set: setJava11},
+	"-max-version":       {value: setMaxVersion},
+	"-no-tls1":           boolean(func(o *options) {}),
+	"-no-tls11":          boolean(func(o *options) {}),
+	"-no-tls12":          boolean(func(o *options) { o.minVersion = 0x0304 }),
+	"-no-tls13":          boolean(func(o *options) { o.maxVersion = 0x0303 }),
+	"-no-ticket":         boolean(func(o *options) { o.noTickets = true }),
+	// by a callback: no session is made
+	"-skip-ticket":                    boolean(func(o *options) { o.noTickets = true }),
 	"-select-alpn":                    text(func(o *options) *string { return &o.alpn }),
 	"-decline-alpn":                   boolean(func(o *options) { o.alpn = "" }),
 	"-reject-alpn":                    boolean(func(o *options) { o.rejectALPN = true }),
@@ -160,12 +168,17 @@ var flags = map[string]flag{
 	"-cipher":                         {value: setSuites},
 	"-use-client-ca-list":             {value: setClientCAs},
 	"-resumption-delay":               {value: setDelay},
-	"-expect-version":                 number(func(o *options) *uint16 { return &o.expect.version }),
-	"-expect-curve-id":                number(func(o *options) *uint16 { return &o.expect.group }),
-	"-expect-cipher":                  number(func(o *options) *uint16 { return &o.expect.cipher }),
-	"-expect-cipher-aes":              number(func(o *options) *uint16 { return &o.expect.cipherAES }),
-	"-expect-cipher-no-aes":           number(func(o *options) *uint16 { return &o.expect.cipherNoAES }),
-	"-expect-server-name":             text(func(o *options) *string { return &o.expect.serverName }),
+	"-expect-version": number(
+		func(o *options) *uint16 { return &o.expect.version }),
+	"-expect-curve-id": number(func(o *options) *uint16 { return &o.expect.group }),
+	"-expect-cipher":   number(func(o *options) *uint16 { return &o.expect.cipher }),
+	"-expect-cipher-aes": number(
+		func(o *options) *uint16 { return &o.expect.cipherAES }),
+	"-expect-cipher-no-aes": number(
+		func(o *options) *uint16 { return &o.expect.cipherNoAES }),
+	"-expect-server-name": text(func(o *options) *string {
+		return &o.expect.serverName
+	}),
 	"-expect-no-server-name": boolean(func(o *options) {
 		o.expect.noServerName = true
 	}),
@@ -190,9 +203,10 @@ var flags = map[string]flag{
 // contract. Most ask BoringSSL's API for something the contract does not tell,
 // and what matters of it the runner sees in its own end of the connection.
 var unchecked = map[string]bool{ // whether a value follows
-	"-server":                          false,
-	"-allow-hint-mismatch":             false, // no hints are given, see parseFlag
-	"-verify-prefs":                    true,  // of more schemes than these the client uses one of these
+	"-server":              false,
+	"-allow-hint-mismatch": false, // no hints are given, see parseFlag
+	// of more schemes than these the client uses one of these
+	"-verify-prefs":                    true,
 	"-implicit-handshake":              false,
 	"-use-custom-verify-callback":      false,
 	"-use-early-callback":              false,

@@ -33,7 +33,8 @@ func judge(args []string) error {
 	tests := set.String("test", "", "tests to run, patterns with semicolons between; all if empty")
 	workers := set.Int("workers", 2, "tests to run at once")
 	verbose := set.Bool("v", false, "print all that the runner says")
-	relay := set.String("relay", "", "the real program: have it serve, and relay the runner's bytes to it")
+	relay := set.String("relay", "",
+		"the real program: have it serve, and relay the runner's bytes to it")
 	relayOptions := set.String("relay-options", "", "more options for it, with spaces between")
 	engineName := set.String("engine", defaultEngine, "the engine to judge")
 	keep := set.String("o", "", "file for the list of tests and results")
@@ -42,7 +43,8 @@ func judge(args []string) error {
 		return err
 	}
 	if *sources == "" {
-		return fmt.Errorf("-boringssl is missing: the sources are at https://boringssl.googlesource.com/boringssl")
+		return fmt.Errorf(
+			"-boringssl is missing: the sources are at https://boringssl.googlesource.com/boringssl")
 	}
 	dir, err := os.MkdirTemp("", "bogo")
 	if err != nil {
@@ -138,7 +140,10 @@ type results struct {
 // readResults parses what the runner prints: a line "STATUS (name)" for each
 // test, and for a failure what was got and wanted below it.
 func readResults(in io.Reader) *results {
-	r := &results{status: map[string]string{}, detail: map[string]string{}, cause: map[string]string{}}
+	r := &results{
+		status: map[string]string{}, detail: map[string]string{},
+		cause: map[string]string{},
+	}
 	failing := ""
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 16<<20)

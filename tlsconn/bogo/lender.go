@@ -37,7 +37,10 @@ func newLender(binary string, options []string, dir string) (*lender, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(l.stranger, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw}), 0o600); err != nil {
+	if err := os.WriteFile(l.stranger, pem.EncodeToMemory(&pem.Block{
+		Type:  "CERTIFICATE",
+		Bytes: ca.Raw,
+	}), 0o600); err != nil {
 		return nil, err
 	}
 	if l.control, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
@@ -121,7 +124,10 @@ func (l *lender) start(w wish) (string, error) {
 	if w.Ciphers != "" {
 		listener += ",ciphers=" + w.Ciphers[1:]
 	}
-	args := append([]string{"--sslrouter2", listener, "--sslrouter-to", l.backends[w.Backend].Addr().String()}, l.options...)
+	args := append([]string{
+		"--sslrouter2", listener, "--sslrouter-to",
+		l.backends[w.Backend].Addr().String(),
+	}, l.options...)
 	if w.ALPN != "" {
 		args = append(args, "--sslrouter-alpn", w.ALPN)
 	}
@@ -151,7 +157,8 @@ func (l *lender) start(w wish) (string, error) {
 	}
 	_ = c.Process.Kill()
 	_ = c.Wait()
-	_, why, _ := bytes.Cut(bytes.TrimSpace(output.Bytes()), []byte(": /")) // without the option and the files' names
+	// without the option and the files' names
+	_, why, _ := bytes.Cut(bytes.TrimSpace(output.Bytes()), []byte(": /"))
 	return "", fmt.Errorf("the program does not start: %s", why[bytes.LastIndexByte(why, ':')+1:])
 }
 

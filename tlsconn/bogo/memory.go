@@ -35,7 +35,9 @@ func (m *memory) get(dst []byte, key tlsconn.Key) (tlsconn.Session, tlsconn.Verd
 }
 
 // Find implements tlsconn.Sessions.
-func (m *memory) Find(dst []byte, key tlsconn.Key, _ tlsconn.NodeID, _ bool) (tlsconn.Session, tlsconn.Verdict) {
+func (m *memory) Find(dst []byte, key tlsconn.Key, _ tlsconn.NodeID,
+	_ bool,
+) (tlsconn.Session, tlsconn.Verdict) {
 	if m.late {
 		return tlsconn.Session{}, tlsconn.Unknown
 	}

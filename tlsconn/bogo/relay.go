@@ -68,7 +68,10 @@ func (o *options) wish(initial *options) (wish, error) {
 	case o.initialWrite != "" || o.initialWrites != 0:
 		return wish{}, unimplemented("other first words than hello")
 	}
-	w := wish{ALPN: o.alpn, MinVersion: o.minVersion, NoSessions: o.noTickets, SingleUse: o.renewsTickets, Backend: echoes}
+	w := wish{
+		ALPN: o.alpn, MinVersion: o.minVersion, NoSessions: o.noTickets,
+		SingleUse: o.renewsTickets, Backend: echoes,
+	}
 	suites, err := o.suiteList(engine)
 	if err != nil {
 		return wish{}, err

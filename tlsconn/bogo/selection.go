@@ -24,7 +24,8 @@ var outside = []class{
 	{regexp.MustCompile(`ChannelID|NPN`), "-advertise-npn", "Channel ID, NPN"},
 	{
 		regexp.MustCompile(`OCSP|SCT|SignedCertificateTimestamp`),
-		"-ocsp-response -enable-ocsp-stapling -signed-cert-timestamps", "OCSP stapling, certificate timestamps",
+		"-ocsp-response -enable-ocsp-stapling -signed-cert-timestamps",
+		"OCSP stapling, certificate timestamps",
 	},
 	{regexp.MustCompile(`PAKE|^PSK|-PSK|_PSK_|EmptyPSKHint`), "-psk", "PAKE, external PSK"},
 	{
@@ -33,7 +34,10 @@ var outside = []class{
 		"delegated credentials, raw public keys, trust anchors, certificate compression, resumption across names",
 	},
 	{regexp.MustCompile(`SRTP|QUIC`), "", "SRTP, QUIC"},
-	{regexp.MustCompile(`GREASE|DDoS|TLSUnique|Compliance|Padding`), "", "features of BoringSSL's own API"},
+	{
+		regexp.MustCompile(`GREASE|DDoS|TLSUnique|Compliance|Padding`), "",
+		"features of BoringSSL's own API",
+	},
 }
 
 // notCounted says why a test, given by its name and the runner's flags for it,

@@ -54,8 +54,14 @@ func (t *test) run() error {
 			o = &t.resume
 		}
 		sessions.late = o.async
-		s := setup{options: o, engine: engine, resumes: i > 0, sessions: sessions, stranger: stranger, selected: -2}
-		s.config = tlsconn.Config{Handles: handles, Owner: tlsconn.NodeID{1}, Lifetime: sessionLifetime, Now: now}
+		s := setup{
+			options: o, engine: engine, resumes: i > 0, sessions: sessions,
+			stranger: stranger, selected: -2,
+		}
+		s.config = tlsconn.Config{
+			Handles: handles, Owner: tlsconn.NodeID{1},
+			Lifetime: sessionLifetime, Now: now,
+		}
 		if err := s.configure(&t.initial); err != nil {
 			return err
 		}
@@ -139,10 +145,14 @@ func (o *options) suiteList(e engine) ([]uint16, error) {
 	case "":
 		return nil, nil
 	case "AES128":
-		return []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, nil
+		return []uint16{
+			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+		}, nil
 	}
 	known, list := e.suiteIDs(), []uint16(nil)
-	for _, name := range strings.FieldsFunc(o.suites, func(r rune) bool { return strings.ContainsRune("[|]:", r) }) {
+	for _, name := range strings.FieldsFunc(o.suites,
+		func(r rune) bool { return strings.ContainsRune("[|]:", r) }) {
 		if id, ok := known[name]; ok {
 			list = append(list, id)
 		}
@@ -205,7 +215,8 @@ func (s *setup) nameCAs() error {
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(trusted, func(ca *x509.Certificate) bool { return bytes.Equal(ca.RawSubject, der) })
+		i := slices.IndexFunc(trusted,
+			func(ca *x509.Certificate) bool { return bytes.Equal(ca.RawSubject, der) })
 		if i >= 0 {
 			s.config.ClientCAs = append(s.config.ClientCAs, trusted[i])
 			continue
@@ -266,7 +277,8 @@ func (s *setup) configureCertificates() error {
 			return unimplemented("key or certificate that Go does not know, such as ML-DSA")
 		}
 		for _, scheme := range c.signingPrefs {
-			cert.SupportedSignatureAlgorithms = append(cert.SupportedSignatureAlgorithms, tls.SignatureScheme(scheme))
+			cert.SupportedSignatureAlgorithms = append(cert.SupportedSignatureAlgorithms,
+				tls.SignatureScheme(scheme))
 		}
 		if s.expect.checkCredential {
 			cert.PrivateKey = &watchedKey{cert.PrivateKey.(crypto.Signer), index, &s.selected}
@@ -317,14 +329,16 @@ func (s *setup) check(l *link) error {
 	resumed := s.resumes && !e.sessionMiss
 	differ(info.Resumed() != resumed, "session resumed", info.Outcome, resumed)
 	differ(e.version != 0 && info.Version != e.version, "version", info.Version, e.version)
-	differ(e.cipher != 0 && info.CipherSuite != e.cipher, "cipher suite", info.CipherSuite, e.cipher)
+	differ(e.cipher != 0 && info.CipherSuite != e.cipher, "cipher suite", info.CipherSuite,
+		e.cipher)
 	if want := e.cipherNoAES; want != 0 {
 		if hasAES() {
 			want = e.cipherAES
 		}
 		differ(info.CipherSuite != want, "cipher suite", info.CipherSuite, want)
 	}
-	differ(e.serverName != "" && info.ServerName != e.serverName, "server name", info.ServerName, e.serverName)
+	differ(e.serverName != "" && info.ServerName != e.serverName, "server name", info.ServerName,
+		e.serverName)
 	differ(e.noServerName && info.ServerName != "", "server name", info.ServerName, "")
 	differ(info.ALPN != s.alpn, "protocol", info.ALPN, s.alpn)
 	differ(e.sessionSaved && !s.resumes && s.sessions.saves == 0, "sessions saved", 0, 1)
@@ -334,9 +348,11 @@ func (s *setup) check(l *link) error {
 	}
 	differ(e.retry && !l.retried, "HelloRetryRequest", l.retried, true)
 	differ(e.noRetry && l.retried, "HelloRetryRequest", l.retried, false)
-	differ(e.checkCredential && !info.Resumed() && s.selected != e.credential, "credential", s.selected, e.credential)
+	differ(e.checkCredential && !info.Resumed() && s.selected != e.credential, "credential",
+		s.selected, e.credential)
 
-	differ(s.verifyFails && s.workers != nil && s.workers.submitted > 0, "certificates verified", s.workers, 0)
+	differ(s.verifyFails && s.workers != nil && s.workers.submitted > 0, "certificates verified",
+		s.workers, 0)
 
 	cert := l.conn.ClientCertificate()
 	differ(e.noPeerCert && cert != nil, "client certificate", "one", "none")
@@ -346,7 +362,8 @@ func (s *setup) check(l *link) error {
 		if err != nil {
 			return err
 		}
-		differ(cert == nil || !bytes.Equal(cert.Raw, want[0].Raw), "client certificate", "another", e.peerCertFile)
+		differ(cert == nil || !bytes.Equal(cert.Raw, want[0].Raw), "client certificate", "another",
+			e.peerCertFile)
 	}
 	if len(wrong) > 0 {
 		return errors.New(strings.Join(wrong, "; "))

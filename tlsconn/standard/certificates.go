@@ -17,7 +17,10 @@ type chains struct {
 }
 
 func bind(c *tlsconn.Certificates, s *Server) *chains {
-	b := &chains{byName: make(tlsconn.Names[[]*tls.Certificate]), known: c.Known(), strict: s.config.Strict}
+	b := &chains{
+		byName: make(tlsconn.Names[[]*tls.Certificate]), known: c.Known(),
+		strict: s.config.Strict,
+	}
 	for _, cert := range c.List() {
 		bound := cert.TLS
 		bound.PrivateKey = s.offload(bound.PrivateKey)

@@ -191,7 +191,8 @@ func (c *Conn) fail(err error) {
 var (
 	errWouldBlock error = wouldBlock{}
 	aborted             = newError(tlsconn.ErrAborted)
-	errNoExporter       = errors.New("tlsconn: no keying material: the connection is not up, or keeps none")
+	errNoExporter       = errors.New(
+		"tlsconn: no keying material: the connection is not up, or keeps none")
 )
 
 // wouldBlock is a net.Error whose Temporary method says true: the one kind of

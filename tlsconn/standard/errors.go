@@ -12,7 +12,8 @@ import (
 
 func newError(err error) *tlsconn.Error {
 	reason := classify(err)
-	if header, ok := errors.AsType[tls.RecordHeaderError](err); ok && tlsconn.LooksLikeHTTP(header.RecordHeader[:]) {
+	if header, ok := errors.AsType[tls.RecordHeaderError](err); ok &&
+		tlsconn.LooksLikeHTTP(header.RecordHeader[:]) {
 		err = tlsconn.ErrPlainHTTP
 	}
 	return &tlsconn.Error{Reason: reason, Err: err}

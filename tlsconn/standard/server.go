@@ -91,7 +91,8 @@ func New(c tlsconn.Config) (tlsconn.Server, error) {
 	}
 	if c.Challenges != nil {
 		s.challenged = &tls.Config{
-			Time: c.Now, MinVersion: c.MinVersion, MaxVersion: c.MaxVersion, NextProtos: []string{tlsconn.ChallengeProtocol},
+			Time: c.Now, MinVersion: c.MinVersion, MaxVersion: c.MaxVersion,
+			NextProtos:             []string{tlsconn.ChallengeProtocol},
 			SessionTicketsDisabled: true,
 		}
 		s.tls.GetConfigForClient = s.configFor
@@ -127,7 +128,8 @@ func newHost(base *tls.Config, c *tlsconn.Config, p *tlsconn.Policy) host {
 
 // configFor implements tls.Config.GetConfigForClient.
 func (s *Server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	if s.challenged != nil && slices.Equal(hello.SupportedProtos, []string{tlsconn.ChallengeProtocol}) {
+	if s.challenged != nil && slices.Equal(hello.SupportedProtos,
+		[]string{tlsconn.ChallengeProtocol}) {
 		if cert := s.config.Challenges.Challenge(hello.ServerName); cert != nil {
 			c := s.challenged.Clone()
 			c.Certificates = []tls.Certificate{*cert}

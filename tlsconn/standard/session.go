@@ -142,12 +142,14 @@ func (s *Server) wrap(conn tls.ConnectionState, state *tls.SessionState) ([]byte
 	}
 	names := s.names(conn.ServerName)
 	stored := make([]byte, 0, tlsconn.StatePrefixLen+tlsconn.ScopeLen+len(encoded))
-	stored = tlsconn.AppendStatePrefix(stored, names.hash, names.host.scope.ContextHash(), tlsconn.CodecStandard)
+	stored = tlsconn.AppendStatePrefix(stored, names.hash, names.host.scope.ContextHash(),
+		tlsconn.CodecStandard)
 	stored = names.scope.Append(stored)
 	stored = append(stored, encoded...)
 	clear(encoded)
 	co.ticket = issued{key: tlsconn.NewKey(), state: stored}
-	return s.sealer.Append(make([]byte, 0, tlsconn.HandleLen), tlsconn.Handle{Owner: s.config.Owner, Key: co.ticket.key}), nil
+	return s.sealer.Append(make([]byte, 0, tlsconn.HandleLen),
+		tlsconn.Handle{Owner: s.config.Owner, Key: co.ticket.key}), nil
 }
 
 // settle does what the end of a successful handshake decides, and says how the
@@ -176,7 +178,8 @@ func (s *Server) settle(co *coroutine, conn *tls.ConnectionState, info *tlsconn.
 	info.Outcome, info.Offered = a.outcome, a.owner
 	s.dropAttempt(co)
 	if co.ticket.state != nil && now.Before(expires) {
-		s.config.Sessions.Save(co.ticket.key, tlsconn.Session{State: co.ticket.state, Born: born, Expires: expires})
+		s.config.Sessions.Save(co.ticket.key,
+			tlsconn.Session{State: co.ticket.state, Born: born, Expires: expires})
 	}
 	return true
 }

@@ -1,5 +1,5 @@
-// Command load drives a TLS server and reports latencies, resumptions and what each operation cost the server. The modes and how they
-// measure are described in package reprise/benchmarks/load.
+// Command load drives a TLS server and reports latencies, resumptions and what each operation cost
+// the server. The modes and how they measure are described in package reprise/benchmarks/load.
 //
 //	load -addr 127.0.0.1:8443 -mode resumed -conns 4 -duration 5s -pids 1234 -cpus 1
 //	load -addr 127.0.0.1:8441,127.0.0.1:8442 -pick random -mode resumed -ops 10000

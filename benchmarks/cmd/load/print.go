@@ -14,7 +14,8 @@ import (
 func (r report) print(w io.Writer, s settings) {
 	printResult(w, r.Mode, r.Result)
 	if r.Result.Ops > 0 {
-		fmt.Fprintf(w, "client     %v of CPU an operation\n", readable(r.Result.ClientCPU/time.Duration(r.Result.Ops)))
+		fmt.Fprintf(w, "client     %v of CPU an operation\n",
+			readable(r.Result.ClientCPU/time.Duration(r.Result.Ops)))
 	}
 	if s.options.Meter != nil {
 		printServer(w, r.Result, s.options)
@@ -26,7 +27,8 @@ func (r report) print(w io.Writer, s settings) {
 }
 
 func printResult(w io.Writer, mode load.Mode, r load.Result) {
-	fmt.Fprintf(w, "%-10v %d operations in %v, %.0f a second, %d bytes, %d errors\n", mode, r.Ops, r.Elapsed.Round(time.Millisecond), r.PerSecond(), r.Bytes, r.Errors)
+	fmt.Fprintf(w, "%-10v %d operations in %v, %.0f a second, %d bytes, %d errors\n", mode, r.Ops,
+		r.Elapsed.Round(time.Millisecond), r.PerSecond(), r.Bytes, r.Errors)
 	if r.Errors > 0 {
 		for _, kind := range slices.Sorted(maps.Keys(r.ErrorKinds)) {
 			fmt.Fprintf(w, "%-10s %d %s\n", "", r.ErrorKinds[kind], kind)
@@ -37,7 +39,8 @@ func printResult(w io.Writer, mode load.Mode, r load.Result) {
 	printHistogram(w, "handshake", r.Handshake)
 	printHistogram(w, "late", r.Late)
 	if r.Handshakes > 0 {
-		fmt.Fprintf(w, "resumed    %d of %d handshakes, %.2f %%\n", r.Resumed, r.Handshakes, 100*float64(r.Resumed)/float64(r.Handshakes))
+		fmt.Fprintf(w, "resumed    %d of %d handshakes, %.2f %%\n", r.Resumed, r.Handshakes,
+			100*float64(r.Resumed)/float64(r.Handshakes))
 	}
 	for _, what := range slices.Sorted(maps.Keys(r.Negotiated)) {
 		fmt.Fprintf(w, "%-10s %d %s\n", "", r.Negotiated[what], what)

@@ -366,7 +366,8 @@ func (h *file) setProtocols() {
 			version, from = oldestOf(k.value), *k
 		}
 		if oldest != "" && oldest != version {
-			h.check(from, errors.New("frontends differ in the oldest version: write the same for all"))
+			h.check(from,
+				errors.New("frontends differ in the oldest version: write the same for all"))
 			return
 		}
 		oldest = version

@@ -65,12 +65,15 @@ var table = []kind{
 		h.pemDir = k
 		return nil
 	}},
-	{Row: row("pem-dir-glob", migrate.Supported, "which files of pem-dir"), do: func(h *file, _ *scope,
-		k key,
-	) error {
-		h.pemGlob = k.value
-		return nil
-	}},
+	{
+		Row: row("pem-dir-glob", migrate.Supported, "which files of pem-dir"),
+		do: func(h *file, _ *scope,
+			k key,
+		) error {
+			h.pemGlob = k.value
+			return nil
+		},
+	},
 	{
 		Row: row("match-global-certs", migrate.Ignored,
 			"certificates with names are for all frontends"),
@@ -95,7 +98,8 @@ var table = []kind{
 	{Row: row("ecdh-curve", migrate.Warned, "key exchange is by crypto/tls's own list, with "+
 		"post-quantum hybrids first")},
 	{
-		Row:   row("prefer-server-ciphers", migrate.Ignored, "the order is by what is fast for both"),
+		Row: row("prefer-server-ciphers", migrate.Ignored,
+			"the order is by what is fast for both"),
 		place: anyPlace,
 	},
 	{
@@ -104,10 +108,12 @@ var table = []kind{
 	},
 	{Row: row("ssl tls", migrate.Warned, migrate.OldTLS), place: anyPlace},
 	{Row: row("ssl-engine", migrate.Refused, "keys are read from files: write pem-file")},
-	{Row: row("client", migrate.Refused, "it speaks TLS to clients only: keep hitch or stunnel for "+
-		"the other way")},
+	{Row: row("client", migrate.Refused,
+		"it speaks TLS to clients only: keep hitch or stunnel for "+
+			"the other way")},
 	{
-		Row:   row("client-verify", migrate.Supported, "clientca of sslrouter2, with ! for required"),
+		Row: row("client-verify", migrate.Supported,
+			"clientca of sslrouter2, with ! for required"),
 		place: anyPlace, do: addVerify,
 	},
 	{
@@ -125,19 +131,24 @@ var table = []kind{
 		Row: row("write-proxy write-proxy-v2", migrate.Supported, "sslrouter-send-proxy = v2"),
 		do:  sendProxy("v2"),
 	},
-	{Row: row("write-proxy-v1", migrate.Supported, "sslrouter-send-proxy = v1"), do: sendProxy("v1")},
+	{
+		Row: row("write-proxy-v1", migrate.Supported, "sslrouter-send-proxy = v1"),
+		do:  sendProxy("v1"),
+	},
 	{
 		Row: row("proxy-proxy", migrate.Better, "sslrouter-accept-proxy = all and "+
 			"sslrouter-send-proxy = v2: what came goes on with the fields of TLS. "+
 			"Better name the sources"),
 		do: acceptProxy,
 	},
-	{Row: row("write-ip", migrate.Refused, "no backend of today reads it: write write-proxy-v2 = on")},
+	{Row: row("write-ip", migrate.Refused,
+		"no backend of today reads it: write write-proxy-v2 = on")},
 	{Row: row("proxy-tlv", migrate.Ignored, "version 2 always has the fields of TLS")},
 	{Row: row("proxy-client-cert", migrate.Warned, "the name in the client's certificate is sent, "+
 		"not all of it")},
 	{
-		Row:    row("workers", migrate.Better, "http-processes; one for each core unless said otherwise"),
+		Row: row("workers", migrate.Better,
+			"http-processes; one for each core unless said otherwise"),
 		option: "http-processes",
 	},
 	{Row: row("backlog", migrate.Supported, "listen"), option: "listen"},
@@ -156,7 +167,10 @@ var table = []kind{
 		"and 1.3, any kind of key"), do: addItems},
 	{Row: row("shared-cache-listen", migrate.Better, "cache-udp-server; sealed, so all peers must "+
 		"be of the same kind"), do: addShared("cache-udp-server")},
-	{Row: row("shared-cache-peer", migrate.Better, "cache-udp-node"), do: addShared("cache-udp-node")},
+	{
+		Row: row("shared-cache-peer", migrate.Better, "cache-udp-node"),
+		do:  addShared("cache-udp-node"),
+	},
 	{Row: row("shared-cache-if", migrate.Supported, "cache-udp-interface and, after a comma, "+
 		"cache-udp-ttl"), do: addInterface},
 	{Row: row("user group chroot", migrate.Warned, migrate.OwnUser)},

@@ -99,7 +99,8 @@ func (r *reader) peek(i int) string {
 func (r *reader) assignment(blocks bool) (key, error) {
 	name := r.next()
 	if strings.ContainsAny(name.text, `={}"`) || r.peek(0) != "=" {
-		return key{}, fmt.Errorf("%s:%d: cannot read %q: write key = value", r.file, name.line, name.text)
+		return key{}, fmt.Errorf("%s:%d: cannot read %q: write key = value", r.file, name.line,
+			name.text)
 	}
 	r.next()
 	k := key{name: name.text, line: name.line}
@@ -109,7 +110,8 @@ func (r *reader) assignment(blocks bool) (key, error) {
 		k.block = []key{} // it is one, if empty
 		for r.peek(0) != "}" {
 			if len(r.tokens) == 0 {
-				return k, fmt.Errorf("%s:%d: %s = { has no end: write } behind its last key", r.file, k.line,
+				return k, fmt.Errorf("%s:%d: %s = { has no end: write } behind its last key",
+					r.file, k.line,
 					k.name)
 			}
 			inner, err := r.assignment(false)

@@ -99,7 +99,8 @@ func (x *Variables) replace(e source.Entry, magic bool) (string, error) {
 		if rest = rest[i:]; rest == "" {
 			break
 		}
-		text, length, err := x.variable(e, rest, magic && !beginsZone(e.Value[:len(e.Value)-len(rest)]))
+		text, length, err := x.variable(e, rest, magic &&
+			!beginsZone(e.Value[:len(e.Value)-len(rest)]))
 		if err != nil {
 			return "", err
 		}

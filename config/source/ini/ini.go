@@ -37,7 +37,8 @@ func Parse(name string, data []byte, sections []string) *File {
 	for i, written := range strings.Split(text, "\n") {
 		l := readLine(written)
 		e := source.Entry{
-			Key: l.key, Value: l.value, File: name, Line: i + 1, Section: f.Sections, Literal: l.literal,
+			Key: l.key, Value: l.value, File: name, Line: i + 1, Section: f.Sections,
+			Literal: l.literal,
 		}
 		switch {
 		case l.kind == header:
@@ -45,8 +46,9 @@ func Parse(name string, data []byte, sections []string) *File {
 			found = found || inside
 			f.Sections++
 		case l.kind == unreadable:
-			f.Errors = append(f.Errors, fmt.Errorf("%s: cannot read %q: write key = value or [section]",
-				e.Where(), maskLine(strings.TrimSpace(written))))
+			f.Errors = append(f.Errors,
+				fmt.Errorf("%s: cannot read %q: write key = value or [section]",
+					e.Where(), maskLine(strings.TrimSpace(written))))
 		case l.kind == assignment && f.Sections == 0:
 			f.Warnings = append(f.Warnings,
 				fmt.Sprintf("%s: %q stands before the first section: ignored", e.Where(), e.Key))
@@ -67,7 +69,8 @@ func (f *File) add(e source.Entry) {
 	case "set", "set-placeholder", "set-ph":
 		key, value, ok := strings.Cut(e.Value, "=")
 		if key = strings.TrimSpace(key); !ok || key == "" {
-			f.Errors = append(f.Errors, fmt.Errorf("%s: %s: incomplete: write NAME=VALUE", e.Where(), e.Key))
+			f.Errors = append(f.Errors, fmt.Errorf("%s: %s: incomplete: write NAME=VALUE",
+				e.Where(), e.Key))
 			return
 		}
 		e.Defines = e.Key != "set"
@@ -145,7 +148,10 @@ func readLine(s string) line {
 
 // Quote returns value as it must be written in a file to be read back unchanged.
 func Quote(value string) string {
-	isQuoted := slices.ContainsFunc(quotes, func(q string) bool { return strings.HasPrefix(value, q) })
+	isQuoted := slices.ContainsFunc(quotes, func(q string) bool {
+		return strings.HasPrefix(value,
+			q)
+	})
 	if strings.TrimSpace(value) != value || isQuoted || hasVariable(value) {
 		return `"""` + value + `"""`
 	}
