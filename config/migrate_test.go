@@ -102,7 +102,7 @@ func TestForeignKeys(t *testing.T) {
 		{"passed on with a variable", "n = 3\nthreads = %(n)", "threads=3", ""},
 		{"a variable that looks like an option", "log-dir = /x\nname = %(log-dir)", "", ""},
 		{"passed on by hand", "uwsgi-option = foo-bar=1\nuwsgi-option = baz", "foo-bar=1 baz", ""},
-		{"somebody may rely on it", "chroot = /srv", "", "edge.ini:4: chroot has no effect here: " + migrate.OwnUser},
+		{"somebody may rely on it", "cap = net_bind_service", "", "edge.ini:4: cap has no effect here: " + migrate.OwnUser},
 		{"of the application only", "uid = www-data", "uid=www-data", "edge.ini:4: uid has no effect here: " + migrate.OwnUser},
 		{"turned off", "enable-proxy-protocol = false\nhttp-auto-gzip = 0\ndaemonize = off", "", ""},
 		{"turned off and passed on", "lazy-apps = false", "lazy-apps=false", ""},

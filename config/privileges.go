@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"os"
 	"os/user"
+	"path/filepath"
 	"slices"
 	"strconv"
 )
@@ -12,7 +14,8 @@ type Privileges struct {
 	User   string // as it was written; empty: as it is
 	UID    int
 	GID    int
-	Groups []int // all of them, GID among them
+	Groups []int  // all of them, GID among them
+	Chroot string // its root directory from then on; empty: as it is
 }
 
 // privilegeOptions are those of a process that is started as root and need not stay it.
@@ -29,6 +32,18 @@ var privilegeOptions = []option{
 		help: "the group that goes with user, by name or number; without it those that the user is in",
 		set:  func(b *builder, value string) error { return nil }, // resolvePrivileges reads it
 	},
+	{
+		name: "chroot", group: groupProcess, form: "DIR",
+		help: "with user, the root directory once files are read and addresses bound: what is read " +
+			"or run later, by a reload or an upgrade say, has to be in it under the same path",
+		set: func(b *builder, value string) error {
+			if !filepath.IsAbs(value) {
+				return fmt.Errorf("%q: write an absolute path", value)
+			}
+			b.config.Privileges.Chroot = filepath.Clean(value)
+			return nil
+		},
+	},
 }
 
 // resolvePrivileges finds the numbers of user and group. A node that serves does not: they stay
@@ -36,7 +51,8 @@ var privilegeOptions = []option{
 func (b *builder) resolvePrivileges() {
 	p, who, group := &b.config.Privileges, b.written("user"), b.written("group")
 	if who.option == nil {
-		b.warnUnused("no effect without user", "group")
+		b.warnUnused("no effect without user", "group", "chroot")
+		p.Chroot = ""
 		return
 	}
 	if b.serving || b.failed["user"] || b.failed["group"] {
@@ -47,6 +63,13 @@ func (b *builder) resolvePrivileges() {
 			"an application (module) would be started before, as root: start Reprise as " +
 				"that user"))
 		return
+	}
+	if p.Chroot != "" {
+		if info, err := os.Stat(p.Chroot); err != nil || !info.IsDir() {
+			at := b.written("chroot")
+			b.fail(at.errorf("there is no such directory: make it"))
+			return
+		}
 	}
 	u, err := user.Lookup(p.User)
 	if err != nil {

@@ -17,16 +17,26 @@ import (
 // dropPrivileges makes the process, all its threads, go on as the user that the configuration
 // names. What only root may read or bind has been read and bound; from here on a reload and a
 // successor do what that user may do.
-func dropPrivileges(c *config.Config) error {
+// With succeeds the process before has done so already.
+func dropPrivileges(c *config.Config, succeeds bool) error {
 	p := &c.Privileges
 	switch uid := os.Geteuid(); {
-	case p.User == "" || uid == p.UID:
-		return nil // the successor of a process that has dropped them, too
+	case p.User == "" || uid == p.UID && (succeeds || p.Chroot == ""):
+		return nil
 	case uid != 0:
 		return fmt.Errorf(
 			"user = %s: only root can go on as somebody else, and this process is user %d: start it as root, or as that user", p.User, uid)
 	}
 	giveAway(c, p)
+	if p.Chroot != "" {
+		err := unix.Chroot(p.Chroot)
+		if err == nil {
+			err = os.Chdir("/") // or paths could lead out of it
+		}
+		if err != nil {
+			return fmt.Errorf("chroot = %s: %w", p.Chroot, err)
+		}
+	}
 	if err := errors.Join(
 		os.NewSyscallError("setgroups", syscall.Setgroups(p.Groups)),
 		os.NewSyscallError("setgid", syscall.Setgid(p.GID)),

@@ -72,7 +72,7 @@ func serve(p Program, c *config.Config, in *inheritance, reread func() (*config.
 		return err
 	}
 	n.reread, n.logLevel = reread, level
-	if err := dropPrivileges(c); err != nil {
+	if err := dropPrivileges(c, in.predecessor != nil); err != nil {
 		return errors.Join(err, n.abandon())
 	}
 	if err := n.takeOver(); err != nil {

@@ -360,7 +360,8 @@ var UWSGI = []Chapter{
 			"cgroup", Warned,
 			"reprise stays where it is started: let the unit or the container limit it",
 		},
-		{"chroot cap drop-after-init drop-after-apps", Warned, OwnUser},
+		{"chroot", Supported, "with `user`, once files are read and addresses bound"},
+		{"cap drop-after-init drop-after-apps", Warned, OwnUser},
 		{"daemonize daemonize2", Warned, Background},
 		{
 			"pidfile pidfile2 safe-pidfile safe-pidfile2", Warned,

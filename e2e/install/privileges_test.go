@@ -212,6 +212,8 @@ func TestWrongUser(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"--user=nobody-of-that-name", `there is no user of that name on this machine`},
 		{"--user=123456", `no user has this number: add group`},
+		{"--user=daemon --chroot=srv", `"srv": write an absolute path`},
+		{"--user=daemon --chroot=/nowhere", `there is no such directory: make it`},
 		{"--user=daemon --group=no-such-group", `there is no group "no-such-group"`},
 		{"--user=daemon --module=app:application", `start Reprise as that user`},
 	} {
@@ -256,4 +258,44 @@ func copyOf(t *testing.T, program, dir string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// TestChroot: the process sees nothing but its directory any more. A reload says what is not
+// there, and takes it over when it is.
+func TestChroot(t *testing.T) {
+	asRoot(t)
+	root := t.TempDir()
+	n := startNode(t, "user = daemon", "chroot = "+root)
+	wantDropped(t, n.Pid(), "1")
+	if got, err := os.Readlink(fmt.Sprintf("/proc/%d/root", n.Pid())); err != nil || got != root {
+		t.Errorf("its root is %s, %v; want %s", got, err, root)
+	}
+	if got := n.get(); got != "from the backend" {
+		t.Errorf("got %q", got)
+	}
+	if told := run(t, 2, program(t), "reload", "--config", n.file); !strings.Contains(told, n.file) {
+		t.Errorf("a reload does not say what it cannot find: %s", told)
+	}
+	within := filepath.Join(root, n.dir)
+	if err := os.MkdirAll(within, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for dir := within; dir != root; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{n.file, n.cert.CertFile, n.cert.KeyFile} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, file), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, 0, program(t), "reload", "--config", n.file)
+	if got := n.get(); got != "from the backend" {
+		t.Errorf("after a reload: got %q", got)
+	}
 }
