@@ -6,28 +6,30 @@ import (
 	"time"
 )
 
-// tellEvery is how often the log has a line of the same kind about a node: one that fails is
-// tried again and again.
+// tellEvery is how often the log has a line about a node, and one more if that is of another
+// kind: one that fails is tried again and again.
 const tellEvery = 10 * time.Second
 
 // told is what the log has been told of a node. Its zero value has told nothing.
 type told struct {
-	mu   sync.Mutex // guards what follows
-	why  string
-	at   time.Time
-	more int // that were not told
+	mu      sync.Mutex // guards what follows
+	why     string
+	at      time.Time
+	changed bool // it was told of why before its time, since that was new
+	more    int  // that were not told
 }
 
 // due reports whether the log is to be told now, and for how many times that is.
 func (t *told) due(why string, now time.Time) (times int, isDue bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.why == why && now.Sub(t.at) < tellEvery {
+	early := now.Sub(t.at) < tellEvery
+	if early && (t.why == why || t.changed) {
 		t.more++
 		return 0, false
 	}
 	times = t.more + 1
-	t.why, t.at, t.more = why, now, 0
+	t.why, t.at, t.changed, t.more = why, now, early, 0
 	return times, true
 }
 
