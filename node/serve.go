@@ -94,14 +94,19 @@ func serve(p Program, c *config.Config, in *inheritance, reread func() (*config.
 	go n.reopenOn(reopens)
 	go n.upgradeOn(upgrades)
 
+	return n.awaitEnd(ends)
+}
+
+// awaitEnd serves until a signal or a command ends the node, then drains and closes it.
+func (n *Node) awaitEnd(ends <-chan os.Signal) error {
 	var why string
 	select {
 	case s := <-ends:
 		why = s.String()
 	case why = <-n.endings:
 	}
-	slog.Info("draining", "signal", why, "accepting_for", c.Tuning.ShutdownDelay, "at_most",
-		c.Tuning.DrainTimeout)
+	slog.Info("draining", "signal", why, "accepting_for", n.config.Tuning.ShutdownDelay, "at_most",
+		n.config.Tuning.DrainTimeout)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {

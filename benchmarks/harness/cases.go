@@ -36,7 +36,7 @@ func cases() []testcase {
 	return slices.Concat(handshakes(), streams(), connections(), fleets(), changes())
 }
 
-// handshakes are connections with one request each.
+// handshakes are connections with one request each. A table: long, and flat.
 func handshakes() []testcase {
 	full13 := connection(load.Full, tls.VersionTLS13)
 	resumed13, resumed12 := connection(load.Resumed, tls.VersionTLS13), connection(load.Resumed, tls.VersionTLS12)

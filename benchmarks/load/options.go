@@ -165,6 +165,7 @@ type rule struct {
 	want   string
 }
 
+// rules is a table: long, and flat.
 func (o Options) rules() []rule {
 	var files unix.Rlimit
 	// Go raises the soft limit to the hard one at start

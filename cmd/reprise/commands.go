@@ -31,6 +31,7 @@ var adminOptions = []string{"admin", "admin-token-file", "config"}
 func asking(own ...string) []string { return append(slices.Clone(adminOptions), own...) }
 
 // commands returns all of them, in the order of the help. It is a function because help is one.
+// A table: long, and flat.
 func commands() []command {
 	return []command{
 		{

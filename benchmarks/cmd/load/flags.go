@@ -22,6 +22,7 @@ type settings struct {
 	json    bool
 }
 
+// parse is a table: long, and flat.
 func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
 	o := &s.options
