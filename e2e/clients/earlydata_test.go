@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -37,7 +38,7 @@ func (f *fleet) earlyOnOwnTicket(t *testing.T, want bool) {
 		Path:    "gnutls-cli",
 		Args:    append(gnuTLSArgs(v), "--earlydata", earlyFile(t, 100)),
 		Stdin:   strings.NewReader(ping),
-		Timeout: patience,
+		Timeout: harness.Patience,
 	})
 	crossings := relay.all()
 	if len(crossings) != 2 {
@@ -66,7 +67,7 @@ func (f *fleet) earlyOnForeignTicket(t *testing.T, other string, length int, wan
 		return []string{"s_client", "-connect", addr, "-servername", "localhost", "-CAfile", f.pki.CAFile, "-tls1_3", "-ign_eof"}
 	}
 	first := nettest.Start(t, nettest.Command{Path: "openssl", Args: append(arguments(other), "-sess_out", session)})
-	nettest.Eventually(t, patience, func() bool {
+	nettest.Eventually(t, harness.Patience, func() bool {
 		text, _ := os.ReadFile(session)
 		return bytes.Contains(text, []byte("-----END"))
 	}, "a session of the other server")
@@ -78,7 +79,7 @@ func (f *fleet) earlyOnForeignTicket(t *testing.T, other string, length int, wan
 		Path:    "openssl",
 		Args:    append(arguments(relay.addr()), "-sess_in", session, "-early_data", earlyFile(t, length)),
 		Stdin:   strings.NewReader(ping),
-		Timeout: patience,
+		Timeout: harness.Patience,
 	})
 	crossings := relay.all()
 	if len(crossings) != 1 {

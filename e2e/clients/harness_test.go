@@ -14,14 +14,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
-
-// patience is for what must happen, on a machine that is busy with other things.
-const patience = time.Minute
 
 // The engines a node may speak TLS with.
 const (
@@ -35,7 +32,7 @@ func engines(t *testing.T) (list []string) {
 	for _, engine := range []string{engineOwn, engineStandard} {
 		// There is no listener to check either, but of the option it complains only
 		// if that is wrong.
-		out, _ := exec.Command(program(t), "check", "--tls-engine="+engine).CombinedOutput()
+		out, _ := exec.Command(harness.Program(t), "check", "--tls-engine="+engine).CombinedOutput()
 		if !bytes.Contains(out, []byte("tls-engine")) {
 			list = append(list, engine)
 		}
@@ -45,8 +42,6 @@ func engines(t *testing.T) (list []string) {
 	}
 	return list
 }
-
-func program(t *testing.T) string { return nettest.Build(t, "reprise/cmd/reprise") }
 
 // A fleet is two nodes that share sessions, in front of one backend. Node i is at
 // 127.0.0.(i+1).
@@ -74,7 +69,7 @@ func startFleet(t *testing.T, engine string) *fleet {
 	}
 	rsa := pki.Server(testpki.RSA, "localhost", "127.0.0.1")
 	secret := filepath.Join(t.TempDir(), "secret")
-	text, err := exec.Command(program(t), "secret").Output()
+	text, err := exec.Command(harness.Program(t), "secret").Output()
 	if err == nil {
 		err = os.WriteFile(secret, text, 0o600)
 	}
@@ -97,7 +92,7 @@ func startFleet(t *testing.T, engine string) *fleet {
 			"--http-processes=1", "--access-log=" + n.log, "--stats=" + n.stats, "--drain-timeout=1s",
 			"--tls-engine=" + engine,
 		}
-		nettest.Start(t, nettest.Command{Path: program(t), Args: args, Timeout: patience},
+		nettest.Start(t, nettest.Command{Path: harness.Program(t), Args: args, Timeout: harness.Patience},
 			nettest.Prints("serving"))
 		f.nodes[i] = n
 	}
@@ -109,7 +104,7 @@ func startFleet(t *testing.T, engine string) *fleet {
 func (f *fleet) awaitShared(t *testing.T) {
 	t.Helper()
 	for i := range f.nodes {
-		nettest.Eventually(t, patience, func() bool {
+		nettest.Eventually(t, harness.Patience, func() bool {
 			config := f.goConfig(tls.VersionTLS13)
 			for _, n := range []*node{f.nodes[i], f.nodes[1-i]} {
 				resumed, err := goVisit(n.open, config)
@@ -189,7 +184,7 @@ type entry struct {
 // entry waits for the line about the connection that came from client.
 func (n *node) entry(t *testing.T, client string) (e entry) {
 	t.Helper()
-	nettest.Eventually(t, patience, func() bool {
+	nettest.Eventually(t, harness.Patience, func() bool {
 		text, _ := os.ReadFile(n.log)
 		for line := range bytes.Lines(text) {
 			e = entry{}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -108,7 +109,7 @@ func goVisit(addr string, config *tls.Config) (resumed bool, err error) {
 	}
 	conn := tls.Client(raw, config)
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(harness.Patience))
 	if _, err := io.WriteString(conn, ping); err != nil {
 		return false, err
 	}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -57,7 +58,7 @@ func (r *relay) serve(client net.Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	target := len(r.crossings) % len(r.targets)
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: r.source}, Timeout: patience}
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: r.source}, Timeout: harness.Patience}
 	server, err := dialer.Dial("tcp", r.targets[target])
 	if err != nil {
 		return

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -38,7 +39,7 @@ func run(t *testing.T, path string, args ...string) nettest.Result {
 
 func runWith(t *testing.T, c nettest.Command) nettest.Result {
 	t.Helper()
-	c.Timeout = patience
+	c.Timeout = harness.Patience
 	r := nettest.Run(t, c)
 	if r.ExitCode != 0 {
 		t.Fatalf("%s: exit code %d, want 0\n%s%s", c.Path, r.ExitCode, r.Stdout, r.Stderr)

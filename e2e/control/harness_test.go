@@ -14,18 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
-
-// patience is for what must happen, on a machine that is busy with other things.
-const patience = time.Minute
-
-// program returns the path of the built program.
-func program(t *testing.T) string {
-	t.Helper()
-	return nettest.Build(t, "reprise/cmd/reprise")
-}
 
 // A node is the built program at work, with its configuration in a directory of its own.
 type node struct {
@@ -63,7 +55,7 @@ func startNodeIn(t *testing.T, pki *testpki.PKI, addr string, env, backends []st
 	if err := os.WriteFile(n.file, []byte(strings.ReplaceAll(text, "$DIR", dir)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command := nettest.Command{Path: program(t), Args: []string{n.file}, Env: env, Timeout: patience, Successors: true}
+	command := nettest.Command{Path: harness.Program(t), Args: []string{n.file}, Env: env, Timeout: harness.Patience, Successors: true}
 	n.Process = nettest.Start(t, command, nettest.Prints(`msg=serving`))
 	return n
 }
@@ -71,7 +63,7 @@ func startNodeIn(t *testing.T, pki *testpki.PKI, addr string, env, backends []st
 // do runs a command, which must end with that status, and returns what it prints.
 func (n *node) do(status int, args ...string) string {
 	n.t.Helper()
-	r := nettest.Run(n.t, nettest.Command{Path: program(n.t), Args: append(args, "--config", n.file), Timeout: patience})
+	r := nettest.Run(n.t, nettest.Command{Path: harness.Program(n.t), Args: append(args, "--config", n.file), Timeout: harness.Patience})
 	if r.ExitCode != status {
 		n.t.Fatalf("%v: exit status %d, want %d: %s%s", args, r.ExitCode, status, r.Stdout, r.Stderr)
 	}
@@ -86,7 +78,7 @@ func (n *node) config() *tls.Config {
 // get makes a request on a connection of its own, by a client that may remember sessions.
 func (n *node) get(c *tls.Config) string {
 	n.t.Helper()
-	client := http.Client{Transport: &http.Transport{TLSClientConfig: c, DisableKeepAlives: true}, Timeout: patience}
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: c, DisableKeepAlives: true}, Timeout: harness.Patience}
 	response, err := client.Get("https://" + n.tls + "/")
 	if err != nil {
 		n.t.Fatal(err)
@@ -124,5 +116,5 @@ func byUnix(t *testing.T, path string) *http.Client {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: patience}
+	return &http.Client{Transport: transport, Timeout: harness.Patience}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
@@ -46,7 +47,7 @@ func startFleet(t *testing.T, names []string, backends []string) *fleet {
 		f.admin = append(f.admin, admin)
 	}
 	for _, n := range f.nodes {
-		nettest.Eventually(t, patience, func() bool { return strings.Count(n.do(0, "peers"), " alive ") == len(names)-1 },
+		nettest.Eventually(t, harness.Patience, func() bool { return strings.Count(n.do(0, "peers"), " alive ") == len(names)-1 },
 			"%s does not hear its peers", n.dir)
 	}
 	return f
@@ -61,7 +62,7 @@ func browse(t *testing.T, url string, flags ...string) string {
 		"--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--hide-scrollbars",
 		"--user-data-dir=" + t.TempDir(), "--virtual-time-budget=7000",
 	}, flags...)
-	r := nettest.Run(t, nettest.Command{Path: "chromium", Args: append(args, url), Timeout: patience})
+	r := nettest.Run(t, nettest.Command{Path: "chromium", Args: append(args, url), Timeout: harness.Patience})
 	if r.ExitCode != 0 {
 		t.Fatalf("chromium: exit status %d: %s", r.ExitCode, r.Stderr)
 	}
@@ -87,7 +88,7 @@ func TestPageInABrowser(t *testing.T) {
 		}
 	}
 	f.nodes[2].Kill()
-	nettest.Eventually(t, patience, func() bool {
+	nettest.Eventually(t, harness.Patience, func() bool {
 		return strings.Contains(browse(t, "http://"+f.admin[0]+"/#fleet", "--dump-dom"), "2 of 3")
 	},
 		"the page does not tell of a node that is gone")

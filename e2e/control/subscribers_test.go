@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"testing"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -26,7 +27,7 @@ func TestSubscribersOfSuccessor(t *testing.T) {
 			t.Fatal(err)
 		}
 		request.Host = "a.example"
-		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: harness.Patience}
 		response, err := client.Do(request)
 		if err != nil {
 			t.Fatal(err)
@@ -49,7 +50,7 @@ func TestSubscribersOfSuccessor(t *testing.T) {
 	if _, err := subscriber.Write(packet); err != nil {
 		t.Fatal(err)
 	}
-	nettest.Eventually(t, patience, func() bool { return ask() == "subscriber" }, "it serves")
+	nettest.Eventually(t, harness.Patience, func() bool { return ask() == "subscriber" }, "it serves")
 	wantAll(t, n.do(0, "upgrade"), "has taken over")
 	for range 10 {
 		if got := ask(); got != "subscriber" {

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"testing"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -19,10 +20,10 @@ func TestTop(t *testing.T) {
 	}
 	defer keys.Close()
 	defer press.Close()
-	command := "stty cols 150 rows 45; exec " + program(t) + " top --config " + f.nodes[0].file
+	command := "stty cols 150 rows 45; exec " + harness.Program(t) + " top --config " + f.nodes[0].file
 	p := nettest.Start(t, nettest.Command{
 		Path: "script", Args: []string{"--quiet", "--return", "--command", command, "/dev/null"},
-		Env: []string{"TERM=xterm-256color", "LANG=C.UTF-8"}, Stdin: keys, Timeout: patience,
+		Env: []string{"TERM=xterm-256color", "LANG=C.UTF-8"}, Stdin: keys, Timeout: harness.Patience,
 	})
 	// A terminal gets words, and is told where they stand. Of six visits of each client
 	// three were here, of which one was its first.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -41,7 +42,7 @@ func TestWhy(t *testing.T) {
 		conn.Close()
 		t.Error("TLS 1.1 was spoken")
 	}
-	nettest.Eventually(t, patience, func() bool {
+	nettest.Eventually(t, harness.Patience, func() bool {
 		return strings.Contains(why(0, "127.0.0.1")[0], "no connection: the handshake failed: no_common_version")
 	}, "a handshake that failed is not told of")
 

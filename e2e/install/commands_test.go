@@ -7,24 +7,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
 
-// patience is for what must happen, on a machine that is busy with other things.
-const patience = time.Minute
-
-func program(t *testing.T) string {
-	t.Helper()
-	return nettest.Build(t, "reprise/cmd/reprise")
-}
-
 // run runs a program, which must end with that status, and returns what it prints to both outputs.
 func run(t *testing.T, status int, path string, args ...string) string {
 	t.Helper()
-	r := nettest.Run(t, nettest.Command{Path: path, Args: args, Timeout: patience})
+	r := nettest.Run(t, nettest.Command{Path: path, Args: args, Timeout: harness.Patience})
 	if r.ExitCode != status {
 		t.Fatalf("%s %q: exit status %d, want %d: %s%s", filepath.Base(path), args, r.ExitCode, status, r.Stdout, r.Stderr)
 	}
@@ -34,7 +26,7 @@ func run(t *testing.T, status int, path string, args ...string) string {
 // commandNames returns the commands that the help lists.
 func commandNames(t *testing.T) (names []string) {
 	t.Helper()
-	for _, found := range regexp.MustCompile(`(?m)^  reprise ([a-z][a-z-]+)`).FindAllStringSubmatch(run(t, 0, program(t), "help"), -1) {
+	for _, found := range regexp.MustCompile(`(?m)^  reprise ([a-z][a-z-]+)`).FindAllStringSubmatch(run(t, 0, harness.Program(t), "help"), -1) {
 		names = append(names, found[1])
 	}
 	slices.Sort(names)
@@ -46,12 +38,12 @@ func commandNames(t *testing.T) (names []string) {
 
 // TestVersion: every usual way to ask gets the same line.
 func TestVersion(t *testing.T) {
-	want := run(t, 0, program(t), "version")
+	want := run(t, 0, harness.Program(t), "version")
 	if !regexp.MustCompile(`^reprise \S+ go1\.\S+ linux/`).MatchString(want) {
 		t.Errorf("got %q", want)
 	}
 	for _, arg := range []string{"--version", "-v", "-V"} {
-		if got := run(t, 0, program(t), arg); got != want {
+		if got := run(t, 0, harness.Program(t), arg); got != want {
 			t.Errorf("%s: got %q, want %q", arg, got, want)
 		}
 	}
@@ -59,19 +51,19 @@ func TestVersion(t *testing.T) {
 
 // TestHelp: help, -h and --help are the same, also after a command, and help takes each command.
 func TestHelp(t *testing.T) {
-	all := run(t, 0, program(t), "help")
+	all := run(t, 0, harness.Program(t), "help")
 	for _, arg := range []string{"-h", "--help"} {
-		if got := run(t, 0, program(t), arg); got != all {
+		if got := run(t, 0, harness.Program(t), arg); got != all {
 			t.Errorf("%s is not help", arg)
 		}
 	}
 	for _, name := range commandNames(t) {
-		told := run(t, 0, program(t), "help", name)
+		told := run(t, 0, harness.Program(t), "help", name)
 		if !strings.Contains(told, "reprise "+name) || strings.Contains(told, "--sslrouter-to") {
 			t.Errorf("help %s: %s", name, told)
 		}
 		for _, arg := range []string{"-h", "--help"} {
-			if got := run(t, 0, program(t), name, arg); got != told {
+			if got := run(t, 0, harness.Program(t), name, arg); got != told {
 				t.Errorf("%s %s: got %q, want %q", name, arg, got, told)
 			}
 		}
@@ -92,7 +84,7 @@ func TestMisspelt(t *testing.T) {
 		{[]string{"completion"}, `reprise: completion: name a shell: bash, zsh or fish`},
 		{[]string{"manual", "x"}, `reprise: manual: it takes no arguments: write reprise manual | man -l -`},
 	} {
-		if got := strings.TrimSpace(run(t, 2, program(t), test.args...)); got != test.want {
+		if got := strings.TrimSpace(run(t, 2, harness.Program(t), test.args...)); got != test.want {
 			t.Errorf("%q: got %q, want %q", test.args, got, test.want)
 		}
 	}
@@ -104,7 +96,7 @@ func TestDurations(t *testing.T) {
 	cert := testpki.New(t).Server(testpki.ECDSA, "localhost")
 	base := []string{"check", "--https", "127.0.0.1:0," + cert.CertFile + "," + cert.KeyFile, "--http-to", "127.0.0.1:9"}
 	for _, value := range []string{"90", "1min 30s", "1m30s", "0.3", "300ms", "2 hours"} {
-		told := run(t, 0, program(t), append(slices.Clone(base), "--idle-timeout", value)...)
+		told := run(t, 0, harness.Program(t), append(slices.Clone(base), "--idle-timeout", value)...)
 		if want := "\nidle-timeout = " + value + "\n"; !strings.Contains(told, want) {
 			t.Errorf("%q is missing", want)
 		}
@@ -114,7 +106,7 @@ func TestDurations(t *testing.T) {
 		"--idle-timeout 1 fortnig": `bad duration: write 1ms to 168h, such as 10 (seconds), 250ms or 2m`,
 	} {
 		option, value, _ := strings.Cut(args, " ")
-		if told := run(t, 2, program(t), append(slices.Clone(base), option, value)...); !strings.Contains(told, want) {
+		if told := run(t, 2, harness.Program(t), append(slices.Clone(base), option, value)...); !strings.Contains(told, want) {
 			t.Errorf("%s: want %q in %q", args, want, told)
 		}
 	}
@@ -124,7 +116,7 @@ func TestDurations(t *testing.T) {
 func script(t *testing.T, shell string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "reprise."+shell)
-	if err := os.WriteFile(file, []byte(run(t, 0, program(t), "completion", shell)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(run(t, 0, harness.Program(t), "completion", shell)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -189,10 +181,10 @@ func TestCompletionIsComplete(t *testing.T) {
 			t.Errorf("help %s is not offered", name)
 		}
 		var listed, flags []string
-		for _, found := range regexp.MustCompile(`(?m)^ +(--[a-z-]+)`).FindAllStringSubmatch(run(t, 0, program(t), "help", name), -1) {
+		for _, found := range regexp.MustCompile(`(?m)^ +(--[a-z-]+)`).FindAllStringSubmatch(run(t, 0, harness.Program(t), "help", name), -1) {
 			listed = append(listed, found[1])
 		}
-		if strings.Contains(run(t, 0, program(t), "help", name), "--OPTION") {
+		if strings.Contains(run(t, 0, harness.Program(t), "help", name), "--OPTION") {
 			continue // those of the configuration
 		}
 		for _, word := range completed(t, "bash", file, "reprise "+name+" --") {
@@ -213,12 +205,12 @@ func TestCompletionIsComplete(t *testing.T) {
 func TestManual(t *testing.T) {
 	nettest.Need(t, "man")
 	file := filepath.Join(t.TempDir(), "reprise.8")
-	if err := os.WriteFile(file, []byte(run(t, 0, program(t), "manual")), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(run(t, 0, harness.Program(t), "manual")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r := nettest.Run(t, nettest.Command{
 		Path: "man", Args: []string{"--warnings=w", "-E", "UTF-8", "-l", file}, Env: []string{"MANWIDTH=200", "MANROFFSEQ=", "LC_ALL=C.UTF-8", "PAGER=cat"},
-		Timeout: patience,
+		Timeout: harness.Patience,
 	})
 	if r.ExitCode != 0 || r.Stderr != "" {
 		t.Fatalf("exit status %d: %s", r.ExitCode, r.Stderr)
@@ -229,7 +221,7 @@ func TestManual(t *testing.T) {
 			t.Errorf("command %s is missing", name)
 		}
 	}
-	options := regexp.MustCompile(`(?m)^ +(--[a-z0-9-]+)`).FindAllStringSubmatch(run(t, 0, program(t), "--help"), -1)
+	options := regexp.MustCompile(`(?m)^ +(--[a-z0-9-]+)`).FindAllStringSubmatch(run(t, 0, harness.Program(t), "--help"), -1)
 	if len(options) < 100 {
 		t.Fatalf("%d options", len(options))
 	}

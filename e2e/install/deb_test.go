@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
@@ -82,7 +83,7 @@ func TestLintian(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := nettest.Run(t, nettest.Command{Path: "lintian", Args: []string{"--allow-root", "--tag-display-limit", "0", deb}, Timeout: patience})
+	r := nettest.Run(t, nettest.Command{Path: "lintian", Args: []string{"--allow-root", "--tag-display-limit", "0", deb}, Timeout: harness.Patience})
 	if strings.Contains(r.Stdout, "E: ") || r.ExitCode != 0 {
 		t.Errorf("exit status %d:\n%s%s", r.ExitCode, r.Stdout, r.Stderr)
 	}
@@ -205,7 +206,7 @@ func startUnit(t *testing.T, root string) *nettest.Process {
 			"chroot", "--userspec=" + value("User") + ":" + value("Group"), root,
 		}, strings.Fields(value("ExecStart"))...),
 		Env:     []string{"RUNTIME_DIRECTORY=/run/reprise"},
-		Timeout: patience,
+		Timeout: harness.Patience,
 	}, nettest.Prints("msg=serving"))
 }
 

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -131,7 +132,7 @@ func inImage(t *testing.T, root string, c imageConfig, config string, args ...st
 	}
 	makeDevices(t, root) // as every runtime does
 	command := append(append([]string{"--userspec=" + c.Config.User, root}, c.Config.Entrypoint...), c.Config.Cmd...)
-	return nettest.Start(t, nettest.Command{Path: "chroot", Args: append(command, args...), Timeout: patience}, nettest.Prints("msg=serving"))
+	return nettest.Start(t, nettest.Command{Path: "chroot", Args: append(command, args...), Timeout: harness.Patience}, nettest.Prints("msg=serving"))
 }
 
 // TestImage: the image is a layout whose digests hold, the same when it is made again, and runs

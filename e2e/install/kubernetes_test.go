@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
@@ -52,7 +53,7 @@ func TestKubernetes(t *testing.T) {
 		t.Fatal(err)
 	}
 	secret := filepath.Join(t.TempDir(), "cluster.secret")
-	if err := os.WriteFile(secret, []byte(run(t, 0, program(t), "secret")), 0o600); err != nil {
+	if err := os.WriteFile(secret, []byte(run(t, 0, harness.Program(t), "secret")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for to, from := range map[string]string{"tls/tls.crt": cert.CertFile, "tls/tls.key": cert.KeyFile, "cluster/cluster.secret": secret} {
@@ -72,23 +73,23 @@ func TestKubernetes(t *testing.T) {
 			"--net", "sh", "-c", `ip link set lo up && exec "$@"`, "sh",
 			"chroot", "--userspec=" + c.Config.User, root, c.Config.Entrypoint[0], file,
 		},
-		Timeout: patience,
+		Timeout: harness.Patience,
 	}, nettest.Prints("msg=serving"))
 	inPod := []string{"--net=/proc/" + itoa(p.Pid()) + "/ns/net"}
 	nettest.Start(t, nettest.Command{
-		Path: "nsenter", Args: append(inPod, "python3", "-u", "-m", "http.server", "8080", "--bind", "127.0.0.1"), Dir: t.TempDir(), Timeout: patience,
+		Path: "nsenter", Args: append(inPod, "python3", "-u", "-m", "http.server", "8080", "--bind", "127.0.0.1"), Dir: t.TempDir(), Timeout: harness.Patience,
 	}, nettest.Prints("Serving HTTP"))
 	status := func(args ...string) string {
 		args = append(append(inPod, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}"), args...)
-		return nettest.Run(t, nettest.Command{Path: "nsenter", Args: args, Timeout: patience}).Stdout
+		return nettest.Run(t, nettest.Command{Path: "nsenter", Args: args, Timeout: harness.Patience}).Stdout
 	}
 	for _, probe := range []string{"readinessProbe", "livenessProbe"} {
 		path := found(t, yaml, probe+`:\s+httpGet: \{path: (\S+), port: admin\}`)
 		port := found(t, yaml, `\{name: admin, containerPort: (\d+)\}`)
-		nettest.Eventually(t, patience, func() bool { return status("http://127.0.0.1:"+port+path) == "200" }, "%s does not succeed", probe)
+		nettest.Eventually(t, harness.Patience, func() bool { return status("http://127.0.0.1:"+port+path) == "200" }, "%s does not succeed", probe)
 	}
 	port := found(t, yaml, `\{name: https, containerPort: (\d+)\}`)
-	nettest.Eventually(t, patience, func() bool {
+	nettest.Eventually(t, harness.Patience, func() bool {
 		return status("--cacert", pki.CAFile, "--connect-to", "localhost:"+port+":127.0.0.1:"+port, "https://localhost:"+port+"/") == "200"
 	}, "no answer from the backend")
 	drain := strings.Split(found(t, yaml, `preStop:(?s:.*?)command: \[([^\]]+)\]`), ", ")

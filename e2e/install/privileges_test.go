@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
@@ -67,7 +68,7 @@ func startNode(t *testing.T, lines ...string) *node {
 		"admin = " + filepath.Join(dir, "admin.sock"), "access-log = " + filepath.Join(dir, "access.log"), "watch = false",
 	}
 	n.write(append(base, lines...))
-	command := nettest.Command{Path: copyOf(t, program(t), dir), Args: []string{n.file}, Timeout: patience, Successors: true}
+	command := nettest.Command{Path: copyOf(t, harness.Program(t), dir), Args: []string{n.file}, Timeout: harness.Patience, Successors: true}
 	n.Process = nettest.Start(t, command, nettest.Prints(`msg=serving`))
 	return n
 }
@@ -152,24 +153,24 @@ func TestDrop(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.Signal(syscall.SIGUSR1)
-	nettest.Eventually(t, patience, func() bool {
+	nettest.Eventually(t, harness.Patience, func() bool {
 		info, err := os.Stat(filepath.Join(n.dir, "access.log"))
 		return err == nil && info.Sys().(*syscall.Stat_t).Uid == daemon
 	}, "no access log of the user's")
 
-	told := run(t, 2, program(t), "reload", "--config", n.file)
+	told := run(t, 2, harness.Program(t), "reload", "--config", n.file)
 	if !strings.Contains(told, "cannot read "+n.cert.KeyFile) || !strings.Contains(told, "permission denied") {
 		t.Errorf("a reload does not say what it cannot read: %s", told)
 	}
 	if err := os.Chown(n.cert.KeyFile, daemon, daemon); err != nil {
 		t.Fatal(err)
 	}
-	if told = run(t, 0, program(t), "reload", "--config", n.file); strings.Contains(told, "permission denied") {
+	if told = run(t, 0, harness.Program(t), "reload", "--config", n.file); strings.Contains(told, "permission denied") {
 		t.Errorf("a reload of a file that is the user's: %s", told)
 	}
 	port := strconv.Itoa(lowPort(t))
 	n.add("http = 127.0.0.1:" + port)
-	if told = run(t, 2, program(t), "reload", "--config", n.file); !strings.Contains(told, "127.0.0.1:"+port+": bind: permission denied: ports below 1024 need") {
+	if told = run(t, 2, harness.Program(t), "reload", "--config", n.file); !strings.Contains(told, "127.0.0.1:"+port+": bind: permission denied: ports below 1024 need") {
 		t.Errorf("a reload does not say what it cannot bind: %s", told)
 	}
 	if got := n.get(); got != "from the backend" {
@@ -182,7 +183,7 @@ func TestDrop(t *testing.T) {
 func TestUpgradeAfterDrop(t *testing.T) {
 	asRoot(t)
 	n := startNode(t, "user = 1", "group = daemon", "http-to-https = 127.0.0.1:"+strconv.Itoa(lowPort(t)))
-	told := nettest.Run(t, nettest.Command{Path: program(t), Args: []string{"upgrade", "--config", n.file}, Timeout: patience})
+	told := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"upgrade", "--config", n.file}, Timeout: harness.Patience})
 	if told.ExitCode == 0 || !strings.Contains(told.Stderr, n.cert.KeyFile) {
 		t.Errorf("an upgrade does not say what it cannot read: %s%s", told.Stdout, told.Stderr)
 	}
@@ -192,7 +193,7 @@ func TestUpgradeAfterDrop(t *testing.T) {
 	if err := os.Chown(n.cert.KeyFile, daemon, daemon); err != nil {
 		t.Fatal(err)
 	}
-	said := run(t, 0, program(t), "upgrade", "--config", n.file)
+	said := run(t, 0, harness.Program(t), "upgrade", "--config", n.file)
 	found := regexp.MustCompile(`process (\d+) has taken over`).FindStringSubmatch(said)
 	if found == nil {
 		t.Fatalf("upgrade: %s", said)
@@ -219,7 +220,7 @@ func TestWrongUser(t *testing.T) {
 	} {
 		for _, command := range [][]string{{"check"}, nil} {
 			args := append(append(command, base...), strings.Fields(test.args)...)
-			if told := run(t, 2, program(t), args...); !strings.Contains(told, test.want) {
+			if told := run(t, 2, harness.Program(t), args...); !strings.Contains(told, test.want) {
 				t.Errorf("%s: want %q in %q", test.args, test.want, told)
 			}
 		}
@@ -239,7 +240,7 @@ func TestWrongUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	told := run(t, 2, "setpriv", "--reuid=1", "--regid=1", "--clear-groups", copyOf(t, program(t), dir),
+	told := run(t, 2, "setpriv", "--reuid=1", "--regid=1", "--clear-groups", copyOf(t, harness.Program(t), dir),
 		"--https", "127.0.0.1:0,"+own.CertFile+","+own.KeyFile, "--http-to", "127.0.0.1:9", "--user=nobody")
 	if !strings.Contains(told, "only root can go on as somebody else") {
 		t.Errorf("got %q", told)
@@ -273,7 +274,7 @@ func TestChroot(t *testing.T) {
 	if got := n.get(); got != "from the backend" {
 		t.Errorf("got %q", got)
 	}
-	if told := run(t, 2, program(t), "reload", "--config", n.file); !strings.Contains(told, n.file) {
+	if told := run(t, 2, harness.Program(t), "reload", "--config", n.file); !strings.Contains(told, n.file) {
 		t.Errorf("a reload does not say what it cannot find: %s", told)
 	}
 	within := filepath.Join(root, n.dir)
@@ -294,7 +295,7 @@ func TestChroot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run(t, 0, program(t), "reload", "--config", n.file)
+	run(t, 0, harness.Program(t), "reload", "--config", n.file)
 	if got := n.get(); got != "from the backend" {
 		t.Errorf("after a reload: got %q", got)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
@@ -63,7 +64,7 @@ func TestFailedHandshakeLeavesALine(t *testing.T) {
 				Path: "openssl", Args: append([]string{"s_client", "-connect", addr, "-servername", "localhost"}, tt.client...),
 			})
 			n.await(`reprise_engine_flows_closed_total{cause="handshake_failed"}`, 2)
-			nettest.Eventually(t, patience, func() bool { return len(n.lines("handshake failed")) > 0 }, "a line")
+			nettest.Eventually(t, harness.Patience, func() bool { return len(n.lines("handshake failed")) > 0 }, "a line")
 			n.Stop()
 			lines := n.lines("handshake failed")
 			if len(lines) != 1 {
@@ -133,7 +134,7 @@ func failOnce(addr string) error {
 		return err
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(harness.Patience))
 	conn.(*net.TCPConn).SetLinger(0) // or ports would run out
 	if _, err := conn.Write([]byte("\x00garbage")); err != nil {
 		return err
@@ -149,7 +150,7 @@ func TestDebugFollowsAConnection(t *testing.T) {
 		t.Run(level, func(t *testing.T) {
 			addr, pki, args := listener(t, "")
 			n := start(t, append(args, "--log-level", level)...)
-			client := http.Client{Timeout: patience, Transport: &http.Transport{
+			client := http.Client{Timeout: harness.Patience, Transport: &http.Transport{
 				TLSClientConfig: &tls.Config{RootCAs: pki.CA.Pool(), ServerName: "localhost"}, DisableKeepAlives: true,
 			}}
 			response, err := client.Get("https://" + addr + "/some/where")

@@ -15,22 +15,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
-
-// patience is for what must happen, on a machine that is busy with other things.
-const patience = time.Minute
-
-// program is what is looked at.
-func program(t *testing.T) string {
-	if path := os.Getenv("REPRISE_BIN"); path != "" {
-		return path
-	}
-	return nettest.Build(t, "reprise/cmd/reprise")
-}
 
 // A node is one process at work, seen from outside.
 type node struct {
@@ -49,7 +38,7 @@ func start(t *testing.T, args ...string) *node {
 func startAt(t *testing.T, admin string, args ...string) *node {
 	t.Helper()
 	ours := []string{"--admin", admin, "--log-format", "json", "--drain-timeout", "1s", "--http-processes", "1"}
-	p := nettest.Start(t, nettest.Command{Path: program(t), Args: append(ours, args...), Timeout: patience},
+	p := nettest.Start(t, nettest.Command{Path: harness.Program(t), Args: append(ours, args...), Timeout: harness.Patience},
 		nettest.Prints(`^\{.*"msg":"serving".*\}$`))
 	return &node{p, t, admin}
 }
@@ -88,7 +77,7 @@ func (n *node) series() map[string]float64 {
 // await waits until a series has a value.
 func (n *node) await(series string, want float64) {
 	n.t.Helper()
-	nettest.Eventually(n.t, patience, func() bool { v, ok := n.series()[series]; return ok && v == want },
+	nettest.Eventually(n.t, harness.Patience, func() bool { v, ok := n.series()[series]; return ok && v == want },
 		"%s is %v", series, want)
 }
 
@@ -128,8 +117,10 @@ func newFleet(t *testing.T, n int) *fleet {
 	return f
 }
 
-func (f *fleet) tls(i int) string   { return fmt.Sprintf("127.0.0.%d:%d", i+1, f.tlsPort) }
-func (f *fleet) udp(i int) string   { return fmt.Sprintf("127.0.0.%d:%d", i+1, f.udpPort) }
+func (f *fleet) tls(i int) string { return fmt.Sprintf("127.0.0.%d:%d", i+1, f.tlsPort) }
+
+func (f *fleet) udp(i int) string { return fmt.Sprintf("127.0.0.%d:%d", i+1, f.udpPort) }
+
 func (f *fleet) admin(i int) string { return fmt.Sprintf("127.0.0.%d:%d", i+1, f.httpPort) }
 
 // run starts node i, which has a cluster secret and a certificate, and knows all the others.
@@ -175,7 +166,7 @@ func (f *fleet) visit(i int) {
 			TLSClientConfig:   &tls.Config{RootCAs: f.pki.CA.Pool(), ServerName: "localhost"},
 			DisableKeepAlives: true,
 		},
-		Timeout: patience,
+		Timeout: harness.Patience,
 	}
 	response, err := client.Get("https://" + f.tls(i) + "/")
 	if err != nil {

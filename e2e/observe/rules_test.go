@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
@@ -151,7 +152,7 @@ func TestRulesFire(t *testing.T) {
 			t.Logf("alerts at last:\n%s", strings.Join(got, "\n"))
 		}
 	}()
-	nettest.Eventually(t, patience, func() bool { got = alerts(t, prometheus); return slices.Equal(got, want) },
+	nettest.Eventually(t, harness.Patience, func() bool { got = alerts(t, prometheus); return slices.Equal(got, want) },
 		"alerts:\n%s", strings.Join(want, "\n"))
 }
 
@@ -174,7 +175,7 @@ func runPrometheus(t *testing.T, nodes ...string) string {
 		}
 	}
 	nettest.Start(t, nettest.Command{
-		Path: "prometheus", Timeout: patience, Dir: dir,
+		Path: "prometheus", Timeout: harness.Patience, Dir: dir,
 		Args: []string{"--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address=" + addr},
 	}, nettest.Accepts(addr))
 	return addr

@@ -7,25 +7,15 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
-
-// patience is for what must happen, on a machine that is busy with other things.
-const patience = time.Minute
-
-func program(t *testing.T) string {
-	if path := os.Getenv("REPRISE_BIN"); path != "" {
-		return path
-	}
-	return nettest.Build(t, "reprise/cmd/reprise")
-}
 
 // A node is one process with a listener for HTTP without TLS and one with it.
 type node struct {
@@ -40,7 +30,7 @@ func start(t *testing.T, backend string, options ...string) *node {
 	n := &node{pki: testpki.New(t), http: nettest.FreeAddr(t), https: nettest.FreeAddr(t)}
 	cert := n.pki.Server(testpki.ECDSA, "localhost")
 	n.Process = nettest.Start(t, nettest.Command{
-		Path: program(t), Timeout: patience,
+		Path: harness.Program(t), Timeout: harness.Patience,
 		Args: append([]string{
 			"--http", n.http, "--https", n.https + "," + cert.CertFile + "," + cert.KeyFile,
 			"--http-to", backend, "--http-processes", "1",
@@ -79,7 +69,7 @@ func dial(t *testing.T, addr string) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(harness.Patience))
 	t.Cleanup(func() { conn.Close() })
 	return conn
 }

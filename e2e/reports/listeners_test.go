@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
@@ -21,7 +22,7 @@ func (n *node) clientConfig() *tls.Config {
 // A value that an option takes only behind = is told as such.
 func TestValuesApart(t *testing.T) {
 	for _, args := range [][]string{{"--hsts", "31536000"}, {"--http-keepalive", "30s"}} {
-		got := nettest.Run(t, nettest.Command{Path: program(t), Args: append([]string{
+		got := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: append([]string{
 			"check", "--http", "127.0.0.1:1", "--http-to", "http://127.0.0.1:2",
 		}, args...)})
 		if want := strings.Join(args, "="); got.ExitCode != 2 || !strings.Contains(got.Stderr, want) {
@@ -58,7 +59,7 @@ func TestValidCertificateOfTwo(t *testing.T) {
 	expired := pki.Issue(testpki.Template{Names: []string{"localhost"}, NotAfter: time.Now().Add(-time.Hour)})
 	addr := nettest.FreeAddr(t)
 	nettest.Start(t, nettest.Command{
-		Path: program(t), Timeout: patience,
+		Path: harness.Program(t), Timeout: harness.Patience,
 		Args: []string{
 			"--https2", "addr=" + addr + ",cert=" + expired.CertFile + ",key=" + expired.KeyFile +
 				",cert=" + valid.CertFile + ",key=" + valid.KeyFile,

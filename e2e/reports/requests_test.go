@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 )
 
@@ -128,7 +129,7 @@ func TestRefusedRequestsAreLogged(t *testing.T) {
 	n := start(t, play(t, ok()).addr, "--access-log", file)
 	n.ask(t, "GET /refused HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
 	var line string
-	nettest.Eventually(t, patience, func() bool {
+	nettest.Eventually(t, harness.Patience, func() bool {
 		text, _ := os.ReadFile(file)
 		line = string(text)
 		return strings.Contains(line, "\n")
