@@ -14,7 +14,7 @@ const (
 	maxArenaLen = 1<<32*recordAlign - 1
 )
 
-// none is the segment number that means there is no such segment.
+// none, as a segment number, means that there is no such segment.
 const none = -1
 
 // segment describes one segment of an arena.
@@ -108,7 +108,7 @@ func (a *arena) openSegment() {
 	a.newest = i
 }
 
-// free wipes the record at offset, and recycles its segment if it was the last one alive there.
+// free wipes the record at offset and recycles its segment if no live record is left in it.
 func (a *arena) free(offset int) {
 	r := a.at(offset)
 	r.wipe()

@@ -27,7 +27,7 @@ func benchCache(b *testing.B, stripes int) (*Cache, [][]byte) {
 	return c, keys
 }
 
-// inParallel runs op for ever more numbers on GOMAXPROCS goroutines that begin at different places.
+// inParallel runs op for rising numbers on GOMAXPROCS goroutines that start at different places.
 func inParallel(b *testing.B, op func(i int, buf []byte)) {
 	var begin atomic.Int64
 	b.ReportAllocs()
@@ -96,8 +96,8 @@ func BenchmarkPutFull(b *testing.B) {
 	}
 }
 
-// BenchmarkFill stores new entries until the cache is full and reports what one takes in memory: live/session is its record,
-// and resident/session all of the memory touched for it, shared by all.
+// BenchmarkFill stores new entries until the cache is full and reports the memory per entry:
+// live/session is its record, resident/session its share of all memory touched.
 func BenchmarkFill(b *testing.B) {
 	for _, items := range []int{20_000, 1_000_000} {
 		b.Run(fmt.Sprintf("items=%d/value=200", items), func(b *testing.B) {
@@ -121,7 +121,8 @@ func BenchmarkFill(b *testing.B) {
 	}
 }
 
-// BenchmarkGrow is the longest a stripe is ever locked: its index doubles to the most New gives one.
+// BenchmarkGrow measures the longest time a stripe is locked: its index doubles to the largest size
+// New allows.
 func BenchmarkGrow(b *testing.B) {
 	const records = maxStripeItems
 	half := indexSlots(records) / 2

@@ -29,27 +29,27 @@ type Cache struct {
 // Entry is what the cache knows about an entry besides its value.
 type Entry struct {
 	Tag uint8 // the cache attaches no meaning to it
-	// when what the entry stands for began; never later than it was by an earlier Put of the key
+	// when the session began; a Put never makes it later than an earlier Put of the key did
 	Born    int64
 	Expires int64 // the first instant at which the entry is no longer served
 }
 
-// Hold names a reservation. Two that may be tried for one entry have different IDs, none of which
+// Hold names a reservation. Two holds that may be tried for one entry have different IDs, and no ID
 // is 0.
 type Hold struct {
 	ID    uint64
-	Until int64 // when it lapses: others may hold the entry from then on
+	Until int64 // the instant it lapses: from then on another hold may take the entry
 }
 
 // Outcome is how a look-up ended.
 type Outcome uint8
 
 const (
-	Hit     Outcome = iota // the value was there
+	Hit     Outcome = iota // a live value was found
 	Unknown                // never stored here, or evicted, or expired and swept
-	Expired                // still there, but too old; it is removed
+	Expired                // found, but too old; it is removed
 	Held                   // reserved by an earlier Hold
-	Spent                  // deleted, and its tombstone still stands
+	Spent                  // deleted, and its tombstone still exists
 )
 
 // String returns a lower-case word.
@@ -62,9 +62,9 @@ const (
 	Stored         PutOutcome = iota
 	StoredFull                // stored, and live entries were evicted to make room
 	TooLarge                  // the key is longer than KeyLen or the value longer than BlockLen
-	AlreadySpent              // refused by a tombstone
-	AlreadyExpired            // expires was not after now
-	NoRoom                    // nothing was left to evict: the cache is closed
+	AlreadySpent              // a tombstone refused it
+	AlreadyExpired            // Expires was not after now
+	NoRoom                    // no entry was left to evict: the cache is closed
 )
 
 // String returns a few lower-case words.
@@ -118,9 +118,8 @@ func New(o Options) (*Cache, error) {
 }
 
 // Put stores a copy of value under a copy of key until e.Expires. It replaces an entry of the same
-// key but never prolongs it: of the two times of birth and of expiry the earlier ones hold, and a
-// reservation carries over. A full cache makes room by evicting the oldest. e is handed back by
-// look-ups.
+// key but never prolongs it: the earlier birth and the earlier expiry of the two apply, and a
+// reservation carries over. A full cache evicts the oldest entry to make room. Look-ups return e.
 func (c *Cache) Put(key, value []byte, e Entry, now int64) PutOutcome {
 	length := recordLen(len(key), len(value))
 	hash, s := c.stripe(key)
@@ -159,14 +158,14 @@ func (c *Cache) Put(key, value []byte, e Entry, now int64) PutOutcome {
 	return outcome
 }
 
-// AppendGet looks key up and, on a Hit, appends its value to dst. Otherwise it returns dst as it
-// was and a zero Entry. It allocates only if dst lacks room.
+// AppendGet looks key up and, on a Hit, appends its value to dst. Otherwise it returns dst
+// unchanged and a zero Entry. It allocates only if dst lacks room.
 func (c *Cache) AppendGet(dst, key []byte, now int64) ([]byte, Entry, Outcome) {
 	return c.lookUp(dst, key, now, notHeld)
 }
 
-// Peek is AppendGet that counts nothing and removes nothing: a look for somebody
-// else, such as another node, says nothing about how well this cache serves.
+// Peek is AppendGet without counting or removing: a look-up for another node says nothing about how
+// well this cache serves its own.
 func (c *Cache) Peek(dst, key []byte, now int64) ([]byte, Entry, Outcome) {
 	hash, s := c.stripe(key)
 	s.mu.Lock()
@@ -186,15 +185,15 @@ func (c *Cache) Peek(dst, key []byte, now int64) ([]byte, Entry, Outcome) {
 }
 
 // Hold is AppendGet that on a Hit also reserves the entry: until the hold lapses or is released, or
-// the entry is spent or deleted, other look-ups answer Held. A session that may be used once is
-// held while its use is uncertain. To hold it again under the same ID is a Hit too, so that whoever
-// did not hear the answer may ask again.
+// the entry is spent or deleted, other look-ups answer Held. A single-use session is held while a
+// handshake tries it. Holding it again under the same ID is a Hit too, so that a caller that lost
+// the answer may ask again.
 func (c *Cache) Hold(dst, key []byte, now int64, h Hold) ([]byte, Entry, Outcome) {
 	return c.lookUp(dst, key, now, h)
 }
 
-// Release ends the reservation of that ID. If it has lapsed and been succeeded by another, that one
-// is left alone.
+// Release ends the reservation with that ID. If it has lapsed and another has followed it, that one
+// stays.
 func (c *Cache) Release(key []byte, id uint64) {
 	hash, s := c.stripe(key)
 	s.mu.Lock()
@@ -204,11 +203,11 @@ func (c *Cache) Release(key []byte, id uint64) {
 	}
 }
 
-// Spend is the commit of a Hold: it deletes the entry and leaves a tombstone until expires, but
-// only if no other hold has come between, which it reports by Hit. Of all that ever held an entry
-// one gets a Hit, and gets it each time it asks. What others get says why: Held, Spent or Expired;
-// they change nothing. Unknown means that the entry has gone, by eviction for one, and that the
-// tombstone is this hold's all the same: nobody else can have spent the entry, or will.
+// Spend is the commit of a Hold: it deletes the entry and leaves a tombstone until expires,
+// provided that no other hold has come between, and reports that by Hit. Of all holds of an entry
+// only one gets a Hit, and gets it each time it asks. Held, Spent and Expired tell the others why
+// they lost; they change nothing. Unknown means that the entry is gone, for example evicted, and
+// that the tombstone now belongs to this hold: no other hold can have spent the entry, or will.
 func (c *Cache) Spend(key []byte, id uint64, now, expires int64) Outcome {
 	hash, s := c.stripe(key)
 	s.mu.Lock()
@@ -239,11 +238,10 @@ func (c *Cache) Spend(key []byte, id uint64, now, expires int64) Outcome {
 	return Hit
 }
 
-// Delete wipes the entry of key and leaves a tombstone until expires, also for a key it does not
-// know: a Put that arrives late, or again, is refused. With expires not after now there is no
-// tombstone. The outcome says what was there: Hit for a live entry, held or not; Spent if someone
-// was faster. There is room for as many tombstones as for entries; beyond that the oldest makes
-// room.
+// Delete wipes the entry of key and leaves a tombstone until expires, even if the key is unknown: a
+// late or repeated Put is refused. If expires is not after now, there is no tombstone. The outcome
+// says what was found: Hit for a live entry, held or not; Spent for a tombstone. There is room for
+// as many tombstones as entries; after that the oldest tombstone is dropped.
 func (c *Cache) Delete(key []byte, now, expires int64) Outcome {
 	hash, s := c.stripe(key)
 	s.mu.Lock()
@@ -267,8 +265,8 @@ func (c *Cache) Delete(key []byte, now, expires int64) Outcome {
 	return outcome
 }
 
-// Close wipes all that is stored and gives the memory back. Call it when nobody uses the cache any
-// more; who still does gets Unknown and NoRoom.
+// Close wipes all contents and returns the memory. Call it once no goroutine uses the cache any
+// more; later calls get Unknown and NoRoom.
 func (c *Cache) Close() error {
 	var err error
 	c.closing.Do(func() {
@@ -280,14 +278,14 @@ func (c *Cache) Close() error {
 	return err
 }
 
-// stripe returns key's hash and the stripe it belongs to. The stripe's number is in the hash's high
-// bits, the fifos use the low ones.
+// stripe returns key's hash and its stripe. The stripe's number comes from the hash's high bits;
+// the fifos use the low ones.
 func (c *Cache) stripe(key []byte) (hash uint64, s *stripe) {
 	hash = maphash.Bytes(c.seed, key)
 	return hash, &c.stripes[hash>>c.shift]
 }
 
-// admit takes one of the cache's items if one is free.
+// admit takes one of the cache's item slots if one is free.
 func (c *Cache) admit() bool {
 	for {
 		n := c.items.Load()

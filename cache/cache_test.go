@@ -28,7 +28,7 @@ func newCache(tb testing.TB, o Options) *Cache {
 	return c
 }
 
-// numbered is the 16-byte key of number i.
+// numbered is the 16-byte key for number i.
 func numbered(i int) []byte {
 	return binary.BigEndian.AppendUint64(bytes.Repeat([]byte{'k'}, 8), uint64(i))
 }
@@ -91,7 +91,7 @@ func TestLookUpOutcomes(t *testing.T) {
 				tt.setUp(c)
 				got, e, outcome := c.AppendGet([]byte("dst"), key, tt.now)
 				if hold {
-					// The look-up before must not have changed the answer.
+					// The look-up above must not have changed the answer.
 					if tt.want == Expired {
 						c = newCache(t, small)
 						tt.setUp(c)
@@ -199,7 +199,8 @@ func TestDeleteOutcomes(t *testing.T) {
 	}
 	c := newCache(t, small)
 	if got := c.Delete(make([]byte, 17), 0, 10); got != Unknown || c.Stats().Tombstones != 0 {
-		t.Errorf("delete of a key too long: %v, %d tombstones, want unknown, 0", got, c.Stats().Tombstones)
+		t.Errorf("delete of a key too long: %v, %d tombstones, want unknown, 0",
+			got, c.Stats().Tombstones)
 	}
 }
 
@@ -240,7 +241,8 @@ func TestTombstonesAreBounded(t *testing.T) {
 	checkInvariants(t, c)
 }
 
-// Every item that fits the bound is kept, however the hash spreads them, and the bound is never passed.
+// Every item within the bound is kept, however the hash spreads them, and the bound is never
+// passed.
 func TestHoldsExactlyItems(t *testing.T) {
 	for _, stripes := range []int{1, 2, 16} {
 		t.Run(fmt.Sprintf("stripes=%d", stripes), func(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// checkFifo holds a fifo's index, segments and counters against its records.
+// checkFifo compares a fifo's index, segments and counters with its records.
 func checkFifo(f *fifo, ownHash func(uint64) bool) error {
 	if f.max == 0 {
 		return nil // closed
@@ -83,7 +83,7 @@ func checkArena(a *arena, wantLive int) error {
 
 func isZero(b []byte) bool { return bytes.Count(b, []byte{0}) == len(b) }
 
-// checkInvariants holds all of c's structures against each other.
+// checkInvariants compares all of c's structures with each other.
 func checkInvariants(tb testing.TB, c *Cache) {
 	tb.Helper()
 	items := 0

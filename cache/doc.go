@@ -5,10 +5,10 @@
 // # Ownership and concurrency
 //
 // A [Cache] may be used by any number of goroutines. Keys and values are copied on the way in and
-// on the way out, so that the caller keeps what it passed and owns what it got. Time is an
-// argument: now, expires and until are nanoseconds on one clock of the caller's choosing that never
-// goes back; the cache reads none. Nothing blocks but a stripe's mutex, which is held for a bounded
-// number of records and across no system call.
+// on the way out, so the caller keeps what it passed and owns what it got. Time is an argument:
+// now, expires and until are nanoseconds on one clock of the caller's choice that never goes back;
+// the cache reads no clock. The only lock is a stripe's mutex, which is held for a bounded number
+// of records and across no system call.
 //
 // # How it is built
 //
@@ -20,11 +20,11 @@
 //   - an arena: records in order of arrival, in segments that are recycled once their last record is dead.
 //
 // Sessions live about equally long, so the order of arrival is about the order of expiry: expiry
-// and eviction both take the oldest record. An expired entry behind one that lives longer waits for
-// it, or for a [Cache.Purge], for which each segment knows when its first record is due (a look-up
-// sees the expiry all the same). Records removed out of turn become holes, which come back with
-// their segment. Recycled segments are used before untouched ones: the memory really touched
-// follows what is alive, however large blocksize and the reserve behind it are.
+// and eviction both take the oldest record. An expired entry behind one that lives longer stays
+// until that one goes or a [Cache.Purge] finds it, for which each segment knows when its first
+// record is due (a look-up notices the expiry all the same). Records removed out of order leave
+// holes, which are freed with their segment. Recycled segments are used before untouched ones: the
+// memory touched follows the live data, however large blocksize and the reserve behind it are.
 //
 //	            hash slots              arena segments, oldest to newest
 //	stripe ---> [..|h,ref|..|h,ref] --> [hole|rec|rec|hole] [rec|rec|rec|rec] [rec|rec|      ]

@@ -1,17 +1,17 @@
 package cache
 
-// A Kind says what a key of [Cache.Each] stands for.
+// A Kind says what a key visited by [Cache.Each] stands for.
 type Kind uint8
 
 const (
-	Live      Kind = iota // an entry that may be had
-	Reserved              // one that somebody holds
-	Tombstone             // one that is gone, and must not come back
+	Live      Kind = iota // an entry that a look-up would find
+	Reserved              // an entry that a hold reserves
+	Tombstone             // a deleted entry that must not be put again
 )
 
-// Each visits all keys whose time is not over, as they are when their part of the cache is
-// looked at. A key that nobody changes meanwhile is visited once. visit gets copies,
-// wiped when it has returned, and runs without a lock.
+// Each visits all keys that have not expired, as they are when their part of the cache is visited.
+// A key that does not change meanwhile is visited once. visit gets copies, wiped when it has
+// returned, and runs without a lock.
 func (c *Cache) Each(now int64, visit func(kind Kind, key, value []byte, e Entry)) {
 	var segment []byte
 	defer func() { clear(segment[:cap(segment)]) }()

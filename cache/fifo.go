@@ -40,9 +40,9 @@ func newFifo(z fifoSize, mem []byte, seed maphash.Seed) fifo {
 	}
 }
 
-// find looks key up. The record is valid until the fifo changes. Keys are compared in no constant
-// time: the comparison is reached only by a key whose seeded 32-bit hash is the same, so its timing
-// tells an attacker nothing to build on.
+// find looks key up. The record is valid until the fifo changes. The comparison of keys is not
+// constant-time: only a key with the same seeded 32-bit hash reaches it, so its timing tells an
+// attacker nothing useful.
 func (f *fifo) find(hash uint64, key []byte) (slot int, r record, ok bool) {
 	if f.len == 0 {
 		return 0, nil, false
@@ -98,8 +98,7 @@ func (f *fifo) removeAt(offset int) {
 	f.remove(f.index.find(newSlot(uint32(hash), offset)))
 }
 
-// dropExpired removes up to n records from the old end while they have expired, and returns how
-// many.
+// dropExpired removes up to n expired records from the old end and returns their number.
 func (f *fifo) dropExpired(now int64, n int) (dropped int) {
 	for ; dropped < n; dropped++ {
 		offset, r, ok := f.first()

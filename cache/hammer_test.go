@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// Many goroutines use one full cache in every way at once: no value is torn or another's, the bound holds at every
-// moment, and hits and misses add up exactly.
+// Many goroutines use one full cache in every way at once: a value is never torn and never belongs
+// to another key, the bound holds at every moment, and hits and misses add up exactly.
 func TestHammer(t *testing.T) {
 	for _, procs := range []int{1, 2, 4} {
 		t.Run(fmt.Sprintf("procs=%d", procs), func(t *testing.T) {
@@ -29,7 +29,7 @@ func TestHammer(t *testing.T) {
 				t.Errorf("hits+miss = %d, look-ups %d", got, lookUps.Load())
 			}
 			if st.Hits == 0 || st.Evicted == 0 || st.Held == 0 || st.Spent == 0 || st.Swept == 0 || st.Refused == 0 {
-				t.Errorf("the hammer missed something: %+v", st)
+				t.Errorf("some outcome did not occur: %+v", st)
 			}
 			checkInvariants(t, c)
 		})
@@ -38,7 +38,7 @@ func TestHammer(t *testing.T) {
 
 func hammer(t *testing.T, c *Cache, rng *rand.Rand, clock, lookUps *atomic.Int64) {
 	var buf []byte
-	// valueOf is a value that tells whose it is and whether it is whole.
+	// valueOf is a value that shows which key it belongs to and whether it is whole.
 	valueOf := func(i int) []byte { return bytes.Repeat([]byte{byte(i), byte(i >> 8)}, 1+i%128) }
 	checkValue := func(i int, got []byte) {
 		if !bytes.Equal(got, valueOf(i)) {
@@ -87,7 +87,8 @@ func hammer(t *testing.T, c *Cache, rng *rand.Rand, clock, lookUps *atomic.Int64
 	}
 }
 
-// Of many that hold one entry at once, one gets it and can spend it, whatever the others try.
+// Of many goroutines that hold one entry at once, one gets it and can spend it, whatever the others
+// try.
 func TestHoldIsExclusive(t *testing.T) {
 	c := newCache(t, small)
 	key := []byte("key")
@@ -108,7 +109,8 @@ func TestHoldIsExclusive(t *testing.T) {
 		}
 		wg.Wait()
 		if hits.Load() != 1 || spent.Load() != 1 {
-			t.Fatalf("%d got the entry and %d spent it, want 1 and 1", hits.Load(), spent.Load())
+			t.Fatalf("%d holds succeeded, %d spent the entry, want 1 and 1",
+				hits.Load(), spent.Load())
 		}
 	}
 }

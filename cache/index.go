@@ -5,7 +5,7 @@ import "encoding/binary"
 const slotLen = 8
 
 // slot is one place of an index: the low half of a key's hash above the record's offset in units of
-// recordAlign, plus one. The zero slot is empty.
+// recordAlign, plus one. A zero slot is empty.
 type slot uint64
 
 func newSlot(hash uint32, offset int) slot {
@@ -20,21 +20,21 @@ func (s slot) offset() int  { return int(uint32(s)-1) * recordAlign }
 // begins small and grows within its memory.
 type index struct {
 	mem []byte // slots, little-endian
-	// number of slots in use: a table of that size is what the first len slots of mem are
+	// number of slots in use: the table is the first len slots of mem
 	len int
 }
 
 // minSlots fill a page.
 const minSlots = pageLen / slotLen
 
-// indexSlots is the number of slots for a number of records: three quarters full at most, where a
-// look-up reads two to three slots if it finds its key and eight to nine if it does not, all but
+// indexSlots is the number of slots for a number of records: at most three quarters full, where a
+// look-up reads two to three slots if it finds its key and eight to nine if it does not, almost
 // always in one or two cache lines.
 func indexSlots(records int) int { return records + records/3 + 1 }
 
 func newIndex(mem []byte) index { return index{mem: mem, len: min(minSlots, len(mem)/slotLen)} }
 
-// reserve prepares for an insert when records slots are taken.
+// reserve prepares an insert while records slots are taken.
 func (x *index) reserve(records int) {
 	most := len(x.mem) / slotLen
 	if indexSlots(records+1) <= x.len || x.len == most {
@@ -57,8 +57,8 @@ func (x *index) reserve(records int) {
 func (x *index) load(i int) slot     { return slot(binary.LittleEndian.Uint64(x.mem[i*slotLen:])) }
 func (x *index) store(i int, s slot) { binary.LittleEndian.PutUint64(x.mem[i*slotLen:], uint64(s)) }
 
-// home is where the search for hash begins: the hash scaled to the table, which needs no power of
-// two.
+// home is where the search for hash begins: the hash scaled to the table, whose size need not be a
+// power of two.
 func (x *index) home(hash uint32) int { return int(uint64(hash) * uint64(x.len) >> 32) }
 
 func (x *index) next(i int) int {
@@ -68,7 +68,7 @@ func (x *index) next(i int) int {
 	return 0
 }
 
-// distance is how many steps of next lead from i to j.
+// distance is the number of steps of next from i to j.
 func (x *index) distance(i, j int) int {
 	if j >= i {
 		return j - i
@@ -84,7 +84,7 @@ func (x *index) insert(s slot) {
 	x.store(i, s)
 }
 
-// find returns where s is; it must be there.
+// find returns the place of s, which must be in the table.
 func (x *index) find(s slot) int {
 	i := x.home(s.hash())
 	for x.load(i) != s {
@@ -100,7 +100,7 @@ func (x *index) remove(i int) {
 		if s == 0 {
 			break
 		}
-		// s may fill the gap at i if the search for it comes past i.
+		// s may fill the gap at i if the search for it passes i.
 		if x.distance(x.home(s.hash()), j) >= x.distance(i, j) {
 			x.store(i, s)
 			i = j

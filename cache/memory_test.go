@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A cache for large values that gets small ones takes memory for small ones, however long it runs.
+// A cache for large values that gets small ones uses memory for small ones, however long it runs.
 func TestMemoryFollowsWhatIsLive(t *testing.T) {
 	o := Options{Name: "t", Items: 20_000, KeyLen: 128, BlockLen: 65_536, Stripes: 4}
 	c := newCache(t, o)
@@ -56,7 +56,7 @@ func TestReserveHoldsItemsOfAnyLength(t *testing.T) {
 	}
 }
 
-// Secrets are gone from memory as soon as they are dead, however they die.
+// Secrets are wiped from memory as soon as they are dead, however they die.
 func TestSecretsAreWiped(t *testing.T) {
 	secret := []byte("a-master-secret-nobody-may-find")
 	key := []byte("key")

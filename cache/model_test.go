@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// model is the cache as simple as can be: a list in order of arrival, searched from end to end.
+// model is the cache in its simplest form: a list in order of arrival, searched from end to end.
 type model struct {
 	opts    Options
 	entries []modelEntry
@@ -45,8 +45,8 @@ func (m *model) sweep(now int64, n int) int {
 	return swept
 }
 
-// put drops the oldest until the bound on items is kept and as many are dropped as done says: an arena full of holes may
-// have to give up more than the bound asks for.
+// put drops the oldest entries until the bound on items is kept and as many are dropped as done
+// says: an arena full of holes may have to drop more than the bound asks for.
 func (m *model) put(key, value []byte, put Entry, now int64, done Counts) PutOutcome {
 	switch {
 	case len(key) > m.opts.KeyLen || len(value) > m.opts.BlockLen:
@@ -213,7 +213,8 @@ func (m *model) scan(now int64) map[string]string {
 // opLen is how many bytes of a program make one operation.
 const opLen = 6
 
-// runProgram does to a cache of one stripe and to the model what program says, and compares all that can be seen.
+// runProgram applies program to a cache of one stripe and to the model, and compares all that is
+// observable.
 func runProgram(t *testing.T, o Options, program []byte) {
 	c := newCache(t, o)
 	m := &model{opts: o}
@@ -227,7 +228,7 @@ func runProgram(t *testing.T, o Options, program []byte) {
 		key := bytes.Repeat([]byte{k % 48}, 1+int(k%48)*(o.KeyLen+1)/48) // lengths 1 to KeyLen+1
 		expires := now + int64(life%64) - 2
 		switch op % 16 {
-		default: // put is what moves things
+		default: // only put moves records
 			v := value[:int(size)*len(value)/255]
 			for i := range v {
 				v[i] = fill
@@ -318,8 +319,8 @@ func runProgram(t *testing.T, o Options, program []byte) {
 	checkInvariants(t, c)
 }
 
-// programs are caches of different shapes for the model: from one item to more than there are keys, and values from small
-// to so large that a few fill a segment.
+// programs are caches of different shapes for the model: from one item to more items than there are
+// keys, and values from small to so large that a few fill a segment.
 var programs = []Options{
 	{Name: "one", Items: 1, KeyLen: 4, BlockLen: 10},
 	{Name: "few", Items: 7, KeyLen: 20, BlockLen: 5000},

@@ -68,9 +68,9 @@ func (o Options) stripes() int {
 	return min(nextPowerOfTwo(n), mostStripes(o.Items))
 }
 
-// stripeRecords is how many records one of n stripes has room for. The bound on items is the whole
-// cache's; a stripe may hold more than its share by an eighth, which is six standard deviations at
-// minStripeItems.
+// stripeRecords is the number of records for which one of n stripes has room. The bound on items
+// applies to the whole cache; a stripe may exceed its share by an eighth, which is six standard
+// deviations at minStripeItems.
 func (o Options) stripeRecords(n int) int {
 	if n == 1 {
 		return o.Items
@@ -79,7 +79,7 @@ func (o Options) stripeRecords(n int) int {
 	return share + share/8 + 64
 }
 
-// mostStripes is the largest power of two of stripes that leaves each its minStripeItems.
+// mostStripes is the largest power of two that leaves each stripe its minStripeItems.
 func mostStripes(items int) int { return 1 << (bits.Len(uint(max(items/minStripeItems, 1))) - 1) }
 
 func nextPowerOfTwo(n int) int { return 1 << bits.Len(uint(n-1)) }

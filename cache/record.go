@@ -10,7 +10,7 @@ import (
 //	0 expires int64 | 8 born int64 | 16 hold uint64 | 24 heldUntil int64 |
 //	32 valueLen uint32 | 36 keyLen uint16 | 38 tag uint8 | 39 alive uint8
 //
-// A tombstone's hold is the one that spent the entry, zero if there was none.
+// A tombstone's hold is the one that spent the entry, or zero.
 const (
 	headerLen   = 40
 	recordAlign = 8

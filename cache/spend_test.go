@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// The commit of a hold is compare-and-delete: it succeeds for the hold that nothing has come after, as often as it is
-// tried, and changes nothing for others.
+// The commit of a hold is compare-and-delete: it succeeds for the hold that no other has followed,
+// as often as it is tried, and has no effect for others.
 func TestSpend(t *testing.T) {
 	key := []byte("key")
 	hold := func(c *Cache, now int64, id uint64) { c.Hold(nil, key, now, Hold{ID: id, Until: now + 3}) }
@@ -59,7 +59,7 @@ func TestSpend(t *testing.T) {
 	})
 }
 
-// Asking again under the same hold is answered again, under another it is not.
+// Holding again under the same ID succeeds again; under another ID it does not.
 func TestHoldAgain(t *testing.T) {
 	c := newCache(t, small)
 	key := []byte("key")
@@ -75,7 +75,7 @@ func TestHoldAgain(t *testing.T) {
 	}
 }
 
-// Whatever is put again and with what times, an entry gets neither younger nor a longer life.
+// A Put, whatever its times, makes an entry neither younger nor longer-lived.
 func TestPutNeverProlongs(t *testing.T) {
 	c := newCache(t, small)
 	key := []byte("key")
@@ -93,7 +93,7 @@ func TestPutNeverProlongs(t *testing.T) {
 	}
 }
 
-// An expired entry behind one that lives longer is wiped by a purge, which leaves the others.
+// A purge wipes an expired entry behind one that lives longer, and leaves the others.
 func TestPurgeFindsWhatLiesBehind(t *testing.T) {
 	c := newCache(t, Options{Name: "t", Items: 100, KeyLen: 16, BlockLen: 8000})
 	secret := bytes.Repeat([]byte{0xa5}, 64)
@@ -119,7 +119,7 @@ func TestPurgeFindsWhatLiesBehind(t *testing.T) {
 		t.Errorf("%d purged before any had expired", got)
 	}
 	if got := c.Sweep(60, 1000); got != 0 {
-		t.Fatalf("a sweep has found %d: the test proves nothing", got)
+		t.Fatalf("a sweep has found %d: nothing is left for the purge", got)
 	}
 	if got := purge(60); got != 25 {
 		t.Errorf("%d purged of 25 that had expired", got)

@@ -2,9 +2,9 @@ package cache
 
 // Counts are totals since the cache was made.
 type Counts struct {
-	// Hits, Miss and Full mean what they mean to uWSGI: look-ups that found a live entry, look-ups
-	// that did not (for whatever reason, those below included), and puts that found no room. Such a
-	// put evicts the oldest, so it is stored all the same.
+	// Hits, Miss and Full have uWSGI's meaning: look-ups that found a live entry, look-ups that did
+	// not (for whatever reason, those below included), and puts that found no room. Such a put
+	// evicts the oldest entry and is stored all the same.
 	Hits, Miss, Full uint64
 
 	Expired uint64 // look-ups that found an expired entry
@@ -14,10 +14,10 @@ type Counts struct {
 	Replaced uint64 // puts that replaced a live entry of the same key
 	TooLarge uint64 // puts of a key or value beyond its bound
 	Refused  uint64 // puts refused by a tombstone
-	Late     uint64 // puts of what had expired already
+	Late     uint64 // puts of entries that had already expired
 
 	Evicted uint64 // live entries dropped to make room
-	Swept   uint64 // expired entries reclaimed other than by a look-up
+	Swept   uint64 // expired entries reclaimed by something other than a look-up
 	Deleted uint64 // entries deleted on demand
 
 	TombstonesEvicted uint64 // tombstones dropped before their time to make room
@@ -40,7 +40,7 @@ func (c *Counts) add(o *Counts) {
 	c.TombstonesEvicted += o.TombstonesEvicted
 }
 
-// Stats describes a cache at one time.
+// Stats describes a cache at one moment.
 type Stats struct {
 	Name     string
 	MaxItems int // Options.Items
@@ -48,20 +48,20 @@ type Stats struct {
 	BlockLen int
 	Stripes  int // the number in use
 
-	// entries now, those expired but not yet reclaimed included; never more than MaxItems
+	// entries now, including expired ones not yet reclaimed; never more than MaxItems
 	Items      int
 	Tombstones int // tombstones now, expired ones included
 
 	BytesLive int // bytes of those entries and tombstones with headers and padding
-	// upper bound of the memory in use: what was ever touched; later entries use it again
+	// upper bound of the memory in use: all that was ever touched; later entries reuse it
 	BytesResident int
 	BytesReserved int // address space, which costs nothing until touched
 
 	Counts
 }
 
-// Stats collects the statistics. It locks one stripe after the other: each counter is exact, but
-// two of them may be a moment apart.
+// Stats collects the statistics. It locks one stripe after another: each counter is exact, but two
+// of them may be a moment apart.
 func (c *Cache) Stats() Stats {
 	st := Stats{
 		Name:          c.opts.Name,

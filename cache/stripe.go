@@ -6,27 +6,27 @@ import (
 )
 
 const (
-	// stripePad keeps what different cores write in different cache lines, and in different pairs
-	// of lines, as x86 fetches the neighbour of a line along with it.
+	// stripePad keeps data that different cores write in different cache lines, and in different
+	// pairs of lines, since x86 fetches a line's neighbour along with it.
 	stripePad = 128
 	// sweepPerPut is how many expired records a put reclaims: more than it adds, so that a cache in
 	// use cleans itself.
 	sweepPerPut = 2
 )
 
-// stripe is a part of the cache that one goroutine at a time may use. A key is at most in one of
-// the two fifos, unless its tombstone has expired.
+// stripe is a part of the cache, used by one goroutine at a time. A key is in at most one of the
+// two fifos, unless its tombstone has expired.
 type stripe struct {
 	mu sync.Mutex // guards all below but the target of items
-	// in the mutex's cache line begins with what look-ups count, so that a hit writes one line
+	// the mutex's cache line also has the counters of look-ups, so that a hit writes one line
 	counts  Counts
 	entries fifo
 	spent   fifo          // tombstones: records without a value
-	items   *atomic.Int64 // the cache's, which admit raises
+	items   *atomic.Int64 // the cache's counter, which admit raises
 	_       [stripePad]byte
 }
 
-// isSpent reports whether a tombstone stands for key.
+// isSpent reports whether key has a tombstone that has not expired.
 func (s *stripe) isSpent(hash uint64, key []byte, now int64) bool {
 	_, t, ok := s.spent.find(hash, key)
 	return ok && t.expires() > now
@@ -44,8 +44,8 @@ func (s *stripe) remove(i int) {
 	s.items.Add(-1)
 }
 
-// replace removes the entry of key, if there is one, makes e no younger than that was, and returns
-// how it was held.
+// replace removes the entry of key, if any, makes e no younger than that entry, and returns how it
+// was held.
 func (s *stripe) replace(hash uint64, key []byte, now int64, e *Entry) Hold {
 	i, r, ok := s.entries.find(hash, key)
 	if !ok {
@@ -62,8 +62,8 @@ func (s *stripe) replace(hash uint64, key []byte, now int64, e *Entry) Hold {
 	return hold
 }
 
-// evict removes the oldest entry, whether it has expired (it is swept, then) or not (evicted). ok
-// is false if there is none.
+// evict removes the oldest entry, counted as swept if it has expired and as evicted if not. ok is
+// false if there is no entry.
 func (s *stripe) evict(now int64) (evicted, ok bool) {
 	offset, r, ok := s.entries.first()
 	if !ok {
@@ -79,7 +79,7 @@ func (s *stripe) evict(now int64) (evicted, ok bool) {
 	return evicted, true
 }
 
-// sweep reclaims up to n expired entries and tombstones, oldest first, and returns how many.
+// sweep reclaims up to n expired entries and tombstones, oldest first, and returns their number.
 func (s *stripe) sweep(now int64, n int) (reclaimed int) {
 	entries := s.entries.dropExpired(now, n)
 	if entries > 0 {
@@ -89,12 +89,12 @@ func (s *stripe) sweep(now int64, n int) (reclaimed int) {
 	return entries + s.spent.dropExpired(now, n-entries)
 }
 
-// bury puts up a tombstone for key until expires, or lets one that is there stand as long. id is
-// the hold that spent it.
+// bury adds a tombstone for key until expires, or extends an existing one to then. id is the hold
+// that spent the entry.
 func (s *stripe) bury(hash uint64, key []byte, now, expires int64, id uint64) {
 	grave := Hold{ID: id, Until: notHeld.Until}
 	if _, t, ok := s.spent.find(hash, key); ok {
-		if t.expires() <= now { // of an earlier entry of that key
+		if t.expires() <= now { // of an earlier entry with that key
 			t.setHold(grave)
 		}
 		t.setExpires(max(t.expires(), expires))

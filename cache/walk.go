@@ -5,10 +5,10 @@ import "math"
 // sweepStep bounds how many records a sweep reclaims while it holds a stripe's lock.
 const sweepStep = 64
 
-// Sweep reclaims expired entries and tombstones, at most budget of them, from the old end of each
-// stripe in turn, and returns how many. If that is less than budget, no more are to be found. An
-// expired entry behind one that lives longer is found when that one is gone; the cache does not
-// serve it meanwhile. Call it every few seconds, from one goroutine.
+// Sweep reclaims at most budget expired entries and tombstones from the old end of each stripe in
+// turn and returns their number. If that is less than budget, there are no more to find. An expired
+// entry behind one that lives longer is found once that one is gone; the cache does not serve it
+// meanwhile. Call it every few seconds, from one goroutine.
 func (c *Cache) Sweep(now int64, budget int) (reclaimed int) {
 	for range c.stripes {
 		s := &c.stripes[int(c.nextSweep.Load())%len(c.stripes)]
@@ -31,15 +31,15 @@ func (c *Cache) Sweep(now int64, budget int) (reclaimed int) {
 }
 
 // Cursor is a position in a walk through the entries: zero at the start and again at the end,
-// opaque between. It stays usable whatever happens to the cache meanwhile, and any number is safe
-// to pass in. It stands for a segment of a stripe: records do not move, so a walk misses none that
+// opaque between. It stays valid whatever happens to the cache meanwhile, and any number is safe to
+// pass in. It stands for a segment of a stripe: records do not move, so a walk misses no entry that
 // was there when it began and was not replaced since.
 type Cursor uint64
 
 // Scan visits the next few live entries that are not held, perhaps none and usually some hundred,
-// and returns the cursor to go on with; zero means the walk is over. What is put meanwhile may be
-// visited or not. visit gets copies, wiped when Scan returns, and runs without a lock, so it may
-// take its time and use the cache.
+// and returns the cursor to continue with; zero means that the walk is over. Entries put meanwhile
+// may be visited or not. visit gets copies, wiped when Scan returns, and runs without a lock, so it
+// may take its time and use the cache.
 func (c *Cache) Scan(cursor Cursor, now int64,
 	visit func(key, value []byte, e Entry),
 ) (next Cursor) {
@@ -59,10 +59,10 @@ func (c *Cache) Scan(cursor Cursor, now int64,
 	return next
 }
 
-// DeleteFunc deletes those of the next few entries that match, and returns how many, and the cursor
-// to go on with; zero means the walk is over. It leaves no tombstones. match runs under a stripe's
-// lock on the cache's own memory: it must be quick, and must not use the cache nor keep or change
-// key and value. What is put meanwhile may be deleted or not.
+// DeleteFunc deletes those of the next few entries that match, and returns their number and the
+// cursor to continue with; zero means that the walk is over. It leaves no tombstones. match runs
+// under a stripe's lock on the cache's own memory: it must be quick, and must neither use the cache
+// nor keep or change key and value. Entries put meanwhile may be deleted or not.
 func (c *Cache) DeleteFunc(cursor Cursor, match func(key, value []byte,
 	e Entry) bool,
 ) (deleted int, next Cursor) {
@@ -81,10 +81,10 @@ func (c *Cache) DeleteFunc(cursor Cursor, match func(key, value []byte,
 	return deleted, next
 }
 
-// Purge removes expired entries wherever they lie, at most a segment of them, and returns how many,
-// and the cursor to go on with; zero means the walk is over. Entries are put with what is left of
-// their lives, so one that lies behind another may expire before it, and [Cache.Sweep] would leave
-// it until the other goes. Segments in which nothing is due are not read.
+// Purge removes expired entries wherever they are, at most a segment of them, and returns their
+// number and the cursor to continue with; zero means that the walk is over. Entries are put with
+// the rest of their lives, so one behind another may expire before it, and [Cache.Sweep] would
+// leave it until the other goes. Segments in which nothing is due are not read.
 func (c *Cache) Purge(cursor Cursor, now int64) (purged int, next Cursor) {
 	stripeNo, segmentNo := int(cursor>>32), int(uint32(cursor))
 	if stripeNo >= len(c.stripes) {
@@ -106,7 +106,7 @@ func (c *Cache) Purge(cursor Cursor, now int64) (purged int, next Cursor) {
 	return 0, 0
 }
 
-// purge removes what has expired in a segment, and notes when the rest will.
+// purge removes the expired entries of a segment and notes when the rest will expire.
 func (s *stripe) purge(segmentNo int, now int64) (purged int) {
 	a := &s.entries.arena
 	g, due := &a.segments[segmentNo], int64(math.MaxInt64)
@@ -130,7 +130,7 @@ func (s *stripe) purge(segmentNo int, now int64) (purged int) {
 	return purged
 }
 
-// Clear deletes all entries that were there when it was called, and returns how many. Tombstones
+// Clear deletes all entries that were there when it was called and returns their number. Tombstones
 // stay.
 func (c *Cache) Clear() (deleted int) {
 	all := func(_, _ []byte, _ Entry) bool { return true }
@@ -144,9 +144,8 @@ func (c *Cache) Clear() (deleted int) {
 	}
 }
 
-// step hands the records of the cursor's segment to visit, which lie from begin to end in the
-// entries' arena, under the stripe's lock. It returns the next segment's cursor, or zero after the
-// last.
+// step calls visit under the stripe's lock with the cursor's segment, whose records lie from begin
+// to end in the entries' arena. It returns the next segment's cursor, or zero after the last.
 func (c *Cache) step(cursor Cursor, visit func(s *stripe, begin, end int)) (next Cursor) {
 	stripeNo, segmentNo := int(cursor>>32), int(uint32(cursor))
 	if stripeNo >= len(c.stripes) {

@@ -53,7 +53,8 @@ func TestScanVisitsEveryLiveEntryOnce(t *testing.T) {
 	}
 }
 
-// A walk must miss nothing that stays, whatever comes and goes between its steps: a forget command relies on it.
+// A walk must miss no entry that stays, whatever comes and goes between its steps: a forget command
+// relies on it.
 func TestWalkMissesNothingThatStays(t *testing.T) {
 	c := newCache(t, striped)
 	const stays = 1000
