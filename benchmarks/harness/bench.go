@@ -44,6 +44,9 @@ type bench struct {
 func newBench(o options, log io.Writer) (*bench, error) {
 	b := &bench{options: o, log: log, noted: make(map[string]bool)}
 	var err error
+	if b.results.Why, err = why("README.md"); err != nil {
+		return b, err
+	}
 	if b.dir, err = os.MkdirTemp("", "reprise-bench-"); err != nil {
 		return b, err
 	}

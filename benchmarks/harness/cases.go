@@ -189,6 +189,7 @@ func fleets() []testcase {
 				Name:  "fleet",
 				Title: "As resumed13, each connection to a random one of several nodes, CPU of all nodes together. HAProxy and nginx share ticket keys by file, hitch cannot; Reprise tells all nodes each new session.",
 				Unit:  cpuPerOp, Point: "nodes", Best: true,
+				AimOf: "reprise", AimGrowth: map[int]float64{2: 1.10, 4: 1.25, 8: 1.40},
 			},
 			points: []int{1, 2, 4, 8}, nodes: same, peers: oneOf("reprise", "haproxy", "nginx", "hitch"), rounds: 3, measure: fleet,
 		},

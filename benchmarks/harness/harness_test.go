@@ -36,8 +36,14 @@ func TestCasesAreComplete(t *testing.T) {
 			takesPart := func(name string) bool {
 				return slices.ContainsFunc(peers.All(), func(p peers.Peer) bool { return p.Name == name && c.peers(p) })
 			}
-			if (c.Aim > 0) != (c.AimOf != "") || c.Aim > 0 && !takesPart(c.AimOf) {
+			aims := c.Aim > 0 || len(c.AimGrowth) > 0
+			if aims != (c.AimOf != "") || aims && !takesPart(c.AimOf) {
 				t.Errorf("got an aim of %v for %q, which must take part", c.Aim, c.AimOf)
+			}
+			for point := range c.AimGrowth {
+				if !slices.Contains(c.points, point) {
+					t.Errorf("got an aim at %d, which is none of %v", point, c.points)
+				}
 			}
 			openssl := slices.ContainsFunc(peers.All(), func(p peers.Peer) bool { return p.OpenSSL && c.peers(p) })
 			if c.Best != openssl {

@@ -26,6 +26,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 
@@ -155,10 +156,27 @@ func again(o options) error {
 	if err != nil {
 		return err
 	}
+	if r.Why, err = why("README.md"); err != nil {
+		return err
+	}
 	if err := r.Write(o.report); err != nil || o.readme == "" {
 		return err
 	}
 	return r.Update(o.readme, o.report)
+}
+
+// why is what a file says of aims that are missed: the section of that name.
+func why(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	_, rest, found := strings.Cut(string(text), "\n## Where an aim is missed\n")
+	if !found {
+		return "", fmt.Errorf("%s has no section called Where an aim is missed", file)
+	}
+	section, _, _ := strings.Cut(rest, "\n## ")
+	return strings.TrimSpace(section), nil
 }
 
 // smoked fails if anything could not be measured at all, in CI also if it was not there.

@@ -122,6 +122,12 @@ func (r Results) ratioTable() string {
 			}
 			return fmt.Sprintf("%.2f", row.Case.Aim)
 		}},
+		{"missed by", func(row standing) string {
+			if row.Case.Aim == 0 || row.Server != row.Case.AimOf {
+				return ""
+			}
+			return aim{row: row, want: row.Case.Aim, got: row.Ratio}.by()
+		}},
 	}, own)
 }
 

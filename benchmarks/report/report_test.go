@@ -163,3 +163,54 @@ func TestCapacity(t *testing.T) {
 		t.Errorf("got\n%s", got)
 	}
 }
+
+// TestMissedAims: the results say of each aim whether it was reached, by how much not, and why.
+func TestMissedAims(t *testing.T) {
+	const reached, missed, close, absent = "Aim: ratio of reprise to the best peer at most 0.50; reached.",
+		"at most 0.50; missed by 0.10.", "at most 0.50; missed by 0.05, less than rounds differ.", "at most 0.50; not measured."
+	good := []Sample{sample("good", true, 1, 100), sample("good", true, 2, 100)}
+	invalid := sample("reprise", false, 1, 50)
+	invalid.Invalid = "1 error"
+	tests := []struct {
+		name string
+		own  []Sample
+		want string
+		why  bool
+	}{
+		{"reached", []Sample{sample("reprise", false, 1, 50)}, reached, false},
+		{"missed", []Sample{sample("reprise", false, 1, 60), sample("reprise", false, 2, 60)}, missed, true},
+		{"missed within the spread", []Sample{sample("reprise", false, 1, 50), sample("reprise", false, 2, 60)}, close, true},
+		{"not measured", []Sample{invalid}, absent, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := results(append(tt.own, good...)...)
+			r.Why = "Because."
+			got := r.table()
+			if !strings.Contains(got, tt.want) || strings.Contains(got, "missed by |") != tt.why || strings.Contains(got, "\nBecause.\n") != tt.why {
+				t.Errorf("got no %q, or Because. where nothing was missed, or none, in\n%s", tt.want, got)
+			}
+		})
+	}
+}
+
+// TestMissedGrowth: an aim may be to the first point.
+func TestMissedGrowth(t *testing.T) {
+	r := results()
+	r.Environment.Cases[0] = Case{Name: "c", Unit: "µs", Point: "nodes", AimOf: "reprise", AimGrowth: map[int]float64{2: 1.1, 4: 1.3}}
+	for point, figure := range map[int]float64{1: 10, 2: 12, 4: 13} {
+		s := sample("reprise", false, 1, figure)
+		s.Point = point
+		r.Samples = append(r.Samples, s)
+	}
+	got := r.table()
+	for _, want := range []string{
+		"Aim at 2 nodes: ratio of reprise to its first row at most 1.10; missed by 0.10.",
+		"Aim at 4 nodes: ratio of reprise to its first row at most 1.30; reached.",
+		"| c at 2 nodes | reprise | 1.20 (1.20 to 1.20) | 1.10 | 0.10 |",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got no %q in\n%s", want, got)
+		}
+	}
+}

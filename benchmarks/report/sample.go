@@ -39,6 +39,8 @@ type Case struct {
 	Best  bool    `json:"best,omitempty"`   // there are peers to have a ratio to
 	Aim   float64 `json:"aim,omitempty"`    // ratio that Reprise is to reach
 	AimOf string  `json:"aim_of,omitempty"` // the server that is to reach it
+	// by point: ratio to the first point that AimOf is to reach
+	AimGrowth map[int]float64 `json:"aim_growth,omitempty"`
 
 	Headline bool `json:"headline,omitempty"` // one of those that the README shows
 }
@@ -91,6 +93,7 @@ func (s Sample) PerSecond() float64 {
 type Results struct {
 	Environment Environment
 	Samples     []Sample
+	Why         string // Markdown: why aims are missed; written by hand, and kept elsewhere
 }
 
 // Read reads the directory dir.

@@ -25,12 +25,13 @@ func (r Results) table() string {
 	rows := r.standings()
 	for _, c := range e.Cases {
 		b.WriteString("\n## " + c.Name + "\n\n" + c.Title)
-		if c.Aim > 0 {
-			fmt.Fprintf(&b, " Aim: ratio of %s at most %.2f.", c.AimOf, c.Aim)
+		for _, a := range aims(c, rows) {
+			b.WriteString(" " + a.String())
 		}
 		b.WriteString("\n\n")
 		b.WriteString(caseTable(c, rows))
 	}
+	b.WriteString(r.missed(rows))
 	return b.String()
 }
 
