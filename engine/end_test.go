@@ -103,34 +103,9 @@ func TestSlowReaderIsNotIdle(t *testing.T) {
 
 // An event that belongs to a descriptor's predecessor does not make a connection.
 func TestStaleEventIsNoConnection(t *testing.T) {
-	ln, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(ln)
-	if err := unix.Bind(ln, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Listen(ln, 0); err != nil {
-		t.Fatal(err)
-	}
-	sa, err := unix.Getsockname(ln)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 4 { // more than the backlog holds: the next hangs in SYN_SENT
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(fd)
-		if err := unix.Connect(fd, sa); err != nil && err != unix.EINPROGRESS {
-			t.Fatal(err)
-		}
-	}
 	o := testOptions()
 	o.Loops = 1
-	e, addr := startEngine(t, o, boundAddress(ln, "127.0.0.1:0"))
+	e, addr := startEngine(t, o, silentListener(t))
 	dial(t, addr)
 	l := e.loops[0]
 	links := make(chan link, 1)

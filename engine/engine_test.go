@@ -361,3 +361,28 @@ func TestAcceptAgainWithoutFlows(t *testing.T) {
 		}
 	})
 }
+
+// oneLoop makes all flows meet on one loop.
+func oneLoop() Options {
+	o := testOptions()
+	o.Loops = 1
+	return o
+}
+
+func dialRaw(t *testing.T, addr string) *net.TCPConn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	return c.(*net.TCPConn)
+}
+
+// readFromBackend waits until as much has been read, so that what follows comes
+// apart from it.
+func readFromBackend(t *testing.T, e *Engine, n int) {
+	t.Helper()
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.PlainOutBytes.Load() >= uint64(n) }, "less than %d bytes read", n)
+}

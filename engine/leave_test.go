@@ -2,14 +2,17 @@ package engine
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/net/http2"
 
+	"reprise/backend"
 	"reprise/internal/nettest"
 )
 
@@ -116,5 +119,42 @@ func TestHTTP2DrainUnused(t *testing.T) {
 	}
 	if err := <-drained; err != nil {
 		t.Error(err)
+	}
+}
+
+// A drain that begins in mid-response ends with it.
+func TestDrainDuringResponse(t *testing.T) {
+	gate := make(chan bool)
+	addr := rawBackend(t, func(_ int, c net.Conn, _ *http.Request) {
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+		<-gate
+		_, _ = io.WriteString(c, "k")
+	})
+	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, false)
+	c := dialRaw(t, router)
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(c, first); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	drained := make(chan error, 1)
+	go func() { drained <- e.Drain(ctx) }()
+	nettest.Eventually(t, 10*time.Second, func() bool {
+		probe, err := net.Dial("tcp", router)
+		if err == nil {
+			probe.Close()
+		}
+		return err != nil
+	}, "it goes on accepting")
+	close(gate)
+	rest, err := io.ReadAll(c)
+	if err != nil || !strings.HasSuffix(string(rest), "\r\n\r\nok") {
+		t.Errorf("got %q, %v", rest, err)
+	}
+	c.Close()
+	if err := <-drained; err != nil {
+		t.Errorf("drain: %v", err)
 	}
 }

@@ -87,3 +87,19 @@ func TestUniqueIDs(t *testing.T) {
 		seen[id] = true
 	}
 }
+
+// A FIN without TLS goes through while nothing else moves.
+func TestRawHalfClose(t *testing.T) {
+	echo := nettest.Serve(t, nettest.Echo)
+	_, addr := startListener(t, testOptions(), Listener{Pools: newRouter(t, backend.TCP, echo.Addr)}, false)
+	c := dialRaw(t, addr)
+	_, _ = io.WriteString(c, "x")
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.CloseWrite()
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, err := c.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("got %d bytes, %v; want the end", n, err)
+	}
+}
