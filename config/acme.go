@@ -17,7 +17,7 @@ import (
 // ACME says which certificates are got from an authority while the node runs, and how.
 type ACME struct {
 	// Names are those of the certificates, in lower case, without wildcards. None means that ACME
-	// is not used, and nothing else here counts.
+	// is not used, and the other fields have no effect.
 	Names []string
 	// Directory is the URL of the authority.
 	Directory string
@@ -33,10 +33,11 @@ type ACME struct {
 	NoHTTP, NoTLSALPN bool
 }
 
-// acmeCert stands in the place of a listener's certificate and key if those of acme are all it has.
+// acmeCert replaces the certificate and key of a listener whose only certificates are those of
+// acme.
 const acmeCert = "acme"
 
-// letsEncrypt is the directory of the authority that most use.
+// letsEncrypt is the directory of the most used authority.
 const letsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
 
 // acmeOptions say how certificates are got.
@@ -88,9 +89,9 @@ var acmeOptions = []option{
 	{
 		name: "acme-challenge", group: groupListen, form: "any|http-01|tls-alpn-01",
 		byDefault: "any",
-		help: "how the authority is shown who serves a name: by a request to port 80, which must " +
-			"reach an http or http-to-https listener of a " +
-			"node, by a handshake at port 443, which must reach a TLS listener, or by whichever works",
+		help: "how to prove to the authority that a name is served here: by a request to port 80, " +
+			"which must reach an http or http-to-https listener of a node, by a handshake at port " +
+			"443, which must reach a TLS listener, or by whichever works",
 		set: func(b *builder, value string) error {
 			a := &b.config.ACME
 			a.NoHTTP, a.NoTLSALPN = value == "tls-alpn-01", value == "http-01"
@@ -131,7 +132,7 @@ func addACME(b *builder, value string) error {
 	return nil
 }
 
-// resolveACME finds what is missing for acme.
+// resolveACME reports what is missing for acme.
 func (b *builder) resolveACME() {
 	a, from := &b.config.ACME, b.written("acme")
 	only := slices.IndexFunc(b.listeners, func(l pendingListener) bool {
@@ -185,7 +186,7 @@ func (b *builder) resolveACME() {
 	}
 }
 
-// checkACME reads what acme needs.
+// checkACME reads the files that acme needs.
 func (b *builder) checkACME() {
 	a := &b.config.ACME
 	if len(a.Names) == 0 {

@@ -67,7 +67,7 @@ func TestWrongACME(t *testing.T) {
 		{"directory without TLS", "acme-directory = http://ca.example/dir", "write one such as https://"},
 		{"another kind of store", without("acme-storage = certs") + "acme-storage = memcached://h", "not a store for certificates"},
 		{"a store without a secret", "sslrouter = :8445,cert.pem,key.pem\nsslrouter-to = 127.0.0.1:1\nacme-agree\nacme = a.example\nacme-storage = redis://h:1", "keys in a store need a secret"},
-		{"nobody to be asked", without("http-to-https = :8080") + "acme-challenge = http-01", "add http-to-https = :80"},
+		{"no listener for the challenge", without("http-to-https = :8080") + "acme-challenge = http-01", "add http-to-https = :80"},
 		{"another challenge", "acme-challenge = dns-01", "bad choice: write any or http-01 or tls-alpn-01"},
 		{"no authority in the file", without("") + "acme-ca = text.pem", "text.pem holds no PEM certificate"},
 		{"a file for a directory", without("acme-storage = certs") + "acme-storage = cert.pem", "cert.pem is not a directory"},

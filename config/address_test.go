@@ -30,7 +30,7 @@ func TestParseAddress(t *testing.T) {
 	}
 }
 
-// Whatever is read as an address is written in a form that reads as the same one.
+// An address that is read is written in a form that reads as the same one.
 func FuzzParseAddress(f *testing.F) {
 	for _, seed := range []string{":1", "a:1", "[::1]:1", "[::ffff:1.2.3.4]:1", "[fe80::1%25eth0]:1", "/x", "1.2.3.4:0", "[]:1", "[a]:1"} {
 		f.Add(seed)

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// DefaultAdmin is where a node can be controlled, and is asked, if no other unix socket is written.
+// DefaultAdmin is the unix socket for queries and commands, unless another one is written.
 const DefaultAdmin = "/run/reprise/admin.sock"
 
 // addAdmin sets admin.
@@ -32,7 +32,7 @@ func addAdminHost(b *builder, value string) error {
 	return nil
 }
 
-// checkAdminToken sees that the token can be read, and that somebody may need it.
+// checkAdminToken checks that the token can be read and has an effect.
 func (b *builder) checkAdminToken() {
 	from := b.written("admin-token-file")
 	if from.option == nil || b.failed[from.option.name] {
@@ -66,9 +66,9 @@ type Admin struct {
 	TokenFile string    // empty: there is none
 }
 
-// ReadAdmin reads nothing else of a configuration, which is named as in Parse: whoever asks a node
-// that runs need not be able to read its keys, and what else is wrong with the files is no reason
-// not to ask it.
+// ReadAdmin reads only how to reach the admin server of a configuration, which is named as in
+// Parse: a user who asks a running node need not be able to read its keys, and other errors in the
+// files do not matter.
 func ReadAdmin(args []string) (Admin, error) {
 	files, flags, err := parseFlags(args)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What is wrong with the options of the admin server is told by Parse, and so by check.
+// Errors in the options of the admin server are reported by Parse, and so by check.
 func TestAdminOptions(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -34,7 +34,7 @@ func TestAdminOptions(t *testing.T) {
 			name: "a token of two lines", args: []string{"--admin=:9090", "--admin-token-file=" + write("lines", "0123456789abcdef\nx\n")},
 			want: "has more than one line of letters, digits and signs",
 		},
-		{name: "a token for nobody", args: []string{"--admin-token-file=" + good}, warning: "a unix socket asks for no token"},
+		{name: "a token without TCP", args: []string{"--admin-token-file=" + good}, warning: "a unix socket asks for no token"},
 		{name: "a host with a port", args: []string{"--admin-host=edge.example:9090"}, want: "write a DNS name without a port"},
 	}
 	for _, tt := range tests {
@@ -48,7 +48,7 @@ func TestAdminOptions(t *testing.T) {
 	}
 }
 
-// Commands read where the node is asked, whatever else the file says.
+// Commands read the address of the admin server, whatever else the file says.
 func TestReadAdmin(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "edge.ini")
 	text := "[reprise]\nhttps = :443,/nowhere/cert.pem,/nowhere/key.pem\nadmin = 127.0.0.1:9090\nidel-timeout = 5\nadmin = %dadmin.sock\n" +

@@ -10,8 +10,8 @@ import (
 	"reprise/config/source/ini"
 )
 
-// Application is a Python application that a uwsgi of its own runs, and that connections are routed
-// to. The zero Application is none.
+// Application is a Python application that runs in a uwsgi of its own and gets connections. The
+// zero Application means none.
 type Application struct {
 	// Module is what to import, as PACKAGE.MODULE:CALLABLE; File is a file with the application.
 	// One of them is set.
@@ -24,7 +24,8 @@ type Application struct {
 	Home string
 	// Dir is its working directory; empty means this process's.
 	Dir string
-	// Sockets are where else uwsgi listens, by the uwsgi protocol, for others than this process.
+	// Sockets are further addresses where uwsgi listens, by the uwsgi protocol, for other
+	// processes.
 	Sockets []Address
 	// Env are further variables of its environment, as NAME=VALUE. They may be secrets: never log
 	// them.
@@ -33,7 +34,7 @@ type Application struct {
 	Options []string
 }
 
-// IsZero reports whether there is no application to run.
+// IsZero reports whether a is "none".
 func (a *Application) IsZero() bool { return a.Module == "" && a.File == "" }
 
 const (
@@ -118,7 +119,7 @@ var applicationOptions = []option{
 	},
 }
 
-// parseSocket reads an address as uWSGI does: what has no port is the path of a unix socket.
+// parseSocket reads an address as uWSGI does: one without a port is the path of a unix socket.
 func parseSocket(s string) (Address, error) {
 	if !strings.Contains(s, ":") {
 		s = ini.Absolute(s)
@@ -132,7 +133,7 @@ func maskEnv(value string) string {
 	return name + "=" + masked
 }
 
-// resolveApplication finds what is missing or too much about an application.
+// resolveApplication reports options of the application that are missing or contradict each other.
 func (b *builder) resolveApplication() {
 	a := &b.config.Application
 	a.Sockets = addressesOf(b.sockets)
@@ -147,7 +148,7 @@ func (b *builder) resolveApplication() {
 	}
 }
 
-// checkApplicationFiles sees that what uwsgi is told to start with is there.
+// checkApplicationFiles checks that the files and directories that uwsgi is told to use exist.
 func (b *builder) checkApplicationFiles() {
 	a := &b.config.Application
 	if a.IsZero() {
@@ -176,12 +177,12 @@ func (b *builder) checkApplicationFiles() {
 	isThere("virtualenv", a.Home, true)
 }
 
-// text makes the set function of an option whose value is taken as it stands.
+// text makes the set function of an option whose value is taken unchanged.
 func text(field func(*Config) *string) func(*builder, string) error {
 	return fill(field, func(s string) (string, error) { return s, nil })
 }
 
-// texts is text for an option that adds up.
+// texts is text for an option that may be repeated.
 func texts(field func(*Config) *[]string) func(*builder, string) error {
 	return func(b *builder, value string) error {
 		list := field(&b.config)

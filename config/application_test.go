@@ -117,7 +117,7 @@ func TestSNIDir(t *testing.T) {
 	}
 }
 
-// TestSNIDirKeepsAuthorities: an authority that cannot be read is not one that is not wanted.
+// TestSNIDirKeepsAuthorities: an authority that cannot be read is an error, not one left out.
 func TestSNIDirKeepsAuthorities(t *testing.T) {
 	inPKI(t)
 	if err := os.Mkdir("names", 0o700); err != nil {

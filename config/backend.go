@@ -11,7 +11,7 @@ import (
 	"reprise/config/values"
 )
 
-// unstated is the MaxConns of a backend that leaves it to its pool.
+// unstated is the MaxConns of a backend that takes its pool's.
 const unstated = -1
 
 // addBackend adds a backend to r's pool.
@@ -31,7 +31,7 @@ func (b *builder) addBackend(r Router, value string) (err error) {
 	return nil
 }
 
-// setOptions reads what stands behind a backend's address.
+// setOptions reads the options behind a backend's address.
 func (b *Backend) setOptions(s string) error {
 	pairs, err := values.Pairs(s)
 	if err != nil {
@@ -62,8 +62,8 @@ func (b *Backend) setOptions(s string) error {
 	return nil
 }
 
-// parseEndpoint reads [SCHEME://]ADDR, where ADDR may also be unix:/path. Each Router has schemes
-// of its own.
+// parseEndpoint reads [SCHEME://]ADDR, where ADDR may also be unix:/path. Each Router has its own
+// schemes.
 func parseEndpoint(r Router, s string) (Protocol, bool, Address, error) {
 	scheme, address, stated := strings.Cut(s, "://")
 	if !stated {
@@ -162,7 +162,7 @@ func parseNetwork(s string) (netip.Prefix, error) {
 	case err != nil:
 		return netip.Prefix{}, fmt.Errorf("bad network %q: write one such as 10.0.0.0/8, "+
 			"2001:db8::/32 or 192.0.2.1", s)
-	case network.Addr().Is4In6(): // no address of a client ever looks like that here
+	case network.Addr().Is4In6(): // clients' addresses never have this form here
 		return netip.Prefix{}, fmt.Errorf("bad network %q: write it as IPv4, such as 10.0.0.0/8", s)
 	case network != network.Masked(): // either the length is wrong or the address
 		return netip.Prefix{}, fmt.Errorf("bad network %q: write %v, or %v for one address", s,

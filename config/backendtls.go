@@ -12,7 +12,8 @@ import (
 	"reprise/config/pki"
 )
 
-// parseBackendName reads a name that a certificate can have: no wildcard, but an address.
+// parseBackendName reads a name that a certificate can have: a DNS name without a wildcard, or an
+// address.
 func parseBackendName(s string) (string, error) {
 	if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil && ip.Zone() == "" {
 		return ip.String(), nil
@@ -36,12 +37,12 @@ func (c *Config) allPools() (list []*Pool) {
 	return list
 }
 
-// hasTLS reports whether some backend is spoken to by TLS.
+// hasTLS reports whether some backend is reached by TLS.
 func (p *Pool) hasTLS() bool {
 	return slices.ContainsFunc(p.Backends, func(backend Backend) bool { return backend.TLS })
 }
 
-// resolveBackendTLS finds what is missing or too much about TLS with r's backends.
+// resolveBackendTLS reports options of TLS with r's backends that are missing or have no effect.
 func (b *builder) resolveBackendTLS(r Router) {
 	option := func(name string) string { return r.String() + "-backend-" + name }
 	some, warned := false, make(map[string]bool)
@@ -71,7 +72,7 @@ func (b *builder) resolveBackendTLS(r Router) {
 		if line := verify.String(); !warned[line] {
 			warned[line] = true
 			b.warnf(verify,
-				"whoever answers is taken for the backend, and may read and change all that "+
+				"any server that answers is taken for the backend, and may read and change all that "+
 					"goes there: write %s = FILE instead", option("ca"))
 		}
 		if p.TLS.CA != "" {
@@ -88,7 +89,7 @@ func (b *builder) resolveBackendTLS(r Router) {
 	}
 }
 
-// failOnce is fail for what several pools may have from the same line.
+// failOnce is fail for an error that several pools may have from the same line.
 func (b *builder) failOnce(err error) {
 	if !slices.ContainsFunc(b.errs,
 		func(other error) bool { return other.Error() == err.Error() }) {
@@ -96,7 +97,7 @@ func (b *builder) failOnce(err error) {
 	}
 }
 
-// readBackendFiles reads what backends are verified by, and what they are shown.
+// readBackendFiles reads the authorities that verify backends and the certificates shown to them.
 func (b *builder) readBackendFiles(now time.Time) {
 	read := make(map[string]bool) // several pools may have the same
 	for _, r := range Routers {

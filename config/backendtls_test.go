@@ -9,7 +9,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// A pool with a name has what is written for its family, unless it says something else.
+// A named pool has the options of its family, unless it states others.
 func TestBackendTLSOfPools(t *testing.T) {
 	inPKI(t)
 	c := mustParse(t, `[reprise]
@@ -72,12 +72,12 @@ func TestBackendTLSWarnings(t *testing.T) {
 		{"verified", site + "http-backend-ca = ca.pem", nil},
 		{"by the system", site, nil},
 		{"not verified", site + "http-backend-verify = false\nhttp-backend-ca = ca.pem", []string{
-			`http-backend-verify = "false": whoever answers is taken for the backend, and may read and change all that goes there: ` +
+			`http-backend-verify = "false": any server that answers is taken for the backend, and may read and change all that goes there: ` +
 				`write http-backend-ca = FILE instead`,
 			`http-backend-ca = "ca.pem": no effect without http-backend-verify`,
 		}},
 		{"one pool is not verified", site + "http-pool = api to=https://b:1\nhttp-pool = api backend-verify=false\nhttp-use-pool = api path=/a", []string{
-			`http-pool = "api backend-verify=false": whoever answers is taken for the backend, and may read and change all that goes there: ` +
+			`http-pool = "api backend-verify=false": any server that answers is taken for the backend, and may read and change all that goes there: ` +
 				`write http-backend-ca = FILE instead`,
 		}},
 		{"no TLS", "[reprise]\nhttp = :1\nhttp-to = http://a:1\nhttp-backend-ca = none.pem\nhttp-backend-verify = 0\nhttp-backend-name = a", []string{
@@ -121,7 +121,7 @@ func TestWrongBackendTLS(t *testing.T) {
 			want: `edge.ini:4: http-backend-ca = "text.pem": text.pem holds no PEM certificate`,
 		},
 		{
-			name: "authorities of two pools, told once", ini: site + "http-backend-ca = none.pem\nhttp-pool = api to=https://b:1\nhttp-use-pool = api path=/a",
+			name: "authorities of two pools, reported once", ini: site + "http-backend-ca = none.pem\nhttp-pool = api to=https://b:1\nhttp-use-pool = api path=/a",
 			want: `edge.ini:4: http-backend-ca = "none.pem": cannot read none.pem: no such file or directory`,
 		},
 		{
@@ -137,16 +137,16 @@ func TestWrongBackendTLS(t *testing.T) {
 			want: `edge.ini:4: http-backend-cert = "cert.pem": rsa-key.pem is not the key of cert.pem: name the pair that was made together`,
 		},
 		{
-			name: "key of a pool with a name", ini: site + "http-pool = api to=https://b:1\nhttp-pool = api backend-cert=cert.pem\n" +
+			name: "key of a named pool", ini: site + "http-pool = api to=https://b:1\nhttp-pool = api backend-cert=cert.pem\n" +
 				"http-pool = api backend-key=encrypted-key.pem\nhttp-use-pool = api path=/a",
 			want: `edge.ini:5: http-pool = "api backend-cert=cert.pem": encrypted-key.pem is encrypted: write the key without a passphrase, with openssl pkey -in encrypted-key.pem`,
 		},
 		{
-			name: "a wildcard is no name", ini: site + "http-backend-name = *.example.com",
+			name: "a wildcard as name", ini: site + "http-backend-name = *.example.com",
 			want: `edge.ini:4: http-backend-name = "*.example.com": bad name: write one that a certificate for *.example.com would be good for, such as a.example.com`,
 		},
 		{
-			name: "a port is no name", ini: site + "http-backend-name = a.example:443",
+			name: "a port in a name", ini: site + "http-backend-name = a.example:443",
 			want: `edge.ini:4: http-backend-name = "a.example:443": bad name "a.example:443": write one such as www.example.com, *.example.com or xn--bcher-kva.example`,
 		},
 		{
@@ -168,7 +168,7 @@ func TestWrongBackendTLS(t *testing.T) {
 	})
 }
 
-// A node that serves goes on when a file for its backends has become unusable, and tells.
+// A node that serves goes on when a file for its backends has become unusable, and reports it.
 func TestRereadBackendTLS(t *testing.T) {
 	inPKI(t)
 	writeFile(t, "edge.ini", []byte("[reprise]\nhttp = :1\nhttp-to = https://a:1\nhttp-backend-ca = broken.pem\nhttp-backend-cert = cert.pem\nhttp-backend-key = rsa-key.pem\n"))

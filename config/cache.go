@@ -13,10 +13,10 @@ import (
 const (
 	// minSessionBlock is the least block size that uWSGI took for a cache of TLS sessions.
 	minSessionBlock = 4096
-	// legacyKeySize is the key size of the cache that `cache = N` makes, and of others that state
-	// none: uWSGI's.
+	// legacyKeySize is uWSGI's key size for the cache that `cache = N` makes and for others that
+	// state none.
 	legacyKeySize = 2048
-	// defaultCache keeps the sessions of those who configure no cache at all.
+	// defaultCache keeps sessions if no cache is configured.
 	defaultCache = "name=default,items=20000,keysize=128,blocksize=4096"
 
 	maxCacheItems = 1 << 30
@@ -24,7 +24,7 @@ const (
 	maxBlockSize  = 1 << 30
 )
 
-// cacheKeys are the keys of cache2 that mean something, by every spelling that uWSGI takes.
+// cacheKeys are the keys of cache2 that have an effect, by every spelling that uWSGI takes.
 var cacheKeys = map[string]string{
 	"name":  "name",
 	"items": "items", "max_items": "items", "maxitems": "items",
@@ -36,7 +36,7 @@ var cacheKeys = map[string]string{
 	"sync":       "sync",
 }
 
-// cacheAddresses are what a cache states of its own: see Replication.
+// cacheAddresses are the addresses that a cache states for itself: see Replication.
 type cacheAddresses struct{ listen, peers []Address }
 
 // addCache sets cache2.
@@ -99,7 +99,7 @@ func addCache(b *builder, value string) error {
 // address: with its index and its arenas a cache reserves somewhat more than twice as much.
 const addressSpace = 1 << 45
 
-// fits reports an error if c is larger than a process can be.
+// fits returns an error if c is larger than a process can be.
 func (c *Cache) fits() error {
 	if c.Items > addressSpace/(c.KeySize+c.BlockSize) {
 		return fmt.Errorf("%d items of up to %s bytes are more than a process can address: lower "+
@@ -109,7 +109,7 @@ func (c *Cache) fits() error {
 	return nil
 }
 
-// foreignCacheKey deals with a key that only uWSGI has. There it is on whatever its value.
+// foreignCacheKey handles a key that only uWSGI has. In uWSGI it is on whatever its value.
 func (b *builder) foreignCacheKey(key string) error {
 	r := cacheTable.Find(key)
 	switch {
@@ -126,7 +126,7 @@ func (b *builder) foreignCacheKey(key string) error {
 	return nil
 }
 
-// resolveCaches makes the caches that no cache2 asked for, and finds the one that keeps the
+// resolveCaches makes the caches that exist without cache2, and finds the one that keeps the
 // sessions.
 func (b *builder) resolveCaches() {
 	b.resolveLegacyCache()

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// restartGroups and restartOptions are what a running node does not take over when it reads the
-// configuration again. All other options it takes over.
+// restartGroups and restartOptions are the options that a running node does not take over when it
+// reads the configuration again. It takes over all others.
 var (
 	restartGroups  = []string{groupShare, groupSubscribe, groupApplication, groupProcess}
 	restartOptions = []string{
@@ -20,7 +20,7 @@ var (
 		"rawrouter-stats",
 		"sslrouter-stats",
 		"http-processes", "read-size", "key-workers", "listen", "client-table",
-		// sessions are held, and peers asked, by what these were at the start
+		// sessions are held, and peers asked, by the values at the start
 		"handshake-timeout", "cache-lookup-timeout",
 	}
 	// of restartGroups
@@ -33,8 +33,8 @@ func (o *option) needsRestart() bool {
 		!slices.Contains(taken, o.name)
 }
 
-// NeedsRestart says what of now a running node that was started with c cannot take over, a line
-// each: "admin: was A, is B".
+// NeedsRestart returns a line for each option of now that a running node started with c cannot take
+// over: "admin: was A, is B".
 func (c *Config) NeedsRestart(now *Config) (lines []string) {
 	for i := range options {
 		o := &options[i]
@@ -58,8 +58,8 @@ func (c *Config) Changed(now *Config) (names []string) {
 }
 
 // SameClients reports whether each listener of c is there in now, asks clients under each name for
-// the same certificates, and leads them to the same pools: then whoever is on the way to a pool of
-// c's may get to what the pool is in now. A node without client CAs asks nobody, before and after.
+// the same certificates, and leads them to the same pools: then a client on its way to a pool of c
+// may reach that pool's backends in now. A node without client CAs asks no client, before or after.
 func (c *Config) SameClients(now *Config) bool {
 	if !c.asksClients() && !now.asksClients() {
 		return true
@@ -94,7 +94,7 @@ func (c *Config) SameClients(now *Config) bool {
 	return true
 }
 
-// ways returns the pool of each rule, by what it matches.
+// ways returns the pool of each rule, by its conditions.
 func (c *Config) ways() map[PoolRule]string {
 	ways := make(map[PoolRule]string)
 	for _, rule := range c.Rules {
@@ -124,7 +124,7 @@ func policiesIn(t *TLS) *namePolicies {
 	return p
 }
 
-// stated returns what is set for an option, as an operator may see it.
+// stated returns the value of an option as an operator may see it.
 func (c *Config) stated(o *option) string {
 	var stated []string
 	for _, s := range c.settings {
@@ -142,8 +142,8 @@ func (c *Config) stated(o *option) string {
 	return strings.Join(stated, ", ")
 }
 
-// ReloadDirs returns the directories in which files may change, come or go that a running node
-// reads again.
+// ReloadDirs returns the directories whose files a running node reads again: a file there may
+// change, come or go.
 func (c *Config) ReloadDirs() []string {
 	dirs := slices.Clone(c.dirs)
 	add := func(files ...string) {

@@ -32,7 +32,7 @@ func TestNeedsRestart(t *testing.T) {
 	}
 }
 
-// TestRestartOptions: what is said to need a restart is an option.
+// TestRestartOptions: the names listed as needing a restart are options.
 func TestRestartOptions(t *testing.T) {
 	for _, name := range slices.Concat(restartOptions, taken) {
 		if o := optionsByName[name]; o == nil || o.name != name {

@@ -44,8 +44,8 @@ var cipherKeywords = strings.Fields("DEFAULT ALL COMPLEMENTOFDEFAULT COMPLEMENTO
 	"SHA SHA1 SHA256 SHA384 TLSv1.2 TLSv1 SSLv3 FIPS")
 
 // parseCiphers reads an OpenSSL cipher list of suites, by either name. No id means crypto/tls's own
-// list, which is also what keywords such as HIGH ask for. The notes warn about what a list says
-// without effect.
+// list, which is also what keywords such as HIGH ask for. The notes warn about parts of the list
+// that have no effect.
 func parseCiphers(list string) (ids []uint16, notes []string, err error) {
 	var keywords, excluded, tls13, refused []string
 	for word := range strings.FieldsFuncSeq(list,
@@ -83,7 +83,7 @@ func parseCiphers(list string) (ids []uint16, notes []string, err error) {
 		{keywords, "means crypto/tls's own list of secure suites"},
 		{excluded, "has no effect: only suites that are named are offered"},
 		{tls13, "has no effect: the suites of TLS 1.3 are always offered"},
-		{refused, "is left out: crypto/tls has it not or holds it insecure"},
+		{refused, "is left out: crypto/tls lacks it or considers it insecure"},
 	} {
 		if len(note.words) > 0 {
 			notes = append(notes, fmt.Sprintf("cipher %s %s", strings.Join(note.words, ":"),

@@ -18,22 +18,21 @@ type Config struct {
 	// Listeners holds every address for clients: at least one, unless there are Repeaters. They are
 	// in the order of their options in the help, those of one option in the order written.
 	Listeners []Listener
-	// Pools holds what stands behind them, by Router, unless Rules send it elsewhere: the default
-	// pools.
+	// Pools holds the default pools, by Router: they get what no Rule sends elsewhere.
 	Pools [len(Routers)]Pool
-	// NamedPools are the others, by Router, those of one in the order in which they are first
+	// NamedPools are the other pools, by Router, those of one in the order in which they are first
 	// written.
 	NamedPools []NamedPool
-	// Rules say what goes to which of them, by Router. Their order means nothing: the most specific
-	// decides.
+	// Rules say what goes to which pool, by Router. Their order means nothing: the most specific
+	// one decides.
 	Rules []PoolRule
-	// Subscriptions says how pools of the HTTPRouter are filled by those who subscribe.
+	// Subscriptions says how backends join pools of the HTTPRouter by subscribing.
 	Subscriptions Subscriptions
 	// Limits bound what clients of one address may take.
 	Limits ClientLimits
 	// HTTP says how the HTTPRouter treats requests.
 	HTTP HTTPOptions
-	// AccessLog says where requests and connections are written down.
+	// AccessLog says where requests and connections are logged.
 	AccessLog AccessLog
 	// Watch says that the files of certificates, keys, client CAs and secrets are read again when
 	// they change.
@@ -41,9 +40,9 @@ type Config struct {
 	// ACME says which certificates are got from an authority.
 	ACME ACME
 	// ClientCRLs are files with revocation lists, which hold for all client CAs: none means that
-	// nothing is asked about that.
+	// revocation is not checked.
 	ClientCRLs []string
-	// NameStrictness says what becomes of clients that ask for no name of a certificate.
+	// NameStrictness says how to treat clients that ask for a name without a certificate.
 	NameStrictness NameStrictness
 	// MinVersion is the oldest TLS version offered: tls.VersionTLS12 or tls.VersionTLS13.
 	MinVersion uint16
@@ -73,16 +72,16 @@ type Config struct {
 	// SessionStores are the URLs of stores beyond the fleet: redis://, rediss:// or memcached://,
 	// in the order written. They may hold passwords: never log them.
 	SessionStores []string
-	// Repeaters are the UDP addresses where this process forwards datagrams between nodes.
+	// Repeaters are the UDP addresses at which this process forwards datagrams between nodes.
 	Repeaters []Address
 	// RepeaterSecretFile is a file with the key by which a repeater knows its subscribers, derived
-	// from the fleet's secret; empty means that ClusterSecretFiles serve for that too.
+	// from the fleet's secret; empty means that ClusterSecretFiles serve that purpose too.
 	RepeaterSecretFile string
-	// Privileges say as whom the process goes on once it has what only root may have.
+	// Privileges say as which user the process goes on once it holds what only root can open.
 	Privileges Privileges
-	// SocketFile is how the files of unix sockets are made, but for that of Admin.
+	// SocketFile is how the files of unix sockets are made, except that of Admin.
 	SocketFile SocketFile
-	// Umask is what is taken off the modes of files that the process makes, if HasUmask.
+	// Umask is removed from the modes of files that the process makes, if HasUmask.
 	Umask    fs.FileMode
 	HasUmask bool
 	// Stats is where the JSON statistics server listens; the zero Address means nowhere.
@@ -90,14 +89,14 @@ type Config struct {
 	// RouterStats is where the listeners of one kind of router have a statistics server of their
 	// own: by "http", "rawrouter" and "sslrouter", for those that were asked for.
 	RouterStats map[string]Address
-	// Admin is where the admin HTTP server listens, in the order written. What is written nowhere
-	// is left to the node: DefaultAdmin is not among them.
+	// Admin is where the admin HTTP server listens, in the order written. DefaultAdmin is not among
+	// them: the node adds it.
 	Admin []Address
 	// AdminTokenFile is a file with the token, which ReadSecret has accepted, that lets clients of
 	// Admin by TCP change something; empty means that none may.
 	AdminTokenFile string
-	// AdminHosts are names by which Admin is asked, in lower case, besides those that are always
-	// its own.
+	// AdminHosts are names by which clients reach Admin, in lower case, besides those that are
+	// always accepted.
 	AdminHosts []string
 	// Pprof serves /debug/pprof on Admin.
 	Pprof bool
@@ -109,31 +108,31 @@ type Config struct {
 	Application Application
 	// Tuning holds the sizes, budgets, limits and timers.
 	Tuning Tuning
-	// Warnings are lines for the operator about things that work but are probably not meant.
+	// Warnings are lines for the operator about settings that work but are probably not meant.
 	Warnings []string
 
-	// Unusable is the certificates and revocation lists that Reread could not read or use. They may
-	// still be named by Listeners.
+	// Unusable holds the certificates and revocation lists that Reread could not read or use.
+	// Listeners may still name them.
 	Unusable []Unusable
 
 	settings []setting // everything that was set, defaults first: what Print prints
-	// hold certificates that are offered by name: a file added there is one more
+	// with certificates that are offered by name: a file added there is one more
 	dirs []string
-	used []migrate.Usage // every key of a file: what PrintMigration tells
+	used []migrate.Usage // every key of a file, for PrintMigration
 
 	into *Pool // the named pool whose option is being set; nil: the default one
 }
 
-// Unusable is a certificate that cannot be served, or not by the client policy that is stated for
-// it, or a file of revocation lists.
+// Unusable is a certificate that cannot be served, or not under its client policy, or an unusable
+// file of revocation lists.
 type Unusable struct {
 	// CertFile is its file.
 	CertFile string
-	// Err says where it is named, and what is wrong.
+	// Err says where the file is named, and what is wrong.
 	Err error
 }
 
-// PoolOf returns what stands behind the listeners of r.
+// PoolOf returns the default pool of r.
 func (c *Config) PoolOf(r Router) *Pool { return &c.Pools[r] }
 
 // target returns the pool that an option of r's is about.
@@ -144,15 +143,15 @@ func (c *Config) target(r Router) *Pool {
 	return c.PoolOf(r)
 }
 
-// NameStrictness is what becomes of clients that ask for no name of a certificate. It reads as an
-// operator writes it.
+// NameStrictness says how to treat clients that ask for a name without a certificate. It reads as
+// an operator writes it.
 type NameStrictness string
 
-// What may become of them.
+// The strictnesses.
 const (
 	AnyName    NameStrictness = "false"   // they get the default certificate
 	NotUnknown NameStrictness = "unknown" // those that ask for an unknown name are refused
-	OnlyKnown  NameStrictness = "true"    // those that name nothing too
+	OnlyKnown  NameStrictness = "true"    // and those that ask for no name
 )
 
 // TLSEngine names what speaks TLS. It reads as an operator writes it.
@@ -189,12 +188,12 @@ type Replication struct {
 	Interface string
 	// TTL is how many networks a multicast datagram may pass, 1 to 255.
 	TTL int
-	// Mode says what nodes tell each other, and when.
+	// Mode says which sessions nodes send each other, and when.
 	Mode ReplicationMode
 	// DatagramSize is the most that goes into one datagram, unless a single session is larger.
 	DatagramSize int
-	// BufferSize is what the kernel is asked for, for each socket's send and receive buffers; 0
-	// leaves its own choice.
+	// BufferSize is requested of the kernel for each socket's send and receive buffers; 0 leaves
+	// the kernel's choice.
 	BufferSize int
 	// RingLen is how many changes may wait to be sent, at least.
 	RingLen int
@@ -206,8 +205,8 @@ type Replication struct {
 	JoinRate int
 }
 
-// ReplicationMode says how sessions get to other nodes, which ask for what they lack in each of
-// them. It reads as an operator writes it.
+// ReplicationMode says how sessions get to other nodes. In every mode a node asks for sessions that
+// it lacks. It reads as an operator writes it.
 type ReplicationMode string
 
 // The modes of replication.
@@ -218,9 +217,9 @@ const (
 	ReplicatePull  ReplicationMode = "pull"  // sessions stay where they are made
 )
 
-// Tuning holds what changes speed, memory and patience, but not meaning. Sizes are bytes.
+// Tuning holds settings that change speed, memory and time-outs, but not meaning. Sizes are bytes.
 type Tuning struct {
-	tuning.Engine // its MaxConnections are 0 to derive them from RLIMIT_NOFILE
+	tuning.Engine // MaxConnections 0 derives the limit from RLIMIT_NOFILE
 
 	// ResolveInterval is how often the DNS names of backends are looked up again.
 	ResolveInterval time.Duration

@@ -9,8 +9,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestClientCRL: a file of revocation lists that does not do what it is for is an error or
-// a warning. To a node that serves a broken one is no error.
+// TestClientCRL: a file of revocation lists that cannot serve its purpose is an error or a warning.
+// On a node that serves, a broken one is not an error.
 func TestClientCRL(t *testing.T) {
 	inPKI(t)
 	ca, err := testpki.NewCA("authority")

@@ -2,14 +2,14 @@ package config
 
 import "slices"
 
-// An Option is what may be told of an option: for the manual and for completion.
+// An Option describes an option for the manual and for completion.
 type Option struct {
 	Name     string
 	Aliases  []string
 	Group    string // heading of the help
 	Form     string // what a value looks like
-	Default  string // on whichever machine; empty: not set
-	Optional bool   // a missing value means true, and one that is written follows =
+	Default  string // the same on every machine; empty: not set
+	Optional bool   // a missing value means true; a value that is written follows =
 	Repeat   bool   // it may stand several times
 	Help     string
 }

@@ -28,7 +28,7 @@ func TestVariables(t *testing.T) {
 		{"the first of several", "x = 1\nx = 2\nname = %(x)", "1"},
 		{"a key of a key", "name = <%(x)>\nx = (%(y))\ny = $(EDGE_NAME)", "<(from $(HOME))>"},
 		{"placeholders", "set-placeholder = x=1\nset-ph = y = 2=3 \nset = name = %(x)%(y)", "12=3"},
-		{"a placeholder that nobody uses", "set-ph = x=1\nname = a", "a"},
+		{"an unused placeholder", "set-ph = x=1\nname = a", "a"},
 		{"a placeholder by the name of an option", "set-ph = idle-timeout=x\nname = %(idle-timeout)", "x"},
 		{"a key that uWSGI has too", "vacuum = 5\nname = %(vacuum)", "5"},
 		{"percent", "name = 100%% %z% %(x)\nx=%%d", "100% %z% %d"},
@@ -87,7 +87,7 @@ func TestIncludes(t *testing.T) {
 	}
 }
 
-// uWSGI's document shows a file with the same section twice: what the second repeats is there once.
+// uWSGI's document shows a file with the same section twice: repeated lines count once.
 func TestRepeatedSections(t *testing.T) {
 	inPKI(t)
 	section := "[uwsgi]\nsslrouter = :8443,cert.pem,key.pem\nsslrouter-to = :1\nsslrouter-to = :2\ncache = 20000\ncache-udp-server = OWN\n"

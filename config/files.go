@@ -11,7 +11,7 @@ import (
 )
 
 // checkFiles reads every certificate, key, client CA and secret that the configuration names, and
-// looks where the log goes.
+// checks the access log's directory.
 func (b *builder) checkFiles() {
 	now := time.Now()
 	var authorities []*x509.Certificate
@@ -49,7 +49,7 @@ func (b *builder) checkFiles() {
 	b.checkLogFile()
 }
 
-// checkLogFile sees that the access log can stand where it is to be made.
+// checkLogFile checks that the access log can be made at its path.
 func (b *builder) checkLogFile() {
 	file := b.config.AccessLog.File
 	if file == "" || file == "-" {
@@ -99,7 +99,7 @@ func (b *builder) checkCRLs(authorities []*x509.Certificate, now time.Time) {
 		}
 	}
 	if broken {
-		return // what is missing may be in there
+		return // the missing list may be in there
 	}
 	told := make(map[string]bool)
 	for _, ca := range pki.WithoutCRL(authorities, all) {
@@ -112,7 +112,7 @@ func (b *builder) checkCRLs(authorities []*x509.Certificate, now time.Time) {
 	}
 }
 
-// offers are the files of valid certificates by name and kind of key: of several, the first is
+// offers are the files of valid certificates by name and kind of key. Of several, the first is
 // served.
 type offers map[[2]string]string
 

@@ -16,7 +16,7 @@ var (
 )
 
 // foreignRow returns the row about an option that only uWSGI has; nil for any other name, and for
-// one that no row has in full and that is likely one of ours misspelt, or a variable.
+// one that no row has in full and that is probably an option of ours misspelt, or a variable.
 func foreignRow(name string, variable bool) *migrate.Row {
 	r := uwsgiTable.Find(name)
 	guessed := r.IsForeign() && uwsgiTable.Named(name) == nil
@@ -26,12 +26,12 @@ func foreignRow(name string, variable bool) *migrate.Row {
 	return r
 }
 
-// foreign deals with an option that only uWSGI has. It returns the option of ours that takes it, or
+// foreign handles an option that only uWSGI has. It returns the option of ours that takes it, or
 // nil.
 func (b *builder) foreign(e source.Entry, r *migrate.Row) *option {
 	b.note(e, r)
 	on, err := values.Bool(e.Value)
-	off := err == nil && !on // as it is here
+	off := err == nil && !on // which is the only state here
 	switch {
 	case off:
 	case r.Verdict == migrate.Refused:
@@ -45,7 +45,7 @@ func (b *builder) foreign(e source.Entry, r *migrate.Row) *option {
 	return nil
 }
 
-// noteOwn keeps that a key names an option of ours, which may be uWSGI's too.
+// noteOwn records that a key names an option of ours, which may be uWSGI's too.
 func (b *builder) noteOwn(e source.Entry) {
 	r := uwsgiTable.Named(e.Key)
 	if r == nil || r.Verdict == migrate.Refused {
@@ -54,13 +54,13 @@ func (b *builder) noteOwn(e source.Entry) {
 	b.note(e, r)
 }
 
-// note keeps what becomes of a key.
+// note records how a key is treated.
 func (b *builder) note(e source.Entry, r *migrate.Row) {
 	b.config.used = append(b.config.used, migrate.Usage{
 		Where: e.Where(), Key: e.Key, Verdict: r.Verdict, Note: r.Note,
 	})
 }
 
-// PrintMigration writes a line for each key of the files that c was read from: where it stands
-// first, what becomes of it, and what differs from the program that the file was written for.
+// PrintMigration writes a line for each key of the files that c was read from: where it first
+// stands, how it is treated, and what differs from the program that the file was written for.
 func (c *Config) PrintMigration(w io.Writer) error { return migrate.Print(w, c.used) }

@@ -12,9 +12,9 @@ import (
 // Header is a field of an HTTP message: a token and a field value (RFC 9110, Section 5).
 type Header struct{ Name, Value string }
 
-// HeaderRule is what becomes of the fields of one name in requests or responses.
+// HeaderRule changes the fields of one name in requests or responses.
 type HeaderRule struct {
-	// Op says what is done.
+	// Op is the change.
 	Op HeaderOp
 	// Name is a token that says nothing about framing.
 	Name string
@@ -27,12 +27,12 @@ type HeaderOp string
 
 // The operations.
 const (
-	SetHeader    HeaderOp = "set"    // in place of all there are
-	AddHeader    HeaderOp = "add"    // beside what there is
-	RemoveHeader HeaderOp = "remove" // all there are
+	SetHeader    HeaderOp = "set"    // replaces all of the name
+	AddHeader    HeaderOp = "add"    // adds one more
+	RemoveHeader HeaderOp = "remove" // removes all of the name
 )
 
-// HeaderVariables are what a HeaderRule's value may have in it.
+// HeaderVariables are the variables that a HeaderRule's value may use.
 var HeaderVariables = []string{
 	"REMOTE_ADDR", "REMOTE_PORT", "SSL_PROTOCOL", "SSL_CIPHER", "SSL_SERVER_NAME",
 	"SSL_SESSION_RESUMED", "SSL_CLIENT_VERIFY",
@@ -40,16 +40,16 @@ var HeaderVariables = []string{
 	"REQUEST_ID",
 }
 
-// ownFields say how far a message goes, what becomes of its connection and whom it is for: Reprise
-// must write them itself, or client and backend would not agree where the next message begins.
+// ownFields are about a message's length, its connection and its recipient: Reprise must write them
+// itself, or client and backend would not agree where the next message begins.
 var ownFields = []string{
 	"connection", "content-length", "expect", "host", "http2-settings", "keep-alive",
 	"proxy-authenticate", "proxy-authorization",
 	"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 }
 
-// parseHeader reads Name: value. The value needs no further look: what a field value may not hold
-// are control characters, which no setting may (RFC 9110, Section 5.5).
+// parseHeader reads Name: value. The value needs no further check: a field value may not hold
+// control characters (RFC 9110, Section 5.5), and no setting may.
 func parseHeader(s string) (Header, error) {
 	name, value, found := strings.Cut(s, ":")
 	value = strings.Trim(value, " \t")
@@ -87,7 +87,7 @@ func isTokenChar(r rune) bool {
 		strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }
 
-// lettersAndDigits makes all else a hyphen.
+// lettersAndDigits turns any other character into a hyphen.
 func lettersAndDigits(r rune) rune {
 	if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
 		return r
@@ -95,7 +95,7 @@ func lettersAndDigits(r rune) rune {
 	return '-'
 }
 
-// isSpecial reports whether a name is one by which proxies say who the client is.
+// isSpecial reports whether proxies name the client by fields of this name.
 func isSpecial(name string) bool {
 	name = strings.ToLower(name)
 	for _, prefix := range []string{
@@ -165,7 +165,7 @@ func headerRules(field func(*Config) *[]HeaderRule) func(*builder, string) error
 	}
 }
 
-// checkHeaders finds rules that say the same thing twice, or that a client can get round.
+// checkHeaders reports rules that contradict each other or that a client can get round.
 func (b *builder) checkHeaders() {
 	h := &b.config.HTTP
 	const sts = "Strict-Transport-Security"
@@ -187,7 +187,7 @@ func (b *builder) checkHeaders() {
 		}
 		r, err := parseHeaderRule(s.value)
 		if err != nil {
-			continue // which has been told
+			continue // already reported
 		}
 		name := strings.ToLower(strings.Map(lettersAndDigits, r.Name))
 		if r.Op == AddHeader && strings.Contains(r.Value, "${") && !set[name] {

@@ -14,7 +14,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// inHitchPKI adds to inPKI what hitch wants: certificate and key in one file, each with names of its own.
+// inHitchPKI adds the files that hitch needs to inPKI: certificate and key in one file, each with
+// names of its own.
 func inHitchPKI(t *testing.T) {
 	t.Helper()
 	inPKI(t)
@@ -84,7 +85,7 @@ pem-file = "a.pem"`,
 		warnings: "hitch.conf:2: tls-protos: TLSv1.1 is not offered: " + migrate.OldTLS + "\nhitch.conf:2: tls-protos: TLSv1.3 is offered too: it cannot be left out",
 	},
 	{
-		name: "what has no equal",
+		name: "keys without an equivalent",
 		text: "pem-file = \"a.pem\"\nuser = \"root\"\ngroup = \"root\"\nkeepalive = 5\nsyslog = off\nlog-level = 2\nocsp-dir = \"\"\ndaemon = off\n" +
 			"tcp-fastopen = on\nsni-nomatch-abort = on\nwrite-proxy-v1 = off\nwrite-ip = off\nquiet = \"off\"\nclient-verify = none\nprefer-server-ciphers = on",
 		want:     "log-level = info\ntcp-fastopen = 256\nsni-nomatch-abort = unknown\nsslrouter-to = 127.0.0.1:8000\nsslrouter2 = addr=:8443,cert=a.pem,key=a.pem",
@@ -138,7 +139,7 @@ func TestHitch(t *testing.T) {
 	}
 }
 
-// What is read is what hitch itself reads.
+// Files that hitch accepts are read as hitch reads them.
 func TestHitchAcceptsTheSame(t *testing.T) {
 	hitch, err := exec.LookPath("hitch")
 	if err != nil {
@@ -159,7 +160,7 @@ func TestHitchAcceptsTheSame(t *testing.T) {
 	}
 }
 
-// What Print makes of a file of hitch's means the same as that.
+// The output of Print for a file of hitch's means the same as the file.
 func TestHitchRoundTrip(t *testing.T) {
 	inHitchPKI(t)
 	for _, test := range hitchFiles {
@@ -234,7 +235,7 @@ func TestWrongHitchFiles(t *testing.T) {
 			"hitch.conf:3: tls-protos: frontends differ in the oldest version: write the same for all",
 		},
 		{"bad verification", "client-verify = maybe", "hitch.conf:2: client-verify: bad choice: write none, optional or required"},
-		{"verification by nobody", "client-verify = required", "hitch.conf:2: client-verify: no authorities: add client-verify-ca = \"FILE\""},
+		{"verification without authorities", "client-verify = required", "hitch.conf:2: client-verify: no authorities: add client-verify-ca = \"FILE\""},
 		{"an old header", "write-ip = on", "hitch.conf:2: write-ip: not supported: no backend of today reads it: write write-proxy-v2 = on"},
 		{"the other way round", "client = on", "hitch.conf:2: client: not supported: it speaks TLS to clients only: keep hitch or stunnel for the other way"},
 		{"an engine", "ssl-engine = \"x\"", "hitch.conf:2: ssl-engine: not supported: keys are read from files: write pem-file"},
@@ -261,7 +262,7 @@ func TestWrongHitchFiles(t *testing.T) {
 	}
 }
 
-// A fleet of hitches that share sessions becomes one that does so here.
+// A fleet of hitch nodes that share sessions becomes one of ours.
 func TestHitchSharedCache(t *testing.T) {
 	inHitchPKI(t)
 	writeFile(t, "hitch.conf", []byte(`pem-file = "a.pem"

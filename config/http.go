@@ -16,8 +16,8 @@ const (
 	year             = 365 * 24 * 60 * 60 // seconds
 )
 
-// parseKeepAlive reads a duration, or whether to keep connections at all. As in uWSGI, 1 is not a
-// second but yes.
+// parseKeepAlive reads a duration, or whether to keep connections at all. As in uWSGI, 1 means yes,
+// not one second.
 func parseKeepAlive(s string) (time.Duration, error) {
 	switch on, err := values.Bool(s); {
 	case err != nil:

@@ -19,7 +19,7 @@ type ClientLimits struct {
 	Handshakes, Requests Rate
 	// Prefix4 and Prefix6 are how many bits of an address tell clients apart.
 	Prefix4, Prefix6 int
-	// Allow is exempt, also from Deny, which is turned away.
+	// Allow is exempt, also from Deny, whose clients are reset.
 	Allow, Deny ClientNetworks
 	// Table is how many clients can be told apart at the same time.
 	Table int
@@ -33,13 +33,13 @@ type Rate struct {
 	Burst int
 }
 
-// ClientNetworks are networks, and the files that some of them are from.
+// ClientNetworks are networks, and the files that some of them come from.
 type ClientNetworks struct {
 	Networks []netip.Prefix
 	Files    []string
 }
 
-// maxRate keeps what one takes of a second well above a nanosecond.
+// maxRate keeps the time between two events well above a nanosecond.
 const maxRate = 1_000_000
 
 // parseRate reads N[,BURST].

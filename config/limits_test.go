@@ -54,7 +54,7 @@ func TestWrongClientLimits(t *testing.T) {
 	network := `bad network "192.0.2.1/24": write 192.0.2.0/24, or 192.0.2.1 for one address`
 	testWrong(t, []wrong{
 		{
-			name: "a rate that is none", ini: "client-requests = fast",
+			name: "a rate that is not a number", ini: "client-requests = fast",
 			want: `edge.ini:4: client-requests = "fast": bad number: write a whole number from 0 to 1000000`,
 		},
 		{
@@ -70,7 +70,7 @@ func TestWrongClientLimits(t *testing.T) {
 			want: `edge.ini:4: client-prefix = "32,128": IPv6: bad number: write a whole number from 16 to 64`,
 		},
 		{
-			name: "a network that is none", ini: "client-deny = 192.0.2.1/24",
+			name: "a network with bits of a host", ini: "client-deny = 192.0.2.1/24",
 			want: `edge.ini:4: client-deny = "192.0.2.1/24": ` + network,
 		},
 		{

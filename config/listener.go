@@ -11,7 +11,7 @@ import (
 	"reprise/config/values"
 )
 
-// pendingListener is a listener before what holds for all listeners is known.
+// pendingListener is a listener before the options of all listeners are known.
 type pendingListener struct {
 	Listener
 	from setting
@@ -51,8 +51,7 @@ var tlsKeys = []string{
 	"key",
 }
 
-// addTLS2 makes the set function of sslrouter2 or https2: what the shorter form takes, as
-// key=value, and more.
+// addTLS2 makes the set function of sslrouter2 or https2, which take key=value pairs.
 func addTLS2(r Router) func(*builder, string) error {
 	return func(b *builder, value string) error {
 		pairs, err := values.Pairs(value)
@@ -62,7 +61,7 @@ func addTLS2(r Router) func(*builder, string) error {
 		if r == HTTPRouter {
 			pairs = slices.DeleteFunc(pairs, func(p values.Pair) bool {
 				if p.Key == "spdy" {
-					b.warnf(b.now, "spdy is ignored: browsers have forgotten it")
+					b.warnf(b.now, "spdy is ignored: browsers no longer speak it")
 				}
 				return p.Key == "spdy"
 			})
@@ -128,7 +127,7 @@ func (b *builder) addTLSPairs(r Router, pairs []values.Pair) (err error) {
 	return b.addTLSListener(r, t, addr, ciphers, clientCA)
 }
 
-// addTLSListener completes t, which holds what needs no reading.
+// addTLSListener parses the remaining fields of t and adds it.
 func (b *builder) addTLSListener(r Router, t TLS, addr, ciphers, clientCA string) (err error) {
 	a, err := ParseAddress(addr)
 	if err != nil {
@@ -141,7 +140,7 @@ func (b *builder) addTLSListener(r Router, t TLS, addr, ciphers, clientCA string
 	return nil
 }
 
-// addListener keeps l until what holds for all listeners is known.
+// addListener keeps l until the options of all listeners are known.
 func (b *builder) addListener(l Listener) {
 	l.Source = b.now.source
 	b.listeners = append(b.listeners, pendingListener{l, b.now})
@@ -153,7 +152,7 @@ func (b *builder) tlsListeners() []pendingListener {
 		func(l pendingListener) bool { return l.TLS == nil })
 }
 
-// addPlain makes the set function of a listener that is no more than its address.
+// addPlain makes the set function of a listener that has only an address.
 func addPlain(r Router) func(*builder, string) error {
 	return func(b *builder, value string) error {
 		addr, err := ParseAddress(value)
@@ -180,7 +179,7 @@ func addRedirect(b *builder, value string) (err error) {
 	return nil
 }
 
-// addSNI sets sni: NAME CERT,KEY or NAME,CERT,KEY and what sslrouter takes after it.
+// addSNI sets sni: NAME CERT,KEY or NAME,CERT,KEY, then the optional fields of sslrouter.
 func addSNI(b *builder, value string) error {
 	if i := strings.IndexAny(value, " \t,"); i >= 0 {
 		value = value[:i] + "," + strings.TrimLeft(value[i+1:], " \t")
@@ -218,8 +217,8 @@ func (b *builder) parsePolicy(ciphers, clientCA string) (p Policy, err error) {
 	return Policy{Ciphers: ids, ClientCA: file, ClientCARequired: required}, nil
 }
 
-// or returns p with what it leaves open taken from q: a name without rules of its own is never
-// laxer than its listener.
+// or returns p with unset fields taken from q: a name without rules of its own is never laxer than
+// its listener.
 func (p Policy) or(q Policy) Policy {
 	if p.Ciphers == nil {
 		p.Ciphers = q.Ciphers
@@ -230,7 +229,7 @@ func (p Policy) or(q Policy) Policy {
 	return p
 }
 
-// sameClients reports whether p and q ask the same of clients.
+// sameClients reports whether p and q demand the same of clients.
 func (p Policy) sameClients(q Policy) bool {
 	return p.ClientCA == q.ClientCA && p.ClientCARequired == q.ClientCARequired
 }

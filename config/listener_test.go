@@ -67,8 +67,8 @@ sslrouter-to = /run/backend
 	}
 }
 
-// A name may ask more of clients than its listener where each request's name is
-// looked at; elsewhere all names must ask the same.
+// A name may demand more of clients than its listener where each request's name is checked;
+// elsewhere all names must demand the same.
 func TestPolicyOfAName(t *testing.T) {
 	inPKI(t)
 	c := mustParse(t, "[reprise]\nhttps = :1,cert.pem,key.pem,,ca.pem\nhttp-to = /run/app\n"+
@@ -129,7 +129,7 @@ func TestWarnings(t *testing.T) {
 			"sslrouter = :1,cert.pem,key.pem,ECDHE-ECDSA-AES128-GCM-SHA256:DHE-RSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256:!RC4",
 			"cipher !RC4 has no effect: only suites that are named are offered\n" +
 				"cipher TLS_AES_128_GCM_SHA256 has no effect: the suites of TLS 1.3 are always offered\n" +
-				"cipher DHE-RSA-AES128-GCM-SHA256 is left out: crypto/tls has it not or holds it insecure",
+				"cipher DHE-RSA-AES128-GCM-SHA256 is left out: crypto/tls lacks it or considers it insecure",
 		},
 		{"blocksize of no cache", "cache-blocksize = 4096", "no effect without cache = ITEMS"},
 		{"nothing", "sni = any.a.example cert.pem,key.pem", ""},

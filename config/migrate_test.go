@@ -33,7 +33,7 @@ func TestMigratingPageIsCurrent(t *testing.T) {
 	}
 }
 
-// Each verdict is true of the table of options.
+// Each verdict agrees with the table of options.
 func TestVerdicts(t *testing.T) {
 	read := []string{"ini", "set", "set-placeholder", "set-ph"} // by the reader of files itself
 	seen := make(map[string]bool)                               // with the kind of table
@@ -85,7 +85,7 @@ func TestEveryOptionOfUWSGI(t *testing.T) {
 	}
 }
 
-// uwsgiCommands are options of uWSGI that make it do something else than serve.
+// uwsgiCommands are options of uWSGI that make it do something other than serve.
 var uwsgiCommands = strings.Fields(`binary-append-data binary-path binsh build-plugin cflags chmod connect-and-read dot-h exit extract get help
 pause print-sym print-symbol privileged-binary-patch privileged-binary-patch-arg reload resume st stop suspend udp
 unprivileged-binary-patch unprivileged-binary-patch-arg usage version`)
@@ -102,7 +102,7 @@ func TestForeignKeys(t *testing.T) {
 		{"passed on with a variable", "n = 3\nthreads = %(n)", "threads=3", ""},
 		{"a variable that looks like an option", "log-dir = /x\nname = %(log-dir)", "", ""},
 		{"passed on by hand", "uwsgi-option = foo-bar=1\nuwsgi-option = baz", "foo-bar=1 baz", ""},
-		{"somebody may rely on it", "cap = net_bind_service", "", "edge.ini:4: cap has no effect here: " + migrate.OwnUser},
+		{"an operator may rely on it", "cap = net_bind_service", "", "edge.ini:4: cap has no effect here: " + migrate.OwnUser},
 		{"of the application only", "uid = www-data", "uid=www-data", "edge.ini:4: uid has no effect here: " + migrate.OwnUser},
 		{"turned off", "enable-proxy-protocol = false\nhttp-auto-gzip = 0\ndaemonize = off", "", ""},
 		{"turned off and passed on", "lazy-apps = false", "lazy-apps=false", ""},

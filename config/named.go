@@ -13,35 +13,34 @@ import (
 	"reprise/config/values"
 )
 
-// defaultPool is how use-pool names the pool of FAMILY-to.
+// defaultPool is the name of FAMILY-to's pool in use-pool.
 const defaultPool = "default"
 
-// maxRulePath is how long the path of a rule may be: what backend.Router compares.
+// maxRulePath bounds the path of a rule: backend.Router compares no more.
 const maxRulePath = 255
 
-// pendingPool is a pool with a name before its Router's default pool, which it inherits from, is
-// known.
+// pendingPool is a named pool before its Router's default pool, which it inherits from, is known.
 type pendingPool struct {
 	router   Router
 	name     string
 	settings []poolSetting
 }
 
-// poolSetting is an option of a pool with a name.
+// poolSetting is an option of a named pool.
 type poolSetting struct {
 	option *option // of the default pool
 	value  string  // for this one
 	from   setting
 }
 
-// pendingRule is a rule and who wrote it.
+// pendingRule is a rule and its setting.
 type pendingRule struct {
 	PoolRule
 	from setting
 }
 
-// notOfPools are options of a family that its pools cannot have: they are about connections whose
-// pool is not known yet.
+// notOfPools are options of a family that its pools cannot have: they apply before the pool of a
+// connection is known.
 var notOfPools = []string{"accept-proxy", "pool", "timeout", "use-pool"}
 
 // addToPool sets FAMILY-pool: NAME OPTION=VALUE, where OPTION is one of options.
@@ -78,7 +77,7 @@ func (b *builder) addToPool(r Router, options map[string]*option, value string) 
 		i = len(b.named)
 		b.named = append(b.named, pendingPool{router: r, name: name})
 	}
-	// What is wrong with the value is told here, once; it is set again when all is known.
+	// An error in the value is reported here, once; it is set again when all settings are known.
 	b.config.into = new(Pool)
 	err := o.set(b, optionValue)
 	b.config.into = nil
@@ -165,7 +164,7 @@ func (r *PoolRule) setCondition(p values.Pair, keys []string) (err error) {
 	return err
 }
 
-// parseRuleHost reads a name or an address as it stands in a Host field.
+// parseRuleHost reads a name or an address as in a Host field.
 func parseRuleHost(s string) (string, error) {
 	if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil && ip.Is6() {
 		return "[" + ip.String() + "]", nil
@@ -178,8 +177,8 @@ func parseRuleHost(s string) (string, error) {
 	return pki.ParseServerName(s)
 }
 
-// parseRulePath reads the beginning of a path in the form that requests are compared in: decoded
-// and without detours.
+// parseRulePath reads the beginning of a path in the form in which requests are compared: decoded
+// and without dot segments.
 func parseRulePath(s string) (string, error) {
 	switch {
 	case !strings.HasPrefix(s, "/"):
@@ -204,8 +203,7 @@ func parseRulePath(s string) (string, error) {
 	return path, nil
 }
 
-// resolveNamed gives each pool with a name what its Router's default pool has and what was written
-// for itself.
+// resolveNamed fills each named pool from its Router's default pool and its own settings.
 func (b *builder) resolveNamed() {
 	slices.SortStableFunc(b.named,
 		func(p, q pendingPool) int { return int(p.router) - int(q.router) })
@@ -228,7 +226,7 @@ func (b *builder) resolveNamed() {
 	}
 }
 
-// shareMaxConns gives backends that state no bound of their own the pool's.
+// shareMaxConns gives the pool's bound to backends that state none.
 func (p *Pool) shareMaxConns() {
 	for i := range p.Backends {
 		if p.Backends[i].MaxConns == unstated {
@@ -242,7 +240,7 @@ func (p *Pool) has(a Address) bool {
 	return slices.ContainsFunc(p.Backends, func(backend Backend) bool { return backend.Addr == a })
 }
 
-// resolveRules finds rules that cannot be meant, and pools that none leads to.
+// resolveRules reports rules that cannot be meant, and pools that no rule leads to.
 func (b *builder) resolveRules() {
 	slices.SortStableFunc(b.rules,
 		func(p, q pendingRule) int { return int(p.Router) - int(q.Router) })
@@ -288,9 +286,8 @@ func (b *builder) checkRule(rule pendingRule, before []pendingRule) error {
 	for _, other := range before {
 		if other.Router == r && other.SNI == rule.SNI && other.Host == rule.Host &&
 			other.Path == rule.Path {
-			return fmt.Errorf(
-				"it can never match: all that it would is taken by %s, which asks for the "+
-					"same", other.from.source)
+			return fmt.Errorf("it can never match: %s comes first and has the same conditions",
+				other.from.source)
 		}
 	}
 	if r == HTTPRouter && rule.SNI != "" {
@@ -309,7 +306,7 @@ func (b *builder) checkRule(rule pendingRule, before []pendingRule) error {
 	return nil
 }
 
-// hasDefault reports whether r has a pool for what no rule matches.
+// hasDefault reports whether r has a default pool.
 func (b *builder) hasDefault(r Router) bool {
 	return b.written(r.String()+"-to").option != nil || r == HTTPRouter && b.application
 }
@@ -339,8 +336,8 @@ func (b *builder) policiesOf(r Router) (list []*namePolicies) {
 	return list
 }
 
-// of returns the policy under a name, or under those that a wildcard stands for and that have no
-// entry of their own.
+// of returns the policy under a name, or under a wildcard for the names that have no entry of their
+// own.
 func (p *namePolicies) of(name string) Policy {
 	if policy, ok := p.byName[name]; ok {
 		return policy
@@ -358,8 +355,8 @@ func wildcardOf(name string) string {
 }
 
 // checkNamesOfSSLRouters refuses names that ask clients of an sslrouter for other certificates than
-// names with which they reach the same backends. No request is looked at there: a client would go
-// round what one name asks by another.
+// names with which they reach the same backends. An sslrouter does not read requests, so a client
+// would evade the policy of one name by asking for another.
 func (b *builder) checkNamesOfSSLRouters() {
 	from := make(map[string]setting) // by name
 	var names []string
@@ -401,7 +398,7 @@ func (b *builder) checkNamesOfSSLRouters() {
 	}
 }
 
-// firstOf returns who first wrote of a pool.
+// firstOf returns the first setting about a pool.
 func (b *builder) firstOf(r Router, name string) setting {
 	for _, p := range b.named {
 		if p.router == r && p.name == name {
@@ -411,9 +408,9 @@ func (b *builder) firstOf(r Router, name string) setting {
 	return b.written(r.String() + "-to")
 }
 
-// byPool returns what clients have met who reach each pool of an sslrouter, and the names by which
-// they could go round that. Each name or wildcard that is written somewhere stands for itself; what
-// is written nowhere has the listener's policy and goes to the default pool, if there is one.
+// byPool returns the policy that the clients of each pool of an sslrouter have met, and the names
+// by which they could evade it. Each name or wildcard that is written somewhere stands for itself;
+// any other has the listener's policy and goes to the default pool, if there is one.
 func (p *namePolicies) byPool(
 	names []string, rules []PoolRule, hasDefault bool,
 ) (met map[string]Policy, around []string) {
@@ -441,7 +438,7 @@ func (p *namePolicies) byPool(
 }
 
 // sharedBackend returns a backend of an sslrouter, and its pool, that is also in a pool whose
-// clients have met something else.
+// clients have met another policy.
 func (c *Config) sharedBackend(met map[string]Policy) (pool, backend string) {
 	reachedBy := make(map[Address]string)
 	look := func(name string, p *Pool) bool {

@@ -22,7 +22,7 @@ type option struct {
 	optional  bool                      // a missing value means true
 	repeat    bool                      // may stand several times, and adds up
 	help      string                    // what it is and when to touch it
-	mask      func(value string) string // what may be seen of a value; nil: all
+	mask      func(value string) string // the part of a value that may be shown; nil: all
 	set       func(b *builder, value string) error
 }
 
@@ -54,7 +54,7 @@ const week = 7 * 24 * time.Hour
 // cores is the number of cores this process may use, also inside a container with a quota.
 var cores = strconv.Itoa(runtime.GOMAXPROCS(0))
 
-// options are all of them; those of a group stand together.
+// options are all rows; those of a group stand together.
 var options = byGroup(slices.Concat(listenOptions, acmeOptions, httpOptions,
 	poolOptions(HTTPRouter), subscriptionOptions, poolOptions(SSLRouter), poolOptions(RawRouter),
 	limitOptions, sessionOptions, shareOptions, observeOptions, tuningOptions, privilegeOptions,
@@ -73,7 +73,7 @@ var optionsByName = func() map[string]*option {
 	return byName
 }()
 
-// fill makes the set function of an option that only fills a field, which keeps its default if the
+// fill makes the set function of an option that sets one field, which keeps its default if the
 // value is bad.
 func fill[T any](field func(*Config) *T, parse func(string) (T, error)) func(*builder,
 	string) error {
@@ -111,7 +111,7 @@ func address(field func(*Config) *Address) func(*builder, string) error {
 	return fill(field, ParseAddress)
 }
 
-// namedValue is one answer to a multiple choice.
+// namedValue is one value of an option with a fixed choice.
 type namedValue[T any] struct {
 	name  string
 	value T

@@ -77,7 +77,7 @@ var httpOptions = []option{
 		name: "http-trusted", group: groupHTTP, form: "CIDR,...", repeat: true,
 		help: "networks, such as 10.0.0.0/8, whose Forwarded and X-Forwarded-* are believed and added " +
 			"to; from others they are replaced. " +
-			"Set it to the proxies in front, and to nobody else",
+			"Set it to the proxies in front, and to nothing else",
 		set: func(b *builder, value string) error {
 			networks, err := parseNetworks(value, false)
 			b.config.HTTP.Trusted = append(b.config.HTTP.Trusted, networks...)

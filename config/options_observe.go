@@ -8,7 +8,7 @@ import (
 var observeOptions = []option{
 	{
 		name: "stats", aliases: []string{"stats-server"}, group: groupObserve, form: "ADDR",
-		help: "send a JSON document of statistics to whoever connects to ADDR, and close",
+		help: "send a JSON document of statistics to each client that connects to ADDR, and close",
 		set:  address(func(c *Config) *Address { return &c.Stats }),
 	},
 	{
@@ -32,12 +32,12 @@ var observeOptions = []option{
 		name: "admin-host", group: groupObserve, form: "NAME", repeat: true,
 		help: "answer requests on admin whose Host is NAME too, besides IP addresses, localhost, this " +
 			"machine's name and that of admin: any " +
-			"other may be a web page's that wants to look inside. Write the name by which Prometheus asks",
+			"other may come from a web page in a browser. Write the name by which Prometheus asks",
 		set: addAdminHost,
 	},
 	{
 		name: "pprof", group: groupObserve, form: boolForm, byDefault: "false", optional: true,
-		help: "serve Go's profiles on admin under /debug/pprof. Turn on to look for lost time or memory",
+		help: "serve Go's profiles on admin under /debug/pprof. Turn on to find lost time or memory",
 		set:  boolean(func(c *Config) *bool { return &c.Pprof }),
 	},
 	{
@@ -63,7 +63,7 @@ var observeOptions = []option{
 		name: "access-log", group: groupObserve, form: "FILE|-",
 		help: "write a line for each request and relayed connection to the end of FILE, or to " +
 			"standard output; SIGUSR1 opens it again, for " +
-			"those who rotate it",
+			"programs that rotate it",
 		set: func(b *builder, value string) error { b.config.AccessLog.File = value; return nil },
 	},
 	{
@@ -75,7 +75,7 @@ var observeOptions = []option{
 	},
 	{
 		name: "access-log-sample", group: groupObserve, form: "N", byDefault: "1",
-		help: "write one line of so many. Raise if the log costs too much",
+		help: "write one line out of N. Raise if the log costs too much",
 		set:  integer(1, 1<<30, func(c *Config) *int { return &c.AccessLog.Sample }),
 	},
 	{

@@ -10,7 +10,7 @@ import (
 )
 
 // poolOptions returns the options of the pool behind r's listeners: the same for each Router, as
-// FAMILY-to, FAMILY-balance and so on. It is long as a table is: rows, and no steps.
+// FAMILY-to, FAMILY-balance and so on. It is long because it is a table of rows, without steps.
 func poolOptions(r Router) []option {
 	family := r.String()
 	pool := func(c *Config) *Pool { return c.target(r) }
@@ -24,7 +24,7 @@ func poolOptions(r Router) []option {
 		address, scheme = "[SCHEME://]ADDR",
 			"SCHEME is uwsgi if none is written, or http, https, or h2c: HTTP/2 without TLS, as for "+
 				"gRPC, on connections that clients share. "
-		patience = "applications that think long before they answer"
+		patience = "applications that take long to answer"
 		example, conditions, byTLS = "http://10.0.0.1:8000", "host|path|sni", "https"
 		use = "send requests to pool NAME (default: http-to) that match host=NAME, *.NAME or an " +
 			"address, path=/BEGINNING in whole segments, and " +
@@ -33,7 +33,7 @@ func poolOptions(r Router) []option {
 			"before a wildcard, the longest path. What no line matches goes to http-to, and gets 404 if " +
 			"there is none"
 	}
-	own := make(map[string]*option) // those that a pool with a name has too
+	own := make(map[string]*option) // those that a named pool has too
 	rows := []option{
 		{
 			name: "to", form: address + ",...", repeat: true,
@@ -47,7 +47,7 @@ func poolOptions(r Router) []option {
 			name: "pool", form: "NAME OPTION=VALUE", repeat: true,
 			help: "a pool of other backends: to and the options below for pool NAME, one a line, such as " +
 				"api to=" + example + " or api balance=source; " +
-				"what is not said of it is as for " + family + "-to. Which connections go there, " +
+				"options that it does not state are as for " + family + "-to. Which connections go there, " +
 				family + "-use-pool says",
 			set: func(b *builder, value string) error { return b.addToPool(r, own, value) },
 		},
@@ -136,7 +136,7 @@ func poolOptions(r Router) []option {
 		},
 		{
 			name: "check-fall", form: "N", byDefault: "3",
-			help: "probes in a row that must fail before a backend is used no more. Raise if probes get " +
+			help: "probes in a row that must fail before a backend is no longer used. Raise if probes get " +
 				"lost",
 			set: integer(1, 100, func(c *Config) *int { return &pool(c).Check.Fall }),
 		},
@@ -156,7 +156,7 @@ func poolOptions(r Router) []option {
 		},
 		{
 			name: "backend-verify", form: boolForm, byDefault: "true", optional: true,
-			help: "look at the certificates of " + byTLS + ":// backends. false takes whoever answers " +
+			help: "look at the certificates of " + byTLS + ":// backends. false takes any server that answers " +
 				"for the backend: for tests only",
 			set: func(b *builder, value string) error {
 				verify, err := values.Bool(value)
@@ -185,7 +185,7 @@ func poolOptions(r Router) []option {
 			name: "accept-proxy", form: "CIDR,...|all", repeat: true,
 			help: "networks, such as 10.0.0.0/8, whose connections must begin with a PROXY header that " +
 				"names the client; those from elsewhere " +
-				"must not. Set it to the balancers in front, and to nobody else: who may send one may claim " +
+				"must not. Set it to the balancers in front, and to nothing else: a sender of one may claim " +
 				"any address",
 			set: func(b *builder, value string) error {
 				networks, err := parseNetworks(value, true)

@@ -42,7 +42,7 @@ var sessionOptions = []option{
 		help: "the cache that keeps TLS sessions. true takes the first cache, or makes one of 20000 " +
 			"items if there is none; " +
 			"false resumes no session",
-		set: func(*builder, string) error { return nil }, // resolveCaches knows what it means
+		set: func(*builder, string) error { return nil }, // resolveCaches reads it
 	},
 	{
 		name: "ssl-sessions-timeout", aliases: []string{"ssl-session-timeout"},

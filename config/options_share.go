@@ -14,9 +14,9 @@ var shareOptions = []option{
 	},
 	{
 		name: "cache-udp-node", group: groupShare, form: "ADDR", repeat: true,
-		help: "whom the session cache tells of its sessions, unless it has node= of its own: the " +
+		help: "where the session cache sends its sessions, unless it has node= of its own: the " +
 			"cache-udp-server of another node, " +
-			"a multicast group or a udprepeater. All addresses of a DNS name are told",
+			"a multicast group or a udprepeater. All addresses of a DNS name are used",
 		set: collect(parsePeer, func(b *builder) *[]pendingAddress { return &b.udpNodes }),
 	},
 	{
@@ -27,7 +27,7 @@ var shareOptions = []option{
 			"behind the old on every node, then " +
 			"before it, then remove the old. Without any it is derived from the key of the first " +
 			"listener, which all nodes must then share: that is refused with client " +
-			"certificates and with session-store, because whoever has that key could then act as a node",
+			"certificates and with session-store, because anyone who has that key could act as a node",
 		set: func(b *builder, value string) error {
 			b.config.ClusterSecretFiles = append(b.config.ClusterSecretFiles, value)
 			b.secrets = append(b.secrets, b.now)
@@ -37,7 +37,7 @@ var shareOptions = []option{
 	{
 		name: "cache-replication", group: groupShare, form: "auto|push|homes|pull",
 		byDefault: "auto",
-		help: "who holds a session: push gives it to every node at once, homes to two nodes by its " +
+		help: "which nodes hold a session: push gives it to all at once, homes to two by its " +
 			"key, pull to none but its own. A node asks " +
 			"for what it lacks. auto is push in fleets of a few nodes and homes in larger ones; all " +
 			"nodes should have the same. push+pull is read as push",
@@ -91,15 +91,15 @@ var shareOptions = []option{
 	},
 	{
 		name: "cache-udp-dead-after", group: groupShare, form: durationForm, byDefault: "3s",
-		help: "how long a node may be silent before it counts as dead and is asked nothing; more than " +
+		help: "how long a node may be silent before it counts as dead and is no longer asked; more than " +
 			"cache-udp-heartbeat",
 		set: duration(10*time.Millisecond, time.Hour,
 			func(c *Config) *time.Duration { return &c.Replication.DeadAfter }),
 	},
 	{
 		name: "cache-join-rate", group: groupShare, form: sizeForm, byDefault: "32m",
-		help: "bytes per second that nodes which join are given, together, of the sessions that " +
-			"exist. Lower if that disturbs the network",
+		help: "bytes per second of existing sessions that all joining nodes together are sent. " +
+			"Lower if that disturbs the network",
 		set: size(4<<10, 1<<30, func(c *Config) *int { return &c.Replication.JoinRate }),
 	},
 	{

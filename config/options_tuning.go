@@ -28,7 +28,7 @@ var tuningOptions = []option{
 	},
 	{
 		name: "high-watermark", group: groupLoops, form: sizeForm, byDefault: "256k",
-		help: "bytes waiting in one direction of a flow at which its sender is read no further, until " +
+		help: "bytes waiting in one direction of a flow at which reading from its sender stops, until " +
 			"a quarter is left. Raise for fast, distant readers; " +
 			"each slow reader may cost this much memory",
 		set: size(4<<10, 1<<30, func(c *Config) *int { return &c.Tuning.HighWatermark }),
@@ -57,7 +57,7 @@ var tuningOptions = []option{
 	},
 	{
 		name: "idle-timeout", group: groupTimers, form: durationForm, byDefault: "60s",
-		help: "a flow on which nothing moved for so long is closed. Raise for protocols with long " +
+		help: "a flow on which nothing moved for this long is closed. Raise for protocols with long " +
 			"silences",
 		set: func(b *builder, value string) (err error) {
 			b.patience.idle, err = values.Duration(value, time.Millisecond, week)
@@ -79,7 +79,7 @@ var tuningOptions = []option{
 	},
 	{
 		name: "shutdown-delay", group: groupTimers, form: durationForm, byDefault: "0",
-		help: "after SIGTERM, or when told to drain: go on accepting for so long, while /readyz says " +
+		help: "after SIGTERM, or when told to drain: go on accepting for this long, while /readyz says " +
 			"503 and clients are asked to go elsewhere. " +
 			"Set to a few intervals of the balancer's checks",
 		set: duration(0, week, func(c *Config) *time.Duration { return &c.Tuning.ShutdownDelay }),
@@ -103,7 +103,7 @@ var tuningOptions = []option{
 		form:  durationForm, byDefault: "10ms",
 		help: "the most that a handshake waits for a session that other nodes or a session-store may " +
 			"have, all questions together, before it " +
-			"goes on in full. Raise if they are far apart; 0 asks nobody",
+			"goes on in full. Raise if they are far apart; 0 asks none",
 		set: duration(0, 10*time.Second,
 			func(c *Config) *time.Duration { return &c.Tuning.LookupTimeout }),
 	},
@@ -135,7 +135,7 @@ var tuningOptions = []option{
 	},
 	{
 		name: "memory-limit", group: groupProcess, form: sizeForm, byDefault: "0",
-		help: "memory at which Go collects ever harder. 0 takes nine tenths of the limit of the " +
+		help: "memory at which Go collects more and more often. 0 takes nine tenths of the limit of the " +
 			"control group, such as a container's, " +
 			"less what the caches hold; without such a limit there is none. $GOMEMLIMIT goes before that",
 		set: fill(func(c *Config) *int64 { return &c.Tuning.MemoryLimit },
@@ -158,7 +158,7 @@ var tuningOptions = []option{
 	{
 		name: "tcp-defer-accept", group: groupProcess, form: durationForm, byDefault: "0s",
 		help: "accept a connection only when its first bytes are there (TCP_DEFER_ACCEPT), waiting at " +
-			"most so long; 0 is off",
+			"most this long; 0 is off",
 		set: fill(func(c *Config) *time.Duration { return &c.Tuning.DeferAccept },
 			func(s string) (time.Duration, error) {
 				d, err := values.Duration(s, 0, time.Hour)

@@ -30,7 +30,7 @@ var uwsgiOptions = []option{
 	},
 	{
 		name: "cache-expire-freq", group: groupSessions, form: durationForm, byDefault: "3s",
-		help: "how often expired sessions are looked for and their memory taken back. They are never " +
+		help: "how often expired sessions are looked for and their memory is freed. They are never " +
 			"resumed, however rarely that is",
 		set: duration(100*time.Millisecond, time.Hour,
 			func(c *Config) *time.Duration { return &c.CacheSweep }),
@@ -115,8 +115,8 @@ func (b *builder) addSNIFiles(name, base string) error {
 	if err != nil {
 		return err
 	}
-	// Whatever stands there asks for client certificates, also if it cannot be read: a link
-	// to nothing must not switch them off.
+	// Any file there asks for client certificates, even one that cannot be read: a dangling link
+	// must not switch them off.
 	clientCA := base + ".ca"
 	if _, err := os.Lstat(clientCA); errors.Is(err, fs.ErrNotExist) {
 		clientCA = ""

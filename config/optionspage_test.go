@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestOptionsPageIsCurrent: docs/operations/every-option.md has each option by subject.
+// TestOptionsPageIsCurrent: docs/operations/every-option.md lists each option by subject.
 func TestOptionsPageIsCurrent(t *testing.T) {
 	const file = "../docs/operations/every-option.md"
 	if *update {
@@ -59,7 +59,7 @@ func optionNames(o *option) string {
 	return names
 }
 
-// defaultOf says what an option is when nobody has written it, whichever machine asks.
+// defaultOf returns the default of an option, the same on every machine.
 func defaultOf(o *option) string {
 	switch {
 	case o.byDefault == "":

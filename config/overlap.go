@@ -27,8 +27,8 @@ func (b *builder) listensAt() []pendingAddress {
 	return all
 }
 
-// checkAddresses finds addresses that cannot be listened on together, and listeners that would
-// relay to themselves.
+// checkAddresses reports addresses that cannot be bound together, and listeners that would relay to
+// themselves.
 func (b *builder) checkAddresses() {
 	var taken []pendingAddress
 	for _, a := range b.listensAt() {
@@ -61,8 +61,8 @@ func (b *builder) checkAddresses() {
 	}
 }
 
-// overlaps reports whether the kernel gives only one of two addresses to sockets that listen, as
-// far as that is known without resolving names.
+// overlaps reports whether the kernel refuses to bind listening sockets to both addresses, as far
+// as that is known without resolving names.
 func (a Address) overlaps(other Address) bool {
 	switch {
 	case a.Network != other.Network || a.IsZero():
@@ -77,7 +77,7 @@ func (a Address) overlaps(other Address) bool {
 	return a.Host == other.Host || ip4.overlaps(other4) || ip6.overlaps(other6)
 }
 
-// addressSet is what a socket listens to of a family: nothing, one address, or all.
+// addressSet holds the addresses of a family that a socket listens to: none, one, or all.
 type addressSet struct {
 	all bool
 	one netip.Addr // the zero Addr: none, unless all
@@ -89,10 +89,11 @@ func (s addressSet) overlaps(t addressSet) bool {
 		s.one == t.one
 }
 
-// families returns what a socket at a listens to of IPv4 and of IPv6: nothing of either for a name.
+// families returns the IPv4 and IPv6 addresses that a socket at a listens to: none of either for a
+// name.
 func (a Address) families() (ip4, ip6 addressSet) {
 	host := a.Host
-	if host == "localhost" { // which is preferred as this one
+	if host == "localhost" { // of its addresses this one is preferred
 		host = "127.0.0.1"
 	}
 	ip, err := netip.ParseAddr(host)

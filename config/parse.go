@@ -20,11 +20,11 @@ import (
 var ErrHelp = pflag.ErrHelp
 
 // Parse reads a command line without the program's name: flags and INI files in any order, such as
-// `edge.ini --loops 2`. Its error joins everything that is wrong, one line each.
+// `edge.ini --loops 2`. Its error has a line for each mistake.
 func Parse(args []string) (*Config, error) { return newBuilder().parse(args) }
 
-// Reread is Parse for a node that serves: a certificate that cannot be read or used is no error, so
-// that it does no harm to others. Config.Unusable tells of each.
+// Reread is Parse for a node that serves: a certificate that cannot be read or used is not an
+// error, so that it does not harm others. Config.Unusable lists each.
 func Reread(args []string) (*Config, error) {
 	b := newBuilder()
 	b.serving = true
@@ -47,7 +47,7 @@ func (b *builder) parse(args []string) (*Config, error) {
 	return b.result()
 }
 
-// setting is one option as somebody wrote it.
+// setting is one option as it was written.
 type setting struct {
 	option *option
 	key    string // the option's name or the alias that was written
@@ -55,10 +55,10 @@ type setting struct {
 	source string // "edge.ini:12", "--loops" or byDefault
 }
 
-// byDefault is the source of settings that nobody wrote.
+// byDefault is the source of settings that were not written.
 const byDefault = "default"
 
-// String says where the setting stands and what it says, as the beginning of a line about it.
+// String returns the place and the text of the setting, as the beginning of a line about it.
 func (s setting) String() string {
 	if strings.HasPrefix(s.source, "--") {
 		return fmt.Sprintf("%s %q", s.source, s.shown())
@@ -66,7 +66,7 @@ func (s setting) String() string {
 	return fmt.Sprintf("%s: %s = %q", s.source, s.key, s.shown())
 }
 
-// shown returns the value as it may be seen.
+// shown returns the value with any secret masked.
 func (s setting) shown() string {
 	if s.option.mask != nil {
 		return s.option.mask(s.value)
@@ -79,15 +79,15 @@ func (s setting) errorf(format string, args ...any) error {
 	return fmt.Errorf("%v: %w", s, fmt.Errorf(format, args...))
 }
 
-// builder collects settings until all are known and can be made into a Config: that is why their
-// order does not matter.
+// builder collects settings until all are known and can be made into a Config, so their order does
+// not matter.
 type builder struct {
 	config Config
 	errs   []error
 	failed map[string]bool // the names of options with a bad value
-	unread bool            // a file could not be read: what seems to be missing may be in there
+	unread bool            // a file could not be read: settings that seem missing may be in it
 
-	serving bool // a certificate that is unusable is no error
+	serving bool // an unusable certificate is not an error
 
 	read                    func(name string, limit int) ([]byte, error) // a file that a file names
 	filesRead, sectionsRead int
@@ -98,7 +98,7 @@ type builder struct {
 	alpn      []string
 	contexts  [len(Routers)]string // for all listeners of a Router; empty: each has its own
 
-	named []pendingPool // pools with a name, as far as they are written
+	named []pendingPool // the named pools, as far as they are written
 	rules []pendingRule // of use-pool
 
 	subscriptionServers []pendingAddress
@@ -130,7 +130,7 @@ func newBuilder() *builder {
 	}
 }
 
-// apply sets defaults first and then settings, whose later scalars thus win.
+// apply sets defaults first and then settings, so that later ones win.
 func (b *builder) apply(settings []setting) {
 	for i := range options {
 		if o := &options[i]; o.byDefault != "" {
@@ -157,14 +157,14 @@ func (b *builder) set(s setting) {
 	}
 }
 
-// isControl finds what would break a line of a file, a log or a terminal.
+// isControl reports whether r would break a line of a file, a log or a terminal.
 func isControl(r rune) bool { return unicode.IsControl(r) && r != '\t' }
 
 // reject fails because of the value of s.
 func (b *builder) reject(s setting, err error) {
 	b.failed[s.option.name] = true
 	r := uwsgiTable.Named(s.key)
-	if r != nil && r.Verdict == migrate.Refused { // an option of ours by a name of another meaning
+	if r != nil && r.Verdict == migrate.Refused { // an option of ours whose name means something else there
 		err = fmt.Errorf("%w; if uWSGI's is meant: %s", err, r.Note)
 	}
 	b.fail(s.errorf("%w", err))
@@ -172,7 +172,7 @@ func (b *builder) reject(s setting, err error) {
 
 func (b *builder) fail(err error) { b.errs = append(b.errs, err) }
 
-// unusable fails because of a certificate, or notes it if others are served meanwhile.
+// unusable fails because of a certificate, or only records it on a node that serves.
 func (b *builder) unusable(certFile string, err error) {
 	if b.serving {
 		b.config.Unusable = append(b.config.Unusable, Unusable{certFile, err})
@@ -238,8 +238,8 @@ func parseFlags(args []string) (files []string, settings []setting, err error) {
 	return append(*included, fs.Args()...), settings, err
 }
 
-// detachedValue finds what was meant as the value of an option that needs none, and so was taken
-// for a file: --http-send-proxy v2.
+// detachedValue reports an argument that was meant as the value of an option that needs none and
+// was taken for a file: --http-send-proxy v2.
 func detachedValue(args []string) error {
 	for i := 1; i < len(args); i++ {
 		name, isOption := strings.CutPrefix(args[i-1], "--")
@@ -273,8 +273,8 @@ func addFlag(fs *pflag.FlagSet, o *option, name string, settings *[]setting) {
 	}
 }
 
-// flagValue implements pflag.Value. It only records, so that bad values are reported all together
-// and as those of files are.
+// flagValue implements pflag.Value. It only records, so that bad values are reported together and
+// in the same form as those of files.
 type flagValue struct {
 	option   *option
 	name     string

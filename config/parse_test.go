@@ -207,7 +207,8 @@ udprepeater-secret-file = secret
 	}
 }
 
-// Flags win over files and later files over earlier ones, wherever they stand; what may be repeated adds up.
+// Flags win over files and later files over earlier ones, wherever they stand; options that may be
+// repeated add up.
 func TestPrecedence(t *testing.T) {
 	inPKI(t)
 	writeFile(t, "more.ini", []byte("[uwsgi]\nidle-timeout = 2\nconnect-timeout = 2\nsslrouter-to = :9002\ncluster-secret-file = secret2\n"))
@@ -280,7 +281,8 @@ cluster-secret-file = secret`, "\n")
 	}
 }
 
-// Of two values only one can count: that is told, unless it is another file's, which may be meant to be replaced.
+// Of two values only one can count. A warning says so, unless the first is another file's, which
+// may be meant to be replaced.
 func TestSetAgain(t *testing.T) {
 	inPKI(t)
 	writeFile(t, "base.ini", []byte("[uwsgi]\nidle-timeout = 1\n"))
@@ -289,7 +291,7 @@ func TestSetAgain(t *testing.T) {
 		{"another value in another section", "stats = :5001\n[uwsgi]\nstats = :5002", `edge.ini:4: stats = ":5001": no effect: it is set again at edge.ini:6`},
 		{"the same value", "stats = :5001\n[uwsgi]\nstats = :5001", ""},
 		{"the value of another file", "ini = base.ini\nidle-timeout = 2", ""},
-		{"what adds up", "sslrouter-to = :1\nsslrouter-to = :2", ""},
+		{"an option that may be repeated", "sslrouter-to = :1\nsslrouter-to = :2", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := strings.Join(mustParse(t, good+test.ini).Warnings, "\n"); got != test.want {
@@ -299,7 +301,7 @@ func TestSetAgain(t *testing.T) {
 	}
 }
 
-// normalize removes what only says where settings stood, and what is never printed.
+// normalize removes the places of settings and fields that are never printed.
 func normalize(c *Config) {
 	c.settings, c.used, c.dirs = nil, nil, nil
 	for i := range c.Rules {
@@ -392,7 +394,7 @@ func TestSessionCache(t *testing.T) {
 	tests := []struct {
 		name, ini, session, caches string
 	}{
-		{"nothing said", "", "default", "default"},
+		{"no option", "", "default", "default"},
 		{"key alone", "ssl-sessions-use-cache", "default", "default"},
 		{"first cache", two, "a", "a b"},
 		{"first cache by true", two + "ssl-session-use-cache = true", "a", "a b"},

@@ -10,8 +10,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// inPKI makes a directory with certificates for a.example and its subdomains, with secrets, and with what is neither, and works there for the
-// rest of the test.
+// inPKI makes a directory with certificates for a.example and its subdomains, with secrets, and
+// with broken files, and works there for the rest of the test.
 func inPKI(t *testing.T) {
 	t.Helper()
 	t.Chdir(t.TempDir())

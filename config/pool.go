@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// listenersOf says how each Router's listeners are written, for those who have none.
+// listenersOf names the options that add listeners of each Router, for messages.
 var listenersOf = [len(Routers)]string{
 	SSLRouter: "sslrouter", RawRouter: "rawrouter",
 	HTTPRouter: "https or http",
 }
 
-// resolvePools gives each pool what was set for all of them, and finds what contradicts itself or
-// is in vain.
+// resolvePools gives each pool what was set for all of them, and reports settings that contradict
+// each other or have no effect.
 func (b *builder) resolvePools() {
 	for _, r := range Routers {
 		p := b.config.PoolOf(r)
@@ -34,7 +34,7 @@ func (b *builder) resolvePools() {
 	}
 }
 
-// checkBackends sees that the listeners that relay have backends, and the other way round.
+// checkBackends checks that listeners that relay have backends, and backends have listeners.
 func (b *builder) checkBackends(r Router) {
 	to := r.String() + "-to"
 	for _, l := range b.listeners {
@@ -56,7 +56,7 @@ func (b *builder) checkBackends(r Router) {
 func (b *builder) warnIdlePool(r Router) {
 	p, family := b.config.PoolOf(r), r.String()
 	if slices.ContainsFunc(b.named, func(p pendingPool) bool { return p.router == r }) {
-		return // which may need what the default pool does not
+		return // it may need what the default pool does not
 	}
 	if p.Check.Kind == NoCheck {
 		b.warnUnused("no effect without "+family+"-check",
@@ -69,8 +69,8 @@ func (b *builder) warnIdlePool(r Router) {
 	}
 }
 
-// checkHTTP finds what has no effect with the listeners there are, or with the protocols that their
-// backends speak.
+// checkHTTP reports options that have no effect with these listeners, or with the protocols that
+// their backends speak.
 func (b *builder) checkHTTP() {
 	if !b.hasListener(func(l Listener) bool { return l.Router == HTTPRouter }) {
 		b.warnGroup(groupHTTP, "no effect without "+listenersOf[HTTPRouter])
@@ -81,7 +81,7 @@ func (b *builder) checkHTTP() {
 	}
 	b.checkHeaders()
 	h := &b.config.HTTP
-	var asHTTP, asHTTPWithoutProxy, asUWSGI, asH2C bool // backends that are spoken to so
+	var asHTTP, asHTTPWithoutProxy, asUWSGI, asH2C bool // some backend speaks this
 	for _, p := range b.poolsOf(HTTPRouter) {
 		speaks := func(protocol Protocol) bool {
 			return slices.ContainsFunc(p.Backends,
@@ -141,7 +141,7 @@ func (b *builder) poolsOf(r Router) []*Pool {
 	return list
 }
 
-// poolSetting returns who set an option of p, by its name for the default pool.
+// poolSetting returns the setting of an option of p, by its name for the default pool.
 func (b *builder) poolSetting(p *Pool, name string) setting {
 	for i := range b.config.NamedPools {
 		if &b.config.NamedPools[i].Pool != p {
@@ -156,7 +156,7 @@ func (b *builder) poolSetting(p *Pool, name string) setting {
 	return b.written(name)
 }
 
-// checkAccessLog finds options of a log that is not written.
+// checkAccessLog reports options of a log that is not written.
 func (b *builder) checkAccessLog() {
 	if b.config.AccessLog.File == "" {
 		b.warnUnused("no effect without access-log", "access-log-format", "access-log-sample",

@@ -50,9 +50,9 @@ func (o *option) describe() string {
 	return o.help + " (" + strings.Join(notes, "; ") + ")"
 }
 
-// Print writes the configuration as an INI file, each value with what it means and who wrote it;
-// Parse makes the same Config of that file again. Options that have no value are there as comments.
-// No secret is written: keys appear by their file names, and a password inside the URL of a
+// Print writes the configuration as an INI file, each value with its meaning and source; Parse
+// makes the same Config of that file again. Options without a value are printed as comments. No
+// secret is written: keys appear by their file names, and a password inside the URL of a
 // session-store as ***, which is all that Parse then reads of it.
 func (c *Config) Print(w io.Writer) error {
 	var out bytes.Buffer

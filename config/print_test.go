@@ -11,7 +11,7 @@ import (
 	"reprise/config/source/ini"
 )
 
-// What Print writes is read back as the same configuration.
+// Parse reads the output of Print as the same configuration.
 func TestRoundTrip(t *testing.T) {
 	inPKI(t)
 	for name, c := range map[string]*Config{
@@ -91,7 +91,7 @@ func TestPrint(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"; idle-timeout DURATION: a flow on which nothing moved for so long is closed. Raise for protocols with long\n" +
+		"; idle-timeout DURATION: a flow on which nothing moved for this long is closed. Raise for protocols with long\n" +
 			"; silences (default 60s)\n; from edge.ini:4\nidle-timeout = 2m\n",
 		"; from --read-size\nread-size = 16k\n",
 		"; from default\nconnect-timeout = 5s\n",
@@ -121,7 +121,7 @@ func TestPrintShowsNoSecret(t *testing.T) {
 	}
 }
 
-// The table of options is sound, and the help tells all of it.
+// The table of options is sound, and the help lists all of it.
 func TestOptions(t *testing.T) {
 	var help bytes.Buffer
 	if err := WriteHelp(&help); err != nil {
@@ -162,8 +162,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// FuzzINI feeds files. None may panic, and whatever is accepted must be the same after printing and reading again. Files that a
-// configuration names are not read here.
+// FuzzINI feeds files. None may panic, and an accepted configuration must be the same after
+// printing and reading again. Files that a configuration names are not read here.
 func FuzzINI(f *testing.F) {
 	for _, seed := range []string{
 		good,
@@ -205,7 +205,8 @@ func FuzzINI(f *testing.F) {
 	})
 }
 
-// build is Parse of a file with this content, without looking at further files; nil if that has errors.
+// build is Parse of a file with this content, without looking at further files; nil if it has
+// errors.
 func build(data []byte) *Config {
 	b := newBuilder()
 	b.read = func(string, int) ([]byte, error) { return nil, fs.ErrNotExist }

@@ -9,16 +9,16 @@ import (
 	"strconv"
 )
 
-// Privileges say as whom the process goes on once its files are read and its addresses bound.
+// Privileges say as which user the process goes on once its files are read and its addresses bound.
 type Privileges struct {
-	User   string // as it was written; empty: as it is
+	User   string // as it was written; empty: unchanged
 	UID    int
 	GID    int
 	Groups []int  // all of them, GID among them
-	Chroot string // its root directory from then on; empty: as it is
+	Chroot string // its root directory from then on; empty: unchanged
 }
 
-// privilegeOptions are those of a process that is started as root and need not stay it.
+// privilegeOptions are for a process that is started as root and need not stay root.
 var privilegeOptions = []option{
 	{
 		name: "user", group: groupProcess, form: "USER",
@@ -46,8 +46,8 @@ var privilegeOptions = []option{
 	},
 }
 
-// resolvePrivileges finds the numbers of user and group. A node that serves does not: they stay
-// what they were at the start.
+// resolvePrivileges looks up the numbers of user and group. A node that serves does not: it keeps
+// those of its start.
 func (b *builder) resolvePrivileges() {
 	p, who, group := &b.config.Privileges, b.written("user"), b.written("group")
 	if who.option == nil {
@@ -98,7 +98,7 @@ func (b *builder) resolvePrivileges() {
 	p.Groups = []int{p.GID}
 }
 
-// groupsOf returns the first group of a user and all that it is in.
+// groupsOf returns the primary group of a user and all its groups.
 func groupsOf(u *user.User) (first int, all []int) {
 	first, _ = strconv.Atoi(u.Gid)
 	all = []int{first}

@@ -39,7 +39,7 @@ func (b *builder) readFiles(args []string) []setting {
 }
 
 // readFile returns the entries of arg, which is FILE or FILE:SECTION. including are the args that
-// led there, the line that asked for it is at where; both are empty for one named on the command
+// led there and where is the line that includes it; both are empty for a file named on the command
 // line.
 func (b *builder) readFile(arg, where string, including []string) []source.Entry {
 	if where != "" {
@@ -65,7 +65,7 @@ func (b *builder) readFile(arg, where string, including []string) []source.Entry
 	return b.readINI(name, data, sections, append(including, arg))
 }
 
-// splitFileArg splits FILE:SECTION, unless there is a file with all of that as its name.
+// splitFileArg splits FILE:SECTION, unless a file has all of that as its name.
 func splitFileArg(arg string) (name string, sections []string) {
 	if _, err := os.Stat(arg); err == nil {
 		return arg, ini.OwnSections
@@ -77,12 +77,13 @@ func splitFileArg(arg string) (name string, sections []string) {
 	return arg[:i], []string{arg[i+1:]}
 }
 
-// readINI returns what sections of an INI file say, with the files that they include.
+// readINI returns the entries of sections of an INI file, with those of the files that they
+// include.
 func (b *builder) readINI(name string, data []byte, sections, including []string) []source.Entry {
 	f := ini.Parse(name, data, sections)
 	b.errs = append(b.errs, f.Errors...)
 	b.config.Warnings = append(b.config.Warnings, f.Warnings...)
-	first := b.sectionsRead // of those before this file's own
+	first := b.sectionsRead // of the first of this file
 	b.sectionsRead += f.Sections
 	var entries []source.Entry
 	for _, e := range f.Entries {
@@ -138,7 +139,7 @@ func (b *builder) settingsOf(entries []source.Entry) []setting {
 	var unknown []source.Entry
 	isURL := func(key string) bool { o := optionsByName[key]; return o != nil && o.mask != nil }
 	x := ini.NewVariables(entries, isURL, b.read)
-	merged := make(map[said]int)
+	merged := make(map[statement]int)
 	for _, e := range entries {
 		o, known := b.meaning(e, x)
 		if !known {
@@ -157,9 +158,8 @@ func (b *builder) settingsOf(entries []source.Entry) []setting {
 		if o == optionsByName[uwsgiOption] && e.Key != uwsgiOption {
 			s.value = e.Key + "=" + value
 		}
-		// A section that stands again, as in uWSGI's own examples, does not double what the first
-		// said.
-		this := said{e.File, o, s.value}
+		// A repeated section, as in uWSGI's own examples, does not double the settings of the first.
+		this := statement{e.File, o, s.value}
 		if _, again := merged[this]; !again {
 			merged[this] = e.Section
 		}
@@ -168,7 +168,7 @@ func (b *builder) settingsOf(entries []source.Entry) []setting {
 		}
 	}
 	b.warnSetAgain(settings)
-	for _, e := range unknown { // now that it is known which keys are variables
+	for _, e := range unknown { // all variables are known now
 		if !x.Used(e.Key) {
 			b.fail(unknownOption(e.Where()+": ", e.Key))
 		}
@@ -176,15 +176,15 @@ func (b *builder) settingsOf(entries []source.Entry) []setting {
 	return settings
 }
 
-// warnSetAgain tells of values that do not count because a later line of the same file has another
-// one. That of another file may well be meant to be replaced.
+// warnSetAgain warns of values that a later line of the same file replaces. A value from another
+// file may be meant to be replaced.
 func (b *builder) warnSetAgain(settings []setting) {
-	last := make(map[said]setting)
+	last := make(map[statement]setting)
 	for _, s := range settings {
 		if s.option.repeat {
 			continue
 		}
-		this := said{file: s.source[:strings.LastIndexByte(s.source, ':')], option: s.option}
+		this := statement{file: s.source[:strings.LastIndexByte(s.source, ':')], option: s.option}
 		if former, again := last[this]; again && former.value != s.value {
 			b.warnf(former, "no effect: it is set again at %s", s.source)
 		}
@@ -192,15 +192,15 @@ func (b *builder) warnSetAgain(settings []setting) {
 	}
 }
 
-// said is what a file says.
-type said struct {
+// statement is one setting of a file, to find repeated ones.
+type statement struct {
 	file   string
 	option *option
 	value  string
 }
 
 // meaning returns the option that takes e, which is nil for a key that only sets a variable or does
-// nothing. Whether a key that is not known is a variable, all others must tell.
+// nothing. Only all the other entries show whether an unknown key is a variable.
 func (b *builder) meaning(e source.Entry, x *ini.Variables) (o *option, known bool) {
 	switch {
 	case e.Defines:

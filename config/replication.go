@@ -9,7 +9,7 @@ import (
 	"reprise/config/values"
 )
 
-// pendingAddress is an address and who wrote it.
+// pendingAddress is an address and its setting.
 type pendingAddress struct {
 	Address
 	from setting
@@ -75,8 +75,8 @@ func parsePeer(s string) (Address, error) {
 	return a, nil
 }
 
-// parseRepeater reads an address to repeat on. A group needs no repeater: it could only feed
-// itself.
+// parseRepeater reads an address to repeat on. A group needs no repeater, which would only send its
+// own datagrams back.
 func parseRepeater(s string) (Address, error) {
 	a, err := parseDatagram(s, udpForms)
 	if err == nil && a.isMulticast() {
@@ -103,8 +103,8 @@ func (a Address) isMulticast() bool {
 	return err == nil && ip.IsMulticast()
 }
 
-// resolveReplication gives the session cache its addresses, and finds what contradicts itself or is
-// in vain.
+// resolveReplication gives the session cache its addresses, and reports settings that contradict
+// each other or have no effect.
 func (b *builder) resolveReplication() {
 	r := &b.config.Replication
 	if r.DeadAfter <= r.Heartbeat {
@@ -125,8 +125,8 @@ func (b *builder) resolveReplication() {
 	b.warnInVain()
 }
 
-// resolvePeers finds the addresses of the session cache, which has this name and those of its own,
-// and leaves in udpServers and udpNodes only those in force.
+// resolvePeers finds the addresses of the session cache, given its name and its own addresses, and
+// leaves only those in force in udpServers and udpNodes.
 func (b *builder) resolvePeers(cache string, own cacheAddresses) {
 	if len(own.listen) > 0 {
 		b.warnUnused("no effect: cache "+cache+" has udp of its own", "cache-udp-server")
@@ -136,7 +136,7 @@ func (b *builder) resolvePeers(cache string, own cacheAddresses) {
 		b.warnUnused("no effect: cache "+cache+" has node of its own", "cache-udp-node")
 		b.udpNodes = pendingOf(own.peers, b.cacheFrom[cache])
 	}
-	// All nodes may have the same list, with each of them in it.
+	// All nodes may have the same list, which includes themselves.
 	b.udpNodes = slices.DeleteFunc(b.udpNodes, func(peer pendingAddress) bool {
 		return !peer.isMulticast() && slices.ContainsFunc(b.udpServers,
 			func(own pendingAddress) bool { return own.Address == peer.Address })
@@ -150,12 +150,12 @@ func (b *builder) resolvePeers(cache string, own cacheAddresses) {
 	}
 }
 
-// resolveRepeaters sees that a repeater can tell its nodes from strangers.
+// resolveRepeaters checks that a repeater can authenticate its nodes.
 func (b *builder) resolveRepeaters() {
 	b.config.Repeaters = addressesOf(b.repeaters)
 	if b.config.RepeaterSecretFile == "" && len(b.repeaters) > 0 &&
 		b.written("cluster-secret-file").option == nil {
-		b.fail(b.repeaters[0].from.errorf("no secret to know its nodes by: add " +
+		b.fail(b.repeaters[0].from.errorf("no secret to recognise its nodes by: add " +
 			"udprepeater-secret-file = FILE"))
 	}
 }
@@ -203,12 +203,12 @@ func (b *builder) warnInVain() {
 	}
 }
 
-// makeSecret says how to have a secret.
+// makeSecret says how to get a secret.
 const makeSecret = "make one with `reprise secret > FILE`, give it to all nodes, and add " +
 	"cluster-secret-file = FILE"
 
-// checkDerivedSecret refuses to share sessions under a secret that is derived from a key where that
-// would make whoever has the key a client with any certificate, or let him read what a store keeps.
+// checkDerivedSecret refuses to share sessions under a secret that is derived from a key where the
+// holder of that key could then pose as a client with any certificate, or read what a store keeps.
 // Elsewhere it warns: certificates are renewed, copied to other machines and backed up, and each of
 // these ends the secret or gives it away.
 func (b *builder) checkDerivedSecret() {
@@ -243,10 +243,10 @@ func (b *builder) checkDerivedSecret() {
 	}
 	b.warnf(first.from, "without cluster-secret-file the secret of the fleet is derived from %s: "+
 		"all nodes must have that key, a renewed one included, "+
-		"and whoever has it can act as a node: %s", first.TLS.Certs[0].KeyFile, makeSecret)
+		"and anyone who has it can act as a node: %s", first.TLS.Certs[0].KeyFile, makeSecret)
 }
 
-// warnOfContexts warns of listeners whose sessions other nodes can only resume if they listen on
+// warnOfContexts warns of listeners whose sessions other nodes can resume only if they listen on
 // the same address.
 func (b *builder) warnOfContexts() {
 	for _, l := range b.tlsListeners() {
@@ -263,7 +263,7 @@ func (b *builder) warnOfContexts() {
 	}
 }
 
-// contextOption names the option that gives the listeners of a router a context.
+// contextOption names the family in the option that sets the context of its listeners.
 var contextOption = map[Router]string{HTTPRouter: "https", SSLRouter: "sslrouter"}
 
 // warnUnused warns about those of the options that have another value than their default.

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// The session cache has the addresses of its own, list by list, or else the global ones; no other cache gets any.
+// The session cache takes its own addresses, list by list, or else the global ones; no other cache
+// gets any.
 func TestPeers(t *testing.T) {
 	inPKI(t)
 	const global = "cache-udp-server = [0::1]:7171\ncache-udp-server = 225.1.1.1:7171\ncache-udp-node = Node.example:7171\ncache-udp-node = 225.1.1.1:7171\n"
@@ -70,7 +71,7 @@ func TestReplicationWarnings(t *testing.T) {
 		fleet   = "cache-udp-server = :7171\ncache-udp-node = 127.0.0.2:7171\n"
 		secret  = "cluster-secret-file = secret\n"
 		derived = `sslrouter = ":8443,cert.pem,key.pem": without cluster-secret-file the secret of the fleet is derived from key.pem: ` +
-			"all nodes must have that key, a renewed one included, and whoever has it can act as a node: make one with `reprise secret > FILE`, " +
+			"all nodes must have that key, a renewed one included, and anyone who has it can act as a node: make one with `reprise secret > FILE`, " +
 			`give it to all nodes, and add cluster-secret-file = FILE`
 	)
 	tests := []struct {
@@ -94,7 +95,7 @@ func TestReplicationWarnings(t *testing.T) {
 			`cache-udp-server = ":7171": no effect: cache a has udp of its own`,
 			`cache-udp-node = "127.0.0.2:7171": no effect: cache a has node of its own`,
 		}},
-		{"nobody is told", secret + "cache-udp-server = :7171", []string{
+		{"no peer", secret + "cache-udp-server = :7171", []string{
 			`cache-udp-server = ":7171": this node tells the others nothing: add cache-udp-node = ADDR`,
 		}},
 		{"no sessions", fleet + "ssl-sessions-use-cache = false\nsession-store = memcached://h", []string{
@@ -115,10 +116,10 @@ func TestReplicationWarnings(t *testing.T) {
 		{"no group", secret + fleet + "cache-udp-interface = lo\ncache-udp-ttl = 1", []string{
 			`cache-udp-interface = "lo": no effect: no address is a multicast group`,
 		}},
-		{"pull without patience", secret + fleet + "cache-replication = pull\nsession-store-timeout = 0", []string{
+		{"pull without a time-out", secret + fleet + "cache-replication = pull\nsession-store-timeout = 0", []string{
 			`cache-replication = "pull": no session comes from other nodes with cache-lookup-timeout 0: raise it`,
 		}},
-		{"homes without patience", secret + fleet + "cache-replication = homes\nsession-store-timeout = 0", []string{
+		{"homes without a time-out", secret + fleet + "cache-replication = homes\nsession-store-timeout = 0", []string{
 			`cache-replication = "homes": no session comes from other nodes with cache-lookup-timeout 0: raise it`,
 		}},
 		{"push, as it was called", secret + fleet + "cache-replication = push+pull", nil},
@@ -155,7 +156,7 @@ func TestWrongReplication(t *testing.T) {
 	const storeHint = "bad URL: write redis[s]://[[USER]:PASSWORD@]HOST[:PORT][,HOST...][/DB][?ca=FILE] or memcached://HOST[:PORT][,HOST...]"
 	const makeOne = ": make one with `reprise secret > FILE`, give it to all nodes, and add cluster-secret-file = FILE"
 	testWrong(t, []wrong{
-		// A secret that is a server's key, where that would be a way in.
+		// A secret that is a server's key, where it would let an attacker in.
 		{
 			name: "derived secret and a store", ini: "session-store = redis://h",
 			want: `edge.ini:4: session-store = "redis://h": sessions in a store need a secret that is not a server's key` + makeOne,
@@ -167,7 +168,7 @@ func TestWrongReplication(t *testing.T) {
 		},
 		{
 			name: "derived secret and client certificates of a name", ini: "cache-udp-node = h:1\nsni = b.example cert.pem,key.pem,,!ca.pem",
-			want: `edge.ini:5: sni = "b.example cert.pem,key.pem,,!ca.pem": ` + goneRound("edge.ini:2") + "\n" +
+			want: `edge.ini:5: sni = "b.example cert.pem,key.pem,,!ca.pem": ` + evaded("edge.ini:2") + "\n" +
 				`edge.ini:5: sni = "b.example cert.pem,key.pem,,!ca.pem": sessions of clients with certificates are shared with other nodes, ` +
 				`which needs a secret that is not a server's key` + makeOne,
 		},
@@ -270,7 +271,7 @@ func TestWrongReplication(t *testing.T) {
 		// Repeaters.
 		{
 			name: "repeater without secret", ini: "[reprise]\nudprepeater = :7171",
-			want: `edge.ini:2: udprepeater = ":7171": no secret to know its nodes by: add udprepeater-secret-file = FILE`,
+			want: `edge.ini:2: udprepeater = ":7171": no secret to recognise its nodes by: add udprepeater-secret-file = FILE`,
 		},
 		{
 			name: "repeater of a group", ini: "udprepeater = [ff02::1]:7171\nudprepeater-secret-file = secret",
@@ -332,7 +333,7 @@ func TestMaskStore(t *testing.T) {
 	}
 }
 
-// A password is read whole and never shown again.
+// A password is read whole and never shown.
 func TestStorePassword(t *testing.T) {
 	inPKI(t)
 	const url = "redis://eve:hunter2@h"

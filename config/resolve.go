@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// resolve turns what was collected into the Config, and finds the settings that contradict each
+// resolve turns the collected settings into the Config, and reports those that contradict each
 // other.
 func (b *builder) resolve() {
 	b.sortListeners()
@@ -30,7 +30,7 @@ func (b *builder) resolve() {
 	}
 }
 
-// blame returns the setting of first if somebody wrote it, else that of second.
+// blame returns the setting of first if it was written, else that of second.
 func (b *builder) blame(first, second string) setting {
 	if s := b.written(first); s.source != byDefault {
 		return s
@@ -38,8 +38,8 @@ func (b *builder) blame(first, second string) setting {
 	return b.written(second)
 }
 
-// sortListeners puts listeners in the order of their options, as Print writes them: which of them
-// is the first, whose key may be the secret of the fleet, must not depend on anything else.
+// sortListeners puts listeners in the order of their options, as Print writes them. The first one's
+// key may be the secret of the fleet, so the order must not depend on anything else.
 func (b *builder) sortListeners() {
 	position := func(l pendingListener) int {
 		return slices.IndexFunc(options,
@@ -72,7 +72,7 @@ func (b *builder) resolveListeners() {
 	}
 }
 
-// warnWithoutTLS warns about options of listeners that there are none of.
+// warnWithoutTLS warns about options of TLS listeners if there are none.
 func (b *builder) warnWithoutTLS() {
 	terminates := func(r Router) bool {
 		return b.hasListener(func(l Listener) bool { return l.Router == r && l.TLS != nil })
@@ -89,7 +89,7 @@ func (b *builder) warnWithoutTLS() {
 	}
 }
 
-// resolveTLS returns l's TLS with what holds for all names and for l's Router.
+// resolveTLS returns l's TLS with the policies of names and the settings of l's Router.
 func (b *builder) resolveTLS(l Listener, policies map[string]Policy) *TLS {
 	t := *l.TLS
 	t.Certs = slices.Clone(t.Certs)
@@ -141,7 +141,7 @@ func (b *builder) warnOfPlainHTTP() {
 // httpALPN is all that https listeners speak, in order of preference.
 var httpALPN = []string{"h2", "http/1.1"}
 
-// statedPolicies returns what was stated for each name by any of its certificates.
+// statedPolicies returns the policy that any certificate of a name states for it.
 func (b *builder) statedPolicies() map[string]Policy {
 	policies := make(map[string]Policy)
 	statedBy := make(map[string]setting)

@@ -7,8 +7,8 @@ import (
 	"text/tabwriter"
 )
 
-// PrintRoutes writes where connections and requests go, a line for each rule and for what no rule
-// matches; nothing if there are no rules.
+// PrintRoutes writes where connections and requests go: a line for each rule and one for the rest,
+// or nothing if there are no rules.
 func (c *Config) PrintRoutes(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range Routers {
@@ -43,7 +43,7 @@ func (r *PoolRule) conditions() string {
 	return strings.Join(list, ", ")
 }
 
-// describePool says which pool that is and who is in it.
+// describePool returns the name of the pool and its backends.
 func (c *Config) describePool(r Router, name string) string {
 	p, shown := c.PoolOf(r), "pool "+defaultPool
 	for i := range c.NamedPools {

@@ -15,17 +15,17 @@ const (
 	SSLRouter Router = iota
 	// RawRouter relays TCP as it is: if it carries TLS, the backends terminate it.
 	RawRouter
-	// HTTPRouter reads HTTP requests, with or without TLS, and deals them one by one.
+	// HTTPRouter reads HTTP requests, with or without TLS, and distributes them one by one.
 	HTTPRouter
 )
 
-// Routers are all of them, in the order of Config.Pools.
+// Routers are all routers, in the order of Config.Pools.
 var Routers = [...]Router{SSLRouter, RawRouter, HTTPRouter}
 
 // String returns the name that begins the options of the family.
 func (r Router) String() string { return [...]string{"sslrouter", "rawrouter", "http"}[r] }
 
-// howSNI says how r gets to know the server name.
+// howSNI says how r learns the server name.
 func (r Router) howSNI() string {
 	if r == RawRouter {
 		return "TLS is not decrypted: its ClientHello is looked at, and passed on with all the rest"
@@ -37,11 +37,11 @@ func (r Router) howSNI() string {
 type Listener struct {
 	// Source says where the listener was written, such as "edge.ini:3" or "--sslrouter".
 	Source string
-	// Router is what happens to its connections, and so which Pool they go to.
+	// Router says how its connections are treated, and so which Pool they go to.
 	Router Router
 	// Addr is where it listens. Port 0 lets the kernel choose.
 	Addr Address
-	// TLS says how it speaks TLS; nil if it does not: RawRouter, and HTTPRouter without https.
+	// TLS says how it speaks TLS; nil for RawRouter and for HTTPRouter without https.
 	TLS *TLS
 	// RedirectPort, if not 0, answers every request with a redirection to https at that port,
 	// instead of by a backend.
@@ -50,12 +50,11 @@ type Listener struct {
 
 // TLS is how a listener speaks TLS.
 type TLS struct {
-	// Policy is what a client must meet that sends no server name, or one that no certificate was
-	// given for.
+	// Policy is for clients that send no server name, or one that has no certificate.
 	Policy
 	// Certs holds every certificate of the listener: its own, whose Name is empty, then those given
-	// with sni for all listeners. Several may share a name (RSA and ECDSA): the client's abilities
-	// decide. The first is the fallback.
+	// with sni for all listeners. Several may share a name (RSA and ECDSA): the client's signature
+	// algorithms decide. The first is the fallback.
 	Certs []Certificate
 	// ALPN lists the application protocols to negotiate, most wanted first; nil negotiates none.
 	ALPN []string
@@ -78,8 +77,7 @@ type Policy struct {
 	ClientCARequired bool
 }
 
-// Certificate is a certificate chain with its private key, both of which were read and found to
-// match.
+// Certificate is a certificate chain with its private key; both were read and match.
 type Certificate struct {
 	// Name is the server name (SNI) it is for, in lower case: "www.example.com" or "*.example.com";
 	// empty means every name that has no certificate of its own.
@@ -88,18 +86,18 @@ type Certificate struct {
 	CertFile string
 	// KeyFile is the PEM file of the leaf's private key.
 	KeyFile string
-	// ACME says that there are no files: the certificate is got from an authority.
+	// ACME says that the certificate comes from an authority by ACME and has no files.
 	ACME bool
 	// Policy holds for handshakes under Name: the listener's unless sni stated its own. All
 	// certificates that share a name share the policy.
 	Policy
 }
 
-// Pool is what stands behind the listeners of one Router, and how it is treated.
+// Pool holds the backends of one Router's listeners, and how they are treated.
 type Pool struct {
 	// Backends are in the order written: at least one, if a listener of the Router relays.
 	Backends []Backend
-	// Balance says which of them is next.
+	// Balance chooses the next of them.
 	Balance Balance
 	// Retries is how many further backends are tried when one cannot be connected to.
 	Retries int
@@ -110,7 +108,7 @@ type Pool struct {
 	SlowStart time.Duration
 	// ConnectTimeout bounds one attempt to connect.
 	ConnectTimeout time.Duration
-	// IdleTimeout closes what nothing moved on for so long, in either direction.
+	// IdleTimeout closes a flow on which nothing moved for this long, in either direction.
 	IdleTimeout time.Duration
 	// MaxConns bounds the connections to each backend that states no bound; 0 means none. Read the
 	// Backend's, which is final.
@@ -120,22 +118,22 @@ type Pool struct {
 	QueueLen int
 	// Check says how backends are probed.
 	Check Check
-	// TLS says how its backends with TLS are spoken to.
+	// TLS says how to speak TLS with its backends.
 	TLS BackendTLS
-	// SendProxy is the PROXY header that backends are told the client's address with.
+	// SendProxy is the version of the PROXY header that tells backends the client's address.
 	SendProxy ProxyVersion
 	// AcceptProxy are the sources that must send a PROXY header; no other may. The listeners of the
 	// Router share them.
 	AcceptProxy []netip.Prefix
 }
 
-// BackendTLS says how backends are spoken to by TLS. Its files were read.
+// BackendTLS says how to speak TLS with backends. Its files were read.
 type BackendTLS struct {
 	// CA is the PEM file of authorities that vouch for backends; empty means those of the system.
 	CA string
 	// Name is verified, and asked for by SNI; empty means each backend's host.
 	Name string
-	// Unverified says that whoever answers is taken for the backend.
+	// Unverified says that any server that answers is taken for the backend.
 	Unverified bool
 	// CertFile and KeyFile are shown to backends that ask for a certificate; both are empty for
 	// none.
@@ -150,8 +148,8 @@ type NamedPool struct {
 	Pool
 }
 
-// PoolRule sends what matches it to a pool. A condition that is empty matches everything, but one
-// is not.
+// PoolRule sends what matches it to a pool. An empty condition matches everything; at least one is
+// not empty.
 type PoolRule struct {
 	// Source says where the rule was written.
 	Source string
@@ -167,7 +165,7 @@ type PoolRule struct {
 	Pool string
 }
 
-// Subscriptions say who may put backends into pools at run time, by uWSGI's subscription protocol.
+// Subscriptions say which servers may join pools at run time, by uWSGI's subscription protocol.
 type Subscriptions struct {
 	// Servers are the UDP addresses where subscriptions are received; none turns them off.
 	Servers []Address
@@ -178,11 +176,11 @@ type Subscriptions struct {
 	// Digest is the digest of signatures, "sha1", "sha256", "sha384" or "sha512"; empty means that
 	// none is looked at.
 	Digest string
-	// KeyDir holds the public keys of those who sign: DOMAIN.pem.
+	// KeyDir holds the public keys of signers: DOMAIN.pem.
 	KeyDir string
 	// KeyTolerance is how old the time in the first packet of a signer may be.
 	KeyTolerance time.Duration
-	// Tolerance is how long a backend that does not announce itself any more is kept.
+	// Tolerance is how long a backend that no longer announces itself is kept.
 	Tolerance time.Duration
 }
 
@@ -194,13 +192,13 @@ type Backend struct {
 	Addr Address
 	// Protocol is what it speaks: TCP unless the Router is HTTPRouter, which takes only the others.
 	Protocol Protocol
-	// TLS says that it is spoken to by TLS, as the Pool says.
+	// TLS says that connections to it use TLS, as its Pool states.
 	TLS bool
 	// Weight is its share in proportion to those of the others, at least 1.
 	Weight int
 	// MaxConns bounds the connections to it; 0 means no bound.
 	MaxConns int
-	// Backup keeps it for the time when no other is usable.
+	// Backup reserves it for when no other is usable.
 	Backup bool
 }
 
@@ -220,13 +218,13 @@ type Balance uint8
 const (
 	RoundRobin Balance = iota // in turn, by weight
 	LeastConns                // the fewest connections for its weight
-	Source                    // by the client's address, which finds the same one again
+	Source                    // by the client's address, so that a client finds the same one again
 	TwoChoices                // the better of two drawn at random
 )
 
 // Check says how backends are probed beside the connections they serve.
 type Check struct {
-	// Kind is how; NoCheck leaves Rise, Fall and the times without meaning.
+	// Kind is the kind of probe; with NoCheck, Rise, Fall and the times have no meaning.
 	Kind CheckKind
 	// Path is what CheckHTTP asks for.
 	Path string
@@ -236,7 +234,7 @@ type Check struct {
 	Timeout time.Duration
 	// Rise is how many probes in a row must succeed before a backend is used again.
 	Rise int
-	// Fall is how many must fail before it is not.
+	// Fall is how many in a row must fail before it is no longer used.
 	Fall int
 }
 
@@ -256,7 +254,7 @@ type ProxyVersion uint8
 // HTTPOptions is how the HTTPRouter treats requests. Sizes are bytes.
 type HTTPOptions struct {
 	tuning.Requests
-	// HTTP2 is whether it is spoken with clients by TLS.
+	// HTTP2 says whether clients are offered it over TLS.
 	HTTP2 bool
 	// MaxHeader bounds a request's line and fields together.
 	MaxHeader int
@@ -265,7 +263,7 @@ type HTTPOptions struct {
 	// AddHeaders are fields that every response gets, in the order written. Except for those that
 	// may stand several times, the backend's of the name are replaced.
 	AddHeaders []Header
-	// RequestHeaders and ResponseHeaders are rules, each about what those before it have left.
+	// RequestHeaders and ResponseHeaders are rules, each applied to the result of those before it.
 	RequestHeaders, ResponseHeaders []HeaderRule
 	// HSTS is the value of Strict-Transport-Security in responses over TLS; empty sends none.
 	HSTS string
@@ -273,13 +271,13 @@ type HTTPOptions struct {
 	HostAsServerName bool
 }
 
-// AccessLog says where requests and connections are written down.
+// AccessLog says where requests and connections are logged.
 type AccessLog struct {
-	// File is appended to; "-" is standard output, empty is nowhere.
+	// File is appended to; "-" means standard output, empty means no log.
 	File string
 	// Format is "json" or "combined".
 	Format string
-	// Sample writes one of so many.
+	// Sample writes one line out of this many.
 	Sample int
 	// Queue bounds the lines that wait to be written.
 	Queue int

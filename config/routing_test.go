@@ -50,7 +50,7 @@ rawrouter-to = :9
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if len(c.Warnings) != 1 || !strings.HasSuffix(c.Warnings[0], "spdy is ignored: browsers have forgotten it") {
+	if len(c.Warnings) != 1 || !strings.HasSuffix(c.Warnings[0], "spdy is ignored: browsers no longer speak it") {
 		t.Errorf("got warnings %q, want one about spdy", c.Warnings)
 	}
 }
@@ -195,7 +195,7 @@ func TestRoutingWarnings(t *testing.T) {
 			`request-header = "add X-A: ${REMOTE_ADDR}": clients can send a field of that name too: write set to have only yours`,
 		}},
 		{"limits", plain + "http-backend-connections = 1\nhttp-queue = 1\nhttp-send-proxy = off\nhttp-backend-keepalive = 1", nil},
-		{"backends of nobody", good + "rawrouter-to = :1\nrawrouter-balance = source\nrawrouter-accept-proxy = all\nrawrouter-gracetime = 30s", []string{
+		{"backends without a listener", good + "rawrouter-to = :1\nrawrouter-balance = source\nrawrouter-accept-proxy = all\nrawrouter-gracetime = 30s", []string{
 			`rawrouter-to = ":1": no effect without rawrouter`,
 			`rawrouter-balance = "source": no effect without rawrouter`,
 			`rawrouter-accept-proxy = "all": no effect without rawrouter`,
@@ -221,7 +221,7 @@ func TestRoutingWarnings(t *testing.T) {
 			`sslrouter-check-interval = "1": no effect without sslrouter-check`,
 			`sslrouter-check-rise = "1": no effect without sslrouter-check`,
 		}},
-		{"a queue for nobody", good + "sslrouter-queue = 1", []string{
+		{"a queue that never fills", good + "sslrouter-queue = 1", []string{
 			`sslrouter-queue = "1": no effect: no backend has max-connections`,
 		}},
 		{"what uwsgi backends do not know", web + "http-check = http\nhttp-send-proxy\nhttp-backend-keepalive = 1", []string{
@@ -263,7 +263,7 @@ func TestRoutingWarnings(t *testing.T) {
 	}
 }
 
-// A connection that told its backend of one client must not carry the requests of another.
+// A connection whose PROXY header named one client must not carry requests of another.
 func TestProxyHeaderForbidsKeepAlive(t *testing.T) {
 	inPKI(t)
 	c := mustParse(t, "[reprise]\nhttp = :1\nhttp-to = http://a:1\nhttp-send-proxy = v2\n")
@@ -272,7 +272,7 @@ func TestProxyHeaderForbidsKeepAlive(t *testing.T) {
 	}
 }
 
-// An option that brings its own backend along leaves nothing missing.
+// An option that brings its own backend along needs no other.
 func TestApplicationIsABackend(t *testing.T) {
 	b := newBuilder()
 	b.application = true

@@ -16,13 +16,13 @@ import (
 
 const (
 	minSecretLen = 16      // the strength of AES-128, if the bytes are random
-	maxSecretLen = 4 << 10 // so that /dev/urandom is an error and not an endless read
+	maxSecretLen = 4 << 10 // so that /dev/urandom is an error, not an endless read
 	goodSecret   = "make one with reprise secret"
 )
 
 // ReadSecret returns the secret in file, which is all of its bytes but one newline at the end. It
-// refuses what is shorter than 16 bytes or one byte repeated, with an error for the operator that
-// shows nothing of it. The bytes are the caller's, to be wiped.
+// refuses a secret that is shorter than 16 bytes or one byte repeated, with an error that shows
+// nothing of it. The caller owns the bytes and wipes them.
 func ReadSecret(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -69,8 +69,8 @@ func (b *builder) warnOfReaders(s setting) {
 	}
 }
 
-// ReadRepeaterKey returns the key in file, as reprise repeater-key prints it. The bytes are the
-// caller's, to be wiped.
+// ReadRepeaterKey returns the key in file, as reprise repeater-key prints it. The caller owns the
+// bytes and wipes them.
 func ReadRepeaterKey(file string) ([]byte, error) {
 	text, err := ReadSecret(file)
 	if err != nil {
@@ -109,7 +109,7 @@ func (b *builder) checkRepeaterKey() {
 	b.warnOfReaders(s)
 }
 
-// checkStores reads the URLs of stores as those do that open them.
+// checkStores reads the URLs of stores as the packages that open them do.
 func (b *builder) checkStores() {
 	for _, s := range b.config.settings {
 		if s.option.name != "session-store" || b.failed[s.option.name] {
@@ -129,8 +129,8 @@ const (
 	masked     = "***"
 )
 
-// storeURL finds the password, which may contain whatever a URL should not: it ends at the last
-// "@".
+// storeURL finds the password, which may contain characters that a URL should not: it ends at the
+// last "@".
 var storeURL = regexp.MustCompile(`^(?:rediss?://(?:[^:]*:(.+)@)?` +
 	storeHosts + `(?:/\d*)?(?:\?ca=[^@]+)?|memcached://` + storeHosts + `)$`)
 
@@ -151,8 +151,8 @@ func addStore(b *builder, value string) error {
 	return nil
 }
 
-// maskStore hides the password of a store's URL; all of what is no such URL, because the password
-// could be anywhere in it.
+// maskStore hides the password of a store's URL. It hides all of a malformed URL, because the
+// password could be anywhere in it.
 func maskStore(value string) string {
 	at := storeURL.FindStringSubmatchIndex(value)
 	switch {

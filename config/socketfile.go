@@ -19,8 +19,8 @@ type SocketFile struct {
 	// Mode is the file's, if HasMode; else the umask decides.
 	Mode    fs.FileMode
 	HasMode bool
-	// Owner is what was written of whose it is: UID and GID by their numbers, each -1 for the
-	// process's. Empty: the process's both, whatever they hold.
+	// Owner is what was written of the owner: UID and GID as numbers, each -1 for the process's
+	// own. Empty means both are the process's own, whatever UID and GID hold.
 	Owner    string
 	UID, GID int
 }
@@ -46,7 +46,7 @@ var socketFileOptions = []option{
 	},
 	{
 		name: "chown-socket", group: groupListen, form: "USER[:GROUP]",
-		help: "whose these sockets are, by name or number. To give them to another user takes root",
+		help: "owner of these sockets, by name or number. Giving them to another user takes root",
 		set: func(b *builder, value string) (err error) {
 			f := &b.config.SocketFile
 			f.Owner = value
@@ -58,7 +58,7 @@ var socketFileOptions = []option{
 		name: "umask", group: groupProcess, form: "MODE",
 		help: "permissions, in octal, that files which the process makes do not get, such as 027; " +
 			"without it " +
-			"those of whoever starts it",
+			"those of the process that starts it",
 		set: func(b *builder, value string) (err error) {
 			b.config.Umask, err = parseMode(value)
 			b.config.HasUmask = err == nil
@@ -120,7 +120,7 @@ func ownerID(kind, name string, look func(string) (string, error)) (int, error) 
 	return strconv.Atoi(id)
 }
 
-// checkSocketFiles sees that the files of unix sockets can stand where they are to be made.
+// checkSocketFiles checks that the files of unix sockets can be made where they are to stand.
 func (b *builder) checkSocketFiles() {
 	found := false
 	for _, at := range b.listensAt() {

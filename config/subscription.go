@@ -16,7 +16,7 @@ import (
 // groupSubscribe is the heading of the options about subscriptions.
 const groupSubscribe = "Backends that subscribe (uWSGI's subscription protocol)"
 
-// subscriptionOptions say who may become a backend at run time. Names are uWSGI's but for
+// subscriptionOptions say which servers may become backends at run time. Names are uWSGI's, except
 // http-subscription-from and http-subscription-sockets.
 var subscriptionOptions = []option{
 	{
@@ -42,7 +42,7 @@ var subscriptionOptions = []option{
 	{
 		name: "http-subscription-sockets", group: groupSubscribe, form: "DIR", repeat: true,
 		help: "take unix sockets that lie in this directory for backends, from subscribers of this " +
-			"machine; without it none are taken. Whoever may subscribe then gets requests sent to any " +
+			"machine; without it none are taken. A subscriber can then get requests sent to any " +
 			"socket there, with this process's permissions, and to where links there lead",
 		set: func(b *builder, value string) error {
 			if !filepath.IsAbs(value) || filepath.Clean(value) == "/" {
@@ -84,7 +84,7 @@ var subscriptionOptions = []option{
 	},
 }
 
-// loopback are the networks of this machine itself.
+// loopback holds the networks of this machine itself.
 var loopback = []netip.Prefix{
 	netip.MustParsePrefix("127.0.0.0/8"),
 	netip.MustParsePrefix("::1/128"),
@@ -112,7 +112,7 @@ func (b *builder) subscribes(r Router) bool {
 	return r == HTTPRouter && len(b.subscriptionServers) > 0
 }
 
-// resolveSubscriptions sees that somebody can subscribe, and not everybody.
+// resolveSubscriptions checks that some senders can subscribe, but not all.
 func (b *builder) resolveSubscriptions() {
 	s := &b.config.Subscriptions
 	s.Servers = addressesOf(b.subscriptionServers)
@@ -134,7 +134,7 @@ func (b *builder) resolveSubscriptions() {
 		local := server.Host == "localhost" || err == nil && ip.IsLoopback()
 		if !local && len(s.From) == 0 {
 			b.fail(server.from.errorf(
-				"whoever reaches it would get the clients of any domain: add " +
+				"anyone who reaches it would get the clients of any domain: add " +
 					"http-subscription-from = CIDR, or " +
 					"subscriptions-sign-check = sha256:DIR"))
 		}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// note is what is said about an option that only uWSGI has.
+// note returns the message about an option that only uWSGI has.
 func note(name string) string { return uwsgiTable.Find(name).Note }
 
 func TestWrongFiles(t *testing.T) {
@@ -59,7 +59,7 @@ func TestWrongFiles(t *testing.T) {
 			want: `edge.ini:4: name = "%(name)": %(name) contains itself, by way of name: write one of them out`,
 		},
 		{
-			name: "itself by way of another", ini: "name = %(x)\nx = %(y)\ny = %(x)",
+			name: "a variable that contains itself", ini: "name = %(x)\nx = %(y)\ny = %(x)",
 			want: `edge.ini:4: name = "%(x)": %(x) contains itself, by way of x, y: write one of them out`,
 		},
 		{
@@ -199,7 +199,7 @@ func TestWrongKeysOfUWSGI(t *testing.T) {
 			want: `edge.ini:4: rawrouter-subscription-server is not supported: ` + note("rawrouter-subscription-server"),
 		},
 		{
-			name: "to be subscribed", ini: "subscribe-to = 127.0.0.1:4040:a.example",
+			name: "a subscription to another router", ini: "subscribe-to = 127.0.0.1:4040:a.example",
 			want: `edge.ini:4: subscribe-to is not supported: ` + note("subscribe-to"),
 		},
 		{

@@ -147,7 +147,7 @@ func TestWrongRouting(t *testing.T) {
 			want: `edge.ini:4: sslrouter-check-interval = "0": bad duration: write 10ms to 1h, such as 10 (seconds), 250ms or 2m`,
 		},
 		{
-			name: "check without patience", ini: "rawrouter-check-timeout = 0",
+			name: "check without a time-out", ini: "rawrouter-check-timeout = 0",
 			want: `edge.ini:4: rawrouter-check-timeout = "0": bad duration: write 1ms to 1h, such as 10 (seconds), 250ms or 2m`,
 		},
 		{
@@ -246,7 +246,7 @@ func TestWrongRouting(t *testing.T) {
 			want: `edge.ini:4: request-header = "set Host: a": Host is written by Reprise itself: remove it`,
 		},
 		{
-			name: "rule about a mask", ini: "request-header = set X_Forwarded-For: a",
+			name: "rule with an underscore", ini: "request-header = set X_Forwarded-For: a",
 			want: `edge.ini:4: request-header = "set X_Forwarded-For: a": X_Forwarded-For is taken for X-Forwarded-For by some: write that`,
 		},
 		{
@@ -266,11 +266,11 @@ func TestWrongRouting(t *testing.T) {
 			want: `edge.ini:7: hsts = "1": another option sets Strict-Transport-Security too, and browsers take only one: remove one of them`,
 		},
 		{
-			name: "hsts for a while", ini: "hsts = soon",
+			name: "hsts without a number", ini: "hsts = soon",
 			want: `edge.ini:4: hsts = "soon": bad value: write SECONDS, true or false, then ;includeSubDomains and ;preload if wanted`,
 		},
 		{
-			name: "hsts for nobody's subdomains", ini: "hsts = false;includeSubDomains",
+			name: "subdomains without hsts", ini: "hsts = false;includeSubDomains",
 			want: `edge.ini:4: hsts = "false;includeSubDomains": ` +
 				`bad value: write SECONDS, true or false, then ;includeSubDomains and ;preload if wanted`,
 		},
@@ -296,7 +296,7 @@ func TestWrongRouting(t *testing.T) {
 			want: `edge.ini:4: access-log-format = "common": bad choice: write json or combined`,
 		},
 		{
-			name: "log of nothing", ini: "access-log-sample = 0",
+			name: "log of no line", ini: "access-log-sample = 0",
 			want: `edge.ini:4: access-log-sample = "0": bad number: write a whole number from 1 to 1073741824`,
 		},
 		{

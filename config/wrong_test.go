@@ -8,8 +8,8 @@ import (
 // good is a configuration without a fault; in a test's file it takes lines 1 to 3.
 const good = "[reprise]\nsslrouter = :8443,cert.pem,key.pem\nsslrouter-to = 127.0.0.1:9000\n"
 
-// goneRound is what is said of a name that asks more of clients than its sslrouter.
-func goneRound(router string) string {
+// evaded is the error about a name that demands more of clients than its sslrouter.
+func evaded(router string) string {
 	return "clients could go round CLIENTCA by another name, since both reach the same backends of sslrouter at " + router +
 		": write it there and for each name, give the name a pool of its own by sslrouter-use-pool, or use https, which looks at each request's Host"
 }
@@ -299,14 +299,14 @@ func TestWrongConfigurations(t *testing.T) {
 		},
 		{
 			name: "a name that asks for more on an sslrouter", ini: "sni = a.example cert.pem,key.pem,,!ca.pem",
-			want: `edge.ini:4: sni = "a.example cert.pem,key.pem,,!ca.pem": ` + goneRound("edge.ini:2"),
+			want: `edge.ini:4: sni = "a.example cert.pem,key.pem,,!ca.pem": ` + evaded("edge.ini:2"),
 		},
 		{
 			name: "names that ask for more on an sslrouter2",
 			ini: "sslrouter2 = addr=:1,cert=cert.pem,key=key.pem,clientca=!ca.pem\n" +
 				"sni = a.example cert.pem,key.pem,,ca.pem\nsni = *.a.example cert.pem,key.pem,,!ca.pem\nsni = b.example cert.pem,key.pem",
-			want: `edge.ini:5: sni = "a.example cert.pem,key.pem,,ca.pem": ` + goneRound("edge.ini:2") + "\n" +
-				`edge.ini:6: sni = "*.a.example cert.pem,key.pem,,!ca.pem": ` + goneRound("edge.ini:2"),
+			want: `edge.ini:5: sni = "a.example cert.pem,key.pem,,ca.pem": ` + evaded("edge.ini:2") + "\n" +
+				`edge.ini:6: sni = "*.a.example cert.pem,key.pem,,!ca.pem": ` + evaded("edge.ini:2"),
 		},
 
 		// Ciphers.
@@ -430,7 +430,7 @@ func TestWrongConfigurations(t *testing.T) {
 
 		// Several at once.
 		{
-			name: "all faults are told", ini: "stats = 1\nmaster = 2\nbogus = 3\nsni = a.example none.pem,key.pem", args: "--loops x",
+			name: "all faults are reported", ini: "stats = 1\nmaster = 2\nbogus = 3\nsni = a.example none.pem,key.pem", args: "--loops x",
 			want: `edge.ini:6: unknown option "bogus": reprise --help lists all` + "\n" +
 				`edge.ini:4: stats = "1": no port: ` + forms + "\n" +
 				`edge.ini:5: master = "2": not a boolean: write true or false` + "\n" +

@@ -1,6 +1,6 @@
-// Package migrate says what became of the options of uWSGI: which of them mean the same here, which
-// are passed on to the uwsgi of an application, and what to write instead of the others.
-// docs/MIGRATING.md is made of its tables.
+// Package migrate holds a verdict on each option of uWSGI: whether it means the same here, is
+// passed on to the uwsgi of an application, or what to write instead. docs/MIGRATING.md is
+// generated from its tables.
 package migrate
 
 import (
@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 )
 
-// Verdict says what becomes of an option of another program.
+// Verdict says how an option of another program is treated.
 type Verdict string
 
 // The verdicts.
@@ -33,12 +33,13 @@ type Row struct {
 	Note    string
 }
 
-// IsForeign reports whether r is about an option that only the other program has. A nil r is not.
+// IsForeign reports whether r is about an option that only the other program has; false if r is
+// nil.
 func (r *Row) IsForeign() bool {
 	return r != nil && r.Verdict != Supported && r.Verdict != Better
 }
 
-// IsPassed reports whether the option is given to the uwsgi that runs the application.
+// IsPassed reports whether the option is passed on to the uwsgi that runs the application.
 func (r *Row) IsPassed() bool { return r.Verdict == Passed || r.Verdict == PassedPart }
 
 // Chapter is a part of a table of verdicts.
@@ -53,7 +54,7 @@ type Table struct {
 	families []family
 }
 
-// family is what a name that ends in * stands for.
+// family is a name that ends in *, with its row.
 type family struct {
 	prefix string
 	row    *Row
@@ -79,7 +80,7 @@ func NewTable(chapters ...Chapter) *Table {
 // Named returns the row that has name in full; nil if there is none.
 func (t *Table) Named(name string) *Row { return t.byName[name] }
 
-// Find returns the row about a name: that which has it in full, or else the first that has its
+// Find returns the row about a name: the row that has it in full, or else the first that has its
 // beginning; nil if there is none.
 func (t *Table) Find(name string) *Row {
 	if r := t.byName[name]; r != nil {
@@ -105,15 +106,15 @@ func (t *Table) ForeignNames() []string {
 	return names
 }
 
-// Usage is a key of a file and what became of it.
+// Usage is a key of a file and how it is treated.
 type Usage struct {
 	Where, Key string
 	Verdict    Verdict
 	Note       string
 }
 
-// Print writes a line for each key: where it stands first, what becomes of it, and what differs
-// from the program that the file was written for.
+// Print writes a line for each key: where it first stands, how it is treated, and what differs from
+// the program that the file was written for.
 func Print(w io.Writer, used []Usage) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	seen := make(map[Usage]bool)

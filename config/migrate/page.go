@@ -13,20 +13,20 @@ This page is generated from the tables that the program itself uses: ` + "`go te
 ` + "`reprise check FILE`" + ` says the same about the keys of one file.
 
 - **supported**: it means what it means there.
-- **supported better**: it does more, or what it was meant to do; the note says what.
+- **supported better**: it does more, or what it was meant to do, as the note says.
 - **passed on**: it concerns the application and is given to the uwsgi that runs it, if ` + "`module` or `wsgi-file`" + ` names one; with a
   warning if it would concern the routers too.
-- **ignored**: there is nothing it could do here; with a warning if somebody may rely on it.
+- **ignored**: it has no effect here; with a warning if an operator may rely on it.
 - **refused**: an error that says what to write instead.
 
-A name with * stands for all that begin so and have no line of their own. Any other key is an error that names the nearest one, unless
+A name with * stands for all that begin with it and have no line of their own. Any other key is an error that names the nearest one, unless
 it is used as a variable, as ` + "`%(KEY)`" + `. Keys that only uWSGI has are read from files; on the command line they are errors.
 
 ## Files
 
 - The order of options does not matter.
 - ` + "`$(NAME)`" + ` is a variable of the environment, ` + "`@(FILE)`" + ` the content of a file without surrounding spaces, ` + "`%(KEY)`" + ` the value
-  of a key, which may stand before or behind, in any of the files; of several the first. What is not defined is an error. Nothing
+  of a key, which may stand before or behind, in any of the files; of several the first. An undefined variable is an error. Nothing
   is calculated.
 - ` + "`%p`" + ` is the path of the file, ` + "`%o`" + ` the same as it was written, ` + "`%s`" + ` its name, ` + "`%n`" + ` that without its extension, ` + "`%e`" + ` the
   extension; ` + "`%d`" + ` is its directory with a slash at the end, ` + "`%c`" + ` the name of that, ` + "`%v`" + ` the working directory, ` + "`%h`" + ` the name of
@@ -34,7 +34,7 @@ it is used as a variable, as ` + "`%(KEY)`" + `. Keys that only uWSGI has are re
   is, and so do those in the URL of a session-store and before the zone of an IPv6 address.
 - In """triple quotes""" or backticks nothing is replaced.
 - ` + "`ini = FILE`, `FILE:SECTION` or `:SECTION`" + ` reads that in place; ` + "`reprise FILE :SECTION`" + ` reads another section of the same file.
-- Sections of one name add up. What a later one repeats word for word counts once.
+- Sections of one name add up. A line that a later one repeats word for word counts once.
 `
 
 const clientCerts = `
@@ -51,7 +51,7 @@ const poolsByName = `
 ## Backends by name and path
 
 What uWSGI's router does by mapping hosts to sockets (` + "`http-use-pattern`, `http-use-cache`" + `), nginx by ` + "`server_name` and `location`" + ` with an
-` + "`upstream`" + ` each, and HAProxy by ` + "`use_backend` with `hdr(host)`, `path_beg` or `req.ssl_sni`" + `, is written here as a pool and who uses it:
+` + "`upstream`" + ` each, and HAProxy by ` + "`use_backend` with `hdr(host)`, `path_beg` or `req.ssl_sni`" + `, is written here as a pool and the rules that use it:
 
 | here | nginx | HAProxy |
 |---|---|---|
@@ -61,8 +61,8 @@ What uWSGI's router does by mapping hosts to sockets (` + "`http-use-pattern`, `
 | ` + "`sslrouter-use-pool = mail sni=mail.example.com` | `map $ssl_server_name` in `stream` | `use_backend mail if { ssl_fc_sni ... }`" + ` |
 | ` + "`rawrouter-use-pool = raw sni=*.raw.example.com` | `ssl_preread` with `map` | `req.ssl_sni` with `tcp-request inspect-delay`" + ` |
 
-A pool takes any option that http-to has (` + "`http-check`, `http-queue`, `http-send-proxy` ..." + `) by the rest of its name, one a line; what is not said of
-it is as for http-to, like HAProxy's ` + "`defaults`" + `. As in nginx and unlike HAProxy the order of lines means nothing and the most
+A pool takes any option that http-to has (` + "`http-check`, `http-queue`, `http-send-proxy` ..." + `) by the rest of its name, one a line; what it does not state
+is as for http-to, like HAProxy's ` + "`defaults`" + `. As in nginx and unlike HAProxy the order of lines means nothing and the most
 specific one decides; as in nginx paths are compared decoded and without ` + "`//`, `/./` and `/../`" + `, but on the boundary of segments: ` + "`/v1`" + ` is not
 the beginning of ` + "`/v10`" + `. A wildcard stands for one label, as in certificates.
 `
@@ -72,7 +72,7 @@ const subscriptionsByUWSGI = `
 
 ` + "`http-subscription-server = ADDR`" + ` takes what a uwsgi with ` + "`subscribe-to = ADDR:DOMAIN` or `subscribe2`" + ` sends, and gives it the requests for
 DOMAIN until it unsubscribes or is silent for ` + "`subscription-tolerance`" + `. Nearest to it are HAProxy's ` + "`server-template`" + ` with DNS or its runtime
-` + "`add server`" + `, and nginx's ` + "`upstream` API of the commercial version" + `. uWSGI takes a subscription from everybody who reaches its port; here it must come from this machine or from
+` + "`add server`" + `, and nginx's ` + "`upstream` API of the commercial version" + `. uWSGI takes a subscription from any sender that reaches its port; here it must come from this machine or from
 ` + "`http-subscription-from`" + `, or be signed. A subscription cannot bring certificates along (sni_key), nor another modifier1 than WSGI's 0.
 A unix socket is a backend only if it lies in a directory of ` + "`http-subscription-sockets`" + `.
 `
@@ -92,18 +92,18 @@ Neither uWSGI's router nor hitch has any. Nearest in nginx and HAProxy are:
 | ` + "`client-prefix = 32,64` | | `src,ipmask(32,64)`" + ` |
 | ` + "`client-table = 1000000` | the size of the zone | the size of the stick-table" + ` |
 
-The limits are for all listeners together, and the address is that of a PROXY header where there is one. What is over a limit of connections or handshakes is reset and not answered.
+The limits are for all listeners together, and the address is that of a PROXY header where there is one. A connection over a limit of connections or handshakes is reset and not answered.
 `
 
 const fields = `
 ## Fields of requests and responses
 
-uWSGI's ` + "`add-header`" + ` adds to what the application sends; here it takes its place, so that there is one X-Frame-Options (Set-Cookie, Vary and others of
-which there may be several stay beside it). What ` + "`route`" + ` does to requests and responses there (` + "`addvar`, `addheader`, `delheader`" + `) is
+uWSGI's ` + "`add-header`" + ` adds a field beside the application's; here it replaces that, so that there is one X-Frame-Options (Set-Cookie, Vary and others of
+which there may be several stay). What ` + "`route`" + ` does to requests and responses there (` + "`addvar`, `addheader`, `delheader`" + `) is
 ` + "`request-header = set NAME: VALUE`, `add NAME: VALUE` or `remove NAME`, and `response-header`" + ` alike: nginx's ` + "`proxy_set_header`, `add_header` and `proxy_hide_header`" + `,
 HAProxy's ` + "`http-request set-header`, `add-header` and `del-header`" + `. ` + "`${REMOTE_ADDR}`, `${SSL_CLIENT_S_DN}`" + ` and the like stand for nginx's ` + "`$remote_addr`, `$ssl_client_s_dn`" + ` and
-HAProxy's ` + "`%[src]`, `%{+Q}[ssl_c_s_dn]`" + `; operations/fields.md has them all. ` + "`X-Real-IP`, `X-SSL-*`" + ` and the like of a client pass only if it is in http-trusted, so what these programs
-have to remove by hand need not be.
+HAProxy's ` + "`%[src]`, `%{+Q}[ssl_c_s_dn]`" + `; operations/fields.md has them all. ` + "`X-Real-IP`, `X-SSL-*`" + ` and the like of a client pass only if it is in http-trusted, so fields that these programs
+must remove by hand need no rule here.
 `
 
 // Page returns docs/MIGRATING.md. hitch are the verdicts about the keys of hitch.
@@ -116,7 +116,7 @@ func Page(hitch []Row) []byte {
 	out.WriteString(poolsByName + subscriptionsByUWSGI + clientCerts + limitsByClient + fields)
 	out.WriteString(
 		"\n# hitch\n\nA file named as `hitch*.conf`, or without sections and with hitch's keys, is read as hitch reads it. `reprise check hitch.conf` prints\n" +
-			"the configuration it is translated into, which may be used instead of it.\n")
+			"its translation, which may be used instead of it.\n")
 	keys := Chapter{Title: "Keys of hitch.conf", Rows: hitch}
 	keys.print(&out)
 	return out.Bytes()

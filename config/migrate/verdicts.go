@@ -12,11 +12,11 @@ const (
 	noBits = "crypto/tls has no such switch: write tls-min-version, or CIPHERS in https and " +
 		"sslrouter"
 	OldTLS  = "TLS 1.2 and 1.3 are all there is: remove it"
-	proxyIn = "write http-accept-proxy = CIDR (sslrouter-, rawrouter-), which says who must " +
+	proxyIn = "write http-accept-proxy = CIDR (sslrouter-, rawrouter-), which says which sources must " +
 		"send a PROXY header, version 1 or 2"
 	otherWires = "backends are spoken to by HTTP, the uwsgi protocol or plain TCP: let the " +
 		"application listen on one of these"
-	OwnUser = "reprise runs as who started it: start it as that user, with " +
+	OwnUser = "reprise runs as the user that started it: start it as that user, with " +
 		"CAP_NET_BIND_SERVICE for ports below 1024, or say --user"
 	Background = "reprise stays in the foreground: let systemd or another supervisor run it"
 	toStderr   = "reprise logs to standard error: redirect that"
@@ -27,8 +27,8 @@ const (
 		"peers and session-store"
 )
 
-// UWSGI says what becomes of uWSGI's options. A name that ends in * stands for all that begin so
-// and have no row of their own.
+// UWSGI says how uWSGI's options are treated. A name that ends in * stands for all that begin with
+// it and have no row of their own.
 var UWSGI = []Chapter{
 	{"Listeners and TLS", []Row{
 		{
@@ -70,7 +70,7 @@ var UWSGI = []Chapter{
 		{
 			"ssl-verify-depth", Warned,
 			"a chain of any length to a CA in CLIENTCA is accepted: have " +
-				"only those CAs in it that are meant",
+				"only the intended CAs in it",
 		},
 		{"ssl-option", Refused, noBits},
 		{"ssl-enable3 ssl-enable-sslv3 ssl-enable-tlsv1", Refused, OldTLS},
@@ -215,7 +215,7 @@ var UWSGI = []Chapter{
 		},
 		{
 			"http-timeout http-connect-timeout http-headers-timeout", Better,
-			"a client is answered with " +
+			"a client gets " +
 				"408 or 504 before it is closed",
 		},
 		{"http-keepalive", Better, "on by default, also to http:// backends"},
@@ -235,7 +235,7 @@ var UWSGI = []Chapter{
 		{"http-server-name-as-http-host", Supported, ""},
 		{
 			"add-header", Better,
-			"in place of a field of that name from the backend, but for those of " +
+			"replaces a field of that name from the backend, except those of " +
 				"which there may be several; response-header has more",
 		},
 		{"http-var", Refused, "write env = NAME=VALUE for the application"},
@@ -358,7 +358,7 @@ var UWSGI = []Chapter{
 		{"uid gid add-gid immediate-uid immediate-gid", PassedPart, OwnUser},
 		{
 			"cgroup", Warned,
-			"reprise stays where it is started: let the unit or the container limit it",
+			"reprise does not limit itself: let the unit or the container do it",
 		},
 		{"chroot", Supported, "with `user`, once files are read and addresses bound"},
 		{"cap drop-after-init drop-after-apps", Warned, OwnUser},
@@ -410,7 +410,7 @@ var UWSGI = []Chapter{
 	}},
 }
 
-// CacheKeys says what becomes of the keys of cache2.
+// CacheKeys says how the keys of cache2 are treated.
 var CacheKeys = Chapter{"Keys of cache2", []Row{
 	{"name", Supported, "each name once"},
 	{"items max_items maxitems", Better, "all of them can be used; max-items, as uWSGI's " +
@@ -433,7 +433,7 @@ var CacheKeys = Chapter{"Keys of cache2", []Row{
 		"a full cache always drops " +
 			"its oldest entries",
 	},
-	{"lazy lazy_expire", Ignored, "what has expired is never resumed, swept or not"},
+	{"lazy lazy_expire", Ignored, "an expired session is never resumed, swept or not"},
 	{"no_expire", Warned, "sessions end with ssl-sessions-timeout all the same: raise that"},
 	{"lastmod math_initial", Ignored, "sessions are neither changed nor counted in"},
 	{"store store_sync storesync store_delete storedelete", Refused, noDisk},

@@ -20,7 +20,7 @@ type block struct {
 	label   string // "CERTIFICATE"
 	number  int    // in its file, from 1
 	line    int    // where it begins, from 1
-	headers string // what stands before the data (RFC 1421), "" for nothing
+	headers string // the lines before the data (RFC 1421), "" for none
 	data    []byte // decoded
 }
 
@@ -38,14 +38,13 @@ const (
 	markEnd   = "-----"
 )
 
-// bom is what some editors put before a text (U+FEFF).
+// bom is the byte order mark that some editors write before a text (U+FEFF).
 var bom = []byte("\xef\xbb\xbf")
 
-// derSequence is how a certificate, key or revocation list of DER begins.
+// derSequence is the first byte of a certificate, key or revocation list in DER.
 const derSequence = 0x30
 
-// readBlocks returns all blocks of a file. Who is done with them wipes those that hold
-// a key.
+// readBlocks returns all blocks of a file. The caller wipes those that hold a key.
 func readBlocks(file string) ([]block, error) {
 	data, err := readFile(file, maxFileSize)
 	if err != nil {
@@ -54,7 +53,7 @@ func readBlocks(file string) ([]block, error) {
 	return blocksOf(file, data)
 }
 
-// blocksOf returns all blocks of what a file holds, which it wipes: it may hold a key.
+// blocksOf returns all blocks in data, which it wipes: it may hold a key.
 func blocksOf(file string, data []byte) ([]block, error) {
 	defer clear(data)
 	if len(bytes.TrimSpace(data)) == 0 {
@@ -102,7 +101,7 @@ func readFile(name string, maxSize int) ([]byte, error) {
 	}
 }
 
-// cause takes the file's name out of an error.
+// cause strips the file's name from an error.
 func cause(err error) error {
 	if path := new(fs.PathError); errors.As(err, &path) {
 		return path.Err
@@ -119,12 +118,12 @@ func wipe(blocks []block) {
 	}
 }
 
-// parse finds the blocks. Text around them is no error (RFC 7468, Section 5.2), but
-// marks that are not where they belong are.
+// parse finds the blocks. Text around them is not an error (RFC 7468, Section 5.2), but misplaced
+// marks are.
 func parse(data []byte) (blocks []block, err error) {
 	data = bytes.TrimPrefix(data, bom)
 	var open *block // the block whose end has not come yet
-	// it must not grow: what append leaves behind cannot be wiped
+	// it must not grow: copies that append leaves behind cannot be wiped
 	body := make([]byte, 0, len(data)+1)
 	defer func() { clear(body[:cap(body)]) }()
 	number := 0
@@ -163,8 +162,8 @@ func parse(data []byte) (blocks []block, err error) {
 	return blocks, nil
 }
 
-// mark reports whether a line is a BEGIN or END line, and of which label. A line that
-// only contains one is an error: a chain whose files were joined without a line break.
+// mark reports whether a line is a BEGIN or END line, and its label. A line that only contains a
+// mark is an error: the files of a chain were joined without a line break.
 func mark(text []byte) (label string, isMark bool, err error) {
 	for _, m := range []string{beginMark, endMark} {
 		i := bytes.Index(text, []byte(m))
@@ -183,7 +182,7 @@ func mark(text []byte) (label string, isMark bool, err error) {
 	return "", false, nil
 }
 
-// decode reads what stands between the marks.
+// decode reads the lines between the marks.
 func (b *block) decode(body []byte) error {
 	// Headers end with an empty line, and only they hold colons.
 	headers, rest, found := bytes.Cut(body, []byte("\n\n"))

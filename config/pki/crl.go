@@ -17,10 +17,10 @@ import (
 // maxCRLSize bounds a file of revocation lists, in bytes: half a million certificates.
 const maxCRLSize = 32 << 20
 
-// ReadCRLs reads all revocation lists of a file (RFC 5280, Section 5), which is PEM or
-// one list of DER. A list by the name of one of authorities must be signed by one of that
-// name. One by another name is for a certificate that clients send, whose key then
-// decides.
+// ReadCRLs reads all revocation lists of a file (RFC 5280, Section 5), which is PEM or one list of
+// DER. A list whose issuer is one of authorities must be signed by an authority of that name. A
+// list of another issuer is for an intermediate certificate that clients send, and is verified with
+// its key then.
 func ReadCRLs(file string, authorities []*x509.Certificate) ([]*x509.RevocationList, error) {
 	data, err := readFile(file, maxCRLSize)
 	if err != nil {
@@ -85,14 +85,14 @@ func parseCRL(der []byte, authorities []*x509.Certificate) (*x509.RevocationList
 	return list, nil
 }
 
-// The extensions of lists and their entries that say what a list is about.
+// The extensions of lists and their entries that say what a list covers.
 var (
 	oidDelta  = asn1.ObjectIdentifier{2, 5, 29, 27}
 	oidIssued = asn1.ObjectIdentifier{2, 5, 29, 28}
 )
 
-// checkExtensions refuses lists that do not have all certificates of their issuer: a
-// certificate that is not there would be taken for good (RFC 5280, Section 5.2).
+// checkExtensions refuses lists that do not cover all certificates of their issuer: a certificate
+// that is missing would be taken for good (RFC 5280, Section 5.2).
 func checkExtensions(list *x509.RevocationList) error {
 	for _, e := range list.Extensions {
 		switch {
@@ -128,8 +128,7 @@ func isWhole(e pkix.Extension) bool {
 		point.SkipOptionalASN1(cbasn1.Tag(0).ContextSpecific().Constructed()) && point.Empty()
 }
 
-// CRLExpiry says in words that a revocation list has ended or will soon; "" if there is
-// nothing to say.
+// CRLExpiry says in words that a revocation list has expired or soon will; "" if neither.
 func CRLExpiry(list *x509.RevocationList, now time.Time) string {
 	end := list.NextUpdate
 	switch left := end.Sub(now); {
@@ -147,7 +146,7 @@ func CRLExpiry(list *x509.RevocationList, now time.Time) string {
 	return ""
 }
 
-// WithoutCRL returns those of authorities of which there is no list.
+// WithoutCRL returns those of authorities that have no list.
 func WithoutCRL(
 	authorities []*x509.Certificate, lists []*x509.RevocationList,
 ) (without []*x509.Certificate) {

@@ -16,8 +16,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestReadCRLs: what is a list of all certificates that an authority has revoked, and what
-// only looks like one.
+// TestReadCRLs: only complete revocation lists of an authority are accepted.
 func TestReadCRLs(t *testing.T) {
 	t.Chdir(t.TempDir())
 	ca, err := testpki.NewCA("authority")
@@ -90,7 +89,7 @@ func TestReadCRLs(t *testing.T) {
 	}
 }
 
-// TestCRLExpiry: it is spoken of before it ends, since then clients are refused.
+// TestCRLExpiry: the warning comes before the list expires, because clients are refused then.
 func TestCRLExpiry(t *testing.T) {
 	day := 24 * time.Hour
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)

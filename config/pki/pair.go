@@ -21,10 +21,10 @@ type Pair struct {
 	chain []*x509.Certificate // Leaf is the first
 }
 
-// Kind names the kind of the pair's key, on which depends who can use the certificate:
-// "ECDSA", "RSA" or "Ed25519".
+// Kind names the kind of the pair's key, "ECDSA", "RSA" or "Ed25519": clients can use a certificate
+// only if they support its kind.
 func (p *Pair) Kind() string {
-	kind, _ := scheme(p.Leaf.PublicKey) // ReadPair has found no error
+	kind, _ := scheme(p.Leaf.PublicKey) // ReadPair has checked it
 	return kind
 }
 
@@ -65,8 +65,8 @@ func ReadPair(certFile, keyFile string) (*Pair, error) {
 	return pair, nil
 }
 
-// ReadCertificates reads all certificates of a file, which are at least one: a chain, or
-// the authorities that may issue others.
+// ReadCertificates reads all certificates of a file, at least one: a chain, or the authorities that
+// may issue others.
 func ReadCertificates(file string) ([]*x509.Certificate, error) {
 	blocks, err := readBlocks(file)
 	if err != nil {
@@ -97,7 +97,8 @@ func ReadCertificates(file string) ([]*x509.Certificate, error) {
 	return list, nil
 }
 
-// isParameter reports whether a block is what tools write beside keys, and nobody needs.
+// isParameter reports whether a block holds parameters that tools write beside keys and that are
+// not needed.
 func isParameter(label string) bool {
 	return label == "EC PARAMETERS" || label == "DH PARAMETERS" || label == "X9.42 DH PARAMETERS" ||
 		label == "DSA PARAMETERS"
@@ -160,8 +161,8 @@ func parseKey(b *block) (crypto.Signer, error) {
 	return signer, nil
 }
 
-// kindOf names a PKCS #8 key of a kind that is known but does not work, for the sake of
-// whoever made it on purpose.
+// kindOf names a PKCS #8 key of a kind that is known but does not work, for an operator who made it
+// on purpose.
 func kindOf(pkcs8 []byte) string {
 	var key struct {
 		Version   int
@@ -185,7 +186,7 @@ func kindOf(pkcs8 []byte) string {
 	}[key.Algorithm.OID.String()]
 }
 
-// scheme says what kind of key this is, or that nobody could make a handshake with it.
+// scheme returns the kind of the key, or an error if no handshake could use it.
 func scheme(public crypto.PublicKey) (string, error) {
 	switch key := public.(type) {
 	case *rsa.PublicKey:

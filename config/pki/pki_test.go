@@ -55,7 +55,7 @@ func block1(label string, data []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: label, Bytes: data})
 }
 
-// TestReadPairAccepts: what other servers read, and what editors make of it.
+// TestReadPairAccepts: files that other servers accept, and what editors make of them.
 func TestReadPairAccepts(t *testing.T) {
 	f := inFiles(t)
 	text := []byte("subject=CN = a.example\n  Signature: -----\n")
@@ -101,7 +101,7 @@ func decode(t *testing.T, p []byte) []byte {
 	return b.Bytes
 }
 
-// TestReadPairRefuses: what a lenient reader would skip, and clients would miss.
+// TestReadPairRefuses: blocks that a lenient reader would skip, and clients would miss.
 func TestReadPairRefuses(t *testing.T) {
 	f := inFiles(t)
 	cut := func(p []byte, lines int) []byte {
@@ -152,8 +152,7 @@ func TestReadPairRefuses(t *testing.T) {
 	}
 }
 
-// TestAuthoritiesAreAll: one that a byte order mark or a missing line break hides would
-// not be known, in silence.
+// TestAuthoritiesAreAll: a byte order mark or a missing line break must not hide an authority.
 func TestAuthoritiesAreAll(t *testing.T) {
 	f := inFiles(t)
 	all, err := ReadCertificates(write(t, "ca", bom, f.ca, f.leaf.CertPEM))
@@ -165,8 +164,7 @@ func TestAuthoritiesAreAll(t *testing.T) {
 	}
 }
 
-// TestKindsOfKeys: keys that OpenSSL makes, and no handshake could be made with, are
-// told apart from those that work.
+// TestKindsOfKeys: keys of OpenSSL that cannot sign in a handshake are refused.
 func TestKindsOfKeys(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, tc := range []struct {
@@ -205,7 +203,7 @@ func openssl(t *testing.T, args ...string) {
 	}
 }
 
-// TestWarnings: what works, and was hardly meant.
+// TestWarnings: pairs that work but were hardly meant.
 func TestWarnings(t *testing.T) {
 	f := inFiles(t)
 	now := time.Now()
@@ -265,8 +263,8 @@ func TestExpirySoon(t *testing.T) {
 	}
 }
 
-// FuzzBlocks: whatever a file holds, each BEGIN line is a block or an error, and what the
-// lenient reader of the standard library finds is the same if there is no error.
+// FuzzBlocks: each BEGIN line of any file is a block or an error, and without an error the lenient
+// reader of the standard library finds the same.
 func FuzzBlocks(f *testing.F) {
 	f.Add([]byte("-----BEGIN A-----\nAAAA\n-----END A-----\n-----BEGIN B-----\nx: y\n\nAAAA\n-----END B-----\n"))
 	f.Add([]byte("-----BEGIN A-----\nAAAA\n-----END A----------BEGIN B-----\n"))

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// soon is how long before its end a certificate is spoken of: a tenth of a short life.
+// soon is how long before its end a certificate is warned about: a tenth of a short life.
 func soon(c *x509.Certificate) time.Duration {
 	return min(14*24*time.Hour, c.NotAfter.Sub(c.NotBefore)/10)
 }
 
-// Warnings returns what works with the pair but was hardly meant, for name, which may be
-// "" or a wildcard. Lines begin with the file's name.
+// Warnings lists what works but was hardly meant about the pair under name, which may be "" or a
+// wildcard. Lines begin with the file's name.
 func (p *Pair) Warnings(file, name string, now time.Time) []string {
 	var lines []string
 	warn := func(format string, args ...any) {
@@ -46,8 +46,7 @@ func (p *Pair) Warnings(file, name string, now time.Time) []string {
 	return lines
 }
 
-// Expiry says in words that a certificate is not valid now or not for long; "" if there
-// is nothing to say.
+// Expiry says in words that a certificate is not valid now or soon expires; "" if neither.
 func Expiry(c *x509.Certificate, now time.Time) string {
 	switch left := c.NotAfter.Sub(now); {
 	case left < 0:

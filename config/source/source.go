@@ -1,5 +1,5 @@
-// Package source has what readers of configuration files share: the entries that they return. Its
-// directories hold a reader for each kind of file; none of them knows which options exist.
+// Package source defines the entries that readers of configuration files return. Its directories
+// hold a reader for each kind of file; none of them knows which options exist.
 package source
 
 import (
@@ -12,22 +12,22 @@ import (
 	"reprise/config/values"
 )
 
-// Entry is an option as a file has it.
+// Entry is an option as written in a file.
 type Entry struct {
 	Key, Value string
 	File       string
 	Line       int
-	// Option is what sets the option of that name to Value; empty: Key does.
+	// Option names the option to set to Value; empty means Key.
 	Option string
 	// Section tells the sections of all files apart.
 	Section int
-	// Literal says that there are no variables in Value.
+	// Literal says that Value has no variables.
 	Literal bool
 	// Defines says that Key is a variable, even if there is an option of that name.
 	Defines bool
 }
 
-// Where says where e stands, as FILE:LINE.
+// Where returns the place of e, as FILE:LINE.
 func (e Entry) Where() string { return fmt.Sprintf("%s:%d", e.File, e.Line) }
 
 // ReadFile returns all of a file that has at most limit bytes.

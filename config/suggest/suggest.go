@@ -1,4 +1,4 @@
-// Package suggest finds the word that a misspelt one most likely stands for.
+// Package suggest finds the known word nearest to a misspelt one.
 package suggest
 
 import (
@@ -14,8 +14,7 @@ func UnknownKey(key string, known []string) error {
 	return fmt.Errorf("unknown key %q: known are %s", key, strings.Join(known, ", "))
 }
 
-// Nearest returns the one of known that word is most likely a misspelling of, or "" if none is
-// near.
+// Nearest returns the member of known that word probably misspells, or "" if none is near.
 func Nearest(word string, known []string) string {
 	spell := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "-")) }
 	best, bestDistance := "", min(len(word)/3, 3)+1

@@ -49,7 +49,7 @@ func Size(s string, low, high int) (int, error) {
 	return int(n << shift), nil
 }
 
-// FormatSize writes n as Size reads it, as short as it goes.
+// FormatSize writes n as Size reads it, in the shortest form.
 func FormatSize(n int) string {
 	suffix := ""
 	for _, unit := range []string{"k", "m", "g"} {
@@ -73,7 +73,7 @@ func Duration(s string, low, high time.Duration) (time.Duration, error) {
 }
 
 // units are those of durations, as Go and systemd.time(7) name them, but for months and years,
-// which have no length one could count on.
+// which have no fixed length.
 var units = func() map[string]time.Duration {
 	byName := make(map[string]time.Duration)
 	for names, unit := range map[string]time.Duration{
@@ -146,8 +146,8 @@ func FormatDuration(d time.Duration) string {
 // Pair is one key=value of a list.
 type Pair struct{ Key, Value string }
 
-// Pairs reads key=value,key=value. A backslash takes the meaning from the character after it; keys
-// may be spelt with - for _.
+// Pairs reads key=value,key=value. A backslash escapes the character after it; keys may be spelt
+// with - for _.
 func Pairs(s string) ([]Pair, error) {
 	var pairs []Pair
 	for _, item := range splitEscaped(s) {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestDuration: what Go and systemd write is read, and a number alone is seconds.
+// TestDuration: durations of Go and systemd are read, and a number alone means seconds.
 func TestDuration(t *testing.T) {
 	const week = 7 * 24 * time.Hour
 	for s, want := range map[string]time.Duration{
@@ -32,8 +32,8 @@ func TestDuration(t *testing.T) {
 	}
 }
 
-// FuzzDuration: what time.ParseDuration reads means the same here, to the nanosecond that a
-// float64 has.
+// FuzzDuration: a duration that time.ParseDuration reads means the same here, to the precision of a
+// float64.
 func FuzzDuration(f *testing.F) {
 	for _, s := range []string{"1h2m3s", "0.3", "1min 30s", "5.ms", "0"} {
 		f.Add(s)

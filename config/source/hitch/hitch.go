@@ -18,14 +18,14 @@ import (
 	"reprise/config/values"
 )
 
-// File is what a file of hitch's means.
+// File is the meaning of a file of hitch's.
 type File struct {
 	// Entries set options of ours.
 	Entries []source.Entry
 	// Warnings and Errors are lines for the operator. With an error Entries are incomplete.
 	Warnings []string
 	Errors   []error
-	// Used is what becomes of each key.
+	// Used says how each key is treated.
 	Used []migrate.Usage
 	// Dirs hold certificates: a file added there is one more.
 	Dirs []string
@@ -39,12 +39,12 @@ type Unusable struct {
 	Err  error
 }
 
-// file is a file of hitch's on its way to a File.
+// file is a file of hitch's while it is translated to a File.
 type file struct {
 	*File
 	name      string
-	serving   bool  // a certificate that is unusable is no error
-	global    scope // what frontends do not say themselves
+	serving   bool  // an unusable certificate is not an error
+	global    scope // for what frontends do not state
 	frontends []scope
 	pemDir    key
 	pemGlob   string
@@ -52,7 +52,7 @@ type file struct {
 	proxy     string // the key that says how backends are told of clients
 }
 
-// scope is what is said of one frontend, or of all.
+// scope holds the settings of one frontend, or of all.
 type scope struct {
 	key        key // where it begins
 	host, port string
@@ -72,8 +72,8 @@ type pem struct {
 	names     []string // in the certificate
 }
 
-// Parse returns what data means, which is the content of the file name. If the node is serving, a
-// certificate that cannot be read is no error.
+// Parse translates data, which is the content of the file name. If the node is serving, a
+// certificate that cannot be read is not an error.
 func Parse(name string, data []byte, serving bool) *File {
 	h := &file{File: new(File), name: name, serving: serving}
 	keys, err := readKeys(name, data)
@@ -90,8 +90,8 @@ func Parse(name string, data []byte, serving bool) *File {
 	return h.File
 }
 
-// check fails because of k if there is an error. What k was to say is missing then: nothing may be
-// concluded from that.
+// check fails because of k if there is an error. The settings of k are missing then: nothing may be
+// concluded from their absence.
 func (h *file) check(k key, err error) {
 	if err != nil {
 		h.Errors = append(h.Errors, fmt.Errorf("%s: %s: %w", h.where(k), k.name, err))
@@ -100,7 +100,7 @@ func (h *file) check(k key, err error) {
 
 func (h *file) where(k key) string { return fmt.Sprintf("%s:%d", h.name, k.line) }
 
-// assign does what k says of s, which is a frontend if inside.
+// assign applies k to s, which is a frontend if inside.
 func (h *file) assign(s *scope, k key, inside bool) error {
 	kind := kinds[k.name]
 	switch {
@@ -155,7 +155,7 @@ func (h *file) warn(k key, what string) {
 	h.Warnings = append(h.Warnings, fmt.Sprintf("%s: %s: %s", h.where(k), k.name, what))
 }
 
-// set says that k means this value of an option of ours.
+// set records that k means this value of an option of ours.
 func (h *file) set(k key, option, value string) {
 	h.Entries = append(h.Entries, source.Entry{
 		Option: option, Key: k.name, Value: value, File: h.name, Line: k.line, Literal: true,
@@ -209,7 +209,7 @@ func joinAddress(host, port string) string {
 	return host + ":" + port
 }
 
-// finish sets what takes several keys to know.
+// finish sets the options that depend on several keys.
 func (h *file) finish() {
 	h.readPEMDir()
 	if len(h.frontends) == 0 { // hitch's default
@@ -268,7 +268,7 @@ func (h *file) readPEMDir() {
 	h.global.pems = append(pems, h.global.pems...)
 }
 
-// addPEM adds a certificate to what is offered in s.
+// addPEM adds a certificate to those of s.
 func (h *file) addPEM(s *scope, p pem) error {
 	chain, err := pki.ReadCertificates(p.cert)
 	if err != nil && h.serving {
@@ -283,10 +283,10 @@ func (h *file) addPEM(s *scope, p pem) error {
 	return nil
 }
 
-// setNames offers each certificate under the names in it; the last one of a name is offered, as
-// hitch has it.
+// setNames offers each certificate under the names in it; of several for a name the last is
+// offered, as in hitch.
 func (h *file) setNames(pems []pem) {
-	if len(pems) < 2 { // the fallback is all there is
+	if len(pems) < 2 { // there is only the fallback
 		return
 	}
 	last := make(map[string]pem)
@@ -317,8 +317,8 @@ func namesIn(leaf *x509.Certificate) []string {
 	})
 }
 
-// setListener makes a frontend a listener. Its fallback is the last certificate of its own, or else
-// of all.
+// setListener makes a frontend a listener. Its fallback is its own last certificate, or else the
+// last of all.
 func (h *file) setListener(f scope) {
 	pems := f.pems
 	if len(pems) == 0 {

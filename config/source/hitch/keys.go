@@ -21,8 +21,8 @@ const (
 	inFrontend
 )
 
-// kind is what becomes of a key of hitch's: it sets an option of ours to the same value, or does
-// something, or nothing.
+// kind says how a key of hitch's is treated: it sets an option of ours to the same value, or calls
+// a function, or does nothing.
 type kind struct {
 	migrate.Row
 	place  place
@@ -99,7 +99,7 @@ var table = []kind{
 		"post-quantum hybrids first")},
 	{
 		Row: row("prefer-server-ciphers", migrate.Ignored,
-			"the order is by what is fast for both"),
+			"the order is by what is fast for client and server"),
 		place: anyPlace,
 	},
 	{
@@ -137,7 +137,7 @@ var table = []kind{
 	},
 	{
 		Row: row("proxy-proxy", migrate.Better, "sslrouter-accept-proxy = all and "+
-			"sslrouter-send-proxy = v2: what came goes on with the fields of TLS. "+
+			"sslrouter-send-proxy = v2: the header that came is passed on with the fields of TLS. "+
 			"Better name the sources"),
 		do: acceptProxy,
 	},
@@ -216,7 +216,7 @@ var kinds = func() map[string]*kind {
 	return byName
 }()
 
-// keep makes what keeps a value in its scope.
+// keep returns a function that stores a value in its scope.
 func keep(field func(*scope) *string) func(*file, *scope, key) error {
 	return func(_ *file, s *scope, k key) error {
 		*field(s) = k.value
@@ -224,7 +224,7 @@ func keep(field func(*scope) *string) func(*file, *scope, key) error {
 	}
 }
 
-// unlessOff makes what sets an option unless the value is 0.
+// unlessOff returns a function that sets an option unless the value is 0.
 func unlessOff(option string) func(*file, *scope, key) error {
 	return func(h *file, _ *scope, k key) error {
 		if !isOff(k.value) {
@@ -310,7 +310,8 @@ func addInterface(h *file, _ *scope, k key) error {
 	return nil
 }
 
-// sendProxy makes what tells backends of clients, which hitch does in one way only.
+// sendProxy returns a function that selects how backends learn the client's address; hitch allows
+// only one way.
 func sendProxy(version string) func(*file, *scope, key) error {
 	return func(h *file, _ *scope, k key) error {
 		if isOff(k.value) {

@@ -107,7 +107,7 @@ func (r *reader) assignment(blocks bool) (key, error) {
 	first := r.next()
 	switch {
 	case first.text == "{" && blocks:
-		k.block = []key{} // it is one, if empty
+		k.block = []key{} // a block, even if empty
 		for r.peek(0) != "}" {
 			if len(r.tokens) == 0 {
 				return k, fmt.Errorf("%s:%d: %s = { has no end: write } behind its last key",

@@ -15,8 +15,8 @@ import (
 	"reprise/config/values"
 )
 
-// Bounds on what variables may become: values that multiply each other are an error, not a full
-// memory.
+// Bounds on the values of variables: values that multiply each other are an error instead of
+// exhausting memory.
 const (
 	maxValue    = 64 << 10 // of one value, and of a file in @(FILE)
 	maxExpanded = 4 << 20  // of all values together
@@ -26,8 +26,8 @@ const (
 // Variables gives the variables in values their values.
 type Variables struct {
 	entries map[string]source.Entry // by key; the first of each, as uWSGI has it
-	values  map[string]string       // what %(key) has become
-	// the keys whose values are being looked for, each inside the one before
+	values  map[string]string       // the value of %(key)
+	// the keys being expanded, each inside the one before
 	open  []string
 	used  map[string]bool // the keys that stand in some %(key)
 	size  int
@@ -35,7 +35,7 @@ type Variables struct {
 	read  func(name string, limit int) ([]byte, error)
 }
 
-// NewVariables returns the variables that entries define. isURL says of which keys the values are
+// NewVariables returns the variables that entries define. isURL reports whether a key's values are
 // URLs; read reads a file that a value names.
 func NewVariables(
 	entries []source.Entry, isURL func(key string) bool, read func(string, int) ([]byte, error),
@@ -87,7 +87,7 @@ func FileName(e source.Entry, read func(string, int) ([]byte, error)) (string, e
 	return NewVariables(nil, nil, read).replace(e, true)
 }
 
-// replace goes through the value of e once: what a variable has become is not looked at again.
+// replace goes through the value of e once: the value of a variable is not expanded again.
 func (x *Variables) replace(e source.Entry, magic bool) (string, error) {
 	var out strings.Builder
 	for rest := e.Value; rest != ""; {
@@ -114,7 +114,7 @@ func (x *Variables) replace(e source.Entry, magic bool) (string, error) {
 	return out.String(), nil
 }
 
-// variable returns what the beginning of s stands for, and how much of s that is.
+// variable returns the value of the variable at the beginning of s, and its length in s.
 func (x *Variables) variable(e source.Entry, s string, magic bool) (text string, length int,
 	err error,
 ) {
@@ -213,7 +213,7 @@ func (x *Variables) undefined(name string) error {
 	return fmt.Errorf("no key %q: write %s = VALUE in this section", name, name)
 }
 
-// magics are uWSGI's %c for a file, as far as they say the same at each start.
+// magics are uWSGI's %c for a file, except those that differ at each start.
 var magics = map[byte]func(file string) string{
 	'%': func(string) string { return "%" },
 	'c': func(file string) string { return filepath.Base(filepath.Dir(Absolute(file))) },
@@ -233,7 +233,7 @@ var magics = map[byte]func(file string) string{
 	'v': func(string) string { return strings.TrimSuffix(Absolute("x"), "/x") },
 }
 
-// Absolute returns the path from the root; file itself if nobody knows where we are.
+// Absolute returns the path from the root, or file itself if the working directory is unknown.
 func Absolute(file string) string {
 	if path, err := filepath.Abs(file); err == nil {
 		return path

@@ -1,8 +1,8 @@
 // Package ini reads INI files as uWSGI does.
 //
-// A line is a section, as [NAME], a comment, if it begins with ";" or "#", or an option: what
-// stands before the first "=" is its key, and one without "=" has no value. There are no values of
-// several lines. A value between """ and """ or between backticks is taken as it stands.
+// A line is a section, as [NAME], a comment, if it begins with ";" or "#", or an option: the text
+// before the first "=" is its key, and an option without "=" has no value. A value never spans
+// lines. A value between """ and """ or between backticks is taken unchanged.
 package ini
 
 import (
@@ -14,7 +14,7 @@ import (
 	"reprise/config/source"
 )
 
-// File is what some sections of a file say.
+// File holds the entries of some sections of a file.
 type File struct {
 	// Entries are in the order written. Their Section counts the sections of this file.
 	Entries []source.Entry
@@ -28,8 +28,8 @@ type File struct {
 // OwnSections are read when the operator names none.
 var OwnSections = []string{"uwsgi", "reprise"}
 
-// Parse returns what the sections of these names say in data, which is the content of the file
-// name.
+// Parse returns the entries of the sections of these names in data, which is the content of the
+// file name.
 func Parse(name string, data []byte, sections []string) *File {
 	f := new(File)
 	inside, found := false, false
@@ -63,7 +63,7 @@ func Parse(name string, data []byte, sections []string) *File {
 	return f
 }
 
-// add keeps e, or what it sets another key to.
+// add keeps e, or the key that e sets.
 func (f *File) add(e source.Entry) {
 	switch e.Key {
 	case "set", "set-placeholder", "set-ph":
@@ -90,7 +90,7 @@ func HasSection(data []byte) bool {
 	return false
 }
 
-// byteOrderMark is what some editors put before a text (U+FEFF).
+// byteOrderMark is written before a text by some editors (U+FEFF).
 const byteOrderMark = "\xef\xbb\xbf"
 
 // kind is what a line is.
@@ -107,10 +107,10 @@ const (
 type line struct {
 	kind       kind
 	key, value string // a header's key is its name
-	literal    bool   // value stood in quotes
+	literal    bool   // value was quoted
 }
 
-// quotes are what a value may stand between to be taken as it is.
+// quotes enclose a value that is taken unchanged.
 var quotes = []string{`"""`, "`"}
 
 // readLine reads one line of a file.
@@ -167,5 +167,5 @@ func hasVariable(value string) bool {
 // credentials are what stands before the last "@" of a URL.
 var credentials = regexp.MustCompile(`://.*@`)
 
-// maskLine hides the password in a line that could not be read, which may be meant as anything.
+// maskLine hides the password in a line that could not be read.
 func maskLine(line string) string { return credentials.ReplaceAllString(line, "://***@") }

@@ -47,7 +47,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// What cannot be read is told with its line, and a password in it is not.
+// An unreadable line is reported with its number, but without a password in it.
 func TestUnreadableLines(t *testing.T) {
 	for _, line := range []string{"= b", "[uwsgi", "[]", `a = """b`, "a = `", "[x redis://u:secret@h"} {
 		f := Parse("edge.ini", []byte("[uwsgi]\n"+line), OwnSections)
@@ -59,7 +59,7 @@ func TestUnreadableLines(t *testing.T) {
 	}
 }
 
-// What is written by Quote is read back.
+// Quoted values are read back.
 func FuzzQuote(f *testing.F) {
 	for _, s := range []string{"a", " a ", "`a`", `"""`, `"""a`, "%d", "$(A)", "a = b", ";", "[a]"} {
 		f.Add(s)
