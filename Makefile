@@ -127,7 +127,7 @@ h2spec: build ## judge HTTP/2 by h2spec, which is fetched; a few seconds
 	scripts/h2spec
 
 .PHONY: bench
-bench: build build-openssl ## measure beside other servers, CASE=regexp for some of it; 45 minutes
+bench: build build-openssl ## measure all beside other servers, 5 rounds, CASE=regexp for some of it; under 45 minutes, says how long
 	cd benchmarks && $(GO) run ./harness $(if $(CASE),-case '$(CASE)')
 
 .PHONY: bench-smoke

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"slices"
 	"syscall"
+	"time"
 
 	"reprise/benchmarks/load"
 	"reprise/benchmarks/peers"
@@ -19,6 +20,7 @@ type testcase struct {
 	setup   setup
 	nodes   func(point int) int // nil is one
 	rounds  int                 // at most; 0 is no bound of its own
+	takes   time.Duration       // one measurement, about; 0 is the duration that is asked for
 	tool    string              // program that must be installed, "" is none
 	fresh   bool                // a server is started anew for each measurement
 	measure measure
@@ -59,43 +61,43 @@ func handshakes() []testcase {
 		},
 		{
 			Case:  report.Case{Name: "full13-p256", Title: "As full13, everyone on P-256, for the sake of uWSGI.", Unit: cpuPerOp, Best: true},
-			peers: tcp, setup: setup{p256: true}, rounds: 3, measure: full13,
+			peers: tcp, setup: setup{p256: true}, measure: full13,
 		},
 		{
 			Case:  report.Case{Name: "resumed13-p256", Title: "As resumed13, everyone on P-256, for the sake of uWSGI.", Unit: cpuPerOp, Best: true},
-			peers: tcp, setup: setup{p256: true}, rounds: 3, measure: resumed13,
+			peers: tcp, setup: setup{p256: true}, measure: resumed13,
 		},
 		{
 			Case:  report.Case{Name: "full13-http", Title: "As full13, by servers that parse HTTP.", Unit: cpuPerOp, Best: true, Aim: 0.57, AimOf: "reprise-http"},
-			peers: http, rounds: 3, measure: full13,
+			peers: http, measure: full13,
 		},
 		{
 			Case:  report.Case{Name: "resumed13-http", Title: "As resumed13, by servers that parse HTTP.", Unit: cpuPerOp, Best: true, Aim: 0.65, AimOf: "reprise-http"},
-			peers: http, rounds: 3, measure: resumed13,
+			peers: http, measure: resumed13,
 		},
 		{
 			Case:  report.Case{Name: "resumed12-http", Title: "As resumed12, by servers that parse HTTP.", Unit: cpuPerOp, Best: true, Aim: 0.85, AimOf: "reprise-http"},
-			peers: http, rounds: 3, measure: resumed12,
+			peers: http, measure: resumed12,
 		},
 		{
 			Case:  report.Case{Name: "full13-mlkem", Title: "As full13, of clients that offer X25519MLKEM768 and X25519: Reprise does both, peers, whose OpenSSL knows only the latter, one.", Unit: cpuPerOp, Best: true, Aim: 0.72, AimOf: "reprise", Headline: true},
-			peers: tcp, setup: setup{mlkem: true}, rounds: 3, measure: full13,
+			peers: tcp, setup: setup{mlkem: true}, measure: full13,
 		},
 		{
 			Case:  report.Case{Name: "resumed13-mlkem", Title: "As resumed13, of the same clients.", Unit: cpuPerOp, Best: true, Aim: 0.72, AimOf: "reprise"},
-			peers: tcp, setup: setup{mlkem: true}, rounds: 3, measure: resumed13,
+			peers: tcp, setup: setup{mlkem: true}, measure: resumed13,
 		},
 		{
 			Case:  report.Case{Name: "resumed12-id", Title: "A TLS 1.2 handshake resumed by session ID, and one request, of eight clients in Python, which leave the server idle half the time.", Unit: cpuPerOp, Best: true, Aim: 0.70, AimOf: "reprise"},
-			peers: oneOf("reprise", "haproxy", "nginx"), setup: setup{byID: true}, tool: "python3", rounds: 3, measure: byID,
+			peers: oneOf("reprise", "haproxy", "nginx"), setup: setup{byID: true}, tool: "python3", takes: 2 * time.Second, measure: byID,
 		},
 		{
 			Case:  report.Case{Name: "full13-client", Title: "As full13, of clients with a certificate (ECDSA P-256), which the server verifies.", Unit: cpuPerOp, Best: true},
-			peers: oneOf("reprise", "haproxy", "nginx", "hitch"), setup: setup{clientCert: true}, rounds: 3, measure: full13,
+			peers: oneOf("reprise", "haproxy", "nginx", "hitch"), setup: setup{clientCert: true}, measure: full13,
 		},
 		{
 			Case:  report.Case{Name: "resumed13-cores", Title: "As resumed13, with as many workers as cores, which load generator and backend use too.", Unit: cpuPerOp, Best: true},
-			peers: tcp, setup: setup{allCores: true}, rounds: 3, measure: resumed13,
+			peers: tcp, setup: setup{allCores: true}, measure: resumed13,
 		},
 	}
 }
@@ -110,7 +112,7 @@ func streams() []testcase {
 		},
 		{
 			Case:  report.Case{Name: "keepalive-wrk", Title: "The same by wrk (its 64 handshakes included).", Unit: cpuPerReq, Best: true},
-			peers: tcp, rounds: 3, tool: "wrk", measure: wrk,
+			peers: tcp, tool: "wrk", measure: wrk,
 		},
 		{
 			Case:  report.Case{Name: "keepalive-http", Title: "As keepalive, by servers that parse HTTP.", Unit: cpuPerReq, Best: true, Aim: 0.85, AimOf: "reprise-http", Headline: true},
@@ -118,43 +120,43 @@ func streams() []testcase {
 		},
 		{
 			Case:  report.Case{Name: "keepalive-wrk-http", Title: "As keepalive-wrk, by servers that parse HTTP.", Unit: cpuPerReq, Best: true},
-			peers: http, rounds: 3, tool: "wrk", measure: wrk,
+			peers: http, tool: "wrk", measure: wrk,
 		},
 		{
 			Case:  report.Case{Name: "keepalive-cores", Title: "As keepalive, with as many workers as cores, which load generator and backend use too.", Unit: cpuPerReq, Best: true},
-			peers: tcp, setup: setup{allCores: true}, rounds: 3, measure: keepAlive,
+			peers: tcp, setup: setup{allCores: true}, measure: keepAlive,
 		},
 		{
 			Case:  report.Case{Name: "open-loop", Title: "2,000 small requests a second on 64 connections, whether or not the server keeps up: latency counts from the intended start.", Unit: cpuPerReq, Best: true},
-			peers: tcp, rounds: 3, measure: requests(load.Options{Mode: load.OpenLoop, Conns: 64, Rate: 2000}),
+			peers: tcp, measure: requests(load.Options{Mode: load.OpenLoop, Conns: 64, Rate: 2000}),
 		},
 		{
 			Case:  report.Case{Name: "h2", Title: "HTTP/2 requests by h2load through to a backend that speaks it, 16 connections with 8 streams each.", Unit: cpuPerReq, Best: true},
-			peers: tcp, setup: setup{h2: true}, tool: "h2load", measure: h2load,
+			peers: tcp, setup: setup{h2: true}, tool: "h2load", takes: 2 * time.Second, measure: h2load,
 		},
 		{
 			Case:  report.Case{Name: "http2", Title: "HTTP/2 requests by h2load to servers that parse them and ask their backend by HTTP/1.1, 16 connections with 8 streams each.", Unit: cpuPerReq, Best: true, Aim: 0.85, AimOf: "reprise-http", Headline: true},
-			peers: http, setup: setup{http2: true}, tool: "h2load", measure: h2load,
+			peers: http, setup: setup{http2: true}, tool: "h2load", takes: 2 * time.Second, measure: h2load,
 		},
 		{
 			Case:  report.Case{Name: "http2-h2c", Title: "As http2, but the backend is asked by HTTP/2 (h2c), for gRPC, say.", Unit: cpuPerReq, Best: true},
-			peers: oneOf("reprise-http", "haproxy-http"), setup: setup{h2c: true}, tool: "h2load", measure: h2load,
+			peers: oneOf("reprise-http", "haproxy-http"), setup: setup{h2c: true}, tool: "h2load", takes: 2 * time.Second, measure: h2load,
 		},
 		{
 			Case:  report.Case{Name: "download", Title: "Answers of 100 MiB.", Unit: "CPU ms per GB", Best: true, Aim: 0.80, AimOf: "reprise", Headline: true},
-			peers: tcp, measure: bulk(load.Download),
+			peers: tcp, takes: 1500 * time.Millisecond, measure: bulk(load.Download),
 		},
 		{
 			Case:  report.Case{Name: "upload", Title: "Requests of 100 MiB.", Unit: "CPU ms per GB", Best: true, Aim: 0.70, AimOf: "reprise"},
-			peers: tcp, measure: bulk(load.Upload),
+			peers: tcp, takes: 1500 * time.Millisecond, measure: bulk(load.Upload),
 		},
 		{
 			Case:  report.Case{Name: "storm", Title: "p99 of 500 requests a second on 32 established connections while others do full handshakes as fast as they can.", Unit: "p99 µs", Best: true, Aim: 0.80, AimOf: "reprise", Headline: true},
-			peers: tcp, measure: storm,
+			peers: tcp, takes: 3 * time.Second, measure: storm,
 		},
 		{
 			Case:  report.Case{Name: "storm-rsa", Title: "As storm, with an RSA-2048 key, which makes a handshake cost the server much more than its client.", Unit: "p99 µs", Best: true, Aim: 0.80, AimOf: "reprise", Headline: true},
-			peers: tcpOpenSSL, setup: setup{rsa: true}, measure: storm,
+			peers: tcpOpenSSL, setup: setup{rsa: true}, takes: 3 * time.Second, measure: storm,
 		},
 	}
 }
@@ -167,16 +169,16 @@ func connections() []testcase {
 			peers: tcp, measure: plain(load.Options{Mode: load.Accept, Conns: 16}),
 		},
 		{
-			Case:   report.Case{Name: "idle", Title: "Memory of an idle connection: growth of the proportional set size, divided by connections, seven seconds after the last handshake.", Unit: "KB per connection", Point: "connections", Best: true, Aim: 0.17, AimOf: "reprise", Headline: true},
-			points: []int{1000, 4000, 9000}, peers: tcp, fresh: true, rounds: 2, measure: idle,
+			Case:   report.Case{Name: "idle", Title: "Memory of an idle connection: growth of the proportional set size, divided by connections, seven seconds after the last handshake. Without stunnel, which has a thread for each.", Unit: "KB per connection", Point: "connections", Best: true, Aim: 0.17, AimOf: "reprise", Headline: true},
+			points: []int{1000, 9000}, peers: noThreads, fresh: true, rounds: 3, takes: settle + 4*time.Second, measure: idle,
 		},
 		{
 			Case:   report.Case{Name: "growth", Title: "A small request on one of 32 connections while others are idle.", Unit: cpuPerReq, Point: "idle connections", Best: true},
-			points: []int{10, 100, 1000, 9000}, peers: oneOf("reprise", "haproxy", "nginx", "plain-go"), fresh: true, rounds: 2, measure: growth,
+			points: []int{10, 1000, 9000}, peers: oneOf("reprise", "haproxy", "nginx"), fresh: true, rounds: 3, takes: 3 * time.Second, measure: growth,
 		},
 		{
 			Case:   report.Case{Name: "sessions", Title: "Looking up one of so many sessions in Reprise's cache, one goroutine; memory is what the cache says is resident, the pause is of a collection of the whole heap.", Unit: "ns per look-up", Point: "sessions"},
-			points: []int{1_000, 10_000, 100_000, 1_000_000, 5_000_000}, rounds: 1, measure: sessions,
+			points: []int{1_000, 10_000, 100_000, 1_000_000, 5_000_000}, rounds: 1, takes: 3 * time.Second, measure: sessions,
 		},
 	}
 }
@@ -191,19 +193,19 @@ func fleets() []testcase {
 				Unit:  cpuPerOp, Point: "nodes", Best: true,
 				AimOf: "reprise", AimGrowth: map[int]float64{2: 1.10, 4: 1.25, 8: 1.40},
 			},
-			points: []int{1, 2, 4, 8}, nodes: same, peers: oneOf("reprise", "haproxy", "nginx", "hitch"), rounds: 3, measure: fleet,
+			points: []int{1, 2, 4, 8}, nodes: same, peers: oneOf("reprise", "haproxy", "nginx", "hitch"), measure: fleet,
 		},
 		{
 			Case:   report.Case{Name: "fleet-push", Title: "As fleet, with cache-replication = push: every node has every session.", Unit: cpuPerOp, Point: "nodes"},
-			points: []int{1, 2, 4, 8}, nodes: same, peers: oneOf("reprise"), setup: setup{replication: "push"}, rounds: 3, measure: fleet,
+			points: []int{1, 2, 4, 8}, nodes: same, peers: oneOf("reprise"), setup: setup{replication: "push"}, measure: fleet,
 		},
 		{
 			Case:   report.Case{Name: "fleet-homes", Title: "As fleet, with cache-replication = homes: two nodes have each session, and are asked.", Unit: cpuPerOp, Point: "nodes"},
-			points: []int{1, 2, 4, 8}, nodes: same, peers: oneOf("reprise"), setup: setup{replication: "homes"}, rounds: 3, measure: fleet,
+			points: []int{1, 2, 4, 8}, nodes: same, peers: oneOf("reprise"), setup: setup{replication: "homes"}, measure: fleet,
 		},
 		{
 			Case:   report.Case{Name: "replication", Title: "A node that is told of each new session by another node, whose clients do full handshakes as fast as they can. Lag is from the making of a session to its being here.", Unit: "CPU µs per session received", Point: "nodes"},
-			points: []int{2}, nodes: same, peers: oneOf("reprise"), rounds: 3, measure: replication,
+			points: []int{2}, nodes: same, peers: oneOf("reprise"), takes: 2 * time.Second, measure: replication,
 		},
 	}
 }
@@ -213,11 +215,11 @@ func changes() []testcase {
 	return []testcase{
 		{
 			Case:  report.Case{Name: "reload", Title: "p99 of 200 new connections a second while the server reads its configuration again every 300 ms.", Unit: "p99 µs", Best: true},
-			peers: oneOf("reprise", "hitch"), rounds: 3, fresh: true, measure: changed(syscall.SIGHUP),
+			peers: oneOf("reprise", "hitch"), fresh: true, takes: 3 * time.Second, measure: changed(syscall.SIGHUP),
 		},
 		{
 			Case:  report.Case{Name: "upgrade", Title: "The same while a new process takes the server's place, once.", Unit: "p99 µs"},
-			peers: oneOf("reprise"), rounds: 3, fresh: true, measure: changed(syscall.SIGUSR2),
+			peers: oneOf("reprise"), fresh: true, takes: 3 * time.Second, measure: changed(syscall.SIGUSR2),
 		},
 	}
 }
@@ -225,6 +227,7 @@ func changes() []testcase {
 func same(point int) int { return point }
 
 func tcp(p peers.Peer) bool        { return p.Mode == peers.TCP && p.Name != "reprise-openssl" }
+func noThreads(p peers.Peer) bool  { return tcp(p) && p.Name != "stunnel" }
 func tcpOpenSSL(p peers.Peer) bool { return p.Mode == peers.TCP }
 func http(p peers.Peer) bool       { return p.Mode == peers.HTTP }
 

@@ -18,13 +18,18 @@ type coreClock struct {
 func (c *coreClock) start() { c.busy = -coreTime(c.cpu) }
 func (c *coreClock) stop()  { c.busy += coreTime(c.cpu) }
 
+// maxWaited bounds all waiting for quiet of a run, or it would not end on a busy machine.
+const maxWaited = 3 * time.Minute
+
 // awaitQuiet waits until others leave the cores alone, for some seconds at most: then the
 // sample tells how much they took.
 func (b *bench) awaitQuiet(ctx context.Context) {
 	const look, quiet = 100 * time.Millisecond, 20 * time.Millisecond
-	if b.smoke {
+	if b.smoke || b.waited > maxWaited {
 		return
 	}
+	began := time.Now()
+	defer func() { b.waited += max(0, time.Since(began)-2*look) }()
 	busy := func() (all time.Duration) {
 		for _, cpu := range b.cpus {
 			all += coreTime(cpu)

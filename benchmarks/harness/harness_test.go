@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"reprise/benchmarks/load"
 	"reprise/benchmarks/peers"
@@ -106,6 +107,31 @@ func TestOptionsAreTheGroupAndSuiteOfTheCase(t *testing.T) {
 			}
 			if strings.Join(got, " ") != tt.want {
 				t.Errorf("got %v, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestExpect: what a case takes follows from its points, servers and rounds.
+func TestExpect(t *testing.T) {
+	b := &bench{options: options{rounds: 5, duration: 1650 * time.Millisecond}}
+	tests := []struct {
+		name string
+		c    testcase
+		want time.Duration
+	}{
+		{"one server", testcase{peers: oneOf("hitch")}, 5*2*time.Second + 300*time.Millisecond},
+		{"a slow one has two rounds", testcase{peers: oneOf("stunnel")}, 2*2*time.Second + 300*time.Millisecond},
+		{"two points of two servers", testcase{peers: oneOf("hitch", "nginx"), points: []int{1, 2}}, 4*10*time.Second + 4*300*time.Millisecond},
+		{"fewer rounds", testcase{peers: oneOf("hitch"), rounds: 3}, 3*2*time.Second + 300*time.Millisecond},
+		{"a server for each round", testcase{peers: oneOf("hitch"), fresh: true}, 5*2*time.Second + 5*300*time.Millisecond},
+		{"takes its own time", testcase{peers: oneOf("hitch"), takes: 650 * time.Millisecond}, 5*time.Second + 300*time.Millisecond},
+		{"nodes", testcase{peers: oneOf("hitch"), points: []int{8}, nodes: same}, 5*2*time.Second + 8*300*time.Millisecond},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := b.expect(tt.c); got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
 	}

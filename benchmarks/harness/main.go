@@ -2,7 +2,7 @@
 // instead: same machine, same certificate, same backend, in turns. It is run from
 // the directory benchmarks:
 //
-//	go run ./harness                        everything, about 45 minutes
+//	go run ./harness                        everything, less than 45 minutes; it says how long
 //	go run ./harness -continue              what is missing of today's results
 //	go run ./harness -case resumed13        one case; a regular expression
 //	go run ./harness -smoke                 every case for a moment: does it still run?
@@ -26,6 +26,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -76,10 +77,15 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 			return err
 		}
 	}
-	for _, c := range cases() {
-		if o.match != nil && !o.match.MatchString(c.Name) || b.measured(c) {
-			continue
-		}
+	wanted := slices.DeleteFunc(cases(), func(c testcase) bool {
+		return o.match != nil && !o.match.MatchString(c.Name) || b.measured(c)
+	})
+	if !o.smoke {
+		expected := b.expectAll(wanted)
+		b.printf("%d cases take about %v on a quiet machine, until %s\n", len(wanted),
+			expected.Round(time.Second), time.Now().Add(expected).Format(time.TimeOnly))
+	}
+	for _, c := range wanted {
 		if err = b.run(ctx, c); err != nil {
 			b.forget(c) // what is half measured is measured again by -continue
 			b.note("Ended early: cases after " + c.Name + " are missing.")
@@ -115,7 +121,7 @@ func parse(args []string, log io.Writer) (o options, err error) {
 	flags.Func("case", "`regexp` of the cases to run", pattern(&o.match))
 	flags.Func("server", "`regexp` of the servers to measure", pattern(&o.only))
 	flags.IntVar(&o.rounds, "rounds", 5, "how `often` each server is measured")
-	flags.DurationVar(&o.duration, "duration", 1500*time.Millisecond, "`length` of one measurement")
+	flags.DurationVar(&o.duration, "duration", 1200*time.Millisecond, "`length` of one measurement")
 	flags.DurationVar(&o.limit, "limit", 45*time.Minute,
 		"`bound` on everything; what has been measured until then is kept")
 	flags.BoolVar(&o.goOn, "continue", false,

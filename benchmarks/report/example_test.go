@@ -33,9 +33,9 @@ func Example() {
 	}
 	fmt.Println(err)
 	// Output:
-	// | server | CPU µs | ratio |
-	// |---|---|---|
-	// | reprise | 150 | 0.75 (0.75 to 0.75) |
-	// | hitch | 200 | 1.00 (1.00 to 1.00) |
+	// | server | rounds | CPU µs | ratio |
+	// |---|---|---|---|
+	// | reprise | 1 | 150 | 0.75 (0.75 to 0.75) |
+	// | hitch | 1 | 200 | 1.00 (1.00 to 1.00) |
 	// <nil>
 }

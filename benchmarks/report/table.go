@@ -64,6 +64,7 @@ func caseTable(c Case, all []standing) string {
 			return fmt.Sprint(row.Point)
 		}},
 		{"server", func(row standing) string { return row.Server }},
+		{"rounds", func(row standing) string { return ifValid(row, fmt.Sprint(row.Rounds)) }},
 		{c.Unit, func(row standing) string { return ifValid(row, number(row.Figure)) }},
 		{"ratio", func(row standing) string { return row.Ratio.String() }},
 		{"to the first " + c.Point, func(row standing) string { return number(row.Growth) }},
