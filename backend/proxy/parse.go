@@ -60,14 +60,14 @@ func Parse(p []byte) (h Header, n int, err error) {
 	if n == 0 || err != nil {
 		return Header{}, 0, err
 	}
+	if isLocal(p) {
+		return Header{Local: true}, n, nil
+	}
 	// A buffer of the length of a line: a v1 header has to fit in, a v2 header
 	// need not.
 	read, err := proxyproto.Read(bufio.NewReaderSize(bytes.NewReader(p[:n]), maxV1Len))
 	if err != nil {
 		return Header{}, 0, err
-	}
-	if read.Command.IsLocal() {
-		return Header{Local: true}, n, nil
 	}
 	h.Source, h.Destination = addrPort(read.SourceAddr), addrPort(read.DestinationAddr)
 	h.Local = !h.Source.IsValid()
@@ -105,7 +105,9 @@ func headerLenV2(p []byte) (int, error) {
 		return 0, nil
 	}
 	addressLen, known := addressLens[proxyproto.AddressFamilyAndProtocol(p[13])]
-	if !known {
+	if isLocal(p) {
+		addressLen = 0 // the family is to be ignored: what follows is skipped
+	} else if !known {
 		return 0, errFamily
 	}
 	if len(p) < prefixLen {
@@ -115,12 +117,18 @@ func headerLenV2(p []byte) (int, error) {
 	switch {
 	case n > maxV2Len:
 		return 0, errLong
-	case n < prefixLen+addressLen && p[12] != byte(proxyproto.LOCAL):
+	case n < prefixLen+addressLen:
 		return 0, errLength
 	case n > len(p):
 		return 0, nil
 	}
 	return n, nil
+}
+
+// isLocal reports whether p, long enough to hold a command, begins a header of version 2 by which
+// the sender speaks for itself.
+func isLocal(p []byte) bool {
+	return p[0] == proxyproto.SIGV2[0] && proxyproto.ProtocolVersionAndCommand(p[12]).IsLocal()
 }
 
 // addrPort returns the zero value for what is not an IP address. IPv4 mapped to

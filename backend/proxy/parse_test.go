@@ -86,6 +86,7 @@ func accepted(t testing.TB) []struct {
 		{"v2 local", v2(local + "0000"), isLocal},
 		{"v2 local with a family and no addresses", v2(signature + "20 11 0000"), isLocal},
 		{"v2 local with addresses and rubbish", v2(signature + "20 11 0010" + addrs4 + "ffffffff"), isLocal},
+		{"v2 local with a family of its own", v2(signature + "20 f7 0003 ffffff"), isLocal},
 		{"v2 unix", v2(signature + "21 31 00de" + strings.Repeat("00", 216) + "02 0003 616263"), proxy.Header{Local: true, Authority: "abc"}},
 		{"v2 longest", v2(tcp4 + "0ff0" + addrs4 + "04 0fe1" + strings.Repeat("00", 4065)), v4},
 		{
@@ -190,7 +191,6 @@ func TestParseRefuses(t *testing.T) {
 		{"v2 other family", v2(signature + "21 41 000c" + addrs4), 14},
 		{"v2 other transport", v2(signature + "21 13 000c" + addrs4), 14},
 		{"v2 family without transport", v2(signature + "21 10 000c" + addrs4), 14},
-		{"v2 local of no family there is", v2(signature + "20 99 0000"), 14},
 		{"v2 unspecified, not local", v2(signature + "21 00 0000"), whole},
 		{"v2 no addresses", v2(tcp4 + "0000"), 16},
 		{"v2 short addresses", v2(tcp4 + "000b" + addrs4), 16},

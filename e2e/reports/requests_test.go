@@ -111,6 +111,7 @@ func TestProxyLocalWithFamily(t *testing.T) {
 		"UDP over IPv6": "\x22\x00\x24" + strings.Repeat("\x20\x01\x0d\xb8", 8) + "\x01\xbb" + "\x01\xbb",
 		"unspecified":   "\x00\x00\x03abc",
 		"unix":          "\x31\x00\x00",
+		"one unknown":   "\xf7\x00\x03abc",
 	} {
 		const local = "\r\n\r\n\x00\r\nQUIT\n\x20"
 		response, _ := n.ask(t, local+rest+"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
