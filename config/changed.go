@@ -19,12 +19,12 @@ var (
 		"stats", "admin", "admin-host", "pprof", "name", "log-format", "http-stats",
 		"rawrouter-stats",
 		"sslrouter-stats",
-		"http-processes", "read-size", "key-workers", "listen", "client-table",
+		"http-processes", "key-workers", "listen",
 		// sessions are held, and peers asked, by the values at the start
 		"handshake-timeout", "cache-lookup-timeout",
 	}
 	// of restartGroups
-	taken = []string{"cluster-secret-file", "udprepeater-secret-file", "gc-percent", "memory-limit"}
+	taken = []string{"cluster-secret-file", "udprepeater-secret-file", "memory-limit"}
 )
 
 // needsRestart reports whether a running node cannot take over another value of o.

@@ -22,12 +22,12 @@ func TestNeedsRestart(t *testing.T) {
 	if got := was.Changed(is); !slices.Equal(got, want) {
 		t.Errorf("changed %q, want %q", got, want)
 	}
-	fixed := parse("https = :8443,cert.pem,key.pem\nhttps = :8444,cert.pem,key.pem\nhttp-to = 127.0.0.1:1\nadmin = :1\nloops = 3\ntcp-nodelay = false\ngc-percent = 7\n")
-	want = []string{"admin: was not set, is :1", "http-processes: was " + cores + ", is 3", "tcp-nodelay: was true, is false"}
+	fixed := parse("https = :8443,cert.pem,key.pem\nhttps = :8444,cert.pem,key.pem\nhttp-to = 127.0.0.1:1\nadmin = :1\nloops = 3\ncpu-affinity\nmemory-limit = 7g\n")
+	want = []string{"admin: was not set, is :1", "http-processes: was " + cores + ", is 3", "cpu-affinity: was false, is true"}
 	if got := was.NeedsRestart(fixed); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got := was.Changed(fixed); !slices.Equal(got, []string{"gc-percent"}) {
+	if got := was.Changed(fixed); !slices.Equal(got, []string{"memory-limit"}) {
 		t.Errorf("changed %q", got)
 	}
 }

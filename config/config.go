@@ -192,11 +192,6 @@ type Replication struct {
 	Mode ReplicationMode
 	// DatagramSize is the most that goes into one datagram, unless a single session is larger.
 	DatagramSize int
-	// BufferSize is requested of the kernel for each socket's send and receive buffers; 0 leaves
-	// the kernel's choice.
-	BufferSize int
-	// RingLen is how many changes may wait to be sent, at least.
-	RingLen int
 	// Heartbeat is how often a node tells its peers that it lives.
 	Heartbeat time.Duration
 	// DeadAfter is how long a peer may be silent before it counts as dead; more than Heartbeat.
@@ -233,8 +228,6 @@ type Tuning struct {
 	// KeyWorkers is the number of goroutines that make RSA signatures; 0 signs on the loop.
 	KeyWorkers int
 
-	// GCPercent is Go's GOGC; -1 turns the collector off until MemoryLimit.
-	GCPercent int
 	// MemoryLimit is Go's GOMEMLIMIT; 0 means none.
 	MemoryLimit int64
 }

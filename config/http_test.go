@@ -19,7 +19,6 @@ http-headers-timeout = 3
 http-backend-keepalive = 8
 http-backend-idle-timeout = 4
 http-max-header = 8k
-http-max-fields = 50
 http-max-body = 10g
 http-chunked-input
 http-trusted = 10.0.0.0/8,2001:db8::/32
@@ -36,7 +35,6 @@ http-server-name-as-http-host
 access-log = log
 access-log-format = combined
 access-log-sample = 10
-access-log-queue = 100
 `)
 	if got, want := c.HTTP, (HTTPOptions{
 		Requests: tuning.Requests{
@@ -52,7 +50,6 @@ access-log-queue = 100
 		},
 		HTTP2:            true,
 		MaxHeader:        8 << 10,
-		MaxFields:        50,
 		AddHeaders:       []Header{{"X-Frame-Options", "DENY"}, {"Link", `</a>; rel="b", c:d`}},
 		RequestHeaders:   []HeaderRule{{SetHeader, "X-A", "a: ${REMOTE_ADDR}${SSL_CIPHER} $ {x} $"}, {AddHeader, "Via", "1.1 us"}, {RemoveHeader, "X-B", ""}},
 		ResponseHeaders:  []HeaderRule{{RemoveHeader, "X_C", ""}},
@@ -61,7 +58,7 @@ access-log-queue = 100
 	}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if got, want := c.AccessLog, (AccessLog{File: "log", Format: "combined", Sample: 10, Queue: 100}); got != want {
+	if got, want := c.AccessLog, (AccessLog{File: "log", Format: "combined", Sample: 10}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if got := mustParse(t, good, "--http-body-buffer", "1m", "--access-log", "-"); got.HTTP.BodyBuffer != 1<<20 || got.AccessLog.File != "-" {

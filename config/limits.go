@@ -21,8 +21,6 @@ type ClientLimits struct {
 	Prefix4, Prefix6 int
 	// Allow is exempt, also from Deny, whose clients are reset.
 	Allow, Deny ClientNetworks
-	// Table is how many clients can be told apart at the same time.
-	Table int
 }
 
 // Rate is how often something may happen; zero is without limit.
@@ -108,16 +106,9 @@ func addClientNetworks(field func(*Config) *ClientNetworks) func(*builder, strin
 
 // checkLimits warns of limits without effect.
 func (b *builder) checkLimits() {
-	l := &b.config.Limits
 	if b.config.TLSEngine == StandardEngine {
 		b.warnUnused(
 			"no effect with tls-engine = standard, which does not tell full handshakes from "+
 				"others before they are made", "client-handshakes")
-	}
-	if most := b.config.Tuning.MaxConnections; most > l.Table && (l.Connections > 0 ||
-		l.Handshakes.PerSecond > 0 || l.Requests.PerSecond > 0) {
-		b.warnf(b.blame("client-table", "max-connections"), "there may be more clients with "+
-			"connections than the table of limits has room for: some will not be limited. Raise "+
-			"client-table")
 	}
 }

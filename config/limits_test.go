@@ -21,7 +21,6 @@ client-allow = 10.0.0.0/8, 127.0.0.1
 client-allow = 2001:db8:1::/48
 client-deny = 203.0.113.0/24
 client-deny = @deny.txt
-client-table = 5000
 max-connections = 5000
 `)
 	networks := func(list ...string) (all []netip.Prefix) {
@@ -36,7 +35,6 @@ max-connections = 5000
 		Deny: ClientNetworks{
 			Networks: networks("203.0.113.0/24", "192.0.2.0/24", "2001:db8::/32", "198.51.100.7/32"), Files: []string{"deny.txt"},
 		},
-		Table: 5000,
 	}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -91,11 +89,6 @@ func TestLimitsWithoutEffect(t *testing.T) {
 			"tls-engine = standard\nclient-handshakes = 1",
 			`edge.ini:5: client-handshakes = "1": no effect with tls-engine = standard, which does not tell full handshakes from others before they are made`,
 		},
-		{
-			"client-connections = 1\nclient-table = 10\nmax-connections = 11",
-			`edge.ini:5: client-table = "10": there may be more clients with connections than the table of limits has room for: some will not be limited. Raise client-table`,
-		},
-		{"client-table = 10\nmax-connections = 11", ""},
 	} {
 		if got := strings.Join(mustParse(t, good+test.ini).Warnings, "\n"); got != test.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", fmt.Sprint(test.ini), got, test.want)

@@ -61,17 +61,19 @@ var options = byGroup(slices.Concat(listenOptions, acmeOptions, httpOptions,
 	uwsgiOptions, applicationOptions, socketFileOptions))
 
 // optionsByName finds options by their names and aliases.
-var optionsByName = func() map[string]*option {
-	byName := make(map[string]*option)
+var optionsByName = byName(options)
+
+func byName(options []option) map[string]*option {
+	found := make(map[string]*option)
 	for i := range options {
 		o := &options[i]
-		byName[o.name] = o
+		found[o.name] = o
 		for _, alias := range o.aliases {
-			byName[alias] = o
+			found[alias] = o
 		}
 	}
-	return byName
-}()
+	return found
+}
 
 // fill makes the set function of an option that sets one field, which keeps its default if the
 // value is bad.

@@ -34,11 +34,6 @@ var httpOptions = []option{
 		set: size(1<<10, 1<<20, func(c *Config) *int { return &c.HTTP.MaxHeader }),
 	},
 	{
-		name: "http-max-fields", group: groupHTTP, form: "N", byDefault: "100",
-		help: "fields of a request; more get 431. Raise if proxies in front add many",
-		set:  integer(1, 10000, func(c *Config) *int { return &c.HTTP.MaxFields }),
-	},
-	{
 		name: "http-max-body", group: groupHTTP, form: sizeForm, byDefault: "0",
 		help: "content of a request; more gets 413, 0 is no limit. Set to the largest upload that the " +
 			"application takes",

@@ -40,12 +40,6 @@ var limitOptions = []option{
 		help: "networks whose connections are reset when they are accepted, written as in client-allow",
 		set:  addClientNetworks(func(c *Config) *ClientNetworks { return &c.Limits.Deny }),
 	},
-	{
-		name: "client-table", group: groupClients, form: "N", byDefault: "1000000",
-		help: "clients that limits can tell apart at the same time, at 40 bytes each, taken as they " +
-			"come. Set it to several times max-connections",
-		set: integer(1, 100_000_000, func(c *Config) *int { return &c.Limits.Table }),
-	},
 }
 
 const (

@@ -78,10 +78,4 @@ var observeOptions = []option{
 		help: "write one line out of N. Raise if the log costs too much",
 		set:  integer(1, 1<<30, func(c *Config) *int { return &c.AccessLog.Sample }),
 	},
-	{
-		name: "access-log-queue", group: groupObserve, form: "N", byDefault: "8192",
-		help: "lines that may wait for the disk; more are left out and counted. Raise if statistics " +
-			"show that",
-		set: integer(1, 1<<20, func(c *Config) *int { return &c.AccessLog.Queue }),
-	},
 }

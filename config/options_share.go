@@ -70,19 +70,6 @@ var shareOptions = []option{
 		set: size(576, 16<<10, func(c *Config) *int { return &c.Replication.DatagramSize }),
 	},
 	{
-		name: "cache-udp-buffer", group: groupShare, form: sizeForm, byDefault: "4m",
-		help: "bytes asked of the kernel for each UDP socket, in each direction; it caps them at " +
-			"net.core.rmem_max and wmem_max. " +
-			"Raise if datagrams are lost in bursts; 0 leaves the kernel's default",
-		set: size(0, 1<<30, func(c *Config) *int { return &c.Replication.BufferSize }),
-	},
-	{
-		name: "cache-udp-ring", group: groupShare, form: "N", byDefault: "8192",
-		help: "changes that may wait to be sent, each of about 700 bytes. Raise if the statistics " +
-			"show a full ring",
-		set: integer(2, 1<<20, func(c *Config) *int { return &c.Replication.RingLen }),
-	},
-	{
 		name: "cache-udp-heartbeat", group: groupShare, form: durationForm, byDefault: "1s",
 		help: "how often a node says that it lives and what it sent last. Shorter finds losses and " +
 			"dead nodes sooner",

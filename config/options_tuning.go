@@ -21,12 +21,6 @@ var tuningOptions = []option{
 		set: integer(1, 1024, func(c *Config) *int { return &c.Tuning.Loops }),
 	},
 	{
-		name: "read-size", group: groupLoops, form: sizeForm, byDefault: "48k",
-		help: "the most that one read takes from a socket. Larger costs fewer system calls in bulk " +
-			"transfers, smaller is fairer",
-		set: size(4<<10, 16<<20, func(c *Config) *int { return &c.Tuning.ReadSize }),
-	},
-	{
 		name: "high-watermark", group: groupLoops, form: sizeForm, byDefault: "256k",
 		help: "bytes waiting in one direction of a flow at which reading from its sender stops, until " +
 			"a quarter is left. Raise for fast, distant readers; " +
@@ -128,12 +122,6 @@ var tuningOptions = []option{
 	},
 
 	{
-		name: "gc-percent", group: groupProcess, form: "N", byDefault: "400",
-		help: "how far the heap grows, in percent, before it is collected. Lower uses less memory and " +
-			"more CPU; -1 waits for memory-limit",
-		set: integer(-1, 1<<20, func(c *Config) *int { return &c.Tuning.GCPercent }),
-	},
-	{
 		name: "memory-limit", group: groupProcess, form: sizeForm, byDefault: "0",
 		help: "memory at which Go collects more and more often. 0 takes nine tenths of the limit of the " +
 			"control group, such as a container's, " +
@@ -143,11 +131,6 @@ var tuningOptions = []option{
 				n, err := values.Size(s, 0, math.MaxInt&^(1<<30-1))
 				return int64(n), err
 			}),
-	},
-	{
-		name: "tcp-nodelay", group: groupProcess, form: boolForm, byDefault: "true", optional: true,
-		help: "send small segments at once (TCP_NODELAY). Leave it on",
-		set:  boolean(func(c *Config) *bool { return &c.Tuning.NoDelay }),
 	},
 	{
 		name: "tcp-fastopen", group: groupProcess, form: "N", byDefault: "0",

@@ -48,6 +48,17 @@ bytes, or such as 64k, 16m or 1g. An option with * may stand several times. What
 		}
 		fmt.Fprintf(&page, "| %s | %s | %s | %s |\n", optionNames(o), cell(o.form), defaultOf(o), cell(o.help))
 	}
+	page.WriteString(`
+## Options of earlier releases
+
+They are read, and a warning says this:
+
+| option | |
+|---|---|
+`)
+	for i := range goneOptions {
+		fmt.Fprintf(&page, "| `%s` | %s |\n", goneOptions[i].name, cell(goneOptions[i].help))
+	}
 	return page.Bytes()
 }
 

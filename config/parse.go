@@ -210,9 +210,8 @@ func (b *builder) result() (*Config, error) {
 func parseFlags(args []string) (files []string, settings []setting, err error) {
 	fs := newFlagSet()
 	included := fs.StringArray("ini", nil, "")
-	for i := range options {
-		o := &options[i]
-		for _, name := range append([]string{o.name}, o.aliases...) {
+	for _, named := range []map[string]*option{optionsByName, goneByName} {
+		for name, o := range named {
 			addFlag(fs, o, name, &settings)
 		}
 	}

@@ -36,7 +36,7 @@ func TestDefaults(t *testing.T) {
 	pool := func(backends ...Backend) Pool {
 		return Pool{
 			Backends: backends, Retries: 3, Grace: 30 * time.Second, ConnectTimeout: 5 * time.Second, IdleTimeout: time.Minute, QueueLen: 1024,
-			Check: Check{Interval: 2 * time.Second, Timeout: time.Second, Rise: 2, Fall: 3},
+			Check: Check{Interval: 2 * time.Second, Rise: 2, Fall: 3},
 		}
 	}
 	want := &Config{
@@ -62,10 +62,9 @@ func TestDefaults(t *testing.T) {
 			},
 			HTTP2:     true,
 			MaxHeader: 32 << 10,
-			MaxFields: 100,
 		},
-		Limits:         ClientLimits{Prefix4: 32, Prefix6: 64, Table: 1_000_000},
-		AccessLog:      AccessLog{Format: "json", Sample: 1, Queue: 8192},
+		Limits:         ClientLimits{Prefix4: 32, Prefix6: 64},
+		AccessLog:      AccessLog{Format: "json", Sample: 1},
 		MinVersion:     tls.VersionTLS12,
 		TLSEngine:      OwnEngine,
 		NameStrictness: AnyName,
@@ -78,8 +77,6 @@ func TestDefaults(t *testing.T) {
 			TTL:          1,
 			Mode:         ReplicateAuto,
 			DatagramSize: 1200,
-			BufferSize:   4 << 20,
-			RingLen:      8192,
 			Heartbeat:    time.Second,
 			DeadAfter:    3 * time.Second,
 			JoinRate:     32 << 20,
@@ -89,20 +86,17 @@ func TestDefaults(t *testing.T) {
 		Tuning: Tuning{
 			Engine: tuning.Engine{
 				Loops:            runtime.GOMAXPROCS(0),
-				ReadSize:         48 << 10,
 				HighWatermark:    256 << 10,
 				Backlog:          1024,
 				HandshakeTimeout: 10 * time.Second,
 				LingerTimeout:    5 * time.Second,
 				LookupTimeout:    10 * time.Millisecond,
 				MaxHandshakes:    10000,
-				NoDelay:          true,
 			},
 			ResolveInterval: 30 * time.Second,
 			DrainTimeout:    30 * time.Second,
 			UpgradeTimeout:  30 * time.Second,
 			KeyWorkers:      runtime.GOMAXPROCS(0),
-			GCPercent:       400,
 		},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -126,7 +120,6 @@ pprof = on
 log-level = debug
 log-format = json
 loops = 8
-read-size = 16k
 high-watermark = 1m
 backlog = 512
 handshake-timeout = 3
@@ -141,9 +134,7 @@ cache-lookup-timeout = 2ms
 max-connections = 9000
 max-handshakes = 100
 key-workers = 0
-gc-percent = -1
 memory-limit = 2G
-tcp-nodelay = 0
 tcp-fastopen = 256
 tcp-defer-accept = 4
 cpu-affinity = 1
@@ -151,8 +142,6 @@ cache-replication = pull
 cache-udp-interface = eth0
 cache-udp-ttl = 2
 cache-udp-datagram = 8k
-cache-udp-buffer = 0
-cache-udp-ring = 100
 cache-udp-heartbeat = 100ms
 cache-udp-dead-after = 1
 cache-join-rate = 1m
@@ -163,8 +152,6 @@ udprepeater-secret-file = secret
 		TTL:          2,
 		Mode:         ReplicatePull,
 		DatagramSize: 8 << 10,
-		BufferSize:   0,
-		RingLen:      100,
 		Heartbeat:    100 * time.Millisecond,
 		DeadAfter:    time.Second,
 		JoinRate:     1 << 20,
@@ -174,7 +161,6 @@ udprepeater-secret-file = secret
 	if got, want := c.Tuning, (Tuning{
 		Engine: tuning.Engine{
 			Loops:            8,
-			ReadSize:         16 << 10,
 			HighWatermark:    1 << 20,
 			Backlog:          512,
 			HandshakeTimeout: 3 * time.Second,
@@ -182,7 +168,6 @@ udprepeater-secret-file = secret
 			LookupTimeout:    2 * time.Millisecond,
 			MaxConnections:   9000,
 			MaxHandshakes:    100,
-			NoDelay:          false,
 			FastOpen:         256,
 			DeferAccept:      4 * time.Second,
 			CPUAffinity:      true,
@@ -192,7 +177,6 @@ udprepeater-secret-file = secret
 		DrainTimeout:    0,
 		UpgradeTimeout:  2 * time.Minute,
 		KeyWorkers:      0,
-		GCPercent:       -1,
 		MemoryLimit:     2 << 30,
 	}); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -383,8 +367,8 @@ func TestBooleans(t *testing.T) {
 	if !mustParse(t, good, "--cpu-affinity").Tuning.CPUAffinity {
 		t.Error("--cpu-affinity alone does not turn it on")
 	}
-	if mustParse(t, good, "--tcp-nodelay=false").Tuning.NoDelay {
-		t.Error("--tcp-nodelay=false does not turn it off")
+	if mustParse(t, good, "--http2=false").HTTP.HTTP2 {
+		t.Error("--http2=false does not turn it off")
 	}
 }
 

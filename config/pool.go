@@ -60,8 +60,7 @@ func (b *builder) warnIdlePool(r Router) {
 	}
 	if p.Check.Kind == NoCheck {
 		b.warnUnused("no effect without "+family+"-check",
-			family+"-check-interval", family+"-check-timeout", family+"-check-rise",
-			family+"-check-fall")
+			family+"-check-interval", family+"-check-rise", family+"-check-fall")
 	}
 	if !slices.ContainsFunc(p.Backends,
 		func(backend Backend) bool { return backend.MaxConns > 0 }) {
@@ -159,8 +158,7 @@ func (b *builder) poolSetting(p *Pool, name string) setting {
 // checkAccessLog reports options of a log that is not written.
 func (b *builder) checkAccessLog() {
 	if b.config.AccessLog.File == "" {
-		b.warnUnused("no effect without access-log", "access-log-format", "access-log-sample",
-			"access-log-queue")
+		b.warnUnused("no effect without access-log", "access-log-format", "access-log-sample")
 	}
 }
 

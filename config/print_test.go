@@ -85,7 +85,7 @@ http-subscription-sockets = /run/applications
 // Every value is printed with its meaning and its origin.
 func TestPrint(t *testing.T) {
 	inPKI(t)
-	c := mustParse(t, good+"idle-timeout = 2m\n", "--read-size", "16k", "--sslrouter-to", ":9001")
+	c := mustParse(t, good+"idle-timeout = 2m\n", "--high-watermark", "16k", "--sslrouter-to", ":9001")
 	var out bytes.Buffer
 	if err := c.Print(&out); err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func TestPrint(t *testing.T) {
 	for _, want := range []string{
 		"; idle-timeout DURATION: a flow on which nothing moved for this long is closed. Raise for protocols with long\n" +
 			"; silences (default 60s)\n; from edge.ini:4\nidle-timeout = 2m\n",
-		"; from --read-size\nread-size = 16k\n",
+		"; from --high-watermark\nhigh-watermark = 16k\n",
 		"; from default\nconnect-timeout = 5s\n",
 		"; from edge.ini:3\nsslrouter-to = 127.0.0.1:9000\n; from --sslrouter-to\nsslrouter-to = :9001\n",
 		"; from default\ncache2 = name=default,items=20000,keysize=128,blocksize=4096\n",

@@ -211,6 +211,9 @@ func (b *builder) meaning(e source.Entry, x *ini.Variables) (o *option, known bo
 	case optionsByName[e.Key] != nil:
 		b.noteOwn(e)
 		return optionsByName[e.Key], true
+	case goneByName[e.Key] != nil:
+		b.note(e, goneRow(goneByName[e.Key]))
+		return goneByName[e.Key], true
 	}
 	r := foreignRow(e.Key, x.Used(e.Key))
 	if r == nil {

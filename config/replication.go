@@ -172,8 +172,7 @@ func (b *builder) warnInVain() {
 	replicated := len(listen)+len(peers) > 0
 	if !replicated {
 		b.warnUnused("no effect without cache-udp-server and cache-udp-node", "cache-replication",
-			"cache-udp-interface", "cache-udp-ttl",
-			"cache-udp-datagram", "cache-udp-buffer", "cache-udp-ring", "cache-udp-heartbeat",
+			"cache-udp-interface", "cache-udp-ttl", "cache-udp-datagram", "cache-udp-heartbeat",
 			"cache-udp-dead-after", "cache-join-rate")
 	} else if !slices.ContainsFunc(slices.Concat(listen, peers), Address.isMulticast) {
 		b.warnUnused("no effect: no address is a multicast group", "cache-udp-interface",

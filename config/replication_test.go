@@ -78,7 +78,7 @@ func TestReplicationWarnings(t *testing.T) {
 		name, ini string
 		want      []string // without places
 	}{
-		{"a fleet", fleet + "cluster-secret-file = secret\ncache-replication = pull\ncache-udp-ring = 2", nil},
+		{"a fleet", fleet + "cluster-secret-file = secret\ncache-replication = pull\ncache-udp-ttl = 1", nil},
 		{"a fleet without secret", fleet, []string{derived}},
 		{"a node of a repeater", secret + "cache-udp-node = 127.0.0.2:7171\nudprepeater-secret-file = secret", nil},
 		{"a multicast group", secret + "cache-udp-server = 225.1.1.1:7171\ncache-udp-node = 225.1.1.1:7171\ncache-udp-interface = lo\nmulticast-ttl = 2", nil},

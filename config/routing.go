@@ -230,8 +230,6 @@ type Check struct {
 	Path string
 	// Interval is the time between probes.
 	Interval time.Duration
-	// Timeout bounds one probe.
-	Timeout time.Duration
 	// Rise is how many probes in a row must succeed before a backend is used again.
 	Rise int
 	// Fall is how many in a row must fail before it is no longer used.
@@ -258,8 +256,6 @@ type HTTPOptions struct {
 	HTTP2 bool
 	// MaxHeader bounds a request's line and fields together.
 	MaxHeader int
-	// MaxFields bounds the number of its fields.
-	MaxFields int
 	// AddHeaders are fields that every response gets, in the order written. Except for those that
 	// may stand several times, the backend's of the name are replaced.
 	AddHeaders []Header
@@ -279,6 +275,4 @@ type AccessLog struct {
 	Format string
 	// Sample writes one line out of this many.
 	Sample int
-	// Queue bounds the lines that wait to be written.
-	Queue int
 }

@@ -197,12 +197,12 @@ func TestWrongConfigurations(t *testing.T) {
 			want: `edge.ini:4: ssl-sessions-timeout = "999999999999": bad duration: write 1s to 168h, such as 10 (seconds), 250ms or 2m`,
 		},
 		{
-			name: "not a size", ini: "read-size = 64kb",
-			want: `edge.ini:4: read-size = "64kb": bad size: write bytes from 4k to 16m, such as 65536 or 64k`,
+			name: "not a size", ini: "high-watermark = 64kb",
+			want: `edge.ini:4: high-watermark = "64kb": bad size: write bytes from 4k to 1g, such as 65536 or 64k`,
 		},
 		{
-			name: "size that overflows", ini: "read-size = 18014398509481985k",
-			want: `edge.ini:4: read-size = "18014398509481985k": bad size: write bytes from 4k to 16m, such as 65536 or 64k`,
+			name: "size that overflows", ini: "high-watermark = 18014398509481985k",
+			want: `edge.ini:4: high-watermark = "18014398509481985k": bad size: write bytes from 4k to 1g, such as 65536 or 64k`,
 		},
 		{
 			name: "bad high watermark is one fault, not two", ini: "high-watermark = big",

@@ -21,6 +21,7 @@ import (
 // them (package config).
 type Options struct {
 	tuning.Engine
+	ReadSize     int // the most that one read takes; a loop has one such buffer
 	TurnBudget   int // bytes a flow may move before the others have their turn
 	AcceptBudget int // connections taken per wake-up
 

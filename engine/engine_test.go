@@ -24,11 +24,10 @@ import (
 // testOptions are small, so that limits and watermarks are met.
 func testOptions() Options {
 	return Options{Engine: tuning.Engine{
-		Loops: 2, ReadSize: 64 << 10, HighWatermark: 64 << 10,
+		Loops: 2, HighWatermark: 64 << 10,
 		Backlog: 1024, MaxConnections: 1000, MaxHandshakes: 100,
 		HandshakeTimeout: 10 * time.Second, LookupTimeout: 5 * time.Millisecond, LingerTimeout: 5 * time.Second,
-		NoDelay: true,
-	}, TurnBudget: 128 << 10, AcceptBudget: 4}
+	}, ReadSize: 64 << 10, TurnBudget: 128 << 10, AcceptBudget: 4}
 }
 
 // startEngine serves TLS in front of TCP backends, and ends with the test.

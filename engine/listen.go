@@ -100,12 +100,10 @@ func tune(fd int, o *Options, isUnix bool) error {
 	if !isUnix {
 		// Accepted sockets inherit these from the listener, which saves a
 		// system call for each connection.
-		if o.NoDelay {
-			options = append(options, socketOption{
-				"TCP_NODELAY", unix.IPPROTO_TCP,
-				unix.TCP_NODELAY, 1,
-			})
-		}
+		options = append(options, socketOption{
+			"TCP_NODELAY", unix.IPPROTO_TCP,
+			unix.TCP_NODELAY, 1,
+		})
 		if o.FastOpen > 0 {
 			options = append(options, socketOption{
 				"TCP_FASTOPEN", unix.IPPROTO_TCP,
@@ -178,7 +176,7 @@ func (l *loop) connect(n *backend.Node, c *backend.Cursor) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if l.o.NoDelay && family != unix.AF_UNIX {
+	if family != unix.AF_UNIX {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	}
 	if err := unix.Connect(fd, sa); err != nil && err != unix.EINPROGRESS {

@@ -27,13 +27,17 @@ func (n *Node) openAccessLog() (err error) {
 	return err
 }
 
+// accessQueue is how many lines may wait for the disk: a busy second's, at most 40 MB if each is as
+// long as it can be.
+const accessQueue = 8192
+
 // newAccessLog returns nil if none is configured.
 func newAccessLog(c *config.AccessLog) (*accesslog.Log, error) {
 	if c.File == "" {
 		return nil, nil
 	}
 	return accesslog.New(accesslog.Options{
-		Path: c.File, Format: accessFormats[c.Format], Sample: c.Sample, Queue: c.Queue,
+		Path: c.File, Format: accessFormats[c.Format], Sample: c.Sample, Queue: accessQueue,
 	})
 }
 

@@ -95,13 +95,17 @@ func (n *Node) listener(s *service, i int, files *tlsFiles,
 // maxTrailer bounds the fields after a chunked body, in bytes.
 const maxTrailer = 8 << 10
 
+// maxFields bounds the fields of a request, as Apache and HAProxy do: browsers send 20, and a proxy
+// adds a few. What they may weigh is http-max-header.
+const maxFields = 100
+
 // http says how a listener's requests are routed.
 func (n *Node) http(now *config.Config, l *config.Listener) (_ *engine.HTTP, err error) {
 	c := &now.HTTP
 	h := &engine.HTTP{
 		Requests: c.Requests, RedirectPort: l.RedirectPort,
 		Limits: http1.Limits{
-			HeadLen: c.MaxHeader, TargetLen: c.MaxHeader, FieldLen: c.MaxFields,
+			HeadLen: c.MaxHeader, TargetLen: c.MaxHeader, FieldLen: maxFields,
 			TrailerLen: maxTrailer,
 		},
 	}

@@ -90,7 +90,6 @@ Neither uWSGI's router nor hitch has any. Nearest in nginx and HAProxy are:
 | ` + "`client-deny = @FILE` | `deny`, after the handshake | `tcp-request connection reject if { src -f FILE }`" + ` |
 | ` + "`client-allow = 10.0.0.0/8` | `geo` with an empty key | `tcp-request connection accept if { src 10.0.0.0/8 }` before the others" + ` |
 | ` + "`client-prefix = 32,64` | | `src,ipmask(32,64)`" + ` |
-| ` + "`client-table = 1000000` | the size of the zone | the size of the stick-table" + ` |
 
 The limits are for all listeners together, and the address is that of a PROXY header where there is one. A connection over a limit of connections or handshakes is reset and not answered.
 `

@@ -110,7 +110,7 @@ var UWSGI = []Chapter{
 		{"listen", Supported, "by default 1024, not 100"},
 		{"reuse-port", Ignored, "each loop always has its own socket (SO_REUSEPORT)"},
 		{"so-keepalive", Ignored, "idle-timeout closes what is silent"},
-		{"tcp-nodelay", Supported, "on unless turned off"},
+		{"tcp-nodelay", Ignored, "always on"},
 		{"tcp-fastopen", Supported, ""},
 		{"tcp-fast-open", Refused, "write tcp-fastopen = N"},
 		{
@@ -250,7 +250,7 @@ var UWSGI = []Chapter{
 		{"http-use-* http-zerg", Refused, toStatic},
 		{
 			"http-events http-quiet http-cheap http-harakiri http-buffer-size", Ignored,
-			"loops have no such limit; read-size and high-watermark bound memory",
+			"loops have no such limit; high-watermark bounds memory",
 		},
 	}},
 	{"Raw and TLS routers", []Row{

@@ -258,7 +258,7 @@ func TestValuesThatStandApart(t *testing.T) {
 		"--sslrouter-send-proxy v1":             "write --sslrouter-send-proxy=v1",
 		"--ssl-session-use-cache sessions":      "write --ssl-session-use-cache=sessions",
 		"--chmod-socket 660":                    "write --chmod-socket=660",
-		"--tcp-nodelay off":                     "write --tcp-nodelay=off",
+		"--watch off":                           "write --watch=off",
 		"--http-backend-verify false --loops 2": "write --http-backend-verify=false",
 	} {
 		p := newPlace(t)

@@ -44,7 +44,7 @@ func TestWrongConfiguration(t *testing.T) {
 		{"unknown key", []string{file("key.ini", "[reprise]\nsslrouter = :8443"+pair+"\nsslrouterto = 127.0.0.1:9000\n"), backend}, []string{"key.ini:3", "sslrouterto", "sslrouter-to"}},
 		{"a client CA that clients could go round", []string{"--sslrouter=:8443" + pair, backend, "--sni=localhost" + pair + ",,!" + pki.CAFile}, []string{"--sni", "clients could go round CLIENTCA", "or use https"}},
 		{"missing file", []string{"/nowhere/edge.ini"}, []string{"/nowhere/edge.ini", "no such file"}},
-		{"bad number", []string{"--sslrouter=:8443" + pair, backend, "--read-size=lots"}, []string{"--read-size", "lots", "such as 65536 or 64k"}},
+		{"bad number", []string{"--sslrouter=:8443" + pair, backend, "--high-watermark=lots"}, []string{"--high-watermark", "lots", "such as 65536 or 64k"}},
 		{"contradiction", []string{"--sslrouter=:8443" + pair, backend, "--cache-udp-heartbeat=5s"}, []string{"--cache-udp-heartbeat", "is not above", "raise it"}},
 		{"no port", []string{"--sslrouter=127.0.0.1" + pair, backend}, []string{"--sslrouter", "no port", "write host:port"}},
 		{"bad port", []string{"--sslrouter=127.0.0.1:99999" + pair, backend}, []string{"--sslrouter", "99999", "0 to 65535"}},

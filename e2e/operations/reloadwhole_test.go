@@ -281,8 +281,8 @@ func TestReloadOneFile(t *testing.T) {
 func TestReloadNamesRestart(t *testing.T) {
 	addr := nettest.FreeAddr(t)
 	s := startReloadable(t, "http = "+addr+"\nhttp-to = http://"+saying(t, "old")+"\n")
-	said := s.reload("http = "+addr+"\nhttp-to = http://"+saying(t, "new")+"\nread-size = 64k\nname = other\nlog-level = debug\n", 0)
-	wantAll(t, said, "needs a restart: read-size: was 48k, is 64k", "needs a restart: name: was not set, is other", "options: http-to log-level")
+	said := s.reload("http = "+addr+"\nhttp-to = http://"+saying(t, "new")+"\ncpu-affinity = true\nname = other\nlog-level = debug\n", 0)
+	wantAll(t, said, "needs a restart: cpu-affinity: was false, is true", "needs a restart: name: was not set, is other", "options: http-to log-level")
 	if _, body, err := harness.Fetch(http.DefaultClient, "GET", "http://"+addr+"/", nil); err != nil || body != "new" {
 		t.Errorf("got %q, %v", body, err)
 	}

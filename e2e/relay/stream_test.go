@@ -79,7 +79,7 @@ func TestStoppedReadersCostBoundedMemory(t *testing.T) {
 	const (
 		readers       = 200
 		highWatermark = 256 << 10
-		readSize      = 64 << 10
+		readSize      = 48 << 10
 	)
 	// A flow holds at most the high watermark and one read. Its buffer grows
 	// to that length by one read at a time, here five, and before the
@@ -93,7 +93,7 @@ func TestStoppedReadersCostBoundedMemory(t *testing.T) {
 		conn.(*net.TCPConn).SetWriteBuffer(64 << 10) // the kernel has a bound for all together
 		nettest.Source(4, n)(conn)
 	})
-	s := harness.Start(t, "--high-watermark", fmt.Sprint(highWatermark), "--read-size", fmt.Sprint(readSize),
+	s := harness.Start(t, "--high-watermark", fmt.Sprint(highWatermark),
 		harness.Listen(pki.Server(testpki.ECDSA, "localhost")), harness.To(backend.Addr))
 	harness.Connect(t, s.Addr(), harness.ClientConfig(pki)).NetConn().Close()
 	s.AwaitIdle()

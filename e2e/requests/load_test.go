@@ -131,7 +131,7 @@ func TestStoppedHTTPReadersCostBoundedMemory(t *testing.T) {
 	const (
 		readers       = 100
 		highWatermark = 256 << 10
-		readSize      = 64 << 10
+		readSize      = 48 << 10
 		bound         = readers * 3 * (highWatermark + readSize) // as in TestStoppedReadersCostBoundedMemory
 	)
 	n := harness.Bulk()
@@ -143,7 +143,7 @@ func TestStoppedHTTPReadersCostBoundedMemory(t *testing.T) {
 		}
 		io.Copy(w, nettest.NewPattern(4, n))
 	})
-	s, pki := harness.StartHTTPS(t, harness.HTTPTo(backend), "--high-watermark", fmt.Sprint(highWatermark), "--read-size", fmt.Sprint(readSize))
+	s, pki := harness.StartHTTPS(t, harness.HTTPTo(backend), "--high-watermark", fmt.Sprint(highWatermark))
 	before := harness.RSS(t, s)
 	conns := make([]*tls.Conn, readers)
 	for i := range conns {
@@ -200,7 +200,7 @@ func TestStoppedBackendsCostBoundedMemory(t *testing.T) {
 	const (
 		clients       = 50
 		highWatermark = 256 << 10
-		readSize      = 64 << 10
+		readSize      = 48 << 10
 		bound         = clients * 3 * (highWatermark + readSize)
 		n             = 8 * harness.MiB // more than the kernel holds on the way
 	)
@@ -231,7 +231,7 @@ func TestStoppedBackendsCostBoundedMemory(t *testing.T) {
 			})
 			goOn := sync.OnceFunc(func() { close(release) })
 			t.Cleanup(goOn)
-			s, pki := harness.StartHTTPS(t, "--http-to="+scheme+backend.Addr, "--high-watermark", fmt.Sprint(highWatermark), "--read-size", fmt.Sprint(readSize))
+			s, pki := harness.StartHTTPS(t, "--http-to="+scheme+backend.Addr, "--high-watermark", fmt.Sprint(highWatermark))
 			before := harness.RSS(t, s)
 			results := make(chan error, clients)
 			for range clients {

@@ -233,7 +233,7 @@ func TestAccessLogRotation(t *testing.T) {
 		each = 100
 	}
 	option, path := harness.AccessLog(t)
-	s, _ := harness.StartHTTP(t, option, "--access-log-queue=100000", harness.HTTPTo(harness.ServeName(t)))
+	s, _ := harness.StartHTTP(t, option, harness.HTTPTo(harness.ServeName(t)))
 	var done atomic.Int64
 	var load sync.WaitGroup
 	for worker := range workers {
@@ -318,7 +318,7 @@ func TestAccessLogNobodyReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer fifo.Close()
-	s, client := harness.StartHTTP(t, "--access-log="+path, "--access-log-queue=16", harness.HTTPTo(harness.ServeName(t)))
+	s, client := harness.StartHTTP(t, "--access-log="+path, harness.HTTPTo(harness.ServeName(t)))
 	asked := 0
 	nettest.Eventually(t, harness.Patience, func() bool {
 		for range 50 {

@@ -316,7 +316,7 @@ func TestChecks(t *testing.T) {
 			var sick atomic.Bool
 			a, b := test.serve(t, &sick), test.serve(t, new(atomic.Bool))
 			s := harness.Start(t, harness.RawListen, harness.OneLoop, harness.RawTo(a), harness.RawTo(b), "--rawrouter-check="+test.check,
-				"--rawrouter-check-interval=20ms", "--rawrouter-check-timeout=500ms", "--rawrouter-check-fall=3", "--rawrouter-check-rise=3")
+				"--rawrouter-check-interval=20ms", "--rawrouter-check-fall=3", "--rawrouter-check-rise=3")
 			visitBoth := func(wantA, wantB uint64) {
 				t.Helper()
 				beforeA, beforeB := s.Row(a).Hits, s.Row(b).Hits

@@ -12,8 +12,6 @@ import (
 type Engine struct {
 	// Loops is the number of event loops, each with its own listeners and connections.
 	Loops int
-	// ReadSize is the most that one read from a socket takes; a loop has one such buffer.
-	ReadSize int
 	// HighWatermark is how much one direction of a flow may hold before its sender is no longer
 	// read.
 	HighWatermark int
@@ -33,8 +31,6 @@ type Engine struct {
 	// LingerTimeout bounds how long a closing connection may take to send what is left.
 	LingerTimeout time.Duration
 
-	// NoDelay sets TCP_NODELAY, to clients and backends.
-	NoDelay bool
 	// FastOpen is the queue length of TCP_FASTOPEN; 0 leaves it off.
 	FastOpen int
 	// DeferAccept is TCP_DEFER_ACCEPT, in whole seconds; 0 leaves it off.

@@ -162,7 +162,7 @@ var table = []kind{
 	}},
 	{Row: row("keepalive", migrate.Ignored, "idle-timeout closes what is silent")},
 	{Row: row("recv-bufsize send-bufsize ring-slots ring-data-len", migrate.Ignored,
-		"read-size and high-watermark bound memory")},
+		"high-watermark bounds memory")},
 	{Row: row("session-cache shared-cache", migrate.Better, "cache2 with as many items; TLS 1.2 "+
 		"and 1.3, any kind of key"), do: addItems},
 	{Row: row("shared-cache-listen", migrate.Better, "cache-udp-server; sealed, so all peers must "+
