@@ -7,28 +7,25 @@ import (
 	"net/netip"
 )
 
-// Balance is how a pool chooses among the nodes that can be used. Each kind
-// heeds weights.
+// Balance is how a pool chooses among its usable nodes. Each kind respects weights.
 type Balance uint8
 
 const (
-	// RoundRobin deals connections in turn, those of a heavy node spread among the
-	// others', as nginx does: 5, 1, 1 is a a b a c a a.
+	// RoundRobin deals connections in turn, spreading those of a heavy node among the others', as
+	// nginx does: weights 5, 1, 1 give a a b a c a a.
 	RoundRobin Balance = iota
 	// LeastConns takes the node with the fewest connections for its weight.
 	LeastConns
-	// Source always sends a source address to the same node (weighted rendezvous hashing), also
-	// at other members of a fleet. If a node goes, only its own clients
-	// move. Connections without a source address are dealt as by RoundRobin.
+	// Source always sends a source address to the same node (weighted rendezvous hashing), also at
+	// other members of a fleet. If a node goes, only its own clients move. Connections without a
+	// source address are dealt as by RoundRobin.
 	Source
-	// TwoChoices takes the better one of two random nodes, by connections for its
-	// weight. With many loops or fleet members it avoids that all run to the
-	// same node that seems idle.
+	// TwoChoices takes the better of two random nodes, by connections for its weight. With many
+	// loops or fleet members it keeps them from all choosing the same seemingly idle node.
 	TwoChoices
 )
 
-// choose returns the place of its choice in c.candidates, of which there is at
-// least one.
+// choose returns the index of its choice in c.candidates, which must not be empty.
 func (b Balance) choose(c *Cursor, source netip.Addr, at int64) int {
 	switch {
 	case b == LeastConns:
@@ -42,8 +39,8 @@ func (b Balance) choose(c *Cursor, source netip.Addr, at int64) int {
 	}
 }
 
-// roundRobin is smooth weighted round robin: each node earns its weight, the
-// richest is chosen and pays what all have earned.
+// roundRobin is smooth weighted round robin: each node earns its weight, the richest is chosen and
+// pays what all have earned.
 func (c *Cursor) roundRobin(at int64) int {
 	best, earned := 0, int64(0)
 	var richest *place
@@ -84,18 +81,18 @@ func (c *Cursor) twoChoices(at int64) int {
 	return i
 }
 
-// lighter reports whether candidate i, with one connection more, would have fewer for
+// lighter reports whether candidate i, with one connection more, would have fewer connections for
 // its weight than candidate j.
 func (c *Cursor) lighter(i, j int, at int64) bool {
 	a, b := c.candidates[i], c.candidates[j]
 	return (a.active.Load()+1)*b.weight(at) < (b.active.Load()+1)*a.weight(at)
 }
 
-// rendezvous gives each node a random number of (0, 1) that depends on it and on the source, and
-// chooses the largest weight/-ln(number): a node wins by its
-// share of the weights, and changing its weight moves clients from or to it only.
+// rendezvous gives each node a random number in (0, 1) that depends on the node and the source, and
+// chooses the largest weight/-ln(number): a node wins by its share of the weights, and changing its
+// weight moves only clients from or to it.
 func (c *Cursor) rendezvous(source netip.Addr, at int64) int {
-	b := source.As16() // ::ffff:192.0.2.1 and 192.0.2.1 are one client
+	b := source.As16() // ::ffff:192.0.2.1 and 192.0.2.1 are the same client
 	h := mix(mix(binary.BigEndian.Uint64(b[:8])) ^ binary.BigEndian.Uint64(b[8:]))
 	best, bestScore := 0, -1.0
 	for i, n := range c.candidates {

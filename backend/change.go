@@ -9,23 +9,23 @@ import (
 	"reprise/backend/tlsclient"
 )
 
-// A Change is other members and options for a pool that serves. It is prepared first, so
-// that whatever may fail has been done when it is made, and Commit cannot fail.
+// A Change gives a serving pool other members and options. Prepare does all that may fail, so
+// Commit cannot fail.
 type Change struct {
 	pool   *Pool
 	o      Options
 	specs  []Spec
-	nodes  []*Node // by their place in specs; those that stay are the same as before
+	nodes  []*Node // by their index in specs; those that stay are the same as before
 	fresh  []*Node
 	before *members
 
-	clients map[*Node]*tlsclient.Client // of those that stay, if Options.TLS is another
+	clients map[*Node]*tlsclient.Client // of nodes that stay, if Options.TLS has changed
 }
 
-// Prepare makes a change of which nothing is seen before its Commit. A backend that is
-// there already stays, with its connections and what is known of its health; its weight,
-// its bound and whether it is a backup may change. New ones with a DNS name are resolved.
-// Errors are lines for an operator. No other change may be made before the Commit.
+// Prepare makes a change that has no effect before its Commit. A backend that is already a member
+// stays, with its connections and the state of its health; its weight, its bound and whether it is
+// a backup may change. New ones with a DNS name are resolved. Errors are lines for an operator. No
+// other change may be made before the Commit.
 func (p *Pool) Prepare(ctx context.Context, specs []Spec, o Options,
 	lookup Lookup,
 ) (*Change, error) {
@@ -59,7 +59,7 @@ func (p *Pool) Prepare(ctx context.Context, specs []Spec, o Options,
 	return c, nil
 }
 
-// same reports whether two specs are of one server, so that what is known of it stays.
+// same reports whether two specs name one server, so that its state is kept.
 func same(a, b *Spec) bool {
 	x, y := *a, *b
 	x.Weight, x.MaxConns, x.Backup = y.Weight, y.MaxConns, y.Backup
@@ -81,12 +81,11 @@ func (c *Change) Differs() bool {
 	return false
 }
 
-// Commit makes the change. Whoever picks next finds it; connections to members that are
-// gone go on.
+// Commit makes the change. The next Pick sees it; connections to former members go on.
 func (c *Change) Commit() {
 	p := c.pool
 	p.changing.Lock()
-	// Indices of those that go may be given to those that come: cursors tell them apart.
+	// New nodes may get the indices of nodes that go: cursors tell them apart.
 	var stay []*Node
 	for _, n := range c.nodes {
 		if !slices.Contains(c.fresh, n) {
@@ -119,7 +118,7 @@ func (c *Change) Commit() {
 	p.wake()
 }
 
-// Inherit takes over what old knows of the servers that are in both pools.
+// Inherit takes over the state of the servers that are in both pools.
 func (p *Pool) Inherit(old *Pool) {
 	for _, n := range p.Nodes() {
 		i := slices.IndexFunc(old.Nodes(), func(o *Node) bool { return same(&o.spec, &n.spec) })
@@ -134,14 +133,14 @@ func (p *Pool) Inherit(old *Pool) {
 	}
 }
 
-// SetOptions puts others in place of the pool's.
+// SetOptions replaces the pool's options.
 func (p *Pool) SetOptions(o Options) {
 	p.o.Store(&o)
 	p.wake()
 }
 
-// Retire says that nothing new leads to this pool any more. Those who are on their way to
-// it still get a node; no connection is kept for a later request, and nothing is checked.
+// Retire marks a pool that no rule leads to any more. Flows on their way to it still get a node;
+// connections are not kept for later requests, and nodes are not checked.
 func (p *Pool) Retire() {
 	p.closed.Store(true)
 	p.SetChecks(nil)

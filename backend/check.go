@@ -19,14 +19,13 @@ import (
 type CheckKind uint8
 
 const (
-	CheckTCP CheckKind = iota // take a connection
-	// complete a TLS handshake, which one with Spec.TLS must do for each kind
+	CheckTCP CheckKind = iota // accept a connection
+	// complete a TLS handshake; a node with Spec.TLS must do so for every kind
 	CheckTLS
-	CheckHTTP // answer GET with 2xx or 3xx; a uwsgi node: take a connection
+	CheckHTTP // answer GET with 2xx or 3xx; a uwsgi node: accept a connection
 )
 
-// A Check is how nodes are asked whether they are well. Zero fields have the
-// defaults named with them.
+// A Check is how the health of nodes is checked. Zero fields mean the defaults given beside them.
 type Check struct {
 	Kind       CheckKind
 	Path, Host string // of CheckHTTP: "/", and the node's address
@@ -35,23 +34,22 @@ type Check struct {
 	ServerName string        // of CheckTLS: the node's DNS name, if it has one
 	Interval   time.Duration // between the checks of a node: 2 s
 	Timeout    time.Duration // of one check: 1 s
-	// successes in a row that make a node well: 2; failures that make it down: 3
+	// consecutive successes that mark a node up: 2; failures that mark it down: 3
 	Rise, Fall int
 }
 
 // maxCheckAnswer bounds the heads that a check reads, in bytes.
 const maxCheckAnswer = 16 << 10
 
-// StartChecks asks all nodes whether they are well until stop is called. A node that
-// is down is not picked, not even when all are; it is asked on. Nodes count as
-// well in the beginning, and again after stop, when nobody would find out.
+// StartChecks checks all nodes until stop is called. A node that is down is never picked, even when
+// all are down; checks of it go on. Nodes count as up at the start, and again after stop, since no
+// check would find out.
 func (p *Pool) StartChecks(c Check) (stop func()) {
 	p.SetChecks(&c)
 	return func() { p.SetChecks(nil) }
 }
 
-// SetChecks puts other checks in place of those under way, and keeps what they have found; nil ends
-// them.
+// SetChecks replaces the running checks and keeps their results; nil ends them.
 func (p *Pool) SetChecks(c *Check) {
 	p.checking.Lock()
 	defer p.checking.Unlock()
@@ -76,19 +74,19 @@ func (p *Pool) startChecks(c Check) (stop func()) {
 	})
 }
 
-// A checker asks one node.
+// A checker checks one node.
 type checker struct {
 	Check
 	node   *Node
-	cursor Cursor // so that all addresses of a name are asked in turn
-	streak int    // results in a row that speak against the node's state
-	passes int    // in a row, while its grace has not ended
+	cursor Cursor // cycles through all addresses of a name
+	streak int    // consecutive results that contradict the node's state
+	passes int    // consecutive, while its grace has not ended
 }
 
 func (k *checker) step(ctx context.Context) {
 	err := k.ask(ctx)
 	if ctx.Err() != nil {
-		return // stopped: nothing was learnt
+		return // stopped: there is no result
 	}
 	k.node.checks.Inc()
 	if err != nil {
@@ -97,7 +95,7 @@ func (k *checker) step(ctx context.Context) {
 	k.note(err)
 }
 
-// note changes the node's state when enough results have said so.
+// note changes the node's state after enough results that contradict it.
 func (k *checker) note(err error) {
 	n := k.node
 	down := n.flags.Load()&flagDown != 0
@@ -115,7 +113,7 @@ func (k *checker) note(err error) {
 		n.setFlag(flagDown, true)
 		slog.Warn("backend is down", "backend", n.Name(), "error", err)
 	case down && k.streak >= k.Rise:
-		n.failedAt.Store(0) // what failed before it went down is history
+		n.failedAt.Store(0) // failures from before it went down no longer count
 		n.setFlag(flagDown, false)
 		slog.Info("backend is up", "backend", n.Name())
 	default:
@@ -124,8 +122,8 @@ func (k *checker) note(err error) {
 	k.streak = 0
 }
 
-// endGrace takes a node that failed a client, but was never down, into use again
-// when it has passed often enough.
+// endGrace makes a node usable again that failed a client without having been down, once it has
+// passed often enough.
 func (k *checker) endGrace() {
 	if k.node.failedAt.Load() == 0 {
 		k.passes = 0
@@ -161,7 +159,7 @@ func (k *checker) ask(ctx context.Context) error {
 		}
 	}
 	if c := k.node.TLS(); c != nil {
-		// A node without a TLS that we accept is of no use, whatever is checked.
+		// A node with which no TLS can be made is of no use, whatever the check.
 		if conn, err = c.Probe(ctx, conn); err != nil {
 			return err
 		}
@@ -178,17 +176,16 @@ func (k *checker) ask(ctx context.Context) error {
 	return nil
 }
 
-// handshake completes a TLS handshake with a node that is spoken to without TLS: what passes
-// through to it is TLS of clients. It does not verify whose: backends often have certificates of
-// their own making, nothing is sent to them here, and the question is only whether the service is
-// alive.
+// handshake completes a TLS handshake with a node that is spoken to without TLS: the TLS of clients
+// passes through to it. It does not verify the certificate: backends often have self-signed ones,
+// nothing is sent here, and the only question is whether the service is alive.
 func (k *checker) handshake(ctx context.Context, conn net.Conn) error {
 	return tls.Client(conn, &tls.Config{
 		ServerName: cmp.Or(k.ServerName, k.node.host), InsecureSkipVerify: true,
 	}).HandshakeContext(ctx)
 }
 
-// get makes a request and looks at the status only.
+// get makes a request and looks only at the status.
 func (k *checker) get(conn net.Conn) error {
 	_, err := fmt.Fprintf(conn,
 		"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: reprise-check\r\nConnection: close\r\n\r\n",
@@ -203,7 +200,7 @@ func (k *checker) get(conn net.Conn) error {
 	return err
 }
 
-// host is the Host of a request.
+// host returns the Host field's value for a request.
 func (k *checker) host() string {
 	if k.Host == "" && k.node.Network() == "unix" {
 		return "localhost"
@@ -211,8 +208,8 @@ func (k *checker) host() string {
 	return cmp.Or(k.Host, k.node.spec.Address)
 }
 
-// readStatus returns the status of the final response, which interim ones may come before (RFC
-// 9110, Section 15.2).
+// readStatus returns the status of the final response, skipping interim ones (RFC 9110, Section
+// 15.2).
 func readStatus(r *bufio.Reader) (int, error) {
 	for {
 		line, err := r.ReadString('\n')
@@ -231,8 +228,8 @@ func readStatus(r *bufio.Reader) (int, error) {
 	}
 }
 
-// parseStatusLine reads RFC 9112, Section 4: HTTP-version SP status-code SP
-// [reason-phrase]. Many servers leave out the last space.
+// parseStatusLine reads a status line (RFC 9112, Section 4): HTTP-version SP status-code SP
+// [reason-phrase]. Many servers omit the last space.
 func parseStatusLine(line string) (int, error) {
 	version, rest, _ := strings.Cut(line, " ")
 	code, _, _ := strings.Cut(rest, " ")

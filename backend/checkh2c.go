@@ -10,7 +10,7 @@ import (
 	"reprise/backend/http2"
 )
 
-// getByHTTP2 is get for a node of HTTP/2: a connection of its own with one call.
+// getByHTTP2 is get for a node of HTTP/2: its own connection with one call.
 func (k *checker) getByHTTP2(conn net.Conn) error {
 	limits := &http1.Limits{
 		HeadLen: maxCheckAnswer, TargetLen: maxCheckAnswer, FieldLen: 100,
@@ -60,7 +60,7 @@ func statusOf(head []byte) (int, error) {
 	return parseStatusLine(string(line))
 }
 
-// judge reports whether a status speaks for the node.
+// judge reports whether a status counts as healthy.
 func (k *checker) judge(status int) error {
 	if status < 200 || status > 399 {
 		return fmt.Errorf("it answers with status %d", status)

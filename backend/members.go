@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Add makes a node a member of a pool that was made for that (Options.Changing). It may be
-// called from any goroutine. Loops find the node with their next Pick; they take no lock for
-// that, since the list of members is replaced as a whole. A node whose address has a DNS name
-// is refused: nobody would resolve it in time.
+// Add makes a node a member of a pool with Options.Changing. It may be called from any goroutine.
+// Loops find the node with their next Pick, without a lock, since the list of members is replaced
+// as a whole. A node whose address has a DNS name is refused: its first look-up would come too
+// late.
 func (p *Pool) Add(s Spec) (*Node, error) {
 	if !p.Options().Changing {
 		return nil, fmt.Errorf("backend %s: the members of this pool do not change", s.Name)
@@ -24,7 +24,7 @@ func (p *Pool) Add(s Spec) (*Node, error) {
 }
 
 // Remove takes a node out of the pool. Connections to it go on, and it may be asked for its
-// endpoint and told of failures as before; it is not picked any more.
+// endpoint and told of failures as before, but it is not picked any more.
 func (p *Pool) Remove(n *Node) {
 	p.changing.Lock()
 	m := p.members.Load()
@@ -35,15 +35,14 @@ func (p *Pool) Remove(n *Node) {
 	p.changing.Unlock()
 	if i >= 0 {
 		n.leave()
-		p.wake() // to be told that nothing is left
+		p.wake() // waiting flows learn that no node is left
 	}
 }
 
 // Removed reports whether the node was taken out of its pool.
 func (n *Node) Removed() bool { return n.removed.Err() != nil }
 
-// Close says that nobody will ask this pool for a node any more, so that those who keep
-// something for it may let go of that.
+// Close marks the pool as unused for good, so that what is kept for it can be freed.
 func (p *Pool) Close() {
 	p.closed.Store(true)
 	for _, n := range p.Nodes() {
@@ -72,7 +71,7 @@ func (p *Pool) add(s Spec) (*Node, error) {
 	return n, nil
 }
 
-// enlist gives a node its place beside others. changing is held.
+// enlist prepares a node as a member beside others. changing is held.
 func (p *Pool) enlist(n *Node, others []*Node) {
 	n.index = freeIndex(others)
 	for hasSeed(others, n.seed) { // the same server twice is two nodes to Source as well
@@ -83,14 +82,14 @@ func (p *Pool) enlist(n *Node, others []*Node) {
 	n.removed, n.remove = context.WithCancel(context.Background())
 }
 
-// startWatching has all who watch the pool watch n. changing is held.
+// startWatching starts all of the pool's watchers for n. changing is held.
 func (p *Pool) startWatching(n *Node) {
 	for _, w := range p.watchers {
 		w.start(n)
 	}
 }
 
-// leave ends what n has as a member. changing is not held.
+// leave ends n's membership. changing is not held.
 func (n *Node) leave() {
 	n.remove()
 	n.graceEnd.Stop()
@@ -108,8 +107,8 @@ func newMembers(nodes []*Node, slots int) *members {
 	return m
 }
 
-// freeIndex returns the least index that no member has, so that cursors grow with
-// the most members there ever were and not with all that came and went.
+// freeIndex returns the lowest index that no member has, so that cursors grow with the largest
+// number of members at one time, not with their total.
 func freeIndex(nodes []*Node) int {
 	taken := make([]bool, len(nodes)+1)
 	for _, n := range nodes {

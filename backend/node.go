@@ -17,7 +17,7 @@ import (
 	"reprise/internal/metric"
 )
 
-// Protocol is what a node speaks.
+// Protocol is the protocol a node speaks.
 type Protocol uint8
 
 const (
@@ -30,19 +30,19 @@ const (
 // maxWeight keeps the products of weights and connections far from overflow.
 const maxWeight = 1 << 16
 
-// A Spec is a node as it is configured.
+// A Spec is a node as configured.
 type Spec struct {
-	Name     string // for the log and statistics, and what Source hashes; empty: Address
+	Name     string // for the log, statistics and Source's hash; empty: Address
 	Network  string // "tcp" or "unix"
 	Address  string // host:port, where host may be a DNS name, or a path
 	Protocol Protocol
-	TLS      bool // it is spoken to by TLS, as the pool's Options say
-	Weight   int  // its share beside the other nodes; 0 is 1
-	MaxConns int  // at once, over all loops; 0: no limit
-	Backup   bool // used only while no other node can be
+	TLS      bool // connections use TLS, by the pool's Options.TLS
+	Weight   int  // its share relative to the other nodes; 0 is 1
+	MaxConns int  // connections at once, over all loops; 0: no limit
+	Backup   bool // used only while no other node is usable
 }
 
-// What keeps a node from being picked, beside failures.
+// Reasons not to pick a node, besides failures.
 const (
 	flagDown       = 1 << iota // active checks say so
 	flagDraining               // an operator says so
@@ -54,29 +54,29 @@ const (
 type Node struct {
 	spec  Spec
 	pool  *Pool
-	index int    // of its place in cursors
+	index int    // index of its place in cursors
 	seed  uint64 // its name, hashed
 	host  string // the DNS name, if Address has one
 	port  uint16
 
-	removed context.Context // ends when the node is no member of its pool any more
+	removed context.Context // ends when the node is no longer a member of its pool
 	remove  context.CancelFunc
 
-	graceEnd *time.Timer // tells those who wait that the grace is over
+	graceEnd *time.Timer // wakes waiting flows when the grace is over
 
-	// Read by every Pick, seldom written. Times are of pool.stamp, 0 is never.
+	// Read by every Pick, seldom written. Times are those of pool.stamp, 0 is never.
 	flags      atomic.Uint32
-	failedAt   atomic.Int64 // the last failure, or attempt since; 0 while the node is well
-	returnedAt atomic.Int64 // when its slow start began
+	failedAt   atomic.Int64 // last failure, or last attempt after it; 0 while the node is up
+	returnedAt atomic.Int64 // start of its slow start
 	endpoints  atomic.Pointer[[]netip.AddrPort]
-	share      atomic.Int64 // its weight beside the other nodes
-	maxConns   atomic.Int64 // at once, 0: no limit
-	backup     atomic.Bool  // used only while no other node can be
+	share      atomic.Int64 // its weight relative to the other nodes
+	maxConns   atomic.Int64 // connections at once, 0: no limit
+	backup     atomic.Bool  // used only while no other node is usable
 	tls        atomic.Pointer[tlsclient.Client]
 
-	// Written with every connection, so not in the cache line of the above.
+	// Written with every connection, so kept out of the cache line above.
 	_                    cpu.CacheLinePad
-	active               atomic.Int64 // slots taken by Pick and not given back
+	active               atomic.Int64 // slots taken by Pick and not yet released
 	connects, failures   metric.Counter
 	checks, checksFailed metric.Counter
 	_                    cpu.CacheLinePad
@@ -109,7 +109,7 @@ func newNode(p *Pool, s Spec, tls *tlsclient.Policy) (*Node, error) {
 			s.Network, s.Address)
 }
 
-// tune sets what may change while the node serves.
+// tune sets the fields that may change while the node serves.
 func (n *Node) tune(s *Spec) {
 	n.share.Store(int64(s.Weight))
 	n.maxConns.Store(int64(s.MaxConns))
@@ -149,10 +149,10 @@ func (n *Node) Name() string { return n.spec.Name }
 // Protocol returns what the node speaks.
 func (n *Node) Protocol() Protocol { return n.spec.Protocol }
 
-// Pool returns the pool that the node is of, or was.
+// Pool returns the pool that the node is or was a member of.
 func (n *Node) Pool() *Pool { return n.pool }
 
-// SetWeight changes the node's share beside the others; it is held to 1 to 65536.
+// SetWeight changes the node's share relative to the others, limited to 1 to 65536.
 func (n *Node) SetWeight(weight int) { n.share.Store(int64(min(max(weight, 1), maxWeight))) }
 
 // Weight returns that share.
@@ -167,8 +167,8 @@ func (n *Node) Address() string { return n.spec.Address }
 // Path returns where a node of network unix listens.
 func (n *Node) Path() string { return n.spec.Address }
 
-// Endpoint returns where to connect to: the node's addresses in turn. It
-// returns false while the node's name has not been resolved, and for a unix socket.
+// Endpoint returns the address to connect to: the node's addresses in turn. It returns false while
+// the node's name has not been resolved, and for a unix socket.
 func (n *Node) Endpoint(c *Cursor) (netip.AddrPort, bool) {
 	list := n.endpoints.Load()
 	if list == nil {
@@ -180,30 +180,29 @@ func (n *Node) Endpoint(c *Cursor) (netip.AddrPort, bool) {
 	return (*list)[(place.endpoint-1)%uint(len(*list))], true
 }
 
-// Connected notes that a connection was established: the node is well.
+// Connected records an established connection: the node is up.
 func (n *Node) Connected() {
 	n.connects.Inc()
 	n.Answered()
 }
 
-// Answered notes that the node has served somebody: it is well.
+// Answered records that the node has served a request or connection: it is up.
 func (n *Node) Answered() {
 	if n.failedAt.Load() != 0 && n.failedAt.Swap(0) != 0 {
 		n.returned()
 	}
 }
 
-// Failed notes that no connection could be established, or that the node broke
-// one in a way that tells it is not well.
+// Failed records that no connection could be established, or that the node broke one in a way that
+// shows a fault of the node.
 func (n *Node) Failed(now time.Time) {
 	n.failures.Inc()
 	n.failedAt.Store(n.pool.stamp(now))
 	n.graceEnd.Reset(n.pool.Options().Grace)
-	n.pool.wake() // to a backup, or to be told that nothing is left
+	n.pool.wake() // waiting flows try a backup, or learn that no node is left
 }
 
-// SetDraining makes an end of new connections, or begins with them again. Those
-// established go on.
+// SetDraining stops new connections to the node, or allows them again. Established ones go on.
 func (n *Node) SetDraining(on bool) { n.setFlag(flagDraining, on) }
 
 // setFlag sets or clears a flag and reports whether that changed it.
@@ -227,7 +226,7 @@ func (n *Node) returned() {
 	n.pool.wake()
 }
 
-// usable reports whether nothing is known against the node, or its grace is over.
+// usable reports whether the node has no fault, or its grace is over.
 func (n *Node) usable(at int64) bool {
 	if n.flags.Load() != 0 {
 		return false
@@ -244,6 +243,6 @@ func (n *Node) weight(at int64) int64 {
 	if slowStart == 0 || returnedAt == 0 || at-returnedAt >= slowStart {
 		return w * full
 	}
-	passed := max(at-returnedAt, 0) // a loop's clock may be a turn behind
+	passed := max(at-returnedAt, 0) // a loop's clock may lag by one turn
 	return w * (least + int64(float64(full-least)*float64(passed)/float64(slowStart)))
 }

@@ -2,9 +2,9 @@ package backend
 
 import "encoding/hex"
 
-// appendHost appends the name in a Host field in the form of rules and returns how long
-// the port after it is, with its colon. What is no host, or a name with a label that is
-// empty, is no name: some servers read "a..b" as another one.
+// appendHost appends the name in a Host field in the form that rules have, and returns the length
+// of the port after it with its colon. An invalid host yields no name, and so does a name with an
+// empty label: some servers read "a..b" as another name.
 func appendHost(b, host []byte) (name []byte, port int) {
 	end := len(host)
 	for i := len(host) - 1; i >= 0 && host[i] != ']'; i-- {
@@ -19,11 +19,11 @@ func appendHost(b, host []byte) (name []byte, port int) {
 	return appendName(b, host[:end]), len(host) - end
 }
 
-// appendName appends a name in lower case and without a dot at its end; nothing
-// if it has an empty label or is longer than names can be.
+// appendName appends a name in lower case and without a final dot; it appends nothing if the name
+// has an empty label or is longer than a DNS name can be.
 func appendName[T string | []byte](b []byte, name T) []byte {
 	if n := len(name); n > 0 && name[n-1] == '.' {
-		name = name[:n-1] // the root, which every name ends in
+		name = name[:n-1] // without the root, in which every name ends
 	}
 	label := 0
 	for i := range len(name) {
@@ -55,15 +55,14 @@ func appendLower[T string | []byte](b []byte, name T) []byte {
 	return b
 }
 
-// appendPath appends the beginning of a path as most servers read it, so that no other
-// spelling of a path goes by the rule that is meant for it: percent-encoded
-// octets are decoded, once (RFC 3986, Section 6.2.2.2; also %2F, as nginx and WSGI
-// servers do), the parameters of a segment, which begin with a semicolon, are left out as servlet
-// containers do (Section 3.3: to Tomcat "/a/..;x/b" is "/b"), segments "." and ".." are resolved
-// (Section 5.2.4), empty ones and the slash at the end left out. Whole segments are written while
-// they fit into b's capacity, or into MaxRulePath bytes: more than any rule looks at.
+// appendPath appends the beginning of a path as most servers read it, so that no other spelling of
+// a path evades its rule: percent-encoded octets are decoded once (RFC 3986, Section 6.2.2.2; also
+// %2F, as nginx and WSGI servers do), the parameters of a segment, from a semicolon on, are dropped
+// as servlet containers do (Section 3.3: to Tomcat "/a/..;x/b" is "/b"), segments "." and ".." are
+// resolved (Section 5.2.4), and empty segments and the final slash are dropped. Whole segments are
+// written while they fit into b's capacity, or into MaxRulePath bytes: more than any rule compares.
 //
-// What is passed on to the backend is the path as it was sent.
+// The backend gets the path as it was sent.
 func appendPath(b, path []byte) []byte {
 	if cap(b) == 0 {
 		b = make([]byte, 0, MaxRulePath+1)
@@ -83,7 +82,7 @@ func appendPath(b, path []byte) []byte {
 			if i += n; c == '/' {
 				break
 			}
-			// Parameters are cut off before anything is decoded: "%3B" begins none.
+			// Parameters are cut off before anything is decoded: "%3B" does not begin one.
 			if inParameter = inParameter || c == ';' && n == 1; inParameter {
 				continue
 			}
@@ -121,7 +120,7 @@ func dropSegment(b []byte) []byte {
 	return b
 }
 
-// decode returns the first octet of p and how many bytes stand for it.
+// decode returns the first octet of p and the number of bytes that encode it.
 func decode(p []byte) (c byte, n int) {
 	if p[0] != '%' || len(p) < 3 {
 		return p[0], 1

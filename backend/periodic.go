@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// A watcher does something with every node again and again, on a goroutine of the
-// node's: a node that lets us wait holds up no other, and there are never more at work
-// than nodes.
+// A watcher calls a function for every node periodically, each on the node's own goroutine: a slow
+// node delays no other, and there are at most as many calls under way as nodes.
 type watcher struct {
 	interval time.Duration
 	step     func(*Node) func(context.Context)
@@ -18,10 +17,9 @@ type watcher struct {
 	running  sync.WaitGroup
 }
 
-// watch has every node's step called, interval after it last ended, until stop is
-// called, which returns when all goroutines have ended. Members that are added later
-// are watched too; those removed are not any more. step may return nil for a node that
-// needs no watching.
+// watch has every node's step called, interval after its last call ended, until stop is called;
+// stop returns when all goroutines have ended. Members added later are watched too, removed ones no
+// longer. step may return nil for a node that needs no watching.
 func (p *Pool) watch(interval time.Duration, step func(*Node) func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &watcher{interval: interval, step: step, ctx: ctx}
@@ -33,7 +31,7 @@ func (p *Pool) watch(interval time.Duration, step func(*Node) func(context.Conte
 	}
 	return func() {
 		p.changing.Lock()
-		cancel() // start finds that, and the group grows no more
+		cancel() // start checks for that, so the group grows no more
 		p.watchers = slices.DeleteFunc(slices.Clone(p.watchers),
 			func(other *watcher) bool { return other == w })
 		p.changing.Unlock()
@@ -41,8 +39,8 @@ func (p *Pool) watch(interval time.Duration, step func(*Node) func(context.Conte
 	}
 }
 
-// start watches n. The first call comes at some time in the interval, so that a fleet
-// started at once does not ask all at once.
+// start watches n. The first call comes at a random time within the interval, so that the nodes of
+// a fleet started at once do not all check at once.
 func (w *watcher) start(n *Node) {
 	do := w.step(n)
 	if do == nil || w.ctx.Err() != nil {

@@ -16,30 +16,30 @@ import (
 type Options struct {
 	Name      string // for logs and statistics; may be empty
 	Balance   Balance
-	Grace     time.Duration // how long a node that failed is left alone
-	SlowStart time.Duration // how long a node that comes back takes to its full weight; 0: none
-	QueueLen  int           // how many may wait for room
+	Grace     time.Duration // how long a failed node is left alone
+	SlowStart time.Duration // time until a node that comes back has its full weight; 0: none
+	QueueLen  int           // how many flows may wait for room
 
-	// What follows is for those who connect; the pool does nothing with it.
+	// The rest is for the engine; the pool itself does not use it.
 
 	Retries        int           // further nodes to try when one cannot be reached
 	ConnectTimeout time.Duration // for each node tried, and for room at one
 	SendProxy      int           // version of the PROXY header that nodes get, 0: none
 
-	TLS *tlsclient.Policy // how nodes with TLS are spoken to; nil if there are none
+	TLS *tlsclient.Policy // TLS to nodes that have it; nil if there are none
 
-	// Changing lets Add and Remove change the members. Such a pool may begin empty.
+	// Changing allows Add and Remove. Such a pool may begin empty.
 	Changing bool
 }
 
-// A Pool is the servers that connections or requests of one kind go to. All loops share it.
+// A Pool is the set of servers for connections or requests of one kind. All loops share it.
 type Pool struct {
 	o       atomic.Pointer[Options]
 	epoch   time.Time
 	members atomic.Pointer[members]
 	onRoom  atomic.Pointer[[]func()]
 
-	// held by whoever replaces members or onRoom, and by watch; never by Pick
+	// held to replace members or onRoom, and by watch; never by Pick
 	changing sync.Mutex
 	served   []*metric.Histograms[Class] // one of each loop; guarded by changing
 	watchers []*watcher
@@ -53,8 +53,7 @@ type Pool struct {
 	tls     tlsclient.Counts
 }
 
-// SharedCounts are the connections to backends of HTTP/2, which all loops count, and
-// nobody else.
+// SharedCounts counts the connections to backends of HTTP/2. Only loops write it.
 type SharedCounts struct {
 	Conns, Streams metric.Gauge
 }
@@ -62,16 +61,16 @@ type SharedCounts struct {
 // Shared returns the pool's counts of shared connections.
 func (p *Pool) Shared() *SharedCounts { return &p.shared }
 
-// members are the nodes of a pool at some time. Once a pool has them they do not change: a
-// Pick that has begun goes on with those it found.
+// members are the nodes of a pool at one time. They are immutable once published: a Pick that has
+// begun continues with those it found.
 type members struct {
 	nodes []*Node
 	tiers [2][]*Node // the nodes without the backups, and the backups
-	slots int        // more than any Node.index, of earlier members too
+	slots int        // above every Node.index, of former members too
 }
 
-// NewPool makes a pool. Nodes whose address has a DNS name are not used before Resolve.
-// Errors are lines for an operator.
+// NewPool makes a pool. Nodes whose address has a DNS name are unusable before Resolve. Errors are
+// lines for an operator.
 func NewPool(specs []Spec, o Options) (*Pool, error) {
 	if len(specs) == 0 && !o.Changing {
 		return nil, errors.New("a pool of backends needs at least one")
@@ -88,31 +87,31 @@ func NewPool(specs []Spec, o Options) (*Pool, error) {
 	return p, nil
 }
 
-// Options returns what the pool was made with, or what a Change has put in its place. They must not
-// be changed.
+// Options returns the options the pool was made with, or those of the last Change. They must not be
+// changed.
 func (p *Pool) Options() *Options { return p.o.Load() }
 
 // Nodes returns the nodes in order; the slice must not be changed.
 func (p *Pool) Nodes() []*Node { return p.members.Load().nodes }
 
-// stamp is a time in nanoseconds since the pool was made, by the monotonic clock,
-// so that setting the clock neither heals a node nor keeps it ill. It is never 0.
+// stamp is a time in nanoseconds since the pool was made, by the monotonic clock, so that setting
+// the clock neither ends nor extends a grace. It is never 0.
 func (p *Pool) stamp(t time.Time) int64 { return int64(t.Sub(p.epoch)) | 1 }
 
-// A Cursor is one loop's place in the round of a pool. It belongs to its loop. The
-// zero value is ready; its first use allocates, and so does its first use
-// with another pool, where it starts afresh, or after members were added.
+// A Cursor is one loop's place in the round of a pool. It belongs to its loop. The zero value is
+// ready; it allocates at its first use, at its first use with another pool, where it starts afresh,
+// and after members were added.
 type Cursor struct {
 	pool       *Pool
 	places     []place // by Node.index
 	candidates []*Node // scratch of Pick
-	turn       uint    // where LeastConns begins to compare, so that equals take turns
+	turn       uint    // where LeastConns begins to compare, so that equal nodes take turns
 }
 
 type place struct {
-	node     *Node // whose it is: one that came later may have the same index
+	node     *Node // its node: a later node may have the same index
 	credit   int64 // of RoundRobin
-	endpoint uint  // the next address
+	endpoint uint  // index of the next address
 }
 
 func (c *Cursor) enter(p *Pool) *members {
@@ -141,16 +140,16 @@ type Verdict uint8
 
 const (
 	Picked Verdict = iota // a slot of the node is taken until its Release
-	Full                  // nodes are well, but have as many connections as they may: wait
+	Full                  // nodes are up, but all are full: wait
 	Down                  // no node may be used
 )
 
-// Pick chooses a node for a connection from source and takes a slot of it.
-// avoid is a node that has just been tried, or nil: another is preferred, but it alone
-// is better than none. Pick takes no lock and allocates nothing.
+// Pick chooses a node for a connection from source and takes a slot of it. avoid is a node that has
+// just been tried, or nil: it is picked only if it is the only choice. Pick takes no lock and
+// allocates nothing.
 //
-// Backups are picked if no other node is usable; that the others are full is no reason.
-// If all nodes have failed, the one that failed or was tried longest ago is probed.
+// Backups are picked if no other node is usable; full nodes are not a reason. If all nodes have
+// failed, the one whose last failure or attempt is the oldest is probed.
 func (p *Pool) Pick(c *Cursor, source netip.Addr, avoid *Node, now time.Time) (*Node, Verdict) {
 	m := c.enter(p)
 	at, balance := p.stamp(now), p.o.Load().Balance
@@ -181,8 +180,8 @@ func (p *Pool) Pick(c *Cursor, source netip.Addr, avoid *Node, now time.Time) (*
 	return m.probe(avoid, at)
 }
 
-// collect gathers the usable nodes with room and reports whether there are
-// usable nodes without.
+// collect gathers the usable nodes that have room and reports whether there are usable nodes that
+// have none.
 func (c *Cursor) collect(tier []*Node, avoid *Node, at int64) (full bool) {
 	c.candidates = c.candidates[:0]
 	for _, n := range tier {

@@ -18,13 +18,13 @@ import (
 type Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 
 const (
-	maxEndpoints  = 64 // of one name; more than that are left out
+	maxEndpoints  = 64 // of one name; further ones are ignored
 	lookupTimeout = 5 * time.Second
 )
 
-// Resolve finds the addresses of all nodes that are configured by name. The
-// error is a line for an operator about the first name that could not be resolved;
-// all others are.
+// Resolve finds the addresses of all nodes that are configured by name. The error is a line for an
+// operator about the first name that could not be resolved; the other names are resolved all the
+// same.
 func (p *Pool) Resolve(ctx context.Context, lookup Lookup) error {
 	var first error
 	for _, n := range p.named() {
@@ -35,7 +35,7 @@ func (p *Pool) Resolve(ctx context.Context, lookup Lookup) error {
 	return first
 }
 
-// resolveFirst is resolve for a node that is not used yet. The error is a line for an operator.
+// resolveFirst is resolve for a node that is not yet used. The error is a line for an operator.
 func (n *Node) resolveFirst(ctx context.Context, lookup Lookup) error {
 	if _, err := n.resolve(ctx, lookup); err != nil {
 		return fmt.Errorf("backend %s: %w: write a name that resolves or a numeric address",
@@ -44,8 +44,8 @@ func (n *Node) resolveFirst(ctx context.Context, lookup Lookup) error {
 	return nil
 }
 
-// StartResolving looks the names up again every so often (0: 30 s) until stop is called. The last
-// good addresses stay when that fails. Connections that stand are not touched by a change.
+// StartResolving looks the names up again at an interval (0: 30 s) until stop is called. If a
+// look-up fails, the last good addresses stay. A change does not affect established connections.
 func (p *Pool) StartResolving(every time.Duration, lookup Lookup) (stop func()) {
 	return p.watch(cmp.Or(every, 30*time.Second), func(n *Node) func(context.Context) {
 		if n.host == "" {
@@ -80,11 +80,11 @@ func (p *Pool) named() (nodes []*Node) {
 	return nodes
 }
 
-// resolve replaces the node's addresses, and reports whether they are others now.
+// resolve replaces the node's addresses and reports whether they have changed.
 func (n *Node) resolve(ctx context.Context, lookup Lookup) (changed bool, err error) {
 	found, err := lookup(ctx, n.host)
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		err = errors.New(strings.TrimSpace(dns.Err)) // the rest says host and server, over and over
+		err = errors.New(strings.TrimSpace(dns.Err)) // the rest repeats host and server
 	}
 	endpoints := n.endpointsOf(found)
 	if err == nil && len(endpoints) == 0 {
@@ -96,15 +96,15 @@ func (n *Node) resolve(ctx context.Context, lookup Lookup) (changed bool, err er
 	if old := n.endpoints.Load(); old != nil && slices.Equal(*old, endpoints) {
 		return false, nil
 	}
-	n.endpoints.Store(&endpoints) // before the flag goes: a usable node has an address
+	n.endpoints.Store(&endpoints) // before the flag is cleared: a usable node has an address
 	n.flags.And(^uint32(flagUnresolved))
 	n.pool.wake()
 	return true, nil
 }
 
-// endpointsOf returns addresses in an order that does not depend on the answer's. Of
-// a name with both kinds only those of IPv4 are used, as by net.ResolveTCPAddr: servers
-// that listen on one of the two only ("localhost") would else fail every other time.
+// endpointsOf returns addresses in an order independent of the answer's. If a name has both kinds,
+// only IPv4 addresses are used, as net.ResolveTCPAddr does: connections to a server that listens on
+// only one of them ("localhost") would otherwise fail every other time.
 func (n *Node) endpointsOf(found []netip.Addr) (list []netip.AddrPort) {
 	for _, ip := range found {
 		if ip.IsValid() {

@@ -6,25 +6,25 @@ import (
 	"sync/atomic"
 )
 
-// A Rule sends what it matches to a pool. A field that is empty matches everything.
+// A Rule sends the connections or requests it matches to a pool. An empty field matches everything.
 type Rule struct {
-	// SNI and Host are names in lower case and without a dot at the end. "*.example.com"
-	// stands for one label, as in certificates. Host may be an address too.
+	// SNI and Host are names in lower case and without a final dot. "*.example.com" stands for one
+	// label, as in certificates. Host may be an address too.
 	SNI, Host string
-	// Path is the beginning of a path on the boundary of a segment: "/api" matches "/api" and
-	// "/api/v1", not "/apis". It is in the form that appendPath writes.
+	// Path is a prefix of a path that ends at a segment boundary: "/api" matches "/api" and
+	// "/api/v1", not "/apis". It has the form that appendPath writes.
 	Path string
 	Pool *Pool
 }
 
-// A Router chooses the pool of a connection or request by its names and path. It is
-// immutable but for the names that SetSubscribed replaces as a whole; all loops share it.
+// A Router chooses the pool of a connection or request by its names and path. It is immutable
+// except for the names that SetSubscribed replaces as a whole; all loops share it.
 //
-// The most specific rule decides, not the first: one with a Host before one without, a
-// name before a wildcard, then the same of SNI, then the longest path. What no rule
-// matches goes to the pool that subscribed to the host, and at last to the default.
+// The most specific rule decides, not the first: one with a Host before one without, a name before
+// a wildcard, then the same for SNI, then the longest path. If no rule matches, the pool that
+// subscribed to the host is chosen, and otherwise the default.
 type Router struct {
-	other      *Pool // nil: what nothing matches has no pool
+	other      *Pool // nil: without a match there is no pool
 	rules      table[table[paths]]
 	any        bool // there are rules
 	byPath     bool // some rule has a path
@@ -33,9 +33,9 @@ type Router struct {
 }
 
 const (
-	// bytes of a name that a rule can match (RFC 1035, Section 2.3.4), its port included
+	// longest name that a rule can match, in bytes (RFC 1035, Section 2.3.4), with its port
 	maxName = 255
-	// MaxRulePath is how long the path of a rule may be, in bytes.
+	// MaxRulePath is the greatest length of a rule's path, in bytes.
 	MaxRulePath = 255
 )
 
@@ -74,20 +74,20 @@ func NewRouter(other *Pool, rules ...Rule) (*Router, error) {
 // The slice must not be changed.
 func (r *Router) Pools() []*Pool { return r.pools }
 
-// Default returns the pool of what nothing else matches; it may be nil.
+// Default returns the pool for what nothing else matches; it may be nil.
 func (r *Router) Default() *Pool { return r.other }
 
-// Sole reports whether there is nothing to choose: everything goes to the default.
+// Sole reports whether every connection goes to the default.
 func (r *Router) Sole() bool { return !r.any && len(*r.subscribed.Load()) == 0 }
 
-// SetSubscribed gives hosts that no rule matches pools of their own. Keys are hosts
-// in lower case, with a port or without; one with the port of the request goes
-// first. The map must not be changed any more. It may be called from any goroutine.
+// SetSubscribed gives hosts that no rule matches their own pools. Keys are hosts in lower case,
+// with a port or without; one with the port of the request takes precedence. The map must not be
+// changed afterwards. It may be called from any goroutine.
 func (r *Router) SetSubscribed(hosts map[string]*Pool) { r.subscribed.Store(&hosts) }
 
-// Pool returns the pool for a TLS server name, a Host field with its port, and the path
-// of a request as it was sent; what there is none of is empty. It returns nil if
-// nothing matches and there is no default. It takes no lock and allocates nothing.
+// Pool returns the pool for a TLS server name, a Host field with its port, and the path of a
+// request as it was sent; each may be empty. It returns nil if nothing matches and there is no
+// default. It takes no lock and allocates nothing.
 //
 // Names are compared without regard to case, to one dot at the end and, in host, to a
 // port. Paths are compared as a server reads them: see appendPath.
@@ -133,14 +133,14 @@ func (r *Router) Pool(sni string, host, path []byte) *Pool {
 	return r.other
 }
 
-// A table finds what belongs to a name.
+// A table maps names to entries.
 type table[T any] struct {
 	names     map[string]*T
 	wildcards map[string]*T // by what follows "*."
 	all       *T
 }
 
-// entry returns the entry of a rule's name, which it makes if there is none yet.
+// entry returns the entry for a rule's name and makes it if there is none.
 func (t *table[T]) entry(name string) *T {
 	if name == "" {
 		if t.all == nil {
@@ -161,8 +161,8 @@ func (t *table[T]) entry(name string) *T {
 	return (*m)[name]
 }
 
-// find returns what is there for a name, the most specific first; an entry is nil if
-// there is none.
+// find returns the entries that match a name, the most specific first; an entry is nil if there is
+// none.
 func (t *table[T]) find(name []byte) (found [3]*T) {
 	found[2] = t.all
 	if len(name) == 0 {

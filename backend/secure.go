@@ -9,18 +9,18 @@ import (
 	"reprise/backend/tlsclient"
 )
 
-// TLS returns what makes TLS connections to the node; nil if it is spoken to without. It is another
-// once a Change has put another policy in place of the pool's: connections that stand keep theirs,
-// and the sessions made under it are forgotten.
+// TLS returns the maker of TLS connections to the node; nil if the node is spoken to without TLS. A
+// Change with another policy replaces it: established connections keep the old one, and the
+// sessions made under that are dropped.
 func (n *Node) TLS() *tlsclient.Client { return n.tls.Load() }
 
-// setTLS gives a node that is being made what its pool's policy leads to.
+// setTLS gives a new node the client for its pool's policy.
 func (n *Node) setTLS(policy *tlsclient.Policy) error {
 	if !n.spec.TLS {
 		return nil
 	}
 	if policy == nil {
-		return fmt.Errorf("backend %s: its pool does not say how TLS is spoken", n.Name())
+		return fmt.Errorf("backend %s: its pool has no TLS settings", n.Name())
 	}
 	c, err := policy.New(n.hostname())
 	if err != nil {
@@ -35,7 +35,7 @@ func (n *Node) hostname() string {
 	if n.host != "" || n.spec.Network == "unix" {
 		return n.host
 	}
-	at, _ := netip.ParseAddrPort(n.spec.Address) // parseAddress has found no error
+	at, _ := netip.ParseAddrPort(n.spec.Address) // parseAddress has accepted it
 	return at.Addr().Unmap().String()
 }
 
@@ -50,11 +50,11 @@ func (p *Pool) tlsStats() *tlsclient.Counts {
 // Secured notes a TLS handshake with the node.
 func (n *Node) Secured(resumed bool) { n.pool.tls.Done(resumed) }
 
-// SecuredOnLoop notes a step of one for which no worker was free.
+// SecuredOnLoop counts a handshake step for which no worker was free.
 func (n *Node) SecuredOnLoop() { n.pool.tls.OnLoop.Inc() }
 
-// NotSecured counts a TLS handshake with the node that has failed, and tells the log. That no
-// connection was made is told by Failed.
+// NotSecured counts a failed TLS handshake with the node and logs it. The caller reports the failed
+// connection by Failed.
 func (n *Node) NotSecured(err error, now time.Time) {
 	why := tlsclient.ReasonOf(err)
 	n.pool.tls.Failures.Inc(why)

@@ -20,15 +20,15 @@ func (n *Node) take(at int64) bool {
 			}
 		}
 	}
-	// One connection tries a node that had failed; the others wait for what
-	// becomes of it rather than run into the same time-out.
+	// One connection tries a node that had failed; the others wait for its result rather than run
+	// into the same time-out.
 	if failedAt := n.failedAt.Load(); failedAt != 0 {
 		n.failedAt.CompareAndSwap(failedAt, at)
 	}
 	return true
 }
 
-// Release gives back what Pick took, once for each Picked.
+// Release gives back the slot taken by Pick, once for each Picked.
 func (n *Node) Release() {
 	n.active.Add(-1)
 	n.pool.wake()
@@ -39,12 +39,12 @@ func (n *Node) hasRoom() bool {
 	return limit == 0 || n.active.Load() < limit
 }
 
-// Enqueue notes that somebody waits for room, after Pick answered Full. False
-// means that QueueLen wait already: a refusal, which is counted.
+// Enqueue counts a flow that waits for room, after Pick answered Full. It returns false, and counts
+// a refusal, if QueueLen flows wait already.
 //
-// Nobody waits in vain: Enqueue counts first and then looks for room, Release
-// gives room first and then looks whether somebody is counted, so at least one of the two
-// sees the other and calls what OnRoom registered.
+// No wake-up is lost: Enqueue counts first and then looks for room, Release gives room first and
+// then looks at the count, so at least one of the two sees the other and calls the function that
+// OnRoom registered.
 func (p *Pool) Enqueue() bool {
 	for {
 		queued := p.queued.Load()
@@ -62,15 +62,13 @@ func (p *Pool) Enqueue() bool {
 	return true
 }
 
-// Dequeue takes back an Enqueue that returned true, because its flow was
-// served or gave up.
+// Dequeue takes back an Enqueue that returned true, because its flow was served or gave up.
 func (p *Pool) Dequeue() { p.queued.Add(-1) }
 
-// OnRoom has f called when Pick may answer something else than Full and
-// somebody is queued: a slot was given back, or a node's state has changed. f is called from any
-// goroutine, within Release, Connected, Failed, SetDraining and Enqueue too, so
-// it must only wake whoever picks again. It may be called in vain. Whoever queues
-// must have registered before.
+// OnRoom registers f, to be called when flows are queued and Pick may answer something other than
+// Full: a slot was released, or a node's state has changed. f is called from any goroutine, within
+// Release, Connected, Failed, SetDraining and Enqueue too, so it must only wake the loop that picks
+// again. Calls may be spurious. It must be registered before the first Enqueue.
 func (p *Pool) OnRoom(f func()) {
 	p.changing.Lock()
 	defer p.changing.Unlock()

@@ -14,7 +14,7 @@ type Stats struct {
 	Nodes []NodeStats `json:"nodes"`
 }
 
-// PoolStats is what its nodes have in common.
+// PoolStats has what its nodes have in common.
 type PoolStats struct {
 	Queued  int64  `json:"queued" metric:"gauge" help:"Clients waiting because all backends have as many connections as they may."`
 	Refused uint64 `json:"refused" metric:"counter" help:"Clients refused because too many were waiting for a backend."`
@@ -22,10 +22,10 @@ type PoolStats struct {
 	H2CConns   int64 `json:"h2c_connections" metric:"gauge" help:"Connections to h2c backends open now, which requests of many clients share."`
 	H2CStreams int64 `json:"h2c_streams" metric:"gauge" help:"Requests under way on connections to h2c backends."`
 
-	// RequestDuration has only classes that there was a response of.
+	// RequestDuration has only the classes of responses that occurred.
 	RequestDuration *metric.Histograms[Class] `json:"request_duration" label:"class" help:"Time from a request's first byte to the end of its response, by class of the response's status."`
 
-	TLS *tlsclient.Counts `json:"tls,omitempty"` // nil if no backend is spoken to by TLS
+	TLS *tlsclient.Counts `json:"tls,omitempty"` // nil if no backend uses TLS
 }
 
 // NodeStats is a node as the stats server shows it.
@@ -34,8 +34,8 @@ type NodeStats struct {
 	State    string `json:"state"` // up, backup, grace, draining or down
 	Hits     uint64 `json:"hits" metric:"counter" help:"Connections established to the backend."`
 	Failures uint64 `json:"failures" metric:"counter" help:"Connections to the backend that failed or timed out."`
-	// Grace is uWSGI's: the unix time at which the node was marked dead, or tried since, 0
-	// while it is well.
+	// Grace is uWSGI's: the unix time at which the node was marked dead, or last tried; 0 while it
+	// is up.
 	Grace         int64  `json:"grace"`
 	Up            int    `json:"up" metric:"gauge" help:"1 while the backend is well, 0 while it is left alone."`
 	Active        int64  `json:"active" metric:"gauge" help:"Connections that hold a slot of the backend."`
@@ -62,8 +62,8 @@ func (p *Pool) Stats() Stats {
 	return s
 }
 
-// Live reports whether there is a node that would be tried. One that failed is, once its
-// grace is over: nothing else may ask it. It may be called from any goroutine.
+// Live reports whether there is a node that Pick would choose. A failed node counts once its grace
+// is over, since nothing but a client's connection tries it. It may be called from any goroutine.
 func (p *Pool) Live(now time.Time) bool {
 	at := p.stamp(now)
 	return slices.ContainsFunc(p.Nodes(), func(n *Node) bool { return n.usable(at) })

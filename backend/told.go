@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// tellEvery is how often the log has a line about a node, and one more if that is of another
-// kind: one that fails is tried again and again.
+// tellEvery is the interval between lines of the log about one node, plus one more for a different
+// reason: a failing node is tried again and again.
 const tellEvery = 10 * time.Second
 
-// told is what the log has been told of a node. Its zero value has told nothing.
+// told is the state of the log about a node. The zero value has logged nothing.
 type told struct {
 	mu      sync.Mutex // guards what follows
 	why     string
 	at      time.Time
-	changed bool // it was told of why before its time, since that was new
-	more    int  // that were not told
+	changed bool // a line with a new reason was logged before its time
+	more    int  // events not logged
 }
 
-// due reports whether the log is to be told now, and for how many times that is.
+// due reports whether to log now, and how many events the line stands for.
 func (t *told) due(why string, now time.Time) (times int, isDue bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -33,7 +33,7 @@ func (t *told) due(why string, now time.Time) (times int, isDue bool) {
 	return times, true
 }
 
-// Misanswered tells the log that an answer of the node was refused, and why.
+// Misanswered logs that an answer of the node was refused, and why.
 func (n *Node) Misanswered(reason string, now time.Time) {
 	times, isDue := n.answersTold.due(reason, now)
 	if !isDue {
@@ -44,7 +44,7 @@ func (n *Node) Misanswered(reason string, now time.Time) {
 		times,
 	}
 	if n.Protocol() == UWSGI && reason == "malformed status line" {
-		// What a server of HTTP says to a packet of uwsgi is mostly not even HTTP/1.1.
+		// What an HTTP server answers to a uwsgi packet is mostly not even HTTP/1.1.
 		facts = append(facts, "hint", "if it speaks HTTP, write http://"+n.Name())
 	}
 	slog.Warn("an answer of a backend was refused", facts...)

@@ -225,7 +225,7 @@ func (m *mux) turn() bool {
 func (m *mux) shutdown() { m.set(m.conn.Shutdown(m.buffer())) }
 
 // goodbye refuses further requests.
-func (m *mux) goodbye() { m.set(m.conn.Goodbye(m.buffer())) }
+func (m *mux) goodbye() { m.set(m.conn.GoAway(m.buffer())) }
 
 // inputDone handles a client that will say no more, and so not ask for more than what
 // its windows let out. Its calls to h2c backends are cancelled, as those expect of a client that

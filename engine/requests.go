@@ -277,7 +277,7 @@ func (f *flow) act(step *exchange.Step) {
 		f.released(step)
 	case exchange.Tunnel:
 		f.tunnel()
-	case exchange.Goodbye:
+	case exchange.CloseClient:
 		f.end(causesOf[step.Why], whole)
 	case exchange.Cut:
 		how := inWords

@@ -136,7 +136,7 @@ func (c *sharedConn) look() {
 
 // retire takes no more calls.
 func (c *sharedConn) retire() {
-	c.set(c.conn.Goodbye(c.buffer()))
+	c.set(c.conn.GoAway(c.buffer()))
 	c.group.remove(c)
 }
 

@@ -40,7 +40,7 @@ func TestAllocations(t *testing.T) {
 				c.Give(request)
 				for {
 					step := c.Next(&s, Around{Room: true})
-					if step.Idle || step.Do == Goodbye {
+					if step.Idle || step.Do == CloseClient {
 						break
 					}
 					do(step)

@@ -2,10 +2,10 @@ package exchange
 
 import "reprise/backend/http1"
 
-// FromBackend takes all that the backend said, and writes what the client gets of it.
+// FromBackend takes all bytes that the backend has sent and writes what the client gets of them.
 func (c *Conn) FromBackend(s *Scratch, p []byte) Step {
 	dst := s.toClient[:0]
-	var whole []byte // one piece, which needs no framing and so no copy
+	var whole []byte // the only piece, which needs no framing and so no copy
 	for {
 		out := c.x.FromBackend(s, p)
 		p = p[out.Used:]
@@ -17,7 +17,7 @@ func (c *Conn) FromBackend(s *Scratch, p []byte) Step {
 		case len(out.Data) == 0:
 		case c.framing == http1.Chunked:
 			dst = http1.AppendChunk(dst, out.Data)
-		case len(dst) > 0: // behind the head, so that they leave together
+		case len(dst) > 0: // behind the head, so that both leave together
 			dst = append(dst, out.Data...)
 		default:
 			whole = out.Data
@@ -61,7 +61,7 @@ func octets(out *Output) Step {
 
 var continue100 = []byte("HTTP/1.1 100 Continue\r\n\r\n")
 
-// appendHead appends a head, or an answer that is not the backend's.
+// appendHead appends a response's head, or a whole answer of our own.
 func (c *Conn) appendHead(s *Scratch, dst []byte, out *Output) []byte {
 	switch out.Head {
 	case Interim:
@@ -87,9 +87,9 @@ func (c *Conn) appendHead(s *Scratch, dst []byte, out *Output) []byte {
 	return dst
 }
 
-// frame decides how the client gets the end of a response, and whether its connection ends
-// with it: a body of unknown length is chunked, or lasts until then. A request whose body
-// is not complete when it is answered would have to be read to its end first.
+// frame decides how the client learns the end of a response, and whether its connection ends with
+// it: a body of unknown length is chunked, or lasts until the close. If the request's body is
+// incomplete at that time, the connection ends: the rest would have to be read first.
 func (c *Conn) frame(s *Scratch, out *Output) {
 	c.last = c.last || !c.x.facts.has(keepAlive) || !c.body.Done() || !c.o.KeepAlive || s.Leaving
 	c.framing = out.Framing
@@ -102,7 +102,7 @@ func (c *Conn) frame(s *Scratch, out *Output) {
 	c.outgoing(s, c.last, c.framing, out.Length)
 }
 
-// outgoing says how the client gets a head.
+// outgoing describes how the client gets a head.
 func (c *Conn) outgoing(s *Scratch, last bool, framing http1.Framing, length int64) {
 	minor := 1
 	if c.x.facts.has(isHTTP10) {

@@ -6,9 +6,8 @@ import (
 	"reprise/backend/uwsgi"
 )
 
-// encode writes the head of the request as its backend's protocol has it: that of HTTP/2 is
-// made of one of HTTP/1.1 by the connection. Another protocol has its place here, and its
-// answers in takeHead.
+// encode writes the head of the request in its backend's protocol; for HTTP/2 the connection makes
+// it from an HTTP/1.1 head. A further protocol belongs here, and its answers in takeHead.
 func (x *Exchange) encode(s *Scratch, out *Output) (err error) {
 	r := x.Request(s)
 	if x.link.Protocol == backend.UWSGI {

@@ -5,28 +5,28 @@ import (
 	"reprise/internal/queue"
 )
 
-// A Conn is a client's HTTP/1 connection: one exchange after the other. It finds their
-// heads and bodies in what the client sends, and writes what it gets. Between two requests
-// it holds no buffer. The zero value is not ready: see Start.
+// A Conn is a client's HTTP/1 connection: one exchange after another. It finds heads and bodies in
+// what the client sends, and writes the responses. Between two requests it holds no buffer. Start
+// makes the zero value ready.
 type Conn struct {
 	x    Exchange
 	o    *Options
 	c    *Client
 	part part
 
-	// from the client, not looked at yet: part of a head, or what follows the request
+	// from the client, not yet examined: part of a head, or what follows the request
 	in     queue.Queue
 	given  []byte // the same, while the owner's buffer lasts
-	taken  int    // how much of what comes first has been taken
-	seen   int    // how much of it holds no end of a head
-	served uint32 // requests so far
+	taken  int    // how much of its beginning has been used
+	seen   int    // length known not to contain the end of a head
+	served uint32 // requests so far, with the current one
 
 	body    http1.Body    // of the request
 	framing http1.Framing // of the response, to the client
 	last    bool          // the connection ends with this exchange
 }
 
-// part is what of the stream comes next.
+// part says what the client's next bytes belong to.
 type part uint8
 
 const (
@@ -38,13 +38,12 @@ const (
 
 // Around is what a Conn has to know of its surroundings.
 type Around struct {
-	Room  bool // the client takes more: the next request may be answered
-	Ended bool // the client says no more
+	Room  bool // the client has room: the next request may be answered
+	Ended bool // the client has ended its stream
 }
 
-// A Step is what follows from an input: an Output in octets. ToClient and ToBackend are
-// valid until the next call with the same Conn or Scratch, or until the input they are
-// part of changes.
+// A Step is an Output with its answers written as octets. ToClient and ToBackend are valid until
+// the next call with the same Conn or Scratch, or until the input that they are part of changes.
 type Step struct {
 	ToClient, ToBackend, Held []byte
 
@@ -62,29 +61,29 @@ type Step struct {
 // Start begins to serve a client.
 func (c *Conn) Start(o *Options, client *Client) { c.o, c.c = o, client }
 
-// Exchange returns the request that is served.
+// Exchange returns the current request.
 func (c *Conn) Exchange() *Exchange { return &c.x }
 
-// Served returns how many requests there were, with the one being served.
+// Served returns the number of requests so far, with the current one.
 func (c *Conn) Served() uint32 { return c.served }
 
 // Serving reports whether a request is being served.
 func (c *Conn) Serving() bool { return c.part == inExchange }
 
-// Between reports whether nothing of a request has come that is not answered, as far as
-// Next has looked.
+// Between reports whether all requests are answered and no byte of a further one has come, as far
+// as Next has looked.
 func (c *Conn) Between() bool { return c.part == awaitHead || c.part == atEnd }
 
-// WantsInput reports whether more of the client's bytes have a use; room is that for its
-// answers. One read may run ahead of the request being served, so that the client's end is
-// noticed. Else nothing has while there is something that Next can go on with: its owner
-// may get to less in a turn than a read brings, and what is kept would grow without bound.
+// WantsInput reports whether more of the client's bytes are of use; room says that the client takes
+// its answers. One read may run ahead of the current request, so that the client's end is noticed.
+// Otherwise input is refused while Next has some to work on: an owner that handles less in a turn
+// than a read brings would keep ever more.
 func (c *Conn) WantsInput(room bool) bool {
 	return c.in.Len() == 0 || room && c.part == inHead && c.seen == c.in.Len()-c.taken
 }
 
-// Give has Next look at what the client sent. It is not copied: Keep must be called
-// before it changes.
+// Give passes the client's bytes to Next. They are not copied: Keep must be called before they
+// change.
 func (c *Conn) Give(p []byte) {
 	if c.in.Len() > 0 {
 		c.in.Push(p)
@@ -93,7 +92,7 @@ func (c *Conn) Give(p []byte) {
 	c.given = p
 }
 
-// Keep keeps what Next did not take of what was given.
+// Keep copies what Next has left of the bytes given.
 func (c *Conn) Keep() {
 	c.settle()
 	if len(c.given) > 0 {
@@ -102,8 +101,8 @@ func (c *Conn) Keep() {
 	c.given = nil
 }
 
-// Rest returns what the client has sent and Next did not take: what follows the request
-// when the connection has become a tunnel. It is valid until the next call.
+// Rest returns the bytes that Next has left: what follows the request when the connection has
+// become a tunnel. It is valid until the next call.
 func (c *Conn) Rest() []byte {
 	c.settle()
 	if c.in.Len() > 0 {
@@ -112,8 +111,7 @@ func (c *Conn) Rest() []byte {
 	return c.given
 }
 
-// settle drops what has been taken. That is not done at once, because what a Step is made
-// of may be part of it.
+// settle drops the bytes used. That is put off until here because a Step may refer to them.
 func (c *Conn) settle() {
 	if c.in.Len() > 0 {
 		c.in.Pop(c.taken)
@@ -123,18 +121,18 @@ func (c *Conn) settle() {
 	c.taken = 0
 }
 
-// Ready reports whether Next may have something to do; last is whether nothing more will
-// come, or shall. It is much cheaper to ask.
+// Ready reports whether Next may have something to do; last says that no more input will come, or
+// be accepted. It is much cheaper than Next.
 func (c *Conn) Ready(last bool) bool {
 	return c.in.Len() > 0 || c.taken < len(c.given) || c.part == atEnd || last
 }
 
-// Next goes on with what the client has sent. It is to be called until the Step is Idle.
+// Next processes the client's bytes. It must be called until the Step is Idle.
 func (c *Conn) Next(s *Scratch, a Around) Step {
 	p := c.Rest()
 	switch {
 	case c.part == atEnd:
-		return Step{Do: Goodbye}
+		return Step{Do: CloseClient}
 	case c.part < inExchange:
 		return c.nextHead(s, a, p)
 	case c.x.WantsBody() && !c.body.Done():
@@ -147,7 +145,7 @@ func (c *Conn) Next(s *Scratch, a Around) Step {
 func (c *Conn) nextHead(s *Scratch, a Around, p []byte) Step {
 	switch {
 	case len(p) == 0 && (a.Ended || s.Draining && c.served > 0):
-		return Step{Do: Goodbye}
+		return Step{Do: CloseClient}
 	case len(p) == 0, !a.Room:
 		// a client that asks without reading would fill the memory with answers
 		return Step{Idle: true}
@@ -169,20 +167,20 @@ func (c *Conn) nextHead(s *Scratch, a Around, p []byte) Step {
 	}
 	c.seen = len(p)
 	if a.Ended {
-		// A reset would take back the answers to what came before.
-		return Step{Do: Goodbye, Why: Truncated}
+		// A reset would discard the answers to earlier requests.
+		return Step{Do: CloseClient, Why: Truncated}
 	}
 	return Step{Idle: true}
 }
 
-// begin takes a head of n bytes.
+// begin starts an exchange with a head of n bytes.
 func (c *Conn) begin(n int) {
 	c.taken, c.seen, c.part = n, 0, inExchange
 	c.served++
 	c.body, c.last = http1.Body{}, false
 }
 
-// beginRefused refuses what there is of a head.
+// beginRefused refuses an incomplete or malformed head.
 func (c *Conn) beginRefused(s *Scratch, p []byte, err *http1.Error) Step {
 	c.begin(len(p))
 	return c.began(s, c.x.BeginRefused(s, c.o, c.c, c.served, p, err))
@@ -194,11 +192,11 @@ func (c *Conn) began(s *Scratch, out Output) Step {
 	return step
 }
 
-// maxPieces bounds the pieces of a body that make up a Step, so that the owner can look at
-// its clock, which costs about as much as a chunk of one byte, between Steps.
+// maxPieces bounds the pieces of a body in one Step, so that the owner can check its clock, which
+// costs about as much as a chunk of one byte, between Steps.
 const maxPieces = 256
 
-// nextBody takes what p has of the body.
+// nextBody takes the part of the body that p has.
 func (c *Conn) nextBody(s *Scratch, a Around, p []byte) Step {
 	if len(p) == 0 {
 		if a.Ended {
@@ -206,7 +204,7 @@ func (c *Conn) nextBody(s *Scratch, a Around, p []byte) Step {
 		}
 		return Step{Idle: true}
 	}
-	var whole []byte // one piece, which needs no framing and so no copy
+	var whole []byte // the only piece, which needs no framing and so no copy
 	s.toBackend = s.toBackend[:0]
 	for pieces := 0; c.taken < len(p) && !c.body.Done() && pieces < maxPieces; pieces++ {
 		data, n, err := c.body.Next(p[c.taken:])
@@ -242,7 +240,7 @@ func (c *Conn) nextBody(s *Scratch, a Around, p []byte) Step {
 	return c.endBody(s, whole)
 }
 
-// endBody ends the request behind the last of its body.
+// endBody ends the request after the last of its body.
 func (c *Conn) endBody(s *Scratch, whole []byte) Step {
 	chunks := s.toBackend
 	out, chunk := c.x.complete(s)
@@ -258,24 +256,24 @@ func (c *Conn) endBody(s *Scratch, whole []byte) Step {
 	return c.step(s, out)
 }
 
-// Linked is that of the exchange.
+// Linked is Exchange.Linked.
 func (c *Conn) Linked(s *Scratch, l Link) Step { return c.step(s, c.x.Linked(s, l)) }
 
-// Refuse is that of the exchange; with last, no other request can succeed here.
+// Refuse is Exchange.Refuse; with last, no further request can succeed on this connection.
 func (c *Conn) Refuse(s *Scratch, status int, why Why, last bool) Step {
 	c.last = c.last || last
 	return c.step(s, c.x.Refuse(status, why))
 }
 
-// Limit is that of the exchange.
+// Limit is Exchange.Limit.
 func (c *Conn) Limit(s *Scratch, retryAfter int) Step { return c.step(s, c.x.Limit(retryAfter)) }
 
-// BackendEnded is that of the exchange.
+// BackendEnded is Exchange.BackendEnded.
 func (c *Conn) BackendEnded(s *Scratch, broken bool) Step {
 	return c.step(s, c.x.BackendEnded(broken))
 }
 
-// TimeUp says that nothing has moved for too long.
+// TimeUp reports that nothing has moved for too long.
 func (c *Conn) TimeUp(s *Scratch, backendTookAll bool) Step {
 	switch c.part {
 	case inHead:
@@ -283,11 +281,10 @@ func (c *Conn) TimeUp(s *Scratch, backendTookAll bool) Step {
 	case inExchange:
 		return c.step(s, c.x.TimeUp(backendTookAll))
 	}
-	return Step{Do: Goodbye, Why: Stalled}
+	return Step{Do: CloseClient, Why: Stalled}
 }
 
-// Released turns to the next request. It is to be called when what a Release asks for has
-// been done.
+// Released turns to the next request. It must be called once the work of a Release is done.
 func (c *Conn) Released() {
 	c.settle()
 	c.x.Reset()

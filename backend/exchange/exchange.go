@@ -9,8 +9,8 @@ import (
 	"reprise/internal/queue"
 )
 
-// An Exchange is one request and its response. The zero value is idle: Begin begins one,
-// Reset makes it idle again.
+// An Exchange is one request and its response. The zero value is idle: Begin starts it, Reset makes
+// it idle again.
 type Exchange struct {
 	state State
 	facts facts
@@ -18,15 +18,15 @@ type Exchange struct {
 	c     *Client
 	nth   uint32
 
-	head    queue.Queue // needed again for another backend and for the access log
-	held    queue.Queue // of a body whose length the backend must know first
+	head    queue.Queue // for another backend and for the access log
+	held    queue.Queue // a body whose length the backend must know first
 	framing http1.Framing
-	length  int64 // of the body, -1 if that is not known
-	bodyLen int64 // what has come of it
+	length  int64 // of the body, -1 if unknown
+	bodyLen int64 // bytes of it received
 	link    Link
 
-	out     queue.Queue // part of the response's head
-	outSeen int         // how much of out holds no end of a head, or headTaken
+	out     queue.Queue // incomplete head of the response
+	outSeen int         // length of out known not to contain the end of a head, or headTaken
 	body    http1.Body  // of the response
 	status  int
 
@@ -34,23 +34,23 @@ type Exchange struct {
 	reason string
 }
 
-// facts are what is known of a request and of what became of it.
+// facts are flags about a request and its fate.
 type facts uint16
 
 const (
 	isHTTP10 facts = 1 << iota
 	isHead
 	isIdempotent
-	keepAlive // the client would like to go on
+	keepAlive // the client asks to keep its connection
 	upgrade
-	personal // it authenticates the backend's connection, which must serve no one else
-	heard    // something of a response has come
+	personal // it authenticates the backend's connection, which must not serve another client
+	heard    // some of a response has come
 	retried  // it was sent to another backend
-	unsure   // where the response ends is not certain, however it is framed
+	unsure   // the end of the response is uncertain, however it is framed
 	keep     // the backend's connection may serve another request
 )
 
-// has reports whether one of these is so.
+// has reports whether any of these flags is set.
 func (f facts) has(any facts) bool { return f&any != 0 }
 
 func (f *facts) note(fact facts, is bool) {
@@ -59,7 +59,7 @@ func (f *facts) note(fact facts, is bool) {
 	}
 }
 
-// headTaken as outSeen: out holds a head that has been taken, and nothing more.
+// headTaken is a value of outSeen: out holds a head that has been taken, and nothing more.
 const headTaken = -1
 
 var (
@@ -71,8 +71,7 @@ var (
 	errSlowHead = &http1.Error{Status: 408, Reason: "slow head"}
 )
 
-// Begin starts an exchange with the head of a request, which is copied: the nth of its
-// connection.
+// Begin starts an exchange with the head of the connection's nth request, which is copied.
 func (x *Exchange) Begin(s *Scratch, o *Options, c *Client, nth uint32, head []byte) Output {
 	x.start(o, c, nth, head)
 	r := &s.request
@@ -87,7 +86,7 @@ func (x *Exchange) Begin(s *Scratch, o *Options, c *Client, nth uint32, head []b
 	case o.MaxBody > 0 && x.length > o.MaxBody:
 		return x.refuse(errBodyLen)
 	case o.Challenges != nil && string(r.Method) == "GET" && bytes.HasPrefix(r.Path, challengePath):
-		// Any other client of theirs, an application or another tool, has its own tokens.
+		// Other ACME clients of the operator, an application or a tool, have tokens of their own.
 		if text := o.Challenges.KeyAuthorization(r.Host, r.Path[len(challengePath):]); text != "" {
 			out := x.reply(200, Fine, "")
 			out.Text = text
@@ -107,7 +106,7 @@ func (x *Exchange) Begin(s *Scratch, o *Options, c *Client, nth uint32, head []b
 	return Output{Do: x.perform(accepted)}
 }
 
-// BeginRefused starts an exchange with what there is of a head that cannot be served, and
+// BeginRefused starts an exchange with the available part of a head that cannot be served, and
 // answers it.
 func (x *Exchange) BeginRefused(s *Scratch, o *Options, c *Client, nth uint32, head []byte,
 	err *http1.Error,
@@ -122,7 +121,7 @@ func (x *Exchange) start(o *Options, c *Client, nth uint32, head []byte) {
 	x.head.Push(head)
 }
 
-// read notes what of a request is needed later.
+// read notes the parts of a request that are needed later.
 func (x *Exchange) read(r *http1.Request) {
 	f := &x.facts
 	f.note(isHTTP10, r.Minor == 0)
@@ -139,9 +138,9 @@ func (x *Exchange) read(r *http1.Request) {
 	}
 }
 
-// authenticatesConnection reports whether a request may log the connection in, and
-// not only itself, as Microsoft's schemes do: the next one on it would be served under
-// that name.
+// authenticatesConnection reports whether a request may authenticate its connection rather than
+// only itself, as Microsoft's schemes do: the next request on that connection would be served in
+// the same user's name.
 func authenticatesConnection(r *http1.Request) bool {
 	for i := range r.Fields {
 		field := &r.Fields[i]
@@ -156,12 +155,11 @@ func authenticatesConnection(r *http1.Request) bool {
 	return false
 }
 
-// Request returns the request as it was parsed. It is valid until the next call with s of
-// another exchange, or Reset. The head must not have been dropped (Options.KeepHead).
+// Request returns the parsed request. It is valid until the next call with s of another exchange,
+// or Reset. The head must not have been dropped (Options.KeepHead).
 func (x *Exchange) Request(s *Scratch) *http1.Request {
 	if s.parsed != x {
-		// What was accepted once is accepted again; of what was not, there is as much as
-		// was then.
+		// A head accepted once is accepted again; a refused one yields the same parts as before.
 		s.parsed = nil
 		if s.request.Parse(x.head.Bytes(), &x.o.Limits) == nil {
 			s.parsed = x
@@ -173,41 +171,39 @@ func (x *Exchange) Request(s *Scratch) *http1.Request {
 // Client returns what is known of the client's connection.
 func (x *Exchange) Client() *Client { return x.c }
 
-// State returns how far the exchange is.
+// State returns the exchange's state.
 func (x *Exchange) State() State { return x.state }
 
 // Status returns the status of the response, 0 if there is none yet.
 func (x *Exchange) Status() int { return x.status }
 
-// Why tells why the request was not served as it should be, and in which way if that has
-// many.
+// Why returns why the request was not served properly, and for some causes a detail.
 func (x *Exchange) Why() (Why, string) { return x.why, x.reason }
 
-// Head returns the head of the request; it is empty if that was dropped. It is valid until
-// Reset.
+// Head returns the head of the request, or nothing if it was dropped. It is valid until Reset.
 func (x *Exchange) Head() []byte { return x.head.Bytes() }
 
 // Nth returns the number of the request on its connection, from 1.
 func (x *Exchange) Nth() uint32 { return x.nth }
 
-// Reused reports whether the backend's connection had served others.
+// Reused reports whether the backend's connection had served earlier requests.
 func (x *Exchange) Reused() bool { return x.link.Reused }
 
-// Heard reports whether the backend has said anything.
+// Heard reports whether the backend has sent anything.
 func (x *Exchange) Heard() bool { return x.facts.has(heard) }
 
-// Retried reports whether the request was sent to another backend after one has broken
-// off. A connection that has served others is not for it then.
+// Retried reports whether the request was sent to another backend after one broke off. It must then
+// get a new connection.
 func (x *Exchange) Retried() bool { return x.facts.has(retried) }
 
-// Repeatable reports whether the request may be sent again if nothing came back.
+// Repeatable reports whether the request may be sent again if no answer came.
 func (x *Exchange) Repeatable() bool {
 	return x.facts.has(isIdempotent) &&
 		x.framing == http1.NoBody
 }
 
-// Reset drops all that the exchange holds and makes it idle. A request that the client has
-// cancelled needs nothing else but that its backend's connection is reset.
+// Reset drops all that the exchange holds and makes it idle. For a request that the client has
+// cancelled, the owner only has to reset the backend's connection as well.
 func (x *Exchange) Reset() {
 	x.head.Drop()
 	x.held.Drop()
@@ -215,8 +211,8 @@ func (x *Exchange) Reset() {
 	*x = Exchange{}
 }
 
-// Linked sends the request on the connection to a backend that Dial has asked for. The
-// body may follow at once: what is for the backend is better sent together with it.
+// Linked sends the request on the connection that Dial asked for. The body may follow at once, and
+// is better sent together with this output.
 func (x *Exchange) Linked(s *Scratch, l Link) Output {
 	x.link = l
 	isUWSGI := l.Protocol == backend.UWSGI
@@ -248,15 +244,15 @@ func (x *Exchange) Linked(s *Scratch, l Link) Output {
 // hasNoBody reports whether the request ends with its head.
 func (x *Exchange) hasNoBody() bool { return x.framing != http1.Chunked && x.length == 0 }
 
-// go100 tells a client that waits for it to send its body: a uwsgi backend cannot.
+// go100 tells a client that expects a 100 (Continue) to send its body: a uwsgi backend cannot.
 func (x *Exchange) go100(s *Scratch, out *Output) {
 	if x.Request(s).Expect100 {
 		out.Head, out.Status = Interim, 100
 	}
 }
 
-// Body takes a piece of the request's body, without framing. It must not be called while
-// WantsBody says no.
+// Body takes a piece of the request's body, without framing. It must be called only while WantsBody
+// reports true.
 func (x *Exchange) Body(s *Scratch, data []byte) Output {
 	out := x.takePiece(data)
 	if out.ToBackend != nil && x.chunks() {
@@ -266,7 +262,7 @@ func (x *Exchange) Body(s *Scratch, data []byte) Output {
 	return out
 }
 
-// takePiece is Body, but for the framing of what is passed on.
+// takePiece is Body without framing the output.
 func (x *Exchange) takePiece(data []byte) Output {
 	x.bodyLen += int64(len(data))
 	switch {
@@ -303,7 +299,7 @@ func (x *Exchange) End(s *Scratch, trailer []byte) Output {
 	return out
 }
 
-// complete is End, but for the last chunk, which it reports to be needed.
+// complete is End without the last chunk; chunk reports that it is needed.
 func (x *Exchange) complete(s *Scratch) (out Output, chunk bool) {
 	if x.length >= 0 && x.bodyLen < x.length {
 		return x.refuse(errLength), false
@@ -327,26 +323,24 @@ func (x *Exchange) complete(s *Scratch) (out Output, chunk bool) {
 	return out, x.chunks()
 }
 
-// BadBody refuses a request in whose body is an error.
+// BadBody refuses a request whose body is malformed.
 func (x *Exchange) BadBody(err error) Output { return x.refuse(err) }
 
-// ClientEnded takes the end of what the client says. A request that is complete is still
-// answered.
+// ClientEnded takes the end of the client's stream. A complete request is still answered.
 func (x *Exchange) ClientEnded() Output {
-	if x.on(leaves) == cut {
+	if x.on(clientEnded) == cut {
 		return x.cut(Truncated)
 	}
 	return Output{}
 }
 
-// Refuse answers the request in place of a backend, for a reason that only the owner
-// knows.
+// Refuse answers the request in place of a backend, for a reason that only the owner knows.
 func (x *Exchange) Refuse(status int, why Why) Output {
 	return x.reply(status, why, "")
 }
 
-// Limit answers the request in place of a backend because its client makes too many: it
-// may try again in so many seconds.
+// Limit answers a request of a client that makes too many; the client may try again after
+// retryAfter seconds.
 func (x *Exchange) Limit(retryAfter int) Output {
 	out := x.reply(429, Limited, "client limit")
 	if out.Head == Own {
@@ -355,8 +349,8 @@ func (x *Exchange) Limit(retryAfter int) Output {
 	return out
 }
 
-// TimeUp says that nothing has moved for too long. Of a request that is not complete, the
-// backend may have taken all there is of it: then the client is the slow one.
+// TimeUp reports that nothing has moved for too long. backendTookAll says that the backend has
+// taken all there is of an incomplete request: then the client is the slow one.
 func (x *Exchange) TimeUp(backendTookAll bool) Output {
 	status, why := 504, SlowBackend
 	if x.state == Holding || x.state == Sending && backendTookAll {
@@ -371,7 +365,7 @@ func (x *Exchange) TimeUp(backendTookAll bool) Output {
 	return x.cut(Stalled)
 }
 
-// perform takes the exchange to its next state where no more than that is done.
+// perform makes a transition that needs no act of its own.
 func (x *Exchange) perform(e event) Do {
 	switch x.on(e) {
 	case dial:
@@ -395,7 +389,7 @@ func (x *Exchange) refuse(err error) Output {
 	return x.reply(status, BadRequest, reason)
 }
 
-// reply answers in place of a backend, or cuts the response that has begun.
+// reply answers in place of a backend, or cuts a response that has begun.
 func (x *Exchange) reply(status int, why Why, reason string) Output {
 	switch x.on(refused) {
 	case nothing:

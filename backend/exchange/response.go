@@ -5,16 +5,15 @@ import (
 	"reprise/backend/http1"
 )
 
-// FromBackend takes the next part of what the backend says: at least one byte of it. It is
-// to be called again with what it has not used until there is nothing left, or there is
-// something to do. What is left when the exchange is over was not asked for; behind a 101
-// it is for the client as it is.
+// FromBackend takes the next bytes from the backend, at least one. It must be called again with
+// those it has not used until none are left or there is something to do. Bytes left when the
+// exchange is over were not asked for; behind a 101 they are for the client unchanged.
 func (x *Exchange) FromBackend(s *Scratch, p []byte) Output {
 	if x.outSeen == headTaken {
 		x.out.Drop()
 		x.outSeen = 0
 	}
-	switch x.on(says) {
+	switch x.on(received) {
 	case readHead:
 		return x.takeHead(s, p)
 	case readBody:
@@ -31,8 +30,8 @@ func (x *Exchange) FromBackend(s *Scratch, p []byte) Output {
 	return Output{Used: len(p)}
 }
 
-// takeHead takes the head of a response if it is complete, with the body that comes with
-// it.
+// takeHead takes the head of a response if it is complete, with the part of the body that comes
+// with it.
 func (x *Exchange) takeHead(s *Scratch, p []byte) Output {
 	x.facts |= heard
 	head, kept := p, x.out.Len()
@@ -70,20 +69,19 @@ func (x *Exchange) takeHead(s *Scratch, p []byte) Output {
 	return out
 }
 
-// maybeStatusLine reports whether p, or what follows it, can make it the beginning of a
-// response. A backend that speaks another protocol may stay open, and would else be found
-// out by a timer only.
+// maybeStatusLine reports whether p can be the beginning of a response. Without this check, only a
+// timer would expose a backend that speaks another protocol and stays open.
 func maybeStatusLine(p []byte, orHTTP2 bool) bool {
 	const start, start2 = "HTTP/1.", "HTTP/2.0"
 	n := min(len(p), len(start))
 	return string(p[:n]) == start[:n] || orHTTP2 && string(p[:n]) == start2[:n]
 }
 
-// echoesHTTP2 reports whether the backend answers in a version that it was only told of, as
-// uWSGI does: it takes that of its status line from SERVER_PROTOCOL.
+// echoesHTTP2 reports whether the backend may answer in the version it was told, as uWSGI does: it
+// copies SERVER_PROTOCOL into its status line.
 func (x *Exchange) echoesHTTP2() bool { return x.c.HTTP2 && x.link.Protocol == backend.UWSGI }
 
-// asHTTP1 makes such a status line what the response is.
+// asHTTP1 replaces that version by the one the response really has.
 func (x *Exchange) asHTTP1(head []byte) {
 	if x.echoesHTTP2() && len(head) >= len("HTTP/2.0") && string(head[:8]) == "HTTP/2.0" {
 		copy(head[5:], "1.1")
@@ -92,7 +90,7 @@ func (x *Exchange) asHTTP1(head []byte) {
 
 var methodHEAD, methodGET = []byte("HEAD"), []byte("GET")
 
-// method returns one that a response is framed for in the same way.
+// method returns a method whose responses are framed like this request's.
 func (x *Exchange) method() []byte {
 	if x.facts.has(isHead) {
 		return methodHEAD
@@ -145,9 +143,9 @@ func (x *Exchange) answerHead(s *Scratch, r *http1.Response, out *Output) {
 	}
 }
 
-// endIsCertain reports whether the response ends where its head says. One to HEAD, and a
-// 304 or 1xx, ends with its head (RFC 9112, Section 6.3), but a backend that announces a
-// body for it may be one that sends it, later: it would be the next client's answer.
+// endIsCertain reports whether the response ends where its head says. A response to HEAD, a 304 and
+// a 1xx end with the head (RFC 9112, Section 6.3), but a backend that announces a body for one may
+// send it later: it would be taken for the next client's answer.
 func endIsCertain(r *http1.Response) bool {
 	if r.Framing != http1.NoBody {
 		return true
@@ -166,13 +164,13 @@ func endIsCertain(r *http1.Response) bool {
 	return true
 }
 
-// passBody passes on what comes first in p of the body, and ends the exchange with it.
+// passBody passes on the body's next bytes in p, and ends the exchange with the last.
 func (x *Exchange) passBody(p []byte, out *Output) {
 	if !x.body.Done() && len(p) > 0 {
 		data, n, err := x.body.Next(p)
 		if err != nil {
 			e := x.badAnswer(err.(*http1.Error).Reason)
-			e.Answer, e.Used = out.Answer, out.Used // the head that came before it
+			e.Answer, e.Used = out.Answer, out.Used // the head before it
 			*out = e
 			return
 		}
@@ -185,8 +183,8 @@ func (x *Exchange) passBody(p []byte, out *Output) {
 	}
 }
 
-// finish ends the exchange, whose response is complete. What the backend has said
-// beyond that makes its connection suspect.
+// finish ends the exchange after a complete response. Further bytes of the backend make its
+// connection suspect.
 func (x *Exchange) finish(out *Output, nothingMore bool) {
 	whole := x.state == Answering
 	if x.on(answered) != finish {
@@ -197,14 +195,14 @@ func (x *Exchange) finish(out *Output, nothingMore bool) {
 	out.Do, out.Keep = Release, x.facts.has(keep) && whole && nothingMore
 }
 
-// BadAnswer refuses what the backend answered, for a reason that its connection has found.
+// BadAnswer refuses a response, for a reason that its connection has found.
 func (x *Exchange) BadAnswer(reason string) Output { return x.badAnswer(reason) }
 
-// badAnswer refuses what the backend answered.
+// badAnswer refuses a response.
 func (x *Exchange) badAnswer(reason string) Output { return x.reply(502, BadAnswer, reason) }
 
-// BackendEnded takes the end of what the backend says; broken says that it was a reset.
-// If the client has got nothing yet it need not notice, or is told in words.
+// BackendEnded takes the end of the backend's stream; broken says that it was a reset. If the
+// client has received nothing yet, the request is repeated or gets an error response.
 func (x *Exchange) BackendEnded(broken bool) Output {
 	if x.can(answered) && !broken && x.body.End() == nil {
 		x.facts &^= keep
@@ -212,9 +210,9 @@ func (x *Exchange) BackendEnded(broken bool) Output {
 		x.finish(&out, true)
 		return out
 	}
-	e := gone
+	e := lost
 	if !x.facts.has(heard|retried) && x.Repeatable() {
-		e = vanished
+		e = lostRepeatable
 	}
 	switch x.on(e) {
 	case dial:

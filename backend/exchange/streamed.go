@@ -5,9 +5,8 @@ import (
 	"reprise/backend/http1"
 )
 
-// A backend of HTTP/2 has its own framing: it is given the head of the request as one of
-// HTTP/1.1, pieces of the body as they are, and told where the request ends; and it
-// answers in heads, pieces and an end.
+// A backend of HTTP/2 has its own framing: it gets the request's head as one of HTTP/1.1, the
+// pieces of the body unframed and the end as an event; it answers in heads, pieces and an end.
 
 // streamed reports whether the backend frames messages by itself.
 func (x *Exchange) streamed() bool { return x.link.Protocol == backend.H2C }
@@ -19,7 +18,7 @@ func (x *Exchange) chunks() bool { return x.framing == http1.Chunked && !x.strea
 // messages by itself; with end, it is the whole response.
 func (x *Exchange) AnswerHead(s *Scratch, head []byte, end bool) Output {
 	x.facts |= heard
-	switch x.on(says) {
+	switch x.on(received) {
 	case readHead:
 	case nothing:
 		return Output{}
@@ -38,15 +37,15 @@ func (x *Exchange) AnswerHead(s *Scratch, head []byte, end bool) Output {
 	return out
 }
 
-// AnswerData takes a piece of the response's body; with end, it is the last one.
+// AnswerData takes a piece of the response's body; with end, the last one.
 func (x *Exchange) AnswerData(p []byte, end bool) Output {
-	if act := x.on(says); act != readBody {
+	if act := x.on(received); act != readBody {
 		if act == nothing {
 			return Output{}
 		}
 		return x.cut(Misused)
 	}
-	// which is framed by its length or its end: nothing else can be wrong
+	// it is framed by its length or its end: nothing else can be wrong
 	data, n, _ := x.body.Next(p)
 	if n < len(p) {
 		return x.badAnswer("content longer than its head says")
@@ -67,7 +66,7 @@ func (x *Exchange) AnswerEnd(trailer []byte) Output {
 	return out
 }
 
-// endAnswer ends the exchange, if its response is as long as it should be.
+// endAnswer ends the exchange if its response has the announced length.
 func (x *Exchange) endAnswer(trailer []byte, out *Output) {
 	if x.body.End() != nil {
 		e := x.badAnswer("content shorter than its head says")
@@ -80,8 +79,8 @@ func (x *Exchange) endAnswer(trailer []byte, out *Output) {
 	}
 }
 
-// Unprocessed says that the backend has not looked at the request and will not. It can be
-// sent elsewhere, whatever it is, if all of it is still here.
+// Unprocessed reports that the backend has not processed the request and will not. It can be sent
+// elsewhere, whatever its method, if all of it is still here.
 func (x *Exchange) Unprocessed() Output {
 	if x.facts.has(heard) || x.bodyLen > 0 || !x.can(unserved) {
 		return x.BackendEnded(true)
@@ -90,7 +89,7 @@ func (x *Exchange) Unprocessed() Output {
 	return Output{Do: Dial}
 }
 
-// Answered writes an Output of AnswerHead, AnswerData, AnswerEnd or Unprocessed in octets.
+// Answered writes an Output of AnswerHead, AnswerData, AnswerEnd or Unprocessed as octets.
 func (c *Conn) Answered(s *Scratch, out Output) Step {
 	step := octets(&out)
 	dst := c.appendHead(s, s.toClient[:0], &out)

@@ -1,18 +1,18 @@
 package exchange
 
-// State is how far an exchange is: its request on the way to the backend and its
-// response on the way to the client in one word.
+// State is the progress of an exchange: of its request towards the backend and of its response
+// towards the client in one value.
 type State uint8
 
 const (
-	Idle      State = iota // there is none
+	Idle      State = iota // no request
 	Seeking                // the request's head is known, a backend is sought
 	Holding                // a chunked body comes, and the backend must know its length first
 	Sending                // the request's body goes to the backend
 	Waiting                // the request is complete, the response's head is awaited
-	Early                  // the response has begun before the request was complete
+	Early                  // the response has begun before the request is complete
 	Answering              // the response's body goes to the client
-	Switching              // a 101 has gone to the client, whose request is not complete
+	Switching              // a 101 has gone to the client, whose request is incomplete
 	Tunnelled              // both have switched to another protocol
 	Over                   // nothing more happens
 	states
@@ -22,27 +22,27 @@ const (
 type event uint8
 
 const (
-	accepted event = iota // a head was read and can be served
-	refused               // it cannot be served, as it turns out
-	linked                // there is a connection to a backend
-	toHold                // there is one, but the length of the body is to be known first
-	piece                 // a piece of the request's body
-	ended                 // the request is complete
-	leaves                // the client says no more
-	says                  // the backend sends something
-	interim               // a 1xx of the backend
-	final                 // the head of the response
-	switched              // a 101 that was asked for
-	answered              // the response is complete
-	unserved              // the backend has not looked at the request, and will not
-	vanished              // the backend has ended the connection, and the request can be repeated
-	// it has, and the request cannot be repeated, nor is the response complete
-	gone
+	accepted       event = iota // a head was read and can be served
+	refused                     // it turns out that it cannot be served
+	linked                      // there is a connection to a backend
+	toHold                      // there is one, but the length of the body must be known first
+	piece                       // a piece of the request's body
+	ended                       // the request is complete
+	clientEnded                 // the client has ended its stream
+	received                    // the backend sends something
+	interim                     // a 1xx of the backend
+	final                       // the head of the response
+	switched                    // a 101 that was asked for
+	answered                    // the response is complete
+	unserved                    // the backend has not processed the request, and will not
+	lostRepeatable              // the backend has ended the connection, and the request can be repeated
+	// the connection ended, the request cannot be repeated, and the response is incomplete
+	lost
 	late // nothing has moved for too long
 	events
 )
 
-// An act is what is done about an event.
+// An act is the reaction to an event.
 type act uint8
 
 const (
@@ -57,8 +57,8 @@ const (
 	reply      // in place of a backend
 	readHead   // of the response
 	readBody   // of the response
-	relay      // what came as it is
-	unexpected // no request was sent: what came does not answer it
+	relay      // bytes as they are
+	unexpected // no request was sent, so this cannot answer it
 	answer     // the client with the head of the response
 	finish     // the exchange
 	tunnel     // bytes pass as they are
@@ -70,11 +70,11 @@ type transition struct {
 	next State
 }
 
-// transitions is all that can happen. What is not listed cannot, but in Over, where
-// nothing means anything any more.
+// transitions lists all that can happen. Events that are not listed cannot occur, except in Over,
+// where they have no effect.
 //
-// A request that has begun to be answered cannot be answered once more: then to refuse
-// it is to cut it.
+// A request with a partial response cannot be answered again: refusing it means cutting the
+// response.
 var transitions = [events][states]transition{
 	accepted: {
 		Idle: {dial, Seeking},
@@ -98,11 +98,11 @@ var transitions = [events][states]transition{
 		Holding: {sendHeld, Waiting}, Sending: {sendEnd, Waiting}, Early: {sendEnd, Answering},
 		Switching: {tunnel, Tunnelled},
 	},
-	leaves: { // what was asked before that is still answered
+	clientEnded: { // an earlier complete request is still answered
 		Seeking: {nothing, Seeking}, Waiting: {nothing, Waiting}, Answering: {nothing, Answering},
 		Holding: {cut, Over}, Sending: {cut, Over}, Early: {cut, Over}, Switching: {cut, Over},
 	},
-	says: {
+	received: {
 		Seeking: {nothing, Seeking}, Holding: {unexpected, Holding},
 		Sending: {readHead, Sending}, Waiting: {readHead, Waiting},
 		Early: {readBody, Early}, Answering: {readBody, Answering},
@@ -114,7 +114,7 @@ var transitions = [events][states]transition{
 	final: {
 		Sending: {answer, Early}, Waiting: {answer, Answering},
 	},
-	switched: { // each way for itself, the client's behind its request (RFC 9110, Section 7.8)
+	switched: { // each direction by itself, the client's behind its request (RFC 9110, Section 7.8)
 		Sending: {answer, Switching}, Waiting: {tunnel, Tunnelled},
 	},
 	answered: {
@@ -123,10 +123,10 @@ var transitions = [events][states]transition{
 	unserved: {
 		Sending: {dial, Seeking}, Waiting: {dial, Seeking},
 	},
-	vanished: {
+	lostRepeatable: {
 		Waiting: {dial, Seeking},
 	},
-	gone: {
+	lost: {
 		Holding: {reply, Over}, Sending: {reply, Over}, Waiting: {reply, Over},
 		Early: {cut, Over}, Answering: {cut, Over}, Switching: {cut, Over},
 	},

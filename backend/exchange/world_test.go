@@ -37,7 +37,7 @@ type world struct {
 	client  bytes.Buffer // what the client has got
 	ended   bool         // the client says no more
 	stalled bool         // the client takes nothing
-	end     Do           // Goodbye or Cut when the client's connection is over
+	end     Do           // CloseClient or Cut when the client's connection is over
 	why     Why
 
 	link     *backendConn
@@ -119,7 +119,7 @@ func (w *world) do(step Step) {
 		w.tunnel = true
 		w.link.got.Write(w.c.Rest())
 		w.c.Drop()
-	case Goodbye, Cut:
+	case CloseClient, Cut:
 		w.end = step.Do
 		w.c.Drop()
 	}

@@ -2,22 +2,22 @@ package http1
 
 import "math"
 
-// A Body finds the payload of one message in what follows its head, however
-// that is cut into pieces. It holds no payload, and nothing at all but for a
-// trailer section, which assigning Body{} lets go of. The zero value is complete.
+// A Body finds the payload of one message in what follows its head, however that is cut into
+// pieces. It holds no payload, and no memory except for a trailer section, which assigning Body{}
+// releases. The zero value is complete.
 type Body struct {
 	state  bodyState
 	digits uint8  // of the chunk size so far
 	extLen uint16 // of the chunk extension so far, and of blanks before it
-	// response is whether a backend sends it, which may pad its chunk sizes.
+	// response says that a backend sends the body, which may pad its chunk sizes.
 	response bool
 
-	lineStart  uint32 // in trailer, of the line that is incomplete
-	trailerLen uint32 // bytes of the section so far, with what was left out
+	lineStart  uint32 // in trailer, of the incomplete line
+	trailerLen uint32 // bytes of the section so far, with those left out
 	maxTrailer uint32
 
 	left    int64  // of the chunk, or of a body by length
-	err     *Error // the first error, for good
+	err     *Error // the first error, which is final
 	trailer []byte
 	rules   *Rules
 }
@@ -51,21 +51,20 @@ const (
 
 const (
 	maxSizeLen = 16
-	// maxExtensionLen bounds what a sender can make us skip for one chunk
-	// (CVE-2023-39326). No chunk extension is in use.
+	// maxExtensionLen bounds the bytes to skip for one chunk (CVE-2023-39326). No chunk extension
+	// is in use.
 	maxExtensionLen = 256
 )
 
-// StartResponse expects the body of a response with such a head. Chunk sizes of
-// backends are taken with blanks behind them, as some pad them, and chunk
-// extensions whatever is in them.
+// StartResponse expects the body of a response with such a head. A backend's chunk sizes may have
+// blanks behind them, as some pad them, and its chunk extensions are not checked.
 func (b *Body) StartResponse(f Framing, length int64, l *Limits) {
 	b.Start(f, length, l)
 	b.response = true
 }
 
-// Without leaves fields that rules drop out of the trailer section too. It follows
-// Start or StartResponse.
+// Without also drops the fields that rules drop from the trailer section. It follows Start or
+// StartResponse.
 func (b *Body) Without(rules *Rules) { b.rules = rules }
 
 // Start expects the body of a request with such a head.
@@ -81,9 +80,9 @@ func (b *Body) Start(f Framing, length int64, l *Limits) {
 	}
 }
 
-// Next consumes n bytes of p, of which data, a part of p, are payload; it may be
-// nil for a non-zero n, of chunked bodies. It consumes all it is given in the
-// end, but what follows the body. An error is final.
+// Next consumes n bytes of p. Of these, data, a part of p, are payload; for chunked bodies data may
+// be nil although n is not zero. Repeated calls consume everything up to the end of the body. An
+// error is final.
 func (b *Body) Next(p []byte) (data []byte, n int, err error) {
 	switch {
 	case b.err != nil:
@@ -111,7 +110,7 @@ func (b *Body) Next(p []byte) (data []byte, n int, err error) {
 	return data, n, nil
 }
 
-// take counts off up to n bytes of payload.
+// take deducts up to n bytes of payload.
 func (b *Body) take(n int) int {
 	n = int(min(int64(n), b.left))
 	if b.left -= int64(n); b.left > 0 {
@@ -125,8 +124,8 @@ func (b *Body) take(n int) int {
 	return n
 }
 
-// frame goes on by one byte between chunks. A bare LF or CR is as much an error
-// here as in a head: those who skip over it see other chunks.
+// frame consumes one byte between chunks. A bare LF or CR is as much an error here as in a head: a
+// recipient that skips it sees other chunks.
 func (b *Body) frame(c byte) *Error {
 	switch b.state {
 	case chunkSize:
@@ -217,12 +216,11 @@ func hexDigit(c byte) int {
 	return -1
 }
 
-// Done reports whether the body is complete. One that lasts until the
-// connection is closed never is.
+// Done reports whether the body is complete. A body that lasts until the connection closes never
+// is.
 func (b *Body) Done() bool { return b.state == complete }
 
-// End is what the end of the sender's stream means: nil if the body is complete
-// thereby.
+// End returns the meaning of the end of the sender's stream: nil if it completes the body.
 func (b *Body) End() error {
 	switch {
 	case b.err != nil:
@@ -233,8 +231,8 @@ func (b *Body) End() error {
 	return errTruncated
 }
 
-// Trailer returns the field lines of the trailer section, each with its CRLF,
-// nil if there are none. Fields that must not be in a trailer are left out.
+// Trailer returns the field lines of the trailer section, each with its CRLF, nil if there are
+// none. Fields forbidden in a trailer are left out.
 func (b *Body) Trailer() []byte {
 	if b.state != complete || len(b.trailer) == 0 {
 		return nil

@@ -5,15 +5,14 @@ import (
 	"time"
 )
 
-// A Clock makes the line that says when a response was made, anew for each second.
-// It belongs to one goroutine.
+// A Clock makes the Date line of responses, once for each second. It belongs to one goroutine.
 type Clock struct {
 	second int64
 	line   []byte
 }
 
-// Line returns the Date field (RFC 9110, Section 6.6.1) with its CRLF. It is good
-// until the next call.
+// Line returns the Date field (RFC 9110, Section 6.6.1) with its CRLF. It is valid until the next
+// call.
 func (c *Clock) Line(now time.Time) []byte {
 	if second := now.Unix(); c.line == nil || second != c.second {
 		c.second = second

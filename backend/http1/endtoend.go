@@ -1,10 +1,9 @@
 package http1
 
-// A Connection field must not name what is for all recipients (RFC 9110, Section
-// 7.6.1), yet a gateway that obeys one that does takes a cookie, a condition or what
-// a proxy said of the client out of a message at its sender's word (CVE-2022-31813).
-// So fields with a kind of their own, and those below, stay where they are. Of others
-// nobody but the two ends knows what they mean, and those may be named.
+// A Connection field must not name a field meant for all recipients (RFC 9110, Section 7.6.1), yet
+// a gateway that obeys one that does removes a cookie, a condition or a proxy's statement about the
+// client at the sender's wish (CVE-2022-31813). So fields with a kind of their own, and those
+// below, stay. Only the two ends know the meaning of other fields, and those may be named.
 var (
 	endToEndFields = set(
 		"accept", "age", "allow", "authentication-info", "authorization", "cache-control", "cookie",
@@ -34,7 +33,7 @@ func set(names ...string) map[string]bool {
 // maxEndToEndLen is the length of the longest name or prefix above.
 const maxEndToEndLen = len("proxy-authentication-info")
 
-// isEndToEnd reports whether a field of kind other is for all recipients.
+// isEndToEnd reports whether a field of kind other is meant for all recipients.
 func isEndToEnd(name []byte) bool {
 	var lower [maxEndToEndLen]byte
 	n := min(len(name), maxEndToEndLen)

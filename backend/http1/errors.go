@@ -1,12 +1,12 @@
 package http1
 
-// An Error is why a message is refused. All errors of this package are of this
-// type, and exist from the start: a flood of bad requests costs no allocation.
+// An Error is the reason why a message is refused. All errors of this package have this type and
+// are made in advance: a flood of bad requests costs no allocation.
 type Error struct {
-	Status int    // what the client is to be told; of any body as of that of a request
-	Reason string // a few words of a closed list, for counters and logs
+	Status int    // for the client; a body's error has that of a request
+	Reason string // a few words from a closed list, for counters and logs
 
-	gateway *Error // the same about a response
+	gateway *Error // the same error in a response
 }
 
 func (e *Error) Error() string { return e.Reason }

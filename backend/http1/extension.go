@@ -6,10 +6,9 @@ func (b *Body) beginExtension() {
 	}
 }
 
-// extensionByte goes on by one byte in chunk extensions, which nobody needs and
-// which are dropped. Those of a client have to be what RFC 9112, Section 7.1.1, has,
-// without the white space that it calls bad: who skips over anything up to the end
-// of the line meets others who end the line, or the extension, elsewhere.
+// extensionByte consumes one byte of a chunk extension. Extensions are dropped. A client's must
+// match RFC 9112, Section 7.1.1, without the white space that it calls bad: a recipient that skips
+// to the end of the line disagrees with others about where the line, or the extension, ends.
 func (b *Body) extensionByte(c byte) *Error {
 	if b.extLen++; c == '\r' {
 		switch b.state {
@@ -27,7 +26,7 @@ func (b *Body) extensionByte(c byte) *Error {
 	return nil
 }
 
-// afterExtension returns what is expected behind c, complete if c may not be there.
+// afterExtension returns the state behind c, complete if c is not allowed there.
 func (b *Body) afterExtension(c byte) bodyState {
 	isPart := classes[c]&isToken != 0
 	switch b.state {

@@ -7,17 +7,16 @@ import (
 	"strconv"
 )
 
-// Facts are what the gateway itself knows of a client's connection, for the values
-// that [Rules] give to fields. They are made once for each connection and not changed
-// after that; its requests share them.
+// Facts are what the gateway knows of a client's connection, for the values that [Rules] give to
+// fields. They are made once for each connection and immutable; its requests share them.
 type Facts struct {
 	Client     netip.AddrPort // the zero value: unknown, or a unix socket
-	Protocol   string         // "TLSv1.3"; "" without TLS, as is all below
+	Protocol   string         // "TLSv1.3"; "" without TLS, like all below
 	Cipher     string
 	ServerName string // SNI, "" if none
 	Resumed    bool
 
-	// Of the client's certificate, which has been verified; "" without one.
+	// Of the client's verified certificate; "" without one.
 	Subject, Issuer string // as in RFC 4514
 	Serial          string // hex
 	Fingerprint     string // SHA-256 of the DER, hex
@@ -26,8 +25,8 @@ type Facts struct {
 	ID [12]byte
 }
 
-// variable is what a value may have in it as ${NAME}. The names are those of package
-// uwsgi, and so of Apache and nginx.
+// variable is the kind of a ${NAME} in a value. The names are those of package uwsgi, and so of
+// Apache and nginx.
 type variable uint8
 
 const (
@@ -108,11 +107,11 @@ func (v variable) text(f *Facts) string {
 	return "SUCCESS"
 }
 
-// appendPrintable appends a text that others have chosen. What is not printable
-// ASCII becomes a backslash and two hex digits, which RFC 4514, Section 2.4, has for
-// any byte: so a distinguished name stays what it was, and its end cannot be taken
-// for white space. A name of its own can neither end the line nor be read in two
-// ways, because RFC 4514 has its backslashes and separators escaped already.
+// appendPrintable appends a text chosen by others. A byte that is not printable ASCII becomes a
+// backslash and two hex digits, which RFC 4514, Section 2.4, allows for any byte: so a
+// distinguished name keeps its meaning, and its end cannot be taken for white space. A name can
+// neither end the line nor be read in two ways, because RFC 4514 has escaped its backslashes and
+// separators already.
 func appendPrintable(dst []byte, text string) []byte {
 	const digits = "0123456789ABCDEF"
 	escaped := false // by a backslash in the text

@@ -2,8 +2,7 @@ package http1
 
 import "strings"
 
-// A Field is one line of a head or trailer. Its slices point into what was
-// parsed.
+// A Field is one line of a head or trailer. Its slices point into the parsed bytes.
 type Field struct {
 	Name  []byte
 	Value []byte // without the white space around it
@@ -13,19 +12,18 @@ type Field struct {
 	plain bool // colon, space, Value and CRLF follow Name in memory, and in its capacity
 }
 
-// Is reports whether the field has this name, in whatever case.
+// Is reports whether the field has this name, ignoring case.
 func (f *Field) Is(name string) bool {
 	return len(f.Name) == len(name) && strings.EqualFold(string(f.Name), name)
 }
 
-// kind is which of the names that concern a gateway a field has, so that it is
-// compared once.
+// kind classifies the names that matter to a gateway, so that each is compared once.
 type kind uint8
 
 const (
 	other kind = iota
 
-	// Of the message as a whole.
+	// For the message as a whole.
 	host
 	date
 	contentLength
@@ -36,7 +34,7 @@ const (
 	xForwardedPort
 	xForwardedOther // with another suffix
 	forwarded
-	vouched // other names by which proxies say who the client is
+	vouched // other names for statements about the client
 
 	// For the next hop only (RFC 9110, Section 7.6.1).
 	connection
@@ -50,25 +48,25 @@ const (
 	proxyAuthorization
 	http2Settings
 
-	// For nobody: Proxy, which CGI hands on as HTTP_PROXY (CVE-2016-5385), and
-	// names that equal one above to who reads some other byte as "-", as CGI reads
-	// "_", and its descendants every byte that is no letter and no digit.
+	// Never passed on: Proxy, which CGI passes on as HTTP_PROXY (CVE-2016-5385), and names that
+	// equal one above to a recipient that reads another byte as "-": CGI does so with "_", and its
+	// descendants with every byte other than a letter or digit.
 	masked
 )
 
 const firstHopByHop = connection
 
-// HopByHop reports whether a field concerns this connection only, by its name
-// or because a Connection field names it, and so must not be passed on.
+// HopByHop reports whether a field concerns this connection only, by its name or because a
+// Connection field names it, and so must not be passed on.
 func (f *Field) HopByHop() bool { return f.hop || f.kind >= firstHopByHop }
 
-// Vouched reports whether a field says who the client is, in the words of proxies,
-// so that only those of a trusted client may be passed on.
+// Vouched reports whether a field is a proxy's statement about the client, so that only those of a
+// trusted client may be passed on.
 func (f *Field) Vouched() bool { return xForwardedFor <= f.kind && f.kind <= vouched }
 
 const xForwarded = "x-forwarded-"
 
-// vouchedPrefixes begin names that tell of the client's TLS.
+// vouchedPrefixes begin names of statements about the client's TLS.
 var vouchedPrefixes = [...]string{"x-ssl-", "ssl-client-", "x-client-cert"}
 
 // kindOf returns the kind of a valid name.
@@ -79,7 +77,7 @@ func kindOf(name []byte) kind {
 			return k
 		}
 	}
-	switch len(name) { // no other name is known of any length
+	switch len(name) { // other lengths have no known name
 	case 2:
 		return is(name, "te", te)
 	case 4:
@@ -155,7 +153,8 @@ func kindOfSuffix(suffix []byte) kind {
 	return unlessMasked(suffix, xForwardedOther)
 }
 
-// unlessMasked returns k for the rest of a name that may go on as it likes.
+// unlessMasked returns k for a name whose prefix matched, or masked if some recipients read a byte
+// of rest as "-".
 func unlessMasked(rest []byte, k kind) kind {
 	for _, b := range rest {
 		if b != '-' && folded[b] == '-' {
@@ -165,7 +164,7 @@ func unlessMasked(rest []byte, k kind) kind {
 	return k
 }
 
-// is is match for those that mostly differ in their first byte.
+// is is match for names that mostly differ in their first byte.
 func is(name []byte, known string, k kind) kind {
 	if name[0]|0x20 != known[0] {
 		return other
@@ -173,9 +172,8 @@ func is(name []byte, known string, k kind) kind {
 	return match(name, known, k)
 }
 
-// match returns k if name is the known one, which is as long, masked if it is
-// once what is neither letter nor digit is read as "-", and else other, which is
-// zero.
+// match returns k if name equals the known one of the same length, masked if it does once bytes
+// other than letters and digits are read as "-", and else other, which is zero.
 func match(name []byte, known string, k kind) kind {
 	for i, b := range name {
 		switch want := known[i]; {
@@ -189,8 +187,8 @@ func match(name []byte, known string, k kind) kind {
 	return k
 }
 
-// folded has what bytes of names become where names are compared as CGI does, and
-// less careful: letters lower case, and "-" for all but letters and digits.
+// folded maps the bytes of names as CGI and less careful recipients compare them: letters to lower
+// case, and all but letters and digits to "-".
 var folded = func() (t [256]byte) {
 	for i := range t {
 		switch c := byte(i); {
@@ -205,7 +203,7 @@ var folded = func() (t [256]byte) {
 	return t
 }()
 
-// parse reads the one line that p starts with and returns its length.
+// parse reads the line at the start of p and returns its length.
 func (f *Field) parse(p []byte) (n int, err error) {
 	colon := span(p, 0, isToken)
 	if colon == 0 || colon == len(p) || p[colon] != ':' {

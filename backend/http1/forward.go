@@ -5,32 +5,31 @@ import (
 	"strconv"
 )
 
-// Forward is what a request is told about where it comes from, on its way to an
-// HTTP backend.
+// Forward is what a request to an HTTP backend is told about its origin.
 type Forward struct {
 	Client     netip.AddrPort // the zero value: unknown, or a unix socket
 	Secure     bool           // the client uses TLS
 	ListenPort int            // where the client connected to; 0: unknown
-	// Trusted is whether the client is a proxy whose word on its own client is
-	// taken: it is added to. Else what it says is replaced, and any field of the
-	// kind ([Field.Vouched]) that has no replacement is dropped.
+	// Trusted says that the client is a proxy whose statements about its own client are believed:
+	// ours are added to them. Else they are replaced, and any such field ([Field.Vouched]) that has
+	// no replacement is dropped.
 	Trusted   bool
-	KeepAlive bool // the backend's connection is to be kept
-	// HTTP2 is whether the backend speaks HTTP/2, whose connection turns this head into
-	// frames: it gets no field for the connection but TE, and no upgrade.
+	KeepAlive bool // the backend's connection is to stay open
+	// HTTP2 says that the backend speaks HTTP/2, whose connection turns this head into frames: of
+	// the fields for the connection it gets only TE, and no upgrade.
 	HTTP2 bool
-	// Host is what a client of HTTP/1.0 that names no host is taken to mean, since
-	// servers refuse an empty one. It must be a valid host, or "".
+	// Host stands in for the Host field that an HTTP/1.0 client may omit, since servers refuse an
+	// empty one. It must be a valid host, or "".
 	Host string
 
-	Rules *Rules // what else becomes of its fields
+	Rules *Rules // further changes to its fields
 	Facts *Facts // for their values
 	Nth   uint32 // number of the request on its connection
 }
 
-// AppendRequest appends the head of r as the next server is to get it: with
-// normal spacing, the target in origin form, one Host, one framing field, no
-// fields for this hop, the client's address, and the fields that rules add.
+// AppendRequest appends the head of r for the next server: with normal spacing, the target in
+// origin form, one Host, one framing field, no fields for this hop, the client's address, and the
+// fields that rules add.
 func AppendRequest(dst []byte, r *Request, f *Forward) []byte {
 	dst = append(dst, r.Method...)
 	dst = append(dst, ' ')
@@ -73,7 +72,7 @@ func appendTarget(dst []byte, r *Request) []byte {
 	return dst
 }
 
-// passes reports whether a field goes on as it came.
+// passes reports whether a field is passed on unchanged.
 func (r *Request) passes(field *Field, f *Forward) bool {
 	switch field.kind {
 	case other, date:
@@ -104,7 +103,7 @@ func (r *Request) takesTrailers() bool {
 	return false
 }
 
-// append appends the field as a line of normal spacing.
+// append appends the field as a line with normal spacing.
 func (f *Field) append(dst []byte) []byte {
 	if f.plain {
 		return append(dst, f.Name[:len(f.Name)+len(": ")+len(f.Value)+len("\r\n")]...)
@@ -133,8 +132,8 @@ func appendFraming(dst []byte, f Framing, length int64) []byte {
 	return dst
 }
 
-// appendForwarded appends X-Forwarded-For, -Proto, -Host and -Port, and
-// Forwarded (RFC 7239), but for those that rules write or remove.
+// appendForwarded appends X-Forwarded-For, -Proto, -Host and -Port, and Forwarded (RFC 7239),
+// except those that rules write or remove.
 func appendForwarded(dst []byte, r *Request, f *Forward) []byte {
 	var known [masked + 1]bool // which of these a trusted client has sent
 	if f.Trusted {
@@ -142,7 +141,7 @@ func appendForwarded(dst []byte, r *Request, f *Forward) []byte {
 			known[r.Fields[i].kind] = true
 		}
 	}
-	address := f.Client.Addr().Unmap().WithZone("") // a zone means nothing elsewhere
+	address := f.Client.Addr().Unmap().WithZone("") // a zone has no meaning on another host
 	proto := "http"
 	if f.Secure {
 		proto = "https"
@@ -223,6 +222,6 @@ func appendElement(dst []byte, r *Request, address netip.Addr) []byte {
 		return append(dst, r.Host...)
 	}
 	dst = append(dst, '"')
-	dst = append(dst, r.Host...) // a valid one has no quote or backslash
+	dst = append(dst, r.Host...) // a valid host has no quote or backslash
 	return append(dst, '"')
 }

@@ -1,6 +1,6 @@
 package http1
 
-// Framing is how the end of a message is told (RFC 9112, Section 6).
+// Framing is how a message's end is marked (RFC 9112, Section 6).
 type Framing uint8
 
 const (
@@ -10,8 +10,8 @@ const (
 	UntilClose                // with the connection: responses only
 )
 
-// framing is what the length fields of a head say (RFC 9112, Section 6.3).
-// Whatever two recipients have been seen to read in two ways is an error.
+// framing evaluates the length fields of a head (RFC 9112, Section 6.3). Whatever two recipients
+// are known to read in two ways is an error.
 func (s *section) framing(minor int) (f Framing, length int64, err error) {
 	switch {
 	case s.codings > 0 && s.lengths > 0:
@@ -34,15 +34,14 @@ func (s *section) framing(minor int) (f Framing, length int64, err error) {
 	return NoBody, 0, nil
 }
 
-// checkCoding accepts chunked alone: nothing else has to be understood to find
-// the end of the body. Codings that are well-formed and unknown are told so (RFC
-// 9112, Section 6.1); where chunked is not the last there is no end to find
-// (Section 6.3).
+// checkCoding accepts chunked alone: with it, the end of the body can be found without
+// understanding anything else. Well-formed unknown codings get a 501 (RFC 9112, Section 6.1); if
+// chunked is not the last coding, the end cannot be found (Section 6.3).
 func checkCoding(list []byte) error {
 	if equalFold(list, "chunked") {
 		return nil
 	}
-	known, last := false, false // whether chunked was among the codings, and came last
+	known, last := false, false // whether chunked is among the codings, and comes last
 	count := 0
 	for len(list) > 0 {
 		var coding []byte

@@ -5,29 +5,28 @@ import (
 	"strconv"
 )
 
-// Outgoing is how a response is sent to the client.
+// Outgoing describes how a response is sent to the client.
 type Outgoing struct {
 	Close   bool    // the connection ends with this response
 	Head    bool    // the request is a HEAD: errors and redirects have no body
 	Minor   int     // of the client's version
 	Framing Framing // to the client; UntilClose needs Close
-	// Length is that of the body ByLength. With NoBody it is what Content-Length
-	// says all the same ([Response.Length]), -1 for nothing.
+	// Length is the length of the body ByLength. With NoBody it is the value of Content-Length all
+	// the same ([Response.Length]), -1 for none.
 	Length int64
-	// Date is the line of a [Clock], for a response that has none (RFC 9110, Section
-	// 6.6.1); nil for nothing.
+	// Date is the line of a [Clock], for a response that has none (RFC 9110, Section 6.6.1); nil to
+	// add none.
 	Date []byte
 
-	RetryAfter int // seconds, of an error that passes; 0 says nothing
+	RetryAfter int // seconds, for a temporary error; 0 to add none
 
-	Rules *Rules // what else becomes of the response's fields
+	Rules *Rules // further changes to the response's fields
 	Facts *Facts // for their values
 	Nth   uint32 // number of the request on its connection
 }
 
-// AppendResponse appends the head of r as the client is to get it: with normal
-// spacing, one framing field and no fields for the backend's hop. An interim
-// response (1xx) gets nothing added.
+// AppendResponse appends the head of r for the client: with normal spacing, one framing field and
+// no fields for the backend's hop. Nothing is added to an interim response (1xx).
 func AppendResponse(dst []byte, r *Response, o *Outgoing) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(r.Status), 10)
@@ -42,7 +41,7 @@ func AppendResponse(dst []byte, r *Response, o *Outgoing) []byte {
 		}
 	}
 	switch {
-	case r.Status == 101: // final, though of this class
+	case r.Status == 101: // final, though 1xx
 		dst = o.Rules.append(dst, o.Facts, o.Nth)
 		dst = appendLine(dst, "Connection: Upgrade\r\nUpgrade: ", r.Upgrade)
 	case r.Status >= 200:
@@ -67,7 +66,7 @@ func (r *Response) passes(f *Field, o *Outgoing) bool {
 	return !f.HopByHop()
 }
 
-// appendLength appends the framing field. HTTP has one for an empty body too.
+// appendLength appends the framing field; an empty body has one too.
 func appendLength(dst []byte, o *Outgoing) []byte {
 	if o.Framing == NoBody && o.Length >= 0 {
 		return appendFraming(dst, ByLength, o.Length)
@@ -75,7 +74,7 @@ func appendLength(dst []byte, o *Outgoing) []byte {
 	return appendFraming(dst, o.Framing, o.Length)
 }
 
-// appendClosing appends what is said of the connection and the fields that rules add.
+// appendClosing appends the Connection field and the fields that rules add.
 func appendClosing(dst []byte, o *Outgoing) []byte {
 	switch {
 	case o.Close:
@@ -86,8 +85,8 @@ func appendClosing(dst []byte, o *Outgoing) []byte {
 	return o.Rules.append(dst, o.Facts, o.Nth)
 }
 
-// AppendChunk appends data as one chunk; nothing for no data, since an empty
-// chunk would be the last.
+// AppendChunk appends data as one chunk, and nothing for empty data, since an empty chunk would be
+// the last.
 func AppendChunk(dst, data []byte) []byte {
 	if len(data) == 0 {
 		return dst
@@ -123,8 +122,8 @@ func AppendText(dst []byte, status int, text string, o *Outgoing) []byte {
 	return appendText(dst, text, o)
 }
 
-// AppendRedirect appends a whole response that sends the client to the same
-// target by https at a port, and a 400 to one that named no host.
+// AppendRedirect appends a whole response that redirects the client to the same target by https at
+// a port, and a 400 if the request names no host.
 func AppendRedirect(dst []byte, r *Request, port int, o *Outgoing) []byte {
 	name := hostNameLen(r.Host)
 	if name == 0 {

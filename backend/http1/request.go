@@ -2,37 +2,35 @@ package http1
 
 import "bytes"
 
-// A Request is the head of a request. Its slices point into what was parsed, and
-// are good for as long as that is. It is reused from request to request, with
-// its array of fields.
+// A Request is the head of a request. Its slices point into the parsed bytes and are valid as long
+// as those are. It is reused from request to request, with its array of fields.
 type Request struct {
 	Method []byte
 	Target []byte // as sent
 	Path   []byte // of the target, with every percent sign as sent; "*" of OPTIONS
 	Query  []byte // what follows the first "?"; nil if there is none
-	Host   []byte // with the port, if any; nil only if an HTTP/1.0 client names none
+	Host   []byte // with the port, if any; nil only if an HTTP/1.0 client names no host
 	Minor  int    // of the version: 0 or 1
 	Fields []Field
 
 	Framing Framing // NoBody, ByLength or Chunked
 	Length  int64   // of a body ByLength
 
-	KeepAlive bool // the client takes another response on this connection
-	// Expect100 is whether the client waits for a 100 (Continue). Who has sent one
-	// clears it, so that the expectation is not passed on.
+	KeepAlive bool // the client accepts another response on this connection
+	// Expect100 says that the client waits for a 100 (Continue). Code that sends one clears it, so
+	// that the expectation is not passed on.
 	Expect100 bool
-	Upgrade   []byte // the protocols asked for instead; nil if none
+	Upgrade   []byte // the protocols offered instead; nil if none
 }
 
-// maxMethodLen is more than any registered method needs.
+// maxMethodLen exceeds every registered method.
 const maxMethodLen = 32
 
-// Parse reads a head of which [HeadLen] has told the length. An error is an
-// *[Error]; the connection has no further requests then, and of r only Method,
-// Target, Minor and Host have a meaning: what a log may tell of a request that was
-// refused. Each is what was read of it, nil if nothing; Target is as it came, up to
-// the limit, with whatever bytes made it malformed. For that sake a head that has no
-// end yet, and that something else refuses, may be parsed too.
+// Parse reads a head whose length [HeadLen] has returned. An error is an *[Error]; the connection
+// then has no further requests, and of r only Method, Target, Minor and Host have a meaning, for
+// the log of a refused request. Each is what was read of it, nil if nothing; Target is as it came,
+// up to the limit, including the bytes that made it malformed. For this purpose a head without an
+// end may be parsed too, once something else has refused it.
 func (r *Request) Parse(head []byte, l *Limits) error {
 	*r = Request{Fields: r.Fields[:0]}
 	var s section
@@ -103,8 +101,7 @@ func (r *Request) parseLine(p []byte, l *Limits) (rest []byte, err error) {
 	return p[10:], nil
 }
 
-// targetEnd is where what stands for a target ends, of which the first n bytes
-// may be in one.
+// targetEnd is the end of the target, malformed or not; its first n bytes are valid.
 func targetEnd(p []byte, n int) int {
 	for n < len(p) && p[n] != ' ' && p[n] != '\r' && p[n] != '\n' {
 		n++
@@ -139,8 +136,8 @@ func (r *Request) parseTarget(s *section) error {
 
 var root, asterisk = []byte("/"), []byte("*")
 
-// parseAbsolute reads a target in absolute form. Its authority overrules the
-// Host field, but not everybody knows that: they have to be the same.
+// parseAbsolute reads a target in absolute form. Its authority overrules the Host field, but some
+// recipients do not know that: the two must be the same.
 func (r *Request) parseAbsolute() error {
 	rest := r.Target
 	port := int64(80) // of the scheme
@@ -174,8 +171,8 @@ func (r *Request) parseAbsolute() error {
 	return nil
 }
 
-// sameAuthority compares two valid authorities, of which one may leave out the
-// scheme's default port (RFC 9110, Section 4.2.3).
+// sameAuthority compares two valid authorities, one of which may omit the scheme's default port
+// (RFC 9110, Section 4.2.3).
 func sameAuthority(a, b []byte, byDefault int64) bool {
 	if bytes.EqualFold(a, b) {
 		return true
@@ -195,12 +192,11 @@ func portOf(p []byte, byDefault int64) int64 {
 
 func (r *Request) cutQuery(p []byte) { r.Path, r.Query, _ = bytes.Cut(p, []byte("?")) }
 
-// IsHost reports whether s may be the value of a Host field.
+// IsHost reports whether s is a valid value of a Host field.
 func IsHost(s string) bool { return hostNameLen([]byte(s)) > 0 }
 
-// hostNameLen returns the length of the host in host [ ":" port ], 0 if that is
-// malformed. Of registered names it takes those that can be a DNS name or an
-// IPv4 address, though RFC 3986 has more.
+// hostNameLen returns the length of the host in host [ ":" port ], 0 if that is malformed. It
+// accepts registered names that can be a DNS name or an IPv4 address, though RFC 3986 allows more.
 func hostNameLen(p []byte) int {
 	n := span(p, 0, isHost)
 	if len(p) > 0 && p[0] == '[' {
@@ -233,29 +229,29 @@ func isPort(p []byte) bool {
 	return ok && len(p) <= 5 && port <= 65535
 }
 
-// parseIntent reads what is to become of the connection.
+// parseIntent reads what the request asks of the connection.
 func (r *Request) parseIntent(s *section) error {
 	o, err := s.options(r.Fields)
 	if err != nil {
 		return err
 	}
 	hasBody := r.Framing == Chunked || r.Length > 0
-	if s.expects > 0 && r.Minor > 0 { // RFC 9110, Section 10.1.1: nothing to HTTP/1.0
+	if s.expects > 0 && r.Minor > 0 { // RFC 9110, Section 10.1.1: not for HTTP/1.0
 		if s.expects > 1 || !equalFold(s.expect, "100-continue") {
 			return errExpectation
 		}
 		r.Expect100 = hasBody
 	}
 	r.KeepAlive = !o.close && (r.Minor > 0 || o.keepAlive)
-	// A switch comes behind the body, if there is one, as Docker's exec has it.
+	// A switch follows the body, if there is one, as in Docker's exec.
 	if o.upgrade && s.upgrades == 1 && r.Minor > 0 && mayUpgrade(s.upgrade) {
 		r.Upgrade = s.upgrade
 	}
 	return nil
 }
 
-// mayUpgrade reports whether a switch to any of the protocols listed may be
-// asked for. After one to HTTP/2 the requests would go past this gateway.
+// mayUpgrade reports whether a request for a switch to one of the listed protocols may be passed
+// on. After a switch to HTTP/2, requests would bypass this gateway.
 func mayUpgrade(list []byte) bool {
 	if len(list) == 0 {
 		return false
@@ -272,7 +268,7 @@ func mayUpgrade(list []byte) bool {
 	return true
 }
 
-// HostName returns the name or address in Host: without the port, else as sent.
+// HostName returns the name or address in Host, without the port and otherwise as sent.
 func (r *Request) HostName() []byte {
 	if len(r.Host) > 0 && r.Host[0] == '[' {
 		return r.Host[:bytes.IndexByte(r.Host, ']')+1]
@@ -281,8 +277,8 @@ func (r *Request) HostName() []byte {
 	return name
 }
 
-// Idempotent reports whether the request may be sent again if nothing came back
-// (RFC 9110, Section 9.2.2).
+// Idempotent reports whether the request may be sent again if no answer came (RFC 9110, Section
+// 9.2.2).
 func (r *Request) Idempotent() bool {
 	switch string(r.Method) {
 	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE":

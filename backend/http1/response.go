@@ -1,7 +1,7 @@
 package http1
 
-// A Response is the head of a response. Its slices point into what was parsed;
-// it is reused, with its array of fields.
+// A Response is the head of a response. Its slices point into the parsed bytes; it is reused, with
+// its array of fields.
 type Response struct {
 	Minor  int // of the version: 0 or 1
 	Status int // 100 to 599
@@ -9,14 +9,14 @@ type Response struct {
 	Fields []Field
 
 	Framing Framing
-	Length  int64 // what Content-Length says, even if no body follows (HEAD, 304); -1 if nothing
+	Length  int64 // the Content-Length, even if no body follows (HEAD, 304); -1 if none
 
-	KeepAlive bool   // the backend takes another request on this connection
+	KeepAlive bool   // the backend accepts another request on this connection
 	Upgrade   []byte // the protocol that follows a 101
 }
 
-// Parse reads a head of which [HeadLen] has told the length; method is that of
-// the request. An error is an *[Error] whose status is 502.
+// Parse reads a head whose length [HeadLen] has returned; method is that of the request. An error
+// is an *[Error] whose status is 502.
 func (r *Response) Parse(head, method []byte, l *Limits) error {
 	if err := r.parse(head, string(method) == "HEAD", l); err != nil {
 		return err.(*Error).gateway
@@ -87,8 +87,8 @@ func (r *Response) parseFraming(s *section, isHead bool) (err error) {
 	}
 	switch {
 	case r.Status < 200 || r.Status == 204:
-		// These say nothing about a body that they cannot have (RFC 9110, Section
-		// 8.6). A backend that does may send one.
+		// These statuses must not announce a body that they cannot have (RFC 9110, Section 8.6). A
+		// backend that announces one may send one.
 		if r.Framing == Chunked || r.Length > 0 {
 			r.KeepAlive = false
 		}
@@ -101,6 +101,6 @@ func (r *Response) parseFraming(s *section, isHead bool) (err error) {
 	return nil
 }
 
-// Passes reports whether a field of r is for the client: it concerns more than this hop,
-// and is none of those that frame the message, which are written anew.
+// Passes reports whether a field of r is for the client: it concerns more than this hop and does
+// not frame the message; framing fields are written anew.
 func (r *Response) Passes(f *Field) bool { return !f.HopByHop() && f.kind != contentLength }

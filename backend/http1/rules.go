@@ -7,34 +7,33 @@ import (
 	"strings"
 )
 
-// An Op is what a [Rule] does with the fields of a name.
+// An Op is what a [Rule] does with the fields of one name.
 type Op uint8
 
 const (
-	Set    Op = iota // one of ours takes the place of all there are
-	Add              // one more
-	Remove           // none
+	Set    Op = iota // replaces all of them by one
+	Add              // adds one
+	Remove           // removes all
 )
 
-// A Rule is what an operator wants of one field.
+// A Rule is an operator's change to one field.
 type Rule struct {
 	Op   Op
 	Name string
-	// Value may have variables in it, as ${NAME}. A field whose value comes out
-	// empty is not sent; Set removes what there was all the same.
+	// Value may contain variables as ${NAME}. A field whose value comes out empty is not sent; Set
+	// removes the existing ones all the same.
 	Value string
 }
 
-// Rules are what becomes of the fields of requests on their way to a backend, or of
-// responses on their way to a client. They are made once, are immutable, and serve
-// without allocating. A nil *Rules changes nothing.
+// Rules are the changes to the fields of requests on their way to a backend, or of responses on
+// their way to a client. They are made once, are immutable, and work without allocating. A nil
+// *Rules changes nothing.
 //
-// A name is compared as those read it who know letters and digits only, so that X_A
-// and X!A are X-A too: a client cannot have a field of its own beside one that Set
-// has written, or Remove has taken away.
+// Names are compared as recipients do that know only letters and digits, so X_A and X!A equal X-A:
+// a client cannot place its own field beside one that Set has written or Remove has removed.
 type Rules struct {
 	drops   []string // names, folded
-	lengths uint64   // has a bit for each of their lengths, the last for all beyond
+	lengths uint64   // has a bit for each of their lengths, the last for all longer ones
 	lines   []ruleLine
 	kinds   [masked + 1]bool // of drops
 }
@@ -52,8 +51,8 @@ type part struct {
 	variable variable
 }
 
-// NewRules prepares rules; each takes up what those before it have left. There are
-// none, and nil is returned, for an empty list.
+// NewRules prepares rules; each works on the result of those before it. For an empty list it
+// returns nil.
 func NewRules(list []Rule) (*Rules, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -75,7 +74,7 @@ func (r *Rules) add(rule Rule) error {
 	k := kindOf(name)
 	switch {
 	case k == host, k == contentLength, k == expect, k >= firstHopByHop:
-		return errors.New("it is the gateway's own, or taken for such a name")
+		return errors.New("the gateway sets it itself, or one that some servers take for it")
 	case rule.Op != Add:
 		r.drop(name, k)
 	}
@@ -102,7 +101,7 @@ func (r *Rules) add(rule Rule) error {
 	return nil
 }
 
-// drop has fields of a name go, also those that an earlier rule would send.
+// drop removes fields of a name, including those that an earlier rule would send.
 func (r *Rules) drop(name []byte, k kind) {
 	fold := make([]byte, len(name))
 	for i, b := range name {
@@ -117,8 +116,8 @@ func (r *Rules) drop(name []byte, k kind) {
 	})
 }
 
-// isFolded reports whether a name is, as those compare who know letters and digits
-// only, one that is given as they see it.
+// isFolded reports whether a name equals a folded one, comparing as recipients do that know only
+// letters and digits.
 func isFolded[N string | []byte](name N, fold string) bool {
 	if len(name) != len(fold) {
 		return false
@@ -131,7 +130,7 @@ func isFolded[N string | []byte](name N, fold string) bool {
 	return true
 }
 
-// Drops reports whether fields of a name do not go on.
+// Drops reports whether fields of a name are not passed on.
 func (r *Rules) Drops(name []byte) bool {
 	return r != nil && r.lengths>>min(len(name), 63)&1 != 0 && r.dropped(name)
 }
@@ -145,10 +144,10 @@ func (r *Rules) dropped(name []byte) bool {
 	return false
 }
 
-// writes reports whether the field of a kind is up to the rules.
+// writes reports whether the rules decide about fields of a kind.
 func (r *Rules) writes(k kind) bool { return r != nil && r.kinds[k] }
 
-// Len is how many fields there are to be sent.
+// Len is the number of fields to send.
 func (r *Rules) Len() int {
 	if r == nil {
 		return 0
@@ -156,13 +155,12 @@ func (r *Rules) Len() int {
 	return len(r.lines)
 }
 
-// Name returns the name of the ith field to be sent, as the operator wrote it.
+// Name returns the name of the ith field to send, as the operator wrote it.
 func (r *Rules) Name(i int) string { return r.lines[i].name }
 
-// AppendValue appends the value of the ith field to be sent with the nth request of a
-// connection, or with its response. If that is nothing, the field is not to be sent.
-// What the rules have no variables for need not be in f, which may be nil if they
-// have none at all.
+// AppendValue appends the value of the ith field for the nth request of a connection, or its
+// response. If it appends nothing, the field is not to be sent. f needs only the facts that the
+// rules' variables use, and may be nil if they use none.
 func (r *Rules) AppendValue(dst []byte, i int, f *Facts, nth uint32) []byte {
 	for _, p := range r.lines[i].parts {
 		dst = append(dst, p.text...)
@@ -173,7 +171,7 @@ func (r *Rules) AppendValue(dst []byte, i int, f *Facts, nth uint32) []byte {
 	return dst
 }
 
-// append appends the fields to be sent as lines.
+// append appends the fields to send as lines.
 func (r *Rules) append(dst []byte, f *Facts, nth uint32) []byte {
 	for i := range r.Len() {
 		start := len(dst)

@@ -5,14 +5,13 @@ import (
 	"math/bits"
 )
 
-// class is a set of the character classes of RFC 9110, Section 5.6.2, and RFC
-// 3986, as bits.
+// class is a set of the character classes of RFC 9110, Section 5.6.2, and RFC 3986, as bits.
 type class uint8
 
 const (
 	isToken  class = 1 << iota // tchar: methods, field names
 	isTarget                   // what a request target may contain
-	isHost                     // a host name, of those who name hosts in practice
+	isHost                     // a host name, as used in practice
 	isValue                    // field content: no control but the tab
 	isDigit
 )
@@ -25,8 +24,8 @@ var classes = func() (t [256]class) {
 		if alphanumeric || contains("!#$%&'*+-.^_`|~", c) {
 			t[i] |= isToken
 		}
-		// Bytes that no URI has, such as "|", are common in queries; but "#"
-		// would cut the target short for whoever reads it as a fragment.
+		// Bytes that no URI has, such as "|", are common in queries; but "#" would cut the target
+		// short for a recipient that reads it as a fragment.
 		if ' ' < c && c < 0x7f && c != '#' {
 			t[i] |= isTarget
 		}
@@ -52,7 +51,7 @@ func contains(set string, c byte) bool {
 	return false
 }
 
-// span is the number of bytes from p[i] on that are all of class c.
+// span is the number of consecutive bytes from p[i] on that are of class c.
 func span(p []byte, i int, c class) int {
 	start := i
 	for i < len(p) && classes[p[i]]&c != 0 {
@@ -61,9 +60,9 @@ func span(p []byte, i int, c class) int {
 	return i - start
 }
 
-// valueEnd is the index of the first byte from p[i] on that no field value may
-// contain: of the CR that ends it, if all is well. It looks at eight bytes at a
-// time, since values are most of a head.
+// valueEnd is the index of the first byte from p[i] on that a field value may not contain: in a
+// valid field, the CR that ends it. It examines eight bytes at a time, since values are most of a
+// head.
 func valueEnd(p []byte, i int) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for i+8 <= len(p) {
@@ -84,8 +83,8 @@ func valueEnd(p []byte, i int) int {
 	return i + span(p, i, isValue)
 }
 
-// equalFold compares a token with a constant in lower case. Among the bytes of
-// tokens only a letter of the other case differs from b in that one bit.
+// equalFold compares a token with a constant in lower case. Of the bytes allowed in tokens, only
+// the same letter in upper case differs from b in that one bit alone.
 func equalFold(token []byte, lower string) bool {
 	if len(token) != len(lower) {
 		return false
@@ -120,8 +119,8 @@ func cutElement(list []byte) (element, rest []byte) {
 	return trim(list), nil
 }
 
-// parseDecimal reads digits only. It refuses signs, space and what exceeds an
-// int64: elsewhere such lengths were read in different ways.
+// parseDecimal reads digits only. It refuses signs, white space and values beyond int64, which
+// recipients are known to read in different ways.
 func parseDecimal(p []byte) (n int64, ok bool) {
 	if len(p) == 0 || len(p) > 19 {
 		return 0, false

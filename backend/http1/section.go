@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// section is what the known fields of one head say, each by its last line.
+// section is the result of a head's known fields, each by its last line.
 type section struct {
 	host, length, coding, expect, upgrade                []byte
 	hosts, lengths, codings, expects, upgrades, hopLists int
@@ -21,7 +21,7 @@ func (s *section) parse(p []byte, fields []Field, l *Limits) ([]Field, error) {
 		if len(fields) >= l.FieldLen {
 			return fields, errFieldLen
 		}
-		fields = slices.Grow(fields, 1)[:len(fields)+1] // and parse it in place: it is large
+		fields = slices.Grow(fields, 1)[:len(fields)+1] // parse it in place: it is large
 		f := &fields[len(fields)-1]
 		n, err := f.parse(p[i:])
 		if err != nil {
@@ -65,8 +65,7 @@ func (s *section) note(f *Field) {
 // options is what the Connection fields of a head ask for.
 type options struct{ close, keepAlive, upgrade bool }
 
-// maxOptions bounds how often all fields are looked through for those that
-// Connection fields name.
+// maxOptions bounds how often all fields are searched for those that Connection fields name.
 const maxOptions = 32
 
 // options reads the Connection fields and marks the fields that they name.

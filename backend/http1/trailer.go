@@ -2,9 +2,8 @@ package http1
 
 import "bytes"
 
-// trailerByte collects the trailer section line by line. It is the one part of
-// a body that is held, since it is to be checked before it is passed on: so it
-// is bounded.
+// trailerByte collects the trailer section line by line. It is the only part of a body that is
+// held, since it must be checked before it is passed on; so it is bounded.
 func (b *Body) trailerByte(c byte) *Error {
 	line := b.trailer[b.lineStart:]
 	if len(line) == 0 && c == '\r' {
@@ -30,8 +29,8 @@ func (b *Body) trailerByte(c byte) *Error {
 	return nil
 }
 
-// WithoutDropped returns the lines of a trailer section without the fields that rules
-// drop. It changes lines.
+// WithoutDropped returns the lines of a trailer section without the fields that rules drop. It
+// modifies lines.
 func (r *Rules) WithoutDropped(lines []byte) []byte {
 	if r == nil || len(r.drops) == 0 {
 		return lines
@@ -53,10 +52,10 @@ func (r *Rules) WithoutDropped(lines []byte) []byte {
 // maxUntrailingLen is the length of the longest name that mayTrail lists.
 const maxUntrailingLen = len("strict-transport-security")
 
-// mayTrail reports whether a field may stand in a trailer section: none that
-// has to do with framing, routing, authentication, control of the request or the
-// response, or how to read the content (RFC 9110, Section 6.5.1). Who merges
-// trailers into heads must not get there what this gateway has checked in them.
+// mayTrail reports whether a field may be in a trailer section: none that concerns framing,
+// routing, authentication, control of the request or the response, or how to read the content (RFC
+// 9110, Section 6.5.1). A recipient that merges trailers into heads must not get fields there that
+// this gateway checks in heads.
 func mayTrail(f *Field) bool {
 	if f.kind != other {
 		return false

@@ -6,22 +6,21 @@ import (
 	"reprise/backend/http1"
 )
 
-// BackendOptions bound what a backend may make a connection hold and do. They are shared
-// by connections and not changed.
+// BackendOptions bound what a backend can make a connection hold and do. They are immutable;
+// connections share them.
 type BackendOptions struct {
-	Limits   *http1.Limits // of heads; all of a response's, and its trailers
-	MaxCalls int           // open at once, if the backend allows as many
-	// CallWindow bounds the bytes of a response's body that were received and not yet
-	// consumed. ConnWindow is what all calls may send before they are heard of again: it is
-	// given back as bytes come, so that a call whose client stops holds up no other. Both are at
-	// least 65,535.
+	Limits   *http1.Limits // of heads; the sum for a response and its trailers
+	MaxCalls int           // open at once, if the backend allows that many
+	// CallWindow bounds the bytes of a response's body received and not yet consumed. ConnWindow
+	// bounds what all calls may send before a window update: it is returned as bytes arrive, so
+	// that a call whose client stops does not hold up others. Both are at least 65,535.
 	CallWindow, ConnWindow int
-	// ControlBurst and ControlPerSec bound frames that no call has a use for. What is sent to
-	// the backend earns some, since it has to acknowledge that.
+	// ControlBurst and ControlPerSec bound frames of no use to any call. Sending to the backend
+	// earns some, since it has to acknowledge that.
 	ControlBurst, ControlPerSec int
 }
 
-// DefaultBackendOptions returns bounds that servers do not meet.
+// DefaultBackendOptions returns bounds that servers do not reach in normal use.
 func DefaultBackendOptions(l *http1.Limits) *BackendOptions {
 	return &BackendOptions{
 		Limits: l, MaxCalls: 256, CallWindow: 128 << 10, ConnWindow: 1 << 20, ControlBurst: 20_000,
@@ -29,51 +28,50 @@ func DefaultBackendOptions(l *http1.Limits) *BackendOptions {
 	}
 }
 
-// A Backend is a connection to a backend, which answers the calls of many clients on it.
-// It belongs to one goroutine. Of what it returns nothing outlives the next call of a method, but
-// Calls.
+// A Backend is a connection to a backend that carries the calls of many clients. It belongs to one
+// goroutine. What its methods return is valid until the next call of one, except Calls.
 type Backend struct {
 	o       *BackendOptions
 	scratch *Scratch
 	phase   connPhase
 	now     uint64 // milliseconds
 
-	calls []*Call // that are not closed, in the order of their identifiers
+	calls []*Call // not closed, in the order of their identifiers
 	next  uint32  // identifier of the next one
 	last  uint32  // highest one that the backend serves, by its GOAWAY
 
-	at   uint32    // stream of the frame being taken
+	at   uint32    // stream of the current frame
 	data callFrame // whose payload is being consumed
 	skip int       // bytes of a payload still to be passed over
 	in   headerBlock
 
 	recvWindow, sendWindow int32 // of the connection
-	credit                 int32 // received, and not yet told
-	peerWindow             int32 // that the backend gives each new call
-	peerCalls              int   // that it takes at once
-	settled                bool  // it has acknowledged our settings
-	sizeTold               bool  // our encoder has said that it uses no table
-	leaving                bool  // we have said GOAWAY
+	credit                 int32 // received, and not yet announced
+	peerWindow             int32 // initial window that the backend gives a call
+	peerCalls              int   // calls that it takes at once
+	settled                bool  // the backend has acknowledged our settings
+	sizeTold               bool  // our encoder has announced that it uses no table
+	leaving                bool  // we have sent GOAWAY
 
 	control budget
 }
 
-// A Call is one request with its response on a connection to a backend. It is the caller's
-// until it has seen the call's Reset, or has reset it.
+// A Call is one request with its response on a connection to a backend. The caller owns it until it
+// has received the call's Reset, or has reset it.
 type Call struct {
 	ID    uint32
 	Owner any // for the caller's use
 
 	state      state
 	responded  bool  // the head of the response has come: HEADERS are trailers
-	interim    int   // bytes of heads of interim responses that have come
+	interim    int   // bytes of interim heads received
 	recvWindow int32 // bytes that the backend may still send
-	credit     int32 // consumed, and not yet told
+	credit     int32 // consumed, and not yet announced
 	held       int32 // received, and not consumed
 	sendWindow int32
 }
 
-// callFrame is a DATA frame of which a part has come.
+// callFrame is a partly received DATA frame.
 type callFrame struct {
 	call *Call
 	left int // of its data
@@ -81,14 +79,14 @@ type callFrame struct {
 	end  bool
 }
 
-// Held is the number of bytes of the response's body that were received and not consumed.
+// Held is the number of bytes of the response's body received and not consumed.
 func (c *Call) Held() int { return int(c.held) }
 
-// Over reports whether the call is closed: both have said all, or one has reset it.
+// Over reports whether the call is closed: both sides have ended it, or one has reset it.
 func (c *Call) Over() bool { return c.state >= closed }
 
-// NewBackend returns a connection that expects the backend's settings. Calls may be opened
-// when they have come.
+// NewBackend returns a connection that expects the backend's settings. Calls may be opened once
+// those have come.
 func NewBackend(o *BackendOptions, s *Scratch) *Backend {
 	b := &Backend{
 		o: o, scratch: s, phase: awaitSettings, next: 1, last: maxStreamID,
@@ -100,8 +98,8 @@ func NewBackend(o *BackendOptions, s *Scratch) *Backend {
 	return b
 }
 
-// Start appends the preface of a client with prior knowledge (RFC 9113, Section 3.3), which
-// goes out first.
+// Start appends the preface of a client with prior knowledge (RFC 9113, Section 3.3), which is sent
+// first.
 func (b *Backend) Start(dst []byte) []byte {
 	settings := [...]struct {
 		id    uint16
@@ -122,18 +120,18 @@ func (b *Backend) Start(dst []byte) []byte {
 	return dst
 }
 
-// Tick tells the time, in milliseconds since whenever.
+// Tick sets the time, in milliseconds since any fixed moment.
 func (b *Backend) Tick(now uint64) { b.now = now }
 
 // Ready reports whether the backend's settings have come.
 func (b *Backend) Ready() bool { return b.phase == serving || b.phase == awaitContinuation }
 
-// Leaves reports whether no call can be opened any more.
+// Leaves reports whether no further call can be opened.
 func (b *Backend) Leaves() bool {
 	return b.phase == dead || b.leaving || b.last < maxStreamID || b.next > maxStreamID
 }
 
-// Room returns how many calls may be opened now.
+// Room returns the number of calls that may be opened now.
 func (b *Backend) Room() int {
 	if !b.Ready() || b.Leaves() {
 		return 0
@@ -144,11 +142,10 @@ func (b *Backend) Room() int {
 // Len returns the number of calls that are not closed.
 func (b *Backend) Len() int { return len(b.calls) }
 
-// Call returns the ith of the calls that are not closed, in the order in which they were
-// opened.
+// Call returns the ith of the calls that are not closed, in the order in which they were opened.
 func (b *Backend) Call(i int) *Call { return b.calls[i] }
 
-// find returns the open call, nil if there is none, and the state of any.
+// find returns the call if it is open, else nil, and its state.
 func (b *Backend) find(id uint32) (*Call, state) {
 	if i, ok := b.index(id); ok {
 		return b.calls[i], b.calls[i].state

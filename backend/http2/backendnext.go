@@ -2,28 +2,28 @@ package http2
 
 import "encoding/binary"
 
-// A CallEvent is what a backend's bytes have led to. Its slices are valid until the next
-// call of a method.
+// A CallEvent is the result of a backend's bytes. Its slices are valid until the next call of a
+// method.
 type CallEvent struct {
 	Kind Kind  // None, Response, Data, Trailers, Reset, Window, Settled or Failed
 	Call *Call // nil for Window: any
-	End  bool  // Response, Data and Trailers: the backend has said all
-	// Head is that of the response, which may be an interim one, as package http1 reads it.
+	End  bool  // Response, Data and Trailers: the backend has sent everything
+	// Head is the response's, possibly an interim one, in the form that package http1 reads.
 	Head    []byte
-	Data    []byte // a part of what was given
-	Trailer []byte // the field lines, each with its CRLF, that may stand in a trailer section
-	// Unprocessed says of a Reset that the backend has not looked at the request, which may be
-	// sent elsewhere, whatever it is (RFC 9113, Section 8.7).
+	Data    []byte // a part of the input
+	Trailer []byte // the field lines allowed in a trailer section, each with its CRLF
+	// Unprocessed says of a Reset that the backend has not processed the request, which may be sent
+	// elsewhere, whatever its method (RFC 9113, Section 8.7).
 	Unprocessed bool
-	// Code and Reason tell of a Reset or of a Failed. The reason is one of a closed
-	// list, and empty if the backend has reset the call.
+	// Code and Reason belong to Reset and Failed. The reason is one of a closed list, and empty if
+	// the backend has reset the call.
 	Code   Code
 	Reason string
 }
 
-// Next consumes n bytes of p and appends to dst what is to be sent. It returns at the
-// first event, or with None when p holds no more of any use: then the rest of p is to
-// be given again with more behind it. It never keeps a part of p.
+// Next consumes n bytes of p and appends to dst what is to be sent. It returns at the first event,
+// or with None when the rest of p is incomplete: that must be given again with more behind it. It
+// never keeps a part of p.
 func (b *Backend) Next(dst, p []byte) (out []byte, n int, e CallEvent) {
 	for e.Kind == None {
 		if c := b.unserved(); c != nil {
@@ -45,7 +45,7 @@ func (b *Backend) Next(dst, p []byte) (out []byte, n int, e CallEvent) {
 	return dst, n, e
 }
 
-// unserved returns a call that the backend's GOAWAY has said it will not serve.
+// unserved returns a call that the backend's GOAWAY excludes.
 func (b *Backend) unserved() *Call {
 	if n := len(b.calls); n > 0 && b.calls[n-1].ID > b.last && b.phase != dead {
 		return b.calls[n-1]
@@ -53,8 +53,7 @@ func (b *Backend) unserved() *Call {
 	return nil
 }
 
-// step takes the next part of p that means something. It uses nothing if that is not
-// complete.
+// step consumes the next complete unit of p, and nothing if that is incomplete.
 func (b *Backend) step(dst, p []byte) (_ []byte, n int, _ CallEvent, _ *fault) {
 	switch {
 	case len(p) == 0:
@@ -118,7 +117,7 @@ func (b *Backend) inOrder(h *frameHeader) *fault {
 	return nil
 }
 
-// onFrame takes a complete frame that is not DATA.
+// onFrame handles a complete frame other than DATA.
 func (b *Backend) onFrame(dst []byte, h *frameHeader, p []byte) ([]byte, CallEvent, *fault) {
 	switch h.typ {
 	case frameSettings:
@@ -174,7 +173,7 @@ func (b *Backend) onFrame(dst []byte, h *frameHeader, p []byte) ([]byte, CallEve
 	return dst, e, f
 }
 
-// pay takes from the budget for what no call has a use for.
+// pay charges the budget for a frame of no use to any call.
 func (b *Backend) pay(n int) *fault {
 	if b.control.spend(n, b.now) {
 		return nil
@@ -182,7 +181,7 @@ func (b *Backend) pay(n int) *fault {
 	return errControlFlood
 }
 
-// onHeaders takes the beginning of a header block.
+// onHeaders handles the beginning of a header block.
 func (b *Backend) onHeaders(dst []byte, h *frameHeader, p []byte) ([]byte, CallEvent, *fault) {
 	p, f := b.in.begin(h, p)
 	if f != nil {
@@ -209,7 +208,7 @@ func (b *Backend) onHeaders(dst []byte, h *frameHeader, p []byte) ([]byte, CallE
 	return b.fragment(dst, h, p)
 }
 
-// fragment decodes a part of the block, and acts on the block if it is the last.
+// fragment decodes a part of the block, and handles the block if it is the last.
 func (b *Backend) fragment(dst []byte, h *frameHeader, p []byte) ([]byte, CallEvent, *fault) {
 	last := h.has(flagEndHeaders)
 	if f := b.in.decode(p, last); f != nil {
@@ -226,11 +225,11 @@ func (b *Backend) fragment(dst []byte, h *frameHeader, p []byte) ([]byte, CallEv
 	return dst, e, f
 }
 
-// maxInterim is how many heads of the greatest length the interim responses to a request may come
-// to. No window counts them, so a client that does not read would leave them all in memory.
+// maxInterim bounds the interim responses to a request, as a multiple of the longest head. No
+// window counts them, so a client that does not read would leave them all in memory.
 const maxInterim = 4
 
-// onBlock acts on a complete block.
+// onBlock handles a complete block.
 func (b *Backend) onBlock() (CallEvent, *fault) {
 	in := &b.in
 	c, _ := b.find(in.id) // it may have been reset since the block began
@@ -254,7 +253,7 @@ func (b *Backend) onBlock() (CallEvent, *fault) {
 		return CallEvent{}, errAnswerHead
 	case in.head.status < 200 && in.end:
 		return CallEvent{}, errInterimEnd
-	case in.head.status < 200: // of which there may be any number
+	case in.head.status < 200: // there may be any number of them
 		if c.interim += len(text); c.interim > maxInterim*b.o.Limits.HeadLen {
 			return CallEvent{}, errInterimLen
 		}
@@ -267,7 +266,7 @@ func (b *Backend) onBlock() (CallEvent, *fault) {
 	return CallEvent{Kind: Response, Call: c, Head: text, End: in.end}, nil
 }
 
-// onTrailers takes the fields behind a body. Those that must not be there are left out.
+// onTrailers handles the fields behind a body. Those forbidden there are left out.
 func (b *Backend) onTrailers(c *Call) (CallEvent, *fault) {
 	h := &b.in.head
 	if h.malformed || h.tooLong || h.tooMany {
@@ -284,7 +283,7 @@ func (b *Backend) onTrailers(c *Call) (CallEvent, *fault) {
 	return e, nil
 }
 
-// responseDone notes that the backend has said all.
+// responseDone records that the backend has sent the whole response.
 func (b *Backend) responseDone(c *Call) {
 	b.control.earn(4)
 	if c.state == halfClosedLocal {
@@ -294,8 +293,8 @@ func (b *Backend) responseDone(c *Call) {
 	c.state = halfClosedRemote
 }
 
-// onData takes the beginning of a DATA frame. Whatever is wrong with it is found before
-// any of it is passed on.
+// onData handles the beginning of a DATA frame. All its faults are found before any of it is passed
+// on.
 func (b *Backend) onData(dst []byte, h *frameHeader,
 
 	p []byte,
@@ -342,7 +341,7 @@ func (b *Backend) onData(dst []byte, h *frameHeader,
 	}
 	c.recvWindow -= int32(h.len)
 	c.held += int32(h.len)
-	dst = b.Consumed(dst, c, h.len-dataLen) // the padding is nobody's to consume
+	dst = b.Consumed(dst, c, h.len-dataLen) // padding is consumed here
 	b.data = callFrame{call: c, left: dataLen, pad: pad, end: h.has(flagEndStream)}
 	if dataLen > 0 {
 		return dst, n, CallEvent{}, nil
@@ -361,7 +360,7 @@ func (b *Backend) giveBack(dst []byte, n int32) []byte {
 	return dst
 }
 
-// dataPiece hands on what has come of a DATA frame.
+// dataPiece passes on the received part of a DATA frame.
 func (b *Backend) dataPiece(p []byte) (int, CallEvent) {
 	d := &b.data
 	n := min(d.left, len(p))
@@ -371,7 +370,7 @@ func (b *Backend) dataPiece(p []byte) (int, CallEvent) {
 	return n, CallEvent{Kind: Data, Call: d.call, Data: p[:n]}
 }
 
-// dataDone hands on the last piece of a DATA frame.
+// dataDone passes on the last piece of a DATA frame.
 func (b *Backend) dataDone(p []byte) CallEvent {
 	d := b.data
 	b.data, b.skip = callFrame{}, d.pad
@@ -384,7 +383,7 @@ func (b *Backend) dataDone(p []byte) CallEvent {
 	return CallEvent{Kind: Data, Call: d.call, Data: p, End: d.end}
 }
 
-// onFault acts on what a backend did wrong with the frame being taken.
+// onFault reacts to a backend's fault in the current frame.
 func (b *Backend) onFault(dst []byte, f *fault) ([]byte, CallEvent) {
 	if f.stream && b.control.spend(10, b.now) {
 		dst = appendRSTStream(dst, b.at, f.code)

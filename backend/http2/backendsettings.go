@@ -2,8 +2,8 @@ package http2
 
 import "encoding/binary"
 
-// onSettings takes the backend's settings (RFC 9113, Section 6.5). What it says of
-// header tables and lists concerns an encoder that uses no table.
+// onSettings handles the backend's settings (RFC 9113, Section 6.5). Those of header tables and
+// lists do not matter to an encoder that uses no table.
 func (b *Backend) onSettings(dst []byte, h *frameHeader, p []byte) ([]byte, CallEvent, *fault) {
 	if h.has(flagAck) {
 		switch {
@@ -26,7 +26,7 @@ func (b *Backend) onSettings(dst []byte, h *frameHeader, p []byte) ([]byte, Call
 		value := binary.BigEndian.Uint32(p[2:])
 		switch binary.BigEndian.Uint16(p) {
 		case settingEnablePush:
-			if value != 0 { // a server must not turn on what is not for it to do
+			if value != 0 { // a server must not enable push
 				return dst, CallEvent{}, errSettings
 			}
 		case settingMaxConcurrentStreams:
@@ -49,8 +49,8 @@ func (b *Backend) onSettings(dst []byte, h *frameHeader, p []byte) ([]byte, Call
 	return appendFrameHeader(dst, 0, frameSettings, flagAck, 0), CallEvent{Kind: Settled}, nil
 }
 
-// onInitialWindow changes the windows of all calls (RFC 9113, Section 6.9.2). They may
-// become negative.
+// onInitialWindow changes the windows of all calls (RFC 9113, Section 6.9.2). They may become
+// negative.
 func (b *Backend) onInitialWindow(value int32) *fault {
 	delta := int64(value) - int64(b.peerWindow)
 	for _, c := range b.calls {
@@ -87,8 +87,8 @@ func (c *Call) onWindow(increment uint32) (CallEvent, *fault) {
 	return CallEvent{Kind: Window, Call: c}, nil
 }
 
-// onGoAway notes which calls are still served (RFC 9113, Section 6.8). A backend may say
-// so more than once, and each time for fewer.
+// onGoAway records which calls are still served (RFC 9113, Section 6.8). A backend may send
+// several, each for fewer calls.
 func (b *Backend) onGoAway(h *frameHeader, p []byte) *fault {
 	if h.len < 8 {
 		return errFrameSize

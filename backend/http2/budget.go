@@ -1,8 +1,8 @@
 package http2
 
-// A budget bounds what is cheap to ask for: each use takes from it, and time and useful
-// work give back. It starts full. The bound holds for one connection; a new one
-// costs the client a handshake.
+// A budget bounds what costs a client little: each use takes from it, and time and useful work give
+// back. It starts full. It belongs to one connection; a new connection costs the client a
+// handshake.
 type budget struct {
 	left   int
 	max    int
@@ -32,7 +32,7 @@ func (b *budget) refill(now uint64) {
 	elapsed := min(now-b.filled, 3_600_000)
 	n := int(elapsed) * b.perSec / 1000
 	if n == 0 {
-		return // and what has gone by still counts the next time
+		return // the elapsed time counts at the next call
 	}
 	b.filled = now
 	b.earn(n)

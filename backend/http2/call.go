@@ -2,9 +2,8 @@ package http2
 
 import "bytes"
 
-// Open opens a call by the head of a request, which is one of HTTP/1.1 as
-// [http1.AppendRequest] writes it for a backend of HTTP/2; with end it is the whole request. There
-// must be Room.
+// Open opens a call with the head of a request in the form that [http1.AppendRequest] writes for a
+// backend of HTTP/2; with end it is the whole request. There must be Room.
 func (b *Backend) Open(dst, head []byte, end bool) ([]byte, *Call) {
 	c := &Call{ID: b.next, state: open, recvWindow: int32(b.o.CallWindow), sendWindow: b.peerWindow}
 	b.next += 2
@@ -18,8 +17,8 @@ func (b *Backend) Open(dst, head []byte, end bool) ([]byte, *Call) {
 	return dst, c
 }
 
-// encode encodes the head of a request: its pseudo-header fields are in the request line
-// and in Host, which comes first.
+// encode encodes the head of a request: its pseudo-header fields come from the request line and
+// from Host, which is the first field.
 func (b *Backend) encode(head []byte) {
 	block := b.scratch.block[:0]
 	if !b.sizeTold {
@@ -30,7 +29,7 @@ func (b *Backend) encode(head []byte) {
 	method, line, _ := bytes.Cut(line, space)
 	path, _, _ := bytes.Cut(line, space)
 	block = appendMethod(block, method)
-	block = append(block, 0x80|6) // the scheme http: that of this hop, on which there is no TLS
+	block = append(block, 0x80|6) // the scheme http: that of this hop, which has no TLS
 	host, rest, _ := bytes.Cut(lines, crlf)
 	if name, value, ok := bytes.Cut(host, colon); ok && bytes.EqualFold(name, hostName) {
 		lines = rest
@@ -48,8 +47,8 @@ func (b *Backend) encode(head []byte) {
 
 var space, hostName = []byte(" "), []byte("Host")
 
-// Send sends as much of p as the windows let out now, and returns how much that was; with
-// end, p is the last of the request.
+// Send sends as much of p as the windows allow now, and returns its length; with end, p is the last
+// of the request.
 func (b *Backend) Send(dst []byte, c *Call, p []byte, end bool) (_ []byte, n int) {
 	for b.mayEnd(c) && n < len(p) {
 		size := min(len(p)-n, maxFrameLen, int(max(0, min(c.sendWindow, b.sendWindow))))
@@ -65,7 +64,7 @@ func (b *Backend) Send(dst []byte, c *Call, p []byte, end bool) (_ []byte, n int
 		n += size
 		c.sendWindow -= int32(size)
 		b.sendWindow -= int32(size)
-		// For each frame a backend may open two windows and measure its way to us.
+		// For each frame a backend may update two windows and send a PING to measure its bandwidth.
 		b.control.earn(4 + size/512)
 		if last {
 			b.requestDone(c)
@@ -74,7 +73,7 @@ func (b *Backend) Send(dst []byte, c *Call, p []byte, end bool) (_ []byte, n int
 	return dst, n
 }
 
-// End ends a request; trailer is nil or lines as [http1.Body.Trailer] gives them.
+// End ends a request; trailer is nil or lines as [http1.Body.Trailer] returns them.
 func (b *Backend) End(dst []byte, c *Call, trailer []byte) []byte {
 	if !b.mayEnd(c) {
 		return dst
@@ -89,7 +88,7 @@ func (b *Backend) End(dst []byte, c *Call, trailer []byte) []byte {
 	return dst
 }
 
-// mayEnd reports whether the request is not complete, and still wanted.
+// mayEnd reports whether the request is incomplete and still wanted.
 func (b *Backend) mayEnd(c *Call) bool {
 	return b.phase != dead && (c.state == open || c.state == halfClosedRemote)
 }
@@ -102,7 +101,7 @@ func (b *Backend) requestDone(c *Call) {
 	c.state = halfClosedLocal
 }
 
-// Reset ends a call before its time. One that is closed stays so.
+// Reset ends a call early. A closed call stays closed.
 func (b *Backend) Reset(dst []byte, c *Call, code Code) []byte {
 	if c.state >= closed {
 		return dst
@@ -115,8 +114,8 @@ func (b *Backend) Reset(dst []byte, c *Call, code Code) []byte {
 	return appendRSTStream(dst, c.ID, code)
 }
 
-// Consumed says that n bytes of a response's body have gone on to the client, so that the
-// backend may send as many more.
+// Consumed reports that n bytes of a response's body have gone to the client, so that the backend
+// may send as many more.
 func (b *Backend) Consumed(dst []byte, c *Call, n int) []byte {
 	taken := min(int32(n), c.held)
 	c.held -= taken
@@ -132,8 +131,8 @@ func (b *Backend) Consumed(dst []byte, c *Call, n int) []byte {
 	return dst
 }
 
-// Goodbye tells the backend that no further call comes.
-func (b *Backend) Goodbye(dst []byte) []byte {
+// GoAway tells the backend that no further call comes.
+func (b *Backend) GoAway(dst []byte) []byte {
 	if b.leaving || b.phase == dead {
 		return dst
 	}

@@ -1,10 +1,9 @@
 package http2
 
-// callVerdicts says which frame of a backend a call takes in which state, as verdicts
-// does for those of a client. A backend opens no streams, so on an idle one nothing may come. On a
-// closed one whatever comes may have been under way when it was reset here: it is
-// skipped, at the expense of the connection's budget. HEADERS on an open call are those of
-// the response, interim or not, and then its trailers.
+// callVerdicts says which frame of a backend a call accepts in which state, as verdicts does for a
+// client's. A backend opens no streams, so frames on an idle one are faults. Frames on a closed one
+// may have been under way when it was reset here: they are skipped and charged to the connection's
+// budget. HEADERS on an open call are those of the response, interim or not, and then its trailers.
 var callVerdicts = [forgotten][frameUnknown]verdict{
 	idle: {
 		frameData: noSuch, frameHeaders: noSuch, framePriority: take, frameRSTStream: noSuch,

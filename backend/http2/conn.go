@@ -2,28 +2,26 @@ package http2
 
 import "reprise/backend/http1"
 
-// Options bound what a client may make a connection hold and do. They are shared by
-// connections and not changed.
+// Options bound what a client can make a connection hold and do. They are immutable; connections
+// share them.
 type Options struct {
-	Limits     *http1.Limits // of heads; all of a request's, and its trailers
+	Limits     *http1.Limits // of heads; the sum for a request and its trailers
 	MaxStreams int           // that a client may have open at once
-	// StreamWindow and ConnWindow bound the bytes of bodies that were received and not
-	// yet consumed, of one stream and of all. Both are at least 65,535, with
-	// which RFC 9113 has every connection begin.
+	// StreamWindow and ConnWindow bound the bytes of bodies received and not yet consumed, of one
+	// stream and of all. Both are at least 65,535, the initial value of RFC 9113.
 	StreamWindow, ConnWindow int
-	// ResetBurst and ResetsPerSec bound streams that end before their time: that the
-	// client resets (CVE-2023-44487), or makes us reset (CVE-2025-8671).
+	// ResetBurst and ResetsPerSec bound streams that end early: those that the client resets
+	// (CVE-2023-44487), or makes us reset (CVE-2025-8671).
 	ResetBurst, ResetsPerSec int
-	// ControlBurst and ControlPerSec bound frames that ask for an answer, or for
-	// nothing (CVE-2019-9512 to 9518).
+	// ControlBurst and ControlPerSec bound frames that require an answer, or have no use
+	// (CVE-2019-9512 to 9518).
 	ControlBurst, ControlPerSec int
 }
 
-// fewResets is how many requests a client may have taken back before it counts as one
-// that does.
+// fewResets is how many requests a client may cancel before Cancels reports true.
 const fewResets = 8
 
-// DefaultOptions returns bounds that browsers and load generators do not meet.
+// DefaultOptions returns bounds that browsers and load generators do not reach.
 func DefaultOptions(l *http1.Limits) *Options {
 	return &Options{
 		Limits: l, MaxStreams: 100, StreamWindow: 128 << 10, ConnWindow: 512 << 10,
@@ -31,45 +29,44 @@ func DefaultOptions(l *http1.Limits) *Options {
 	}
 }
 
-// Scratch is what a step needs and the next one does not. The connections of one
-// goroutine share it.
+// Scratch is memory that is needed only within a step. The connections of one goroutine share it.
 type Scratch struct {
 	head   []byte // of the request being decoded
 	cookie []byte // its cookie crumbs
 	block  []byte // of the response being encoded
 }
 
-// A Conn is a client's connection. It belongs to one goroutine. Of what it returns
-// nothing outlives the next call, but streams.
+// A Conn is a client's connection. It belongs to one goroutine. What its methods return is valid
+// until the next call, except Streams.
 type Conn struct {
 	o       *Options
 	scratch *Scratch
 	phase   connPhase
 	now     uint64 // milliseconds
 
-	streams []*Stream  // that are not closed, in the order of their identifiers
+	streams []*Stream  // not closed, in the order of their identifiers
 	last    uint32     // highest identifier that the client has used
-	done    int        // of them: whose response has gone out
+	done    int        // number of them whose response has gone out
 	recent  [16]recent // streams closed last, a ring
 	oldest  uint8      // in it
-	turn    uint32     // stream that was the last to send what waited
+	turn    uint32     // stream that was the last to send pending data
 
-	at   uint32      // stream of the frame being taken
+	at   uint32      // stream of the current frame
 	data dataFrame   // whose payload is being consumed
 	skip int         // bytes of a payload still to be passed over
 	in   headerBlock // being decoded
 
 	recvWindow, sendWindow int32 // of the connection
-	credit                 int32 // consumed, and not yet told
-	peerWindow             int32 // that the client gives each new stream
-	settled                bool  // it has acknowledged our settings
-	sizeTold               bool  // our encoder has said that it uses no table
+	credit                 int32 // consumed, and not yet announced
+	peerWindow             int32 // initial window that the client gives a stream
+	settled                bool  // the client has acknowledged our settings
+	sizeTold               bool  // our encoder has announced that it uses no table
 
 	control, resets budget
 	goingAway       goingAway
 }
 
-// connPhase is how far a connection is.
+// connPhase is the phase of a connection.
 type connPhase uint8
 
 const (
@@ -80,47 +77,47 @@ const (
 	dead // failed: nothing is read or written any more
 )
 
-// recent is a stream that was closed not long ago, and how.
+// recent is a recently closed stream, and how it was closed.
 type recent struct {
 	id    uint32
 	state state
 }
 
-// A Stream is one request with its response. It is the caller's until it has seen
-// the stream's Reset, or ended it by AppendEnd, AppendHead or Reset.
+// A Stream is one request with its response. The caller owns it until it has received the stream's
+// Reset, or ended it by AppendEnd, AppendHead or Reset.
 type Stream struct {
 	ID    uint32
 	Owner any // for the caller's use
 
 	state      state
-	isTunnel   bool  // of an extended CONNECT, and it may still come to stand
-	refused    bool  // the tunnel it wanted to be
-	finished   bool  // the caller has ended the response; what is pending is left
+	isTunnel   bool  // an extended CONNECT whose tunnel may still be established
+	refused    bool  // a refused extended CONNECT
+	finished   bool  // the caller has ended the response; pending data is left
 	recvWindow int32 // bytes that the client may still send
-	credit     int32 // consumed, and not yet told
+	credit     int32 // consumed, and not yet announced
 	held       int32 // received, and not consumed
 	sendWindow int32
 	length     int64 // of the request's body that is still to come, -1 if unknown
 
-	pending  []byte // of the response's body: what no window let out
+	pending  []byte // of the response's body: what the windows do not allow yet
 	trailers []byte // to be sent behind it
 }
 
-// Held is the number of bytes of the request's body that were received and not consumed.
+// Held is the number of bytes of the request's body received and not consumed.
 func (s *Stream) Held() int { return int(s.held) }
 
 // Pending is the number of bytes of the response's body that wait for a window.
 func (s *Stream) Pending() int { return len(s.pending) }
 
-// Ended reports whether the response is complete, or the stream is over without one. It may
-// still have to be sent.
+// Ended reports whether the response is complete, or the stream ended without one. It may still
+// have to be sent.
 func (s *Stream) Ended() bool { return s.finished || s.state >= closed }
 
-// left reports whether the caller has nothing to do with the stream any more, though it
-// is not closed: what it was given last waits for a window.
+// left reports whether the caller is done with the stream although it is not closed: its last data
+// wait for a window.
 func (s *Stream) left() bool { return s.finished && (!s.isTunnel || s.state == halfClosedRemote) }
 
-// isDone reports whether the response has gone out, and the client has not said all.
+// isDone reports whether the response has gone out before the client ended its request.
 func (s *Stream) isDone() bool { return s.state == halfClosedLocal && !s.isTunnel }
 
 // New returns a connection that expects the client's preface.
@@ -136,7 +133,7 @@ func New(o *Options, s *Scratch) *Conn {
 	return c
 }
 
-// Start appends the preface of a server (RFC 9113, Section 3.4), which goes out first.
+// Start appends the preface of a server (RFC 9113, Section 3.4), which is sent first.
 func (c *Conn) Start(dst []byte) []byte {
 	settings := [...]struct {
 		id    uint16
@@ -158,20 +155,18 @@ func (c *Conn) Start(dst []byte) []byte {
 	return dst
 }
 
-// Tick tells the time, in milliseconds since whenever.
+// Tick sets the time, in milliseconds since any fixed moment.
 func (c *Conn) Tick(now uint64) { c.now = now }
 
-// Cancels reports whether the client has taken back many requests of late. What such a
-// client asks for is better not begun at once: what it takes back in the same breath then
-// costs no backend anything.
+// Cancels reports whether the client has cancelled many requests of late. The owner should put off
+// beginning such a client's requests: one that is cancelled at once then costs no backend anything.
 func (c *Conn) Cancels() bool { return c.resets.left < c.resets.max-fewResets }
 
-// Len returns the number of streams that are not closed, without those whose response has
-// gone out.
+// Len returns the number of streams that are not closed, without those whose response has gone out.
 func (c *Conn) Len() int { return len(c.streams) - c.done }
 
-// Streams calls yield for each stream that is not closed, in the order of their
-// identifiers; after Failed for those that were not. None may be opened or closed meanwhile.
+// Streams calls yield for each stream that is not closed, in the order of their identifiers; after
+// Failed for those that were not. No stream may be opened or closed meanwhile.
 func (c *Conn) Streams(yield func(*Stream) bool) {
 	for _, s := range c.streams {
 		if !yield(s) {
@@ -180,7 +175,7 @@ func (c *Conn) Streams(yield func(*Stream) bool) {
 	}
 }
 
-// find returns the open stream, nil if there is none, and the state of any.
+// find returns the stream if it is open, else nil, and its state.
 func (c *Conn) find(id uint32) (*Stream, state) {
 	if i, ok := c.index(id); ok {
 		return c.streams[i], c.streams[i].state
@@ -189,7 +184,7 @@ func (c *Conn) find(id uint32) (*Stream, state) {
 	case id > c.last:
 		return nil, idle
 	case id%2 == 0:
-		return nil, idle // those would be ours to open
+		return nil, idle // we would have to open those
 	}
 	for i := range c.recent {
 		if c.recent[i].id == id {
@@ -200,7 +195,7 @@ func (c *Conn) find(id uint32) (*Stream, state) {
 }
 
 func (c *Conn) index(id uint32) (int, bool) {
-	// A client mostly speaks of its newest streams.
+	// A client's frames mostly concern its newest streams.
 	for i := len(c.streams) - 1; i >= 0 && i >= len(c.streams)-4; i-- {
 		if c.streams[i].ID == id {
 			return i, true
@@ -228,8 +223,8 @@ func (c *Conn) openStream(id uint32) *Stream {
 	return s
 }
 
-// closeStream ends a stream. What it held of the connection's window, its backend will
-// not take any more.
+// closeStream ends a stream and returns its part of the connection's window, which its backend will
+// not consume any more.
 func (c *Conn) closeStream(dst []byte, s *Stream, as state) []byte {
 	if i, ok := c.index(s.ID); ok {
 		copy(c.streams[i:], c.streams[i+1:])

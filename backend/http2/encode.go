@@ -5,9 +5,9 @@ import (
 	"strconv"
 )
 
-// The encoder (RFC 7541) uses the static table for names and common statuses
-// and no dynamic one, and writes strings as they are: Huffman coding would save a
-// quarter of a head's bytes for more time than all the rest of it takes.
+// The encoder (RFC 7541) uses the static table for names and common statuses, has no dynamic table,
+// and writes strings uncompressed: Huffman coding would save a quarter of a head's bytes but take
+// more time than all the rest.
 
 // appendInt appends an integer whose first byte has prefix bits left for it (RFC 7541,
 // Section 5.1).
@@ -23,8 +23,8 @@ func appendInt(dst []byte, first byte, prefix uint8, n int) []byte {
 	return append(dst, byte(n))
 }
 
-// appendTableSize tells that the encoder's table is, and stays, empty. A decoder whose
-// table was made smaller than it had been waits for that (RFC 7541, Section 4.2).
+// appendTableSize announces that the encoder's table is, and stays, empty. A decoder whose table
+// was reduced in size waits for that (RFC 7541, Section 4.2).
 func appendTableSize(dst []byte) []byte { return appendInt(dst, 0x20, 5, 0) }
 
 func appendStatus(dst []byte, status int) []byte {
@@ -48,11 +48,11 @@ func appendStatus(dst []byte, status int) []byte {
 	return strconv.AppendInt(dst, int64(status), 10)
 }
 
-// maxNameLen bounds the names that are looked up: no longer one is in the static table.
+// maxNameLen bounds the names to look up: the static table has no longer one.
 const maxNameLen = len("strict-transport-security")
 
-// appendLiteral appends a field that goes into no table. The name is written in lower
-// case, as HTTP/2 has it.
+// appendLiteral appends a field without indexing. The name is written in lower case, as HTTP/2
+// requires.
 func appendLiteral(dst, name, value []byte) []byte {
 	var lower [maxNameLen]byte
 	index := uint8(0)
@@ -64,7 +64,7 @@ func appendLiteral(dst, name, value []byte) []byte {
 	}
 	first := byte(0)
 	if index == setCookieIndex || index == authorizationIndex {
-		first = 0x10 // never to be indexed by whoever passes it on
+		first = 0x10 // never indexed, by any intermediary
 	}
 	dst = appendInt(dst, first, 4, int(index))
 	if index == 0 {
@@ -77,7 +77,7 @@ func appendLiteral(dst, name, value []byte) []byte {
 	return append(dst, value...)
 }
 
-// appendIndexed appends a literal whose name is that of an entry of the static table.
+// appendIndexed appends a literal value with the name of a static table entry.
 func appendIndexed(dst []byte, index uint8, value []byte) []byte {
 	dst = appendInt(dst, 0, 4, int(index))
 	dst = appendInt(dst, 0, 7, len(value))
@@ -115,8 +115,7 @@ func toLower(b byte) byte {
 
 const authorizationIndex, setCookieIndex = 23, 55
 
-// staticNames holds the names of the static table (RFC 7541, Appendix A) that a message
-// may have.
+// staticNames holds those names of the static table (RFC 7541, Appendix A) that a message may have.
 var staticNames = map[string]uint8{
 	"accept-charset": 15, "accept-encoding": 16, "accept-language": 17, "accept": 19, "cookie": 32,
 	"expect": 35, "from": 37,

@@ -3,7 +3,7 @@ package http2
 // Code is an error code of RFC 9113, Section 7.
 type Code uint32
 
-// The codes that are sent or told apart here.
+// The codes that are sent or distinguished here.
 const (
 	NoError          Code = 0x0
 	ProtocolError    Code = 0x1
@@ -17,12 +17,12 @@ const (
 	EnhanceYourCalm  Code = 0xb
 )
 
-// A fault is what a peer did wrong: the end of the connection, or of one stream. All
-// exist from the start, so that a flood of them costs no allocation; the reasons are a
-// closed list, for counters.
+// A fault is a peer's violation of the protocol, which ends the connection, or one stream. All are
+// made in advance, so that a flood of them costs no allocation; the reasons are a closed list, for
+// counters.
 type fault struct {
 	code   Code
-	stream bool // it ends the stream only
+	stream bool // it ends only the stream
 	reason string
 }
 
@@ -68,7 +68,7 @@ var (
 	errTrailers        = streamFault(ProtocolError, "malformed trailers")
 	errLength          = streamFault(ProtocolError, "body is not as long as Content-Length says")
 
-	// What only a backend can do.
+	// Faults of backends only.
 	errPushed       = connFault(ProtocolError, "PUSH_PROMISE though it is off")
 	errNotHTTP2     = connFault(ProtocolError, "backend does not speak HTTP/2")
 	errGoAwayLater  = connFault(ProtocolError, "GOAWAY takes back an earlier one")

@@ -180,7 +180,7 @@ func TestGoAway(t *testing.T) {
 	if e := p.event(); e.Kind != Request {
 		t.Errorf("a request on its way: got %+v", e)
 	}
-	_ = p.framer.WritePing(true, [8]byte([]byte(farewell)))
+	_ = p.framer.WritePing(true, [8]byte([]byte(drainPing)))
 	p.run()
 	p.want("GOAWAY 3 NO_ERROR")
 	p.get(5)
@@ -193,8 +193,8 @@ func TestGoAway(t *testing.T) {
 	if !p.conn.Drained() {
 		t.Error("no stream is left, and it is not drained")
 	}
-	if got := p.conn.Goodbye(p.conn.Shutdown(nil)); len(got) != 0 {
-		t.Errorf("it says goodbye twice: %q", got)
+	if got := p.conn.GoAway(p.conn.Shutdown(nil)); len(got) != 0 {
+		t.Errorf("it sends a second GOAWAY: %q", got)
 	}
 }
 
@@ -285,7 +285,7 @@ func TestAnswersToUploads(t *testing.T) {
 	if e := p.event(); e.Kind != Request || p.conn.Len() != 0 || len(p.conn.streams) != 100 {
 		t.Errorf("got %+v, %d streams, %d at work", e, len(p.conn.streams), p.conn.Len())
 	}
-	p.conn.Goodbye(nil)
+	p.conn.GoAway(nil)
 	if !p.conn.Drained() {
 		t.Error("it is not drained")
 	}

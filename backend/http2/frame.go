@@ -16,7 +16,7 @@ const (
 	frameGoAway
 	frameWindowUpdate
 	frameContinuation
-	frameUnknown // and all above, which are ignored
+	frameUnknown // this and all higher ones are ignored
 )
 
 const (
@@ -41,7 +41,7 @@ const (
 
 const (
 	frameHeaderLen = 9
-	maxFrameLen    = 16384 // which everybody takes; more is neither asked for nor used
+	maxFrameLen    = 16384 // which every peer accepts; more is neither asked for nor used
 	maxStreamID    = 1<<31 - 1
 	maxWindow      = 1<<31 - 1
 	defaultWindow  = 65535
@@ -97,7 +97,7 @@ func appendPing(dst []byte, flags uint8, data []byte) []byte {
 	return append(appendFrameHeader(dst, 8, framePing, flags, 0), data[:8]...)
 }
 
-// appendBlock cuts a header block into frames.
+// appendBlock splits a header block into frames.
 func appendBlock(dst []byte, id uint32, block []byte, end bool) []byte {
 	typ, flags := frameHeaders, uint8(0)
 	if end {
@@ -112,7 +112,7 @@ func appendBlock(dst []byte, id uint32, block []byte, end bool) []byte {
 	return append(dst, block...)
 }
 
-// unpad cuts the padding off a payload (RFC 9113, Section 6.1).
+// unpad removes the padding of a payload (RFC 9113, Section 6.1).
 func (h *frameHeader) unpad(p []byte) ([]byte, *fault) {
 	if !h.has(flagPadded) {
 		return p, nil

@@ -10,7 +10,7 @@ import (
 // pseudoFieldLen is the number of pseudo-header fields that a request may have.
 const pseudoFieldLen = 5
 
-// form is what a header block becomes.
+// form is the kind of text that a header block becomes.
 type form uint8
 
 const (
@@ -19,22 +19,21 @@ const (
 	trailerSection
 )
 
-// head makes the head of an HTTP/1.1 message, or a trailer section, of fields as they
-// are decoded.
+// head makes the head of an HTTP/1.1 message, or a trailer section, from decoded fields.
 type head struct {
 	scratch *Scratch
 	form    form
 	text    []byte // so far
 	cookie  []byte // crumbs, joined (RFC 9113, Section 8.2.3)
-	kept    bool   // text and cookie are our own, and not the scratch's
+	kept    bool   // text and cookie are our own copies, not the scratch's
 
 	method, scheme, authority, path, protocol string
 
-	status    int   // of a response, 0 before it is known
+	status    int   // of a response, 0 while unknown
 	length    int64 // Content-Length of a request, -1 for none
-	began     bool  // no pseudo-header field may follow
+	began     bool  // a pseudo-header field may not follow
 	tunnel    bool  // extended CONNECT
-	unknown   bool  // one for a protocol that is not known
+	unknown   bool  // an extended CONNECT with an unknown protocol
 	malformed bool  // RFC 9113, Section 8.1.1
 	tooLong   bool
 	tooMany   bool
@@ -44,7 +43,7 @@ func (h *head) reset(s *Scratch, as form) {
 	*h = head{scratch: s, form: as, text: s.head[:0], cookie: s.cookie[:0], length: -1}
 }
 
-// keep copies what waits for CONTINUATION: the scratch is for other connections then.
+// keep copies the unfinished text before CONTINUATION: other connections use the scratch meanwhile.
 func (h *head) keep() {
 	if h.kept {
 		return
@@ -53,7 +52,7 @@ func (h *head) keep() {
 	h.text, h.cookie = append([]byte(nil), h.text...), append([]byte(nil), h.cookie...)
 }
 
-// drop lets go of the text, which stays valid until the scratch is used again.
+// drop releases the text, which stays valid until the scratch is used again.
 func (h *head) drop() {
 	if !h.kept {
 		h.scratch.head, h.scratch.cookie = h.text[:0], h.cookie[:0]
@@ -61,8 +60,8 @@ func (h *head) drop() {
 	*h = head{}
 }
 
-// add takes a field. Names and values are checked for what could end a line of the
-// text; whatever else package http1 refuses, it will.
+// add takes a field. Names and values are checked for bytes that could end a line of the text;
+// package http1 checks everything else.
 func (h *head) add(name, value string) {
 	switch {
 	case name == "" || !isValue(value):
@@ -70,7 +69,7 @@ func (h *head) add(name, value string) {
 	case name[0] == ':':
 		h.addPseudo(name, value)
 	case !isLowerToken(name):
-		h.malformed = true // RFC 9113, Section 8.2.1: also if it is in upper case
+		h.malformed = true // RFC 9113, Section 8.2.1, also if it is in upper case
 	default:
 		if !h.began && h.form != trailerSection {
 			h.begin()
@@ -122,7 +121,7 @@ func (h *head) beginRequest() {
 	case !isToken(method) || !isText(h.authority) || !isText(path):
 		h.malformed = true
 	case method == "CONNECT" && h.protocol == "":
-		// It is refused, in words, by whoever parses this.
+		// The parser of this text refuses it with a response.
 		h.malformed = h.scheme != "" || path != "" || h.authority == ""
 		path = h.authority
 	case h.scheme != "https" && h.scheme != "http":
@@ -151,7 +150,7 @@ func (h *head) beginRequest() {
 	h.text = p
 }
 
-// webSocketKey makes what HTTP/2 has no use for and HTTP/1.1 asks for.
+// webSocketKey makes the key that HTTP/1.1 requires and HTTP/2 lacks.
 func webSocketKey() string {
 	var key [16]byte
 	_, _ = rand.Read(key[:]) // it cannot fail
@@ -198,8 +197,8 @@ func (h *head) addField(name, value string) {
 	h.text = appendField(h.text, name, value)
 }
 
-// complete ends the text and returns it: nil if the request is malformed, or if it was
-// too long before it had said what it is about.
+// complete ends the text and returns it: nil if the request is malformed, or if its essential
+// fields did not fit.
 func (h *head) complete(end bool) []byte {
 	if !h.began && h.tooLong {
 		return nil
@@ -226,7 +225,7 @@ func appendField(p []byte, name, value string) []byte {
 	return append(append(p, value...), "\r\n"...)
 }
 
-// The classes of bytes that are told apart here, as bits.
+// The byte classes distinguished here, as bits.
 const (
 	classLowerToken = 1 << iota // of a field name (RFC 9113, Section 8.2.1)
 	classToken                  // of a method

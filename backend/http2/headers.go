@@ -8,17 +8,17 @@ import (
 	"reprise/backend/http1"
 )
 
-// headerBlock is the header block being decoded: a HEADERS frame with what
-// CONTINUATION frames add to it (RFC 9113, Section 4.3). Every block is decoded to its
-// end, also one of no use, because the table that the next one refers to is in it.
+// headerBlock is the header block being decoded: a HEADERS frame and the CONTINUATION frames that
+// extend it (RFC 9113, Section 4.3). Every block is decoded to its end, even a useless one, because
+// it changes the table to which the next one refers.
 type headerBlock struct {
 	decoder *hpack.Decoder
 	limits  *http1.Limits
 	id      uint32
 	end     bool    // of the message
 	stream  *Stream // whose trailers these are, nil for a request
-	fault   *fault  // nothing is to be done with the block but this
-	ignore  bool    // nor this
+	fault   *fault  // the only effect of the block
+	ignore  bool    // the block has no effect
 	parts   int     // CONTINUATION frames
 	len     int     // encoded
 	fields  int
@@ -26,27 +26,26 @@ type headerBlock struct {
 	head    head
 }
 
-// maxParts bounds the CONTINUATION frames of a block (CVE-2024-27316 and its kin,
-// CVE-2023-45288 in Go). A frame holds 16 KiB, so nobody needs more.
+// maxParts bounds the CONTINUATION frames of a block (CVE-2024-27316 and its kin, CVE-2023-45288 in
+// Go). A frame holds 16 KiB, so clients need no more.
 const maxParts = 16
 
-// piece is how much of a block is decoded between two looks at what it has become: one
-// byte may stand for a field of 4 KiB, and three for a field of nothing.
+// piece is the amount of a block decoded between two checks of the result: one byte may stand for a
+// field of 4 KiB, and three for an empty field.
 const piece = 1 << 10
 
 func (b *headerBlock) start(l *http1.Limits) {
 	b.limits = l
 	b.decoder = hpack.NewDecoder(hpackTableLen, b.onField)
-	// Whatever fits in the block is decoded, so that a request that is too long can
-	// be told so.
+	// Whatever fits in the block is decoded, so that a request that is too long gets an answer.
 	b.decoder.SetMaxStringLength(b.maxLen())
 }
 
-// maxLen bounds the encoded block, and with a factor what it decodes to: a client that
-// exceeds the limit a little gets an answer (431), one that goes on is cut off.
+// maxLen bounds the encoded block and, with a factor, its decoded size: a client that exceeds the
+// limit a little gets an answer (431), one that goes on is disconnected.
 func (b *headerBlock) maxLen() int { return 2*b.limits.HeadLen + piece }
 
-// begin expects the block that a frame begins, and returns the first part of it.
+// begin starts the block of a frame and returns its first part.
 func (b *headerBlock) begin(h *frameHeader, p []byte) ([]byte, *fault) {
 	p, f := h.unpad(p)
 	if f != nil {
@@ -66,7 +65,7 @@ func (b *headerBlock) begin(h *frameHeader, p []byte) ([]byte, *fault) {
 	return p, nil
 }
 
-// decode decodes a part of the block; last is whether no other follows.
+// decode decodes a part of the block; last says that no other follows.
 func (b *headerBlock) decode(p []byte, last bool) *fault {
 	if b.len += len(p); b.len > b.maxLen() {
 		return errBlockLen
@@ -91,7 +90,7 @@ func (b *headerBlock) decode(p []byte, last bool) *fault {
 	return nil
 }
 
-// onHeaders takes the beginning of a header block.
+// onHeaders handles the beginning of a header block.
 func (c *Conn) onHeaders(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
 	b := &c.in
 	p, f := b.begin(h, p)
@@ -144,7 +143,7 @@ func (c *Conn) onContinuation(dst []byte, h *frameHeader, p []byte) ([]byte, Eve
 	return c.fragment(dst, h, p)
 }
 
-// fragment decodes a part of the block, and acts on the block if it is the last.
+// fragment decodes a part of the block, and handles the block if it is the last.
 func (c *Conn) fragment(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
 	last := h.has(flagEndHeaders)
 	if f := c.in.decode(p, last); f != nil {
@@ -158,7 +157,7 @@ func (c *Conn) fragment(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *f
 	return c.onBlock(dst)
 }
 
-// onField takes one field of the block.
+// onField handles one field of the block.
 func (b *headerBlock) onField(f hpack.HeaderField) {
 	b.fields++
 	b.listLen += int(f.Size())
@@ -173,14 +172,14 @@ func (b *headerBlock) onField(f hpack.HeaderField) {
 	}
 }
 
-// The errors of requests that are understood and refused in words.
+// The errors of well-formed requests that are refused with a response.
 var (
 	errHeadLen  = &http1.Error{Status: 431, Reason: "long head"}
 	errFieldLen = &http1.Error{Status: 431, Reason: "too many fields"}
 	errProtocol = &http1.Error{Status: 501, Reason: "unknown protocol in CONNECT"}
 )
 
-// onBlock acts on a complete block.
+// onBlock handles a complete block.
 func (c *Conn) onBlock(dst []byte) ([]byte, Event, *fault) {
 	b := &c.in
 	c.at = b.id
@@ -213,7 +212,7 @@ func (c *Conn) onBlock(dst []byte) ([]byte, Event, *fault) {
 	return dst, e, nil
 }
 
-// onTrailers takes the fields behind a body. Those that must not be there are left out.
+// onTrailers handles the fields behind a body. Those forbidden there are left out.
 func (c *Conn) onTrailers(dst []byte, s *Stream) ([]byte, Event, *fault) {
 	h := &c.in.head
 	if h.malformed || h.tooLong || h.tooMany {
@@ -236,7 +235,7 @@ func (c *Conn) onTrailers(dst []byte, s *Stream) ([]byte, Event, *fault) {
 	return c.inputDone(dst, s), e, nil
 }
 
-// checkTrailer has package http1 look at field lines as at those after a chunked body.
+// checkTrailer has package http1 check field lines like those after a chunked body.
 func checkTrailer(lines []byte, l *http1.Limits) ([]byte, bool) {
 	var body http1.Body
 	body.Start(http1.Chunked, 0, l)

@@ -6,7 +6,7 @@ import (
 	"reprise/backend/http1"
 )
 
-// Kind is what has happened.
+// Kind is the kind of an event.
 type Kind uint8
 
 const (
@@ -14,34 +14,33 @@ const (
 	Request              // a stream was opened by the Head of a request
 	Data                 // a piece of a request's body
 	Trailers             // the end of a request, with its trailer section
-	Reset                // a stream is over before its time
+	Reset                // a stream ended early
 	Window               // there may be room for more of a response
-	Failed               // the connection is over: what was appended is the last of it
+	Failed               // the connection is over: the output just appended is its last
 	Response             // of a backend: the head of a response
 	Settled              // of a backend: calls may be opened, or more of them, or fewer
 )
 
-// An Event is what the client's bytes have led to. Its slices are valid until the next
-// call.
+// An Event is the result of the client's bytes. Its slices are valid until the next call.
 type Event struct {
 	Kind   Kind
 	Stream *Stream // nil for Window: any; for Reset: one that had not begun
-	End    bool    // Request and Data: the client has said all
-	// Head is that of the request as package http1 reads it.
+	End    bool    // Request and Data: the client has ended the request
+	// Head is the request's, in the form that package http1 reads.
 	Head []byte
-	// Refusal is why the request is to be refused in words, nil if it is not.
+	// Refusal is the error to answer the request with, or nil.
 	Refusal *http1.Error
-	Data    []byte // a part of what was given
-	Trailer []byte // the field lines, each with its CRLF, that may stand in a trailer section
-	// Code and Reason tell of a Reset or of a Failed. The reason is one of a closed
-	// list, and empty if the client has reset the stream.
+	Data    []byte // a part of the input
+	Trailer []byte // the field lines allowed in a trailer section, each with its CRLF
+	// Code and Reason belong to Reset and Failed. The reason is one of a closed list, and empty if
+	// the client has reset the stream.
 	Code   Code
 	Reason string
 }
 
-// Next consumes n bytes of p and appends to dst what is to be sent. It returns at the
-// first event, or with None when p holds no more of any use: then the rest of p is to
-// be given again with more behind it. It never keeps a part of p.
+// Next consumes n bytes of p and appends to dst what is to be sent. It returns at the first event,
+// or with None when the rest of p is incomplete: that must be given again with more behind it. It
+// never keeps a part of p.
 func (c *Conn) Next(dst, p []byte) (out []byte, n int, e Event) {
 	for e.Kind == None {
 		var used int
@@ -59,8 +58,7 @@ func (c *Conn) Next(dst, p []byte) (out []byte, n int, e Event) {
 	return dst, n, e
 }
 
-// step takes the next part of p that means something. It uses nothing if that is not
-// complete.
+// step consumes the next complete unit of p, and nothing if that is incomplete.
 func (c *Conn) step(dst, p []byte) (_ []byte, n int, _ Event, _ *fault) {
 	switch {
 	case len(p) == 0:
@@ -145,7 +143,7 @@ func (c *Conn) inOrder(h *frameHeader) *fault {
 	return nil
 }
 
-// onFrame takes a complete frame that is not DATA.
+// onFrame handles a complete frame other than DATA.
 func (c *Conn) onFrame(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
 	switch h.typ {
 	case frameSettings:
@@ -156,7 +154,7 @@ func (c *Conn) onFrame(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fa
 		if h.len < 8 {
 			return dst, Event{}, errFrameSize
 		}
-		return dst, Event{}, c.pay(1) // it opens no streams of ours, and ours are none
+		return dst, Event{}, c.pay(1) // it serves no streams that we open, and we open none
 	case frameContinuation:
 		return c.onContinuation(dst, h, p)
 	case frameHeaders:
@@ -187,7 +185,7 @@ func (c *Conn) onFrame(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fa
 	return c.onWindowUpdate(dst, s, value&maxWindow)
 }
 
-// pay takes from the budget for what costs a client nothing.
+// pay charges the budget for a frame that costs a client nothing.
 func (c *Conn) pay(n int) *fault {
 	if c.control.spend(n, c.now) {
 		return nil
@@ -202,12 +200,12 @@ func either(f, g *fault) *fault {
 	return g
 }
 
-// settingsPrice is that of SETTINGS in control frames: they have to be acknowledged, and
-// may change the window of each stream.
+// settingsPrice is the price of SETTINGS in control frames: each must be acknowledged and may
+// change the window of every stream.
 const settingsPrice = 10
 
-// onSettings takes the client's settings (RFC 9113, Section 6.5). What it says of
-// header tables and lists concerns an encoder that uses no table.
+// onSettings handles the client's settings (RFC 9113, Section 6.5). Those of header tables and
+// lists do not matter to an encoder that uses no table.
 func (c *Conn) onSettings(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
 	if h.has(flagAck) {
 		switch {
@@ -252,8 +250,8 @@ func (c *Conn) onSettings(dst []byte, h *frameHeader, p []byte) ([]byte, Event, 
 	return c.flushAll(dst), Event{Kind: Window}, nil
 }
 
-// farewell is what a PING carries whose answer says that a GOAWAY has arrived.
-const farewell = "goodbye\x00"
+// drainPing is the payload of the PING whose answer shows that the GOAWAY before it has arrived.
+const drainPing = "goaway\x00\x00"
 
 func (c *Conn) onPing(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
 	switch {
@@ -261,14 +259,13 @@ func (c *Conn) onPing(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fau
 		return dst, Event{}, errFrameSize
 	case !h.has(flagAck):
 		return appendPing(dst, flagAck, p), Event{}, c.pay(1)
-	case c.goingAway == told && string(p) == farewell:
-		return c.Goodbye(dst), Event{}, nil
+	case c.goingAway == told && string(p) == drainPing:
+		return c.GoAway(dst), Event{}, nil
 	}
 	return dst, Event{}, c.pay(1)
 }
 
-// onPriority checks what it then ignores. (RFC 9113, Section 6.3, keeps the form of
-// what RFC 7540 had.)
+// onPriority checks the frame and ignores it. (RFC 9113, Section 6.3, keeps the form of RFC 7540.)
 func (c *Conn) onPriority(h *frameHeader, p []byte) *fault {
 	switch {
 	case h.len != 5:
@@ -279,7 +276,7 @@ func (c *Conn) onPriority(h *frameHeader, p []byte) *fault {
 	return c.pay(1)
 }
 
-// onReset ends a stream that the client gives up (CVE-2023-44487).
+// onReset ends a stream that the client cancels (CVE-2023-44487).
 func (c *Conn) onReset(dst []byte, s *Stream, code Code) ([]byte, Event, *fault) {
 	e := Event{Kind: Reset, Stream: s, Code: code}
 	if s.left() {
@@ -292,7 +289,7 @@ func (c *Conn) onReset(dst []byte, s *Stream, code Code) ([]byte, Event, *fault)
 	return dst, e, nil
 }
 
-// dataFrame is a DATA frame of which a part has come.
+// dataFrame is a partly received DATA frame.
 type dataFrame struct {
 	stream *Stream
 	left   int // of its data
@@ -300,8 +297,8 @@ type dataFrame struct {
 	end    bool
 }
 
-// onData takes the beginning of a DATA frame. Whatever is wrong with it is found before
-// any of it is passed on.
+// onData handles the beginning of a DATA frame. All its faults are found before any of it is passed
+// on.
 func (c *Conn) onData(dst []byte, h *frameHeader, p []byte) (_ []byte, n int, _ Event, _ *fault) {
 	n, dataLen, pad := frameHeaderLen, h.len, 0
 	if h.has(flagPadded) {
@@ -349,7 +346,7 @@ func (c *Conn) onData(dst []byte, h *frameHeader, p []byte) (_ []byte, n int, _ 
 	return c.dataDone(dst, n, nil)
 }
 
-// dataPiece hands on what has come of a DATA frame.
+// dataPiece passes on the received part of a DATA frame.
 func (c *Conn) dataPiece(dst, p []byte) ([]byte, int, Event, *fault) {
 	d := &c.data
 	n := min(d.left, len(p))
@@ -362,7 +359,7 @@ func (c *Conn) dataPiece(dst, p []byte) ([]byte, int, Event, *fault) {
 	return dst, n, Event{Kind: Data, Stream: d.stream, Data: p[:n]}, nil
 }
 
-// dataDone hands on the last piece of a DATA frame.
+// dataDone passes on the last piece of a DATA frame.
 func (c *Conn) dataDone(dst []byte, n int, p []byte) ([]byte, int, Event, *fault) {
 	d := c.data
 	c.data, c.skip = dataFrame{}, d.pad
@@ -380,7 +377,7 @@ func (c *Conn) dataDone(dst []byte, n int, p []byte) ([]byte, int, Event, *fault
 	return dst, n, e, nil
 }
 
-// counts holds the body against its Content-Length (RFC 9113, Section 8.1.1).
+// counts compares the body with its Content-Length (RFC 9113, Section 8.1.1).
 func (s *Stream) counts(n int, end bool) *fault {
 	if s.length < 0 {
 		return nil
@@ -391,7 +388,7 @@ func (s *Stream) counts(n int, end bool) *fault {
 	return nil
 }
 
-// inputDone notes that the client has said all.
+// inputDone records that the client has ended the request.
 func (c *Conn) inputDone(dst []byte, s *Stream) []byte {
 	if s.state == halfClosedLocal {
 		return c.closeStream(dst, s, closed)
@@ -400,7 +397,7 @@ func (c *Conn) inputDone(dst []byte, s *Stream) []byte {
 	return dst
 }
 
-// onFault acts on what a client did wrong with the frame being taken.
+// onFault reacts to a client's fault in the current frame.
 func (c *Conn) onFault(dst []byte, f *fault) ([]byte, Event) {
 	if f.stream {
 		dst = appendRSTStream(dst, c.at, f.code)
@@ -411,8 +408,8 @@ func (c *Conn) onFault(dst []byte, f *fault) ([]byte, Event) {
 		} else {
 			c.remember(c.at, resetByUs)
 		}
-		// A stream that a client makes us reset costs what one does that it resets
-		// itself (CVE-2025-8671).
+		// A stream that a client makes us reset costs as much as one that it resets itself
+		// (CVE-2025-8671).
 		if c.resets.spend(1, c.now) {
 			if left {
 				s = nil

@@ -1,10 +1,10 @@
 package http2
 
-// BeginHead begins the head of a response: Field adds to it, AppendHead ends it. Between
-// them nothing else may be asked of any connection with the same Scratch.
+// BeginHead begins the head of a response: Field adds to it, AppendHead ends it. Between them no
+// connection with the same Scratch may be used otherwise.
 //
-// Of the statuses, 101 answers an extended CONNECT, and becomes 200 (RFC 8441, Section
-// 5). Another 2xx to one would tell the client that its tunnel stands.
+// Status 101 answers an extended CONNECT and becomes 200 (RFC 8441, Section 5). Another 2xx would
+// tell the client that its tunnel is established.
 func (c *Conn) BeginHead(s *Stream, status int) {
 	switch {
 	case s.isTunnel && status == 101:
@@ -23,7 +23,7 @@ func (c *Conn) BeginHead(s *Stream, status int) {
 	c.scratch.block = appendStatus(block, status)
 }
 
-// Field adds a field. It must not be one that concerns the connection to the backend.
+// Field adds a field, which must not concern the connection to the backend.
 func (c *Conn) Field(name, value []byte) {
 	c.scratch.block = appendLiteral(c.scratch.block, name, value)
 }
@@ -48,8 +48,8 @@ func (c *Conn) AppendHead(dst []byte, s *Stream, end bool) []byte {
 	return dst
 }
 
-// AppendData sends a piece of a response's body, with end the last one. What the windows
-// do not let out is copied and waits.
+// AppendData sends a piece of a response's body; with end, the last one. What the windows do not
+// allow is copied and waits.
 func (c *Conn) AppendData(dst []byte, s *Stream, p []byte, end bool) []byte {
 	if s.Ended() || c.phase == dead {
 		return dst
@@ -66,7 +66,7 @@ func (c *Conn) AppendData(dst []byte, s *Stream, p []byte, end bool) []byte {
 	return dst
 }
 
-// AppendEnd ends a response; trailer is nil or lines as [http1.Body.Trailer] gives them.
+// AppendEnd ends a response; trailer is nil or lines as [http1.Body.Trailer] returns them.
 func (c *Conn) AppendEnd(dst []byte, s *Stream, trailer []byte) []byte {
 	if s.Ended() || c.phase == dead {
 		return dst
@@ -81,8 +81,7 @@ func (c *Conn) AppendEnd(dst []byte, s *Stream, trailer []byte) []byte {
 	return c.sendEnd(dst, s)
 }
 
-// Reset ends a stream before its time; what it has to send is dropped. A stream that is
-// closed stays so.
+// Reset ends a stream early; its pending data are dropped. A closed stream stays closed.
 func (c *Conn) Reset(dst []byte, s *Stream, code Code) []byte {
 	if s.state >= closed || c.phase == dead {
 		return dst
@@ -91,8 +90,8 @@ func (c *Conn) Reset(dst []byte, s *Stream, code Code) []byte {
 	return c.closeStream(dst, s, resetByUs)
 }
 
-// dataFrames sends as much of p as the windows allow, the end with it if p is the last of
-// the response, and returns the rest.
+// dataFrames sends as much of p as the windows allow, with the end if p is the last of the
+// response, and returns the rest.
 func (c *Conn) dataFrames(dst []byte, s *Stream, p []byte) (_, rest []byte) {
 	for len(p) > 0 {
 		n := min(len(p), maxFrameLen, int(max(0, min(s.sendWindow, c.sendWindow))))
@@ -118,7 +117,7 @@ func (c *Conn) dataFrames(dst []byte, s *Stream, p []byte) (_, rest []byte) {
 	return dst, p
 }
 
-// sendEnd sends the end of a response of which nothing waits.
+// sendEnd sends the end of a response that has no pending data.
 func (c *Conn) sendEnd(dst []byte, s *Stream) []byte {
 	if s.trailers == nil {
 		dst = appendFrameHeader(dst, 0, frameData, flagEndStream, s.ID)
@@ -130,9 +129,9 @@ func (c *Conn) sendEnd(dst []byte, s *Stream) []byte {
 	return c.finish(dst, s)
 }
 
-// finish ends our side of a stream whose response has gone out. What the client still
-// says of its request is dropped, as far as its window goes: there are clients that take a
-// reset at once for a failure, though the response is complete.
+// finish ends our side of a stream whose response has gone out. The rest of the client's request is
+// dropped, as far as its window goes: some clients take an immediate reset for a failure, though
+// the response is complete.
 func (c *Conn) finish(dst []byte, s *Stream) []byte {
 	c.resets.earn(1)
 	c.control.earn(2)
@@ -146,8 +145,8 @@ func (c *Conn) finish(dst []byte, s *Stream) []byte {
 	return c.stop(dst, s)
 }
 
-// stop tells a client whose window is used up, and whose request is of no use any more,
-// that it need not go on (RFC 9113, Section 8.1).
+// stop tells a client whose window is used up, and whose request is of no use any more, not to
+// continue (RFC 9113, Section 8.1).
 func (c *Conn) stop(dst []byte, s *Stream) []byte {
 	if s.isDone() && (s.refused || s.recvWindow < maxFrameLen) {
 		return c.Reset(dst, s, NoError)
@@ -155,7 +154,7 @@ func (c *Conn) stop(dst []byte, s *Stream) []byte {
 	return dst
 }
 
-// makeRoom stops the oldest stream that is only waited for.
+// makeRoom stops the oldest stream whose response has gone out.
 func (c *Conn) makeRoom(dst []byte) []byte {
 	for _, s := range c.streams {
 		if s.isDone() {
@@ -165,7 +164,7 @@ func (c *Conn) makeRoom(dst []byte) []byte {
 	return dst
 }
 
-// flush sends what of a stream waits.
+// flush sends a stream's pending data.
 func (c *Conn) flush(dst []byte, s *Stream) []byte {
 	dst, rest := c.dataFrames(dst, s, s.pending)
 	switch {
@@ -181,8 +180,8 @@ func (c *Conn) flush(dst []byte, s *Stream) []byte {
 	return dst
 }
 
-// flushAll sends what waits, beginning behind the stream that was the last to have its
-// turn: a window that fits one stream's bytes is not for the first one each time.
+// flushAll sends pending data, beginning behind the stream that had the last turn: a window that
+// fits one stream's data must not serve the first one each time.
 func (c *Conn) flushAll(dst []byte) []byte {
 	for range c.streams {
 		s := c.nextWaiting()
@@ -195,7 +194,7 @@ func (c *Conn) flushAll(dst []byte) []byte {
 	return dst
 }
 
-// nextWaiting returns the next stream of which something can be sent.
+// nextWaiting returns the next stream that can send pending data.
 func (c *Conn) nextWaiting() *Stream {
 	if c.sendWindow <= 0 {
 		return nil

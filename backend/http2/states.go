@@ -1,21 +1,21 @@
 package http2
 
-// state is the state of a stream (RFC 9113, Section 5.1). There is no push, hence no
-// reserved stream.
+// state is the state of a stream (RFC 9113, Section 5.1). Push is not used, so there is no reserved
+// state.
 type state uint8
 
 const (
 	idle state = iota
 	open
-	halfClosedLocal  // we have sent all
-	halfClosedRemote // the client has
+	halfClosedLocal  // we have ended our side
+	halfClosedRemote // the client has ended its side
 	closed
-	resetByUs // closed, and what the client sent before it knew is ignored
-	forgotten // closed long ago, or passed over
+	resetByUs // closed; frames that the client sent before it knew are ignored
+	forgotten // closed long ago, or skipped by the client
 	stateLen
 )
 
-// verdict is what becomes of a frame in a state: a fault, or take, or skip.
+// verdict is the treatment of a frame in a state: a fault, or take, or skip.
 type verdict struct {
 	skip  bool // and count it
 	fault *fault
@@ -31,14 +31,13 @@ var (
 	lower   = verdict{fault: errStreamID}
 )
 
-// verdicts says which frame a stream takes in which state. Frames that are not
-// listed belong to no stream, or are not for a client to send; Next refuses them
-// before it looks here. HEADERS on an idle stream open it; those on an open one are
-// trailers.
+// verdicts says which frame a stream accepts in which state. Frames that are not listed belong to
+// no stream, or are not for a client to send; Next refuses them before it looks here. HEADERS on an
+// idle stream open it; those on an open one are trailers.
 //
-// On a closed stream only PRIORITY is always in order; WINDOW_UPDATE and RST_STREAM may
-// have been under way. Of DATA the stream is told that it is closed, each time at the
-// expense of its budget. HEADERS there mean that a client lost count, or tries to.
+// On a closed stream only PRIORITY is always in order; WINDOW_UPDATE and RST_STREAM may have been
+// under way. DATA is answered with a reset each time, charged to the budget. HEADERS there mean
+// that a client has lost count or is hostile.
 var verdicts = [stateLen][frameUnknown]verdict{
 	idle: {
 		frameData: noSuch, frameHeaders: take, framePriority: take, frameRSTStream: noSuch,

@@ -1,7 +1,7 @@
 package http2
 
-// Consumed says that n bytes of a stream's body have gone on to its backend, so that the
-// client may send as many more.
+// Consumed reports that n bytes of a stream's body have gone to its backend, so that the client may
+// send as many more.
 func (c *Conn) Consumed(dst []byte, s *Stream, n int) []byte {
 	if c.phase == dead {
 		return dst
@@ -10,7 +10,7 @@ func (c *Conn) Consumed(dst []byte, s *Stream, n int) []byte {
 	s.held -= taken
 	if !s.left() && (s.state == open || s.state == halfClosedLocal) {
 		s.credit += taken
-		// Telling of every byte would cost a frame for each of the client's.
+		// An update for every few bytes would cost a frame for each of the client's.
 		if s.credit >= int32(c.o.StreamWindow/2) {
 			dst = appendWindowUpdate(dst, s.ID, uint32(s.credit))
 			s.recvWindow += s.credit
@@ -31,8 +31,8 @@ func (c *Conn) giveBack(dst []byte, n int32) []byte {
 	return dst
 }
 
-// Room is how much of a response's body may be read from its backend now: what exceeds
-// it waits in memory, and meanwhile there is no room.
+// Room is how much of a response's body may be read from its backend now: what exceeds it waits in
+// memory, and until that is gone there is no room.
 func (c *Conn) Room(s *Stream) int {
 	if len(s.pending) > 0 || s.finished || s.state >= closed {
 		return 0
@@ -85,8 +85,8 @@ func (c *Conn) onInitialWindow(value int32) *fault {
 	return nil
 }
 
-// received counts a DATA frame of a stream, with its padding, against both windows. The
-// padding is nobody's to consume.
+// received counts a DATA frame of a stream, with its padding, against both windows. The padding is
+// consumed here.
 func (c *Conn) received(dst []byte, s *Stream, frameLen, dataLen int) ([]byte, *fault) {
 	if int32(frameLen) > c.recvWindow {
 		return dst, errOverrun

@@ -8,8 +8,8 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// AppendV1 appends h as version 1: the addresses, or UNKNOWN if h is local or
-// one of them is not set.
+// AppendV1 appends h as version 1: the addresses, or UNKNOWN if h is local or an address is not
+// set.
 func AppendV1(dst []byte, h *Header) []byte {
 	source, destination, ok := h.addrs()
 	if !ok {
@@ -27,9 +27,9 @@ func AppendV1(dst []byte, h *Header) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// AppendV2 appends h as version 2. Without both addresses it is LOCAL, of which
-// receivers ignore all else, so nothing else is sent. A TLV is left out when its
-// value is empty or longer than [Header] allows.
+// AppendV2 appends h as version 2. Without both addresses it is LOCAL; receivers ignore the rest of
+// that, so nothing else is sent. A TLV is left out when its value is empty or longer than [Header]
+// allows.
 func AppendV2(dst []byte, h *Header) []byte {
 	dst = append(dst, proxyproto.SIGV2...)
 	source, destination, ok := h.addrs()
@@ -59,7 +59,7 @@ func AppendV2(dst []byte, h *Header) []byte {
 	return dst
 }
 
-// append appends the TLV of TLS and, if there is something to say, our own.
+// append appends the TLV of TLS and, if it has any content, our own.
 func (t *TLS) append(dst []byte) []byte {
 	client, verify := byte(clientSSL), uint32(1)
 	if t.ClientCert {
@@ -90,8 +90,8 @@ func (t *TLS) append(dst []byte) []byte {
 	return append(dst, t.Owner[:]...)
 }
 
-// addrs returns the two addresses in one family, which is all a header can
-// hold: IPv4 if both are, else IPv6.
+// addrs returns the two addresses in one family, since a header can hold only one: IPv4 if both
+// are, else IPv6.
 func (h *Header) addrs() (source, destination netip.Addr, ok bool) {
 	if h.Local || !h.Source.IsValid() || !h.Destination.IsValid() {
 		return netip.Addr{}, netip.Addr{}, false
@@ -103,8 +103,8 @@ func (h *Header) addrs() (source, destination netip.Addr, ok bool) {
 	return source.WithZone(""), destination.WithZone(""), true
 }
 
-// appendText appends a as version 1 writes it: IPv4 mapped to IPv6 too in hex
-// digits and colons only.
+// appendText appends a as version 1 writes it: IPv4-mapped IPv6 also uses only hex digits and
+// colons.
 func appendText(dst []byte, a netip.Addr) []byte {
 	if !a.Is4In6() {
 		return a.AppendTo(dst)

@@ -6,18 +6,17 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// Header is what a proxy says about the connection it opened. The strings are
-// what it sent, of any bytes.
+// Header is what a proxy reports about the connection it opened. The strings are as it sent them
+// and may hold any bytes.
 type Header struct {
-	// Local says that the connection's real addresses are to be used: it is the
-	// proxy's own (a health check), or the client's are not IP addresses.
-	// Source and Destination are zero then.
+	// Local says that the connection's real addresses apply: it is the proxy's own (a health
+	// check), or the client's addresses are not IP addresses. Source and Destination are zero then.
 	Local bool
 
 	Source, Destination netip.AddrPort // of the client's connection
 
-	// What follows exists in version 2 only. Each is at most 255 bytes long,
-	// those of TLS too, and the unique ID 128.
+	// The rest exists in version 2 only. Each is at most 255 bytes long, including those of TLS,
+	// and the unique ID 128.
 
 	ALPN      string // the protocol negotiated with the client
 	Authority string // the name the client asked for (SNI)
@@ -25,12 +24,12 @@ type Header struct {
 	TLS       *TLS   // nil if the client did not use TLS
 }
 
-// TLS is how the client spoke TLS with the proxy.
+// TLS describes the client's TLS with the proxy.
 type TLS struct {
 	Version string // "TLSv1.3"
-	Cipher  string // OpenSSL's name for it is what receivers expect
+	Cipher  string // OpenSSL's name, which receivers expect
 
-	ClientCert bool   // the client showed a certificate, now or when the session was made
+	ClientCert bool   // the client sent a certificate, now or when the session was made
 	Verified   bool   // and it was verified
 	CommonName string // of the certificate's subject
 
@@ -63,8 +62,7 @@ const (
 	clientCertSess = 4
 )
 
-// addressLens holds the families there are and how many bytes of addresses each
-// has.
+// addressLens maps the known families to the number of their address bytes.
 var addressLens = map[proxyproto.AddressFamilyAndProtocol]int{
 	proxyproto.UNSPEC: 0,
 	proxyproto.TCPv4:  12, proxyproto.UDPv4: 12,

@@ -24,7 +24,7 @@ var (
 	errChecksum  = errors.New("proxy: wrong CRC32C")
 )
 
-// beginnings are the ways in which a header can begin.
+// beginnings are the possible beginnings of a header.
 var beginnings = [][]byte{
 	proxyproto.SIGV2,
 	[]byte("PROXY TCP4 "),
@@ -34,9 +34,9 @@ var beginnings = [][]byte{
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// LooksLike reports whether p begins like a header. Of p shorter than 13 bytes
-// it says whether p can still become one: a client of TLS never can, but "P"
-// is also how an HTTP request begins. An empty p looks like nothing.
+// LooksLike reports whether p begins like a header. If p is shorter than 13 bytes, it reports
+// whether p can still become one: the start of a TLS client never can, but "P" also begins HTTP
+// requests. For an empty p it reports false.
 func LooksLike(p []byte) bool {
 	for _, b := range beginnings {
 		n := min(len(p), len(b))
@@ -47,14 +47,12 @@ func LooksLike(p []byte) bool {
 	return false
 }
 
-// Parse reads the header at the start of p and returns how many bytes it takes:
-// at most 107 in version 1, 4096 in version 2. Both n and err are zero while p
-// is too short; an error comes with the first byte that shows it, but what is
-// inside a line or a TLV is looked at when the header is complete.
+// Parse reads the header at the start of p and returns its length: at most 107 in version 1, 4096
+// in version 2. Both n and err are zero while p is too short; an error is returned with the first
+// byte that shows it, except that lines and TLVs are examined only when the header is complete.
 //
-// The header does not refer to p. What is in a LOCAL header is skipped unread,
-// as are TLVs nobody here needs. Addresses of UDP count like those of TCP.
-// AF_UNSPEC without LOCAL is refused.
+// The header does not refer to p. The contents of a LOCAL header are skipped unread, as are unknown
+// TLVs. Addresses of UDP are treated like those of TCP. AF_UNSPEC without LOCAL is refused.
 func Parse(p []byte) (h Header, n int, err error) {
 	n, err = headerLen(p)
 	if n == 0 || err != nil {
@@ -63,8 +61,7 @@ func Parse(p []byte) (h Header, n int, err error) {
 	if isLocal(p) {
 		return Header{Local: true}, n, nil
 	}
-	// A buffer of the length of a line: a v1 header has to fit in, a v2 header
-	// need not.
+	// The buffer has the length of a line: a v1 header must fit in it, a v2 header need not.
 	read, err := proxyproto.Read(bufio.NewReaderSize(bytes.NewReader(p[:n]), maxV1Len))
 	if err != nil {
 		return Header{}, 0, err
@@ -79,8 +76,7 @@ func Parse(p []byte) (h Header, n int, err error) {
 	return h, n, nil
 }
 
-// headerLen returns the length of the header at the start of p, 0 if it is not
-// complete.
+// headerLen returns the length of the header at the start of p, 0 if the header is incomplete.
 func headerLen(p []byte) (int, error) {
 	switch {
 	case len(p) == 0:
@@ -125,15 +121,15 @@ func headerLenV2(p []byte) (int, error) {
 	return n, nil
 }
 
-// isLocal reports whether p, long enough to hold a command, begins a header of version 2 by which
-// the sender speaks for itself.
+// isLocal reports whether p, long enough to hold a command, begins a version 2 header of the
+// proxy's own connection.
 func isLocal(p []byte) bool {
 	return p[0] == proxyproto.SIGV2[0] && proxyproto.ProtocolVersionAndCommand(p[12]).IsLocal()
 }
 
-// addrPort returns the zero value for what is not an IP address. IPv4 mapped to
-// IPv6, which stands in headers whose two addresses are of different families,
-// becomes IPv4 again, or rules for IPv4 networks would not see it.
+// addrPort returns the zero value if a is not an IP address. IPv4-mapped IPv6, which occurs in
+// headers whose two addresses are of different families, becomes IPv4 again, or rules for IPv4
+// networks would miss it.
 func addrPort(a net.Addr) netip.AddrPort {
 	var ap netip.AddrPort
 	switch a := a.(type) {
@@ -145,9 +141,8 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// parseTLVs reads the TLVs that begin at p[from], p being the whole header.
-// proxyproto's own splitter would copy each value and lose where it stood, which
-// the checksum needs.
+// parseTLVs reads the TLVs that begin at p[from], p being the whole header. proxyproto's own
+// splitter would copy each value and lose its position, which the checksum needs.
 func (h *Header) parseTLVs(p []byte, from int) error {
 	var seen [256]bool
 	var session []byte
@@ -180,7 +175,7 @@ func (h *Header) parseTLVs(p []byte, from int) error {
 			return err
 		case len(value) > maxLen:
 			return errValue
-		case seen[typ]: // whom would the next reader believe?
+		case seen[typ]: // recipients would disagree on which of the two counts
 			return errDuplicate
 		}
 		seen[typ] = true
@@ -204,8 +199,8 @@ func cutTLV(p []byte) (typ proxyproto.PP2Type, value, rest []byte, err error) {
 	return proxyproto.PP2Type(p[0]), p[3:end], p[end:], nil
 }
 
-// checksum verifies the CRC32C over header p, in which it stands at p[at] and
-// counts as zeros (proxy-protocol.txt, Section 2.2.3).
+// checksum verifies the CRC32C over the header p, in which it is at p[at] and counts as zeros
+// (proxy-protocol.txt, Section 2.2.3).
 func checksum(p []byte, at int, value []byte) error {
 	if len(value) != 4 {
 		return errValue
@@ -228,7 +223,7 @@ func parseTLS(p []byte) (*TLS, error) {
 		return nil, nil
 	}
 	t := &TLS{ClientCert: p[0]&(clientCertConn|clientCertSess) != 0}
-	// HAProxy says 0, verified, of a client without a certificate too.
+	// HAProxy sends 0, verified, for a client without a certificate too.
 	t.Verified = t.ClientCert && binary.BigEndian.Uint32(p[1:]) == 0
 
 	var seen [256]bool

@@ -1,6 +1,6 @@
 // Package subscription is the receiving end of uWSGI's subscription protocol, by which a uwsgi
-// announces itself to the routers in front of it. It does no I/O: datagrams go in, and what
-// changes in the pools comes out.
+// announces itself to the routers in front of it. It does no I/O: datagrams go in, changes of the
+// pools come out.
 //
 // # Wire format
 //
@@ -29,17 +29,17 @@
 //	sign       the last variable: RSA (PKCS #1 v1.5) or ECDSA (ASN.1) over the bytes
 //	           from offset 4 to where this variable begins
 //
-// cores, load, sni_key, sni_crt, sni_ca, notify and what is unknown are ignored: nobody
-// may bring certificates along, or have datagrams sent to somewhere.
+// cores, load, sni_key, sni_crt, sni_ca, notify and unknown keys are ignored: a subscriber can
+// neither supply certificates nor have datagrams sent to an address.
 //
 // # Who may subscribe
 //
-// If there are keys, those who sign with the domain's, and nobody else; if there are none, those
-// who send from one of the networks listed. A UDP source address is whatever a sender writes, so
-// networks are only as good as the routers that keep strangers from using their addresses.
+// If there are keys, only subscribers that sign with their domain's key may subscribe; if there are
+// none, those that send from one of the listed networks. A sender can write any UDP source address,
+// so networks are only as good as the routers that stop forged addresses.
 //
-// A signed packet counts once: its time must be later than that of the subscriber's last one, also
-// after the subscriber has left, and not farther from ours than the tolerance. uWSGI's signature
-// does not cover the header: who holds back a packet on its way can make it an unsubscription. Who
-// can do that could as well keep the subscriber from being heard.
+// A signed packet counts once: its time must be later than that of the subscriber's last one, even
+// after the subscriber has left, and must differ from ours by no more than the tolerance. uWSGI's
+// signature does not cover the header: an attacker that holds back a packet can turn it into an
+// unsubscription, but could as well have blocked the subscriber's packets.
 package subscription

@@ -10,12 +10,12 @@ type Member struct {
 	Host    string // in lower case, with a port or without
 	Network string // "tcp" or "unix"
 	Address string // IP:port or a path
-	HTTP    bool   // it speaks HTTP, not the uwsgi protocol
+	HTTP    bool   // it speaks HTTP instead of the uwsgi protocol
 	Backup  bool
 	Weight  int // at least 1
 }
 
-// id is what a member is known by.
+// id identifies a member.
 type id struct{ host, address string }
 
 func (m *Member) id() id { return id{m.Host, m.Address} }
@@ -23,11 +23,11 @@ func (m *Member) id() id { return id{m.Host, m.Address} }
 const (
 	maxHost   = 255
 	maxWeight = 1 << 16
-	// maxPath is what the kernel takes for the path of a unix socket.
+	// the kernel's limit for the path of a unix socket
 	maxPath = 107
 )
 
-// member makes a Member of a packet that came from sender, or says why not.
+// member makes a Member from a packet that came from sender, or returns why not.
 func (p *Packet) member(sender netip.Addr, signed bool) (m Member, why Refusal) {
 	m = Member{HTTP: p.HTTP, Backup: p.Backup != 0, Weight: int(min(max(p.Weight, 1), maxWeight))}
 	if p.Modifier1 != 0 || p.Modifier2 != 0 {
@@ -40,8 +40,8 @@ func (p *Packet) member(sender netip.Addr, signed bool) (m Member, why Refusal) 
 	return m, why
 }
 
-// parseHost reads a domain as it stands in a Host field, and puts it in the form that requests are
-// compared in.
+// parseHost reads a domain as in a Host field, and converts it to the form in which requests are
+// compared.
 func parseHost(key []byte) (string, Refusal) {
 	if len(key) == 0 || len(key) > maxHost {
 		return "", RefusedKey
@@ -79,8 +79,8 @@ func isName(s string) bool {
 	return true
 }
 
-// parseAddress reads where a subscriber at sender listens. A unix socket is taken from this
-// machine only; which ones is the table's to say.
+// parseAddress reads the address at which a subscriber at sender listens. A unix socket is accepted
+// from this machine only; the table decides which ones.
 func parseAddress(s string, sender netip.Addr, signed bool) (network, address string, why Refusal) {
 	if strings.HasPrefix(s, "/") {
 		if len(s) > maxPath || strings.ContainsFunc(s,
@@ -99,17 +99,18 @@ func parseAddress(s string, sender netip.Addr, signed bool) (network, address st
 	ip := a.Addr().Unmap()
 	if ip.IsUnspecified() {
 		if signed {
-			return "", "", RefusedAddress // whoever records the packet could send it as his own
+			// a host that records the packet could resend it under its own address
+			return "", "", RefusedAddress
 		}
 		ip = sender.WithZone("")
 	}
 	switch {
 	case !ip.IsValid(), ip.IsMulticast(), ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return "", "", RefusedAddress
-	case ip.IsLoopback() && !sender.IsLoopback(): // a stranger's loopback is not ours
+	case ip.IsLoopback() && !sender.IsLoopback(): // another machine's loopback is not ours
 		return "", "", RefusedAddress
 	case ip.IsLinkLocalUnicast():
-		// a cloud's service that hands out credentials, at 169.254.169.254
+		// a cloud's metadata service, which hands out credentials, at 169.254.169.254
 		return "", "", RefusedAddress
 	}
 	return "tcp", netip.AddrPortFrom(ip, a.Port()).String(), Accepted

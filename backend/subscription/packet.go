@@ -14,7 +14,7 @@ const (
 	headLen  = 4
 )
 
-// A Packet is what a datagram says. Its slices alias the datagram.
+// A Packet is the content of a datagram. Its slices alias the datagram.
 type Packet struct {
 	Leave                bool
 	Key, Address         []byte
@@ -23,7 +23,7 @@ type Packet struct {
 	HTTP                 bool // it speaks HTTP instead of the uwsgi protocol
 
 	Unix         uint64
-	Sign, Signed []byte // the signature, nil if there is none, and what it is over
+	Sign, Signed []byte // the signature, nil if there is none, and the bytes it covers
 }
 
 // Errors of packets.
@@ -32,7 +32,7 @@ var (
 	errMalformed = errors.New("malformed subscription")
 )
 
-// Parse reads a datagram. p has no meaning if that fails.
+// Parse reads a datagram. After an error p has no meaning.
 func (p *Packet) Parse(b []byte) error {
 	*p = Packet{}
 	switch {
@@ -62,7 +62,7 @@ func (p *Packet) Parse(b []byte) error {
 			return err
 		}
 		if seen&bit != 0 {
-			return errMalformed // one reader might take the first, another the last
+			return errMalformed // recipients disagree on whether the first or the last counts
 		}
 		seen |= bit
 		if p.Sign != nil {
@@ -72,7 +72,7 @@ func (p *Packet) Parse(b []byte) error {
 	return nil
 }
 
-// set takes a variable and returns the bit that stands for it, 0 if it means nothing here.
+// set stores a variable and returns its bit, 0 if the variable is ignored.
 func (p *Packet) set(key, value []byte) (bit uint, err error) {
 	number := func(to *uint64) {
 		if v, ok := parseNumber(value); ok {
@@ -112,7 +112,7 @@ func (p *Packet) set(key, value []byte) (bit uint, err error) {
 	return bit, err
 }
 
-// cutString takes a string with its length before it off the front of p.
+// cutString cuts a string with its length prefix off the front of p.
 func cutString(p []byte) (s, rest []byte, ok bool) {
 	if len(p) < 2 {
 		return nil, nil, false

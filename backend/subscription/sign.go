@@ -4,7 +4,8 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
-	// what uWSGI's documents sign with; it is no certificate, and what is signed says the time
+	// used by uWSGI's documentation; it signs no certificates here, and signed packets carry their
+	// time
 	_ "crypto/sha1"
 	_ "crypto/sha256"
 	_ "crypto/sha512"
@@ -13,8 +14,9 @@ import (
 	"errors"
 )
 
-// KeyFile returns the name of a domain's key file, as uWSGI makes it: every byte but letters,
-// digits, dots, hyphens and underscores is an underscore, so that no domain names a file elsewhere.
+// KeyFile returns the name of a domain's key file by uWSGI's rule: every byte but letters, digits,
+// dots, hyphens and underscores becomes an underscore, so that a domain cannot name a file
+// elsewhere.
 func KeyFile(domain []byte) string {
 	name := make([]byte, 0, len(domain)+len(".pem"))
 	for _, c := range domain {
@@ -42,7 +44,7 @@ func ParseKey(data []byte) (crypto.PublicKey, error) {
 	case *rsa.PublicKey, *ecdsa.PublicKey:
 		return key, nil
 	}
-	return nil, errors.New("no key for RSA or ECDSA")
+	return nil, errors.New("not a key for RSA or ECDSA")
 }
 
 func verify(key crypto.PublicKey, hash crypto.Hash, signed, signature []byte) bool {

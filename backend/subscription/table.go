@@ -11,44 +11,44 @@ import (
 	"reprise/internal/metric"
 )
 
-// Options say who may subscribe, and how many.
+// Options say which subscribers are accepted, and how many.
 type Options struct {
-	// Tolerance is how long a member that does not announce itself again is kept.
+	// Tolerance is how long a member is kept without a new announcement.
 	Tolerance time.Duration
-	// From are the networks whose packets need no signature. They mean nothing if there is Key.
+	// From are the networks whose packets need no signature. They are ignored if Key is set.
 	From []netip.Prefix
-	// Key finds the public key of a domain, as the packet writes it, which is hostile. It is asked
-	// for each packet. nil takes packets without a signature, and looks at none.
+	// Key finds the public key of a domain as written in the packet, which is hostile. It is called
+	// for each packet. If nil, packets need no signature, and signatures are not checked.
 	Key func(domain []byte) (crypto.PublicKey, error)
-	// Digest is that of signatures.
+	// Digest is the hash of signatures.
 	Digest crypto.Hash
-	// Own reports whether an address is of this process itself: a request sent there would come
-	// back for ever, or reach those who administer it. nil knows of none.
+	// Own reports whether an address belongs to this process: a request sent there would return for
+	// ever, or reach the admin interface. nil means that none does.
 	Own func(network, address string) bool
-	// Sockets are the directories, clean, in which unix sockets may be members. There is much else
-	// on a machine that a subscriber may not open and this process may: a database, a container
-	// engine.
+	// Sockets are the directories, in clean form, in which unix sockets may be members. Other
+	// sockets on a machine are open to this process and not to a subscriber: a database's, a
+	// container engine's.
 	Sockets []string
 	// KeyTolerance is how old a signed packet may be.
 	KeyTolerance time.Duration
-	// Members bounds how many there are of all hosts, HostMembers how many of one, each with those
-	// that left less than KeyTolerance ago and had signed.
+	// Members bounds the members of all hosts, HostMembers those of one, each including signed ones
+	// that left less than KeyTolerance ago.
 	Members, HostMembers int
 }
 
-// A Refusal is why a packet has no effect.
+// A Refusal is the reason why a packet has no effect.
 type Refusal uint8
 
 const (
 	Accepted         Refusal = iota
-	RefusedPacket            // no packet of this protocol, or one that can be read in two ways
-	RefusedNetwork           // unsigned, and not from a network that may
-	RefusedSignature         // unsigned, of an unknown domain, or of somebody else
-	RefusedReplay            // signed, but seen before, too old, or of times to come
-	RefusedKey               // no host
-	RefusedAddress           // not one to connect to
-	RefusedModifier          // another kind of application than WSGI's
-	RefusedFull              // there are too many
+	RefusedPacket            // not a packet of this protocol, or ambiguous
+	RefusedNetwork           // unsigned, and not from an allowed network
+	RefusedSignature         // unsigned, for an unknown domain, or signed with another key
+	RefusedReplay            // signed, but repeated, too old, or from the future
+	RefusedKey               // not a host
+	RefusedAddress           // not an address to connect to
+	RefusedModifier          // not a WSGI application
+	RefusedFull              // too many members
 	refusals
 )
 
@@ -61,7 +61,7 @@ func (Refusal) Names() []string { return refusalNames[:] }
 
 func (r Refusal) String() string { return refusalNames[r] }
 
-// A Change is what a packet, or time, did to the members of a host.
+// A Change is the effect of a packet, or of time, on the members of a host.
 type Change struct {
 	Kind   Kind
 	Member Member
@@ -72,23 +72,23 @@ type Kind uint8
 
 const (
 	Joined     Kind = iota
-	Left            // it said so
+	Left            // it unsubscribed
 	Expired         // it was silent for too long
-	Reweighted      // Weight is another
+	Reweighted      // Weight has changed
 )
 
 func (k Kind) String() string { return [...]string{"joined", "left", "expired", "reweighted"}[k] }
 
-// A Table is who has subscribed. It belongs to one goroutine, but for Stats.
+// A Table is the set of subscribers. It belongs to one goroutine, except for Stats.
 type Table struct {
 	o       Options
 	members map[id]*entry
-	hosts   map[string]int // how many members there are of each
+	hosts   map[string]int // number of members of each
 
 	counts Stats
 }
 
-// entry is a member, or what is kept of one that left so that its packets cannot be used again.
+// entry is a member, or what is kept of one that left so that its packets cannot be replayed.
 type entry struct {
 	Member
 	present bool
@@ -101,8 +101,8 @@ func New(o Options) *Table {
 	return &Table{o: o, members: make(map[id]*entry), hosts: make(map[string]int)}
 }
 
-// Receive takes a datagram and returns what it changed, which is nothing if it was
-// refused or only renews what is known.
+// Receive handles a datagram and returns what it changed: nothing if it was refused or only renews
+// a member.
 func (t *Table) Receive(now time.Time, from netip.AddrPort, datagram []byte) ([]Change, Refusal) {
 	t.counts.Packets.Inc()
 	changes, why := t.receive(now, from, datagram)
@@ -142,7 +142,7 @@ func (t *Table) listed(from netip.Addr) bool {
 	return slices.ContainsFunc(t.o.From, func(p netip.Prefix) bool { return p.Contains(from) })
 }
 
-// authenticate checks what is cheap first: strangers can send as much as they like.
+// authenticate makes the cheap checks first: any host can send packets at any rate.
 func (t *Table) authenticate(p *Packet, known *entry, now time.Time) Refusal {
 	if p.Sign == nil {
 		return RefusedSignature
@@ -150,7 +150,7 @@ func (t *Table) authenticate(p *Packet, known *entry, now time.Time) Refusal {
 	if known != nil && p.Unix <= known.unix || int64(p.Unix) < now.Add(-t.o.KeyTolerance).Unix() {
 		return RefusedReplay
 	}
-	// It would be good for ever, and shut its sender out until the clocks have come there.
+	// It would stay valid, and block its sender until the clocks have reached its time.
 	if int64(p.Unix) > now.Add(t.o.KeyTolerance).Unix() {
 		return RefusedReplay
 	}
@@ -161,8 +161,8 @@ func (t *Table) authenticate(p *Packet, known *entry, now time.Time) Refusal {
 	return Accepted
 }
 
-// leave takes a member out. One that is not known may be so since this table is newer than
-// it: its word is remembered all the same, or what it signed before would bring it back.
+// leave removes a member. If the member is unknown, perhaps because this table is newer, its packet
+// is remembered all the same, or an earlier signed packet would bring it back.
 func (t *Table) leave(known *entry, m Member, p *Packet) ([]Change, Refusal) {
 	e := known
 	if e == nil && t.o.Key == nil {
@@ -193,7 +193,7 @@ func (t *Table) add(m Member) *entry {
 	return e
 }
 
-// forget is the end of an entry.
+// forget deletes an entry.
 func (t *Table) forget(e *entry) {
 	delete(t.members, e.id())
 	if t.hosts[e.Host]--; t.hosts[e.Host] == 0 {
@@ -227,7 +227,8 @@ func (t *Table) join(known *entry, m Member, p *Packet,
 	return changes, Accepted
 }
 
-// remove takes a member out. What it signed is remembered for as long as it could be used again.
+// remove takes a member out. Its last signed time is remembered for as long as its packets could be
+// replayed.
 func (t *Table) remove(e *entry, kind Kind) Change {
 	e.present = false
 	t.counts.Members.Dec()
@@ -237,8 +238,8 @@ func (t *Table) remove(e *entry, kind Kind) Change {
 	return Change{kind, e.Member}
 }
 
-// Expire takes out members that were silent for too long, in the order of their hosts and
-// addresses. It is to be called every second or so.
+// Expire removes members that were silent for too long, in the order of their hosts and addresses.
+// It must be called about every second.
 func (t *Table) Expire(now time.Time) (changes []Change) {
 	for _, e := range t.members {
 		switch {
@@ -253,8 +254,8 @@ func (t *Table) Expire(now time.Time) (changes []Change) {
 	return changes
 }
 
-// Known is what a table knows of a member, or of one that has left and signed, for the table of
-// a process that takes over.
+// Known is what a table knows of a member, or of one that signed and has left, for the table of a
+// process that takes over.
 type Known struct {
 	Member
 	Present bool
@@ -271,10 +272,10 @@ func (t *Table) Known(now time.Time) []Known {
 	return list
 }
 
-// Take makes the members of another table, as they were a while ago, those of this one, which
-// must be empty, and returns who is there. What this table would not take of a packet it does
-// not take here either, but for the sender's network, which is not known: who may not subscribe
-// any more is gone when it has been silent for too long.
+// Take copies the members of another table, as they were a while ago, into this one, which must be
+// empty, and returns the present ones. Whatever this table would refuse in a packet it refuses here
+// too, except by the sender's network, which is unknown: members from a network no longer allowed
+// expire after Tolerance.
 func (t *Table) Take(list []Known, passed time.Duration, now time.Time) (changes []Change) {
 	for _, k := range list {
 		silent := k.Silent + passed
@@ -320,15 +321,15 @@ func (t *Table) usable(m *Member) bool {
 	return t.o.Own == nil || !t.o.Own(m.Network, m.Address)
 }
 
-// mayBeSocket reports whether a path is one of a member. What has "..", "." or "//" in it may lead
-// to anywhere.
+// mayBeSocket reports whether a path is an allowed member's. A path with "..", "." or "//" in it
+// may lead anywhere.
 func (t *Table) mayBeSocket(path string) bool {
 	return filepath.Clean(path) == path && slices.ContainsFunc(t.o.Sockets, func(dir string) bool {
 		return len(path) > len(dir) && path[:len(dir)] == dir && path[len(dir)] == '/'
 	})
 }
 
-// Stats is what a table has seen.
+// Stats are a table's statistics.
 type Stats struct {
 	Packets metric.Counter           `json:"packets" help:"Subscription packets received."`
 	Results metric.Counters[Refusal] `json:"results" label:"result" help:"Subscription packets, by what became of them."`

@@ -5,14 +5,14 @@ import (
 	"io"
 )
 
-// State is how far a Conn is.
+// State is the state of a Conn.
 type State uint8
 
 const (
 	Handshaking State = iota
 	Connected
-	PeerClosed // the backend has said close_notify: it says no more, and may still be told more
-	Failed     // Err says why
+	PeerClosed // the backend has sent close_notify: it sends no more, but data may still go to it
+	Failed     // Err returns the cause
 )
 
 // A Conn is one connection to a backend. It belongs to one goroutine at a time.
@@ -22,29 +22,29 @@ type Conn struct {
 	state  State
 	err    *Error // sticky
 
-	in  []byte // ciphertext that crypto/tls has not taken
+	in  []byte // ciphertext that crypto/tls has not yet read
 	out []byte // where the current call's ciphertext goes
 	eof bool   // no more ciphertext will come
 
-	records  records    // of what came in
+	records  records    // of the input
 	hs       *handshake // nil once it is over
 	finished bool       // close_notify is sent
 }
 
-// NewConn begins a connection. The first Step, with no input, makes what it says first.
+// NewConn begins a connection. The first Step, with no input, produces its first flight.
 func (c *Client) NewConn() *Conn {
 	conn := &Conn{client: c, hs: newHandshake()}
 	conn.tls = tls.Client((*wire)(conn), c.config)
 	return conn
 }
 
-// Client returns whose connection it is.
+// Client returns the Client that made the connection.
 func (c *Conn) Client() *Client { return c.client }
 
-// State returns how far it is.
+// State returns the connection's state.
 func (c *Conn) State() State { return c.state }
 
-// Err returns why it has failed, nil if it has not.
+// Err returns the cause of a failure, nil if there is none.
 func (c *Conn) Err() error {
 	if c.err == nil {
 		return nil
@@ -52,15 +52,14 @@ func (c *Conn) Err() error {
 	return c.err
 }
 
-// Resumed reports whether the handshake has resumed a session. It is to be asked once
-// connected.
+// Resumed reports whether the handshake has resumed a session. It is valid once connected.
 func (c *Conn) Resumed() bool { return c.tls.ConnectionState().DidResume }
 
-// Feed gives the connection ciphertext. It is not copied: Read must be called until it returns 0
-// before p changes, or Keep.
+// Feed gives the connection ciphertext. It is not copied: before p changes, Read must be called
+// until it returns 0, or Keep must be called.
 func (c *Conn) Feed(p []byte) {
 	if c.state != Connected {
-		return // what follows close_notify or a failure means nothing
+		return // input after close_notify or a failure has no meaning
 	}
 	c.records.follow(p)
 	if len(c.in) == 0 {
@@ -70,15 +69,15 @@ func (c *Conn) Feed(p []byte) {
 	}
 }
 
-// Keep copies what has been fed and not taken, so that the caller has its buffer back.
+// Keep copies the unread part of what was fed, so that the caller can reuse its buffer.
 func (c *Conn) Keep() {
 	if len(c.in) > 0 {
 		c.in = append([]byte(nil), c.in...)
 	}
 }
 
-// Read puts plaintext into p, and appends to out what has to be said about that (an answer to a
-// key update, an alert). It returns 0 if there is nothing now, at the end, or if State has become
+// Read puts plaintext into p, and appends what must be sent in response (an answer to a key update,
+// an alert) to out. It returns 0 if there is no plaintext now, at the end, or if State has become
 // Failed.
 func (c *Conn) Read(out, p []byte) (int, []byte) {
 	if c.state != Connected {
@@ -98,14 +97,14 @@ func (c *Conn) Read(out, p []byte) (int, []byte) {
 	return n, c.takeOut()
 }
 
-// AtRest reports whether all that came was whole records whose content has been read, after a
-// Read that has returned 0.
+// AtRest reports whether all input was whole records whose content has been read, after a Read that
+// returned 0.
 func (c *Conn) AtRest() bool {
 	return c.state == Connected && len(c.in) == 0 && c.records.whole()
 }
 
-// EOF says that no more ciphertext will come. Without close_notify before it somebody on the path
-// may have cut the stream.
+// EOF reports that no more ciphertext will come. Without a close_notify before it, an attacker on
+// the path may have cut the stream.
 func (c *Conn) EOF() {
 	if c.state == Connected {
 		c.fail(errTruncated)
@@ -124,7 +123,7 @@ func (c *Conn) Write(out, p []byte) []byte {
 	return c.takeOut()
 }
 
-// CloseNotify appends, once, that nothing more will be said.
+// CloseNotify appends close_notify, once.
 func (c *Conn) CloseNotify(out []byte) []byte {
 	if c.state != Connected && c.state != PeerClosed || c.finished {
 		return out
@@ -143,7 +142,7 @@ func (c *Conn) takeOut() []byte {
 	return out
 }
 
-// fail makes the first error stick.
+// fail records the first error.
 func (c *Conn) fail(err *Error) {
 	if c.err == nil {
 		c.err = err
@@ -151,12 +150,12 @@ func (c *Conn) fail(err *Error) {
 	c.state, c.in = Failed, nil
 }
 
-// records follows where records end in what comes in, which crypto/tls does not tell: a part of
-// one may be the beginning of an answer that nobody has asked for.
+// records tracks the record boundaries of the input, which crypto/tls does not report: a partial
+// record may be the beginning of an unsolicited answer.
 type records struct {
 	header [recordHeaderLen]byte
 	have   int // bytes of header
-	left   int // bytes of the record that have not come
+	left   int // bytes of the record still to come
 }
 
 const recordHeaderLen = 5

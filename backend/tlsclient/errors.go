@@ -16,11 +16,11 @@ type Reason uint8
 const (
 	Other       Reason = iota
 	WrongName          // the certificate is for another name
-	Authority          // it was issued by someone who is not trusted
+	Authority          // its issuer is not trusted
 	Expired            // it has expired, or is not valid yet
 	Certificate        // something else is wrong with the chain
-	Refused            // the backend has said by an alert that it will not
-	NotTLS             // it speaks something else
+	Refused            // the backend has refused by an alert
+	NotTLS             // it speaks another protocol
 	Closed             // it has ended the connection
 	TooSlow            // it took too long
 	reasons
@@ -38,10 +38,10 @@ func (r Reason) String() string {
 // Names implements metric.Key.
 func (Reason) Names() []string { return reasonNames[:] }
 
-// Unverified reports whether the backend's certificate is what is wrong.
+// Unverified reports whether the fault lies in the backend's certificate.
 func (r Reason) Unverified() bool { return r >= WrongName && r <= Certificate }
 
-// An Error is why there is no TLS with a backend, or none any more.
+// An Error is why there is no TLS with a backend, or no longer any.
 type Error struct {
 	Reason Reason
 	Err    error
@@ -62,7 +62,7 @@ var (
 		Closed,
 		errors.New("the backend closed the connection without close_notify"),
 	}
-	errAborted = errors.New("tlsclient: nobody waits for this handshake any more")
+	errAborted = errors.New("tlsclient: the handshake was aborted")
 )
 
 func newError(err error) *Error {

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// Workers run what would hold up a loop. TrySubmit returns false if there is no room for it; if
-// abandoned is set before its turn comes, it is not run. It must not block.
+// Workers run what would hold up a loop. TrySubmit must not block and returns false if there is no
+// room. If abandoned is set before the job's turn comes, it is not run.
 type Workers interface {
 	TrySubmit(work func(), abandoned *atomic.Bool) bool
 }
@@ -20,7 +20,7 @@ type handshake struct {
 	err     error
 
 	resume, parked chan struct{} // to the goroutine, and from it, once for each step
-	aborted        chan struct{} // closed if nobody waits for it any more
+	aborted        chan struct{} // closed when the handshake is aborted
 	abandoned      atomic.Bool   // the same, for workers
 }
 
@@ -31,10 +31,9 @@ func newHandshake() *handshake {
 	}
 }
 
-// Step goes on with the handshake on a worker, or here if workers is nil, with more ciphertext,
-// which is kept, or at its end. wake is called from any goroutine when it is over; until then
-// nothing but Abort may be called. It returns false if the workers have no room: then nothing has
-// happened.
+// Step continues the handshake on a worker, or here if workers is nil, with more ciphertext, which
+// is copied, or at its end. wake is called from any goroutine when the step is over; until then
+// only Abort may be called. It returns false, without effect, if the workers have no room.
 func (c *Conn) Step(in []byte, eof bool, workers Workers, wake func()) bool {
 	h := c.hs
 	step := func() {
@@ -51,8 +50,7 @@ func (c *Conn) Step(in []byte, eof bool, workers Workers, wake func()) bool {
 	return workers.TrySubmit(step, &h.abandoned)
 }
 
-// Stepped appends to out what a step has led to, and takes State further. It is to be called once
-// a step is over.
+// Stepped appends a step's output to out and updates State. It must be called once a step is over.
 func (c *Conn) Stepped(out []byte) []byte {
 	out = append(out, c.out...)
 	c.out = nil
@@ -69,8 +67,8 @@ func (c *Conn) Stepped(out []byte) []byte {
 	return out
 }
 
-// Abort ends a handshake that nobody waits for any more, if there is one, whatever it is doing.
-// The Conn is of no use afterwards.
+// Abort ends a handshake that is no longer needed, if there is one, whatever its state. The Conn is
+// unusable afterwards.
 func (c *Conn) Abort() {
 	if h := c.hs; h != nil && !h.abandoned.Swap(true) {
 		close(h.aborted)

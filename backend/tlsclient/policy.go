@@ -12,17 +12,17 @@ import (
 	"reprise/internal/metric"
 )
 
-// A Policy says how the backends of a pool are spoken to. It must not be changed once used.
+// A Policy says how TLS is spoken with the backends of a pool. It must not be changed once used.
 type Policy struct {
-	Roots *x509.CertPool // who may vouch for backends; nil: whom the system trusts
-	// to verify and to ask for; "": each backend's host as it is written
+	Roots *x509.CertPool // authorities for backends; nil: the system's
+	// the name to verify and to send; "": each backend's host as it is written
 	Name        string
-	Unverified  bool             // whoever answers is taken for the backend
-	Certificate *tls.Certificate // shown to backends that ask for one; nil: none
-	ALPN        []string         // the protocols to agree on, if the backend knows of any
+	Unverified  bool             // the backend's certificate is not verified
+	Certificate *tls.Certificate // for backends that ask for one; nil: none
+	ALPN        []string         // the protocols to agree on, if the backend supports any
 }
 
-// Equal reports whether two policies say the same.
+// Equal reports whether two policies are the same.
 func (p *Policy) Equal(q *Policy) bool {
 	sameRoots := p.Roots == nil && q.Roots == nil || p.Roots != nil && q.Roots != nil &&
 		p.Roots.Equal(q.Roots)
@@ -60,8 +60,8 @@ func (p *Policy) New(host string) (*Client, error) {
 		MinVersion: tls.VersionTLS12, DynamicRecordSizingDisabled: true,
 	}
 	if p.Certificate != nil {
-		// Not by Certificates: what the backend says of issuers it knows is often wrong, and
-		// then nothing would be shown.
+		// Not by Certificates: the backend's list of issuers is often wrong, and then no
+		// certificate would be sent.
 		c.config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate,
 			error,
 		) {
@@ -73,11 +73,11 @@ func (p *Policy) New(host string) (*Client, error) {
 	return c, nil
 }
 
-// Name returns the name that is verified and asked for.
+// Name returns the name that is sent and verified.
 func (c *Client) Name() string { return c.config.ServerName }
 
-// Probe makes a handshake on conn, for a health check. It uses no session and leaves none: what
-// the next client of ours would meet is a full handshake.
+// Probe makes a handshake on conn, for a health check. It uses and leaves no session: it tests the
+// full handshake that the next new client would make.
 func (c *Client) Probe(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	t := tls.Client(conn, c.probe)
 	if err := t.HandshakeContext(ctx); err != nil {
@@ -86,14 +86,14 @@ func (c *Client) Probe(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	return t, nil
 }
 
-// Counts are of the handshakes of a pool. Any goroutine may count, and read.
+// Counts has the handshakes of a pool. Any goroutine may count and read.
 type Counts struct {
 	Handshakes metric.Counters[kind]   `json:"handshakes" label:"kind" help:"TLS handshakes with backends, full or resumed."`
 	Failures   metric.Counters[Reason] `json:"failures" label:"reason" help:"TLS handshakes with backends that failed, by reason."`
 	OnLoop     metric.Counter          `json:"handshake_steps_on_loop" help:"Steps of TLS handshakes with backends that were made on a loop because the key workers had no room."`
 }
 
-// kind is a kind of handshakes.
+// kind is a kind of handshake.
 type kind uint8
 
 const (

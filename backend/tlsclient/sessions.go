@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// maxSessions bounds the sessions kept of a backend: what a few connections that end at once
-// may need to come back.
+// maxSessions bounds the sessions kept of a backend: enough for a few connections that end at once
+// to come back.
 const maxSessions = 8
 
 // sessions are those of one backend, the newest last. crypto/tls gets and puts them.
@@ -15,8 +15,8 @@ type sessions struct {
 	list []*tls.ClientSessionState
 }
 
-// Get implements tls.ClientSessionCache. A session is given once (RFC 8446, Appendix C.4), but
-// the last stays: in TLS 1.2 it may be the only one there will ever be.
+// Get implements tls.ClientSessionCache. A session is used once (RFC 8446, Appendix C.4), except
+// the last one, which stays: in TLS 1.2 there may never be another.
 func (s *sessions) Get(string) (*tls.ClientSessionState, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -32,8 +32,8 @@ func (s *sessions) Get(string) (*tls.ClientSessionState, bool) {
 	return newest, true
 }
 
-// Put implements tls.ClientSessionCache. crypto/tls says nil of a session that was of no use;
-// those beside it are about as old, and no better.
+// Put implements tls.ClientSessionCache. crypto/tls puts nil for a session that failed; the others
+// are about as old, and no better.
 func (s *sessions) Put(_ string, session *tls.ClientSessionState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// wire is what crypto/tls takes for the network connection: a Conn seen from below.
+// wire is the network connection that crypto/tls sees: a Conn from below.
 type wire Conn
 
-// Read gives crypto/tls what has come. In the handshake it waits if that is nothing; afterwards
-// it says so.
+// Read gives crypto/tls the input. Without input it waits during the handshake, and returns
+// errWouldBlock afterwards.
 func (w *wire) Read(p []byte) (int, error) {
 	c := (*Conn)(w)
 	for len(c.in) == 0 {
@@ -49,7 +49,7 @@ func (noAddr) String() string  { return "tlsclient" }
 
 var errWouldBlock error = wouldBlock{}
 
-// wouldBlock is a net.Error whose Temporary method says true: the one kind of read error after
+// wouldBlock is a net.Error whose Temporary method returns true: the one kind of read error after
 // which crypto/tls keeps its partial record and goes on.
 type wouldBlock struct{}
 

@@ -18,8 +18,8 @@ type Client struct {
 	subject, issuer, serial, fingerprint string
 }
 
-// NewClient prepares a verified certificate. With exportPEM the whole of it goes
-// into HTTPS_CC too. One that does not fit in a packet has each request refused.
+// NewClient prepares a verified certificate. With exportPEM the whole certificate goes into
+// HTTPS_CC too. If it does not fit in a packet, each request is refused.
 func NewClient(cert *x509.Certificate, exportPEM bool) *Client {
 	subject, issuer := parseDN(cert.RawSubject), parseDN(cert.RawIssuer)
 	fingerprint := sha256.Sum256(cert.Raw)
@@ -44,7 +44,7 @@ func NewClient(cert *x509.Certificate, exportPEM bool) *Client {
 	return c
 }
 
-// Tell adds what the certificate says to the facts about a connection.
+// Tell adds the certificate's contents to the facts about a connection.
 func (c *Client) Tell(f *http1.Facts) {
 	f.Subject, f.Issuer, f.Serial, f.Fingerprint = c.subject, c.issuer, c.serial, c.fingerprint
 }

@@ -9,12 +9,11 @@ import (
 	"strings"
 )
 
-// dn is a distinguished name. The standard library writes one in one form, and
-// knows few of the attributes.
+// dn is a distinguished name. The standard library writes one form only, and knows few of the
+// attributes.
 type dn pkix.RDNSequence
 
-// shortNames are OpenSSL's, by which those who read certificates in variables
-// know attributes.
+// shortNames are OpenSSL's names of attributes, which readers of these variables expect.
 var shortNames = map[string]string{
 	"2.5.4.3":  "CN",
 	"2.5.4.4":  "SN",
@@ -34,7 +33,7 @@ var shortNames = map[string]string{
 	"1.2.840.113549.1.9.1":       "emailAddress",
 }
 
-// parseDN returns the empty name for what is none.
+// parseDN returns the empty name for malformed input.
 func parseDN(der []byte) dn {
 	var name pkix.RDNSequence
 	if rest, err := asn1.Unmarshal(der, &name); err != nil || len(rest) > 0 {
@@ -43,9 +42,9 @@ func parseDN(der []byte) dn {
 	return dn(name)
 }
 
-// oneLine returns the name as X509_NAME_oneline of OpenSSL 3, and so uWSGI,
-// writes it: "/CN=client1/O=Acme". A backslash in a value is escaped too, or a
-// common name that ends in one would pass for a longer one.
+// oneLine returns the name in the form of OpenSSL 3's X509_NAME_oneline, and so of uWSGI:
+// "/CN=client1/O=Acme". A backslash in a value is escaped too, or a common name that ends in one
+// would pass for a longer one.
 func (d dn) oneLine() string {
 	var s strings.Builder
 	for _, set := range d {
@@ -69,8 +68,8 @@ func (d dn) oneLine() string {
 	return s.String()
 }
 
-// rfc4514 returns the name as LDAP, Apache and nginx write it, the last part
-// first: "O=Acme,CN=client1".
+// rfc4514 returns the name as LDAP, Apache and nginx write it, the last part first:
+// "O=Acme,CN=client1".
 func (d dn) rfc4514() string {
 	var s strings.Builder
 	for i, set := range slices.Backward(d) {
@@ -91,8 +90,8 @@ func (d dn) rfc4514() string {
 	return s.String()
 }
 
-// text returns the name and value of an attribute: if that is not plain text or
-// of a type without a name, "#" and its DER in hex (RFC 4514, Section 2.4).
+// text returns the name and value of an attribute; for a value that is not plain text, or a type
+// without a name, the value is "#" and its DER in hex (RFC 4514, Section 2.4).
 func text(a pkix.AttributeTypeAndValue) (name, value string, plain bool) {
 	oid := a.Type.String()
 	if name, known := shortNames[oid]; known {
@@ -101,7 +100,7 @@ func text(a pkix.AttributeTypeAndValue) (name, value string, plain bool) {
 		}
 		oid = name
 	}
-	der, _ := asn1.Marshal(a.Value) // nothing, if it is of a kind that could not be read either
+	der, _ := asn1.Marshal(a.Value) // nothing, for a kind that could not be read either
 	return oid, "#" + hex.EncodeToString(der), false
 }
 

@@ -1,6 +1,5 @@
-// Package uwsgi writes requests in the uwsgi protocol, which uWSGI and other
-// application servers speak to the router in front of them. Answers are plain
-// HTTP, as package http1 reads it.
+// Package uwsgi writes requests in the uwsgi protocol, which uWSGI and other application servers
+// speak with the router in front of them. Answers are plain HTTP, as package http1 reads it.
 //
 // # Wire format
 //
@@ -42,21 +41,19 @@
 //
 // # What a client cannot do
 //
-// Set a variable it has not the right to, since all fields but Content-Type get
-// a prefix. Have a field taken for another: what is not made of letters, digits
-// and hyphens is left out, as nginx does, because Foo_Bar, Foo.Bar and Foo-Bar
-// are the same to some application. Be taken for a proxy: Forwarded and
-// X-Forwarded-* come through from trusted clients only, for uWSGI itself takes
-// wsgi.url_scheme from the latter. Choose the application's proxy: the field
-// Proxy (CVE-2016-5385) and those of one hop are left out.
+// Set a variable of its choice, since all fields but Content-Type get a prefix. Have a field taken
+// for another: a name with bytes other than letters, digits and hyphens is left out, as nginx does,
+// because Foo_Bar, Foo.Bar and Foo-Bar are the same to some applications. Be taken for a proxy:
+// Forwarded and X-Forwarded-* come through from trusted clients only, for uWSGI itself takes
+// wsgi.url_scheme from the latter. Choose the application's proxy: the field Proxy (CVE-2016-5385)
+// and those of one hop are left out.
 //
 // # The path
 //
-// PATH_INFO is decoded, REQUEST_URI is not. Refused is what servers read in
-// different ways:
+// PATH_INFO is decoded, REQUEST_URI is not. Paths that servers read in different ways are refused:
 //
-//   - a percent sign without two hex digits, of which uWSGI's router makes a NUL
-//   - NUL, which ends the path for whatever is written in C
+//   - a percent sign without two hex digits, which uWSGI's router turns into a NUL
+//   - NUL, which ends the path for programs written in C
 //   - a segment "..", however encoded: uWSGI's router resolves it before it
 //     decodes the path, nginx afterwards
 package uwsgi

@@ -9,14 +9,14 @@ import (
 	"reprise/backend/http1"
 )
 
-// appendFields appends the request's fields as CGI names them (RFC 3875,
-// Section 4.1.18), those of one name in one variable, and then those of the rules. It
-// stops when p is longer than maxLen, where lengths begin to be wrong.
+// appendFields appends the request's fields as CGI names them (RFC 3875, Section 4.1.18), those of
+// one name in one variable, and then those of the rules. It stops when p exceeds maxLen, from where
+// on lengths are wrong.
 func appendFields(p []byte, r *http1.Request, v *Vars, maxLen int) []byte {
 	if r.Host != nil {
 		p = appendVar(p, "HTTP_HOST", r.Host)
 	}
-	if r.Upgrade != nil { // uWSGI's WebSocket functions look for both
+	if r.Upgrade != nil { // uWSGI's WebSocket functions check both
 		p = appendVar(p, "HTTP_CONNECTION", "Upgrade")
 		p = appendVar(p, "HTTP_UPGRADE", r.Upgrade)
 	}
@@ -34,7 +34,7 @@ func appendFields(p []byte, r *http1.Request, v *Vars, maxLen int) []byte {
 	return p
 }
 
-// appendRule appends the ith field that rules have, unless its value is empty.
+// appendRule appends the rules' ith field, unless its value is empty.
 func appendRule(p []byte, first int, v *Vars, i int) []byte {
 	end := len(p)
 	p = appendRuleKey(p, v.Rules.Name(i))
@@ -53,7 +53,7 @@ func appendRule(p []byte, first int, v *Vars, i int) []byte {
 	return endVar(p, start)
 }
 
-// appendRuleKey appends the key for a name that an operator has chosen.
+// appendRuleKey appends the key for a name chosen by an operator.
 func appendRuleKey(p []byte, name string) []byte {
 	p = append(p, 0, 0)
 	start := len(p)
@@ -63,7 +63,7 @@ func appendRuleKey(p []byte, name string) []byte {
 	for i := range len(name) {
 		b := keyBytes[name[i]]
 		if b == 0 {
-			b = '_' // the client's name of the kind is dropped, so that it is the only one
+			b = '_' // a client's field of an equal name is dropped, so this one is the only one
 		}
 		p = append(p, b)
 	}
@@ -71,8 +71,7 @@ func appendRuleKey(p []byte, name string) []byte {
 	return p
 }
 
-// appendField appends a field, or its value to that of the variable in p[first:]
-// that has its name.
+// appendField appends a field, or appends its value to the variable of that name in p[first:].
 func appendField(p []byte, first int, f *http1.Field) []byte {
 	end := len(p)
 	p, ok := appendKey(p, f.Name)
@@ -104,13 +103,13 @@ func separatorOf[N string | []byte](name N) []byte {
 	return comma
 }
 
-// What joins values (RFC 9110, Section 5.3), and those of Cookie, which knows no
-// comma (RFC 9113, Section 8.2.3).
+// The separators of joined values (RFC 9110, Section 5.3), and of Cookie's, which do not use commas
+// (RFC 9113, Section 8.2.3).
 var comma, semicolon = []byte(", "), []byte("; ")
 
-// find returns where the value of key starts, of the variables in p[first:], or
-// -1. To compare keys is much cheaper than names, of which any case is the same,
-// and with a hundred fields it is what a request costs.
+// find returns the start of key's value among the variables in p[first:], or -1. Comparing keys is
+// much cheaper than comparing names, whose case varies, and with a hundred fields it dominates the
+// cost of a request.
 func find(p []byte, first int, key []byte) int {
 	for i := first; i < len(p); {
 		value := i + 2 + int(binary.LittleEndian.Uint16(p[i:])) + 2
@@ -122,8 +121,7 @@ func find(p []byte, first int, key []byte) int {
 	return -1
 }
 
-// isOurs reports whether a field is in a variable already, or settled between
-// the client and us.
+// isOurs reports whether a field is in a variable already, or concerns only the client and us.
 func isOurs(name []byte) bool {
 	switch len(name) {
 	case len("Host"):
@@ -140,8 +138,7 @@ func isName[N string | []byte](name N, known string) bool {
 	return len(name) == len(known) && strings.EqualFold(string(name), known)
 }
 
-// appendKey appends the key for a field, and reports false if its name must not
-// become one.
+// appendKey appends the key for a field; it returns false if its name must not become a key.
 func appendKey(p, name []byte) ([]byte, bool) {
 	p = append(p, 0, 0)
 	start := len(p)
@@ -159,8 +156,8 @@ func appendKey(p, name []byte) ([]byte, bool) {
 	return p, true
 }
 
-// keyBytes holds what the bytes of a field's name become in a key: 0 for those
-// that could make it equal to another name's.
+// keyBytes maps the bytes of a field's name to those of a key: 0 for bytes that could make two
+// names equal.
 var keyBytes = func() (t [256]byte) {
 	for b := byte('0'); b <= '9'; b++ {
 		t[b] = b

@@ -9,10 +9,10 @@ import (
 	"reprise/backend/http1"
 )
 
-// Vars is what a request's variables are made of besides the request.
+// Vars has the sources of a request's variables other than the request.
 type Vars struct {
-	// ServerName is SERVER_NAME. If empty, that is the Host field without its
-	// port, and Host for an HTTP/1.0 client that sends none.
+	// ServerName is SERVER_NAME. If empty, the Host field without its port is used, and Host for an
+	// HTTP/1.0 client that sends none.
 	ServerName string
 	Host       string
 	ServerPort int            // that the client connected to
@@ -20,18 +20,18 @@ type Vars struct {
 	// the client is a proxy whose Forwarded and X-Forwarded-* are believed
 	Trusted bool
 	Length  int64 // CONTENT_LENGTH, whatever the client's field says; -1 for none
-	HTTP2   bool  // the client speaks it
+	HTTP2   bool  // the client speaks HTTP/2
 	TLS     *TLS  // nil without TLS
 
-	Rules *http1.Rules // what else becomes of its fields
+	Rules *http1.Rules // further changes to its fields
 	Facts *http1.Facts // for their values
 	Nth   uint32       // number of the request on its connection
 }
 
-// TLS is how the client speaks TLS.
+// TLS describes the client's TLS.
 type TLS struct {
 	Protocol   string // "TLSv1.3"
-	Cipher     string // OpenSSL's name, as Apache and nginx have it
+	Cipher     string // OpenSSL's name, as in Apache and nginx
 	ServerName string // SNI, "" if none
 	Resumed    bool
 	Client     *Client // nil without a verified client certificate
@@ -50,8 +50,8 @@ var (
 	errLong   = &http1.Error{Status: 431, Reason: "variables exceed a uwsgi packet"}
 )
 
-// AppendRequest appends the packet that begins a request; the body follows it.
-// An error is an *[http1.Error], and dst is returned as it was.
+// AppendRequest appends the packet that begins a request; the body follows it. An error is an
+// *[http1.Error], and dst is returned unchanged.
 func AppendRequest(dst []byte, r *http1.Request, v *Vars) ([]byte, error) {
 	start := len(dst)
 	p := append(dst, 0, 0, 0, 0)
@@ -76,7 +76,7 @@ func AppendRequest(dst []byte, r *http1.Request, v *Vars) ([]byte, error) {
 	p = appendFields(p, r, v, start+prefixLen+maxVarsLen)
 
 	varsLen := len(p) - start - prefixLen
-	if varsLen > maxVarsLen { // so is every variable whose length is wrong
+	if varsLen > maxVarsLen { // this includes variables whose length is wrong
 		return dst, errLong
 	}
 	binary.LittleEndian.PutUint16(p[start+1:], uint16(varsLen))
@@ -123,7 +123,7 @@ var hexDigits = func() (t [256]int8) {
 	return t
 }()
 
-// hasDotDot reports whether a segment of path leads out of the one before.
+// hasDotDot reports whether path contains a dot-dot segment.
 func hasDotDot(path []byte) bool {
 	if !bytes.Contains(path, []byte("..")) {
 		return false
@@ -167,8 +167,8 @@ func appendServer(p []byte, r *http1.Request, v *Vars) []byte {
 	return appendVar(p, "UWSGI_ROUTER", "http")
 }
 
-// withoutPort returns the host of host [ ":" port ]; IPv6 keeps its brackets
-// (RFC 3875, Section 4.1.14).
+// withoutPort returns the host of host [ ":" port ]; IPv6 keeps its brackets (RFC 3875, Section
+// 4.1.14).
 func withoutPort(host []byte) []byte {
 	if i := bytes.LastIndexByte(host, ':'); i > bytes.LastIndexByte(host, ']') {
 		return host[:i]
@@ -209,8 +209,8 @@ func appendInt(p []byte, key string, value int64) []byte {
 	return appendVar(p, key, strconv.AppendInt(digits[:0], value, 10))
 }
 
-// beginVar appends a key. The value is to be appended next, and ended by
-// endVar, which is told where it starts.
+// beginVar appends a key. The value is to be appended next; endVar, which gets the value's start,
+// ends it.
 func beginVar(p []byte, key string) (_ []byte, start int) {
 	p = appendVar(p, key, "")
 	return p, len(p)
