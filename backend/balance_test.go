@@ -35,7 +35,7 @@ func TestRoundRobin(t *testing.T) {
 	}
 }
 
-// Connections that stay are spread by weight; what ends makes room for the next.
+// Connections that stay are spread by weight; one that ends makes room for the next.
 func TestLeastConns(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -67,7 +67,7 @@ func TestLeastConns(t *testing.T) {
 	}
 }
 
-// Idle nodes are equals, and equals take turns.
+// Idle nodes are equal, and equal nodes take turns.
 func TestLeastConnsIdle(t *testing.T) {
 	p := newPool(t, specs(1, 1, 1), backend.Options{Balance: backend.LeastConns})
 	var c backend.Cursor
@@ -82,7 +82,7 @@ func TestLeastConnsIdle(t *testing.T) {
 	}
 }
 
-// client returns the i-th of many source addresses, of both kinds.
+// client returns the i-th of many source addresses, in both families.
 func client(i int) netip.Addr {
 	var b [16]byte
 	b[0] = 0x20
@@ -93,7 +93,7 @@ func client(i int) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-// where returns for each client the node it is sent to.
+// where returns the node for each client.
 func where(p *backend.Pool, now time.Time, clients int) []string {
 	var c backend.Cursor
 	list := make([]string, clients)
@@ -181,7 +181,7 @@ func TestSourceUnknown(t *testing.T) {
 }
 
 // The same server listed twice gets two shares.
-func TestSourceTwins(t *testing.T) {
+func TestSourceWithRepeatedServer(t *testing.T) {
 	list := specs(1, 1, 1)
 	list[1].Name = list[0].Name
 	p := newPool(t, list, backend.Options{Balance: backend.Source})
@@ -218,8 +218,8 @@ func TestSourceSlowStart(t *testing.T) {
 }
 
 func TestTwoChoices(t *testing.T) {
-	// Of equal nodes with connections that stay, none falls far behind; chance alone would
-	// leave the fullest of 100 nodes about 30 above the mean.
+	// Of equal nodes with lasting connections, none falls far behind; chance alone would leave the
+	// fullest of 100 nodes about 30 above the mean.
 	weights := make([]int, 100)
 	p := newPool(t, specs(weights...), backend.Options{Balance: backend.TwoChoices})
 	picks(p, start, 10000)
@@ -228,7 +228,7 @@ func TestTwoChoices(t *testing.T) {
 			t.Errorf("node %d: got %d connections, want about 100", i, n.Active)
 		}
 	}
-	// Of two nodes both are compared each time, so weights are exact.
+	// With two nodes both are compared each time, so weights are exact.
 	p = newPool(t, specs(1, 3), backend.Options{Balance: backend.TwoChoices})
 	picks(p, start, 400)
 	if s := p.Stats().Nodes; s[0].Active != 100 || s[1].Active != 300 {

@@ -15,8 +15,8 @@ func nameless(context.Context, string) ([]netip.Addr, error) {
 	return nil, errors.New("no such host")
 }
 
-// TestChange: members that stay keep their connections and what is known of them, others come
-// and go, and nothing is seen of a change before its commit, nor of one that cannot be made.
+// TestChange: members that stay keep their connections and state, others come and go, and a change
+// has no effect before its commit, nor if it cannot be made.
 func TestChange(t *testing.T) {
 	spec := func(name string) backend.Spec {
 		return backend.Spec{Name: name, Network: "unix", Address: "/" + name}
@@ -54,7 +54,7 @@ func TestChange(t *testing.T) {
 		t.Fatalf("no difference, or %v", err)
 	}
 	if n := p.Nodes(); len(n) != 3 || n[1] != goes || p.Options().QueueLen != 0 {
-		t.Error("seen before its commit")
+		t.Error("the change took effect before its commit")
 	}
 
 	change.Commit()
@@ -74,10 +74,10 @@ func TestChange(t *testing.T) {
 			t.Fatalf("picked %v, %v, want the new one", n, verdict)
 		}
 	}
-	held.Release() // of one that is gone: it harms nobody
+	held.Release() // the slot of a removed node
 }
 
-// TestRetire: who is on the way to a pool that nothing leads to any more still gets there.
+// TestRetire: a flow on its way to a retired pool still gets a node.
 func TestRetire(t *testing.T) {
 	p, err := backend.NewPool([]backend.Spec{{Network: "unix", Address: "/a"}}, backend.Options{})
 	if err != nil {
@@ -107,9 +107,9 @@ func TestRetire(t *testing.T) {
 	}
 }
 
-// TestSetChecks: other checks do not make a backend well that those before have found down.
+// TestSetChecks: replacing the checks does not bring up a node that the earlier ones found down.
 func TestSetChecks(t *testing.T) {
-	p, err := backend.NewPool([]backend.Spec{{Network: "unix", Address: "/nobody/listens"}}, backend.Options{})
+	p, err := backend.NewPool([]backend.Spec{{Network: "unix", Address: "/missing/socket"}}, backend.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,10 +24,10 @@ import (
 
 const (
 	soon    = 2 * time.Millisecond // between checks
-	patient = 20 * time.Second     // for what a noisy machine may take
+	patient = 20 * time.Second     // allows for a noisy machine
 )
 
-// syncBuffer is a buffer that a log may be written to.
+// syncBuffer is a buffer for a log that may be read meanwhile.
 type syncBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -74,7 +74,7 @@ func waitFor(t *testing.T, p *backend.Pool, want string) {
 	nettest.Eventually(t, patient, func() bool { return state(p) == want }, "state %s", want)
 }
 
-// A node goes down by Fall failures in a row and up by Rise successes in a row.
+// A node goes down after Fall failures in a row and up after Rise successes in a row.
 func TestCheckThresholds(t *testing.T) {
 	const fall, rise = 3, 2
 	script := []struct {
@@ -174,7 +174,7 @@ func TestCheckKinds(t *testing.T) {
 		want     string
 	}{
 		{"tcp", backend.CheckTCP, backend.TCP, hangUp, "up"},
-		{"tls, whoever's certificate", backend.CheckTLS, backend.TCP, handshake, "up"},
+		{"tls, any certificate", backend.CheckTLS, backend.TCP, handshake, "up"},
 		{"tls wanted, plain found", backend.CheckTLS, backend.TCP, nettest.Echo, "down"},
 		{"http 200", backend.CheckHTTP, backend.HTTP, answer("HTTP/1.1 200 OK\r\n\r\n"), "up"},
 		{"http 399", backend.CheckHTTP, backend.HTTP, answer("HTTP/1.1 399 \r\n"), "up"},
@@ -199,7 +199,7 @@ func TestCheckKinds(t *testing.T) {
 			b := nettest.Serve(t, test.handler)
 			p := newPool(t, []backend.Spec{{Network: "tcp", Address: b.Addr, Protocol: test.protocol}}, backend.Options{})
 			startChecks(t, p, backend.Check{Kind: test.kind, Rise: 1, Fall: 1})
-			// When the second has been counted, the first has had its effect.
+			// When the second check is counted, the first has taken effect.
 			nettest.Eventually(t, patient, func() bool { return p.Stats().Nodes[0].Checks >= 2 }, "two checks")
 			if s := p.Stats().Nodes[0]; s.State != test.want || (s.CheckFailures > 0) != (test.want == "down") {
 				t.Errorf("got %+v, want it %s", s, test.want)
@@ -256,7 +256,7 @@ func TestCheckRequest(t *testing.T) {
 	}
 }
 
-// A service that accepts and never answers is down, and holds no goroutine.
+// A service that accepts and never answers is down, and does not hold a goroutine.
 func TestCheckTimeout(t *testing.T) {
 	nettest.LeakCheck(t)
 	captureLog(t)
@@ -268,8 +268,8 @@ func TestCheckTimeout(t *testing.T) {
 	}
 }
 
-// What checks found down is not picked, not even when all are. It is asked on,
-// and picked again when it is back, whatever failed before.
+// A node that checks found down is not picked, not even when all are down. Checks of it go on, and
+// it is picked again when it is back, whatever failed before.
 func TestChecksGoOnWhileAllIsDown(t *testing.T) {
 	nettest.LeakCheck(t)
 	captureLog(t)
@@ -292,7 +292,7 @@ func TestChecksGoOnWhileAllIsDown(t *testing.T) {
 	}
 }
 
-// Stopping does not wait for a check that hangs, nor learns anything from it.
+// Stopping neither waits for a check that hangs nor uses its result.
 func TestStopChecks(t *testing.T) {
 	nettest.LeakCheck(t)
 	asked := make(chan struct{}, 1)
@@ -309,8 +309,8 @@ func TestStopChecks(t *testing.T) {
 	}
 }
 
-// TestCheckH2C asks nodes of HTTP/2 in their protocol. One that speaks another, or answers
-// with an error, goes down; one that only takes connections is well for a check by TCP.
+// TestCheckH2C checks nodes of HTTP/2 in their protocol. A node that speaks another, or answers
+// with an error, goes down; one that only accepts connections passes a check by TCP.
 func TestCheckH2C(t *testing.T) {
 	captureLog(t)
 	serve := func(status int, protocols func(*http.Protocols)) string {

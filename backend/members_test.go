@@ -28,7 +28,7 @@ func mustAdd(t testing.TB, p *backend.Pool, address string) *backend.Node {
 	return n
 }
 
-// TestMembers: what is added is picked, in its turn, and what is removed is not any more.
+// TestMembers: an added member is picked in its turn, and a removed one is not picked any more.
 func TestMembers(t *testing.T) {
 	p := changing(t, backend.Options{})
 	var c backend.Cursor
@@ -68,13 +68,13 @@ func TestMembers(t *testing.T) {
 	}
 	held, _ := p.Pick(&c, netip.Addr{}, nil, start)
 	p.Remove(a)
-	p.Remove(a) // is no member: nothing
+	p.Remove(a) // it is not a member: no effect
 	for range 5 {
 		if got := pick(); got != b.Name() {
 			t.Errorf("got %s, want %s", got, b.Name())
 		}
 	}
-	held.Failed(start) // a removed node may be told of its connections
+	held.Failed(start) // a removed node's connections may still report
 	held.Release()
 	d := mustAdd(t, p, "127.0.0.1:3") // takes the removed one's place in cursors
 	for range 10 {
@@ -92,14 +92,14 @@ func TestMembers(t *testing.T) {
 func TestMembersRefused(t *testing.T) {
 	fixed := newPool(t, specs(1), backend.Options{})
 	if _, err := fixed.Add(backend.Spec{Network: "tcp", Address: "127.0.0.1:1"}); err == nil {
-		t.Error("a pool of fixed members took another")
+		t.Error("a pool of fixed members accepted another")
 	}
 	if _, err := changing(t, backend.Options{}).Add(backend.Spec{Network: "tcp", Address: "localhost:1"}); err == nil {
-		t.Error("a name that nobody resolves was taken")
+		t.Error("a node with a DNS name was accepted")
 	}
 }
 
-// TestAddWakes: who waits for room hears of a new member.
+// TestAddWakes: a flow that waits for room is woken for a new member.
 func TestAddWakes(t *testing.T) {
 	p := changing(t, backend.Options{QueueLen: 1})
 	woken := 0
@@ -115,14 +115,14 @@ func TestAddWakes(t *testing.T) {
 	before := woken
 	mustAdd(t, p, "127.0.0.1:2")
 	if woken == before {
-		t.Error("nobody was woken")
+		t.Error("no wake-up")
 	}
 	if n, verdict := p.Pick(&c, netip.Addr{}, nil, start); verdict != backend.Picked || n.Name() != "127.0.0.1:2" {
 		t.Errorf("got %v, want the new member", verdict)
 	}
 }
 
-// TestMembersAreChecked: checks begin with a member and end with it.
+// TestMembersAreChecked: checks begin and end with the membership.
 func TestMembersAreChecked(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -137,7 +137,7 @@ func TestMembersAreChecked(t *testing.T) {
 	p.Remove(n)
 	nettest.Eventually(t, 10*time.Second, func() bool { return runtime.NumGoroutine() <= before }, "the check has ended")
 	stop()
-	mustAdd(t, p, ln.Addr().String()) // after stop: nobody looks
+	mustAdd(t, p, ln.Addr().String()) // after stop: it is not checked
 	nettest.Eventually(t, 10*time.Second, func() bool { return runtime.NumGoroutine() <= before }, "no check begins")
 }
 

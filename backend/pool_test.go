@@ -23,7 +23,7 @@ func specs(weights ...int) (list []backend.Spec) {
 	return list
 }
 
-// limited gives each of the nodes a limit of its own.
+// limited gives each of the nodes its own limit.
 func limited(list []backend.Spec, maxConns ...int) []backend.Spec {
 	for i, n := range maxConns {
 		list[i].MaxConns = n
@@ -192,7 +192,7 @@ func TestReleaseGivesRoom(t *testing.T) {
 	}
 }
 
-// While a node comes back, shares are those of its growing weight.
+// While a node comes back, its growing weight determines the shares.
 func TestSlowStart(t *testing.T) {
 	const slowStart = 10 * time.Second
 	comeBacks := []struct {
@@ -225,7 +225,7 @@ func TestSlowStart(t *testing.T) {
 	}
 }
 
-// A loop may go on with its cursor when its pool is replaced.
+// A loop may keep using its cursor when its pool is replaced.
 func TestCursorMeetsAnotherPool(t *testing.T) {
 	var c backend.Cursor
 	for _, weights := range [][]int{{1}, {1, 1, 1}, {1, 1}} {

@@ -102,7 +102,7 @@ func TestResolveFails(t *testing.T) {
 	}
 }
 
-// An answer may have any length, what is kept of it may not.
+// An answer may have any length; the part that is kept is bounded.
 func TestResolveIsBounded(t *testing.T) {
 	var answer []string
 	for i := range 1000 {
@@ -187,8 +187,8 @@ func TestStartResolving(t *testing.T) {
 	})
 }
 
-// A name that had no address at first is used as soon as it has one, and
-// whoever waits is told. Stopping does not wait for a look-up that hangs.
+// A name that had no address at first is used as soon as it has one, and waiting flows are woken.
+// Stopping does not wait for a look-up that hangs.
 func TestResolvedLater(t *testing.T) {
 	captureLog(t)
 	synctest.Test(t, func(t *testing.T) {

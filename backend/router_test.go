@@ -8,7 +8,7 @@ import (
 	"reprise/backend"
 )
 
-// namedPools makes pools by name as they are asked for.
+// namedPools makes pools by name on demand.
 type namedPools struct {
 	t      testing.TB
 	byName map[string]*backend.Pool
@@ -28,7 +28,7 @@ func (p *namedPools) pool(name string) *backend.Pool {
 	return p.byName[name]
 }
 
-// router makes a router of rules "SNI HOST PATH POOL", where "-" is empty.
+// router makes a router from rules "SNI HOST PATH POOL", where "-" is empty.
 func (p *namedPools) router(other string, rules ...string) *backend.Router {
 	p.t.Helper()
 	var list []backend.Rule
@@ -50,7 +50,7 @@ func nameOf(p *backend.Pool) string {
 	return p.Options().Name
 }
 
-// TestRouter: the most specific rule decides, and no spelling goes by it.
+// TestRouter: the most specific rule decides, and no spelling evades it.
 func TestRouter(t *testing.T) {
 	rules := []string{
 		"- a.example - a",
@@ -107,7 +107,7 @@ func TestRouter(t *testing.T) {
 		{"", "a.example", "/api/v2/..", "api"},
 		{"", "a.example", "/../api", "api"},
 		{"", "a.example", "/..", "a"},
-		{"", "a.example", "/x/..;/api", "api"}, // a servlet container leaves parameters out
+		{"", "a.example", "/x/..;/api", "api"}, // a servlet container drops parameters
 		{"", "a.example", "/x/..;y=..;z/./api", "api"},
 		{"", "a.example", "/x/%2e%2E;/api", "api"},
 		{"", "a.example", "/.;/;y/api;x=1/v2;", "v2"},
@@ -143,7 +143,7 @@ func TestRouter(t *testing.T) {
 	}
 }
 
-// TestRouterWithoutDefault: what nothing matches has no pool.
+// TestRouterWithoutDefault: without a match there is no pool.
 func TestRouterWithoutDefault(t *testing.T) {
 	r := newNamedPools(t).router("", "- a.example - a")
 	if got := nameOf(r.Pool("", []byte("b.example"), nil)); got != "none" {
@@ -201,7 +201,7 @@ func TestRouterDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// FuzzRouterPath: a path is matched as one that was cleaned by hand is, segment by segment.
+// FuzzRouterPath: a path is matched like one cleaned segment by segment.
 func FuzzRouterPath(f *testing.F) {
 	for _, s := range []string{"/api", "//api/../x", "/%2e%2e/api", "/a%2Fb", "*", "/api;x", "/x/..;/api", "/api%3b", "/%", "/a/./b/..", "/" + strings.Repeat("y/", 200) + "../api"} {
 		f.Add(s)
@@ -221,7 +221,7 @@ func FuzzRouterPath(f *testing.F) {
 	})
 }
 
-// cleaned decodes and resolves a path in the plainest way there is.
+// cleaned decodes and resolves a path in the simplest way.
 func cleaned(path string) string {
 	var decoded strings.Builder
 	inParameter := false

@@ -7,7 +7,7 @@ import (
 	"reprise/internal/metric"
 )
 
-// TestDurationsAreSummedOverLoops: what several loops have counted is one histogram for each class,
+// TestDurationsAreSummedOverLoops: the counts of several loops are one histogram for each class,
 // and a class without a response is not shown.
 func TestDurationsAreSummedOverLoops(t *testing.T) {
 	p, err := NewPool(nil, Options{Changing: true})

@@ -29,7 +29,7 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
-// Whatever may let Pick answer something else than Full is told to those who wait.
+// Every event that may let Pick answer something other than Full wakes the waiting flows.
 func TestOnRoom(t *testing.T) {
 	const grace = time.Minute
 	tests := []struct {
@@ -68,7 +68,7 @@ func TestOnRoom(t *testing.T) {
 	}
 }
 
-// What changed between Full and Enqueue is told at once: nobody would tell later.
+// A change between Full and Enqueue wakes at once: no later event would.
 func TestEnqueueTellsOfRoom(t *testing.T) {
 	tests := []struct {
 		name string
@@ -89,7 +89,7 @@ func TestEnqueueTellsOfRoom(t *testing.T) {
 			}
 			test.do(p.Nodes()[0])
 			if told {
-				t.Error("told though nobody was queued")
+				t.Error("woken though no flow was queued")
 			}
 			if !p.Enqueue() || told != test.want {
 				t.Errorf("queued and told: %v, want %v", told, test.want)
@@ -98,8 +98,8 @@ func TestEnqueueTellsOfRoom(t *testing.T) {
 	}
 }
 
-// Nobody but the one holder of the one slot could tell of room, and it lets go
-// while the other is about to queue.
+// The only slot's only holder releases it while another flow is about to queue: no other event
+// could wake that flow.
 func TestNoWakeUpIsLost(t *testing.T) {
 	for _, procs := range []int{1, 2, max(4, runtime.NumCPU())} {
 		t.Run(fmt.Sprint("procs=", procs), func(t *testing.T) {
@@ -124,8 +124,8 @@ func TestNoWakeUpIsLost(t *testing.T) {
 	}
 }
 
-// A crowd of loops hammers a pool with limits: no limit is ever exceeded, and
-// everyone who waits for room is told of it in the end.
+// Many loops use a pool with limits at once: no limit is ever exceeded, and every flow that waits
+// for room is woken in the end.
 func TestLimitsHold(t *testing.T) {
 	for _, procs := range []int{1, 2, max(4, runtime.NumCPU())} {
 		for _, balance := range []backend.Balance{backend.RoundRobin, backend.LeastConns, backend.Source, backend.TwoChoices} {
@@ -193,7 +193,7 @@ type hammerLoop struct {
 func (l *hammerLoop) tell() {
 	select {
 	case l.room <- struct{}{}:
-	default: // it knows already
+	default: // a wake-up is pending already
 	}
 }
 
@@ -227,7 +227,7 @@ func (l *hammerLoop) wait(giveUp <-chan struct{}) *backend.Node {
 		select {
 		case <-l.room:
 		case <-giveUp:
-			l.t.Error("never told of room")
+			l.t.Error("never woken")
 			return nil
 		}
 		if n, verdict = l.pool.Pick(&l.cursor, l.source, nil, start); verdict == backend.Picked {
@@ -236,7 +236,7 @@ func (l *hammerLoop) wait(giveUp <-chan struct{}) *backend.Node {
 	}
 }
 
-// Failures and recoveries that meet end as the last of them says.
+// The last of concurrent failures and recoveries decides the state.
 func TestHealthIsRaceFree(t *testing.T) {
 	p := newPool(t, specs(1, 1, 1), backend.Options{Grace: time.Hour, SlowStart: time.Second, QueueLen: 1})
 	var running sync.WaitGroup

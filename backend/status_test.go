@@ -7,8 +7,7 @@ import (
 	"testing/iotest"
 )
 
-// Whatever a server answers, a status is final and has three digits, and it does
-// not matter how the bytes arrive.
+// Whatever a server answers, a status is final and has three digits, however the bytes arrive.
 func FuzzReadStatus(f *testing.F) {
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		status, err := readStatus(bufio.NewReader(bytes.NewReader(answer)))

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestTold: of what goes on the log is told once in a while, with how often it was.
-func TestTold(t *testing.T) {
+// TestLogLinesAreSpaced: a lasting fault is logged at intervals, with the number of events.
+func TestLogLinesAreSpaced(t *testing.T) {
 	var log told
 	start := time.Now()
 	for _, test := range []struct {

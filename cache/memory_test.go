@@ -58,7 +58,7 @@ func TestReserveHoldsItemsOfAnyLength(t *testing.T) {
 
 // Secrets are wiped from memory as soon as they are dead, however they die.
 func TestSecretsAreWiped(t *testing.T) {
-	secret := []byte("a-master-secret-nobody-may-find")
+	secret := []byte("a-secret-master-secret-for-tests")
 	key := []byte("key")
 	for _, tt := range []struct {
 		name string

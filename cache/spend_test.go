@@ -17,7 +17,7 @@ func TestSpend(t *testing.T) {
 		after Outcome
 	}{
 		{"held", func(c *Cache) { hold(c, 4, 1) }, Hit, Spent},
-		{"lapsed, and nobody came", func(c *Cache) { hold(c, 0, 1) }, Hit, Spent},
+		{"lapsed, without another", func(c *Cache) { hold(c, 0, 1) }, Hit, Spent},
 		{"lapsed, and another came", func(c *Cache) { hold(c, 0, 1); hold(c, 4, 2) }, Held, Held},
 		{"another came and went", func(c *Cache) { hold(c, 0, 1); hold(c, 4, 2); c.Release(key, 2) }, Held, Hit},
 		{"released", func(c *Cache) { hold(c, 4, 1); c.Release(key, 1) }, Held, Hit},

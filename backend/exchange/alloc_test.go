@@ -1,7 +1,6 @@
 //go:build !race
 
-// Under the race detector sync.Pool, from which buffers come, drops some of what
-// it is given.
+// Under the race detector sync.Pool, the source of buffers, drops some of those returned to it.
 
 package exchange
 
@@ -55,7 +54,7 @@ func TestAllocations(t *testing.T) {
 				t.Errorf("%v allocations per request", got)
 			}
 			if c.Serving() || c.in.Len() > 0 || c.x.head.Len() > 0 {
-				t.Error("it is not over")
+				t.Error("the exchange is not over")
 			}
 		})
 	}

@@ -6,8 +6,8 @@ import (
 	"reprise/backend"
 )
 
-// BenchmarkRequest is a small request and its response, without what is around them. What
-// of it the codecs cost is in package http1's benchmarks.
+// BenchmarkRequest is a small request and its response in an exchange. The codecs' share of the
+// cost is in package http1's benchmarks.
 func BenchmarkRequest(b *testing.B) {
 	request := []byte("GET /index.html?a=b HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n")
 	response := []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: x\r\n\r\nok")

@@ -39,7 +39,7 @@ var chunkingAnswers = []string{
 	"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\neight",
 }
 
-// The same bytes of either end lead to the same, however they are cut into pieces.
+// The same bytes from either end have the same result, however they are cut into pieces.
 func TestChunkingLaw(t *testing.T) {
 	for _, protocol := range []backend.Protocol{backend.HTTP, backend.UWSGI} {
 		var want string
@@ -66,7 +66,7 @@ func TestChunkingLaw(t *testing.T) {
 	}
 }
 
-// An upgrade with a body switches each way for itself, however it is cut.
+// An upgrade with a body switches each direction by itself, however it is cut.
 func TestChunkingLawOfUpgrade(t *testing.T) {
 	for _, framing := range []string{"Content-Length: 5\r\n\r\n12345", "Transfer-Encoding: chunked\r\n\r\n2\r\n12\r\n3\r\n345\r\n0\r\n\r\n", "\r\n"} {
 		var want string

@@ -23,17 +23,17 @@ func cutBy(seed uint64) func(n int) int {
 	return func(n int) int { return 1 + random.IntN(min(n, 1+random.IntN(100))) }
 }
 
-// describeRequest is what two recipients have to read alike.
+// describeRequest returns what two recipients must read alike.
 func describeRequest(r *http.Request, body []byte) string {
 	uri := r.URL.RequestURI()
-	if r.Method == "OPTIONS" { // whose absolute form stands for an asterisk
+	if r.Method == "OPTIONS" { // an absolute form without a path stands for an asterisk
 		uri = ""
 	}
 	return fmt.Sprintf("%s %s %s %q", r.Method, uri, strings.ToLower(r.Host), body)
 }
 
-// readStream reads the requests of a stream as net/http does, at most n. ok says whether
-// it had no objection to what it read of them.
+// readStream reads at most n requests of a stream as net/http does. ok says that net/http accepted
+// all it read.
 func readStream(p []byte, n int) (all []string, ok bool) {
 	r := bufio.NewReader(bytes.NewReader(p))
 	for range n {
@@ -50,8 +50,8 @@ func readStream(p []byte, n int) (all []string, ok bool) {
 	return all, true
 }
 
-// FuzzRequests holds that what the backend sees is exactly what was accepted, however it
-// came, and that net/http reads it as it reads what the client has sent.
+// FuzzRequests holds that the backend gets exactly what was accepted, however it was cut, and that
+// net/http reads it like the client's own bytes.
 func FuzzRequests(f *testing.F) {
 	f.Add([]byte(chunkingRequests), uint64(1), false)
 	f.Add([]byte(chunkingRequests), uint64(2), true)
@@ -77,7 +77,7 @@ func FuzzRequests(f *testing.F) {
 					return // net/http is stricter in some respect, and does not answer
 				}
 			}
-			t.Fatalf("the client has ended, and it goes on: %d, %d", w.c.part, w.c.x.state)
+			t.Fatalf("still active after the client's end: %d, %d", w.c.part, w.c.x.state)
 		}
 		if !w.holdsNothing() {
 			t.Fatal("something is held at the end")
@@ -103,7 +103,7 @@ func FuzzRequests(f *testing.F) {
 		if answers := w.got(); w.requests > 0 && !w.tunnel && len(answers) < w.requests {
 			t.Fatalf("%d answers to %d requests: %q", len(answers), w.requests, w.client.String())
 		}
-		// Whatever was not answered is the beginning of one request that was cut or refused.
+		// Bytes without an answer are the beginning of one request that was cut or refused.
 		for _, c := range w.conns {
 			if n := len(requestsIn(c.got.Bytes())); n > c.seen && !w.tunnel {
 				t.Fatalf("the backend has got %d requests, %d of them whole", n, c.seen)
@@ -117,8 +117,8 @@ func requestsIn(p []byte) []*http.Request {
 	return all
 }
 
-// FuzzResponses holds that a client gets a response as net/http reads it of the backend,
-// however it came, and that nothing else of what that says reaches the next client.
+// FuzzResponses holds that a client gets a response as net/http reads the backend's, however it was
+// cut, and that no other byte of the backend reaches the next client.
 func FuzzResponses(f *testing.F) {
 	for i, test := range hostileResponses {
 		f.Add([]byte(test.out), uint64(i), test.hang, i%4 == 3)
@@ -130,7 +130,7 @@ func FuzzResponses(f *testing.F) {
 		if len(out) > 8<<10 {
 			return
 		}
-		method := "POST" // which is not tried again
+		method := "POST" // it is not repeated
 		if isHead {
 			method = "HEAD"
 		}

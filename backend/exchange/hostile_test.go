@@ -10,18 +10,18 @@ import (
 	"reprise/backend"
 )
 
-// The request that attackers would like a backend to see.
+// The request that an attacker wants a backend to see.
 const smuggled = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-// hostileRequests are sent as they are, but that <s> stands for smuggled, <n> for
-// its length and <c> for a chunk of it.
+// hostileRequests are sent unchanged, except that <s> stands for smuggled, <n> for its length and
+// <c> for a chunk of it.
 var hostileRequests = []struct {
 	name string
 	in   string
-	want string   // the statuses of all that comes back, "close" if the last says so
-	seen []string // requests that the backend gets
+	want string   // the statuses of all responses, with "close" if the last one announces it
+	seen []string // requests that the backend receives
 }{
-	// Two ways to tell where the request ends.
+	// Two ways to mark the end of the request.
 	{"CL.TE", post + "Content-Length: <n>\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n<s>", "400 close", nil},
 	{"TE.CL", post + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n<c>0\r\n\r\n", "400 close", nil},
 	{"TE.TE, second unknown", post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n<s>", "400 close", nil},
@@ -53,7 +53,7 @@ var hostileRequests = []struct {
 	{"CL space inside", post + "Content-Length: 4 4\r\n\r\n<s>", "400 close", nil},
 	{"CL of HTTP/1.0", "POST /a HTTP/1.0\r\nContent-Length: <n>\r\n\r\n<s>", "200 close", []string{"POST /a <s>"}},
 
-	// Chunks. The head has gone to the backend by then, a whole request has not.
+	// Chunks. By then the backend has the head, but not a whole request.
 	{"chunk size signed", chunked + "+1\r\na\r\n0\r\n\r\n<s>", "400 close", nil},
 	{"chunk size with 0x", chunked + "0x1\r\na\r\n0\r\n\r\n<s>", "400 close", nil},
 	{"chunk size empty", chunked + "\r\n\r\n<s>", "400 close", nil},
@@ -72,7 +72,7 @@ var hostileRequests = []struct {
 	{"trailer, folded", chunked + "0\r\nX: x\r\n y\r\n\r\n<s>", "400 close", nil},
 	{"trailer, bare LF", chunked + "0\r\nX: x\n\r\n<s>", "400 close", nil},
 	{"trailer, long", chunked + "0\r\nX: " + strings.Repeat("x", 9000) + "\r\n\r\n<s>", "431 close", nil},
-	{"smuggled behind the last chunk", chunked + "0\r\n\r\n<s>", "200 200", []string{"POST /a ", "GET /smuggled "}}, // a pipelined one is no crime
+	{"smuggled behind the last chunk", chunked + "0\r\n\r\n<s>", "200 200", []string{"POST /a ", "GET /smuggled "}}, // a pipelined request is allowed
 
 	// Lines and fields.
 	{"bare LF throughout", "GET /a HTTP/1.1\nHost: localhost\n\n<s>", "400 close", nil},
@@ -112,7 +112,7 @@ var hostileRequests = []struct {
 	{"PROXY header", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + smuggled, "400 close", nil},
 	{"empty lines", "\r\n\r\n<s>", "400 close", nil},
 
-	// Switches that nobody agreed to.
+	// Switches without agreement.
 	{"upgrade to h2c", get + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n", "200", []string{"GET /a "}},
 	{"upgrade refused, more behind it", get + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x05hello<s>", "200 400 close", []string{"GET /a "}},
 	{"upgrade with a body", post + "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: <n>\r\n\r\n<s>", "200", []string{"POST /a <s>"}},
@@ -131,15 +131,15 @@ const (
 	chunked = post + "Transfer-Encoding: chunked\r\n\r\n"
 )
 
-// limits are those that the tables are written for.
+// limited returns the options that the tables assume.
 func limited() *Options {
 	o := options()
 	o.Limits.HeadLen, o.Limits.TrailerLen = 32<<10, 8<<10
 	return o
 }
 
-// Each hostile request gets its status, the connection ends where it cannot be told what
-// follows, and the backend sees whole requests as they were meant or nothing, however they
+// Each hostile request gets its status, the connection ends where the next request's beginning is
+// uncertain, and the backend gets requests whole and as they were meant or not at all, however they
 // are cut.
 func TestHostileRequests(t *testing.T) {
 	fill := strings.NewReplacer("<s>", smuggled, "<n>", fmt.Sprint(len(smuggled)), "<c>", fmt.Sprintf("%x\r\n%s\r\n", len(smuggled), smuggled))
@@ -181,12 +181,12 @@ func TestHostileRequests(t *testing.T) {
 	}
 }
 
-// hostileResponses are what a backend answers to a GET of /hostile.
+// hostileResponses are a backend's answers to a GET of /hostile.
 var hostileResponses = []struct {
 	name string
 	out  string
-	hang bool   // the backend says no more but does not close
-	want string // as describeAnswers, of that and a request for /ok behind it
+	hang bool   // the backend sends no more but does not close
+	want string // as describeAnswers, for it and a following request for /ok
 	body string // of the first answer, where it is a 200
 }{
 	{"good", ok + "Content-Length: 2\r\n\r\nok", true, "200 200", "ok"},
@@ -240,9 +240,9 @@ const (
 	evil = ok + "Content-Length: 4\r\n\r\nevil"
 )
 
-// What is no response is a 502, what breaks off is not taken for whole, and whatever comes
-// unasked reaches nobody, least of all as the answer to the next request, which waits
-// behind the first or comes when that is answered.
+// A malformed response is a 502, a truncated one is not taken for complete, and unsolicited bytes
+// never reach a client, least of all as the answer to the next request, whether that waits behind
+// the first or comes after its answer.
 func TestHostileResponses(t *testing.T) {
 	const first, second = "GET /hostile HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /ok HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	for _, test := range hostileResponses {

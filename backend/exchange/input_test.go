@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestWantsInput: while there is something that Next can go on with, nothing is read:
-// whoever sends requests faster than a turn serves them would else fill the memory.
+// TestWantsInput: nothing is read while Next has input to work on: a client that sends requests
+// faster than a turn serves them would fill the memory.
 func TestWantsInput(t *testing.T) {
 	const request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 	const upload = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -54,7 +54,7 @@ func TestWantsInput(t *testing.T) {
 		c.Next(s, Around{Room: true})
 		c.Keep()
 		if !c.Exchange().WantsBody() || c.WantsInput(true) {
-			t.Errorf("more is wanted before the chunks that there are")
+			t.Errorf("more input is wanted while chunks wait")
 		}
 	})
 }

@@ -7,8 +7,8 @@ import (
 	"reprise/backend"
 )
 
-// A backend's connection serves another request only if it is certain where the response
-// ended, and that the connection belongs to nobody.
+// A backend's connection serves another request only if the response's end is certain and no client
+// is authenticated on it.
 func TestKept(t *testing.T) {
 	const (
 		get  = "GET / HTTP/1.1\r\nHost: a\r\n"
@@ -46,8 +46,8 @@ func TestKept(t *testing.T) {
 				w.answers = func(int, *http.Request) string { return test.response }
 				w.sends([]byte(test.request))
 				w.serve()
-				// What came behind the response in a read of its own is found by looking
-				// before the connection is used again.
+				// Bytes behind the response that come in a later read are found before the
+				// connection is used again.
 				if got := w.released[0].Keep; got != test.want && (i == 0 || test.name != "more behind it") {
 					t.Errorf("cut %d: got %v, want %v", i, got, test.want)
 				}
@@ -57,7 +57,7 @@ func TestKept(t *testing.T) {
 	t.Run("answer before the request is complete", func(t *testing.T) {
 		w := newWorld(t, options(), backend.HTTP)
 		w.sends([]byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n123"))
-		w.says([]byte(ok))
+		w.answer([]byte(ok))
 		if step := w.released[0]; step.Keep || w.statuses() != "200 close" {
 			t.Errorf("got %+v, %s", step, w.statuses())
 		}
@@ -65,19 +65,19 @@ func TestKept(t *testing.T) {
 	t.Run("uwsgi", func(t *testing.T) {
 		w := newWorld(t, options(), backend.UWSGI)
 		w.sends([]byte(get + "\r\n"))
-		w.says([]byte(ok))
+		w.answer([]byte(ok))
 		if w.released[0].Keep {
 			t.Error("kept")
 		}
 	})
 }
 
-// A backend that speaks another protocol and stays open is found out by its first bytes.
+// A backend that speaks another protocol and stays open is detected by its first bytes.
 func TestNoStatusLine(t *testing.T) {
 	for _, p := range []string{"S", "HTTP/2", "HTTP 1.1", "\x15\x03\x03", "\r\n", "http/1.1 200 OK"} {
 		w := newWorld(t, options(), backend.HTTP)
 		w.sends([]byte("POST / HTTP/1.1\r\nHost: a\r\n\r\n"))
-		w.says([]byte(p))
+		w.answer([]byte(p))
 		if got := w.statuses(); got != "502" {
 			t.Errorf("%q: got %q", p, got)
 		}

@@ -8,8 +8,8 @@ import (
 	"reprise/backend/http1"
 )
 
-// streamedExchange returns an exchange of a request whose backend frames messages by itself,
-// and what was for that.
+// streamedExchange returns an exchange whose backend frames messages by itself, and the output for
+// that backend.
 func streamedExchange(t *testing.T, request string) (*Exchange, *Scratch, Output) {
 	t.Helper()
 	s, o := new(Scratch), &Options{
@@ -29,7 +29,7 @@ func streamedExchange(t *testing.T, request string) (*Exchange, *Scratch, Output
 	return x, s, x.Linked(s, Link{Protocol: backend.H2C})
 }
 
-// TestStreamedRequest holds what a backend that frames messages by itself gets.
+// TestStreamedRequest checks what a backend that frames messages by itself gets.
 func TestStreamedRequest(t *testing.T) {
 	x, s, out := streamedExchange(t, "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTE: gzip, trailers\r\nConnection: TE, Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	head := string(out.ToBackend)
@@ -52,8 +52,8 @@ func TestStreamedRequest(t *testing.T) {
 	}
 }
 
-// TestStreamedLengths holds responses against the length that their heads say, and that a
-// trailer section loses what rules drop.
+// TestStreamedLengths compares responses with the length in their heads, and checks that rules drop
+// fields of a trailer section.
 func TestStreamedLengths(t *testing.T) {
 	for _, test := range []struct {
 		name, head, data string
@@ -86,8 +86,7 @@ func TestStreamedLengths(t *testing.T) {
 	}
 }
 
-// TestUnprocessed holds which requests are sent elsewhere when a backend has not looked at
-// them.
+// TestUnprocessed checks which requests are sent elsewhere when a backend has not processed them.
 func TestUnprocessed(t *testing.T) {
 	const post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
 	for _, test := range []struct {
@@ -115,8 +114,8 @@ func TestUnprocessed(t *testing.T) {
 	}
 }
 
-// TestEchoedVersion holds that a uwsgi backend may answer in the version that it was told of,
-// however that is cut, and an HTTP backend may not.
+// TestEchoedVersion holds that a uwsgi backend may answer in the version it was told, however that
+// is cut, and an HTTP backend may not.
 func TestEchoedVersion(t *testing.T) {
 	const response = "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"
 	for cut := range len(response) {

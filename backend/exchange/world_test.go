@@ -21,8 +21,8 @@ func options() *Options {
 	}
 }
 
-// A world is a Conn with what a flow has around it: a client, and backends that answer
-// requests when they are complete.
+// A world is a Conn with the surroundings a flow provides: a client, and backends that answer
+// complete requests.
 type world struct {
 	t        testing.TB
 	s        Scratch
@@ -31,12 +31,12 @@ type world struct {
 	protocol backend.Protocol
 
 	answers func(n int, r *http.Request) string // to the nth request, from 0; "" for none
-	closes  func(n int) bool                    // whether the backend ends the connection behind it
-	cut     func(n int) int                     // how much of n bytes comes at once; nil: all
+	closes  func(n int) bool                    // whether the backend ends the connection after it
+	cut     func(n int) int                     // how many of n bytes come at once; nil: all
 
-	client  bytes.Buffer // what the client has got
-	ended   bool         // the client says no more
-	stalled bool         // the client takes nothing
+	client  bytes.Buffer // received by the client
+	ended   bool         // the client has ended its stream
+	stalled bool         // the client reads nothing
 	end     Do           // CloseClient or Cut when the client's connection is over
 	why     Why
 
@@ -49,10 +49,10 @@ type world struct {
 	released []Step
 }
 
-// A backendConn is what a backend has got on one connection.
+// A backendConn holds what a backend received on one connection.
 type backendConn struct {
 	got  bytes.Buffer
-	seen int // of it, requests that were answered
+	seen int // requests of it that were answered
 }
 
 func newWorld(t testing.TB, o *Options, protocol backend.Protocol) *world {
@@ -64,7 +64,7 @@ func newWorld(t testing.TB, o *Options, protocol backend.Protocol) *world {
 
 func (w *world) over() bool { return w.end != Continue }
 
-// sends gives the connection bytes of the client.
+// sends passes the client's bytes to the connection.
 func (w *world) sends(p []byte) {
 	if w.over() {
 		return
@@ -76,12 +76,12 @@ func (w *world) sends(p []byte) {
 	p = bytes.Clone(p)
 	w.c.Give(p)
 	w.goOn()
-	for i := range p { // what was given may change now
+	for i := range p { // the input may change now
 		p[i] = '!'
 	}
 }
 
-// goOn does what can be done with what the client has sent.
+// goOn does all that the client's bytes allow.
 func (w *world) goOn() {
 	for !w.over() && !w.tunnel {
 		step := w.c.Next(&w.s, Around{Room: !w.stalled, Ended: w.ended})
@@ -98,7 +98,7 @@ func (w *world) do(step Step) {
 		w.link.got.Write(step.ToBackend)
 		w.link.got.Write(step.Held)
 	} else if len(step.ToBackend) > 0 {
-		w.t.Fatalf("%q for a backend that is not there", step.ToBackend)
+		w.t.Fatalf("%q for a missing backend", step.ToBackend)
 	}
 	w.client.Write(step.ToClient)
 	if step.Why != Fine {
@@ -137,7 +137,7 @@ func (w *world) dial() {
 	w.do(w.c.Linked(&w.s, l))
 }
 
-// complete returns the next request that the backend has got whole and not answered.
+// complete returns the next whole, unanswered request that the backend has received.
 func (w *world) complete() *http.Request {
 	if w.link == nil || w.tunnel {
 		return nil
@@ -149,7 +149,7 @@ func (w *world) complete() *http.Request {
 	return requests[w.link.seen]
 }
 
-// serve lets the backend answer what it has got, until nothing moves.
+// serve lets the backend answer what it has received, until nothing moves.
 func (w *world) serve() {
 	for !w.over() {
 		r := w.complete()
@@ -161,7 +161,7 @@ func (w *world) serve() {
 		w.methods = append(w.methods, r.Method)
 		w.link.seen++
 		link := w.link
-		w.says([]byte(w.answers(n, r)))
+		w.answer([]byte(w.answers(n, r)))
 		if w.closes != nil && w.closes(n) && w.link == link && !w.over() {
 			w.do(w.c.BackendEnded(&w.s, false))
 			w.goOn()
@@ -170,8 +170,8 @@ func (w *world) serve() {
 	}
 }
 
-// says gives the connection bytes of the backend that it has now.
-func (w *world) says(p []byte) {
+// answer passes a backend's bytes to the connection.
+func (w *world) answer(p []byte) {
 	link := w.link
 	for len(p) > 0 && w.link == link && !w.over() {
 		n := len(p)
@@ -204,8 +204,8 @@ func (w *world) run(stream string, cut func(n int) int) {
 	w.goOn()
 }
 
-// seen returns what the backends have got: the requests in order, each with its body and
-// trailer, and how the stream went on behind them.
+// seen returns what the backends have received: the requests in order, each with its body and
+// trailer, and the rest of the stream.
 func (w *world) seen() (all []string) {
 	for _, c := range w.conns {
 		requests, err := readRequests(c.got.Bytes(), w.protocol)
@@ -224,8 +224,8 @@ func (w *world) seen() (all []string) {
 	return all
 }
 
-// readRequests reads whole requests as net/http does, or uwsgi packets as the protocol's
-// document has them.
+// readRequests reads whole requests as net/http does, or uwsgi packets as that protocol's
+// documentation describes them.
 func readRequests(p []byte, protocol backend.Protocol) (all []*http.Request, err error) {
 	r := bufio.NewReader(bytes.NewReader(p))
 	for {
@@ -284,8 +284,8 @@ func readPacket(r io.Reader) (*http.Request, error) {
 	return &http.Request{Method: vars["REQUEST_METHOD"], RequestURI: vars["REQUEST_URI"], Body: io.NopCloser(bytes.NewReader(body))}, nil
 }
 
-// statuses describes what the client has got: the statuses, "close" if the last answer
-// says so, "cut" if it was.
+// statuses describes what the client has received: the statuses, "close" if the last answer
+// announces it, "cut" if it was cut.
 func (w *world) statuses() string {
 	var all []string
 	for _, a := range w.got() {
@@ -299,7 +299,7 @@ func (w *world) statuses() string {
 
 type gotten struct{ text, body string }
 
-// got reads the responses as net/http does. What is not one is told as an error.
+// got reads the responses as net/http does. Malformed ones become errors.
 func (w *world) got() (all []gotten) {
 	r := bufio.NewReader(bytes.NewReader(w.client.Bytes()))
 	for i := 0; ; {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestAllocations pins that a message on a kept connection costs none.
+// TestAllocations pins that a message on a kept connection allocates nothing.
 func TestAllocations(t *testing.T) {
 	var (
 		request  Request

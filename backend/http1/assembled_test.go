@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// What messages are assembled from: mostly well-formed, so that many are
-// accepted, in combinations that nobody would write down.
+// Parts of messages: mostly well-formed, so that many messages are accepted, in combinations that a
+// table would not have.
 var (
 	requestLines = []string{
 		"GET / HTTP/1.1|", "POST /a?b HTTP/1.1|", "PUT /%2e%zz?? HTTP/1.1|", "HEAD //h/ HTTP/1.1|", "GET http://h/a HTTP/1.1|", "GET https://H?a HTTP/1.1|",
@@ -40,8 +40,8 @@ func assemble(r *rand.Rand, firstLines, hosts []string) []byte {
 
 func pick(r *rand.Rand, from []string) string { return from[r.IntN(len(from))] }
 
-// TestAssembled holds assembled messages against net/http, as the fuzz tests do
-// with what they find.
+// TestAssembled compares assembled messages with net/http's reading, as the fuzz tests do with
+// their inputs.
 func TestAssembled(t *testing.T) {
 	const count = 3000
 	random := rand.New(rand.NewPCG(1, 2))

@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// TestChunked says what each chunked body gets, whatever way it arrives.
+// TestChunked checks the result of each chunked body, however it arrives.
 func TestChunked(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		body string
-		want string // "data|trailer|rest", or how it failed
+		want string // "data|trailer|rest", or the failure
 	}{
 		{"empty", "0\r\n\r\n", "||"},
 		{"one chunk", "5\r\nhello\r\n0\r\n\r\n", "hello||"},
@@ -98,9 +98,9 @@ func TestChunked(t *testing.T) {
 	}
 }
 
-// TestChunksOfBackends says where a backend's chunks are taken though a client's
-// are not: servers in use pad their sizes, and who could be confused by it is the
-// client of a gateway that copies, which this is not.
+// TestChunksOfBackends checks where a backend's chunks are accepted though a client's are not:
+// servers in use pad their sizes, and only the client of a gateway that copies chunks could be
+// confused by that; this one does not copy.
 func TestChunksOfBackends(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -161,8 +161,7 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// cuts are ways in which n bytes may arrive: each yields the length of the next
-// piece.
+// cuts are ways in which n bytes may arrive: each returns the length of the next piece.
 func cuts(n int) map[string]func() int {
 	random := rand.New(rand.NewPCG(1, uint64(n)))
 	return map[string]func() int{
@@ -172,8 +171,8 @@ func cuts(n int) map[string]func() int {
 	}
 }
 
-// readBody reads a body that arrives in pieces and then the end of the stream,
-// as an engine does that keeps nothing.
+// readBody reads a body that arrives in pieces and then the end of the stream, like an engine that
+// keeps nothing.
 func readBody(f Framing, length int64, p string, cut func() int) string {
 	var b Body
 	b.Start(f, length, &testLimits)
@@ -203,7 +202,7 @@ func readStarted(b *Body, p string, cut func() int) string {
 	return fmt.Sprintf("%s|%s|%s", data, b.Trailer(), rest)
 }
 
-// describeRepeated describes an error if it is the last word on the body.
+// describeRepeated describes an error if it is final.
 func describeRepeated(b *Body, err error) string {
 	if _, n, again := b.Next([]byte("0\r\n\r\n")); n != 0 || again != err || b.End() != err || b.Done() || b.Trailer() != nil {
 		return "went on after " + err.Error()
@@ -211,7 +210,7 @@ func describeRepeated(b *Body, err error) string {
 	return describeError(err)
 }
 
-// TestAppendChunk has the reader find what the writer wrote.
+// TestAppendChunk reads what the writer wrote.
 func TestAppendChunk(t *testing.T) {
 	var written []byte
 	for _, data := range []string{"hello", "", " ", strings.Repeat("x", 1000)} {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestAppendRequest says what a backend gets of a request.
+// TestAppendRequest checks what a backend gets of a request.
 func TestAppendRequest(t *testing.T) {
 	client := netip.MustParseAddrPort("192.0.2.1:1234")
 	direct := Forward{Client: client, Secure: true, ListenPort: 443, KeepAlive: true}
@@ -90,10 +90,10 @@ func TestAppendRequest(t *testing.T) {
 	}
 }
 
-// lines has CR LF for each bar, which keeps heads legible.
+// lines replaces each bar by CR LF, which keeps heads legible.
 func lines(s string) []byte { return []byte(strings.ReplaceAll(s, "|", "\r\n")) }
 
-// TestAnsweredExpectation has no second 100 asked for.
+// TestAnsweredExpectation: a second 100 is not asked for.
 func TestAnsweredExpectation(t *testing.T) {
 	var r Request
 	if err := r.Parse(lines("POST / HTTP/1.1|Host: h|Expect: 100-continue|Content-Length: 1||"), &testLimits); err != nil || !r.Expect100 {

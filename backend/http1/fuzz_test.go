@@ -15,14 +15,13 @@ import (
 	"testing"
 )
 
-// maxFuzzLen is below what net/http takes of chunk overhead, which is relative
-// to the data there and absolute here.
+// maxFuzzLen is below net/http's limit on chunk overhead, which is relative to the data there and
+// absolute here.
 const maxFuzzLen = 4096
 
 var fuzzLimits = Limits{HeadLen: 3 * maxFuzzLen, TargetLen: maxFuzzLen, FieldLen: maxFuzzLen, TrailerLen: maxFuzzLen}
 
-// FuzzRequest holds what is accepted, and what is then passed on, against the
-// reading of net/http.
+// FuzzRequest compares accepted requests, and what is passed on of them, with net/http's reading.
 func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte) {
 		if len(p) <= maxFuzzLen {
@@ -31,7 +30,7 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// checkRequest reports whether p starts with a request that is accepted.
+// checkRequest reports whether p starts with an acceptable request.
 func checkRequest(t *testing.T, p []byte) bool {
 	var r Request
 	n := HeadLen(p, 0)
@@ -57,15 +56,15 @@ func checkRequest(t *testing.T, p []byte) bool {
 	return true
 }
 
-// checkRules has rules write about a client whose certificate says p, and looks for
-// each field that they write once, with what they say.
+// checkRules applies rules about a client whose certificate contains p, and checks that each field
+// they write is there once with its value.
 func checkRules(t *testing.T, r *Request, p []byte) {
 	t.Helper()
 	facts := Facts{Protocol: "TLSv1.3", ServerName: string(p), Subject: string(p)}
 	forward := Forward{Trusted: true, Rules: rules(t, "set X-A: <${SSL_CLIENT_S_DN}>", "set X-Real-IP: <${SSL_SERVER_NAME}>", "remove Cookie"), Facts: &facts}
 	var again Request
 	limits := fuzzLimits
-	limits.HeadLen *= 3 // of what is escaped, each byte becomes three
+	limits.HeadLen *= 3 // each escaped byte becomes three
 	if err := again.Parse(AppendRequest(nil, r, &forward), &limits); err != nil {
 		t.Fatalf("with rules %+v is passed on wrongly: %v", r, err)
 	}
@@ -86,7 +85,7 @@ func checkRules(t *testing.T, r *Request, p []byte) {
 	}
 }
 
-// lettersAndDigits makes all else a hyphen.
+// lettersAndDigits turns all other runes into hyphens.
 func lettersAndDigits(r rune) rune {
 	if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
 		return r
@@ -94,7 +93,7 @@ func lettersAndDigits(r rune) rune {
 	return '-'
 }
 
-// wholeBody is what is known of a body if all of it is there.
+// wholeBody is the result of a complete body.
 type wholeBody struct {
 	data     []byte
 	rest     []byte // what follows it
@@ -115,7 +114,7 @@ func readWhole(start func(*Body, Framing, int64, *Limits), f Framing, length int
 	return w
 }
 
-// compareRequest has net/http read input, which r is the reading of.
+// compareRequest has net/http read input, which was parsed as r.
 func compareRequest(t *testing.T, r *Request, body wholeBody, input []byte, target string) {
 	t.Helper()
 	in := bufio.NewReaderSize(bytes.NewReader(input), len(input)+16)
@@ -136,9 +135,9 @@ func compareRequest(t *testing.T, r *Request, body wholeBody, input []byte, targ
 	compareBody(t, body, want.Body, in)
 }
 
-// pickier reports whether an error of net/http is about what a gateway leaves
-// to others: percent signs, the numbers in an IPv6 address, and a Trailer field
-// that announces what will be dropped from the trailer.
+// pickier reports whether an error of net/http is about something a gateway leaves to others:
+// percent signs, the numbers in an IPv6 address, and a Trailer field that announces what will be
+// dropped from the trailer.
 func pickier(err error) bool {
 	var target *url.Error
 	return errors.As(err, &target) || strings.Contains(err.Error(), "bad trailer key")
@@ -154,7 +153,7 @@ func statedLength(f Framing, length int64) int64 {
 	return 0
 }
 
-// compareFields compares all but those that net/http takes out or adds.
+// compareFields compares all fields except those that net/http removes or adds.
 func compareFields(t *testing.T, fields []Field, want http.Header) {
 	t.Helper()
 	got := make(http.Header)
@@ -185,7 +184,7 @@ func compareBody(t *testing.T, got wholeBody, want io.Reader, in *bufio.Reader) 
 	}
 }
 
-// compareForwarded compares a request with what is left of it for a backend.
+// compareForwarded compares a request with its form for a backend.
 func compareForwarded(t *testing.T, r, again *Request) {
 	t.Helper()
 	if !bytes.Equal(r.Method, again.Method) || !bytes.Equal(r.Path, again.Path) || !bytes.Equal(r.Query, again.Query) ||
@@ -215,8 +214,8 @@ func endToEnd(fields []Field) (lines []string) {
 	return lines
 }
 
-// FuzzResponse holds what is accepted of a backend, and what is then passed on,
-// against the reading of net/http.
+// FuzzResponse compares accepted responses of a backend, and what is passed on of them, with
+// net/http's reading.
 func FuzzResponse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte, isHead bool) {
 		if len(p) <= maxFuzzLen {
@@ -225,7 +224,7 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
-// checkResponse reports whether p starts with a response that is accepted.
+// checkResponse reports whether p starts with an acceptable response.
 func checkResponse(t *testing.T, p []byte, isHead bool) bool {
 	method := "GET"
 	if isHead {
@@ -269,13 +268,13 @@ func compareResponse(t *testing.T, r *Response, body wholeBody, input []byte, me
 		t.Errorf("%q: got length %d, want %d", input, got, want.ContentLength)
 	}
 	compareFields(t, r.Fields, want.Header)
-	if r.Status != 101 { // what follows is no HTTP
+	if r.Status != 101 { // what follows is not HTTP
 		compareBody(t, body, want.Body, in)
 	}
 }
 
-// FuzzChunked holds what is accepted as chunks against net/http, and against
-// itself in other pieces.
+// FuzzChunked compares accepted chunks with net/http's reading, and with the same bytes in other
+// pieces.
 func FuzzChunked(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte, size byte) {
 		if len(p) > maxFuzzLen {

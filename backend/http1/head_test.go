@@ -35,7 +35,7 @@ func TestHeadLen(t *testing.T) {
 	}
 }
 
-// arrivingHeadLen is what HeadLen says in the end of bytes that arrive in pieces.
+// arrivingHeadLen is the result of HeadLen for bytes that arrive in pieces.
 func arrivingHeadLen(p []byte, cut func() int) int {
 	for seen := 0; seen < len(p); {
 		arrived := min(seen+cut(), len(p))
@@ -47,7 +47,7 @@ func arrivingHeadLen(p []byte, cut func() int) int {
 	return 0
 }
 
-// TestHeadsInPieces reads the same from heads however they arrive.
+// TestHeadsInPieces: heads are read alike however they arrive.
 func TestHeadsInPieces(t *testing.T) {
 	for _, head := range []string{
 		"GET /a?b HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n",

@@ -9,8 +9,8 @@ import (
 
 var testLimits = Limits{HeadLen: 4096, TargetLen: 1024, FieldLen: 32, TrailerLen: 256}
 
-// TestHostileRequests says what each request gets that others have been seen to
-// read in two ways, together with the harmless ones beside it.
+// TestHostileRequests checks the result of requests that recipients are known to read in two ways,
+// together with harmless ones like them.
 func TestHostileRequests(t *testing.T) {
 	const get = "GET / HTTP/1.1\r\nHost: example.com\r\n"
 	const post = "POST / HTTP/1.1\r\nHost: example.com\r\n"
@@ -19,7 +19,7 @@ func TestHostileRequests(t *testing.T) {
 		head string
 		want string // "status: reason", or what was read
 	}{
-		// Which framing: smuggling proper.
+		// Which framing: request smuggling proper.
 		{"CL.TE", post + "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n", "400: Transfer-Encoding and Content-Length"},
 		{"TE.CL", post + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n", "400: Transfer-Encoding and Content-Length"},
 		{"TE.CL with an unknown coding", post + "Transfer-Encoding: identity\r\nContent-Length: 4\r\n\r\n", "400: Transfer-Encoding and Content-Length"},

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestRefusedRequests says what a log may tell of requests that are refused.
+// TestRefusedRequests checks what a log gets of refused requests.
 func TestRefusedRequests(t *testing.T) {
 	for _, tc := range []struct {
 		name, head string

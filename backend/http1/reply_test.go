@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestAppendResponse says what a client gets of a response.
+// TestAppendResponse checks what a client gets of a response.
 func TestAppendResponse(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -48,7 +48,7 @@ func TestAppendResponse(t *testing.T) {
 	}
 }
 
-// TestAppendError reads each error that a router gives with net/http.
+// TestAppendError reads each of a gateway's errors with net/http.
 func TestAppendError(t *testing.T) {
 	for _, status := range []int{400, 403, 404, 405, 408, 411, 413, 414, 417, 431, 500, 501, 502, 503, 504, 505} {
 		for _, method := range []string{"GET", "HEAD"} {
@@ -65,7 +65,7 @@ func TestAppendError(t *testing.T) {
 	}
 }
 
-// readBack has net/http read a response, which is to be all there is.
+// readBack reads a response with net/http; nothing may follow it.
 func readBack(t *testing.T, p []byte, method string) (*http.Response, string) {
 	t.Helper()
 	in := bufio.NewReader(bytes.NewReader(p))

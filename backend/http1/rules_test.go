@@ -27,14 +27,14 @@ func ruleList(texts ...string) (list []Rule) {
 	return list
 }
 
-// someFacts are of a client that has chosen its names to do harm.
+// someFacts are about a client whose names are chosen to do harm.
 var someFacts = Facts{
 	Client: netip.MustParseAddrPort("[2001:db8::1%eth0]:1234"), Protocol: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", ServerName: "a.test",
 	Resumed: true, Subject: `CN=a\, b\\ \+c\0D\0AX-Evil: 1,O=Acmé\ `, Issuer: "CN=\r\nX-Evil: 1\x00", Serial: "0A", Fingerprint: "ab12",
 	ID: [12]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12},
 }
 
-// TestVariables says what each variable becomes, with and without TLS.
+// TestVariables checks the value of each variable, with and without TLS.
 func TestVariables(t *testing.T) {
 	plain := Facts{Client: netip.MustParseAddrPort("192.0.2.1:80")}
 	for name, want := range map[string][2]string{
@@ -63,7 +63,7 @@ func TestVariables(t *testing.T) {
 	}
 }
 
-// TestRequestRules says what a backend gets once rules have been applied.
+// TestRequestRules checks what a backend gets once rules have been applied.
 func TestRequestRules(t *testing.T) {
 	const told = "X-Forwarded-Proto: http|Forwarded: for=unknown;proto=http|"
 	for _, tc := range []struct {
@@ -103,7 +103,7 @@ func TestRequestRules(t *testing.T) {
 	}
 }
 
-// TestResponseRules says what a client gets once rules have been applied.
+// TestResponseRules checks what a client gets once rules have been applied.
 func TestResponseRules(t *testing.T) {
 	const sts = "set Strict-Transport-Security: max-age=1"
 	for _, tc := range []struct {
@@ -139,7 +139,7 @@ func TestResponseRules(t *testing.T) {
 	}
 }
 
-// TestRulesInTrailers: what a field must not say, a trailer must not say behind it.
+// TestRulesInTrailers: a field that rules drop from a head is dropped from a trailer too.
 func TestRulesInTrailers(t *testing.T) {
 	var b Body
 	b.Start(Chunked, 0, &testLimits)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestValueEnd puts each byte at each place of the words it is looked for in.
+// TestValueEnd puts each byte at each position of the eight bytes examined at once.
 func TestValueEnd(t *testing.T) {
 	for _, filler := range []byte{'a', ' ', '\t', '~', 0x80, 0xff} {
 		for b := range 256 {
@@ -27,8 +27,8 @@ func TestValueEnd(t *testing.T) {
 	}
 }
 
-// TestKinds compares each name in other case, and by a neighbour of each of its
-// bytes, which is another name.
+// TestKinds checks each name in the other case, and with each of its bytes replaced by the next
+// one, which makes another name.
 func TestKinds(t *testing.T) {
 	for name, want := range map[string]kind{
 		"Host": host, "Date": date, "Content-Length": contentLength, "Expect": expect, "X-Forwarded-For": xForwardedFor, "X-Forwarded-Proto": xForwardedProto,

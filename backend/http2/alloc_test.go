@@ -9,8 +9,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// browserFields are those of a browser's request, all of which are in the header
-// table from the second one on.
+// browserFields are those of a browser's request, all of which are in the header table from the
+// second request on.
 var browserFields = []string{
 	":method", "GET", ":authority", "www.example.org", ":scheme", "https", ":path", "/articles/2026/11/a-page.html",
 	"sec-ch-ua-platform", `"Linux"`, "user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
@@ -20,8 +20,7 @@ var browserFields = []string{
 	"cookie", "session=0123456789abcdef0123456789abcdef", "cookie", "theme=dark",
 }
 
-// requests returns n requests, each on its stream, and a connection that has seen the
-// first.
+// requests returns n requests, each on its stream, and a connection that has received the first.
 func requests(n int, fields []string) (*Conn, [][]byte) {
 	c := New(DefaultOptions(&testLimits), new(Scratch))
 	var block bytes.Buffer
@@ -54,7 +53,7 @@ func answerOne(c *Conn, dst, request []byte) []byte {
 	return c.AppendData(out, s, []byte("hello world"), true)
 }
 
-// TestAllocations pins that a request of a known client costs one: its stream.
+// TestAllocations pins that a further request of a client costs one allocation: its stream.
 func TestAllocations(t *testing.T) {
 	const runs = 1000
 	c, all := requests(runs+2, browserFields)

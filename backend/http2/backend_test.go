@@ -44,7 +44,7 @@ func newService(t *testing.T) *service {
 	return s
 }
 
-// run gives the connection all there is and notes what it says.
+// run gives the connection all input and records its events.
 func (s *service) run() {
 	for {
 		out, n, e := s.conn.Next(s.out, s.in.Bytes())
@@ -75,7 +75,7 @@ func (s *service) headers(id uint32, end bool, list ...string) {
 	_ = s.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: s.fields(list...), EndStream: end, EndHeaders: true})
 }
 
-// sent returns the frames that were sent to the backend since it was last asked.
+// sent returns the frames sent to the backend since the last call.
 func (s *service) sent() (frames []string) {
 	s.t.Helper()
 	framer := http2.NewFramer(nil, bytes.NewReader(bytes.TrimPrefix(s.out, []byte(preface))))
@@ -101,7 +101,7 @@ func (s *service) sent() (frames []string) {
 	}
 }
 
-// TestCallHead holds what becomes of a request's head.
+// TestCallHead checks the frames made from a request's head.
 func TestCallHead(t *testing.T) {
 	s := newService(t)
 	s.sent()
@@ -125,8 +125,8 @@ func TestCallHead(t *testing.T) {
 	}
 }
 
-// TestCallStates sends every frame that belongs to a stream in each state of a call, and
-// holds the outcome against RFC 9113, Section 5.1, as it is written down here once more.
+// TestCallStates sends every frame that belongs to a stream in each state of a call, and compares
+// the outcome with RFC 9113, Section 5.1, written down independently here.
 func TestCallStates(t *testing.T) {
 	const (
 		taken   = "taken"
@@ -184,7 +184,7 @@ func TestCallStates(t *testing.T) {
 	}
 }
 
-// reach brings a call into a state, with the head of its response sent if it has one.
+// reach brings a call into a state, with the head of its response sent if the state requires it.
 func (s *service) reach(to state) uint32 {
 	if to == idle {
 		return 3
@@ -201,8 +201,8 @@ func (s *service) reach(to state) uint32 {
 	return 1
 }
 
-// TestCallWindows holds that a request goes no further than the windows let it, and that
-// the connection's is given back for what a call holds.
+// TestCallWindows holds that a request stays within the windows, and that the connection's window
+// is returned for what a call holds.
 func TestCallWindows(t *testing.T) {
 	s := newService(t)
 	_ = s.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 10})
@@ -229,7 +229,7 @@ func TestCallWindows(t *testing.T) {
 	}
 	s.sent()
 
-	// What two calls hold is bounded by each one's window, and not by the connection's.
+	// What two calls hold is bounded by each one's window, not by the connection's.
 	s.headers(1, false, ":status", "200")
 	s.headers(3, false, ":status", "200")
 	for range s.conn.o.CallWindow / maxFrameLen {
@@ -257,7 +257,7 @@ func TestCallWindows(t *testing.T) {
 	}
 }
 
-// TestBackendGoAway holds that calls which a backend will not serve come back as such, and
+// TestBackendGoAway holds that calls which a backend will not serve are returned as such, and
 // others go on.
 func TestBackendGoAway(t *testing.T) {
 	s := newService(t)
@@ -284,7 +284,7 @@ func TestBackendGoAway(t *testing.T) {
 	}
 }
 
-// TestBackendFaults holds what a backend may not do, and what that costs it.
+// TestBackendFaults checks the protocol violations of a backend and their consequences.
 func TestBackendFaults(t *testing.T) {
 	many := func(do func(s *service)) func(s *service) {
 		return func(s *service) {
@@ -376,7 +376,7 @@ func TestBackendFaults(t *testing.T) {
 	})
 }
 
-// answers is what a backend says that uses everything.
+// answers uses everything that a backend may send.
 func answers(t *testing.T) []byte {
 	s := newService(t)
 	s.in.Reset()
@@ -404,8 +404,8 @@ func answers(t *testing.T) []byte {
 	return bytes.Clone(s.in.Bytes())
 }
 
-// ask gives a connection the pieces in turn and tells what came of it: a transcript in
-// which it does not matter how data were cut. Six calls are opened as soon as there is room.
+// ask gives a connection the pieces in turn and returns the result: a transcript that does not
+// depend on how data were cut. Six calls are opened as soon as there is room.
 func ask(b *Backend, pieces [][]byte) (transcript string, out []byte) {
 	var told bytes.Buffer
 	bodies := map[uint32]int{}
@@ -445,8 +445,8 @@ func ask(b *Backend, pieces [][]byte) (transcript string, out []byte) {
 	return told.String(), out
 }
 
-// TestBackendCuts holds the law of chunks: however a backend's bytes are cut, the same comes
-// of them, to the byte.
+// TestBackendCuts holds the chunking law: however a backend's bytes are cut, the result is the same
+// to the byte.
 func TestBackendCuts(t *testing.T) {
 	input := answers(t)
 	newConn := func() *Backend { return NewBackend(DefaultBackendOptions(&testLimits), new(Scratch)) }
@@ -482,9 +482,9 @@ func TestBackendCuts(t *testing.T) {
 	}
 }
 
-// FuzzBackend gives a connection whatever a backend may say behind its settings. Nothing
-// panics, what is sent and held is bounded, what goes on is a head that package http1 can
-// read, and it does not matter how the bytes were cut.
+// FuzzBackend gives a connection any bytes behind the backend's settings. Nothing panics, output
+// and memory are bounded, what is passed on is a head that package http1 can read, and the cuts do
+// not matter.
 func FuzzBackend(f *testing.F) {
 	f.Add([]byte("\x00\x00\x01\x01\x04\x00\x00\x00\x01\x88"+"\x00\x00\x03\x00\x01\x00\x00\x00\x01abc"), uint8(3))
 	f.Add([]byte("\x00\x00\x01\x01\x00\x00\x00\x00\x01\x88"+"\x00\x00\x05\x09\x04\x00\x00\x00\x01\x40\x01x\x01y"+
@@ -521,8 +521,8 @@ func FuzzBackend(f *testing.F) {
 	})
 }
 
-// FuzzAnswerHead holds that whatever fields become the head of a response, package http1 reads
-// the same in it, or refuses it.
+// FuzzAnswerHead holds that package http1 reads the same fields in a response's head that were put
+// into it, or refuses it.
 func FuzzAnswerHead(f *testing.F) {
 	f.Add("200", "content-length", "3", "x", "y")
 	f.Add("304", "set-cookie", "a", "set-cookie", "b")

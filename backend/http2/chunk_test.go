@@ -9,7 +9,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// conversation is what a client says that uses everything.
+// conversation uses everything that a client may send.
 func conversation(t testing.TB) []byte {
 	p := newPeer(t.(*testing.T), nil)
 	p.in.Reset()
@@ -40,9 +40,8 @@ func conversation(t testing.TB) []byte {
 	return bytes.Clone(p.in.Bytes())
 }
 
-// serve gives a connection the pieces in turn and tells what came of it: a transcript in
-// which it does not matter how data were cut. Each request is answered by a few bytes as
-// soon as it is complete.
+// serve gives a connection the pieces in turn and returns the result: a transcript that does not
+// depend on how data were cut. Each request is answered by a few bytes as soon as it is complete.
 func serve(c *Conn, pieces [][]byte) (transcript string, out []byte) {
 	var told bytes.Buffer
 	bodies := map[uint32]int{}
@@ -81,8 +80,8 @@ func serve(c *Conn, pieces [][]byte) (transcript string, out []byte) {
 	return told.String(), out
 }
 
-// TestCuts holds the law of chunks: however the client's bytes are cut, the same comes of
-// them, to the byte.
+// TestCuts holds the chunking law: however the client's bytes are cut, the result is the same to
+// the byte.
 func TestCuts(t *testing.T) {
 	input := conversation(t)
 	newConn := func() *Conn { return New(DefaultOptions(&testLimits), new(Scratch)) }

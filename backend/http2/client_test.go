@@ -16,14 +16,14 @@ import (
 	"reprise/backend/http1"
 )
 
-// An origin serves connections with what the gateway has of HTTP/2, and answers by itself:
-// it echoes what it is sent, with trailers both ways.
+// An origin serves connections with this package and answers by itself: it echoes bodies, with
+// trailers both ways.
 type origin struct {
 	mu   sync.Mutex
 	seen []string // heads
 }
 
-// dial returns the client's end of a connection to it.
+// dial returns the client's end of a new connection.
 func (o *origin) dial(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
 	go o.serve(server)
@@ -63,7 +63,7 @@ func (o *origin) serve(nc net.Conn) {
 	}
 }
 
-// exchange is what the origin remembers of a stream.
+// exchange is the origin's state of a stream.
 type exchange struct {
 	method, path string
 	body         bytes.Buffer
@@ -120,7 +120,7 @@ func (o *origin) act(c *Conn, out []byte, e Event) []byte {
 	return c.AppendEnd(out, s, fmt.Appendf(nil, "X-Sum: %d\r\n", x.body.Len()))
 }
 
-// TestGoClient has Go's client for a peer.
+// TestGoClient uses Go's client as the peer.
 func TestGoClient(t *testing.T) {
 	o := &origin{}
 	transport := &http.Transport{DialContext: o.dial, Protocols: new(http.Protocols)}

@@ -7,7 +7,7 @@ import (
 	"reprise/backend/http2"
 )
 
-// A connection is driven by whatever bytes there are; each event belongs to a stream.
+// A connection is driven by the bytes available; each event belongs to a stream.
 func Example() {
 	limits := &http1.Limits{HeadLen: 32 << 10, TargetLen: 8 << 10, FieldLen: 100, TrailerLen: 8 << 10}
 	c := http2.New(http2.DefaultOptions(limits), new(http2.Scratch))

@@ -9,9 +9,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// TestFloods repeats what costs a client nothing until the connection ends, and bounds
-// how often that may be, what it makes us send and what it makes us hold. Time
-// stands still, so nothing is forgiven.
+// TestFloods repeats what costs a client nothing until the connection ends, and bounds the number
+// of repetitions, the output and the memory. Time stands still, so no budget recovers.
 func TestFloods(t *testing.T) {
 	const tooOften = 3000
 	for _, tc := range []struct {
@@ -248,8 +247,8 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-// TestHonestClientsAreNotFloods lets time pass, or work be done, as much as a busy browser
-// or a gRPC client needs.
+// TestHonestClientsAreNotFloods lets as much time pass, or work be done, as for a busy browser or a
+// gRPC client.
 func TestHonestClientsAreNotFloods(t *testing.T) {
 	t.Run("many requests", func(t *testing.T) {
 		p := newPeer(t, nil)
@@ -295,11 +294,11 @@ func TestHonestClientsAreNotFloods(t *testing.T) {
 	})
 }
 
-// TestHeaderBombs bounds what a few bytes decode to.
+// TestHeaderBombs bounds the decoded size of a few bytes.
 func TestHeaderBombs(t *testing.T) {
 	send := func(block []byte, parts int) *peer {
 		p := newPeer(t, nil)
-		// An entry of almost the whole table comes first.
+		// An entry that nearly fills the table comes first.
 		p.headers(1, true, append(getFields[:8:8], "x", strings.Repeat("v", 3900))...)
 		p.answer(1)
 		_ = p.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: block, EndStream: true, EndHeaders: parts == 0})
@@ -349,11 +348,11 @@ func TestHeaderBombs(t *testing.T) {
 	})
 }
 
-// p400 is a request by the static table alone.
+// p400 is a request that uses only the static table.
 var p400 = []byte{0x82, 0x87, 0x84, 0x41, 1, 'a'}
 
-// TestSlowReader holds what a client may make us keep that asks for much and reads
-// nothing: what the caller hands in beyond Room, and no more.
+// TestSlowReader bounds the memory for a client that asks for much and reads nothing: what the
+// caller passes in beyond Room, and no more.
 func TestSlowReader(t *testing.T) {
 	p := newPeer(t, nil)
 	_ = p.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize})
@@ -378,7 +377,7 @@ func TestSlowReader(t *testing.T) {
 		t.Errorf("100 streams hold %d bytes", held)
 	}
 	p.got = nil
-	// Now it reads: all of it goes out, and there is room again.
+	// Once the client reads, all of it goes out, and there is room again.
 	_ = p.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 65535})
 	_ = p.framer.WriteWindowUpdate(0, 1<<20)
 	p.run()
@@ -389,7 +388,7 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// TestBrokenFrames holds the connection errors of frames by themselves.
+// TestBrokenFrames checks the connection errors of single frames.
 func TestBrokenFrames(t *testing.T) {
 	raw := func(typ http2.FrameType, flags http2.Flags, id uint32, payload ...byte) func(*peer) {
 		return func(p *peer) { _ = p.framer.WriteRawFrame(typ, flags, id, payload) }

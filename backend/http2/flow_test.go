@@ -24,13 +24,13 @@ func TestUploadWindows(t *testing.T) {
 	p.want()
 	p.send(p.conn.Consumed(nil, s, 1))
 	p.want("WINDOW_UPDATE 1 65536")
-	// Padding has no backend to be consumed by.
+	// Padding is consumed without a backend.
 	_ = p.framer.WriteDataPadded(1, false, []byte("x"), make([]byte, 255))
 	p.run()
 	if s.held != 64<<10+1 {
 		t.Errorf("%d bytes are held, want %d", s.held, 64<<10+1)
 	}
-	// A stream that ends gives the connection back what its backend did not take.
+	// A stream that ends returns to the connection what its backend did not take.
 	before := p.conn.recvWindow + p.conn.credit
 	_ = p.framer.WriteRSTStream(1, http2.ErrCodeCancel)
 	p.run()
@@ -39,9 +39,9 @@ func TestUploadWindows(t *testing.T) {
 	}
 }
 
-// TestUploadsGoOnForEver moves more than all windows, so that a byte that got lost in
-// the counting would stop it.
-func TestUploadsGoOnForEver(t *testing.T) {
+// TestUploadWindowsDoNotLeak moves more than all windows, so that a byte lost in the counting would
+// stop it.
+func TestUploadWindowsDoNotLeak(t *testing.T) {
 	p := newPeer(t, nil)
 	p.post(1)
 	p.post(3)
@@ -56,13 +56,13 @@ func TestUploadsGoOnForEver(t *testing.T) {
 			}
 			p.send(p.conn.Consumed(nil, e.Stream, len(e.Data)))
 		}
-		p.data(5, false, strings.Repeat("x", 100)) // of no use
+		p.data(5, false, strings.Repeat("x", 100)) // discarded
 		p.got = nil
 	}
 }
 
-// TestSmallWindows sends a response through windows that open a little at a time, and holds
-// that not a byte is sent before.
+// TestSmallWindows sends a response through windows that open a little at a time, and holds that no
+// byte is sent early.
 func TestSmallWindows(t *testing.T) {
 	p := newPeer(t, nil)
 	_ = p.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 3})
@@ -92,8 +92,8 @@ func TestSmallWindows(t *testing.T) {
 	}
 }
 
-// TestTheEndGoesWithTheLastData spares a frame.
-func TestTheEndGoesWithTheLastData(t *testing.T) {
+// TestEndStreamOnLastData: END_STREAM is set on the last DATA frame, which saves a frame.
+func TestEndStreamOnLastData(t *testing.T) {
 	p := newPeer(t, nil)
 	_ = p.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 5})
 	p.get(1)
@@ -112,7 +112,7 @@ func TestTheEndGoesWithTheLastData(t *testing.T) {
 	p.want("HEADERS 5 :status=204 END")
 }
 
-// TestFairness holds that a connection's window is not for its first stream each time.
+// TestFairness holds that a connection's window does not serve its first stream each time.
 func TestFairness(t *testing.T) {
 	p := newPeer(t, nil)
 	_ = p.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: maxWindow - 1<<20})
@@ -131,14 +131,14 @@ func TestFairness(t *testing.T) {
 		}
 		p.got = nil
 	}
-	for _, id := range []string{"3", "5", "7"} { // stream 1 was first, and has sent all
+	for _, id := range []string{"3", "5", "7"} { // stream 1 was first and has sent everything
 		if sent[id] < 10 {
 			t.Errorf("stream %s sent %d times of 40: %v", id, sent[id], sent)
 		}
 	}
 }
 
-// TestResponseHeads holds what the encoder makes, also of a head that exceeds a frame.
+// TestResponseHeads checks the encoder's output, also for a head that exceeds a frame.
 func TestResponseHeads(t *testing.T) {
 	p := newPeer(t, nil)
 	p.got = nil
@@ -169,7 +169,7 @@ func TestResponseHeads(t *testing.T) {
 	}
 }
 
-// TestGoAway is the end in two steps: a request that was on its way is served.
+// TestGoAway shuts down in two steps: a request under way is served.
 func TestGoAway(t *testing.T) {
 	p := newPeer(t, nil)
 	p.get(1)
@@ -198,7 +198,7 @@ func TestGoAway(t *testing.T) {
 	}
 }
 
-// TestCallerResets ends streams by our own decision, also in the midst of a frame.
+// TestCallerResets resets streams by the caller, also in the middle of a frame.
 func TestCallerResets(t *testing.T) {
 	p := newPeer(t, nil)
 	p.post(1)
@@ -229,12 +229,12 @@ func TestCallerResets(t *testing.T) {
 	}
 }
 
-// TestWhatComesBehindAnAnswer is consumed by the connection itself: nobody else will.
-func TestWhatComesBehindAnAnswer(t *testing.T) {
+// TestDataBehindResponse: the connection itself consumes data behind a complete response.
+func TestDataBehindResponse(t *testing.T) {
 	p := newPeer(t, nil)
 	_ = p.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize})
 	p.post(1)
-	p.answer(1) // which waits for a window
+	p.answer(1) // the response waits for a window
 	p.events, p.got = nil, nil
 	p.data(1, false, "not read")
 	p.data(1, true, "by anybody")
@@ -246,8 +246,8 @@ func TestWhatComesBehindAnAnswer(t *testing.T) {
 	p.want(`DATA 1 "hello" END`)
 }
 
-// TestAnswersToUploads: a response that comes before the end of its request is no reset,
-// until the client has used up its window; then it is told to stop.
+// TestAnswersToUploads: a response before the end of its request does not reset the stream until
+// the client has used up its window; then the client is told to stop.
 func TestAnswersToUploads(t *testing.T) {
 	p := newPeer(t, nil)
 	p.post(1)
@@ -277,7 +277,7 @@ func TestAnswersToUploads(t *testing.T) {
 		t.Errorf("%d streams are left", len(p.conn.streams))
 	}
 
-	// One that never ends holds up neither the end of the connection nor other streams.
+	// A request that never ends holds up neither the end of the connection nor other streams.
 	for id := uint32(9); id < 9+2*200; id += 2 {
 		p.post(id)
 		p.answer(id)

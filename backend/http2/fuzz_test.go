@@ -7,9 +7,8 @@ import (
 	"reprise/backend/http1"
 )
 
-// FuzzConn gives a connection whatever a client may say after the preface. Nothing
-// panics, what is sent and held is bounded, what goes on is a head that package http1 can
-// read, and it does not matter how the bytes were cut.
+// FuzzConn gives a connection any bytes behind the preface. Nothing panics, output and memory are
+// bounded, what is passed on is a head that package http1 can read, and the cuts do not matter.
 func FuzzConn(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x04\x00\x00\x00\x00\x00"+"\x00\x00\x06\x01\x05\x00\x00\x00\x01"+string(p400)), uint8(3))
 	f.Add([]byte("\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00"+
@@ -35,9 +34,9 @@ func FuzzConn(f *testing.F) {
 	})
 }
 
-// checkBounds holds what a connection sends and keeps against what it was given.
+// checkBounds relates what a connection sends and keeps to its input.
 func checkBounds(t *testing.T, c *Conn, in, out int) {
-	// For a request of its smallest form, 10 bytes, serve sends two frames.
+	// For the smallest request, 10 bytes, serve sends two frames.
 	if out > 8*in+100 {
 		t.Fatalf("%d bytes made us send %d", in, out)
 	}
@@ -59,8 +58,8 @@ func checkBounds(t *testing.T, c *Conn, in, out int) {
 	}
 }
 
-// FuzzHead holds that whatever fields become a head, package http1 reads the same in it:
-// one request line, one Host, and no field that nobody sent.
+// FuzzHead holds that package http1 reads the same in a head as its fields: one request line, one
+// Host, and no additional field.
 func FuzzHead(f *testing.F) {
 	f.Add("GET", "/", "a.test", "x", "y", "content-length", "3", false)
 	f.Add("POST", "/a?b", "", "host", "a.test", "cookie", "a", true)
@@ -83,7 +82,7 @@ func FuzzHead(f *testing.F) {
 		limits := http1.Limits{HeadLen: 1 << 20, TargetLen: 1 << 20, FieldLen: 100, TrailerLen: 1 << 10}
 		var r http1.Request
 		if r.Parse(text, &limits) != nil {
-			return // refused, in words
+			return // refused with a response
 		}
 		if string(r.Method) != method || string(r.Target) != path || r.Minor != 1 {
 			t.Fatalf("%q of %q %q", text, method, path)

@@ -15,8 +15,8 @@ import (
 
 var testLimits = http1.Limits{HeadLen: 8 << 10, TargetLen: 4 << 10, FieldLen: 64, TrailerLen: 1 << 10}
 
-// A peer is a client that writes frames by hand, x/net's framer being the hand, and reads
-// what the connection says with it.
+// A peer is a client that sends single frames by x/net's framer, and reads the connection's output
+// with it.
 type peer struct {
 	t       *testing.T
 	conn    *Conn
@@ -58,7 +58,7 @@ func newSilentPeer(t *testing.T, change func(*Options)) *peer {
 	return p
 }
 
-// run gives the connection all there is and notes what it says.
+// run gives the connection all input and records its events.
 func (p *peer) run() {
 	p.t.Helper()
 	for {
@@ -73,7 +73,7 @@ func (p *peer) run() {
 	}
 }
 
-// send takes what the connection sends, and reads it.
+// send reads the connection's output.
 func (p *peer) send(out []byte) {
 	p.t.Helper()
 	p.sent += len(out)
@@ -184,7 +184,7 @@ func (p *peer) head(id uint32, status int, end bool, list ...string) {
 	p.send(p.conn.AppendHead(nil, s, end))
 }
 
-// answer answers a stream with all that a small response has.
+// answer answers a stream with a small response that has all parts.
 func (p *peer) answer(id uint32) {
 	p.t.Helper()
 	p.head(id, 200, false)

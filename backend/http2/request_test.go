@@ -9,8 +9,8 @@ import (
 	"reprise/backend/http1"
 )
 
-// TestRequests holds what header lists become, and which are malformed (RFC 9113, Section
-// 8).
+// TestRequests checks the requests made from header lists, and which lists are malformed (RFC 9113,
+// Section 8).
 func TestRequests(t *testing.T) {
 	const malformed = "malformed"
 	base := "GET / HTTP/1.1\r\nHost: a.test\r\n"
@@ -126,8 +126,8 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// TestLongRequests holds that a request that is too long is told so while the
-// connection goes on, and that its header table is right afterwards.
+// TestLongRequests holds that a request that is too long gets an answer while the connection goes
+// on, and that its header table is right afterwards.
 func TestLongRequests(t *testing.T) {
 	many := append([]string(nil), getFields...)
 	for range testLimits.FieldLen + pseudoFieldLen {
@@ -158,13 +158,13 @@ func TestLongRequests(t *testing.T) {
 	}
 }
 
-// TestBodies holds bodies against Content-Length, whichever frame ends them.
+// TestBodies compares bodies with Content-Length, whichever frame ends them.
 func TestBodies(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		length string
 		pieces []string
-		how    string // the request ends: data, empty, trailers
+		how    string // how the request ends: data, empty, trailers
 		want   string
 	}{
 		{"with the last data", "5", []string{"he", "llo"}, "data", "end"},
@@ -233,8 +233,7 @@ func TestMalformedTrailers(t *testing.T) {
 	}
 }
 
-// TestContinuation takes a header block in parts, while another connection uses the same
-// scratch.
+// TestContinuation decodes a header block in parts, while another connection uses the same scratch.
 func TestContinuation(t *testing.T) {
 	p, other := newPeer(t, nil), newPeer(t, nil)
 	other.conn.scratch = p.conn.scratch
@@ -253,8 +252,8 @@ func TestContinuation(t *testing.T) {
 	}
 }
 
-// TestWebSocket holds RFC 8441: an extended CONNECT asks the backend for an upgrade, and
-// only a switch of protocols makes it a tunnel.
+// TestWebSocket checks RFC 8441: an extended CONNECT asks the backend for an upgrade, and only a
+// switch of protocols makes it a tunnel.
 func TestWebSocket(t *testing.T) {
 	connect := []string{
 		":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "a.test", ":path", "/chat",
@@ -294,7 +293,7 @@ func TestWebSocket(t *testing.T) {
 	}
 
 	p.headers(3, false, connect...)
-	p.head(3, 200, true) // a backend that does not know the upgrade
+	p.head(3, 200, true) // a backend without this upgrade
 	p.headers(5, false, connect...)
 	p.head(5, 403, true)
 	p.want("HEADERS 3 :status=502 END", "RST_STREAM 3 NO_ERROR", "HEADERS 5 :status=403 END", "RST_STREAM 5 NO_ERROR")

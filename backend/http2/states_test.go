@@ -8,8 +8,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// TestStates sends every frame that belongs to a stream in each of its states, and holds
-// the outcome against RFC 9113, Section 5.1, as it is written down here once more.
+// TestStates sends every frame that belongs to a stream in each of its states, and compares the
+// outcome with RFC 9113, Section 5.1, written down independently here.
 func TestStates(t *testing.T) {
 	const (
 		taken   = "taken"
@@ -65,7 +65,7 @@ func headersFor(s state) []string {
 	return getFields
 }
 
-// outcome says what became of the last frame.
+// outcome describes the effect of the last frame.
 func outcome(p *peer) string {
 	for _, f := range p.got {
 		words := strings.Fields(f)

@@ -78,7 +78,7 @@ func TestAppendV2(t *testing.T) {
 	}
 }
 
-// The longest header that can be written is one that is accepted.
+// The longest header that can be written is accepted.
 func TestAppendLongest(t *testing.T) {
 	long := strings.Repeat("a", 255)
 	h := addrs("[2001:db8::7]:54321", "[2001:db8::1]:443")

@@ -7,7 +7,7 @@ import (
 	"reprise/backend/proxy"
 )
 
-// A node reads what the proxy in front says, and says it to a backend.
+// A node reads the header of the proxy in front, and writes it for a backend.
 func Example() {
 	received := []byte("PROXY TCP4 203.0.113.7 192.0.2.1 54321 443\r\n" + "\x16\x03\x01...")
 

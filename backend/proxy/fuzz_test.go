@@ -9,8 +9,8 @@ import (
 	"reprise/backend/proxy"
 )
 
-// FuzzParse: no part of an accepted header is accepted or refused, what follows
-// it changes nothing, and what it said can be said again.
+// FuzzParse: every proper prefix of an accepted header is incomplete, bytes behind it change
+// nothing, and its contents can be written again.
 func FuzzParse(f *testing.F) {
 	for _, a := range accepted(f) {
 		f.Add(a.in)
@@ -47,7 +47,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzAppend: any header reads back as what it was, in both versions.
+// FuzzAppend: any header reads back unchanged, in both versions.
 func FuzzAppend(f *testing.F) {
 	f.Add([]byte{203, 0, 113, 7}, []byte{192, 0, 2, 1}, uint16(1), uint16(2), "h2", "www.example.test", []byte("id"), byte(15))
 	f.Add(make([]byte, 16), []byte{192, 0, 2, 1}, uint16(1), uint16(2), "", "", []byte(nil), byte(0))

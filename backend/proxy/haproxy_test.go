@@ -22,7 +22,7 @@ import (
 func startHAProxy(t *testing.T, sections string) {
 	t.Helper()
 	nettest.Need(t, "haproxy")
-	ready := nettest.FreeAddr(t) // bound like all others before the first is served
+	ready := nettest.FreeAddr(t) // reserved before HAProxy starts, like all others
 	config := filepath.Join(t.TempDir(), "haproxy.cfg")
 	text := "defaults\n mode tcp\n timeout connect 10s\n timeout client 10s\n timeout server 10s\n" +
 		"frontend ready\n bind " + ready + "\n" + sections
@@ -32,8 +32,7 @@ func startHAProxy(t *testing.T, sections string) {
 	nettest.Start(t, nettest.Command{Path: "haproxy", Args: []string{"-db", "-f", config}}, nettest.Accepts(ready))
 }
 
-// headers is a backend that parses what its proxy says, a byte at a time, and
-// then answers with the rest.
+// headers is a backend that parses its proxy's header, a byte at a time, and then echoes the rest.
 func headers(t *testing.T) (*nettest.Backend, <-chan proxy.Header) {
 	got := make(chan proxy.Header, 1)
 	b := nettest.Serve(t, func(conn net.Conn) {
@@ -59,7 +58,7 @@ func headers(t *testing.T) (*nettest.Backend, <-chan proxy.Header) {
 	return b, got
 }
 
-// await returns what arrives on c, and an echo through conn.
+// await returns what arrives on c, after an echo through conn.
 func await(t *testing.T, c <-chan proxy.Header, conn net.Conn) proxy.Header {
 	t.Helper()
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
@@ -72,7 +71,7 @@ func await(t *testing.T, c <-chan proxy.Header, conn net.Conn) proxy.Header {
 	return <-c
 }
 
-// What HAProxy says about its clients is what they are.
+// HAProxy's header has its clients' real facts.
 func TestFromHAProxy(t *testing.T) {
 	for version, send := range map[int]string{1: "send-proxy", 2: "send-proxy-v2 proxy-v2-options crc32c"} {
 		t.Run(fmt.Sprintf("version %d", version), func(t *testing.T) {
@@ -144,7 +143,7 @@ func TestFromHAProxyTLS(t *testing.T) {
 	}
 }
 
-// What we say, HAProxy understands.
+// HAProxy understands our headers.
 func TestToHAProxy(t *testing.T) {
 	addr := nettest.FreeAddr(t)
 	startHAProxy(t, fmt.Sprintf(`frontend in

@@ -20,7 +20,7 @@ const (
 	mapped    = "00000000000000000000ffffcb007107 20010db8000000000000000000000001 d431 01bb "
 )
 
-// wire turns hex digits, spaced as one likes, into bytes.
+// wire turns hex digits, spaced for legibility, into bytes.
 func wire(t testing.TB, digits string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(strings.ReplaceAll(digits, " ", ""))
@@ -43,14 +43,14 @@ func addrs(source, destination string) proxy.Header {
 	return proxy.Header{Source: ap(source), Destination: ap(destination)}
 }
 
-// with returns 203.0.113.7 as a client of which change says more.
+// with returns a header of client 203.0.113.7 with a change.
 func with(change func(*proxy.Header)) proxy.Header {
 	h := addrs("203.0.113.7:54321", "192.0.2.1:443")
 	change(&h)
 	return h
 }
 
-// accepted holds headers by both names: what stands on the wire, what it means.
+// accepted pairs the bytes of headers with their meaning.
 func accepted(t testing.TB) []struct {
 	name string
 	in   []byte
@@ -120,8 +120,8 @@ func accepted(t testing.TB) []struct {
 	}
 }
 
-// Chunking law: whatever a header arrives in and whatever follows it, its
-// meaning and length are the same, and no part of it is taken for the whole.
+// Chunking law: in whatever pieces a header arrives and whatever follows it, its meaning and length
+// are the same, and no part of it is taken for the whole.
 func TestParse(t *testing.T) {
 	for _, tt := range accepted(t) {
 		t.Run(tt.name, func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// What is no header is refused at the byte given, not before.
+// A malformed header is refused at the byte given, not before.
 func TestParseRefuses(t *testing.T) {
 	line := func(s string) []byte { return []byte(s) }
 	v2 := func(digits string) []byte { return wire(t, digits) }
@@ -214,7 +214,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// A wrong TLV is noticed when the header is complete.
+// A malformed TLV is detected when the header is complete.
 func TestParseRefusesTLVs(t *testing.T) {
 	tests := []struct{ name, tlvs, want string }{
 		{"TLV of one byte", "04", "overruns"},

@@ -93,7 +93,7 @@ func describe(changes []subscription.Change, why subscription.Refusal) string {
 	return strings.Join(words, "; ")
 }
 
-// TestRecorded: what uWSGI sends is understood, signed or not.
+// TestRecorded: packets recorded from uWSGI are understood, signed or not.
 func TestRecorded(t *testing.T) {
 	packets := recorded(t)
 	table := subscription.New(options())
@@ -128,7 +128,7 @@ func TestRecorded(t *testing.T) {
 	}
 }
 
-// TestReceive: what each packet leads to.
+// TestReceive checks the effect of each packet.
 func TestReceive(t *testing.T) {
 	const a = "key=a.example"
 	tests := []struct {
@@ -206,8 +206,8 @@ func TestReceive(t *testing.T) {
 	}
 }
 
-// TestLife: a member is renewed, changed, silent, and back.
-func TestLife(t *testing.T) {
+// TestMemberLife: a member is renewed, changed, falls silent, and comes back.
+func TestMemberLife(t *testing.T) {
 	table := subscription.New(options())
 	at := now
 	step := func(after time.Duration, p []byte, want string) {
@@ -242,8 +242,8 @@ func TestLife(t *testing.T) {
 	}
 }
 
-// TestTake: the table of a successor goes on where the one before was. What was signed still
-// counts once, also of who has left.
+// TestTake: a successor's table continues from the earlier one. A signed packet still counts once,
+// also from a member that has left.
 func TestTake(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -303,7 +303,7 @@ func TestTake(t *testing.T) {
 	}
 }
 
-// TestBounds: strangers cannot fill the memory.
+// TestBounds: senders cannot fill the memory.
 func TestBounds(t *testing.T) {
 	o := options()
 	o.Members, o.HostMembers = 5, 3
@@ -321,7 +321,7 @@ func TestBounds(t *testing.T) {
 		}
 	}
 	if _, why := table.Receive(now, local, join("key=a", "address=:1")); why != subscription.Accepted {
-		t.Errorf("one that is known: got %v", why)
+		t.Errorf("a known member: got %v", why)
 	}
 	table.Receive(now, local, packet(true, "key=a", "address=:1"))
 	if _, why := table.Receive(now, local, join("key=b2", "address=:1")); why != subscription.Accepted {
@@ -349,7 +349,7 @@ func signed(t testing.TB, key crypto.Signer, unix int64, p []byte) []byte {
 	return p
 }
 
-// TestSigned: who signs is known, and what was signed counts once.
+// TestSigned: signatures identify a domain, and a signed packet counts once.
 func TestSigned(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -404,7 +404,7 @@ func TestSigned(t *testing.T) {
 					t.Errorf("%s: got %q, want %q", test.name, got, test.want)
 				}
 			}
-			// What left is remembered until its packets are too old, then forgotten.
+			// A member that left is remembered until its packets are too old, then forgotten.
 			table.Receive(now, lan, signed(t, key, unix+3, bye))
 			table.Expire(now.Add(time.Minute))
 			if _, why := table.Receive(now, lan, signed(t, key, unix+3, hello)); why != subscription.RefusedReplay {
@@ -420,9 +420,9 @@ func TestSigned(t *testing.T) {
 	}
 }
 
-// TestSignedStrangers: what a domain's key does is bounded to the domain, and what somebody says who is
-// not known counts once too.
-func TestSignedStrangers(t *testing.T) {
+// TestSignedPacketsOfUnknownMembers: a domain's key affects only that domain, and a signed packet of an unknown
+// member counts once too.
+func TestSignedPacketsOfUnknownMembers(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -444,7 +444,7 @@ func TestSignedStrangers(t *testing.T) {
 		t.Errorf("an end of what is not known: got %q", got)
 	}
 	if got, want := describe(table.Receive(now, lan, signed(t, key, unix, join("key=new", "address=10.1.2.3:1")))), "refused replay"; got != want {
-		t.Errorf("what was signed before it: got %q, want %q", got, want)
+		t.Errorf("a packet signed before it: got %q, want %q", got, want)
 	}
 	table.Expire(now.Add(2 * time.Hour))
 	for i := range 3 {
@@ -473,7 +473,7 @@ func TestParseKey(t *testing.T) {
 	}
 }
 
-// FuzzTable: whatever comes, the table's counts agree with what it has told.
+// FuzzTable: for any packets, the table's counts agree with the changes it returned.
 func FuzzTable(f *testing.F) {
 	for _, p := range recorded(f) {
 		f.Add(p, p, uint8(0))

@@ -1,7 +1,7 @@
 //go:build !race
 
-// Under the race detector sync.Pool, from which crypto/tls has its buffers, drops some of what it
-// is given.
+// Under the race detector sync.Pool, from which crypto/tls takes its buffers, drops some of those
+// returned to it.
 
 package tlsclient
 
@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestExchangeAllocations: a request and its answer on a connection that stands cost what
-// crypto/tls allocates for a record, and nothing of ours.
+// TestExchangeAllocations: a request and its answer on an established connection allocate what
+// crypto/tls does for a record, and nothing of ours.
 func TestExchangeAllocations(t *testing.T) {
 	for _, version := range versions {
 		answers := make(chan struct{}, 1)
@@ -29,7 +29,7 @@ func TestExchangeAllocations(t *testing.T) {
 		for i := range records {
 			answers <- struct{}{}
 			for n := 0; n < 1000; n = len(records[i]) {
-				records[i] = append(records[i], <-f.said...)
+				records[i] = append(records[i], <-f.sent...)
 			}
 		}
 		i := 0

@@ -18,17 +18,17 @@ import (
 
 const patience = time.Minute
 
-// A far is the server's end of a connection in memory.
-type far struct {
-	conn  *tls.Conn
-	said  chan []byte // ciphertext for the client; closed at its end
-	heard net.Conn    // where the client's goes
+// A server is the far end of a connection in memory.
+type server struct {
+	conn     *tls.Conn
+	sent     chan []byte // ciphertext for the client; closed at its end
+	received net.Conn    // the client's ciphertext
 }
 
-// serve runs handle behind a server's handshake.
-func serve(t *testing.T, config *tls.Config, handle func(*tls.Conn)) *far {
+// serve runs handle after a server's handshake.
+func serve(t *testing.T, config *tls.Config, handle func(*tls.Conn)) *server {
 	ours, theirs := net.Pipe()
-	f := &far{conn: tls.Server(theirs, config), said: make(chan []byte, 1000), heard: ours}
+	f := &server{conn: tls.Server(theirs, config), sent: make(chan []byte, 1000), received: ours}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -38,12 +38,12 @@ func serve(t *testing.T, config *tls.Config, handle func(*tls.Conn)) *far {
 		theirs.Close()
 	}()
 	go func() {
-		defer close(f.said)
+		defer close(f.sent)
 		for {
 			p := make([]byte, 64<<10)
 			n, err := ours.Read(p)
 			if n > 0 {
-				f.said <- p[:n]
+				f.sent <- p[:n]
 			}
 			if err != nil {
 				return
@@ -54,8 +54,8 @@ func serve(t *testing.T, config *tls.Config, handle func(*tls.Conn)) *far {
 	return f
 }
 
-// shake makes the handshake of c, whose steps are made by workers, with what comes cut by cut.
-func (f *far) shake(t *testing.T, c *Conn, workers Workers, cut func([]byte) [][]byte) {
+// shake makes the handshake of c by workers, with the input in pieces of cut's lengths.
+func (f *server) shake(t *testing.T, c *Conn, workers Workers, cut func([]byte) [][]byte) {
 	t.Helper()
 	awake := make(chan struct{}, 1)
 	step := func(in []byte, eof bool) {
@@ -64,13 +64,13 @@ func (f *far) shake(t *testing.T, c *Conn, workers Workers, cut func([]byte) [][
 		}
 		<-awake
 		if out := c.Stepped(nil); len(out) > 0 {
-			f.heard.SetWriteDeadline(time.Now().Add(patience))
-			f.heard.Write(out) // which fails if the server has had enough
+			f.received.SetWriteDeadline(time.Now().Add(patience))
+			f.received.Write(out) // fails if the server has closed
 		}
 	}
 	step(nil, false)
 	for c.State() == Handshaking {
-		p, more := <-f.said
+		p, more := <-f.sent
 		if !more {
 			step(nil, true)
 			return
@@ -131,7 +131,7 @@ func pair(t *testing.T, version uint16) (*tls.Config, *Client) {
 
 var versions = []uint16{tls.VersionTLS12, tls.VersionTLS13}
 
-// TestChunking: the same bytes whole, one by one and at random cuts lead to the same, with room
+// TestChunking: the same bytes whole, one by one and at random cuts have the same result, with room
 // for all of the plaintext or for some.
 func TestChunking(t *testing.T) {
 	nettest.LeakCheck(t)
@@ -159,7 +159,7 @@ func TestChunking(t *testing.T) {
 						plain, _ := io.ReadAll(nettest.NewPattern(3, n))
 						for len(plain) > 0 {
 							k := min(len(plain), 1+rand.IntN(20000))
-							f.heard.Write(c.Write(nil, plain[:k]))
+							f.received.Write(c.Write(nil, plain[:k]))
 							plain = plain[k:]
 						}
 					}()
@@ -182,7 +182,7 @@ func TestChunking(t *testing.T) {
 						}
 					}
 					take()
-					for said := range f.said {
+					for said := range f.sent {
 						for _, piece := range cut(said) {
 							c.Feed(piece)
 							take()
@@ -192,7 +192,7 @@ func TestChunking(t *testing.T) {
 						t.Errorf("got %d bytes, state %v, %v, want %d and a proper end", checker.Len(), c.State(), c.Err(), n)
 					}
 					if c.EOF(); c.State() != PeerClosed {
-						t.Error("the end behind close_notify is no failure")
+						t.Error("the end behind close_notify is not a failure")
 					}
 				})
 			}
@@ -200,8 +200,8 @@ func TestChunking(t *testing.T) {
 	}
 }
 
-// connected returns a client that is through, and has read what came behind the handshake.
-func connected(t *testing.T, version uint16, handle func(*tls.Conn)) (*Conn, *far) {
+// connected returns a client after its handshake, with what followed that read.
+func connected(t *testing.T, version uint16, handle func(*tls.Conn)) (*Conn, *server) {
 	t.Helper()
 	config, client := pair(t, version)
 	f := serve(t, config, handle)
@@ -213,7 +213,7 @@ func connected(t *testing.T, version uint16, handle func(*tls.Conn)) (*Conn, *fa
 	return c, f
 }
 
-// TestAtRest: only a connection on which nothing has begun may serve another request.
+// TestAtRest: only a connection without a partial record may serve another request.
 func TestAtRest(t *testing.T) {
 	for _, version := range versions {
 		c, f := connected(t, version, func(conn *tls.Conn) {
@@ -229,8 +229,8 @@ func TestAtRest(t *testing.T) {
 		if got := read(); got != "" || !c.AtRest() {
 			t.Errorf("%q came with the handshake, at rest: %v", got, c.AtRest())
 		}
-		f.heard.Write(c.Write(nil, []byte("x")))
-		record := <-f.said
+		f.received.Write(c.Write(nil, []byte("x")))
+		record := <-f.sent
 		for cut := 1; cut < len(record); cut++ {
 			c.Feed(record[cut-1 : cut])
 			if got := read(); got != "" || c.AtRest() {
@@ -244,7 +244,7 @@ func TestAtRest(t *testing.T) {
 	}
 }
 
-// TestTruncated: an end without close_notify is a failure, and so is a record that was changed.
+// TestTruncated: an end without close_notify is a failure, and so is an altered record.
 func TestTruncated(t *testing.T) {
 	for _, version := range versions {
 		c, _ := connected(t, version, func(conn *tls.Conn) { io.Copy(io.Discard, conn) })
@@ -253,7 +253,7 @@ func TestTruncated(t *testing.T) {
 			t.Errorf("got %v, %v", c.State(), c.Err())
 		}
 		if out := c.Write(nil, []byte("x")); len(out) > 0 {
-			t.Error("a connection that has failed says something")
+			t.Error("a failed connection sends something")
 		}
 		c, _ = connected(t, version, func(conn *tls.Conn) { io.Copy(io.Discard, conn) })
 		c.Read(nil, make([]byte, 1))
@@ -264,7 +264,7 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// TestCloseNotify is said once, and nothing after it.
+// TestCloseNotify: close_notify is sent once, and nothing after it.
 func TestCloseNotify(t *testing.T) {
 	for _, version := range versions {
 		got := make(chan string, 1)
@@ -272,7 +272,7 @@ func TestCloseNotify(t *testing.T) {
 			b, err := io.ReadAll(conn)
 			got <- fmt.Sprint(string(b), " ", err)
 		})
-		f.heard.Write(c.CloseNotify(c.Write(nil, []byte("all"))))
+		f.received.Write(c.CloseNotify(c.Write(nil, []byte("all"))))
 		if s := <-got; s != "all <nil>" {
 			t.Errorf("the server got %s", s)
 		}
@@ -282,8 +282,7 @@ func TestCloseNotify(t *testing.T) {
 	}
 }
 
-// TestAbort: a handshake that nobody waits for any more ends, wherever it is, and its goroutine
-// with it.
+// TestAbort: an aborted handshake ends in any state, and so does its goroutine.
 func TestAbort(t *testing.T) {
 	nettest.LeakCheck(t)
 	config, client := pair(t, tls.VersionTLS13)
@@ -296,12 +295,12 @@ func TestAbort(t *testing.T) {
 			for i := range steps {
 				var in []byte
 				if i > 0 {
-					in = (<-f.said)[:50] // not all of what it needs
+					in = (<-f.sent)[:50] // not all of what it needs
 				}
 				c.Step(in, false, one{}, wake)
 				<-awake
 				if out := c.Stepped(nil); len(out) > 0 {
-					go f.heard.Write(out)
+					go f.received.Write(out)
 				}
 				if i == 1 {
 					break
@@ -312,12 +311,12 @@ func TestAbort(t *testing.T) {
 			}
 			c.Abort()
 			c.Abort()
-			f.heard.Close()
+			f.received.Close()
 		}
 	}
 }
 
-// TestPanic: what goes wrong in a handshake ends that alone.
+// TestPanic: a panic in a handshake ends only that handshake.
 func TestPanic(t *testing.T) {
 	config, client := pair(t, tls.VersionTLS13)
 	client.config.VerifyConnection = func(tls.ConnectionState) error { panic("on purpose") }
@@ -334,13 +333,13 @@ type full struct{}
 
 func (full) TrySubmit(func(), *atomic.Bool) bool { return false }
 
-// TestWorkersFull: a step that no worker takes can be made by its owner.
+// TestWorkersFull: the owner can make a step for which no worker has room.
 func TestWorkersFull(t *testing.T) {
 	config, client := pair(t, tls.VersionTLS12)
 	f := serve(t, config, func(*tls.Conn) {})
 	c := client.NewConn()
 	if c.Step(nil, false, full{}, func() { t.Error("woken for nothing") }) {
-		t.Fatal("it says that the step is being made")
+		t.Fatal("Step reports that a worker makes the step")
 	}
 	f.shake(t, c, nil, whole)
 	if c.State() != Connected {
@@ -348,7 +347,7 @@ func TestWorkersFull(t *testing.T) {
 	}
 }
 
-// TestResumption: whoever comes back resumes, for as long as the policy is the same.
+// TestResumption: a second connection resumes, for as long as the policy is the same.
 func TestResumption(t *testing.T) {
 	for _, version := range versions {
 		config, client := pair(t, version)
@@ -362,7 +361,7 @@ func TestResumption(t *testing.T) {
 			for n := 0; n == 0; { // sessions come before data
 				n, _ = c.Read(nil, make([]byte, 1))
 				if n == 0 {
-					c.Feed(<-f.said)
+					c.Feed(<-f.sent)
 				}
 			}
 			return c.Resumed()
@@ -397,11 +396,11 @@ func TestSessionsAreBounded(t *testing.T) {
 	}
 	s.Put("", nil)
 	if _, ok := s.Get(""); ok {
-		t.Error("one of no use stayed")
+		t.Error("a useless one stayed")
 	}
 }
 
-// TestNoName: a policy that verifies needs something to verify.
+// TestNoName: a policy that verifies needs a name to verify.
 func TestNoName(t *testing.T) {
 	for _, test := range []struct {
 		policy Policy

@@ -10,7 +10,7 @@ import (
 	"reprise/backend/uwsgi"
 )
 
-// browser is what a browser sends.
+// browser is a browser's request.
 func browser(t testing.TB) *http1.Request {
 	return parse(t, "GET /app/path%20with/escapes?q=search&lang=en HTTP/1.1", "Host: www.example.test",
 		"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
@@ -38,8 +38,8 @@ func TestNoAllocation(t *testing.T) {
 }
 
 func BenchmarkAppendRequest(b *testing.B) {
-	// The worst for joining fields: as many as there may be, of different names
-	// that differ in their last byte.
+	// The worst case for joining fields: as many as allowed, with names that differ only in their
+	// last byte.
 	hostile := []string{"GET / HTTP/1.1", "Host: a"}
 	for i := range 100 {
 		hostile = append(hostile, fmt.Sprintf("Accept-Something-Quite-Long-%03d: a", i))

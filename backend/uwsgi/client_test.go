@@ -44,7 +44,7 @@ func certify(t testing.TB, subject pkix.RDNSequence, serial int64) *x509.Certifi
 	return cert
 }
 
-// rdn returns attributes, each "OID=value", that together are one part of a name.
+// rdn returns attributes, each "OID=value", that form one part of a name.
 func rdn(attributes ...string) pkix.RelativeDistinguishedNameSET {
 	var set pkix.RelativeDistinguishedNameSET
 	for _, a := range attributes {
@@ -88,11 +88,11 @@ func TestClientVariables(t *testing.T) {
 
 	vars = variables(t, parse(t, "GET / HTTP/1.1", "Host: a"), withClient(cert, false))
 	if value, found := lookUp(t, vars, "HTTPS_CC"); found {
-		t.Errorf("HTTPS_CC nobody asked for: %q", value)
+		t.Errorf("HTTPS_CC without exportPEM: %q", value)
 	}
 }
 
-// Names read as OpenSSL writes them, whoever chose them.
+// Names are written as by OpenSSL, whatever they contain.
 func TestNames(t *testing.T) {
 	nettest.Need(t, "openssl")
 	tests := []struct {
@@ -141,8 +141,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// A certificate that fills a packet by itself costs the request, not the
-// packet's form.
+// A certificate that fills a packet by itself causes the request to be refused, not a malformed
+// packet.
 func TestLargeCertificate(t *testing.T) {
 	cert := certify(t, pkix.RDNSequence{rdn("2.5.4.3=" + strings.Repeat("x", 70000))}, 1)
 	if p, err := uwsgi.AppendRequest(nil, parse(t, "GET / HTTP/1.1", "Host: a"), withClient(cert, true)); err == nil || len(p) > 0 {

@@ -12,15 +12,14 @@ import (
 	"reprise/backend/uwsgi"
 )
 
-// own are the variables that the router sets and no field may.
+// own are the variables that only the router may set.
 var own = []string{
 	"REQUEST_METHOD", "PATH_INFO", "REQUEST_URI", "QUERY_STRING", "SERVER_PROTOCOL", "SCRIPT_NAME", "SERVER_NAME", "SERVER_PORT",
 	"UWSGI_ROUTER", "REMOTE_ADDR", "REMOTE_PORT", "CONTENT_LENGTH",
 }
 
-// FuzzAppendRequest: whatever package http1 accepts becomes a packet that
-// decodes, in which no variable is there twice and ours are what they must be,
-// or a 4xx.
+// FuzzAppendRequest: every request that package http1 accepts becomes a packet that decodes, in
+// which no variable is there twice and ours have their proper values, or a 4xx.
 func FuzzAppendRequest(f *testing.F) {
 	for _, seed := range []string{
 		"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -92,8 +91,8 @@ func checkVariables(t *testing.T, vars []variable, r *http1.Request, trusted boo
 	}
 }
 
-// saysWho matches the names by which proxies say who the client is.
-var saysWho = regexp.MustCompile("^(FORWARDED|X-FORWARDED(-.+)?|X-REAL-IP|(X-|TRUE-|X-CLUSTER-)?CLIENT-IP|X-(URL-)?SCHEME|FRONT-END-HTTPS|" +
+// vouched matches the names by which proxies state who the client is.
+var vouched = regexp.MustCompile("^(FORWARDED|X-FORWARDED(-.+)?|X-REAL-IP|(X-|TRUE-|X-CLUSTER-)?CLIENT-IP|X-(URL-)?SCHEME|FRONT-END-HTTPS|" +
 	"CLIENT-CERT(-CHAIN)?|X-SSL-.*|SSL-CLIENT-.*|X-CLIENT-CERT.*)$")
 
 // joined is another way to make variables of fields.
@@ -104,7 +103,7 @@ func joined(r *http1.Request, trusted bool) map[string]string {
 		switch {
 		case f.HopByHop(), strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "",
 			slices.Contains([]string{"HOST", "EXPECT", "CONTENT-LENGTH"}, name),
-			!trusted && saysWho.MatchString(name):
+			!trusted && vouched.MatchString(name):
 			continue
 		}
 		key := "HTTP_" + strings.ReplaceAll(name, "-", "_")

@@ -37,7 +37,7 @@ func decode(p []byte) (vars []variable, err error) {
 	}
 	size := int(binary.LittleEndian.Uint16(p[1:]))
 	if p = p[4:]; len(p) != size {
-		return nil, fmt.Errorf("%d bytes of variables, said to be %d", len(p), size)
+		return nil, fmt.Errorf("%d bytes of variables, the header says %d", len(p), size)
 	}
 	next := func() (s string) {
 		if len(p) >= 2 {
@@ -69,8 +69,7 @@ func variables(t testing.TB, r *http1.Request, v *uwsgi.Vars) []variable {
 	return vars
 }
 
-// lookUp returns the value of a variable, and fails the test if it is there
-// twice.
+// lookUp returns the value of a variable, and fails the test if it occurs twice.
 func lookUp(t testing.TB, vars []variable, key string) (value string, found bool) {
 	t.Helper()
 	for _, v := range vars {

@@ -11,7 +11,7 @@ import (
 	"reprise/backend/uwsgi"
 )
 
-// The packet as it is on the wire, of the shortest request.
+// The packet on the wire for the shortest request.
 func TestWireFormat(t *testing.T) {
 	v := &uwsgi.Vars{ServerPort: 80, Length: -1}
 	got, err := uwsgi.AppendRequest([]byte("before"), parse(t, "GET / HTTP/1.0"), v)
@@ -67,8 +67,8 @@ func TestVariables(t *testing.T) {
 
 const absent = "absent"
 
-// Each request and who sends it gives a variable the value wanted, absent if it
-// must not be there.
+// Each request and its sender give a variable the value wanted; it must be absent if that is
+// absent.
 func TestVariable(t *testing.T) {
 	get := func(fields ...string) []string {
 		return append([]string{"GET / HTTP/1.1", "Host: a"}, fields...)
@@ -109,10 +109,10 @@ func TestVariable(t *testing.T) {
 		{"Host is there once", get(), nil, "HTTP_HOST", "a"},
 		{"WebSocket", get("Connection: Upgrade", "Upgrade: websocket"), nil, "HTTP_UPGRADE", "websocket"},
 		{"WebSocket", get("Connection: keep-alive, Upgrade", "Upgrade: websocket"), nil, "HTTP_CONNECTION", "Upgrade"},
-		{"upgrade nobody asked for", get("Upgrade: websocket"), nil, "HTTP_UPGRADE", absent},
+		{"upgrade that was not requested", get("Upgrade: websocket"), nil, "HTTP_UPGRADE", absent},
 		{"settled with the client", get("Expect: 100-continue"), nil, "HTTP_EXPECT", absent},
 
-		// What a client could get an application to believe.
+		// What a client could make an application believe.
 		{"httpoxy", get("Proxy: http://evil"), nil, "HTTP_PROXY", absent},
 		{"underscore", get("X_User: root", "X-User: me"), nil, "HTTP_X_USER", "me"},
 		{"only an underscore", get("X_User: root"), nil, "HTTP_X_USER", absent},
@@ -205,8 +205,7 @@ func TestPath(t *testing.T) {
 	}
 }
 
-// A packet holds 65535 bytes of variables and not one more, be it one value or
-// many that fill it.
+// A packet holds 65535 bytes of variables and no more, in one value or many.
 func TestPacketLen(t *testing.T) {
 	base, err := uwsgi.AppendRequest(nil, parse(t, "GET / HTTP/1.1", "Host: a", "X: "), plain())
 	if err != nil {
@@ -243,8 +242,8 @@ func TestPacketLen(t *testing.T) {
 	}
 }
 
-// TestHTTP2Version holds that an application is told of HTTP/2, whose head is written as
-// one of HTTP/1.1 on its way.
+// TestHTTP2Version holds that an application is told of HTTP/2, although the head is written as one
+// of HTTP/1.1 on its way.
 func TestHTTP2Version(t *testing.T) {
 	v := plain()
 	v.HTTP2 = true

@@ -17,7 +17,7 @@ func rules(t testing.TB, list ...http1.Rule) *http1.Rules {
 	return r
 }
 
-// TestRules says which variables rules write, and that no client can.
+// TestRules checks which variables rules write, and that a client cannot write them.
 func TestRules(t *testing.T) {
 	cert := uwsgi.NewClient(certify(t, pkix.RDNSequence{rdn("2.5.4.3=a, b\r\nX: é")}, 10), false)
 	facts := &http1.Facts{Protocol: "TLSv1.3", ServerName: "a.test"}
@@ -51,7 +51,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestServerNameWithoutHost: PEP 3333 has no empty SERVER_NAME.
+// TestServerNameWithoutHost: PEP 3333 forbids an empty SERVER_NAME.
 func TestServerNameWithoutHost(t *testing.T) {
 	v := plain()
 	v.Host = "edge.test"

@@ -48,7 +48,7 @@ func startUWSGI(t *testing.T) string {
 	return addr
 }
 
-// ask sends a packet and a body and returns the environment they became.
+// ask sends a packet and a body and returns the environment the application got.
 func ask(t *testing.T, addr string, packet []byte, body string) map[string]string {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -83,7 +83,7 @@ func ask(t *testing.T, addr string, packet []byte, body string) map[string]strin
 	return env
 }
 
-// What is sent arrives in a real application, and nothing else by that prefix.
+// A real application receives what is sent, and nothing else with that prefix.
 func TestRealUWSGI(t *testing.T) {
 	addr := startUWSGI(t)
 	cert := certify(t, pkix.RDNSequence{rdn("2.5.4.3=client1"), rdn("2.5.4.10=Acmé")}, 10)
