@@ -70,6 +70,7 @@ type Reactor struct {
 	due       bool      // it has expired, and not all timers have fired
 	timersEnd time.Time // until then they may in this round
 
+	naps   naps
 	asleep atomic.Bool // set by the goroutine before it waits, reset by who wakes it
 	woken  atomic.Bool // there is something to do that epoll does not tell
 	// guards closed, and wakefd against being closed; the goroutine never takes it

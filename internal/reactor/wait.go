@@ -62,7 +62,7 @@ func (r *Reactor) wait(may bool) error {
 		if err := r.park(); err != nil {
 			return err
 		}
-	default:
+	case !r.nap():
 		r.ask(-1)
 	}
 	r.asleep.Store(false)
@@ -99,6 +99,7 @@ func (r *Reactor) ask(timeout int) {
 		switch errno {
 		case 0:
 			r.got = int(n)
+			r.naps.events += r.got
 			return
 		case unix.EINTR:
 		default:

@@ -1,0 +1,74 @@
+package reactor
+
+import (
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// naps tell when a reactor that has nothing to do is to sleep for a fixed, short time
+// instead of waiting for the next event.
+//
+// To fall asleep and to be woken takes about 10 us of CPU time on a virtual machine, and
+// about as much of the one who wakes. A loop that is a little faster than its clients
+// would do so after every few events, and so pay for being fast. A nap costs the same,
+// but ends by itself, and the loop then finds many events at once. A reactor naps only
+// while events come so fast that waiting would be over at once. Beside waiting, CPU time
+// of a small request on 64 kept connections: 0.89, on 16: 0.85, with the same median
+// latency.
+type naps struct {
+	since  time.Time // when counting began
+	events int       // since then
+	fast   bool      // enough came in the time before that
+	skip   int       // so many waits are without a nap
+}
+
+const (
+	// napTime is how long a nap is, to which the kernel adds at most 50 us (prctl(2),
+	// PR_SET_TIMERSLACK).
+	napTime = 20 * time.Microsecond
+	// napSpan is for how long events are counted, and napEvents how many must come in it.
+	napSpan   = time.Millisecond
+	napEvents = 50
+	// A nap that brings fewer events than minNapEvents has cost more than it saved, and the
+	// next napSkip waits are without one.
+	minNapEvents = 4
+	napSkip      = 16
+)
+
+// pay reports whether a nap is likely to pay in a wait that begins now.
+func (n *naps) pay(now time.Time) bool {
+	if span := now.Sub(n.since); span >= napSpan {
+		n.fast = time.Duration(n.events)*napSpan >= napEvents*span
+		n.since, n.events = now, 0
+	}
+	if n.skip > 0 {
+		n.skip--
+		return false
+	}
+	return n.fast
+}
+
+// brought notes how many events a nap has brought.
+func (n *naps) brought(events int) {
+	if events < minNapEvents {
+		n.skip = napSkip
+	}
+}
+
+// nap sleeps for a short time if that pays. It reports whether there is something to do now.
+func (r *Reactor) nap() bool {
+	if !r.naps.pay(r.now) {
+		return false
+	}
+	if r.ask(0); r.got > 0 || r.failed != nil {
+		return true
+	}
+	spec := unix.NsecToTimespec(int64(napTime))
+	// Go's scheduler need not know of so short a wait, which its signals end.
+	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&spec)), 0, 0)
+	r.ask(0)
+	r.naps.brought(r.got)
+	return r.got > 0 || r.failed != nil || r.woken.Load()
+}
