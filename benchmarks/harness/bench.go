@@ -65,7 +65,7 @@ func newBench(o options, log io.Writer) (*bench, error) {
 	if err := b.makeKeys(); err != nil {
 		return b, err
 	}
-	if err := b.startBackends(filepath.Join(b.dir, "backend")); err != nil {
+	if err := b.startBackends(); err != nil {
 		return b, err
 	}
 	return b, b.describe()
@@ -274,12 +274,20 @@ func (b *bench) begin(c testcase, s *contestant, point, round int) bool {
 	if c.nodes != nil {
 		nodes = c.nodes(point)
 	}
+	u := c.setup
+	if c.sessions != nil {
+		u.sessions = c.sessions(point)
+	}
 	var err error
-	if s.server, err = b.start(s.peer, c.setup, nodes); err == nil {
+	if s.server, err = b.start(s.peer, u, nodes); err == nil {
 		return true
 	}
-	if errors.Is(err, peers.ErrNotInstalled) {
+	switch {
+	case errors.Is(err, peers.ErrNotInstalled):
 		b.absent(err)
+		return false
+	case errors.Is(err, errNoNamespaces):
+		b.note(c.Name + " is not measured: " + errNoNamespaces.Error() + ".")
 		return false
 	}
 	b.add(c, s, point, round, report.Sample{Invalid: "did not start: " + err.Error()})

@@ -15,15 +15,17 @@ import (
 // testcase is one question put to several servers.
 type testcase struct {
 	report.Case
-	points  []int                 // nil is one point, 0
-	peers   func(peers.Peer) bool // nil needs no server
-	setup   setup
-	nodes   func(point int) int // nil is one
-	rounds  int                 // at most; 0 is no bound of its own
-	takes   time.Duration       // one measurement, about; 0 is the duration that is asked for
-	tool    string              // program that must be installed, "" is none
-	fresh   bool                // a server is started anew for each measurement
-	measure measure
+	points []int                 // nil is one point, 0
+	peers  func(peers.Peer) bool // nil needs no server
+	setup  setup
+	nodes  func(point int) int // nil is one
+	// sessions of others that nodes are to have room for; nil is none
+	sessions func(point int) int
+	rounds   int           // at most; 0 is no bound of its own
+	takes    time.Duration // one measurement, about; 0 is the duration that is asked for
+	tool     string        // program that must be installed, "" is none
+	fresh    bool          // a server is started anew for each measurement
+	measure  measure
 }
 
 // measure takes one sample. It fills in what it measured and Invalid; an error is the same as Invalid.
@@ -35,7 +37,7 @@ const (
 )
 
 func cases() []testcase {
-	return slices.Concat(handshakes(), streams(), connections(), fleets(), changes())
+	return slices.Concat(handshakes(), streams(), connections(), kept(), fleets(), aparts(), changes())
 }
 
 // handshakes are connections with one request each. A table: long, and flat.
@@ -177,11 +179,65 @@ func connections() []testcase {
 			points: []int{10, 1000, 9000}, peers: oneOf("reprise", "haproxy", "nginx"), fresh: true, rounds: 3, takes: 3 * time.Second, measure: growth,
 		},
 		{
-			Case:   report.Case{Name: "sessions", Title: "Looking up one of so many sessions in Reprise's cache, one goroutine; memory is what the cache says is resident, the pause is of a collection of the whole heap.", Unit: "ns per look-up", Point: "sessions"},
-			points: []int{1_000, 10_000, 100_000, 1_000_000, 5_000_000}, rounds: 1, takes: 3 * time.Second, measure: sessions,
+			Case:   report.Case{Name: "connections", Title: "10,000 small requests a second on so many connections, and the growth of memory divided by connections.", Unit: cpuPerReq, Point: "connections", Best: true},
+			points: []int{1000, 9000}, peers: http, fresh: true, rounds: 3, takes: 5 * time.Second, measure: many,
+		},
+		{
+			Case:   report.Case{Name: "sessions", Title: "Looking up one of so many sessions of TLS 1.3 in Reprise's cache, one goroutine; memory is what the cache says is resident, the pause is of a collection of the whole heap.", Unit: "ns per look-up", Point: "sessions"},
+			points: []int{1_000, 10_000, 100_000, 1_000_000, 5_000_000}, rounds: 1, takes: 3 * time.Second, measure: lookUps,
 		},
 	}
 }
+
+// kept are the sessions that a node has.
+func kept() []testcase {
+	size := func(name, title string, version uint16, u setup) testcase {
+		return testcase{
+			Case:  report.Case{Name: name, Title: title, Unit: "bytes per session"},
+			peers: oneOf("reprise"), rounds: 1, fresh: true, setup: u, measure: sessionBytes(version),
+		}
+	}
+	const title = "What a session takes in a node's cache, its part of the index included: of TLS "
+	client := setup{clientCert: true}
+	return []testcase{
+		size("session13", title+"1.3, of which a full handshake makes two.", tls.VersionTLS13, setup{}),
+		size("session13-client", title+"1.3 whose client has a certificate (ECDSA P-256).", tls.VersionTLS13, client),
+		size("session12", title+"1.2.", tls.VersionTLS12, setup{}),
+		size("session12-client", title+"1.2 whose client has a certificate.", tls.VersionTLS12, client),
+		{
+			Case:   report.Case{Name: "resumed13-among", Title: "As resumed13, at a node that has so many sessions of other clients, which another node has told it.", Unit: cpuPerOp, Point: "sessions"},
+			points: []int{10_000, 1_000_000, 5_000_000}, sessions: same, peers: oneOf("reprise"), takes: 3 * time.Second, measure: among,
+		},
+	}
+}
+
+// aparts are fleets of nodes that are apart from each other.
+func aparts() []testcase {
+	const title = "Resumption at any of several nodes in network namespaces that a bridge joins, with cache-replication = "
+	const calmly = " Lag is from a client's Finished at one node until all others have the session; calm are 200 connections a second, each to another node than the last."
+	return []testcase{
+		{
+			Case:   report.Case{Name: "apart-push", Title: title + "push." + calmly, Unit: cpuPerOp, Point: "nodes"},
+			points: []int{1, 8}, nodes: same, fresh: true, peers: oneOf("reprise"), setup: setup{replication: "push", apart: true}, takes: 4 * time.Second, measure: apart,
+		},
+		{
+			Case:   report.Case{Name: "apart-homes", Title: title + "homes." + calmly, Unit: cpuPerOp, Point: "nodes"},
+			points: []int{1, 8}, nodes: same, fresh: true, peers: oneOf("reprise"), setup: setup{replication: "homes", apart: true}, takes: 4 * time.Second, measure: apart,
+		},
+		{
+			Case:   report.Case{Name: "join-push", Title: "A ninth node is started beside eight in network namespaces, which have so many sessions: time until it has all of them.", Unit: "ms", Point: "sessions"},
+			points: []int{20_000, 100_000}, nodes: eight, sessions: same, fresh: true, rounds: 3, peers: oneOf("reprise"),
+			setup: setup{replication: "push", apart: true, spare: true}, takes: 5 * time.Second, measure: joining,
+		},
+		{
+			Case:   report.Case{Name: "join-homes", Title: "As join-push, with cache-replication = homes: time until it resumes a session of before, for which it asks.", Unit: "ms", Point: "sessions"},
+			points: []int{20_000}, nodes: eight, sessions: same, fresh: true, rounds: 3, peers: oneOf("reprise"),
+			setup: setup{replication: "homes", apart: true, spare: true}, takes: 3 * time.Second, measure: joining,
+		},
+	}
+}
+
+func eight(int) int { return 8 }
 
 // fleets are several nodes on one core.
 func fleets() []testcase {

@@ -59,34 +59,60 @@ func replication(ctx context.Context, b *bench, s *server, _ int) (report.Sample
 		if after, err = readStats(s.stats[1]); err != nil {
 			return sample, err
 		}
-		if after.SessionsIn-before.SessionsIn >= result.Ops || time.Now().After(deadline) {
+		if after.Replication.SessionsIn-before.Replication.SessionsIn >= result.Ops ||
+			time.Now().After(deadline) {
 			break
 		}
 	}
-	received := after.SessionsIn - before.SessionsIn
-	if received == 0 || len(after.Peers) == 0 {
+	received := after.Replication.SessionsIn - before.Replication.SessionsIn
+	if received == 0 || len(after.Replication.Peers) == 0 {
 		return sample, errors.New("no session arrived")
 	}
 	sample.Figure = 1e6 * sample.CPUSeconds / float64(received)
 	sample.More = map[string]float64{
-		"lag p50 µs": after.Peers[0].Lag.P50, "lag p99 µs": after.Peers[0].Lag.P99,
+		"lag p50 µs": after.Replication.Peers[0].Lag.P50, "lag p99 µs": after.Replication.Peers[0].Lag.P99,
 		"arrived %":    100 * float64(received) / float64(result.Ops),
-		"ring dropped": float64(after.RingDropped),
+		"ring dropped": float64(after.Replication.RingDropped),
 	}
 	return sample, nil
 }
 
 // stats are what we look at of a node's statistics.
 type stats struct {
-	SessionsIn  int64 `json:"sessions_in"`
-	RingDropped int64 `json:"ring_dropped"`
-	Peers       []struct {
-		Introduced int `json:"introduced"`
-		Lag        struct {
-			P50 float64 `json:"p50_us"`
-			P99 float64 `json:"p99_us"`
-		} `json:"lag"`
-	} `json:"peers"`
+	Caches      []cacheStats
+	Replication struct {
+		SessionsIn  int64 `json:"sessions_in"`
+		RingDropped int64 `json:"ring_dropped"`
+		AlivePeers  int   `json:"alive_peers"`
+		Lookups     struct {
+			Asked int64
+			Time  quantiles
+		}
+		Peers []struct {
+			Introduced int `json:"introduced"`
+			Lag        quantiles
+		}
+	}
+}
+
+type cacheStats struct {
+	Items         int
+	LiveBytes     int64 `json:"live_bytes"`
+	ResidentBytes int64 `json:"resident_bytes"`
+}
+
+type quantiles struct {
+	Count int64
+	P50   float64 `json:"p50_us"`
+	P99   float64 `json:"p99_us"`
+}
+
+// cache is the one that keeps sessions.
+func (s stats) cache() (c cacheStats) {
+	if len(s.Caches) > 0 {
+		c = s.Caches[0]
+	}
+	return c
 }
 
 func readStats(addr string) (stats, error) {
@@ -96,22 +122,21 @@ func readStats(addr string) (stats, error) {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
-	var all struct{ Replication stats }
+	var all stats
 	err = json.NewDecoder(io.LimitReader(conn, 1<<20)).Decode(&all)
-	return all.Replication, err
+	return all, err
 }
 
 // awaitPeers waits until all nodes have met.
-func (s *server) awaitPeers() error {
+func (s *server) awaitPeers() error { return s.awaitMembers(len(s.nodes) - 1) }
+
+// awaitMembers waits until each node hears so many others.
+func (s *server) awaitMembers(others int) error {
 	for i, node := range s.nodes {
 		err := node.await(func() error {
 			st, err := readStats(s.stats[i])
-			met := 0
-			for _, peer := range st.Peers {
-				met += peer.Introduced
-			}
-			if err == nil && met < len(s.nodes)-1 {
-				err = fmt.Errorf("node %d has met %d of %d peers", i, met, len(s.nodes)-1)
+			if alive := st.Replication.AlivePeers; err == nil && alive < others {
+				err = fmt.Errorf("node %d hears %d of %d peers", i, alive, others)
 			}
 			return err
 		})

@@ -113,6 +113,19 @@ func growth(ctx context.Context, b *bench, s *server, conns int) (report.Sample,
 	return sample, err
 }
 
+// many measures requests that come to many connections at a rate, and those connections' memory.
+func many(ctx context.Context, b *bench, s *server, conns int) (report.Sample, error) {
+	o := load.Options{
+		Mode: load.OpenLoop, TLS: true, HTTP: true, Conns: b.few(conns), Rate: 10_000,
+		Duration: 2 * b.duration,
+	}
+	sample, err := b.load(ctx, s, o)
+	if err == nil {
+		sample.More["KB per connection"] = float64(sample.PSS) / 1024 / float64(o.Conns)
+	}
+	return sample, err
+}
+
 // load runs o against s.
 func (b *bench) load(ctx context.Context, s *server, o load.Options) (report.Sample, error) {
 	var err error

@@ -27,6 +27,10 @@ type setup struct {
 	clientCert  bool   // clients show a certificate, which servers verify
 	byID        bool   // clients resume by session ID
 	replication string // Reprise's cache-replication, "" is the default
+
+	sessions int  // that are to be told by a node of ours, so that caches need the room
+	apart    bool // each node has a network namespace of its own
+	spare    bool // there is a node more that the others know, and that is not started
 }
 
 func (s setup) speaksH2() bool { return s.h2 || s.http2 || s.h2c }
@@ -57,6 +61,9 @@ func (s *server) agreedGroup() tls.CurveID {
 	return group
 }
 
+// moreSessions is the room in a cache for those of the clients that are measured.
+const moreSessions = 200_000
+
 // server is a peer that runs, as one node or several.
 type server struct {
 	peer   peers.Peer
@@ -66,6 +73,12 @@ type server struct {
 	stats  []string         // Reprise: of the nodes
 	nodes  []*process
 	dirs   []string
+
+	members []string        // Reprise: where nodes hear each other, that which is not started too
+	filler  string          // Reprise: where a node of ours may hear them
+	spare   *peers.Settings // of the node that is not started
+	spaces  *namespaces     // of the nodes, if each has its own
+	backend *process        // that can be reached from there
 }
 
 // start runs n nodes of p and returns once each has shaken hands.
@@ -77,19 +90,14 @@ func (b *bench) start(p peers.Peer, u setup, n int) (_ *server, err error) {
 			err = fmt.Errorf("%s: %w", p.Name, err)
 		}
 	}()
-	all := make([]peers.Settings, n)
-	for i := range all {
-		if all[i], err = b.settings(p, u, n); err != nil {
-			return nil, err
-		}
-		s.dirs = append(s.dirs, all[i].Dir)
+	all, err := b.settingsOf(s, n)
+	if err != nil {
+		return nil, err
 	}
-	for i, settings := range all {
-		for j := range all {
-			if i != j {
-				settings.OtherNodes = append(settings.OtherNodes, all[j].Node)
-			}
-		}
+	if u.spare {
+		s.spare = &all[n]
+	}
+	for _, settings := range all[:n] {
 		if err := b.startNode(s, settings); err != nil {
 			return nil, err
 		}
@@ -100,6 +108,38 @@ func (b *bench) start(p peers.Peer, u setup, n int) (_ *server, err error) {
 		}
 	}
 	return s, nil
+}
+
+// settingsOf are those of n nodes, and of one to spare.
+func (b *bench) settingsOf(s *server, n int) (all []peers.Settings, err error) {
+	if s.setup.spare {
+		n++
+	}
+	for range n {
+		one, err := b.settings(s.peer, s.setup, n)
+		if err != nil {
+			return nil, err
+		}
+		s.dirs = append(s.dirs, one.Dir)
+		all = append(all, one)
+	}
+	if s.filler, err = freeAddr(); err != nil {
+		return nil, err
+	}
+	if s.setup.apart {
+		if err := b.moveApart(s, all); err != nil {
+			return nil, err
+		}
+	}
+	for i := range all {
+		s.members = append(s.members, all[i].Node)
+		for j := range all {
+			if i != j {
+				all[i].OtherNodes = append(all[i].OtherNodes, all[j].Node)
+			}
+		}
+	}
+	return all, nil
 }
 
 // settings are those of one node among n, in a directory made for it.
@@ -131,7 +171,10 @@ func (b *bench) settings(p peers.Peer, u setup, n int) (s peers.Settings, err er
 		return s, err
 	}
 	addrs := []*string{&s.Addr, &s.Stats}
-	if n > 1 {
+	if u.sessions > 0 {
+		s.Sessions = u.sessions + moreSessions
+	}
+	if n > 1 || u.sessions > 0 {
 		addrs = append(addrs, &s.Node)
 		s.TicketKey, s.TicketKeyText = b.ticketKey, b.ticketKeyText
 	}
@@ -152,7 +195,11 @@ func (b *bench) startNode(s *server, settings peers.Settings) error {
 	if s.setup.allCores {
 		cpus = b.cpus
 	}
-	node, err := spawn(cpus, command.Args, command.Env, settings.Dir)
+	args := command.Args
+	if s.spaces != nil {
+		args = append(s.spaces.enter(len(s.nodes)), args...)
+	}
+	node, err := spawn(cpus, args, command.Env, settings.Dir)
 	if err != nil {
 		return err
 	}
@@ -201,27 +248,30 @@ func (s *server) stop() {
 	for _, node := range s.nodes {
 		node.stop()
 	}
+	if s.backend != nil {
+		s.backend.stop()
+	}
+	if s.spaces != nil {
+		s.spaces.close()
+	}
 	for _, dir := range s.dirs {
 		_ = os.RemoveAll(dir)
 	}
 }
 
 // startBackends runs what stands behind every server: our own, and nginx for HTTP/2.
-func (b *bench) startBackends(binary string) (err error) {
+func (b *bench) startBackends() (err error) {
 	if b.backend, err = freeAddr(); err != nil {
 		return err
 	}
 	if b.backendH2, err = freeAddr(); err != nil {
 		return err
 	}
-	own, err := spawn(b.loadCPUs, []string{binary, "-listen", b.backend}, nil, b.dir)
+	own, err := b.startBackend(b.backend)
 	if err != nil {
 		return err
 	}
 	b.processes = append(b.processes, own)
-	if err := own.await(func() error { return accepts(b.backend) }); err != nil {
-		return fmt.Errorf("backend: %w", err)
-	}
 	dir := filepath.Join(b.dir, "h2")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -238,6 +288,19 @@ func (b *bench) startBackends(binary string) (err error) {
 	}
 	b.processes = append(b.processes, h2)
 	return h2.await(func() error { return accepts(b.backendH2) })
+}
+
+// startBackend runs our own.
+func (b *bench) startBackend(addr string) (*process, error) {
+	p, err := spawn(b.loadCPUs, []string{filepath.Join(b.dir, "backend"), "-listen", addr}, nil, b.dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.await(func() error { return accepts(addr) }); err != nil {
+		p.stop()
+		return nil, fmt.Errorf("backend: %w", err)
+	}
+	return p, nil
 }
 
 func accepts(addr string) error {

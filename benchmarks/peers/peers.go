@@ -52,6 +52,7 @@ type Settings struct {
 	Node          string   // Reprise: its UDP address in a fleet
 	OtherNodes    []string // Reprise: its peers
 	Replication   string   // Reprise: cache-replication
+	Sessions      int      // Reprise: how many its cache holds; 0 is the default
 	ByID          bool     // clients resume by session ID
 	// PEM file of the authority of clients, who must have a certificate; "" asks for none
 	ClientCA      string
