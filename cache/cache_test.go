@@ -36,15 +36,21 @@ func numbered(i int) []byte {
 // small is one stripe of ten entries.
 var small = Options{Name: "t", Items: 10, KeyLen: 16, BlockLen: 64}
 
+// key is what is looked up.
+var key = []byte("key")
+
+// A lookUpCase is what was done to a cache, and what a look-up finds then.
+type lookUpCase struct {
+	name  string
+	setUp func(c *Cache)
+	now   int64
+	want  Outcome
+	count func(Counts) uint64
+}
+
 func TestLookUpOutcomes(t *testing.T) {
-	key, value := []byte("key"), []byte("value")
-	for _, tt := range []struct {
-		name  string
-		setUp func(c *Cache)
-		now   int64
-		want  Outcome
-		count func(Counts) uint64
-	}{
+	value := []byte("value")
+	for _, tt := range []lookUpCase{
 		{"unknown", func(*Cache) {}, 5, Unknown, nil},
 		{"hit", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0) }, 9, Hit, nil},
 		{"expired", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0) }, 10, Expired, func(s Counts) uint64 { return s.Expired }},
@@ -87,35 +93,40 @@ func TestLookUpOutcomes(t *testing.T) {
 	} {
 		for _, hold := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/hold=%v", tt.name, hold), func(t *testing.T) {
-				c := newCache(t, small)
-				tt.setUp(c)
-				got, e, outcome := c.AppendGet([]byte("dst"), key, tt.now)
-				if hold {
-					// The look-up above must not have changed the answer.
-					if tt.want == Expired {
-						c = newCache(t, small)
-						tt.setUp(c)
-					} else {
-						c.stripes[0].counts = Counts{}
-					}
-					got, e, outcome = c.Hold([]byte("dst"), key, tt.now, Hold{ID: 99, Until: tt.now + 1})
-				}
-				want, wantEntry, wantCounts := "dst", Entry{}, Counts{Miss: 1}
-				if tt.want == Hit {
-					want, wantEntry, wantCounts = "dstvalue", Entry{Tag: 7, Expires: 10}, Counts{Hits: 1}
-				}
-				if outcome != tt.want || string(got) != want || e != wantEntry {
-					t.Errorf("got %q %+v %v, want %q %+v %v", got, e, outcome, want, wantEntry, tt.want)
-				}
-				st := c.Stats()
-				if st.Hits != wantCounts.Hits || st.Miss != wantCounts.Miss {
-					t.Errorf("hits %d miss %d, want %d %d", st.Hits, st.Miss, wantCounts.Hits, wantCounts.Miss)
-				}
-				if tt.count != nil && tt.count(st.Counts) != 1 {
-					t.Errorf("counted %d for %v, want 1", tt.count(st.Counts), tt.want)
-				}
+				tt.run(t, hold)
 			})
 		}
+	}
+}
+
+// run looks up, or looks up and then holds.
+func (tt lookUpCase) run(t *testing.T, hold bool) {
+	c := newCache(t, small)
+	tt.setUp(c)
+	got, e, outcome := c.AppendGet([]byte("dst"), key, tt.now)
+	if hold {
+		// The look-up above must not have changed the answer.
+		if tt.want == Expired {
+			c = newCache(t, small)
+			tt.setUp(c)
+		} else {
+			c.stripes[0].counts = Counts{}
+		}
+		got, e, outcome = c.Hold([]byte("dst"), key, tt.now, Hold{ID: 99, Until: tt.now + 1})
+	}
+	want, wantEntry, wantCounts := "dst", Entry{}, Counts{Miss: 1}
+	if tt.want == Hit {
+		want, wantEntry, wantCounts = "dstvalue", Entry{Tag: 7, Expires: 10}, Counts{Hits: 1}
+	}
+	if outcome != tt.want || string(got) != want || e != wantEntry {
+		t.Errorf("got %q %+v %v, want %q %+v %v", got, e, outcome, want, wantEntry, tt.want)
+	}
+	st := c.Stats()
+	if st.Hits != wantCounts.Hits || st.Miss != wantCounts.Miss {
+		t.Errorf("hits %d miss %d, want %d %d", st.Hits, st.Miss, wantCounts.Hits, wantCounts.Miss)
+	}
+	if tt.count != nil && tt.count(st.Counts) != 1 {
+		t.Errorf("counted %d for %v, want 1", tt.count(st.Counts), tt.want)
 	}
 }
 

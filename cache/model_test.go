@@ -216,107 +216,128 @@ const opLen = 6
 // runProgram applies program to a cache of one stripe and to the model, and compares all that is
 // observable.
 func runProgram(t *testing.T, o Options, program []byte) {
-	c := newCache(t, o)
-	m := &model{opts: o}
-	held := make(map[string]uint64) // the last hold by key, for Release and Spend
-	now := int64(1)
-	value := make([]byte, o.BlockLen+1)
-	for n := 0; len(program) >= opLen; n++ {
-		op, k, size, fill, life, tick := program[0], program[1], program[2], program[3], program[4], program[5]
-		program = program[opLen:]
-		now += int64(tick % 4)
+	p := &pair{
+		T: t, c: newCache(t, o), m: &model{opts: o}, now: 1,
+		held: make(map[string]uint64), value: make([]byte, o.BlockLen+1),
+	}
+	for ; len(program) >= opLen; p.n++ {
+		op, k, life, tick := program[0], program[1], program[4], program[5]
+		p.now += int64(tick % 4)
 		key := bytes.Repeat([]byte{k % 48}, 1+int(k%48)*(o.KeyLen+1)/48) // lengths 1 to KeyLen+1
-		expires := now + int64(life%64) - 2
-		switch op % 16 {
-		default: // only put moves records
-			v := value[:int(size)*len(value)/255]
-			for i := range v {
-				v[i] = fill
-			}
-			e := Entry{Tag: fill % 4, Born: now - int64(size), Expires: expires}
-			got := c.Put(key, v, e, now)
-			st, a := c.Stats(), &c.stripes[0].entries.arena
-			if got == StoredFull && st.Items < o.Items && int(a.touched) < len(a.segments) {
-				t.Fatalf("op %d: evicted at %d of %d items with segments untouched", n, st.Items, o.Items)
-			}
-			if want := m.put(key, v, e, now, st.Counts); got != want {
-				t.Fatalf("op %d: put: got %v, want %v", n, got, want)
-			}
-		case 0, 1, 2:
-			h := notHeld
-			if op%16 == 0 {
-				h = Hold{ID: 1 + uint64(fill%3), Until: now + int64(size%8)}
-				held[string(key)] = h.ID
-			}
-			got, gotEntry, gotOutcome := c.lookUp(nil, key, now, h)
-			want, wantEntry, wantOutcome := m.lookUp(key, now, h)
-			if string(got) != want || gotEntry != wantEntry || gotOutcome != wantOutcome {
-				t.Fatalf("op %d: look-up: got %d bytes %+v %v, want %d bytes %+v %v",
-					n, len(got), gotEntry, gotOutcome, len(want), wantEntry, wantOutcome)
-			}
-		case 3:
-			c.Release(key, held[string(key)])
-			m.release(key, held[string(key)])
-		case 4, 5:
-			if got, want := c.Delete(key, now, expires), m.delete(key, now, expires); got != want {
-				t.Fatalf("op %d: delete: got %v, want %v", n, got, want)
-			}
-		case 6:
-			if got, want := c.Sweep(now, int(size%8)), m.sweep(now, int(size%8)); got != want {
-				t.Fatalf("op %d: swept %d, want %d", n, got, want)
-			}
-		case 7:
-			if size%4 != 0 {
-				break
-			}
-			got := 0
-			for cursor := Cursor(0); ; {
-				var deleted int
-				deleted, cursor = c.DeleteFunc(cursor, func(_, _ []byte, e Entry) bool { return e.Tag == fill%4 })
-				got += deleted
-				if cursor == 0 {
-					break
-				}
-			}
-			if want := m.deleteTag(fill % 4); got != want {
-				t.Fatalf("op %d: deleted %d, want %d", n, got, want)
-			}
-		case 9:
-			id := held[string(key)] + uint64(fill%2) // the right one or another
-			if got, want := c.Spend(key, id, now, expires), m.spend(key, id, now, expires); got != want {
-				t.Fatalf("op %d: spend: got %v, want %v", n, got, want)
-			}
-		case 10:
-			got := 0
-			for cursor := Cursor(0); ; {
-				var purged int
-				purged, cursor = c.Purge(cursor, now)
-				got += purged
-				if cursor == 0 {
-					break
-				}
-			}
-			if want := m.purge(now); got != want {
-				t.Fatalf("op %d: purged %d, want %d", n, got, want)
-			}
-		case 8:
-			if got, want := scanAll(c, now), m.scan(now); !maps.Equal(got, want) {
-				t.Fatalf("op %d: scan of %d entries, want %d", n, len(got), len(want))
-			}
-		}
-		st := c.Stats()
-		if st.Counts != m.counts || st.Items != len(m.entries) || st.Tombstones != len(m.spent) {
+		p.do(op%16, key, program[2], program[3], p.now+int64(life%64)-2)
+		program = program[opLen:]
+		st := p.c.Stats()
+		if st.Counts != p.m.counts || st.Items != len(p.m.entries) || st.Tombstones != len(p.m.spent) {
 			t.Fatalf("op %d (%d): got %d items, %d tombstones, %+v\nwant %d, %d, %+v",
-				n, op%16, st.Items, st.Tombstones, st.Counts, len(m.entries), len(m.spent), m.counts)
+				p.n, op%16, st.Items, st.Tombstones, st.Counts, len(p.m.entries), len(p.m.spent), p.m.counts)
 		}
-		if n%16 == 0 {
-			checkInvariants(t, c)
+		if p.n%16 == 0 {
+			checkInvariants(t, p.c)
 		}
 	}
-	if got, want := scanAll(c, now), m.scan(now); !maps.Equal(got, want) {
+	if got, want := scanAll(p.c, p.now), p.m.scan(p.now); !maps.Equal(got, want) {
 		t.Fatalf("scan of %d entries at the end, want %d", len(got), len(want))
 	}
-	checkInvariants(t, c)
+	checkInvariants(t, p.c)
+}
+
+// A pair is a cache and the model of it, to both of which the same is done.
+type pair struct {
+	*testing.T
+	c     *Cache
+	m     *model
+	n     int // operations so far
+	now   int64
+	held  map[string]uint64 // the last hold by key, for Release and Spend
+	value []byte            // bytes to be stored
+}
+
+// do does one operation and compares what it returns.
+func (p *pair) do(op byte, key []byte, size, fill byte, expires int64) {
+	c, m, now := p.c, p.m, p.now
+	switch op {
+	default: // only put moves records
+		p.put(key, size, fill, expires)
+	case 0, 1, 2:
+		h := notHeld
+		if op == 0 {
+			h = Hold{ID: 1 + uint64(fill%3), Until: now + int64(size%8)}
+			p.held[string(key)] = h.ID
+		}
+		p.lookUp(key, h)
+	case 3:
+		c.Release(key, p.held[string(key)])
+		m.release(key, p.held[string(key)])
+	case 4, 5:
+		if got, want := c.Delete(key, now, expires), m.delete(key, now, expires); got != want {
+			p.Fatalf("op %d: delete: got %v, want %v", p.n, got, want)
+		}
+	case 6:
+		if got, want := c.Sweep(now, int(size%8)), m.sweep(now, int(size%8)); got != want {
+			p.Fatalf("op %d: swept %d, want %d", p.n, got, want)
+		}
+	case 7:
+		if size%4 != 0 {
+			break
+		}
+		got := inSteps(func(cursor Cursor) (int, Cursor) {
+			return c.DeleteFunc(cursor, func(_, _ []byte, e Entry) bool { return e.Tag == fill%4 })
+		})
+		if want := m.deleteTag(fill % 4); got != want {
+			p.Fatalf("op %d: deleted %d, want %d", p.n, got, want)
+		}
+	case 9:
+		id := p.held[string(key)] + uint64(fill%2) // the right one or another
+		if got, want := c.Spend(key, id, now, expires), m.spend(key, id, now, expires); got != want {
+			p.Fatalf("op %d: spend: got %v, want %v", p.n, got, want)
+		}
+	case 10:
+		got := inSteps(func(cursor Cursor) (int, Cursor) { return c.Purge(cursor, now) })
+		if want := m.purge(now); got != want {
+			p.Fatalf("op %d: purged %d, want %d", p.n, got, want)
+		}
+	case 8:
+		if got, want := scanAll(c, now), m.scan(now); !maps.Equal(got, want) {
+			p.Fatalf("op %d: scan of %d entries, want %d", p.n, len(got), len(want))
+		}
+	}
+}
+
+// inSteps sums what a walk over the cache does, step by step.
+func inSteps(step func(Cursor) (int, Cursor)) (sum int) {
+	for cursor := Cursor(0); ; {
+		var n int
+		n, cursor = step(cursor)
+		sum += n
+		if cursor == 0 {
+			return sum
+		}
+	}
+}
+
+func (p *pair) put(key []byte, size, fill byte, expires int64) {
+	v := p.value[:int(size)*len(p.value)/255]
+	for i := range v {
+		v[i] = fill
+	}
+	e := Entry{Tag: fill % 4, Born: p.now - int64(size), Expires: expires}
+	got := p.c.Put(key, v, e, p.now)
+	st, a := p.c.Stats(), &p.c.stripes[0].entries.arena
+	if got == StoredFull && st.Items < p.m.opts.Items && int(a.touched) < len(a.segments) {
+		p.Fatalf("op %d: evicted at %d of %d items with segments untouched", p.n, st.Items, p.m.opts.Items)
+	}
+	if want := p.m.put(key, v, e, p.now, st.Counts); got != want {
+		p.Fatalf("op %d: put: got %v, want %v", p.n, got, want)
+	}
+}
+
+func (p *pair) lookUp(key []byte, h Hold) {
+	got, gotEntry, gotOutcome := p.c.lookUp(nil, key, p.now, h)
+	want, wantEntry, wantOutcome := p.m.lookUp(key, p.now, h)
+	if string(got) != want || gotEntry != wantEntry || gotOutcome != wantOutcome {
+		p.Fatalf("op %d: look-up: got %d bytes %+v %v, want %d bytes %+v %v",
+			p.n, len(got), gotEntry, gotOutcome, len(want), wantEntry, wantOutcome)
+	}
 }
 
 // programs are caches of different shapes for the model: from one item to more items than there are
