@@ -9,10 +9,8 @@ import (
 	"time"
 )
 
-// A pool has what was written for it, and else what its family's default pool has, wherever that is written.
-func TestNamedPools(t *testing.T) {
-	inPKI(t)
-	c := mustParse(t, good+`http = :80
+// namedPools has pools of two routers, what leads to them and what they share.
+const namedPools = `http = :80
 https = :443,cert.pem,key.pem
 http-pool = api to=http://a:1,weight=2
 http-pool = api   balance = source
@@ -31,7 +29,12 @@ http-check = tcp
 rawrouter = :2
 rawrouter-pool = api to=d:4
 rawrouter-use-pool = api sni=x.example.com
-`)
+`
+
+// A pool has what was written for it, and else what its family's default pool has, wherever that is written.
+func TestNamedPools(t *testing.T) {
+	inPKI(t)
+	c := mustParse(t, good+namedPools)
 	if want := `edge.ini:10: http-pool = "api send-proxy": uwsgi backends get no header: their variables name the client`; !slices.Equal(c.Warnings, []string{want}) {
 		t.Errorf("got warnings %q, want %q", c.Warnings, want)
 	}
@@ -114,6 +117,7 @@ func TestClientCAWithPoolOfItsOwn(t *testing.T) {
 	}
 }
 
+// TestWrongPools says what is told of each mistake. It is long because it is a table.
 func TestWrongPools(t *testing.T) {
 	inPKI(t)
 	const web = "http = :1\nhttp-to = a:1\nhttp-pool = api to=b:1\nhttp-use-pool = api host=api.example\n"

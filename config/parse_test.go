@@ -29,6 +29,7 @@ func mustParse(t *testing.T, text string, args ...string) *Config {
 	return c
 }
 
+// TestDefaults says what holds where nothing is written. It is long because it is a table.
 func TestDefaults(t *testing.T) {
 	inPKI(t)
 	c := mustParse(t, "", "--sslrouter", "127.0.0.1:8443,cert.pem,key.pem", "--sslrouter-to", "127.0.0.1:9000")
@@ -104,9 +105,8 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-func TestEveryScalar(t *testing.T) {
-	inPKI(t)
-	c := mustParse(t, good+`
+// everyScalar has a value for each that is not the default.
+const everyScalar = `
 name = edge-1
 tls-min-version = 1.3
 ssl-sessions-timeout = 2h
@@ -146,7 +146,13 @@ cache-udp-heartbeat = 100ms
 cache-udp-dead-after = 1
 cache-join-rate = 1m
 udprepeater-secret-file = secret
-`)
+`
+
+// TestEveryScalar reads each option that is a number, a word or a time. It is long because it
+// is a table.
+func TestEveryScalar(t *testing.T) {
+	inPKI(t)
+	c := mustParse(t, good+everyScalar)
 	if got, want := c.Replication, (Replication{
 		Interface:    "eth0",
 		TTL:          2,

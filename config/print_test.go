@@ -11,7 +11,7 @@ import (
 	"reprise/config/source/ini"
 )
 
-// Parse reads the output of Print as the same configuration.
+// Parse reads the output of Print as the same configuration. It is long because it is a table.
 func TestRoundTrip(t *testing.T) {
 	inPKI(t)
 	for name, c := range map[string]*Config{

@@ -65,6 +65,7 @@ func TestRepeater(t *testing.T) {
 	}
 }
 
+// TestReplicationWarnings says what is taken and warned of. It is long because it is a table.
 func TestReplicationWarnings(t *testing.T) {
 	inPKI(t)
 	const (
@@ -150,6 +151,7 @@ func TestReplicationWarnings(t *testing.T) {
 	}
 }
 
+// TestWrongReplication says what is told of each mistake. It is long because it is a table.
 func TestWrongReplication(t *testing.T) {
 	inPKI(t)
 	const secretHint = ": make one with reprise secret"

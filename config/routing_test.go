@@ -181,6 +181,7 @@ func TestTimersOfPools(t *testing.T) {
 	}
 }
 
+// TestRoutingWarnings says what is taken and warned of. It is long because it is a table.
 func TestRoutingWarnings(t *testing.T) {
 	inPKI(t)
 	const web = "[reprise]\nhttps = :1,cert.pem,key.pem\nhttp-to = a:1\n"

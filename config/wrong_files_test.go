@@ -10,6 +10,8 @@ import (
 // note returns the message about an option that only uWSGI has.
 func note(name string) string { return uwsgiTable.Find(name).Note }
 
+// TestWrongFiles says what is told of files that cannot be used. It is long because it is a
+// table.
 func TestWrongFiles(t *testing.T) {
 	inPKI(t)
 	t.Setenv("EDGE_NAME", "a")
@@ -168,6 +170,7 @@ func TestWrongFiles(t *testing.T) {
 	}
 }
 
+// TestWrongKeysOfUWSGI says what is told of options of uWSGI. It is long because it is a table.
 func TestWrongKeysOfUWSGI(t *testing.T) {
 	inPKI(t)
 	cert, err := os.ReadFile("cert.pem")

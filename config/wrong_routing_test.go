@@ -2,6 +2,7 @@ package config
 
 import "testing"
 
+// TestWrongRouting says what is told of each mistake. It is long because it is a table.
 func TestWrongRouting(t *testing.T) {
 	inPKI(t)
 	testWrong(t, []wrong{

@@ -14,6 +14,7 @@ func evaded(router string) string {
 		": write it there and for each name, give the name a pool of its own by sslrouter-use-pool, or use https, which looks at each request's Host"
 }
 
+// TestWrongConfigurations says what is told of each mistake. It is long because it is a table.
 func TestWrongConfigurations(t *testing.T) {
 	inPKI(t)
 	const forms = "write host:port, :port, [v6]:port or /unix/path"

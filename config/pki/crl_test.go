@@ -31,29 +31,7 @@ func TestReadCRLs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	revoke := func(ca *testpki.CA) []byte {
-		t.Helper()
-		list, err := ca.Revoke(ca.Cert())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return list
-	}
-	list := revoke(ca)
-	special := func(extensions []pkix.Extension, entries ...pkix.Extension) []byte {
-		t.Helper()
-		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
-			Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour), ExtraExtensions: extensions,
-			RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: big.NewInt(1), RevocationTime: time.Now(), ExtraExtensions: entries}},
-		}, ca.Cert().TLS.Leaf, ca.Cert().TLS.PrivateKey.(crypto.Signer))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return block1("X509 CRL", der)
-	}
-	critical := func(id asn1.ObjectIdentifier, value ...byte) pkix.Extension {
-		return pkix.Extension{Id: id, Critical: true, Value: value}
-	}
+	list := revoke(t, ca)
 	der, _ := pem.Decode(list)
 	published := []byte{0x30, 0x0f, 0xa0, 0x0d, 0xa0, 0x0b, 0x86, 0x09, 'h', 't', 't', 'p', ':', '/', '/', 'a', '/'}
 	for _, tc := range []struct {
@@ -64,14 +42,14 @@ func TestReadCRLs(t *testing.T) {
 	}{
 		{"PEM", list, 1, ""},
 		{"DER", der.Bytes, 1, ""},
-		{"two", slices.Concat(list, revoke(other)), 2, ""},
+		{"two", slices.Concat(list, revoke(t, other)), 2, ""},
 		{"byte order mark", slices.Concat(bom, list), 1, ""},
-		{"where it is published", special([]pkix.Extension{critical(oidIssued, published...)}), 1, ""},
-		{"only certificates of users", special([]pkix.Extension{critical(oidIssued, 0x30, 3, 0x81, 1, 0xff)}), 0, "covers only some kinds"},
-		{"delta", special([]pkix.Extension{critical(oidDelta, 2, 1, 1)}), 0, "a delta list"},
-		{"unknown and critical", special([]pkix.Extension{critical(asn1.ObjectIdentifier{1, 2, 3}, 5, 0)}), 0, "a critical extension that is not known (1.2.3)"},
-		{"indirect", special(nil, critical(asn1.ObjectIdentifier{2, 5, 29, 29}, 0x30, 0)), 0, "an indirect list"},
-		{"signed by another", slices.Concat(list, revoke(twin)), 0, "): not signed by the client CA CN=authority"},
+		{"where it is published", listWith(t, ca, []pkix.Extension{critical(oidIssued, published...)}), 1, ""},
+		{"only certificates of users", listWith(t, ca, []pkix.Extension{critical(oidIssued, 0x30, 3, 0x81, 1, 0xff)}), 0, "covers only some kinds"},
+		{"delta", listWith(t, ca, []pkix.Extension{critical(oidDelta, 2, 1, 1)}), 0, "a delta list"},
+		{"unknown and critical", listWith(t, ca, []pkix.Extension{critical(asn1.ObjectIdentifier{1, 2, 3}, 5, 0)}), 0, "a critical extension that is not known (1.2.3)"},
+		{"indirect", listWith(t, ca, nil, critical(asn1.ObjectIdentifier{2, 5, 29, 29}, 0x30, 0)), 0, "an indirect list"},
+		{"signed by another", slices.Concat(list, revoke(t, twin)), 0, "): not signed by the client CA CN=authority"},
 		{"a certificate", ca.CertPEM(), 0, "crl: block 1 (CERTIFICATE, line 1): not a revocation list"},
 		{"cut off", list[:len(list)/2], 0, "crl: block 1 (X509 CRL, line 1): no END line"},
 		{"junk", block1("X509 CRL", []byte("0junk")), 0, "crl: block 1 (X509 CRL, line 1): malformed"},
@@ -87,6 +65,33 @@ func TestReadCRLs(t *testing.T) {
 			}
 		})
 	}
+}
+
+func critical(id asn1.ObjectIdentifier, value ...byte) pkix.Extension {
+	return pkix.Extension{Id: id, Critical: true, Value: value}
+}
+
+// listWith returns a list that has extensions, and an entry with more.
+func listWith(t *testing.T, ca *testpki.CA, extensions []pkix.Extension, entries ...pkix.Extension) []byte {
+	t.Helper()
+	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour), ExtraExtensions: extensions,
+		RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: big.NewInt(1), RevocationTime: time.Now(), ExtraExtensions: entries}},
+	}, ca.Cert().TLS.Leaf, ca.Cert().TLS.PrivateKey.(crypto.Signer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return block1("X509 CRL", der)
+}
+
+// revoke returns a list by an authority, of its own certificate.
+func revoke(t *testing.T, ca *testpki.CA) []byte {
+	t.Helper()
+	list, err := ca.Revoke(ca.Cert())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
 }
 
 // TestCRLExpiry: the warning comes before the list expires, because clients are refused then.
