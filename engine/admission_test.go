@@ -104,23 +104,7 @@ func TestLateLoopReadsHellosFirst(t *testing.T) {
 	before := turnTime
 	turnTime = time.Minute // accepts all at once
 	defer func() { turnTime = before }()
-	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := testOptions()
-	o.Loops, o.AcceptBudget, o.MaxHandshakes = 1, 100, 30
-	e, err := New(o, []Listener{{
-		Network: "tcp", Address: "127.0.0.1:0", Pools: newRouter(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr),
-		TLS: func(now func() time.Time) (tlsconn.Server, error) {
-			return tlsconn.New(tlsconn.Config{Certificates: certs, Now: now})
-		},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	l := e.loops[0] // it does not run: this test is its poller
+	e, l := unstartedLoop(t) // this test is its poller
 	hello := clientHello(t)
 	var clients []net.Conn
 	connect := func(n int) {
@@ -170,6 +154,27 @@ func TestLateLoopReadsHellosFirst(t *testing.T) {
 	if answered != 30 || l.count.Flows.FullWaiting.Load() != 0 {
 		t.Errorf("%d are answered, %d still wait, want 30 and none", answered, l.count.Flows.FullWaiting.Load())
 	}
+}
+
+// unstartedLoop is the loop of an engine that does not run, with a bound of 30 handshakes.
+func unstartedLoop(t *testing.T) (*Engine, *loop) {
+	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := testOptions()
+	o.Loops, o.AcceptBudget, o.MaxHandshakes = 1, 100, 30
+	e, err := New(o, []Listener{{
+		Network: "tcp", Address: "127.0.0.1:0", Pools: newRouter(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr),
+		TLS: func(now func() time.Time) (tlsconn.Server, error) {
+			return tlsconn.New(tlsconn.Config{Certificates: certs, Now: now})
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e, e.loops[0]
 }
 
 // Limits change while the engine runs, and what clients have is counted on.

@@ -68,46 +68,11 @@ func TestH2CRequests(t *testing.T) {
 		if r.ProtoMajor != 2 {
 			t.Errorf("the backend is asked by %s", r.Proto)
 		}
-		switch r.URL.Path {
-		case "/trailers":
-			n, _ := io.Copy(io.Discard, r.Body)
-			w.WriteHeader(200)
-			w.(http.Flusher).Flush()
-			w.Header().Set(http.TrailerPrefix+"X-Sum", fmt.Sprint(n, " ", r.Trailer.Get("X-Checksum"), " ", r.Header.Get("Te")))
-		case "/cut":
-			io.WriteString(w, strings.Repeat("x", 1<<20))
-			w.(http.Flusher).Flush()
-			panic(http.ErrAbortHandler)
-		case "/query":
-			_, _ = io.WriteString(w, r.URL.RawQuery)
-		case "/reset":
-			panic(http.ErrAbortHandler)
-		case "/early":
-			io.WriteString(w, "no need")
-		case "/large":
-			_, _ = w.Write(bytes.Repeat([]byte("0123456789abcdef"), 200<<10))
-		default:
-			describeOr(w, r)
-		}
+		serveAll(w, r)
 	}, 0)
 	e, addr, pool, clients := startH2C(t, httpOptions(), server.addr)
 	for proto, client := range clients {
-		do := func(ctx context.Context, method, path string, body io.Reader, change func(*http.Request)) (*http.Response, string, error) {
-			req, err := http.NewRequestWithContext(ctx, method, "https://"+addr+path, body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if change != nil {
-				change(req)
-			}
-			resp, err := client.Do(req)
-			if err != nil {
-				return nil, "", err
-			}
-			defer resp.Body.Close()
-			got, err := io.ReadAll(resp.Body)
-			return resp, string(got), err
-		}
+		a := &asker{t, addr, client}
 		for _, test := range []struct {
 			name, method, path string
 			body               func() io.Reader
@@ -134,47 +99,14 @@ func TestH2CRequests(t *testing.T) {
 					if test.body != nil {
 						body = test.body()
 					}
-					resp, got, err := do(t.Context(), test.method, test.path, body, nil)
+					resp, got, err := a.doWith(t.Context(), test.method, test.path, body, nil)
 					if err != nil || resp.StatusCode != test.status || got != test.want || resp.Proto != proto {
 						t.Errorf("got %v %.100q, %v; want %d %.100q", resp, got, err, test.status, test.want)
 					}
 				})
 			}
 		}
-		t.Run(proto+" trailers", func(t *testing.T) {
-			resp, _, err := do(t.Context(), "POST", "/trailers", io.MultiReader(strings.NewReader("hello")), func(r *http.Request) {
-				r.Trailer = http.Header{"X-Checksum": {"ok"}}
-				r.Header.Set("TE", "trailers")
-			})
-			if err != nil || resp.Trailer.Get("X-Sum") != "5 ok trailers" {
-				t.Errorf("got %v, %v", resp, err)
-			}
-		})
-		t.Run(proto+" early hints", func(t *testing.T) {
-			var hints []string
-			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
-				Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-					hints = append(hints, fmt.Sprint(code, h.Get("Link")))
-					return nil
-				},
-			})
-			if _, got, err := do(ctx, "GET", "/hints", nil, nil); err != nil || got != "final" || len(hints) != 1 || hints[0] != "103</a>" {
-				t.Errorf("got %q, hints %q, %v", got, hints, err)
-			}
-		})
-		t.Run(proto+" a backend that breaks off", func(t *testing.T) {
-			if _, got, err := do(t.Context(), "GET", "/cut", nil, nil); err == nil {
-				t.Errorf("got %d bytes and a proper end", len(got))
-			}
-		})
-		t.Run(proto+" an answer before the request is complete", func(t *testing.T) {
-			in, out := io.Pipe()
-			resp, got, err := do(t.Context(), "POST", "/early", in, nil)
-			out.Close()
-			if err != nil || got != "no need" {
-				t.Errorf("got %v %q, %v", resp, got, err)
-			}
-		})
+		a.testH2CRest(t, proto)
 	}
 	nettest.Eventually(t, 10*time.Second, func() bool { return pool.Shared().Streams.Load() == 0 }, "%d calls are left", pool.Shared().Streams.Load())
 	if n := server.accepted.Load(); n > 2 || n != pool.Shared().Conns.Load() {
@@ -182,6 +114,88 @@ func TestH2CRequests(t *testing.T) {
 	}
 	if s := e.Stats(); s.HTTP2.BackendResets.Load() == 0 || len(s.HTTP2.BackendFaults.Counts()) > 0 || s.HTTP.Reused.Load() == 0 {
 		t.Errorf("got %+v, %+v", s.HTTP2, s.HTTP)
+	}
+}
+
+// doWith asks, with a request that is changed, and reads the answer.
+func (a *asker) doWith(ctx context.Context, method, path string, body io.Reader, change func(*http.Request)) (*http.Response, string, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+a.addr+path, body)
+	if err != nil {
+		a.Fatal(err)
+	}
+	if change != nil {
+		change(req)
+	}
+	resp, err := a.client.Do(req)
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	return resp, string(got), err
+}
+
+// testH2CRest asks for what is not in the table.
+func (a *asker) testH2CRest(t *testing.T, proto string) {
+	do := a.doWith
+	t.Run(proto+" trailers", func(t *testing.T) {
+		resp, _, err := do(t.Context(), "POST", "/trailers", io.MultiReader(strings.NewReader("hello")), func(r *http.Request) {
+			r.Trailer = http.Header{"X-Checksum": {"ok"}}
+			r.Header.Set("TE", "trailers")
+		})
+		if err != nil || resp.Trailer.Get("X-Sum") != "5 ok trailers" {
+			t.Errorf("got %v, %v", resp, err)
+		}
+	})
+	t.Run(proto+" early hints", func(t *testing.T) {
+		var hints []string
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+				hints = append(hints, fmt.Sprint(code, h.Get("Link")))
+				return nil
+			},
+		})
+		if _, got, err := do(ctx, "GET", "/hints", nil, nil); err != nil || got != "final" || len(hints) != 1 || hints[0] != "103</a>" {
+			t.Errorf("got %q, hints %q, %v", got, hints, err)
+		}
+	})
+	t.Run(proto+" a backend that breaks off", func(t *testing.T) {
+		if _, got, err := do(t.Context(), "GET", "/cut", nil, nil); err == nil {
+			t.Errorf("got %d bytes and a proper end", len(got))
+		}
+	})
+	t.Run(proto+" an answer before the request is complete", func(t *testing.T) {
+		in, out := io.Pipe()
+		resp, got, err := do(t.Context(), "POST", "/early", in, nil)
+		out.Close()
+		if err != nil || got != "no need" {
+			t.Errorf("got %v %q, %v", resp, got, err)
+		}
+	})
+}
+
+// serveAll serves what describeOr does, and what ends otherwise.
+func serveAll(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/trailers":
+		n, _ := io.Copy(io.Discard, r.Body)
+		w.WriteHeader(200)
+		w.(http.Flusher).Flush()
+		w.Header().Set(http.TrailerPrefix+"X-Sum", fmt.Sprint(n, " ", r.Trailer.Get("X-Checksum"), " ", r.Header.Get("Te")))
+	case "/cut":
+		io.WriteString(w, strings.Repeat("x", 1<<20))
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	case "/query":
+		_, _ = io.WriteString(w, r.URL.RawQuery)
+	case "/reset":
+		panic(http.ErrAbortHandler)
+	case "/early":
+		io.WriteString(w, "no need")
+	case "/large":
+		_, _ = w.Write(bytes.Repeat([]byte("0123456789abcdef"), 200<<10))
+	default:
+		describeOr(w, r)
 	}
 }
 

@@ -11,8 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
-	"net/textproto"
 	"strings"
 	"sync"
 	"testing"
@@ -40,112 +38,6 @@ func http2Client(t *testing.T) *http.Client {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
-}
-
-// TestHTTP2Requests has Go's client ask for what TestRequests does, in HTTP/2.
-func TestHTTP2Requests(t *testing.T) {
-	e, addr, client := startHTTP2(t, httpOptions(), func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/trailers":
-			w.Header().Set("Trailer", "X-Sum")
-			n, _ := io.Copy(io.Discard, r.Body)
-			w.Header().Set("X-Sum", fmt.Sprint(n, " ", r.Trailer.Get("X-Checksum")))
-		case "/cut":
-			io.WriteString(w, strings.Repeat("x", 1<<20))
-			w.(http.Flusher).Flush()
-			panic(http.ErrAbortHandler)
-		default:
-			describeOr(w, r)
-		}
-	})
-	do := func(ctx context.Context, method, path string, body io.Reader) (*http.Response, string, error) {
-		req, err := http.NewRequestWithContext(ctx, method, "https://"+addr+path, body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if path == "/trailers" {
-			req.Trailer = http.Header{"X-Checksum": {"ok"}}
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			return nil, "", err
-		}
-		defer resp.Body.Close()
-		got, err := io.ReadAll(resp.Body)
-		return resp, string(got), err
-	}
-	for _, test := range []struct {
-		name, method, path string
-		body               func() io.Reader
-		status             int
-		want               string
-	}{
-		{"get", "GET", "/a", nil, 200, "GET /a 0 []"},
-		{"head", "HEAD", "/a", nil, 200, ""},
-		{"post", "POST", "/a", func() io.Reader { return strings.NewReader("12345") }, 200, "POST /a 5 []"},
-		{"empty post", "POST", "/a", func() io.Reader { return http.NoBody }, 200, "POST /a 0 []"},
-		{"post of unknown length", "POST", "/a", func() io.Reader { return io.MultiReader(strings.NewReader("1234567")) }, 200, "POST /a 7 [chunked]"},
-		{"large post", "POST", "/a", func() io.Reader { return bytes.NewReader(make([]byte, 3<<20)) }, 200, "POST /a 3145728 []"},
-		{"large post of unknown length", "PUT", "/a", func() io.Reader { return io.MultiReader(bytes.NewReader(make([]byte, 3<<20))) }, 200, "PUT /a 3145728 [chunked]"},
-		{"no content", "GET", "/204", nil, 204, ""},
-		{"not modified", "GET", "/304", nil, 304, ""},
-		{"chunked response", "GET", "/flush", nil, 200, "piece piece piece "},
-	} {
-		for range 2 { // the second time on connections that exist
-			t.Run(test.name, func(t *testing.T) {
-				var body io.Reader
-				if test.body != nil {
-					body = test.body()
-				}
-				resp, got, err := do(t.Context(), test.method, test.path, body)
-				if err != nil || resp.StatusCode != test.status || got != test.want || resp.ProtoMajor != 2 {
-					t.Errorf("got %v %q, %v; want %d %q", resp, got, err, test.status, test.want)
-				}
-			})
-		}
-	}
-	t.Run("trailers", func(t *testing.T) {
-		resp, _, err := do(t.Context(), "POST", "/trailers", io.MultiReader(strings.NewReader("hello")))
-		if err != nil || resp.Trailer.Get("X-Sum") != "5 ok" {
-			t.Errorf("got %v, %v", resp, err)
-		}
-	})
-	t.Run("early hints", func(t *testing.T) {
-		var hints []string
-		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
-			Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-				hints = append(hints, fmt.Sprint(code, h.Get("Link")))
-				return nil
-			},
-		})
-		if _, got, err := do(ctx, "GET", "/hints", nil); err != nil || got != "final" || len(hints) != 1 || hints[0] != "103</a>" {
-			t.Errorf("got %q, hints %q, %v", got, hints, err)
-		}
-	})
-	t.Run("a backend that breaks off", func(t *testing.T) {
-		if _, got, err := do(t.Context(), "GET", "/cut", nil); err == nil || !strings.Contains(err.Error(), "INTERNAL_ERROR") {
-			t.Errorf("got %d bytes, %v", len(got), err)
-		}
-	})
-	t.Run("many at once", func(t *testing.T) {
-		var wg sync.WaitGroup
-		slots := make(chan struct{}, 90) // for more, the client would open other connections
-		for i := range 250 {
-			wg.Go(func() {
-				slots <- struct{}{}
-				defer func() { <-slots }()
-				want := fmt.Sprintf("POST /n%d %d []", i, 500*i)
-				if _, got, err := do(t.Context(), "POST", fmt.Sprint("/n", i), bytes.NewReader(make([]byte, 500*i))); err != nil || got != want {
-					t.Errorf("got %q, %v; want %q", got, err, want)
-				}
-			})
-		}
-		wg.Wait()
-	})
-	s := e.Stats()
-	if s.HTTP.Reused.Load() == 0 || s.Flows.Accepted.Load() != 1 || s.HTTP2.Connections.Load() != 1 || s.HTTP2.Streams.Load() < 270 || len(s.HTTP2.Faults.Counts()) != 0 {
-		t.Errorf("%d backend connections reused, %d accepted, HTTP/2 %+v, closed %v", s.HTTP.Reused.Load(), s.Flows.Accepted.Load(), s.HTTP2, s.Flows.Closed.Counts())
-	}
 }
 
 // An h2 is a client that writes frames by hand.

@@ -58,26 +58,17 @@ func TestPoolsComeAndGo(t *testing.T) {
 	}).Addr
 	router := newRouter(t, backend.HTTP, page)
 	e, addr := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: router}, false)
-	dialHTTP := func() (net.Conn, *bufio.Reader) {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		conn.SetDeadline(time.Now().Add(time.Minute))
-		return conn, bufio.NewReader(conn)
-	}
-	conn, r := dialHTTP()
+	conn, r := dialReader(t, addr)
 	if got := statusFor(t, conn, r, "a.example"); got != 200 {
 		t.Fatalf("the default: got %d", got)
 	}
 
 	gone := subscribed(t, silent)
 	router.SetSubscribed(map[string]*backend.Pool{"a.example": gone})
-	held, _ := dialHTTP()
+	held, _ := dialReader(t, addr)
 	io.WriteString(held, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
 	nettest.Eventually(t, time.Minute, func() bool { return gone.Stats().Nodes[0].Active == 1 }, "one is served")
-	waiting, waitingReader := dialHTTP()
+	waiting, waitingReader := dialReader(t, addr)
 	io.WriteString(waiting, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
 	nettest.Eventually(t, time.Minute, func() bool { return gone.Stats().Queued == 1 }, "one waits")
 	router.SetSubscribed(nil)
@@ -109,4 +100,15 @@ func TestPoolsComeAndGo(t *testing.T) {
 	if n := len(l.idle); n > 3 {
 		t.Errorf("the loop keeps connections to %d nodes", n)
 	}
+}
+
+// dialReader connects for a test.
+func dialReader(t *testing.T, addr string) (net.Conn, *bufio.Reader) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	return conn, bufio.NewReader(conn)
 }

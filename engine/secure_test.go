@@ -51,23 +51,7 @@ func TestHandshakesWithBackendsAreBounded(t *testing.T) {
 		}
 	}).Addr
 
-	o := poolOptions()
-	o.ConnectTimeout = time.Minute
-	o.TLS = &tlsclient.Policy{Name: "backend.test", Roots: pki.CA.Pool()}
-	pool, err := backend.NewPool([]backend.Spec{{Name: addr, Network: "tcp", Address: addr, Protocol: backend.HTTP, Weight: 1, TLS: true}}, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	options := oneLoop()
-	e, err := New(options, []Listener{{
-		Network: "tcp", Address: "127.0.0.1:0", HTTP: httpOptions(), IdleTimeout: time.Minute, Pools: routerOf(t, pool),
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.loops[0].maxSecuring = places
-	e.Start()
-	t.Cleanup(func() { e.Close() })
+	e, pool := startSecuring(t, addr, pki, places)
 
 	answers := make(chan string, clients)
 	for range clients {
@@ -96,6 +80,29 @@ func TestHandshakesWithBackendsAreBounded(t *testing.T) {
 	if s := pool.Stats().Nodes[0]; s.Failures != 0 {
 		t.Errorf("%d connections failed", s.Failures)
 	}
+}
+
+// startSecuring runs a loop before a backend by TLS, with so many places for handshakes with
+// it.
+func startSecuring(t *testing.T, addr string, pki *testpki.PKI, places int) (*Engine, *backend.Pool) {
+	o := poolOptions()
+	o.ConnectTimeout = time.Minute
+	o.TLS = &tlsclient.Policy{Name: "backend.test", Roots: pki.CA.Pool()}
+	pool, err := backend.NewPool([]backend.Spec{{Name: addr, Network: "tcp", Address: addr, Protocol: backend.HTTP, Weight: 1, TLS: true}}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := oneLoop()
+	e, err := New(options, []Listener{{
+		Network: "tcp", Address: "127.0.0.1:0", HTTP: httpOptions(), IdleTimeout: time.Minute, Pools: routerOf(t, pool),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.loops[0].maxSecuring = places
+	e.Start()
+	t.Cleanup(func() { e.Close() })
+	return e, pool
 }
 
 // TestPlacesOfHandshakes: a place that is free goes to who waits longest, not to who comes just
