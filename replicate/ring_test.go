@@ -193,27 +193,11 @@ func hammerRing(t *testing.T, producers, each int, lockStep bool) {
 	defer stopped.Store(true)
 	for p := range producers {
 		wg.Go(func() {
-			value := make([]byte, 8+p*150) // long ones grow their slots
-			until := func(ok func() bool) {
-				for !ok() && !stopped.Load() {
-					runtime.Gosched()
-				}
+			awaitTaken := func(int) {}
+			if lockStep {
+				awaitTaken = func(i int) { until(&stopped, func() bool { return consumed[p].Load() > int64(i) }) }
 			}
-			for i := range each {
-				binary.BigEndian.PutUint64(value, uint64(i))
-				until(func() bool {
-					return r.TryPush(Update{Kind: UpdateSession, Key: Key{byte(p)}, Value: value})
-				})
-				if r.NeedsWake() {
-					select {
-					case wake <- struct{}{}:
-					default:
-					}
-				}
-				if lockStep {
-					until(func() bool { return consumed[p].Load() > int64(i) })
-				}
-			}
+			produce(r, p, each, wake, &stopped, awaitTaken)
 		})
 	}
 
@@ -244,6 +228,31 @@ func hammerRing(t *testing.T, producers, each int, lockStep bool) {
 	}
 	if got := r.Drain(1, func(*Update) {}); got != 0 {
 		t.Error("more came out than went in")
+	}
+}
+
+// until waits until something is so, or it was given up.
+func until(stopped *atomic.Bool, ok func() bool) {
+	for !ok() && !stopped.Load() {
+		runtime.Gosched()
+	}
+}
+
+// produce pushes numbered updates of one producer, and waits after each as it is told to.
+func produce(r *Ring, p, each int, wake chan<- struct{}, stopped *atomic.Bool, awaitTaken func(i int)) {
+	value := make([]byte, 8+p*150) // long ones grow their slots
+	for i := range each {
+		binary.BigEndian.PutUint64(value, uint64(i))
+		until(stopped, func() bool {
+			return r.TryPush(Update{Kind: UpdateSession, Key: Key{byte(p)}, Value: value})
+		})
+		if r.NeedsWake() {
+			select {
+			case wake <- struct{}{}:
+			default:
+			}
+		}
+		awaitTaken(i)
 	}
 }
 

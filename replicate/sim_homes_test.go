@@ -230,31 +230,21 @@ func TestSingleUse(t *testing.T) {
 	s.runUntil(5*time.Second, s.introduced)
 	s.run(3 * time.Second)
 	a, b, c := s.nodes[0], s.nodes[1], s.nodes[2]
-	hold := func(n *simNode, key Key) (r Reply) {
-		r.Verdict = Unanswered
-		n.Ask(n.clock(), &Question{Key: key, Owner: a.id, Hold: true, Answer: func(got Reply) {
-			r = got
-			r.Value = bytes.Clone(got.Value)
-		}})
-		n.tick()
-		s.run(6 * time.Millisecond)
-		return r
-	}
 	for i := range 4 {
 		a.publish(simKey(i), "session")
 	}
 	s.run(100 * time.Millisecond)
 
-	first := hold(b, simKey(0))
+	first := holdAt(b, a.id, simKey(0))
 	if first.Verdict != Found || first.Hold == 0 || string(first.Value) != "session" {
 		t.Fatalf("the first got %+v", first)
 	}
-	if got := hold(c, simKey(0)); got.Verdict != Held || got.Hold != 0 {
+	if got := holdAt(c, a.id, simKey(0)); got.Verdict != Held || got.Hold != 0 {
 		t.Errorf("the second got %+v", got)
 	}
 	b.Publish(b.clock(), &Update{Kind: UpdateRelease, Key: simKey(0), Owner: a.id, Hold: first.Hold})
 	s.run(5 * time.Millisecond)
-	second := hold(c, simKey(0))
+	second := holdAt(c, a.id, simKey(0))
 	if second.Verdict != Found {
 		t.Errorf("after the release the second got %+v", second)
 	}
@@ -262,46 +252,65 @@ func TestSingleUse(t *testing.T) {
 	c.Publish(c.clock(), &Update{Kind: UpdateDelete, Key: simKey(0), Left: time.Minute, Made: c.clock()})
 	c.Flush(c.clock())
 	s.run(10 * time.Millisecond)
-	if got := hold(b, simKey(0)); got.Verdict != Spent {
+	if got := holdAt(b, a.id, simKey(0)); got.Verdict != Spent {
 		t.Errorf("after it was spent the first got %+v", got)
 	}
 
+	testHolds(t, s)
+}
+
+// testHolds: a hold ends with its time, with an asker that gives up and with its owner, and by
+// nothing that is repeated.
+func testHolds(t *testing.T, s *sim) {
+	a, b, c := s.nodes[0], s.nodes[1], s.nodes[2]
 	// Not released in time.
-	if got := hold(b, simKey(1)); got.Verdict != Found {
+	if got := holdAt(b, a.id, simKey(1)); got.Verdict != Found {
 		t.Fatalf("got %+v", got)
 	}
 	s.run(a.o.HoldFor + time.Second)
-	if got := hold(c, simKey(1)); got.Verdict != Spent {
+	if got := holdAt(c, a.id, simKey(1)); got.Verdict != Spent {
 		t.Errorf("after a hold that lapsed: %+v", got)
 	}
 
 	// The answer is lost, again and again: the asker gives up, and gives back.
 	s.cut = func(from, to *simNode) bool { return from == a }
-	if got := hold(b, simKey(2)); got.Verdict != Unanswered {
+	if got := holdAt(b, a.id, simKey(2)); got.Verdict != Unanswered {
 		t.Errorf("without an answer: %+v", got)
 	}
 	s.cut = nil
 	s.run(100 * time.Millisecond)
-	if got := hold(c, simKey(2)); got.Verdict != Found {
+	if got := holdAt(c, a.id, simKey(2)); got.Verdict != Found {
 		t.Errorf("after the asker gave up: %+v", got)
 	}
 
 	// Answers that are repeated do not give back what is held.
 	s.dup = 1
-	if got := hold(b, simKey(3)); got.Verdict != Found {
+	if got := holdAt(b, a.id, simKey(3)); got.Verdict != Found {
 		t.Fatalf("got %+v", got)
 	}
 	s.run(100 * time.Millisecond)
-	if got := hold(c, simKey(3)); got.Verdict != Held {
+	if got := holdAt(c, a.id, simKey(3)); got.Verdict != Held {
 		t.Errorf("while it is held: %+v", got)
 	}
 
 	// The owner is dead: whoever has a copy decides.
 	a.down = true
 	s.run(a.o.DeadAfter + time.Second)
-	if got := hold(b, simKey(3)); got.Verdict != Unanswered {
+	if got := holdAt(b, a.id, simKey(3)); got.Verdict != Unanswered {
 		t.Errorf("the owner is dead: %+v", got)
 	}
+}
+
+// holdAt asks the owner of a session for one use.
+func holdAt(n *simNode, owner ShortID, key Key) (r Reply) {
+	r.Verdict = Unanswered
+	n.Ask(n.clock(), &Question{Key: key, Owner: owner, Hold: true, Answer: func(got Reply) {
+		r = got
+		r.Value = bytes.Clone(got.Value)
+	}})
+	n.tick()
+	n.sim.run(6 * time.Millisecond)
+	return r
 }
 
 // Nodes that are named in one direction only become one fleet: each hears what the

@@ -164,24 +164,11 @@ func TestFlood(t *testing.T) {
 			sent += len(d)
 		}
 	}
-	garbage := make([]byte, 100)
-	const perMillisecond, milliseconds = 100, 2000
+	const milliseconds = 2000
 	var late *simNode
 	lateAt, introducedAt := time.Duration(0), time.Duration(0)
 	for ms := range milliseconds {
-		for i := range perMillisecond {
-			d := recorded[s.rand.IntN(len(recorded))]
-			if i%2 == 0 {
-				for j := range garbage {
-					garbage[j] = byte(s.rand.Uint32())
-				}
-				if d = garbage; i%4 == 0 {
-					d[0], d[1], d[2] = wire.Version, byte(wire.KindSealed), b.secrets[0].ID()
-				}
-			}
-			received += len(d)
-			b.Receive(b.clock(), elsewhere, d)
-		}
+		received += b.flooded(recorded)
 		b.tick()
 		a.publish(simKey(ms), "session")
 		s.run(time.Millisecond)
@@ -213,6 +200,26 @@ func TestFlood(t *testing.T) {
 		t.Errorf("%d peers, %d and %d introductions, %d senders", len(b.peers), len(b.intro.awaited), len(b.intro.begun), len(b.intro.retried))
 	}
 	t.Logf("introduced after %v, %.2f bytes sent for each received: %v", introducedAt-lateAt, float64(sent)/float64(received), b.stats(b.clock()).Dropped.Counts())
+}
+
+// flooded is sent, from elsewhere, half garbage and half recordings.
+func (n *simNode) flooded(recorded [][]byte) (received int) {
+	const perMillisecond = 100
+	garbage := make([]byte, 100)
+	for i := range perMillisecond {
+		d := recorded[n.sim.rand.IntN(len(recorded))]
+		if i%2 == 0 {
+			for j := range garbage {
+				garbage[j] = byte(n.sim.rand.Uint32())
+			}
+			if d = garbage; i%4 == 0 {
+				d[0], d[1], d[2] = wire.Version, byte(wire.KindSealed), n.secrets[0].ID()
+			}
+		}
+		received += len(d)
+		n.Receive(n.clock(), elsewhere, d)
+	}
+	return received
 }
 
 // No recording, sent again from a forged address, at any time, draws more than it

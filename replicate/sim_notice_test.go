@@ -50,6 +50,18 @@ func TestContactsTellWhatIsWrong(t *testing.T) {
 			t.Errorf("kind %d: noticed %+v, want %+v", kind, got, want)
 		}
 	}
+	wantContacts(t, a)
+	otherClock.down = true
+	s.run(5 * time.Second)
+	for _, c := range a.stats(a.clock()).Contacts {
+		if c.Name == "c.example:7171" && c.State != "lost" {
+			t.Errorf("one that fell silent is %q", c.State)
+		}
+	}
+}
+
+// wantContacts compares how the five are shown.
+func wantContacts(t *testing.T, a *simNode) {
 	states := make(map[string]ContactStats)
 	for _, c := range a.stats(a.clock()).Contacts {
 		states[c.Name] = c
@@ -64,12 +76,5 @@ func TestContactsTellWhatIsWrong(t *testing.T) {
 	}
 	if states["b.example:7171"].ForeignContext != 1 || math.Round(states["c.example:7171"].ClockApart) != 3600 {
 		t.Errorf("contexts and clocks: %+v", states)
-	}
-	otherClock.down = true
-	s.run(5 * time.Second)
-	for _, c := range a.stats(a.clock()).Contacts {
-		if c.Name == "c.example:7171" && c.State != "lost" {
-			t.Errorf("one that fell silent is %q", c.State)
-		}
 	}
 }

@@ -20,22 +20,12 @@ func TestStatus(t *testing.T) {
 			return []byte("of " + n.id.String())
 		}
 	}
-	texts := func() map[string]string {
-		list := make(map[string]string)
-		for _, r := range a.Reports(a.clock()) {
-			if !r.Alive {
-				t.Errorf("%s is not alive", r.ID)
-			}
-			list[r.ID] = string(r.Text)
-		}
-		return list
-	}
-	if got := texts(); len(got) != 2 || got[b.id.String()] != "" {
+	if got := reportsTo(t, a); len(got) != 2 || got[b.id.String()] != "" {
 		t.Errorf("before anything was asked: got %v", got)
 	}
 	a.AskStatus(a.clock())
 	s.run(100 * time.Millisecond)
-	if got := texts(); got[b.id.String()] != "of "+b.id.String() || got[c.id.String()] != "of "+c.id.String() {
+	if got := reportsTo(t, a); got[b.id.String()] != "of "+b.id.String() || got[c.id.String()] != "of "+c.id.String() {
 		t.Errorf("got %v", got)
 	}
 	for range 100 {
@@ -58,7 +48,7 @@ func TestStatus(t *testing.T) {
 	// What nobody has asked for is not kept, nor what is too long.
 	s.run(statusPatience + time.Second)
 	a.handleStatus(a.byShort[b.id], wire.Status{Text: []byte("unasked")})
-	if got := texts(); got[b.id.String()] == "unasked" {
+	if got := reportsTo(t, a); got[b.id.String()] == "unasked" {
 		t.Error("an answer that nobody asked for was kept")
 	}
 	long := wire.Status{Text: bytes.Repeat([]byte("x"), wire.MaxStatusLen+1)}
@@ -71,4 +61,16 @@ func TestStatus(t *testing.T) {
 			t.Errorf("the last word of %s is said to be %v old", r.ID, r.Age)
 		}
 	}
+}
+
+// reportsTo is what peers, all of which are alive, have said to a node of themselves.
+func reportsTo(t *testing.T, a *simNode) map[string]string {
+	list := make(map[string]string)
+	for _, r := range a.Reports(a.clock()) {
+		if !r.Alive {
+			t.Errorf("%s is not alive", r.ID)
+		}
+		list[r.ID] = string(r.Text)
+	}
+	return list
 }

@@ -40,26 +40,7 @@ func TestSuccessor(t *testing.T) {
 
 	for range 3 {
 		publish(old, 10) // some of these still wait
-		state := old.Suspend()
-		var inherited []Socket
-		for _, s := range old.Sockets() {
-			fd, err := unix.FcntlInt(uintptr(s.FD), unix.F_DUPFD_CLOEXEC, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			inherited = append(inherited, Socket{s.Address, fd})
-		}
-		network := Network{Listen: []netip.AddrPort{inherited[0].Address}, Inherit: func(addr netip.AddrPort) int {
-			if addr != inherited[0].Address {
-				t.Errorf("asked for %v, want %v", addr, inherited[0].Address)
-			}
-			return inherited[0].FD
-		}}
-		if err := old.Retire(); err != nil {
-			t.Fatal(err)
-		}
-		// It is told of no peer: it knows those that the old one knew.
-		next := succeedPoller(t, network, state)
+		next := succeeded(t, old)
 		nettest.Eventually(t, 10*time.Second, func() bool { return next.introducedLen() == 2 }, "peers introduce themselves to the successor")
 		publish(next, 10)
 		nettest.Eventually(t, 10*time.Second, arrived, "sessions of both processes arrive")
@@ -85,6 +66,30 @@ func TestSuccessor(t *testing.T) {
 			t.Errorf("a peer says that one %s:\n%s", bad, peer.log)
 		}
 	}
+}
+
+// succeeded ends the process of a node, and returns the one that goes on.
+func succeeded(t *testing.T, old *livePoller) *livePoller {
+	state := old.Suspend()
+	var inherited []Socket
+	for _, s := range old.Sockets() {
+		fd, err := unix.FcntlInt(uintptr(s.FD), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inherited = append(inherited, Socket{s.Address, fd})
+	}
+	network := Network{Listen: []netip.AddrPort{inherited[0].Address}, Inherit: func(addr netip.AddrPort) int {
+		if addr != inherited[0].Address {
+			t.Errorf("asked for %v, want %v", addr, inherited[0].Address)
+		}
+		return inherited[0].FD
+	}}
+	if err := old.Retire(); err != nil {
+		t.Fatal(err)
+	}
+	// It is told of no peer: it knows those that the old one knew.
+	return succeedPoller(t, network, state)
 }
 
 // TestSuspendedGoesOn: a node whose successor has not come up is what it was.

@@ -6,6 +6,8 @@ import (
 	"testing"
 )
 
+// TestWindow says which numbers a window takes and which it has seen. It is long because it is
+// a table.
 func TestWindow(t *testing.T) {
 	type step struct {
 		counter uint64
