@@ -10,7 +10,8 @@ import (
 )
 
 // Every way by which a session comes in leads through the gate: what has ended, or
-// is forgotten, is refused on each, and what is told of it is clipped on each.
+// is forgotten, is refused on each, and what is told of it is clipped on each. It is long
+// because it is a table.
 func TestGateStandsBeforeEveryWay(t *testing.T) {
 	ways := []struct {
 		name string

@@ -187,11 +187,16 @@ func TestOwnerArbitrates(t *testing.T) {
 		t.Error("the store still has it")
 	}
 
+	testLostOwner(t, owner, guest, st, direct)
+}
+
+// testLostOwner: an owner that is silent decides, and one that is dead does not.
+func testLostOwner(t *testing.T, owner, guest *Memory, st *fakeStore, direct *wired) {
 	// A silent owner is not dead: nobody else may give the session away.
 	save(owner, 2, "a.example")
 	st.Set(numbered(2), state("a.example", "ctx"), 0, lifetime)
 	direct.silent = true
-	l, asked = ask(guest, 2, other, true)
+	l, asked := ask(guest, 2, other, true)
 	if _, v, ok := l.Result(); asked && (!ok || v == tlsconn.Found) {
 		t.Errorf("with a silent owner: %v", v)
 	}
@@ -200,7 +205,8 @@ func TestOwnerArbitrates(t *testing.T) {
 	direct.silent = false
 	save(owner, 3, "a.example")
 	l, _ = ask(guest, 3, other, true)
-	if s, v, _ = l.Result(); v != tlsconn.Found {
+	s, v, _ := l.Result()
+	if v != tlsconn.Found {
 		t.Fatalf("answered %v", v)
 	}
 	direct.dead = true
