@@ -146,152 +146,208 @@ func TestChaos(t *testing.T) {
 }
 
 func chaos(t *testing.T, seed uint64) bool {
+	c := newChaos(t, seed)
+	for round := range 3 {
+		c.conns = c.conns[:0]
+		for range 1 + c.r.IntN(4) {
+			c.connect()
+		}
+		c.run()
+		c.end()
+		c.judge(round)
+	}
+	return c.fine
+}
+
+// A chaosWorld is a server and what happens to it and to its clients.
+type chaosWorld struct {
+	*testing.T
+	seed    uint64
+	r       *rand.Rand
+	memory  *chaosMemory
+	workers *chaosWorkers
+	server  tlsconn.Server
+	hostile bool
+	fine    bool // so far
+
+	auth       tlsconn.ClientAuth
+	clientCert *testpki.Cert
+	cache      tls.ClientSessionCache
+	conns      []*chaosConn
+	clients    sync.WaitGroup
+}
+
+func newChaos(t *testing.T, seed uint64) *chaosWorld {
 	r := rand.New(rand.NewPCG(seed, 7))
 	pki := testpki.New(t)
-	m := &chaosMemory{handmadeMemory: newHandmadeMemory(), r: r}
-	workers := &chaosWorkers{}
+	c := &chaosWorld{
+		T: t, seed: seed, r: r, workers: &chaosWorkers{}, fine: true, cache: tls.NewLRUClientSessionCache(8),
+		memory: &chaosMemory{handmadeMemory: newHandmadeMemory(), r: r},
+	}
 	key := []testpki.KeyType{testpki.ECDSA, testpki.RSA, testpki.Ed25519}[r.IntN(3)]
 	pair, err := testpki.SelfSigned(testpki.Template{Names: []string{"www.example.test"}, Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
-	auth := tlsconn.ClientAuth(r.IntN(3))
-	clientCert := pki.Client("somebody")
-	server := handmadeServer(t, m, func(c *tlsconn.Config) {
-		c.SingleUse = r.IntN(2) == 0
-		c.Certificates, _ = tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: pair.TLS}})
+	c.auth = tlsconn.ClientAuth(r.IntN(3))
+	c.clientCert = pki.Client("somebody")
+	c.server = handmadeServer(t, c.memory, func(config *tlsconn.Config) {
+		config.SingleUse = r.IntN(2) == 0
+		config.Certificates, _ = tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: pair.TLS}})
 		if r.IntN(3) > 0 {
-			c.Workers = workers
+			config.Workers = c.workers
 		}
-		c.ClientAuth = auth
-		if auth != 0 {
-			c.ClientCAs = clientCAs(t, pki)
+		config.ClientAuth = c.auth
+		if c.auth != 0 {
+			config.ClientCAs = clientCAs(t, pki)
 		}
-		c.ALPN = []string{"h2", "http/1.1"}
+		config.ALPN = []string{"h2", "http/1.1"}
 	})
-	hostile := r.IntN(2) == 0
-	fine := true
-	cache := tls.NewLRUClientSessionCache(8)
-	var conns []*chaosConn
-	payload := bytes.Repeat([]byte("0123456789abcdef"), 1500)
-	var clients sync.WaitGroup
-	for round := range 3 {
-		conns = conns[:0]
-		for range 1 + r.IntN(4) {
-			config := &tls.Config{
-				ServerName: "www.example.test", InsecureSkipVerify: true, ClientSessionCache: cache,
-				MaxVersion: []uint16{tls.VersionTLS12, tls.VersionTLS13}[r.IntN(2)], NextProtos: []string{"http/1.1"},
-				DynamicRecordSizingDisabled: r.IntN(2) == 0,
-			}
-			if r.IntN(3) == 0 {
-				config.CurvePreferences = []tls.CurveID{tls.CurveP521, tls.CurveP256} // HelloRetryRequest in part
-			}
-			if auth == tlsconn.RequireClientCert || auth != 0 && r.IntN(2) == 0 {
-				config.Certificates = []tls.Certificate{clientCert.TLS}
-			}
-			cc := &chaosConn{end: newChaosEnd(), conn: server.NewConn(noWaker{})}
-			conns = append(conns, cc)
-			clients.Add(1)
-			go func() {
-				defer clients.Done()
-				client := tls.Client(cc.end, config)
-				_, err := client.Write(payload)
-				got := make([]byte, len(payload))
-				if err == nil {
-					_, err = io.ReadFull(client, got)
-				}
-				if err == nil && !bytes.Equal(got, payload) {
-					err = errors.New("echo differs")
-				}
-				client.CloseWrite()
-				cc.end.mu.Lock()
-				cc.end.clientDone, cc.end.clientErr = true, err
-				cc.end.mu.Unlock()
-			}()
+	c.hostile = r.IntN(2) == 0
+	return c
+}
+
+// chaosPayload is what each client says and wants back.
+var chaosPayload = bytes.Repeat([]byte("0123456789abcdef"), 1500)
+
+// connect starts a client with a configuration at random.
+func (c *chaosWorld) connect() {
+	r := c.r
+	config := &tls.Config{
+		ServerName: "www.example.test", InsecureSkipVerify: true, ClientSessionCache: c.cache,
+		MaxVersion: []uint16{tls.VersionTLS12, tls.VersionTLS13}[r.IntN(2)], NextProtos: []string{"http/1.1"},
+		DynamicRecordSizingDisabled: r.IntN(2) == 0,
+	}
+	if r.IntN(3) == 0 {
+		config.CurvePreferences = []tls.CurveID{tls.CurveP521, tls.CurveP256} // HelloRetryRequest in part
+	}
+	if c.auth == tlsconn.RequireClientCert || c.auth != 0 && r.IntN(2) == 0 {
+		config.Certificates = []tls.Certificate{c.clientCert.TLS}
+	}
+	cc := &chaosConn{end: newChaosEnd(), conn: c.server.NewConn(noWaker{})}
+	c.conns = append(c.conns, cc)
+	c.clients.Go(func() {
+		err := cc.ask(config)
+		cc.end.mu.Lock()
+		cc.end.clientDone, cc.end.clientErr = true, err
+		cc.end.mu.Unlock()
+	})
+}
+
+// ask is what the client does.
+func (cc *chaosConn) ask(config *tls.Config) error {
+	client := tls.Client(cc.end, config)
+	_, err := client.Write(chaosPayload)
+	got := make([]byte, len(chaosPayload))
+	if err == nil {
+		_, err = io.ReadFull(client, got)
+	}
+	if err == nil && !bytes.Equal(got, chaosPayload) {
+		err = errors.New("echo differs")
+	}
+	client.CloseWrite()
+	return err
+}
+
+// run lets things happen until all connections are over, or wait for what was cut short.
+func (c *chaosWorld) run() {
+	deadline := time.Now().Add(5 * time.Second)
+	buf := make([]byte, 70000)
+	for idle := 0; ; {
+		if time.Now().After(deadline) {
+			c.Errorf("seed %d: stuck", c.seed)
+			c.fine = false
+			return
 		}
-		deadline := time.Now().Add(5 * time.Second)
-		buf := make([]byte, 70000)
-		for idle := 0; ; {
-			if time.Now().After(deadline) {
-				t.Errorf("seed %d: stuck", seed)
-				fine = false
-				break
-			}
-			alive, clean := 0, 0
-			moved := false
-			for _, cc := range conns {
-				if cc.over {
-					continue
-				}
-				alive++
-				if !cc.dirty {
-					clean++
-				}
-				if r.IntN(2) == 0 {
-					moved = true
-					continue
-				}
-				if cc.step(t, r, buf, hostile) {
-					moved = true
-				}
-			}
-			if alive == 0 || clean == 0 && idle > 300 {
-				break // what was cut short may wait for ever
-			}
-			if r.IntN(3) == 0 && len(workers.queue) > 0 {
-				f := workers.queue[0]
-				workers.queue = workers.queue[1:]
-				f()
-				moved = true
-			}
-			if r.IntN(3) == 0 && len(m.questions) > 0 {
-				m.answerOne()
-				moved = true
-			}
-			if r.IntN(100) == 0 {
-				server.Close() // as engine.Renew does under handshakes that are under way
-			}
-			if !moved {
-				idle++
-				runtime.Gosched()
-				if idle%50 == 0 {
-					time.Sleep(100 * time.Microsecond)
-				}
-			}
+		alive, clean, moved := c.stepAll(buf)
+		if alive == 0 || clean == 0 && idle > 300 {
+			return // what was cut short may wait for ever
 		}
-		for _, cc := range conns {
-			cc.conn.Abort()
-			cc.end.mu.Lock()
-			cc.end.closed = true
-			cc.end.cond.Broadcast()
-			cc.end.mu.Unlock()
+		if c.stepOthers() {
+			moved = true
 		}
-		clients.Wait()
-		for _, f := range workers.queue {
-			f()
-		}
-		workers.queue = nil
-		for len(m.questions) > 0 {
-			m.answerOne()
-		}
-		for i, cc := range conns {
-			if !cc.dirty && cc.end.clientErr != nil {
-				// A single-use session may be lost to another connection; nothing else may go wrong.
-				t.Errorf("seed %d round %d conn %d: client: %v; server: %v (%v)", seed, round, i, cc.end.clientErr, cc.conn.Err(), cc.conn.Info())
-				fine = false
+		if !moved {
+			idle++
+			runtime.Gosched()
+			if idle%50 == 0 {
+				time.Sleep(100 * time.Microsecond)
 			}
-		}
-		if m.twice != 0 {
-			t.Errorf("seed %d: %d reservations were let go of twice", seed, m.twice)
-			fine = false
-		}
-		if len(m.held) != 0 {
-			t.Errorf("seed %d: %d reservations are left", seed, len(m.held))
-			clear(m.held)
-			fine = false
 		}
 	}
-	return fine
+}
+
+// stepAll does something with some of the connections that are not over.
+func (c *chaosWorld) stepAll(buf []byte) (alive, clean int, moved bool) {
+	for _, cc := range c.conns {
+		if cc.over {
+			continue
+		}
+		alive++
+		if !cc.dirty {
+			clean++
+		}
+		if c.r.IntN(2) == 0 || cc.step(c.T, c.r, buf, c.hostile) {
+			moved = true
+		}
+	}
+	return alive, clean, moved
+}
+
+// stepOthers lets workers and peers get on, and sometimes closes the server.
+func (c *chaosWorld) stepOthers() (moved bool) {
+	if c.r.IntN(3) == 0 && len(c.workers.queue) > 0 {
+		f := c.workers.queue[0]
+		c.workers.queue = c.workers.queue[1:]
+		f()
+		moved = true
+	}
+	if c.r.IntN(3) == 0 && len(c.memory.questions) > 0 {
+		c.memory.answerOne()
+		moved = true
+	}
+	if c.r.IntN(100) == 0 {
+		c.server.Close() // as engine.Renew does under handshakes that are under way
+	}
+	return moved
+}
+
+// end aborts what is left, and waits for all clients.
+func (c *chaosWorld) end() {
+	for _, cc := range c.conns {
+		cc.conn.Abort()
+		cc.end.mu.Lock()
+		cc.end.closed = true
+		cc.end.cond.Broadcast()
+		cc.end.mu.Unlock()
+	}
+	c.clients.Wait()
+	for _, f := range c.workers.queue {
+		f()
+	}
+	c.workers.queue = nil
+	for len(c.memory.questions) > 0 {
+		c.memory.answerOne()
+	}
+}
+
+// judge looks at what became of the clients and of the sessions they reserved.
+func (c *chaosWorld) judge(round int) {
+	for i, cc := range c.conns {
+		if !cc.dirty && cc.end.clientErr != nil {
+			// A single-use session may be lost to another connection; nothing else may go wrong.
+			c.Errorf("seed %d round %d conn %d: client: %v; server: %v (%v)", c.seed, round, i, cc.end.clientErr, cc.conn.Err(), cc.conn.Info())
+			c.fine = false
+		}
+	}
+	if c.memory.twice != 0 {
+		c.Errorf("seed %d: %d reservations were let go of twice", c.seed, c.memory.twice)
+		c.fine = false
+	}
+	if len(c.memory.held) != 0 {
+		c.Errorf("seed %d: %d reservations are left", c.seed, len(c.memory.held))
+		clear(c.memory.held)
+		c.fine = false
+	}
 }
 
 // step does something with a connection.
@@ -315,29 +371,7 @@ func (cc *chaosConn) step(t *testing.T, r *rand.Rand, buf []byte, hostile bool) 
 		cc.over = true
 		c.Abort()
 	case tlsconn.AwaitSession, tlsconn.AwaitSignature, tlsconn.AwaitVerify:
-		switch r.IntN(12) {
-		case 0:
-			out = c.GiveUp(out)
-		case 1:
-			if hostile {
-				cc.dirty = true
-				c.Abort()
-			}
-		case 2:
-			if n := r.IntN(len(e.out) + 1); n > 0 {
-				out = c.Feed(out, bytes.Clone(e.out[:n]))
-				e.out = e.out[n:]
-			}
-		case 3:
-			c.Rest()
-		case 4:
-			if hostile {
-				cc.dirty = true
-				out = c.EOF(out)
-			}
-		default:
-			out = c.Resume(out)
-		}
+		out = cc.parked(r, out, hostile)
 	default:
 		if len(e.out) == 0 {
 			p := make([]byte, 20000)
@@ -355,50 +389,7 @@ func (cc *chaosConn) step(t *testing.T, r *rand.Rand, buf []byte, hostile bool) 
 			out = c.EOF(out)
 			break
 		}
-		if !cc.begun {
-			cc.begun = true
-			if r.IntN(2) == 0 { // the hello in several records
-				e.out = refragment(e.out, 1+r.IntN(600))
-			}
-		}
-		n := min(len(e.out), 1+r.IntN([]int{1, 7, 300, 20000, 60000}[r.IntN(5)]))
-		in := buf[:copy(buf, e.out[:n])]
-		e.out = e.out[n:]
-		if hostile && r.IntN(40) == 0 {
-			cc.dirty = true
-			switch r.IntN(4) {
-			case 0:
-				in[r.IntN(n)] ^= byte(1 << r.IntN(8))
-			case 1:
-				in = in[:r.IntN(n)]
-			case 2:
-				i := r.IntN(n)
-				in = append(append(append([]byte(nil), in[:i]...), 20, 3, 3, 0, 1, 1), in[i:]...)
-			case 3:
-				c.Abort()
-			}
-		}
-		out = c.Feed(out, in)
-		size := []int{1, 100, 20000}[r.IntN(3)]
-		if size == 1 && r.IntN(10) > 0 {
-			size = 5000
-		}
-		p := make([]byte, size)
-		for {
-			k, o := c.Read(out, p)
-			out = o
-			if k == 0 {
-				break
-			}
-			out = c.Write(out, p[:k])
-		}
-		if r.IntN(10) == 0 {
-			c.Rest()
-		}
-		// The borrowed bytes are ours again.
-		for i := range in {
-			in[i] = 0xEE
-		}
+		out = cc.fed(r, buf, out, hostile)
 	}
 	if !bytes.HasPrefix(out, prefix) {
 		t.Errorf("what was in out is gone")
@@ -406,4 +397,90 @@ func (cc *chaosConn) step(t *testing.T, r *rand.Rand, buf []byte, hostile bool) 
 	e.in = append(e.in, out[len(prefix):]...)
 	e.cond.Broadcast()
 	return true
+}
+
+// fed feeds a part of what the client has said, and answers what it reads.
+func (cc *chaosConn) fed(r *rand.Rand, buf, out []byte, hostile bool) []byte {
+	e, c := cc.end, cc.conn
+	if !cc.begun {
+		cc.begun = true
+		if r.IntN(2) == 0 { // the hello in several records
+			e.out = refragment(e.out, 1+r.IntN(600))
+		}
+	}
+	n := min(len(e.out), 1+r.IntN([]int{1, 7, 300, 20000, 60000}[r.IntN(5)]))
+	in := buf[:copy(buf, e.out[:n])]
+	e.out = e.out[n:]
+	if hostile && r.IntN(40) == 0 {
+		in = cc.damaged(r, in)
+	}
+	out = c.Feed(out, in)
+	size := []int{1, 100, 20000}[r.IntN(3)]
+	if size == 1 && r.IntN(10) > 0 {
+		size = 5000
+	}
+	p := make([]byte, size)
+	for {
+		k, o := c.Read(out, p)
+		out = o
+		if k == 0 {
+			break
+		}
+		out = c.Write(out, p[:k])
+	}
+	if r.IntN(10) == 0 {
+		c.Rest()
+	}
+	// The borrowed bytes are ours again.
+	for i := range in {
+		in[i] = 0xEE
+	}
+	return out
+}
+
+// damaged changes what comes, or aborts.
+func (cc *chaosConn) damaged(r *rand.Rand, in []byte) []byte {
+	n := len(in)
+	cc.dirty = true
+	switch r.IntN(4) {
+	case 0:
+		in[r.IntN(n)] ^= byte(1 << r.IntN(8))
+	case 1:
+		in = in[:r.IntN(n)]
+	case 2:
+		i := r.IntN(n)
+		in = append(append(append([]byte(nil), in[:i]...), 20, 3, 3, 0, 1, 1), in[i:]...)
+	case 3:
+		cc.conn.Abort()
+	}
+	return in
+}
+
+// parked does something with a connection whose handshake waits.
+func (cc *chaosConn) parked(r *rand.Rand, out []byte, hostile bool) []byte {
+	e, c := cc.end, cc.conn
+	switch r.IntN(12) {
+	case 0:
+		out = c.GiveUp(out)
+	case 1:
+		if hostile {
+			cc.dirty = true
+			c.Abort()
+		}
+	case 2:
+		if n := r.IntN(len(e.out) + 1); n > 0 {
+			out = c.Feed(out, bytes.Clone(e.out[:n]))
+			e.out = e.out[n:]
+		}
+	case 3:
+		c.Rest()
+	case 4:
+		if hostile {
+			cc.dirty = true
+			out = c.EOF(out)
+		}
+	default:
+		out = c.Resume(out)
+	}
+	return out
 }

@@ -36,15 +36,7 @@ func Example() {
 	defer listener.Close()
 	answered := make(chan string)
 	go func() {
-		c, err := tls.Dial("tcp", listener.Addr().String(), &tls.Config{ServerName: "www.example.test", InsecureSkipVerify: true})
-		if err != nil {
-			panic(err)
-		}
-		defer c.Close()
-		io.WriteString(c, "hello")
-		c.CloseWrite()
-		answer, _ := io.ReadAll(c)
-		answered <- string(answer)
+		answered <- ask(listener.Addr().String())
 	}()
 	socket, err := listener.Accept()
 	if err != nil {
@@ -79,4 +71,17 @@ func Example() {
 	// Output:
 	// server read "hello"
 	// client read "hello, www.example.test"
+}
+
+// ask is a client that says hello and returns the answer.
+func ask(addr string) (answer string) {
+	c, err := tls.Dial("tcp", addr, &tls.Config{ServerName: "www.example.test", InsecureSkipVerify: true})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "hello")
+	c.CloseWrite()
+	text, _ := io.ReadAll(c)
+	return string(text)
 }

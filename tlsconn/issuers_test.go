@@ -26,7 +26,6 @@ func TestCertificateOfACAThatTheClientNames(t *testing.T) {
 		names[ca] = cert.TLS.Leaf.RawIssuer
 		return Certificate{TLS: cert.TLS, ForNamedIssuer: only}
 	}
-	const none = -1
 	for _, test := range []struct {
 		name  string
 		certs []Certificate // in order of preference
@@ -55,18 +54,26 @@ func TestCertificateOfACAThatTheClientNames(t *testing.T) {
 			hello.Authorities = append(hello.Authorities, 0, byte(len(names[name])))
 			hello.Authorities = append(hello.Authorities, names[name]...)
 		}
-		h := srv.(*server).other
-		got := none
-		if id := h.choose(&hello, func(*identity) bool { return true }); id != nil {
-			for i := range h.identities {
-				if h.identities[i] == id {
-					got = i
-				}
-			}
-		}
+		got := srv.(*server).other.chosen(&hello)
 		if got != test.want {
 			t.Errorf("%s: got certificate %d, want %d", test.name, got, test.want)
 		}
 		srv.Close()
 	}
+}
+
+// none is the place of no certificate.
+const none = -1
+
+// chosen is the place of the certificate that a client gets, or none.
+func (h *host) chosen(hello *wire.ClientHello) int {
+	got := none
+	if id := h.choose(hello, func(*identity) bool { return true }); id != nil {
+		for i := range h.identities {
+			if h.identities[i] == id {
+				got = i
+			}
+		}
+	}
+	return got
 }

@@ -163,6 +163,15 @@ func TestRevokedDoesNotResume(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRevokedEndsTheHandshake: who was good when a session was made, and is not where it is
+// offered, gets none.
+func TestRevokedEndsTheHandshake(t *testing.T) {
+	r := newRevoker(t)
+	root := []*testpki.CA{r.root}
+	const day = 24 * time.Hour
+	free := r.list(r.root, day)
 	for _, tc := range []struct {
 		name    string
 		made    *x509.RevocationList

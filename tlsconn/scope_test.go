@@ -11,7 +11,7 @@ import (
 )
 
 // A session offered where another scope holds is a full handshake, never an
-// error and never a resumption.
+// error and never a resumption. It is long because it is a table.
 func TestScope(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		pki, otherPKI := testpki.New(t), testpki.New(t)

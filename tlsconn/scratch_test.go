@@ -95,6 +95,23 @@ func (d *deferred) TrySubmit(work func(), _ *atomic.Bool) bool {
 	return true
 }
 
+// orders say which of n connections goes on next, and by how many bytes.
+var orders = []struct {
+	name string
+	next func(n int, r *rand.Rand) func(int) (int, int)
+}{
+	{"byte by byte", func(n int, _ *rand.Rand) func(int) (int, int) {
+		bytes := 1
+		if raceEnabled {
+			bytes = 50 // the poison is what takes long
+		}
+		return func(round int) (int, int) { return round % n, bytes }
+	}},
+	{"at random", func(n int, r *rand.Rand) func(int) (int, int) {
+		return func(int) (int, int) { return r.IntN(n), 1 + r.IntN(1<<r.IntN(12)) }
+	}},
+}
+
 // Connections that share a server's scratch do not notice each other, however their
 // bytes are mixed, and whatever stands in the scratch when a step begins.
 func TestScratchIsForOneStep(t *testing.T) {
@@ -111,21 +128,7 @@ func TestScratchIsForOneStep(t *testing.T) {
 		})
 		caches := map[string]tls.ClientSessionCache{}
 		for round := range 3 { // the second and third resume
-			for _, order := range []struct {
-				name string
-				next func(n int, r *rand.Rand) func(int) (int, int)
-			}{
-				{"byte by byte", func(n int, _ *rand.Rand) func(int) (int, int) {
-					bytes := 1
-					if raceEnabled {
-						bytes = 50 // the poison is what takes long
-					}
-					return func(round int) (int, int) { return round % n, bytes }
-				}},
-				{"at random", func(n int, r *rand.Rand) func(int) (int, int) {
-					return func(int) (int, int) { return r.IntN(n), 1 + r.IntN(1<<r.IntN(12)) }
-				}},
-			} {
+			for _, order := range orders {
 				t.Run(fmt.Sprintf("auth %d, round %d, %s", auth, round, order.name), func(t *testing.T) {
 					var talks []*talk
 					var names []string

@@ -249,25 +249,30 @@ func TestInvalidShares(t *testing.T) {
 	eachImplementation(t, func(t *testing.T) {
 		for _, tc := range cases {
 			t.Run(tc.group.String()+" "+tc.name, func(t *testing.T) {
-				var x Exchange
-				dst, _, err := x.Respond([]byte("before"), tc.group, tc.share)
-				if !errors.Is(err, ErrShare) || string(dst) != "before" {
-					t.Errorf("%q, %v, want %q, %v", dst, err, "before", ErrShare)
-				}
-				var e Ephemeral
-				if tc.group == X25519MLKEM768 {
-					return
-				}
-				if _, err := e.Generate(nil, tc.group); err != nil {
-					t.Fatal(err)
-				}
-				dst, err = e.Agree([]byte("before"), tc.share)
-				if !errors.Is(err, ErrShare) || string(dst) != "before" {
-					t.Errorf("Ephemeral: %q, %v, want %q, %v", dst, err, "before", ErrShare)
-				}
+				wantErrShare(t, tc.group, tc.share)
 			})
 		}
 	})
+}
+
+// wantErrShare has a share refused, by a server and by a client.
+func wantErrShare(t *testing.T, group Group, share []byte) {
+	var x Exchange
+	dst, _, err := x.Respond([]byte("before"), group, share)
+	if !errors.Is(err, ErrShare) || string(dst) != "before" {
+		t.Errorf("%q, %v, want %q, %v", dst, err, "before", ErrShare)
+	}
+	var e Ephemeral
+	if group == X25519MLKEM768 {
+		return
+	}
+	if _, err := e.Generate(nil, group); err != nil {
+		t.Fatal(err)
+	}
+	dst, err = e.Agree([]byte("before"), share)
+	if !errors.Is(err, ErrShare) || string(dst) != "before" {
+		t.Errorf("Ephemeral: %q, %v, want %q, %v", dst, err, "before", ErrShare)
+	}
 }
 
 func TestUnknownGroups(t *testing.T) {

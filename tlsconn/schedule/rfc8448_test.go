@@ -126,7 +126,8 @@ func TestTracesOfRFC8448(t *testing.T) {
 	}
 }
 
-// run goes through a handshake in the order of its messages.
+// run goes through a handshake in the order of its messages. It is long because a handshake is,
+// and each step needs what those before it left.
 func (tr *trace) run(t *testing.T) {
 	const h = primitive.SHA256
 	var s Scratch

@@ -6,6 +6,8 @@ import (
 	"crypto/hmac"
 	"math/rand/v2"
 	"testing"
+
+	"reprise/tlsconn/primitive"
 )
 
 // The schedule of both hashes, with and without a PSK, against HKDF of the
@@ -14,13 +16,6 @@ func TestScheduleAgreesWithStandardLibrary(t *testing.T) {
 	for _, h := range hashes {
 		t.Run(h.name, func(t *testing.T) {
 			n := h.hash.Len()
-			extract := func(salt, ikm []byte) []byte {
-				prk, err := hkdf.Extract(h.hash.New, ikm, salt)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return prk
-			}
 			empty := h.hash.New().Sum(nil)
 			r := rand.New(rand.NewPCG(3, 4))
 			var s Scratch
@@ -36,10 +31,9 @@ func TestScheduleAgreesWithStandardLibrary(t *testing.T) {
 					copy(psk, random(r, n+1))
 					k.Start(&s, h.hash, psk)
 				}
-				early := extract(nil, psk)
-				handshake := extract(expandLabel(h.hash, early, "derived", empty, n), ikm)
-				zeros := make([]byte, n)
-				master := extract(expandLabel(h.hash, handshake, "derived", empty, n), zeros)
+				early := extract(t, h.hash, nil, psk)
+				handshake := extract(t, h.hash, expandLabel(h.hash, early, "derived", empty, n), ikm)
+				master := extract(t, h.hash, expandLabel(h.hash, handshake, "derived", empty, n), make([]byte, n))
 
 				got := make([]byte, n)
 				check := func(what string, want []byte) {
@@ -68,8 +62,7 @@ func TestScheduleAgreesWithStandardLibrary(t *testing.T) {
 				resumption := expandLabel(h.hash, master, "res master", empty, n)
 				check("master", resumption)
 				s.Resumption(h.hash, got, resumption, transcript[:min(8, len(transcript))])
-				check("ticket", expandLabel(h.hash, resumption, "resumption",
-					transcript[:min(8, len(transcript))], n))
+				check("ticket", expandLabel(h.hash, resumption, "resumption", transcript[:min(8, len(transcript))], n))
 
 				k.Clear()
 				if k != (Schedule{}) {
@@ -78,6 +71,14 @@ func TestScheduleAgreesWithStandardLibrary(t *testing.T) {
 			}
 		})
 	}
+}
+
+func extract(t *testing.T, h primitive.Hash, salt, ikm []byte) []byte {
+	prk, err := hkdf.Extract(h.New, ikm, salt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return prk
 }
 
 func TestClearWipesScratch(t *testing.T) {

@@ -18,7 +18,7 @@ func unhex(t *testing.T, text string) []byte {
 	return b
 }
 
-// Bytes are written down from the standards' structures.
+// Bytes are written down from the standards' structures. It is long because it is a table.
 func TestServerMessages(t *testing.T) {
 	random := strings.Repeat("77", 32)
 	whole := func(b []byte, err error) []byte {
