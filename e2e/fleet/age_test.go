@@ -26,6 +26,7 @@ func awaitEnd() { time.Sleep(lifetime + lifetime/4) }
 // TestExpiredStaysExpired: a session that was too old is never resumed again,
 // whoever joins afterwards, and in whatever order nodes restart.
 func TestExpiredStaysExpired(t *testing.T) {
+	t.Parallel()
 	t.Run("a node joins", func(t *testing.T) {
 		t.Parallel()
 		f := newFleet(t, 2, shortLived...)
@@ -40,6 +41,35 @@ func TestExpiredStaysExpired(t *testing.T) {
 		f.AwaitIntroduced()
 		f.wantNever("expired, then node 1 was restarted", held, 1, 0)
 	})
+	testExpiredWithRestarts(t)
+	t.Run("a node slept over the end", func(t *testing.T) {
+		t.Parallel()
+		f := startFleet(t, 2, shortLived...)
+		f.Nodes[1].Signal(syscall.SIGSTOP)
+		held := f.hold(0)
+		awaitEnd()
+		f.Nodes[1].Signal(syscall.SIGCONT)
+		f.AwaitIntroduced()
+		f.wantNever("expired while node 1 slept", held, 1, 0)
+	})
+	t.Run("the network held it back", func(t *testing.T) {
+		t.Parallel()
+		f := newFleet(t, 2, shortLived...)
+		n := newNetwork(f.Fleet)
+		f.RunAll()
+		n.setPolicy(n.holdBack)
+		held := f.hold(0)
+		awaitEnd()
+		n.setPolicy(nil)
+		n.deliverHeld()
+		f.AwaitIntroduced()
+		f.wantNever("expired on the network", held, 1, 0)
+	})
+	testExpiredInStores(t)
+}
+
+// testExpiredWithRestarts: nor if nodes restart, before the end or after it.
+func testExpiredWithRestarts(t *testing.T) {
 	t.Run("all nodes restart in turn", func(t *testing.T) {
 		t.Parallel()
 		f := startFleet(t, 3, shortLived...)
@@ -65,29 +95,10 @@ func TestExpiredStaysExpired(t *testing.T) {
 		}
 		f.wantNever("kept alive by restarts", held, 0, 1, 2)
 	})
-	t.Run("a node slept over the end", func(t *testing.T) {
-		t.Parallel()
-		f := startFleet(t, 2, shortLived...)
-		f.Nodes[1].Signal(syscall.SIGSTOP)
-		held := f.hold(0)
-		awaitEnd()
-		f.Nodes[1].Signal(syscall.SIGCONT)
-		f.AwaitIntroduced()
-		f.wantNever("expired while node 1 slept", held, 1, 0)
-	})
-	t.Run("the network held it back", func(t *testing.T) {
-		t.Parallel()
-		f := newFleet(t, 2, shortLived...)
-		n := newNetwork(f.Fleet)
-		f.RunAll()
-		n.setPolicy(n.holdBack)
-		held := f.hold(0)
-		awaitEnd()
-		n.setPolicy(nil)
-		n.deliverHeld()
-		f.AwaitIntroduced()
-		f.wantNever("expired on the network", held, 1, 0)
-	})
+}
+
+// testExpiredInStores: nor does what a store has kept.
+func testExpiredInStores(t *testing.T) {
 	t.Run("a store in between", func(t *testing.T) {
 		t.Parallel()
 		f, _, held := startStored(t, shortLived...)

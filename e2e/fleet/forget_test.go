@@ -16,6 +16,7 @@ var quickFleet = []string{"--cache-udp-heartbeat=100ms", "--cache-udp-dead-after
 // TestForgottenStaysForgotten: what was forgotten does not come back, neither by
 // nodes that join or return afterwards nor from a store.
 func TestForgottenStaysForgotten(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		args func(f *fleet) []string
@@ -25,22 +26,7 @@ func TestForgottenStaysForgotten(t *testing.T) {
 		{"after a listener", func(f *fleet) []string { return []string{"--listener", f.TLS(0)} }},
 	} {
 		t.Run("then a node joins "+test.name, func(t *testing.T) {
-			t.Parallel()
-			f := newFleet(t, 2, quickFleet...)
-			f.Run(0)
-			held := f.hold(0)
-			f.wantAll(0, held)
-			// Node 1 may have been there before node 0 was: nobody can tell yet.
-			if r := f.ForgetAt(0, test.args(f)...); r.ExitCode != 1 || !strings.Contains(r.Stdout+r.Stderr, f.UDP(1)) {
-				t.Errorf("node 1 has never been heard: exit code %d, want 1 and %s in:\n%s%s", r.ExitCode, f.UDP(1), r.Stdout, r.Stderr)
-			}
-			f.Run(1)
-			f.AwaitIntroduced()
-			f.wantNever("forgotten, then node 1 joined", held, 1, 0)
-			f.Restart(0)
-			f.AwaitIntroduced()
-			f.wantNever("forgotten, then node 0 was restarted", held, 1, 0)
-			f.wantAll(1, f.hold(0)) // what is made afterwards is as good as ever
+			testForgottenThenJoined(t, test.args)
 		})
 	}
 	t.Run("three nodes restart in turn", func(t *testing.T) {
@@ -71,6 +57,45 @@ func TestForgottenStaysForgotten(t *testing.T) {
 		n.deliverHeld()
 		f.wantNever("forgotten before it arrived", held, 1, 0)
 	})
+	testForgottenInStores(t)
+	t.Run("a session spent", func(t *testing.T) {
+		t.Parallel()
+		f := newFleet(t, 2, append(quickFleet, "--ssl-sessions-single-use")...)
+		f.Run(0)
+		held := f.hold(0)
+		for _, h := range held {
+			if !f.resumes(0, h) {
+				t.Fatalf("%v: its first use was not granted", h)
+			}
+		}
+		f.Run(1)
+		f.AwaitIntroduced()
+		f.wantNever("spent, then node 1 joined", held, 1, 0)
+	})
+}
+
+// testForgottenThenJoined: a node that comes later is told.
+func testForgottenThenJoined(t *testing.T, args func(f *fleet) []string) {
+	t.Parallel()
+	f := newFleet(t, 2, quickFleet...)
+	f.Run(0)
+	held := f.hold(0)
+	f.wantAll(0, held)
+	// Node 1 may have been there before node 0 was: nobody can tell yet.
+	if r := f.ForgetAt(0, args(f)...); r.ExitCode != 1 || !strings.Contains(r.Stdout+r.Stderr, f.UDP(1)) {
+		t.Errorf("node 1 has never been heard: exit code %d, want 1 and %s in:\n%s%s", r.ExitCode, f.UDP(1), r.Stdout, r.Stderr)
+	}
+	f.Run(1)
+	f.AwaitIntroduced()
+	f.wantNever("forgotten, then node 1 joined", held, 1, 0)
+	f.Restart(0)
+	f.AwaitIntroduced()
+	f.wantNever("forgotten, then node 0 was restarted", held, 1, 0)
+	f.wantAll(1, f.hold(0)) // what is made afterwards is as good as ever
+}
+
+// testForgottenInStores: nor does what a store has kept.
+func testForgottenInStores(t *testing.T) {
 	t.Run("a store in between", func(t *testing.T) {
 		t.Parallel()
 		f, _, held := startStored(t, quickFleet...)
@@ -94,25 +119,12 @@ func TestForgottenStaysForgotten(t *testing.T) {
 		f.Run(1) // a restart is when a rule in the store must be known at the latest
 		f.wantNever("forgotten by the other fleet", held, 1)
 	})
-	t.Run("a session spent", func(t *testing.T) {
-		t.Parallel()
-		f := newFleet(t, 2, append(quickFleet, "--ssl-sessions-single-use")...)
-		f.Run(0)
-		held := f.hold(0)
-		for _, h := range held {
-			if !f.resumes(0, h) {
-				t.Fatalf("%v: its first use was not granted", h)
-			}
-		}
-		f.Run(1)
-		f.AwaitIntroduced()
-		f.wantNever("spent, then node 1 joined", held, 1, 0)
-	})
 }
 
 // TestForgetNamesTheSilent: forget succeeds only if every node that may have the
 // sessions has forgotten them; one that is heard again learns what it missed.
 func TestForgetNamesTheSilent(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, deadAfter string
 		givenUp         bool // nobody waits for the node any more

@@ -11,6 +11,7 @@ import (
 
 // TestForget: sessions that are forgotten at one node resume at none.
 func TestForget(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"push+pull", "pull"} {
 		t.Run(mode, func(t *testing.T) {
 			f := harness.StartFleet(t, 3, mode, harness.PatientLookup)
@@ -60,6 +61,7 @@ func TestForget(t *testing.T) {
 // TestForgetRefuses: what no client can have sent is refused before a node is asked, and a
 // listener that no node has by the nodes.
 func TestForgetRefuses(t *testing.T) {
+	t.Parallel()
 	f := startFleet(t, 1)
 	if r := f.ForgetAt(0, "--listener", "/nowhere/socket"); r.ExitCode != harness.ExitFailure || !strings.Contains(r.Stderr, "no listener") {
 		t.Errorf("no such listener: exit code %d\n%s", r.ExitCode, r.Stderr)
@@ -73,6 +75,7 @@ func TestForgetRefuses(t *testing.T) {
 // TestForgetOutlivesTheNode: what is forgotten stays so when its node starts anew beside a store that still
 // has it, also at a node of another fleet, and with a name as a client may write it.
 func TestForgetOutlivesTheNode(t *testing.T) {
+	t.Parallel()
 	for _, kind := range storeServers {
 		t.Run(kind.name, func(t *testing.T) {
 			addr := nettest.FreeAddr(t)

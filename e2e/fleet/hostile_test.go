@@ -20,6 +20,7 @@ var quiet = []string{"--cache-udp-heartbeat=1m", "--cache-udp-dead-after=1h", ha
 
 // TestDatagramsTellNothing: whoever reads along learns no secret of a session.
 func TestDatagramsTellNothing(t *testing.T) {
+	t.Parallel()
 	for _, mode := range fleetModes {
 		t.Run(mode, func(t *testing.T) {
 			f := harness.NewFleet(t, 2, mode, harness.PatientLookup)
@@ -67,6 +68,7 @@ func TestDatagramsTellNothing(t *testing.T) {
 // TestHostileDatagrams: what nobody who has the secret has just sent is dropped,
 // and counted by what is wrong with it.
 func TestHostileDatagrams(t *testing.T) {
+	t.Parallel()
 	f := harness.NewFleet(t, 2, "pull", quiet...)
 	n := newNetwork(f)
 	f.RunAll()
@@ -110,23 +112,7 @@ func TestHostileDatagrams(t *testing.T) {
 		{"reflected", 1, [][]byte{genuine, genuine}, "reflected"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := f.Nodes[1-test.from]
-			before := s.Shared().Replication
-			for _, d := range test.list {
-				n.inject(captured{test.from, 1 - test.from, d})
-			}
-			all := uint64(len(test.list))
-			nettest.Eventually(t, harness.Patience, func() bool {
-				return s.Shared().Replication.ReceivedDatagrams >= before.ReceivedDatagrams+all
-			}, "%d datagrams arrive", all)
-			after := s.Shared().Replication
-			got := harness.Since(after.Dropped, before.Dropped)
-			if got[test.reason] != all {
-				t.Errorf("%d datagrams dropped as %v, want all as %s", all, got, test.reason)
-			}
-			if len(after.Peers) != 1 || after.SentDatagrams != before.SentDatagrams {
-				t.Errorf("%d peers, %d datagrams sent: something was believed", len(after.Peers), after.SentDatagrams-before.SentDatagrams)
-			}
+			wantDropped(t, n, test.from, test.list, test.reason)
 		})
 	}
 	config, _ := harness.WalletConfig(f.PKI, tls.VersionTLS13)
@@ -136,9 +122,31 @@ func TestHostileDatagrams(t *testing.T) {
 	}
 }
 
+// wantDropped sends datagrams to a node, which drops all of them for a reason.
+func wantDropped(t *testing.T, n *network, from int, list [][]byte, reason string) {
+	s := n.f.Nodes[1-from]
+	before := s.Shared().Replication
+	for _, d := range list {
+		n.inject(captured{from, 1 - from, d})
+	}
+	all := uint64(len(list))
+	nettest.Eventually(t, harness.Patience, func() bool {
+		return s.Shared().Replication.ReceivedDatagrams >= before.ReceivedDatagrams+all
+	}, "%d datagrams arrive", all)
+	after := s.Shared().Replication
+	got := harness.Since(after.Dropped, before.Dropped)
+	if got[reason] != all {
+		t.Errorf("%d datagrams dropped as %v, want all as %s", all, got, reason)
+	}
+	if len(after.Peers) != 1 || after.SentDatagrams != before.SentDatagrams {
+		t.Errorf("%d peers, %d datagrams sent: something was believed", len(after.Peers), after.SentDatagrams-before.SentDatagrams)
+	}
+}
+
 // TestForgedHandlesAskNobody: strangers cannot make a node send. See
 // TestAMillionForgedHandles in tlsconn for more of them.
 func TestForgedHandlesAskNobody(t *testing.T) {
+	t.Parallel()
 	forged := 1000
 	if harness.RaceEnabled {
 		forged = 100
@@ -183,6 +191,7 @@ func TestForgedHandlesAskNobody(t *testing.T) {
 
 // TestDifferentSecrets is the likeliest mistake, and so is said plainly and once.
 func TestDifferentSecrets(t *testing.T) {
+	t.Parallel()
 	f := harness.NewFleet(t, 3, "push+pull", "--cache-udp-heartbeat=50ms", "--cache-udp-dead-after=1s")
 	for i, text := range []string{"a secret of the fleet", "a secret of the fleet", "another secret, by mistake"} {
 		path := filepath.Join(t.TempDir(), "secret")

@@ -27,13 +27,7 @@ func TestJoinLargeFleet(t *testing.T) {
 	f := harness.NewFleet(t, 2, "push+pull", cacheOption, harness.PatientLookup)
 	f.Backend = nettest.Serve(t, nettest.Echo).Addr
 	donor := donorNode(t, f.Args(0))
-	state := make([]byte, 600) // as long as one for a client without certificate, about
-	for range sessions {
-		var key tlsconn.Key
-		rand.Read(key[:])
-		rand.Read(state)
-		donor.Sessions().Put(key, state, 0, time.Hour, false)
-	}
+	fill(donor, sessions)
 	donor.Start()
 	wallets := map[uint16]*harness.Wallet{}
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -77,6 +71,17 @@ func TestJoinLargeFleet(t *testing.T) {
 		before := f.Nodes[1].Document()
 		harness.WantResumed(t, f.TLS(1), harness.Offering(client, w.Session), true)
 		f.Nodes[1].WantOutcomes(before, map[string]uint64{"resumed_pushed": 1})
+	}
+}
+
+// fill gives a node sessions that no client has.
+func fill(donor *node.Node, sessions int) {
+	state := make([]byte, 600) // as long as one for a client without certificate, about
+	for range sessions {
+		var key tlsconn.Key
+		rand.Read(key[:])
+		rand.Read(state)
+		donor.Sessions().Put(key, state, 0, time.Hour, false)
 	}
 }
 

@@ -62,6 +62,7 @@ func remembers(n *harness.Server, secrets [][]byte) bool {
 // its secret is in no node's memory any more: a core dump taken later opens nothing
 // that was recorded before (law 4 of docs/SECURITY.md).
 func TestDeadSessionsLeaveMemory(t *testing.T) {
+	t.Parallel()
 	const lifetime = 3 * time.Second
 	// Whatever happens not to be overwritten on a heap or a stack is, by what
 	// other connections leave there.

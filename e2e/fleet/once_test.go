@@ -67,6 +67,7 @@ func (a *attempt) finish() (resumed bool, err error) {
 // TestOnceMeansOnce: a single-use session is offered several times before any of
 // the clients finishes its handshake. At most one may resume it.
 func TestOnceMeansOnce(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, mode string
 		nodes      []int // where the session of node 0 is offered

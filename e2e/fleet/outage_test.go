@@ -93,43 +93,17 @@ func TestPeersUnreachable(t *testing.T) {
 			harness.Visit(t, f.TLS(1), config)
 			config = harness.Offering(config, w.Session)
 			fresh := harness.With(config, harness.NoResumption)
-
-			measure := func(config *tls.Config) (took chronicle, kept chronicle) {
-				stop := pinging(t, f.TLS(0), fresh)
-				defer stop()
-				for range offers {
-					begun := time.Now()
-					conn, err := harness.Handshake(f.TLS(0), config)
-					if err != nil {
-						t.Fatal(err)
-					}
-					took = append(took, time.Since(begun))
-					if conn.ConnectionState().DidResume {
-						t.Error("resumed a session of a node that is not there")
-					}
-					if err := harness.Ping(conn); err != nil {
-						t.Error(err)
-					}
-					harness.TCP(conn).Close()
-				}
-				return took, stop()
-			}
-			full, keptBefore := measure(fresh)
+			full, keptBefore := shakeBeside(t, f.TLS(0), fresh, fresh, offers)
 			if test.silence != nil {
 				test.silence(f)
 			}
 			before := f.Nodes[0].Shared()
-			waited, keptAfter := measure(config)
+			waited, keptAfter := shakeBeside(t, f.TLS(0), config, fresh, offers)
 			after := f.Nodes[0].Shared()
 
 			t.Logf("full handshakes:      %v; beside them an established flow: %v", full, keptBefore)
 			t.Logf("waiting %v in vain: %v; beside them an established flow: %v", budget, waited, keptAfter)
-			if longest := waited.quantile(1); longest > tooLong {
-				t.Errorf("a handshake took %v", longest)
-			}
-			if longest := keptAfter.quantile(0.99); longest > tooLong {
-				t.Errorf("1 %% of the answers on an established flow took %v", longest)
-			}
+			wantShort(t, waited, keptAfter)
 			got := harness.Since(after.Engine.TLS.Outcomes, before.Engine.TLS.Outcomes)
 			if got["late"]+got["unknown"] != uint64(offers) {
 				t.Errorf("outcomes %v, want %d late or unknown", got, offers)
@@ -148,6 +122,39 @@ func TestPeersUnreachable(t *testing.T) {
 			}
 		})
 	}
+}
+
+// wantShort: neither handshakes nor answers beside them wait for long.
+func wantShort(t *testing.T, waited, kept chronicle) {
+	if longest := waited.quantile(1); longest > tooLong {
+		t.Errorf("a handshake took %v", longest)
+	}
+	if longest := kept.quantile(0.99); longest > tooLong {
+		t.Errorf("1 %% of the answers on an established flow took %v", longest)
+	}
+}
+
+// shakeBeside makes handshakes, none of which resumes, and says how long they took, and how
+// long answers on an established flow.
+func shakeBeside(t *testing.T, addr string, config, fresh *tls.Config, offers int) (took, kept chronicle) {
+	stop := pinging(t, addr, fresh)
+	defer stop()
+	for range offers {
+		begun := time.Now()
+		conn, err := harness.Handshake(addr, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, time.Since(begun))
+		if conn.ConnectionState().DidResume {
+			t.Error("resumed a session of a node that is not there")
+		}
+		if err := harness.Ping(conn); err != nil {
+			t.Error(err)
+		}
+		harness.TCP(conn).Close()
+	}
+	return took, stop()
 }
 
 // A storeServer is what can stand behind session-store.

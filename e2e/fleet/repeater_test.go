@@ -13,6 +13,7 @@ import (
 // TestRepeaterProcess: nodes that know only a repeater share their sessions, and
 // the repeater has no more than the key that reprise repeater-key prints.
 func TestRepeaterProcess(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	secret, key := filepath.Join(dir, "secret"), filepath.Join(dir, "key")
 	if err := os.WriteFile(secret, []byte("the secret of a fleet that a repeater need not know"), 0o600); err != nil {

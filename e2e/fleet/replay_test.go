@@ -13,6 +13,7 @@ import (
 // again by somebody who cannot finish the handshake puts nothing into the memory of
 // the fleet, and nothing out of it.
 func TestReplayedHellosFillNothing(t *testing.T) {
+	t.Parallel()
 	const replays, genuine = 1200, 20
 	for _, version := range versions {
 		t.Run(tls.VersionName(version), func(t *testing.T) {

@@ -17,6 +17,7 @@ var fleetModes = []string{"push+pull", "pull", "push"}
 // at the others, for every client, also when its maker is dead, and at a node
 // that has just started.
 func TestFleetResumes(t *testing.T) {
+	t.Parallel()
 	for _, mode := range fleetModes {
 		t.Run(mode, func(t *testing.T) {
 			f := harness.StartFleet(t, 3, mode, harness.PatientLookup)

@@ -9,6 +9,7 @@ import (
 // TestSecretRotates: a fleet in service exchanges its secret, node by node, as
 // documented, and its clients notice nothing.
 func TestSecretRotates(t *testing.T) {
+	t.Parallel()
 	f := harness.NewFleet(t, 3, "push+pull", harness.PatientLookup)
 	older, newer := f.SecretFile("old"), f.SecretFile("new")
 	for i := range f.Nodes {

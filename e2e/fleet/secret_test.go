@@ -15,6 +15,7 @@ import (
 // (wildcards, staging, backups). Whoever has it must not be able to become any
 // client or to read a store, so a secret derived from it is refused there.
 func TestDerivedSecretVouchesForNothing(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		more    func(f *fleet) []string

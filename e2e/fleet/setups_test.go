@@ -35,6 +35,7 @@ func TestMulticast(t *testing.T) {
 
 // TestNamedCaches: a cache may have addresses of its own, as in uWSGI's document.
 func TestNamedCaches(t *testing.T) {
+	t.Parallel()
 	f := harness.NewFleet(t, 2, "push+pull", harness.PatientLookup)
 	for i := range f.Nodes {
 		f.Nodes[i] = harness.Start(t, "--sslrouter2=addr="+f.TLS(i)+","+f.Listener, harness.To(f.Backend), "--sslrouter-session-context=foobar",
