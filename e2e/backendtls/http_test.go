@@ -170,39 +170,11 @@ func TestBackendTLSRefuses(t *testing.T) {
 		}, []string{"--http-backend-name=backend.example", "--http-connect-timeout=100ms"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			bad := test.backend(t)
-			s, front := harness.StartHTTPS(t, append(test.args, "--http-to=https://"+bad, "--http-backend-ca="+pki.CAFile, "--http-max-retries=1", "--http-processes=1")...)
-			client := harness.HTTPClient(t, harness.ClientConfig(front), nil)
-			for range 3 { // also when the backend is known to have failed
-				if resp, _, err := harness.Fetch(client, "GET", "https://"+s.Addr(), nil); err != nil || resp.StatusCode != http.StatusBadGateway {
-					t.Fatalf("got %v, %v, want 502", resp, err)
-				}
-			}
-			line := s.Match(`.*"msg":"no TLS with a backend".*`)[0]
-			for _, want := range []string{`"backend":"https://` + bad + `"`, `"pool":"default"`, `"reason":"` + test.reason + `"`, test.line} {
-				if !strings.Contains(line, want) {
-					t.Errorf("the log says %s\nwant %s", line, want)
-				}
-			}
-			if got := s.BackendTLS(); got.Failures[test.reason] < 3 || got.Handshakes["full"] != 0 {
-				t.Errorf("counted %+v, want 3 failures for %s", got, test.reason)
-			}
-			if n := strings.Count(s.Stderr(), "no TLS with a backend"); n > 2 {
-				t.Errorf("%d lines in the log about one backend", n)
-			}
+			wantRefused(t, pki, test.backend(t), test.reason, test.line, test.args)
 		})
 	}
 	t.Run("the next backend", func(t *testing.T) {
-		bad := serveHTTPS(t, serverConfig(other.Server(testpki.ECDSA, "backend.example")), page)
-		s, front := harness.StartHTTPS(t, "--http-to=https://"+bad, "--http-to=https://"+serveHTTPS(t, serverConfig(good), page), "--http-backend-ca="+pki.CAFile,
-			"--http-backend-name=backend.example", "--http-processes=1")
-		client := harness.HTTPClient(t, harness.ClientConfig(front), nil)
-		for range 4 {
-			harness.WantPage(t, client, "https://"+s.Addr(), "page")
-		}
-		if got := s.BackendTLS(); got.Failures["authority"] != 1 || got.Handshakes["full"] != 1 {
-			t.Errorf("counted %+v, want one failure and one handshake", got)
-		}
+		testNextBackend(t, pki, serveHTTPS(t, serverConfig(other.Server(testpki.ECDSA, "backend.example")), page), serveHTTPS(t, serverConfig(good), page))
 	})
 	t.Run("not verified", func(t *testing.T) {
 		s, front := harness.StartHTTPS(t, "--http-to=https://"+serveHTTPS(t, serverConfig(expired), page), "--http-backend-verify=false")
@@ -211,6 +183,42 @@ func TestBackendTLSRefuses(t *testing.T) {
 			t.Error("nothing in the log says that backends are not verified")
 		}
 	})
+}
+
+// testNextBackend: one that is refused is passed over.
+func testNextBackend(t *testing.T, pki *testpki.PKI, bad, good string) {
+	s, front := harness.StartHTTPS(t, "--http-to=https://"+bad, "--http-to=https://"+good, "--http-backend-ca="+pki.CAFile,
+		"--http-backend-name=backend.example", "--http-processes=1")
+	client := harness.HTTPClient(t, harness.ClientConfig(front), nil)
+	for range 4 {
+		harness.WantPage(t, client, "https://"+s.Addr(), "page")
+	}
+	if got := s.BackendTLS(); got.Failures["authority"] != 1 || got.Handshakes["full"] != 1 {
+		t.Errorf("counted %+v, want one failure and one handshake", got)
+	}
+}
+
+// wantRefused has a node before a backend that it refuses for a reason.
+func wantRefused(t *testing.T, pki *testpki.PKI, bad, reason, told string, args []string) {
+	s, front := harness.StartHTTPS(t, append(args, "--http-to=https://"+bad, "--http-backend-ca="+pki.CAFile, "--http-max-retries=1", "--http-processes=1")...)
+	client := harness.HTTPClient(t, harness.ClientConfig(front), nil)
+	for range 3 { // also when the backend is known to have failed
+		if resp, _, err := harness.Fetch(client, "GET", "https://"+s.Addr(), nil); err != nil || resp.StatusCode != http.StatusBadGateway {
+			t.Fatalf("got %v, %v, want 502", resp, err)
+		}
+	}
+	line := s.Match(`.*"msg":"no TLS with a backend".*`)[0]
+	for _, want := range []string{`"backend":"https://` + bad + `"`, `"pool":"default"`, `"reason":"` + reason + `"`, told} {
+		if !strings.Contains(line, want) {
+			t.Errorf("the log says %s\nwant %s", line, want)
+		}
+	}
+	if got := s.BackendTLS(); got.Failures[reason] < 3 || got.Handshakes["full"] != 0 {
+		t.Errorf("counted %+v, want 3 failures for %s", got, reason)
+	}
+	if n := strings.Count(s.Stderr(), "no TLS with a backend"); n > 2 {
+		t.Errorf("%d lines in the log about one backend", n)
+	}
 }
 
 // TestBackendTLSClientCertificate: a backend that asks for a certificate gets it, and the

@@ -18,22 +18,7 @@ func TestDocumentedHeaders(t *testing.T) {
 	r := newReader(t)
 	nettest.Need(t, "curl")
 	r.claim()
-	seen := make(chan http.Header, 1)
-	listener, err := net.Listen("tcp", "127.0.0.10:8080")
-	if err != nil {
-		t.Fatal(err)
-	}
-	backend := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		seen <- r.Header
-		w.Header().Set("X-Powered-By", "secret")
-		w.Header().Set("Server", "secret")
-		w.Header().Set("Strict-Transport-Security", "max-age=0")
-		w.Header().Set("X-Frame-Options", "ALLOWALL")
-		w.Header().Set("X-Request-ID", "wrong")
-		io.WriteString(w, "page")
-	})}
-	go backend.Serve(listener)
-	t.Cleanup(func() { backend.Close() })
+	seen := serveHeaders(t)
 	if got := r.run("check", "headers/node.ini"); got.ExitCode != 0 {
 		t.Fatalf("check: %s%s", got.Stdout, got.Stderr)
 	}
@@ -82,4 +67,26 @@ func TestDocumentedHeaders(t *testing.T) {
 			}
 		})
 	}
+}
+
+// serveHeaders is the example's backend, which says what the node is to take away; seen are
+// requests.
+func serveHeaders(t *testing.T) (seen chan http.Header) {
+	seen = make(chan http.Header, 1)
+	listener, err := net.Listen("tcp", "127.0.0.10:8080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	backend := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.Header
+		w.Header().Set("X-Powered-By", "secret")
+		w.Header().Set("Server", "secret")
+		w.Header().Set("Strict-Transport-Security", "max-age=0")
+		w.Header().Set("X-Frame-Options", "ALLOWALL")
+		w.Header().Set("X-Request-ID", "wrong")
+		io.WriteString(w, "page")
+	})}
+	go backend.Serve(listener)
+	t.Cleanup(func() { backend.Close() })
+	return seen
 }

@@ -52,15 +52,7 @@ func TestHitchUsersSeeTheSame(t *testing.T) {
 	nettest.Need(t, "hitch")
 	dir, pki := t.TempDir(), testpki.New(t)
 	certs := filepath.Join(dir, "certs")
-	for file, names := range map[string][]string{
-		"first.pem": {"first.example", "127.0.0.1"}, "second.pem": {"second.example"},
-		"certs/a.pem": {"a.example", "www.a.example"}, "certs/b.pem": {"*.b.example"}, "certs/c.txt": {"c.example"},
-	} {
-		cert := pki.Server(testpki.ECDSA, names...)
-		chain := slices.Concat(cert.KeyPEM, cert.CertPEM, pki.CA.CertPEM())
-		writeIn(t, filepath.Join(dir, file), chain)
-	}
-	writeIn(t, filepath.Join(dir, "ca.pem"), pki.CA.CertPEM())
+	writeHitchFiles(t, dir, pki)
 	backend := nettest.Serve(t, tellProxyHeader)
 	_, backendPort, _ := net.SplitHostPort(backend.Addr)
 	run := func(file, program string, args ...string) (frontends [2]string) {
@@ -109,11 +101,29 @@ func TestHitchUsersSeeTheSame(t *testing.T) {
 		})
 	}
 
+	testCheckOfHitch(t, dir, backend.Addr)
+}
+
+// writeHitchFiles writes the certificates that hitchConf names.
+func writeHitchFiles(t *testing.T, dir string, pki *testpki.PKI) {
+	for file, names := range map[string][]string{
+		"first.pem": {"first.example", "127.0.0.1"}, "second.pem": {"second.example"},
+		"certs/a.pem": {"a.example", "www.a.example"}, "certs/b.pem": {"*.b.example"}, "certs/c.txt": {"c.example"},
+	} {
+		cert := pki.Server(testpki.ECDSA, names...)
+		chain := slices.Concat(cert.KeyPEM, cert.CertPEM, pki.CA.CertPEM())
+		writeIn(t, filepath.Join(dir, file), chain)
+	}
+	writeIn(t, filepath.Join(dir, "ca.pem"), pki.CA.CertPEM())
+}
+
+// testCheckOfHitch: check says what the file means, and what is different from hitch.
+func testCheckOfHitch(t *testing.T, dir, backend string) {
 	check := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"check", "hitch-ours.conf"}, Dir: dir})
 	if check.ExitCode != harness.ExitOK || strings.Contains(check.Stdout, "PRIVATE") {
 		t.Fatalf("check: exit code %d\n%s%s", check.ExitCode, check.Stdout, check.Stderr)
 	}
-	for _, want := range []string{"http-processes = 2", "sslrouter-send-proxy = v2", "sslrouter-alpn = h2,http/1.1", "clientca=ca.pem", "sslrouter-to = " + backend.Addr} {
+	for _, want := range []string{"http-processes = 2", "sslrouter-send-proxy = v2", "sslrouter-alpn = h2,http/1.1", "clientca=ca.pem", "sslrouter-to = " + backend} {
 		if !strings.Contains(harness.Settings(check.Stdout), want) {
 			t.Errorf("check: want %s in:\n%s", want, harness.Settings(check.Stdout))
 		}

@@ -110,6 +110,33 @@ func judgeAttack(t *testing.T, once func(a *attacker, i uint32), options ...stri
 	if err != nil {
 		t.Fatal(err)
 	}
+	endAttack := attackUntil(t, func(stop <-chan struct{}) (int, error) {
+		return attackOnce(web, n.config(0), stop, once)
+	})
+	attacked := ask()
+	after, err := nettest.RSS(n.Pid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	connections, pieces := endAttack()
+	n.Kill() // what lingers would have to be waited for
+	p99 := func(d []time.Duration) time.Duration { return d[len(d)*99/100] }
+	slower := float64(p99(attacked)) / float64(p99(quiet))
+	t.Logf("%d connections, %d pieces of the attack; p50 %v and p99 %v when it is quiet, %v and %v under attack: %.1f times; memory grew by %d KB",
+		connections, pieces, quiet[len(quiet)/2], p99(quiet), attacked[len(attacked)/2], p99(attacked), slower, (after-before)>>10)
+	if connections == 0 || pieces == 0 {
+		t.Error("the attack did not take place")
+	}
+	if after-before > mostGrowth {
+		t.Errorf("memory grew by %d bytes, want %d at most", after-before, mostGrowth)
+	}
+	if len(options) > 0 && slower > mostSlower {
+		t.Errorf("another client's p99 is %.1f times what it is when it is quiet, want %d at most", slower, mostSlower)
+	}
+}
+
+// attackUntil attacks over and over, until it is ended.
+func attackUntil(t *testing.T, attackIt func(stop <-chan struct{}) (pieces int, err error)) (end func() (connections, pieces int)) {
 	stop := make(chan struct{})
 	var attack sync.WaitGroup
 	var connections, pieces int
@@ -125,7 +152,7 @@ func judgeAttack(t *testing.T, once func(a *attacker, i uint32), options ...stri
 				return
 			default:
 			}
-			n, err := attackOnce(web, n.config(0), stop, once)
+			n, err := attackIt(stop)
 			if err != nil {
 				t.Error(err)
 				return
@@ -133,26 +160,10 @@ func judgeAttack(t *testing.T, once func(a *attacker, i uint32), options ...stri
 			connections, pieces = connections+1, pieces+n
 		}
 	})
-	attacked := ask()
-	after, err := nettest.RSS(n.Pid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	close(stop)
-	attack.Wait()
-	n.Kill() // what lingers would have to be waited for
-	p99 := func(d []time.Duration) time.Duration { return d[len(d)*99/100] }
-	slower := float64(p99(attacked)) / float64(p99(quiet))
-	t.Logf("%d connections, %d pieces of the attack; p50 %v and p99 %v when it is quiet, %v and %v under attack: %.1f times; memory grew by %d KB",
-		connections, pieces, quiet[len(quiet)/2], p99(quiet), attacked[len(attacked)/2], p99(attacked), slower, (after-before)>>10)
-	if connections == 0 || pieces == 0 {
-		t.Error("the attack did not take place")
-	}
-	if after-before > mostGrowth {
-		t.Errorf("memory grew by %d bytes, want %d at most", after-before, mostGrowth)
-	}
-	if len(options) > 0 && slower > mostSlower {
-		t.Errorf("another client's p99 is %.1f times what it is when it is quiet, want %d at most", slower, mostSlower)
+	return func() (int, int) {
+		close(stop)
+		attack.Wait()
+		return connections, pieces
 	}
 }
 
@@ -178,7 +189,7 @@ type attacker struct {
 }
 
 // attackOnce attacks until the node ends the connection, and returns with how many pieces.
-func attackOnce(addr string, config *tls.Config, stop chan struct{}, once func(a *attacker, i uint32)) (pieces int, err error) {
+func attackOnce(addr string, config *tls.Config, stop <-chan struct{}, once func(a *attacker, i uint32)) (pieces int, err error) {
 	config.NextProtos = []string{"h2"}
 	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}} // another client's address
 	raw, err := from.Dial("tcp", addr)

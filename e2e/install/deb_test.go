@@ -260,6 +260,11 @@ func TestPackage(t *testing.T) {
 		t.Errorf("exit status %d", status)
 	}
 
+	testRemoval(t, root, before)
+}
+
+// testRemoval: a removal leaves the configuration, a purge nothing.
+func testRemoval(t *testing.T, root string, before []string) {
 	run(t, 0, "chroot", root, "dpkg", "--remove", "reprise")
 	if _, err := os.Stat(filepath.Join(root, "usr/bin/reprise")); err == nil {
 		t.Error("the program is still there after its removal")
@@ -267,7 +272,7 @@ func TestPackage(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(root, "etc/reprise/reprise.ini")); err != nil {
 		t.Error("the configuration is gone after a removal")
 	}
-	if err := os.RemoveAll(dir); err != nil { // the administrator's
+	if err := os.RemoveAll(filepath.Join(root, "etc/reprise/tls")); err != nil { // the administrator's
 		t.Fatal(err)
 	}
 	run(t, 0, "chroot", root, "dpkg", "--purge", "reprise")

@@ -52,21 +52,7 @@ func TestKubernetes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := filepath.Join(t.TempDir(), "cluster.secret")
-	if err := os.WriteFile(secret, []byte(run(t, 0, harness.Program(t), "secret")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for to, from := range map[string]string{"tls/tls.crt": cert.CertFile, "tls/tls.key": cert.KeyFile, "cluster/cluster.secret": secret} {
-		run(t, 0, "install", "-D", "-g", "65532", "-m", "0440", from, filepath.Join(root, "etc/reprise", to))
-	}
-	for path, content := range map[string]string{file: embedded(t, yaml), "/etc/hosts": "127.0.0.1 app localhost\n127.0.0.2 reprise-peers\n127.0.0.3 reprise-peers\n"} {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(root, path), []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	mountVolumes(t, root, yaml, file, cert)
 	p := nettest.Start(t, nettest.Command{
 		Path: "unshare",
 		Args: []string{
@@ -96,4 +82,24 @@ func TestKubernetes(t *testing.T) {
 	run(t, 0, "nsenter", append(append(inPod, "chroot", "--userspec="+c.Config.User, root), append(drain, "--no-wait")...)...)
 	p.Match("msg=draining")
 	p.Kill()
+}
+
+// mountVolumes puts into a root what the example's volumes have, and names that a cluster would
+// know.
+func mountVolumes(t *testing.T, root, yaml, file string, cert *testpki.Cert) {
+	secret := filepath.Join(t.TempDir(), "cluster.secret")
+	if err := os.WriteFile(secret, []byte(run(t, 0, harness.Program(t), "secret")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for to, from := range map[string]string{"tls/tls.crt": cert.CertFile, "tls/tls.key": cert.KeyFile, "cluster/cluster.secret": secret} {
+		run(t, 0, "install", "-D", "-g", "65532", "-m", "0440", from, filepath.Join(root, "etc/reprise", to))
+	}
+	for path, content := range map[string]string{file: embedded(t, yaml), "/etc/hosts": "127.0.0.1 app localhost\n127.0.0.2 reprise-peers\n127.0.0.3 reprise-peers\n"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, path), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

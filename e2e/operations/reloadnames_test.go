@@ -38,38 +38,21 @@ func testReloadOfNames(t *testing.T, args []string, changed func(*nettest.Proces
 	if err := os.Mkdir(names, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	write := func(in, base string) *testpki.Cert {
-		t.Helper()
-		cert, err := pki.Server(testpki.ECDSA, base).Write(in, base)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return cert
-	}
-	fallback := write(dir, "fallback.example")
-	kept, renewed, removed, corrupt := write(names, "kept.example"), write(names, "renewed.example"), write(names, "removed.example"), write(names, "corrupt.example")
+	fallback := writePair(t, pki, dir, "fallback.example")
+	kept, renewed, removed, corrupt := writePair(t, pki, names, "kept.example"), writePair(t, pki, names, "renewed.example"), writePair(t, pki, names, "removed.example"), writePair(t, pki, names, "corrupt.example")
 	addr, admin := nettest.FreeAddr(t), nettest.FreeAddr(t)
 	p := nettest.Start(t, nettest.Command{Path: harness.Program(t), Args: append(args, []string{
 		"--sslrouter", addr + "," + fallback.CertFile + "," + fallback.KeyFile, "--sslrouter-to", echo.Addr, "--sni-dir", names, "--admin", admin,
 	}...)}, nettest.Accepts(addr))
-	serves := func(name string, want *testpki.Cert) bool {
-		t.Helper()
-		c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, ServerName: name}) // #nosec: the certificate itself is compared
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		return c.ConnectionState().PeerCertificates[0].Equal(want.TLS.Leaf)
-	}
 	for name, want := range map[string]*testpki.Cert{
 		"kept.example": kept, "renewed.example": renewed, "removed.example": removed, "corrupt.example": corrupt, "added.example": fallback,
 	} {
-		if !serves(name, want) {
+		if !serves(t, addr, name, want) {
 			t.Errorf("before: not the certificate of %s", name)
 		}
 	}
 
-	fresh, added := write(names, "renewed.example"), write(names, "added.example")
+	fresh, added := writePair(t, pki, names, "renewed.example"), writePair(t, pki, names, "added.example")
 	for _, file := range []string{removed.CertFile, removed.KeyFile} {
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
@@ -84,7 +67,7 @@ func testReloadOfNames(t *testing.T, args []string, changed func(*nettest.Proces
 	}
 	nettest.Eventually(t, 10*time.Second, func() bool {
 		for name, want := range after {
-			if !serves(name, want) {
+			if !serves(t, addr, name, want) {
 				return false
 			}
 		}
@@ -106,6 +89,27 @@ func testReloadOfNames(t *testing.T, args []string, changed func(*nettest.Proces
 	if strings.Contains(metrics, removed.CertFile) {
 		t.Error("the metrics have a certificate that is gone")
 	}
+}
+
+// serves reports whether a name has that certificate now.
+func serves(t *testing.T, addr, name string, want *testpki.Cert) bool {
+	t.Helper()
+	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, ServerName: name}) // #nosec: the certificate itself is compared
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.ConnectionState().PeerCertificates[0].Equal(want.TLS.Leaf)
+}
+
+// writePair makes files of a certificate for a name.
+func writePair(t *testing.T, pki *testpki.PKI, in, base string) *testpki.Cert {
+	t.Helper()
+	cert, err := pki.Server(testpki.ECDSA, base).Write(in, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
 }
 
 // TestReloadTellsWhatNeedsRestart: a changed option that a running node cannot take over

@@ -330,23 +330,14 @@ func TestReloadLeaksNothing(t *testing.T) {
 			}
 		}
 	}
-	measure := func() (descriptors, goroutines, memory int) {
-		s.AwaitIdle()
-		http.DefaultClient.CloseIdleConnections()
-		nettest.Eventually(t, harness.Patience, func() bool { // what was asked last ends
-			before := harness.GoroutineLen(t, s.Server)
-			return harness.GoroutineLen(t, s.Server) == before
-		}, "the number of goroutines stands still")
-		return s.DescriptorLen(), harness.GoroutineLen(t, s.Server), heapLen(t, s.Server)
-	}
 	for i := 1; i <= 10; i++ {
 		round(i)
 	}
-	d, g, m := measure()
+	d, g, m := s.footprint()
 	for i := 11; i <= 110; i++ {
 		round(i)
 	}
-	d2, g2, m2 := measure()
+	d2, g2, m2 := s.footprint()
 	t.Logf("descriptors %d, then %d; goroutines %d, then %d; bytes in use %d, then %d", d, d2, g, g2, m, m2)
 	if d2 > d+4 || g2 > g+4 {
 		t.Errorf("%d descriptors and %d goroutines, were %d and %d", d2, g2, d, g)
@@ -354,6 +345,17 @@ func TestReloadLeaksNothing(t *testing.T) {
 	if grown := m2 - m; grown > 1<<20 {
 		t.Errorf("the heap has grown by %d bytes", grown)
 	}
+}
+
+// footprint is what the process has, once it is idle.
+func (r *reloadable) footprint() (descriptors, goroutines, memory int) {
+	r.AwaitIdle()
+	http.DefaultClient.CloseIdleConnections()
+	nettest.Eventually(r.T, harness.Patience, func() bool { // what was asked last ends
+		before := harness.GoroutineLen(r.T, r.Server)
+		return harness.GoroutineLen(r.T, r.Server) == before
+	}, "the number of goroutines stands still")
+	return r.DescriptorLen(), harness.GoroutineLen(r.T, r.Server), heapLen(r.T, r.Server)
 }
 
 // heapLen returns the bytes in use after a collection.

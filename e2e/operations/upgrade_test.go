@@ -232,20 +232,11 @@ func TestUpgradeFails(t *testing.T) {
 	pki := testpki.New(t)
 	dir := t.TempDir()
 	path, ini := filepath.Join(dir, "reprise"), filepath.Join(dir, "reprise.ini")
-	install := func(write func(path string) error) {
-		t.Helper()
-		if err := write(path + ".new"); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(path+".new", path); err != nil {
-			t.Fatal(err)
-		}
-	}
 	script := func(text string) func(string) error {
 		return func(path string) error { return os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755) }
 	}
 	real := func(path string) error { return os.Symlink(harness.Program(t), path) }
-	install(real)
+	install(t, path, real)
 	configure := func(more string) {
 		t.Helper()
 		if err := os.WriteFile(ini, []byte("[reprise]\nupgrade-timeout = 3s\n"+more), 0o644); err != nil {
@@ -264,12 +255,12 @@ func TestUpgradeFails(t *testing.T) {
 		break_ func()
 		want   string
 	}{
-		{"crash", func() { install(script("exit 7")) }, "exit status 7"},
-		{"hang", func() { install(script("exec sleep 1000")) }, "not ready in time"},
-		{"crash with the sessions", func() { install(script(actor("crash"))) }, "exit status 9"},
-		{"hang with the sessions", func() { install(script(actor("hang"))) }, "not ready in time"},
-		{"configuration", func() { install(real); configure("no-such-option = 1\n") }, "no-such-option"},
-		{"address", func() { install(real); configure("http = " + taken + "\n") }, "cannot listen on " + taken},
+		{"crash", func() { install(t, path, script("exit 7")) }, "exit status 7"},
+		{"hang", func() { install(t, path, script("exec sleep 1000")) }, "not ready in time"},
+		{"crash with the sessions", func() { install(t, path, script(actor("crash"))) }, "exit status 9"},
+		{"hang with the sessions", func() { install(t, path, script(actor("hang"))) }, "not ready in time"},
+		{"configuration", func() { install(t, path, real); configure("no-such-option = 1\n") }, "no-such-option"},
+		{"address", func() { install(t, path, real); configure("http = " + taken + "\n") }, "cannot listen on " + taken},
 		{"no program", func() { os.Remove(path) }, "no such file"},
 	} {
 		tt.break_()
@@ -291,11 +282,22 @@ func TestUpgradeFails(t *testing.T) {
 	}
 	// What was wrong is mended.
 	configure("")
-	install(real)
+	install(t, path, real)
 	s.Signal(syscall.SIGUSR2)
 	s.Match(`"msg":"a successor has taken over"`)
 	clients.Await(20)
 	clients.End()
+}
+
+// install puts another program in the place of one.
+func install(t *testing.T, path string, write func(path string) error) {
+	t.Helper()
+	if err := write(path + ".new"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestEndDuringUpgrade: a process that is told to end while its successor starts does not

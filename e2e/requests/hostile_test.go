@@ -14,6 +14,7 @@ import (
 
 	"reprise/e2e/harness"
 	"reprise/internal/nettest"
+	"reprise/internal/testpki"
 )
 
 // The request that attackers would like a backend to see.
@@ -198,42 +199,13 @@ func TestHostileResponses(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			// Together, and one after the other.
 			for _, pipelined := range []bool{true, false} {
-				conn := harness.Connect(t, s.Addr(), harness.ClientConfig(pki))
-				first := fmt.Sprintf("GET /hostile/%d HTTP/1.1\r\nHost: localhost\r\n\r\n", i)
-				second := "GET /ok HTTP/1.1\r\nHost: localhost\r\n\r\n"
-				if pipelined {
-					first += second
-				}
-				io.WriteString(conn, first)
-				var all []string
-				var bodies []string
-				r := bufio.NewReader(conn)
-				for {
-					a, err := harness.ReadAnswer(r, "GET")
-					if err != nil {
-						t.Fatalf("pipelined %v: after %q: %v", pipelined, all, err)
-					}
-					all, bodies = append(all, fmt.Sprint(a.Status)), append(bodies, a.Body)
-					if errors.Is(a.Err, io.ErrUnexpectedEOF) || errors.Is(a.Err, harness.ErrNoCloseNotify) {
-						all = append(all, "cut")
-						break
-					} else if a.Err != nil {
-						t.Fatal(a.Err)
-					}
-					if a.Body == "next" {
-						break
-					}
-					if !pipelined && a.Status >= 200 {
-						io.WriteString(conn, second)
-					}
-				}
+				all, bodies := askTwice(t, s, pki, i, pipelined)
 				if got := strings.Join(all, " "); got != test.want {
 					t.Errorf("pipelined %v: got %s %q, want %s", pipelined, got, bodies, test.want)
 				}
 				if test.body != "" && bodies[0] != test.body {
 					t.Errorf("pipelined %v: got %q, want %q", pipelined, bodies[0], test.body)
 				}
-				conn.Close()
 			}
 		})
 	}
@@ -243,6 +215,38 @@ func TestHostileResponses(t *testing.T) {
 	}
 	if d.Engine.HTTP.BadAnswers["malformed chunk size"] == 0 || d.Engine.Flows.Closed["bad_answer"] == 0 {
 		t.Errorf("a malformed chunk is not told from a reset: %v, %v", d.Engine.HTTP.BadAnswers, d.Engine.Flows.Closed)
+	}
+}
+
+// askTwice asks for a hostile response and for one that is none, together or one after the
+// other.
+func askTwice(t *testing.T, s *harness.Server, pki *testpki.PKI, i int, pipelined bool) (all, bodies []string) {
+	conn := harness.Connect(t, s.Addr(), harness.ClientConfig(pki))
+	defer conn.Close()
+	first := fmt.Sprintf("GET /hostile/%d HTTP/1.1\r\nHost: localhost\r\n\r\n", i)
+	second := "GET /ok HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	if pipelined {
+		first += second
+	}
+	io.WriteString(conn, first)
+	r := bufio.NewReader(conn)
+	for {
+		a, err := harness.ReadAnswer(r, "GET")
+		if err != nil {
+			t.Fatalf("pipelined %v: after %q: %v", pipelined, all, err)
+		}
+		all, bodies = append(all, fmt.Sprint(a.Status)), append(bodies, a.Body)
+		if errors.Is(a.Err, io.ErrUnexpectedEOF) || errors.Is(a.Err, harness.ErrNoCloseNotify) {
+			return append(all, "cut"), bodies
+		} else if a.Err != nil {
+			t.Fatal(a.Err)
+		}
+		if a.Body == "next" {
+			return all, bodies
+		}
+		if !pipelined && a.Status >= 200 {
+			io.WriteString(conn, second)
+		}
 	}
 }
 

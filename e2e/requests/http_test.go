@@ -56,16 +56,7 @@ func TestRealServersAndClients(t *testing.T) {
 				}
 			})
 			t.Run("openssl", func(t *testing.T) {
-				nettest.Need(t, "openssl")
-				r := nettest.Run(t, nettest.Command{
-					Path:  "openssl",
-					Args:  []string{"s_client", "-connect", s.Addr(), "-servername", "localhost", "-CAfile", pki.CAFile, "-alpn", "http/1.1", "-ign_eof"},
-					Stdin: strings.NewReader("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
-				})
-				if r.ExitCode != 0 || !strings.Contains(r.Stdout, "HTTP/1.1 200 OK\r\n") || !strings.Contains(r.Stdout, page) ||
-					!strings.Contains(r.Stdout, "ALPN protocol: http/1.1") {
-					t.Errorf("exit code %d, got %q", r.ExitCode, r.Stdout)
-				}
+				testOpenSSL(t, s.Addr(), pki, page)
 			})
 			t.Run("wrk", func(t *testing.T) {
 				nettest.Need(t, "wrk")
@@ -82,6 +73,20 @@ func TestRealServersAndClients(t *testing.T) {
 				t.Errorf("got %+v, want successes on connections that served several", h)
 			}
 		})
+	}
+}
+
+// testOpenSSL asks by openssl s_client.
+func testOpenSSL(t *testing.T, addr string, pki *testpki.PKI, page string) {
+	nettest.Need(t, "openssl")
+	r := nettest.Run(t, nettest.Command{
+		Path:  "openssl",
+		Args:  []string{"s_client", "-connect", addr, "-servername", "localhost", "-CAfile", pki.CAFile, "-alpn", "http/1.1", "-ign_eof"},
+		Stdin: strings.NewReader("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+	})
+	if r.ExitCode != 0 || !strings.Contains(r.Stdout, "HTTP/1.1 200 OK\r\n") || !strings.Contains(r.Stdout, page) ||
+		!strings.Contains(r.Stdout, "ALPN protocol: http/1.1") {
+		t.Errorf("exit code %d, got %q", r.ExitCode, r.Stdout)
 	}
 }
 
@@ -388,22 +393,27 @@ func TestLargeBodies(t *testing.T) {
 		})
 	}
 	t.Run("both at the same time", func(t *testing.T) {
-		// Go's client does not read before it has written: a raw one does.
-		conn := harness.Connect(t, s.Addr(), harness.ClientConfig(pki))
-		go func() {
-			fmt.Fprintf(conn, "POST /both HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", n)
-			io.Copy(conn, nettest.NewPattern(3, n))
-		}()
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := nettest.CheckPattern(resp.Body, 3, n); err != nil || !resp.Close {
-			t.Errorf("%v, close %v: want all of it, and no more on a connection whose request outlived the head of its response", err, resp.Close)
-		}
+		testBothWays(t, s, pki, n)
 	})
 	if d := s.Document(); d.Engine.HTTP.Responses["4xx"]+d.Engine.HTTP.Responses["5xx"] > 0 {
 		t.Errorf("got %+v", d.Engine.HTTP)
+	}
+}
+
+// testBothWays uploads and downloads at the same time.
+func testBothWays(t *testing.T, s *harness.Server, pki *testpki.PKI, n int64) {
+	// Go's client does not read before it has written: a raw one does.
+	conn := harness.Connect(t, s.Addr(), harness.ClientConfig(pki))
+	go func() {
+		fmt.Fprintf(conn, "POST /both HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", n)
+		io.Copy(conn, nettest.NewPattern(3, n))
+	}()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nettest.CheckPattern(resp.Body, 3, n); err != nil || !resp.Close {
+		t.Errorf("%v, close %v: want all of it, and no more on a connection whose request outlived the head of its response", err, resp.Close)
 	}
 }
 

@@ -40,25 +40,9 @@ func TestBackendKilledUnderLoad(t *testing.T) {
 		func(tr *http.Transport) { tr.MaxConnsPerHost, tr.MaxIdleConnsPerHost = 300, 300 })
 	url := "https://" + s.Addr() + "/"
 
-	var requests sync.WaitGroup
-	var failed, sent atomic.Int64
-	load := func() {
-		begun := time.Now()
-		for n := 0; time.Since(begun) < phase; {
-			for due := int(time.Since(begun).Seconds() * float64(rate)); n < due; n++ {
-				sent.Add(1)
-				requests.Go(func() {
-					if resp, body, err := harness.Fetch(client, "GET", url, nil); err != nil || resp.StatusCode != 200 || body != "page" {
-						failed.Add(1)
-						t.Errorf("got %+v %q, %v", resp, body, err)
-					}
-				})
-			}
-			time.Sleep(time.Millisecond) // the rate, not a wait
-		}
-	}
+	o := &openLoad{T: t, client: client, url: url, rate: rate}
 	hits := func(i int) uint64 { return s.Document().Backends.Nodes[i].Hits }
-	load()
+	o.run(phase)
 	if hits(0) == 0 || hits(1) == 0 {
 		t.Errorf("before: %d and %d connections to the backends, want some to both", hits(0), hits(1))
 	}
@@ -68,23 +52,50 @@ func TestBackendKilledUnderLoad(t *testing.T) {
 		time.Sleep(phase / 4) // in mid-load
 		victim.Kill()
 	}()
-	load()
+	o.run(phase)
 	<-killed
 	before := hits(0)
 	harness.StartNginx(t, addrs[0], block)
-	load()
-	requests.Wait()
+	o.run(phase)
+	o.requests.Wait()
 	nettest.Eventually(t, harness.Patience, func() bool {
 		_, _, err := harness.Fetch(client, "GET", url, nil)
 		return err == nil && hits(0) > before
 	}, "the backend that came back is used")
 	d := s.Document()
-	t.Logf("%d of %d requests failed; retried %d, reused %d; %+v", failed.Load(), sent.Load(), d.Engine.HTTP.Retried, d.Engine.HTTP.Reused, d.Backends.Nodes)
+	t.Logf("%d of %d requests failed; retried %d, reused %d; %+v", o.failed.Load(), o.sent.Load(), d.Engine.HTTP.Retried, d.Engine.HTTP.Reused, d.Backends.Nodes)
 	if d.Backends.Nodes[0].Failures == 0 || d.Engine.HTTP.Retried == 0 {
 		t.Error("nobody noticed that the backend was gone")
 	}
 	if d.Engine.HTTP.Responses["5xx"] > 0 {
 		t.Errorf("%d responses of 5xx", d.Engine.HTTP.Responses["5xx"])
+	}
+}
+
+// An openLoad is requests at a rate.
+type openLoad struct {
+	*testing.T
+	client       *http.Client
+	url          string
+	rate         int // a second
+	requests     sync.WaitGroup
+	sent, failed atomic.Int64
+}
+
+// run sends for a while what is due, whether or not what was sent before is answered.
+func (o *openLoad) run(phase time.Duration) {
+	begun := time.Now()
+	for n := 0; time.Since(begun) < phase; {
+		for due := int(time.Since(begun).Seconds() * float64(o.rate)); n < due; n++ {
+			o.sent.Add(1)
+			o.requests.Go(func() {
+				if resp, body, err := harness.Fetch(o.client, "GET", o.url, nil); err != nil || resp.StatusCode != 200 || body != "page" {
+					o.failed.Add(1)
+					o.Errorf("got %+v %q, %v", resp, body, err)
+				}
+			})
+		}
+		time.Sleep(time.Millisecond) // the rate, not a wait
 	}
 }
 
@@ -208,26 +219,7 @@ func TestStoppedBackendsCostBoundedMemory(t *testing.T) {
 		t.Run(scheme, func(t *testing.T) {
 			release := make(chan struct{})
 			backend := nettest.Serve(t, func(conn net.Conn) {
-				conn.(*net.TCPConn).SetReadBuffer(64 << 10)
-				<-release
-				r := bufio.NewReader(conn)
-				if scheme == "http://" {
-					req, err := http.ReadRequest(r)
-					if err != nil {
-						return
-					}
-					if err := nettest.CheckPattern(req.Body, 5, n); err != nil {
-						t.Error(err)
-					}
-				} else {
-					prefix := make([]byte, 4)
-					io.ReadFull(r, prefix)
-					r.Discard(int(prefix[1]) | int(prefix[2])<<8)
-					if err := nettest.CheckPattern(io.LimitReader(r, n), 5, n); err != nil {
-						t.Error(err)
-					}
-				}
-				io.WriteString(conn, ok+"Content-Length: 4\r\n\r\nread")
+				readLate(t, conn, release, scheme, n)
 			})
 			goOn := sync.OnceFunc(func() { close(release) })
 			t.Cleanup(goOn)
@@ -264,6 +256,30 @@ func TestStoppedBackendsCostBoundedMemory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// readLate reads a request of n bytes once it may.
+func readLate(t *testing.T, conn net.Conn, release <-chan struct{}, scheme string, n int64) {
+	conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	<-release
+	r := bufio.NewReader(conn)
+	if scheme == "http://" {
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		if err := nettest.CheckPattern(req.Body, 5, n); err != nil {
+			t.Error(err)
+		}
+	} else {
+		prefix := make([]byte, 4)
+		io.ReadFull(r, prefix)
+		r.Discard(int(prefix[1]) | int(prefix[2])<<8)
+		if err := nettest.CheckPattern(io.LimitReader(r, n), 5, n); err != nil {
+			t.Error(err)
+		}
+	}
+	io.WriteString(conn, ok+"Content-Length: 4\r\n\r\nread")
 }
 
 // TestPipelinedRedirectsUnread: who asks and never reads costs bounded memory,

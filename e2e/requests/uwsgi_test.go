@@ -61,26 +61,7 @@ func TestVariablesOfUWSGI(t *testing.T) {
 				if local == "" || local == "0" || local == port {
 					t.Errorf("REMOTE_PORT is %q", local)
 				}
-				for key, want := range map[string]string{
-					"REQUEST_METHOD": "POST", "PATH_INFO": "/caf\u00c3\u00a9/a;b", "REQUEST_URI": "/caf%C3%A9/a;b?q=%20&r", "QUERY_STRING": "q=%20&r",
-					"SERVER_PROTOCOL": "HTTP/1.1", "SCRIPT_NAME": "", "SERVER_NAME": host, "SERVER_PORT": port, "UWSGI_ROUTER": "http",
-					"HTTPS": "on", "REMOTE_ADDR": "127.0.0.1", "CONTENT_LENGTH": "7", "CONTENT_TYPE": "text/x",
-					"HTTP_HOST": "www.example.test", "HTTP_X_ONE": "1, 2", "HTTP_COOKIE": "a=b", "wsgi.url_scheme": "https",
-					"SSL_PROTOCOL": strings.Replace(tls.VersionName(version), "TLS ", "TLSv", 1), "SSL_SERVER_NAME": "localhost",
-					"SSL_SESSION_RESUMED": resumed, "SSL_CLIENT_VERIFY": "NONE", "body": digest(strings.NewReader("payload")),
-				} {
-					if got, found := env[key]; !found || got != want {
-						t.Errorf("%s, %s: got %q, %v, want %q", resumed, key, got, found, want)
-					}
-				}
-				for _, key := range []string{
-					"HTTP_X_UNDER", "HTTP_PROXY", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_FORWARDED", "HTTP_KEEP_ALIVE",
-					"HTTP_TE", "HTTP_CONNECTION", "HTTP_CONTENT_LENGTH", "HTTPS_DN", "HTTPS_CC", "HTTPS_CLIENT_CERTIFICATE", "SSL_CLIENT_S_DN",
-				} {
-					if got, found := env[key]; found {
-						t.Errorf("%s, %s: got %q, want nothing", resumed, key, got)
-					}
-				}
+				wantVariables(t, env, host, port, strings.Replace(tls.VersionName(version), "TLS ", "TLSv", 1), resumed)
 				if cipher := env["SSL_CIPHER"]; !harness.OpenSSLNames(state.CipherSuite, cipher) {
 					t.Errorf("SSL_CIPHER is %q, want %s", cipher, tls.CipherSuiteName(state.CipherSuite))
 				}
@@ -89,6 +70,30 @@ func TestVariablesOfUWSGI(t *testing.T) {
 				t.Error("the second connection did not resume")
 			}
 		})
+	}
+}
+
+// wantVariables compares what the application was told of the request that spoofs.
+func wantVariables(t *testing.T, env map[string]string, host, port, version, resumed string) {
+	for key, want := range map[string]string{
+		"REQUEST_METHOD": "POST", "PATH_INFO": "/caf\u00c3\u00a9/a;b", "REQUEST_URI": "/caf%C3%A9/a;b?q=%20&r", "QUERY_STRING": "q=%20&r",
+		"SERVER_PROTOCOL": "HTTP/1.1", "SCRIPT_NAME": "", "SERVER_NAME": host, "SERVER_PORT": port, "UWSGI_ROUTER": "http",
+		"HTTPS": "on", "REMOTE_ADDR": "127.0.0.1", "CONTENT_LENGTH": "7", "CONTENT_TYPE": "text/x",
+		"HTTP_HOST": "www.example.test", "HTTP_X_ONE": "1, 2", "HTTP_COOKIE": "a=b", "wsgi.url_scheme": "https",
+		"SSL_PROTOCOL": version, "SSL_SERVER_NAME": "localhost",
+		"SSL_SESSION_RESUMED": resumed, "SSL_CLIENT_VERIFY": "NONE", "body": digest(strings.NewReader("payload")),
+	} {
+		if got, found := env[key]; !found || got != want {
+			t.Errorf("%s, %s: got %q, %v, want %q", resumed, key, got, found, want)
+		}
+	}
+	for _, key := range []string{
+		"HTTP_X_UNDER", "HTTP_PROXY", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_FORWARDED", "HTTP_KEEP_ALIVE",
+		"HTTP_TE", "HTTP_CONNECTION", "HTTP_CONTENT_LENGTH", "HTTPS_DN", "HTTPS_CC", "HTTPS_CLIENT_CERTIFICATE", "SSL_CLIENT_S_DN",
+	} {
+		if got, found := env[key]; found {
+			t.Errorf("%s, %s: got %q, want nothing", resumed, key, got)
+		}
 	}
 }
 
@@ -134,22 +139,11 @@ func TestClientCertificates(t *testing.T) {
 				s := harness.Start(t, harness.HTTPS(pki.Server(testpki.ECDSA, "localhost"), "clientca="+ca), harness.UWSGITo(app), "--https-export-cert")
 				url := "https://" + s.Addr() + "/"
 				base := harness.With(harness.ClientConfig(pki), func(c *tls.Config) { c.MaxVersion = version })
-				ask := func(config *tls.Config) (map[string]string, error) {
-					client := harness.HTTPClient(t, config, func(tr *http.Transport) { tr.DisableKeepAlives = true })
-					resp, text, err := harness.Fetch(client, "GET", url, nil)
-					if err != nil {
-						return nil, err
-					}
-					if resp.StatusCode != http.StatusOK {
-						return nil, fmt.Errorf("status %d", resp.StatusCode)
-					}
-					return harness.DecodeJSON[map[string]string](t, text), nil
-				}
 
 				config := harness.With(base, present(cert))
 				fingerprint := sha256.Sum256(cert.TLS.Leaf.Raw)
 				for _, resumed := range []string{"Initial", "Resumed"} {
-					env, err := ask(config)
+					env, err := askFresh(t, url, config)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -166,19 +160,32 @@ func TestClientCertificates(t *testing.T) {
 					}
 				}
 
-				env, err := ask(harness.With(base, func(c *tls.Config) { c.ClientSessionCache = nil }))
+				env, err := askFresh(t, url, harness.With(base, func(c *tls.Config) { c.ClientSessionCache = nil }))
 				if (err != nil) != required {
 					t.Errorf("without a certificate: %v", err)
 				}
 				if err == nil && (env["SSL_CLIENT_VERIFY"] != "NONE" || env["HTTPS_DN"] != "") {
 					t.Errorf("without a certificate: verify %q, DN %q", env["SSL_CLIENT_VERIFY"], env["HTTPS_DN"])
 				}
-				if env, err := ask(harness.With(harness.With(base, harness.NoResumption), present(other))); err == nil {
+				if env, err := askFresh(t, url, harness.With(harness.With(base, harness.NoResumption), present(other))); err == nil {
 					t.Errorf("a certificate of another authority: got %q", env["SSL_CLIENT_VERIFY"])
 				}
 			})
 		}
 	}
+}
+
+// askFresh asks on a connection of its own, and returns the variables.
+func askFresh(t *testing.T, url string, config *tls.Config) (map[string]string, error) {
+	client := harness.HTTPClient(t, config, func(tr *http.Transport) { tr.DisableKeepAlives = true })
+	resp, text, err := harness.Fetch(client, "GET", url, nil)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return harness.DecodeJSON[map[string]string](t, text), nil
 }
 
 // latin1 is how WSGI shows bytes.
@@ -239,6 +246,11 @@ func TestBodiesOfUWSGI(t *testing.T) {
 		}
 	})
 
+	testDownloads(t, client, url, n)
+}
+
+// testDownloads has the application send a file.
+func testDownloads(t *testing.T, client *http.Client, url string, n int64) {
 	file := filepath.Join(t.TempDir(), "pattern")
 	f, err := os.Create(file)
 	if err != nil {

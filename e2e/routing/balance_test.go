@@ -316,32 +316,34 @@ func TestChecks(t *testing.T) {
 			var sick atomic.Bool
 			a, b := test.serve(t, &sick), test.serve(t, new(atomic.Bool))
 			s := harness.Start(t, harness.RawListen, harness.OneLoop, harness.RawTo(a), harness.RawTo(b), "--rawrouter-check="+test.check,
-				"--rawrouter-check-interval=20ms", "--rawrouter-check-fall=3", "--rawrouter-check-rise=3")
-			visitBoth := func(wantA, wantB uint64) {
-				t.Helper()
-				beforeA, beforeB := s.Row(a).Hits, s.Row(b).Hits
-				for range wantA + wantB {
-					conn := harness.DialRaw(t, s.Addr())
-					io.WriteString(conn, "GET /health HTTP/1.0\r\n\r\n")
-					conn.(*net.TCPConn).CloseWrite()
-					io.Copy(io.Discard, conn)
-				}
-				if gotA, gotB := s.Row(a).Hits-beforeA, s.Row(b).Hits-beforeB; gotA != wantA || gotB != wantB {
-					t.Errorf("got %d and %d connections, want %d and %d", gotA, gotB, wantA, wantB)
-				}
-			}
+				"--rawrouter-check-interval=20ms", "--rawrouter-check-timeout=500ms", "--rawrouter-check-fall=3", "--rawrouter-check-rise=3")
 			s.Await("checks are made", func(d harness.Document) bool { return d.Backends.Nodes[0].Checks > 0 && d.Backends.Nodes[1].Checks > 0 })
-			visitBoth(5, 5)
+			visitBoth(s, a, b, 5, 5)
 			sick.Store(true)
 			s.AwaitState(a, "down")
-			visitBoth(0, 10)
+			visitBoth(s, a, b, 0, 10)
 			sick.Store(false)
 			s.AwaitState(a, "up")
-			visitBoth(5, 5)
+			visitBoth(s, a, b, 5, 5)
 			if row := s.Row(a); row.CheckFailures < 3 {
 				t.Errorf("%+v: want the failures counted", row)
 			}
 		})
+	}
+}
+
+// visitBoth makes connections, of which two backends get as many as are wanted.
+func visitBoth(s *harness.Server, a, b string, wantA, wantB uint64) {
+	s.T.Helper()
+	beforeA, beforeB := s.Row(a).Hits, s.Row(b).Hits
+	for range wantA + wantB {
+		conn := harness.DialRaw(s.T, s.Addr())
+		io.WriteString(conn, "GET /health HTTP/1.0\r\n\r\n")
+		conn.(*net.TCPConn).CloseWrite()
+		io.Copy(io.Discard, conn)
+	}
+	if gotA, gotB := s.Row(a).Hits-beforeA, s.Row(b).Hits-beforeB; gotA != wantA || gotB != wantB {
+		s.T.Errorf("got %d and %d connections, want %d and %d", gotA, gotB, wantA, wantB)
 	}
 }
 

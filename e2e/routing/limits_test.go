@@ -145,18 +145,7 @@ func TestRequestsOfOneClient(t *testing.T) {
 				io.WriteString(w, "page")
 			})
 			s, pki := harness.StartHTTPS(t, harness.HTTPTo(backend), "--client-requests=1,10")
-			client := func(source string) (*http.Client, *atomic.Int64) {
-				dials := new(atomic.Int64)
-				return harness.HTTPClient(t, harness.ClientConfig(pki), func(transport *http.Transport) {
-					transport.ForceAttemptHTTP2 = protocol == "HTTP/2.0"
-					transport.MaxConnsPerHost = 1
-					transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-						dials.Add(1)
-						return harness.From(source)(ctx, network, addr)
-					}
-				}), dials
-			}
-			crowd, dials := client("127.0.0.1")
+			crowd, dials := countingClient(t, pki, protocol, "127.0.0.1")
 			url := "https://" + s.Addr() + "/"
 			var limited atomic.Int64
 			var group sync.WaitGroup
@@ -185,7 +174,7 @@ func TestRequestsOfOneClient(t *testing.T) {
 			if got := s.Document().Engine.HTTP.Refused["client limit"]; got != uint64(limited.Load()) {
 				t.Errorf("%d are counted, want %d", got, limited.Load())
 			}
-			other, _ := client("127.0.0.2")
+			other, _ := countingClient(t, pki, protocol, "127.0.0.2")
 			harness.WantPage(t, other, url, "page")
 			nettest.Eventually(t, harness.Patience, func() bool {
 				resp, _, err := harness.Fetch(crowd, "GET", url, nil)
@@ -196,6 +185,19 @@ func TestRequestsOfOneClient(t *testing.T) {
 			}
 		})
 	}
+}
+
+// countingClient counts the connections that it makes, from a source.
+func countingClient(t *testing.T, pki *testpki.PKI, protocol, source string) (*http.Client, *atomic.Int64) {
+	dials := new(atomic.Int64)
+	return harness.HTTPClient(t, harness.ClientConfig(pki), func(transport *http.Transport) {
+		transport.ForceAttemptHTTP2 = protocol == "HTTP/2.0"
+		transport.MaxConnsPerHost = 1
+		transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dials.Add(1)
+			return harness.From(source)(ctx, network, addr)
+		}
+	}), dials
 }
 
 // TestDeniedNetworks: what is denied is reset before anything is done for it; what is

@@ -121,7 +121,7 @@ func TestNoHostNoPolicy(t *testing.T) {
 
 // TestMisdirectedRequests: which name a request is for decides what its client must
 // have shown in the handshake, however that name is written, and whichever other
-// name the handshake was for.
+// name the handshake was for. It is long because it is a table.
 func TestMisdirectedRequests(t *testing.T) {
 	const secure, refused = "secure.example", http.StatusMisdirectedRequest
 	tests := []struct {

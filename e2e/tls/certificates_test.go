@@ -112,27 +112,11 @@ func TestSameVerdicts(t *testing.T) {
 	file := write("edge.ini", configuration(addr))
 	other := write("other.ini", configuration("127.0.0.1:0"))
 	p := nettest.Start(t, nettest.Command{Path: harness.Program(t), Args: []string{file}}, nettest.Accepts(addr))
-	reload := func() (said string) {
-		t.Helper()
-		before, summaries := len(p.Stderr()), strings.Count(p.Stderr(), "reloaded certificates")
-		p.Signal(syscall.SIGHUP)
-		nettest.Eventually(t, harness.Patience, func() bool { return strings.Count(p.Stderr(), "reloaded certificates") > summaries }, "not reloaded")
-		return p.Stderr()[before:]
-	}
-	served := func() []byte {
-		t.Helper()
-		c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, ServerName: "a.example"}) // #nosec: the certificate itself is compared
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		return c.ConnectionState().PeerCertificates[0].Raw
-	}
 	for _, tc := range pemCases(t, pki) {
 		t.Run(tc.name, func(t *testing.T) {
 			write("c.pem", good.CertPEM)
 			write("k.pem", good.KeyPEM)
-			reload()
+			reloadOf(t, p)
 			write("c.pem", tc.cert)
 			write("k.pem", tc.key)
 			check := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"check", other}})
@@ -151,7 +135,7 @@ func TestSameVerdicts(t *testing.T) {
 			} else if r := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{other}}); r.ExitCode != harness.ExitConfig || !strings.Contains(r.Stderr, tc.want) {
 				t.Errorf("start: exit code %d, want %q in:\n%s", r.ExitCode, tc.want, r.Stderr)
 			}
-			said := reload()
+			said := reloadOf(t, p)
 			if !strings.Contains(said, tc.want) {
 				t.Errorf("reload: want %q in:\n%s", tc.want, said)
 			}
@@ -160,10 +144,30 @@ func TestSameVerdicts(t *testing.T) {
 				block, _ := pem.Decode(bytes.TrimPrefix(tc.cert, []byte("\xef\xbb\xbf")))
 				want = block.Bytes
 			}
-			nettest.Eventually(t, harness.Patience, func() bool { return bytes.Equal(served(), want) },
+			nettest.Eventually(t, harness.Patience, func() bool { return bytes.Equal(servedAt(t, addr), want) },
 				"reload: not the certificate that is to be served, after:\n%s", said)
 		})
 	}
+}
+
+// reloadOf has a process reload, and returns what it says about that.
+func reloadOf(t *testing.T, p *nettest.Process) (said string) {
+	t.Helper()
+	before, summaries := len(p.Stderr()), strings.Count(p.Stderr(), "reloaded certificates")
+	p.Signal(syscall.SIGHUP)
+	nettest.Eventually(t, harness.Patience, func() bool { return strings.Count(p.Stderr(), "reloaded certificates") > summaries }, "not reloaded")
+	return p.Stderr()[before:]
+}
+
+// servedAt is the certificate for a.example there.
+func servedAt(t *testing.T, addr string) []byte {
+	t.Helper()
+	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, ServerName: "a.example"}) // #nosec: the certificate itself is compared
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.ConnectionState().PeerCertificates[0].Raw
 }
 
 // TestFirstExpiredOfTwo: of two certificates for one name and kind of key a valid one is

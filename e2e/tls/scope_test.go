@@ -66,18 +66,23 @@ func TestScope(t *testing.T) {
 
 	// The session must not stand in for the certificate.
 	t.Run("no client certificate", func(t *testing.T) {
-		harness.ForEachVersion(t, func(t *testing.T, version uint16) {
-			config, _ := harness.WalletConfig(pki, version)
-			harness.Visit(t, s.Addresses[home], config)
-			before := s.Document()
-			if state, err := harness.TryVisit(s.Addresses[clientCert], config); err == nil {
-				t.Errorf("served, resumed is %v", state.DidResume)
-			}
-			after := s.Document()
-			if n := after.Engine.TLS.Failures["client_certificate"] - before.Engine.TLS.Failures["client_certificate"]; n != 1 {
-				t.Errorf("failures client_certificate: got %d, want 1", n)
-			}
-		})
+		testNoCertificate(t, s, pki, home, clientCert)
+	})
+}
+
+// testNoCertificate: a session does not stand in for the certificate.
+func testNoCertificate(t *testing.T, s *harness.Server, pki *testpki.PKI, home, clientCert int) {
+	harness.ForEachVersion(t, func(t *testing.T, version uint16) {
+		config, _ := harness.WalletConfig(pki, version)
+		harness.Visit(t, s.Addresses[home], config)
+		before := s.Document()
+		if state, err := harness.TryVisit(s.Addresses[clientCert], config); err == nil {
+			t.Errorf("served, resumed is %v", state.DidResume)
+		}
+		after := s.Document()
+		if n := after.Engine.TLS.Failures["client_certificate"] - before.Engine.TLS.Failures["client_certificate"]; n != 1 {
+			t.Errorf("failures client_certificate: got %d, want 1", n)
+		}
 	})
 }
 
