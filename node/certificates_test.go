@@ -67,45 +67,26 @@ func TestReadTLS(t *testing.T) {
 			certificate("", testpki.ECDSA, config.Policy{}), certificate("a.example", testpki.ECDSA, p), certificate("a.example", testpki.RSA, p),
 		}}
 	}
-	read := func(l *config.TLS, old *tlsFiles, refused int) *tlsFiles {
-		t.Helper()
-		files, errs, err := readTLS(l, newSources(nil, nil), old, nil)
-		if err != nil || len(errs) != refused {
-			t.Fatalf("%v, refused %v", err, errs)
-		}
-		if _, err := files.certificates(); err != nil {
-			t.Fatal(err)
-		}
-		return files
-	}
-	required := func(f *tlsFiles) (n int) {
-		for _, o := range f.offers {
-			if o.Name != "" && o.read.Policy != nil && o.read.Policy.ClientAuth == tlsconn.RequireClientCert && len(o.read.Policy.ClientCAs) == 1 {
-				n++
-			}
-		}
-		return n
-	}
-	lax := read(listener(config.Policy{}), nil, 0)
-	files := read(listener(strict), nil, 0)
-	if required(files) != 2 {
-		t.Errorf("%d of 2 certificates ask for one of the client", required(files))
+	lax := readListener(t, listener(config.Policy{}), nil, 0)
+	files := readListener(t, listener(strict), nil, 0)
+	if requiredLen(files) != 2 {
+		t.Errorf("%d of 2 certificates ask for one of the client", requiredLen(files))
 	}
 	write("RSA.crt", []byte("-----BEGIN CERTIFICATE-----"))
-	if now := read(listener(strict), files, 1); len(now.offers) != 3 || required(now) != 2 {
-		t.Errorf("%d certificates, %d ask", len(now.offers), required(now))
+	if now := readListener(t, listener(strict), files, 1); len(now.offers) != 3 || requiredLen(now) != 2 {
+		t.Errorf("%d certificates, %d ask", len(now.offers), requiredLen(now))
 	}
-	if now := read(listener(strict), lax, 1); len(now.offers) != 3 || required(now) != 2 {
-		t.Errorf("a broken certificate keeps the policy of before: %d certificates, %d ask", len(now.offers), required(now))
+	if now := readListener(t, listener(strict), lax, 1); len(now.offers) != 3 || requiredLen(now) != 2 {
+		t.Errorf("a broken certificate keeps the policy of before: %d certificates, %d ask", len(now.offers), requiredLen(now))
 	}
 	write("ca", nil)
-	if now := read(listener(strict), files, 2); len(now.offers) != 3 || required(now) != 2 {
-		t.Errorf("%d certificates, %d ask", len(now.offers), required(now))
+	if now := readListener(t, listener(strict), files, 2); len(now.offers) != 3 || requiredLen(now) != 2 {
+		t.Errorf("%d certificates, %d ask", len(now.offers), requiredLen(now))
 	}
 	own := listener(config.Policy{})
 	own.Policy = strict
 	asks := &tlsFiles{policy: *files.offers[1].read.Policy, offers: lax.offers}
-	if now := read(own, asks, 2); now.policy.ClientAuth != tlsconn.RequireClientCert || len(now.policy.ClientCAs) != 1 {
+	if now := readListener(t, own, asks, 2); now.policy.ClientAuth != tlsconn.RequireClientCert || len(now.policy.ClientCAs) != 1 {
 		t.Errorf("a broken authority of the listener changes what it asks for: %+v", now.policy)
 	}
 	if names := laxer(files, lax); len(names) != 1 || names[0] != "a.example" {
@@ -120,6 +101,29 @@ func TestReadTLS(t *testing.T) {
 	if _, _, err := readTLS(listener(strict), newSources(nil, nil), nil, nil); err == nil {
 		t.Error("started without the authority")
 	}
+}
+
+// requiredLen is how many names require a certificate of the client.
+func requiredLen(f *tlsFiles) (n int) {
+	for _, o := range f.offers {
+		if o.Name != "" && o.read.Policy != nil && o.read.Policy.ClientAuth == tlsconn.RequireClientCert && len(o.read.Policy.ClientCAs) == 1 {
+			n++
+		}
+	}
+	return n
+}
+
+// readListener reads what a listener has, of which some is refused.
+func readListener(t *testing.T, l *config.TLS, old *tlsFiles, refused int) *tlsFiles {
+	t.Helper()
+	files, errs, err := readTLS(l, newSources(nil, nil), old, nil)
+	if err != nil || len(errs) != refused {
+		t.Fatalf("%v, refused %v", err, errs)
+	}
+	if _, err := files.certificates(); err != nil {
+		t.Fatal(err)
+	}
+	return files
 }
 
 // TestListenersShareFiles: listeners that name the same files offer the same, also if a tool

@@ -16,12 +16,7 @@ func TestWatchGoesOn(t *testing.T) {
 	calm, restless, lookEvery = calm/5, restless/5, lookEvery/5
 	at := t.TempDir()
 	dir, linked, later := filepath.Join(at, "live"), filepath.Join(at, "linked"), filepath.Join(at, "later")
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	must := func(err error) { t.Helper(); fatal(t, err) }
 	for _, d := range []string{dir, later, filepath.Join(at, "v1"), filepath.Join(at, "v2")} {
 		must(os.Mkdir(d, 0o700))
 	}
@@ -71,13 +66,25 @@ func TestWatchGoesOn(t *testing.T) {
 		t.Error("a directory that a reload brought is not watched")
 	}
 
+	testBusyFile(t, reloads, func() { write(dir) })
+}
+
+func fatal(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testBusyFile: a file that is written to all the time puts no reload off for ever.
+func testBusyFile(t *testing.T, reloads <-chan os.Signal, write func()) {
 	stop := time.After(4 * restless)
 	busy := time.NewTicker(calm / 5)
 	defer busy.Stop()
 	for {
 		select {
 		case <-busy.C:
-			write(dir)
+			write()
 			continue
 		case <-reloads:
 		case <-stop:

@@ -154,6 +154,8 @@ func TestRegisterPanics(t *testing.T) {
 	}
 }
 
+// TestCheck says what is wrong with structs that cannot become metrics. It is long because it
+// is a table.
 func TestCheck(t *testing.T) {
 	if err := example().Check(); err != nil {
 		t.Errorf("example: got %v", err)

@@ -164,6 +164,11 @@ func TestBrokenClaims(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOtherFailures: so are a backend that says something else, one that is not there, and
+// connections that fail.
+func TestOtherFailures(t *testing.T) {
 	t.Run("echo", func(t *testing.T) {
 		s := serve(t, true, answer("another one"))
 		r := run(t, load.Options{Addrs: []string{s.addr}, TLS: true, Bytes: 11, Ops: 1})

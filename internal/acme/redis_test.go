@@ -81,6 +81,21 @@ func TestRedis(t *testing.T) {
 	if info, err := r.Stat(ctx, "a/b"); err != nil || info.IsTerminal {
 		t.Errorf("a directory: %+v, %v", info, err)
 	}
+	testSealed(t, url, r)
+	if err := r.Delete(ctx, "a/b"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Load(ctx, "a/b/one"); !errors.Is(err, fs.ErrNotExist) || r.Exists(ctx, "a/b/one") || r.Exists(ctx, "a/b") || !r.Exists(ctx, "a/c") {
+		t.Errorf("after deleting: %v", err)
+	}
+	if _, err := r.List(ctx, "a/b", true); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("list of what was deleted: %v", err)
+	}
+}
+
+// testSealed: what is stored can be read by a secret of the fleet alone, and in its own place.
+func testSealed(t *testing.T, url string, r *redis) {
+	ctx := t.Context()
 	raw, err := r.client.Do(ctx, r.client.B().Get().Key(valuePrefix+"a/b/one").Build()).AsBytes()
 	if err != nil || bytes.Contains(raw, []byte("private")) {
 		t.Errorf("stored in clear: %q, %v", raw, err)
@@ -97,15 +112,6 @@ func TestRedis(t *testing.T) {
 	}
 	if got, err := open(t, url, "a new secret", "first secret of all").Load(ctx, "a/b/one"); err != nil || string(got) != "private key" {
 		t.Errorf("by an old secret: %q, %v", got, err)
-	}
-	if err := r.Delete(ctx, "a/b"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.Load(ctx, "a/b/one"); !errors.Is(err, fs.ErrNotExist) || r.Exists(ctx, "a/b/one") || r.Exists(ctx, "a/b") || !r.Exists(ctx, "a/c") {
-		t.Errorf("after deleting: %v", err)
-	}
-	if _, err := r.List(ctx, "a/b", true); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("list of what was deleted: %v", err)
 	}
 }
 

@@ -213,7 +213,8 @@ func load(t *testing.T) []source {
 	}
 }
 
-// TestRules holds the rules themselves against files that keep or break them.
+// TestRules holds the rules themselves against files that keep or break them. It is long
+// because it is a table.
 func TestRules(t *testing.T) {
 	for _, tc := range []struct {
 		file     string
