@@ -316,7 +316,7 @@ func TestChecks(t *testing.T) {
 			var sick atomic.Bool
 			a, b := test.serve(t, &sick), test.serve(t, new(atomic.Bool))
 			s := harness.Start(t, harness.RawListen, harness.OneLoop, harness.RawTo(a), harness.RawTo(b), "--rawrouter-check="+test.check,
-				"--rawrouter-check-interval=20ms", "--rawrouter-check-timeout=500ms", "--rawrouter-check-fall=3", "--rawrouter-check-rise=3")
+				"--rawrouter-check-interval=20ms", "--rawrouter-check-fall=3", "--rawrouter-check-rise=3")
 			s.Await("checks are made", func(d harness.Document) bool { return d.Backends.Nodes[0].Checks > 0 && d.Backends.Nodes[1].Checks > 0 })
 			visitBoth(s, a, b, 5, 5)
 			sick.Store(true)
