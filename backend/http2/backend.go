@@ -31,29 +31,15 @@ func DefaultBackendOptions(l *http1.Limits) *BackendOptions {
 // A Backend is a connection to a backend that carries the calls of many clients. It belongs to one
 // goroutine. What its methods return is valid until the next call of one, except Calls.
 type Backend struct {
-	o       *BackendOptions
-	scratch *Scratch
-	phase   connPhase
-	now     uint64 // milliseconds
+	link[Call]
+	o *BackendOptions
 
 	calls []*Call // not closed, in the order of their identifiers
 	next  uint32  // identifier of the next one
 	last  uint32  // highest one that the backend serves, by its GOAWAY
 
-	at   uint32    // stream of the current frame
-	data callFrame // whose payload is being consumed
-	skip int       // bytes of a payload still to be passed over
-	in   headerBlock
-
-	recvWindow, sendWindow int32 // of the connection
-	credit                 int32 // received, and not yet announced
-	peerWindow             int32 // initial window that the backend gives a call
-	peerCalls              int   // calls that it takes at once
-	settled                bool  // the backend has acknowledged our settings
-	sizeTold               bool  // our encoder has announced that it uses no table
-	leaving                bool  // we have sent GOAWAY
-
-	control budget
+	peerCalls int  // calls that it takes at once
+	leaving   bool // we have sent GOAWAY
 }
 
 // A Call is one request with its response on a connection to a backend. The caller owns it until it
@@ -62,25 +48,11 @@ type Call struct {
 	ID    uint32
 	Owner any // for the caller's use
 
-	state      state
-	responded  bool  // the head of the response has come: HEADERS are trailers
-	interim    int   // bytes of interim heads received
-	recvWindow int32 // bytes that the backend may still send
-	credit     int32 // consumed, and not yet announced
-	held       int32 // received, and not consumed
-	sendWindow int32
+	state     state
+	responded bool // the head of the response has come: HEADERS are trailers
+	interim   int  // bytes of interim heads received
+	windows
 }
-
-// callFrame is a partly received DATA frame.
-type callFrame struct {
-	call *Call
-	left int // of its data
-	pad  int // behind them
-	end  bool
-}
-
-// Held is the number of bytes of the response's body received and not consumed.
-func (c *Call) Held() int { return int(c.held) }
 
 // Over reports whether the call is closed: both sides have ended it, or one has reset it.
 func (c *Call) Over() bool { return c.state >= closed }
@@ -89,11 +61,10 @@ func (c *Call) Over() bool { return c.state >= closed }
 // those have come.
 func NewBackend(o *BackendOptions, s *Scratch) *Backend {
 	b := &Backend{
-		o: o, scratch: s, phase: awaitSettings, next: 1, last: maxStreamID,
-		recvWindow: int32(o.ConnWindow), sendWindow: defaultWindow, peerWindow: defaultWindow,
-		peerCalls: maxStreamID,
-		control:   newBudget(o.ControlBurst, o.ControlPerSec),
+		link: newLink[Call](s, o.ConnWindow, newBudget(o.ControlBurst, o.ControlPerSec)),
+		o:    o, next: 1, last: maxStreamID, peerCalls: maxStreamID,
 	}
+	b.phase = awaitSettings
 	b.in.start(o.Limits)
 	return b
 }
@@ -101,27 +72,11 @@ func NewBackend(o *BackendOptions, s *Scratch) *Backend {
 // Start appends the preface of a client with prior knowledge (RFC 9113, Section 3.3), which is sent
 // first.
 func (b *Backend) Start(dst []byte) []byte {
-	settings := [...]struct {
-		id    uint16
-		value int
-	}{
-		{settingEnablePush, 0},
-		{settingInitialWindowSize, b.o.CallWindow},
-		{settingMaxHeaderListSize, b.o.Limits.HeadLen},
-	}
-	dst = append(dst, preface...)
-	dst = appendFrameHeader(dst, 6*len(settings), frameSettings, 0, 0)
-	for _, s := range settings {
-		dst = appendSetting(dst, s.id, uint32(s.value))
-	}
-	if more := b.o.ConnWindow - defaultWindow; more > 0 {
-		dst = appendWindowUpdate(dst, 0, uint32(more))
-	}
-	return dst
+	return b.appendStart(append(dst, preface...),
+		setting{settingEnablePush, 0},
+		setting{settingInitialWindowSize, b.o.CallWindow},
+		setting{settingMaxHeaderListSize, b.o.Limits.HeadLen})
 }
-
-// Tick sets the time, in milliseconds since any fixed moment.
-func (b *Backend) Tick(now uint64) { b.now = now }
 
 // Ready reports whether the backend's settings have come.
 func (b *Backend) Ready() bool { return b.phase == serving || b.phase == awaitContinuation }
@@ -166,7 +121,5 @@ func (b *Backend) closeCall(c *Call, as state) {
 		b.calls = slices.Delete(b.calls, i, i+1)
 	}
 	c.state, c.held = as, 0
-	if b.data.call == c {
-		b.skip, b.data = b.data.left+b.data.pad, callFrame{}
-	}
+	b.closeData(c)
 }

@@ -64,7 +64,7 @@ func (b *Backend) step(dst, p []byte) (_ []byte, n int, _ CallEvent, _ *fault) {
 		n = min(b.skip, len(p))
 		b.skip -= n
 		return dst, n, CallEvent{}, nil
-	case b.data.call != nil:
+	case b.data.stream != nil:
 		n, e := b.dataPiece(p)
 		return dst, n, e, nil
 	case len(p) < frameHeaderLen:
@@ -102,19 +102,10 @@ func (b *Backend) inOrder(h *frameHeader) *fault {
 	case b.phase != awaitContinuation && h.typ == frameContinuation:
 		return errContinuation
 	}
-	switch h.typ {
-	case frameData, frameHeaders, framePriority, frameRSTStream:
-		if h.id == 0 {
-			return errStreamZero
-		}
-	case frameSettings, framePing, frameGoAway:
-		if h.id != 0 {
-			return errNotStreamZero
-		}
-	case framePushPromise:
+	if h.typ == framePushPromise {
 		return errPushed
 	}
-	return nil
+	return h.onItsStream()
 }
 
 // onFrame handles a complete frame other than DATA.
@@ -135,10 +126,10 @@ func (b *Backend) onFrame(dst []byte, h *frameHeader, p []byte) ([]byte, CallEve
 	case frameHeaders:
 		return b.onHeaders(dst, h, p)
 	case frameContinuation:
-		if b.in.parts++; b.in.parts > maxParts {
-			return dst, CallEvent{}, errBlockParts
+		if f := b.countPart(); f != nil {
+			return dst, CallEvent{}, f
 		}
-		return b.fragment(dst, h, p)
+		return b.takeFragment(dst, h, p)
 	case framePriority:
 		if h.len != 5 {
 			return dst, CallEvent{}, errFrameSize
@@ -153,8 +144,7 @@ func (b *Backend) onFrame(dst []byte, h *frameHeader, p []byte) ([]byte, CallEve
 	}
 	value := binary.BigEndian.Uint32(p)
 	if h.id == 0 { // of WINDOW_UPDATE only
-		e, f := b.onConnWindow(value & maxWindow)
-		return dst, e, f
+		return dst, CallEvent{Kind: Window}, b.onConnWindow(value & maxWindow)
 	}
 	c, st := b.find(h.id)
 	switch v := callVerdicts[st][h.typ]; {
@@ -169,16 +159,7 @@ func (b *Backend) onFrame(dst []byte, h *frameHeader, p []byte) ([]byte, CallEve
 			Unprocessed: Code(value) == RefusedStream && !c.responded,
 		}, nil
 	}
-	e, f := c.onWindow(value & maxWindow)
-	return dst, e, f
-}
-
-// pay charges the budget for a frame of no use to any call.
-func (b *Backend) pay(n int) *fault {
-	if b.control.spend(n, b.now) {
-		return nil
-	}
-	return errControlFlood
+	return dst, CallEvent{Kind: Window, Call: c}, c.onWindow(value & maxWindow)
 }
 
 // onHeaders handles the beginning of a header block.
@@ -205,20 +186,14 @@ func (b *Backend) onHeaders(dst []byte, h *frameHeader, p []byte) ([]byte, CallE
 		}
 	}
 	b.in.head.reset(b.scratch, form)
-	return b.fragment(dst, h, p)
+	return b.takeFragment(dst, h, p)
 }
 
-// fragment decodes a part of the block, and handles the block if it is the last.
-func (b *Backend) fragment(dst []byte, h *frameHeader, p []byte) ([]byte, CallEvent, *fault) {
-	last := h.has(flagEndHeaders)
-	if f := b.in.decode(p, last); f != nil {
+// takeFragment acts on a header block when the last part of it has come.
+func (b *Backend) takeFragment(dst []byte, h *frameHeader, p []byte) ([]byte, CallEvent, *fault) {
+	if complete, f := b.fragment(h, p); f != nil || !complete {
 		return dst, CallEvent{}, f
 	}
-	if !last {
-		b.phase = awaitContinuation
-		return dst, CallEvent{}, nil
-	}
-	b.phase = serving
 	b.at = b.in.id
 	e, f := b.onBlock()
 	b.in.head.drop()
@@ -299,19 +274,9 @@ func (b *Backend) onData(dst []byte, h *frameHeader,
 
 	p []byte,
 ) (_ []byte, n int, _ CallEvent, _ *fault) {
-	n, dataLen, pad := frameHeaderLen, h.len, 0
-	if h.has(flagPadded) {
-		if h.len == 0 {
-			return dst, 0, CallEvent{}, errFrameSize
-		}
-		if len(p) == 0 {
-			return dst, 0, CallEvent{}, nil
-		}
-		n++
-		pad = int(p[0])
-		if dataLen = h.len - 1 - pad; dataLen < 0 {
-			return dst, 0, CallEvent{}, errPadding
-		}
+	n, dataLen, pad, f := h.lengths(p)
+	if f != nil || n == 0 {
+		return dst, 0, CallEvent{}, f
 	}
 	c, st := b.find(h.id)
 	v := callVerdicts[st][frameData]
@@ -322,8 +287,8 @@ func (b *Backend) onData(dst []byte, h *frameHeader,
 		return dst, 0, CallEvent{}, errOverrun
 	}
 	b.recvWindow -= int32(h.len)
-	dst = b.giveBack(dst, int32(h.len))
-	f := v.fault
+	dst = b.windows.giveBack(dst, 0, int32(h.len), b.connWindow)
+	f = v.fault
 	switch {
 	case f != nil:
 	case v.skip:
@@ -342,22 +307,11 @@ func (b *Backend) onData(dst []byte, h *frameHeader,
 	c.recvWindow -= int32(h.len)
 	c.held += int32(h.len)
 	dst = b.Consumed(dst, c, h.len-dataLen) // padding is consumed here
-	b.data = callFrame{call: c, left: dataLen, pad: pad, end: h.has(flagEndStream)}
+	b.data = dataFrame[Call]{stream: c, left: dataLen, pad: pad, end: h.has(flagEndStream)}
 	if dataLen > 0 {
 		return dst, n, CallEvent{}, nil
 	}
 	return dst, n, b.dataDone(nil), nil
-}
-
-// giveBack returns what was received to the connection's window.
-func (b *Backend) giveBack(dst []byte, n int32) []byte {
-	if b.credit += n; b.credit < int32(b.o.ConnWindow/2) {
-		return dst
-	}
-	dst = appendWindowUpdate(dst, 0, uint32(b.credit))
-	b.recvWindow += b.credit
-	b.credit = 0
-	return dst
 }
 
 // dataPiece passes on the received part of a DATA frame.
@@ -367,20 +321,20 @@ func (b *Backend) dataPiece(p []byte) (int, CallEvent) {
 	if d.left -= n; d.left == 0 {
 		return n, b.dataDone(p[:n])
 	}
-	return n, CallEvent{Kind: Data, Call: d.call, Data: p[:n]}
+	return n, CallEvent{Kind: Data, Call: d.stream, Data: p[:n]}
 }
 
 // dataDone passes on the last piece of a DATA frame.
 func (b *Backend) dataDone(p []byte) CallEvent {
 	d := b.data
-	b.data, b.skip = callFrame{}, d.pad
+	b.data, b.skip = dataFrame[Call]{}, d.pad
 	if d.end {
-		b.responseDone(d.call)
+		b.responseDone(d.stream)
 	}
 	if len(p) == 0 && !d.end {
 		return CallEvent{}
 	}
-	return CallEvent{Kind: Data, Call: d.call, Data: p, End: d.end}
+	return CallEvent{Kind: Data, Call: d.stream, Data: p, End: d.end}
 }
 
 // onFault reacts to a backend's fault in the current frame.

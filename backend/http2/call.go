@@ -5,7 +5,7 @@ import "bytes"
 // Open opens a call with the head of a request in the form that [http1.AppendRequest] writes for a
 // backend of HTTP/2; with end it is the whole request. There must be Room.
 func (b *Backend) Open(dst, head []byte, end bool) ([]byte, *Call) {
-	c := &Call{ID: b.next, state: open, recvWindow: int32(b.o.CallWindow), sendWindow: b.peerWindow}
+	c := &Call{ID: b.next, state: open, windows: windows{recvWindow: int32(b.o.CallWindow), sendWindow: b.peerWindow}}
 	b.next += 2
 	b.calls = append(b.calls, c)
 	b.encode(head)
@@ -122,13 +122,7 @@ func (b *Backend) Consumed(dst []byte, c *Call, n int) []byte {
 	if b.phase == dead || c.state != open && c.state != halfClosedLocal {
 		return dst
 	}
-	if c.credit += taken; c.credit < int32(b.o.CallWindow/2) {
-		return dst
-	}
-	dst = appendWindowUpdate(dst, c.ID, uint32(c.credit))
-	c.recvWindow += c.credit
-	c.credit = 0
-	return dst
+	return c.windows.giveBack(dst, c.ID, taken, b.o.CallWindow)
 }
 
 // GoAway tells the backend that no further call comes.

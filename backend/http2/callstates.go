@@ -4,31 +4,19 @@ package http2
 // client's. A backend opens no streams, so frames on an idle one are faults. Frames on a closed one
 // may have been under way when it was reset here: they are skipped and charged to the connection's
 // budget. HEADERS on an open call are those of the response, interim or not, and then its trailers.
-var callVerdicts = [forgotten][frameUnknown]verdict{
+var callVerdicts = [forgotten]verdictRow{
 	idle: {
 		frameData: noSuch, frameHeaders: noSuch, framePriority: take, frameRSTStream: noSuch,
 		frameWindowUpdate: noSuch,
 	},
-	open: {
-		frameData: take, frameHeaders: take, framePriority: take, frameRSTStream: take,
-		frameWindowUpdate: take,
-	},
-	halfClosedLocal: {
-		frameData: take, frameHeaders: take, framePriority: take, frameRSTStream: take,
-		frameWindowUpdate: skip,
-	},
+	open:            whenOpen,
+	halfClosedLocal: whenSent,
 	halfClosedRemote: {
 		frameData: answered, frameHeaders: answered, framePriority: take, frameRSTStream: take,
 		frameWindowUpdate: take,
 	},
-	closed: {
-		frameData: skip, frameHeaders: skip, framePriority: take, frameRSTStream: skip,
-		frameWindowUpdate: skip,
-	},
-	resetByUs: {
-		frameData: skip, frameHeaders: skip, framePriority: take, frameRSTStream: skip,
-		frameWindowUpdate: skip,
-	},
+	closed:    whenReset,
+	resetByUs: whenReset,
 }
 
 var answered = verdict{fault: errAnswered}

@@ -39,10 +39,8 @@ type Scratch struct {
 // A Conn is a client's connection. It belongs to one goroutine. What its methods return is valid
 // until the next call, except Streams.
 type Conn struct {
-	o       *Options
-	scratch *Scratch
-	phase   connPhase
-	now     uint64 // milliseconds
+	link[Stream]
+	o *Options
 
 	streams []*Stream  // not closed, in the order of their identifiers
 	last    uint32     // highest identifier that the client has used
@@ -51,31 +49,9 @@ type Conn struct {
 	oldest  uint8      // in it
 	turn    uint32     // stream that was the last to send pending data
 
-	at   uint32      // stream of the current frame
-	data dataFrame   // whose payload is being consumed
-	skip int         // bytes of a payload still to be passed over
-	in   headerBlock // being decoded
-
-	recvWindow, sendWindow int32 // of the connection
-	credit                 int32 // consumed, and not yet announced
-	peerWindow             int32 // initial window that the client gives a stream
-	settled                bool  // the client has acknowledged our settings
-	sizeTold               bool  // our encoder has announced that it uses no table
-
-	control, resets budget
-	goingAway       goingAway
+	resets    budget
+	goingAway goingAway
 }
-
-// connPhase is the phase of a connection.
-type connPhase uint8
-
-const (
-	awaitPreface connPhase = iota
-	awaitSettings
-	serving
-	awaitContinuation
-	dead // failed: nothing is read or written any more
-)
 
 // recent is a recently closed stream, and how it was closed.
 type recent struct {
@@ -89,22 +65,16 @@ type Stream struct {
 	ID    uint32
 	Owner any // for the caller's use
 
-	state      state
-	isTunnel   bool  // an extended CONNECT whose tunnel may still be established
-	refused    bool  // a refused extended CONNECT
-	finished   bool  // the caller has ended the response; pending data is left
-	recvWindow int32 // bytes that the client may still send
-	credit     int32 // consumed, and not yet announced
-	held       int32 // received, and not consumed
-	sendWindow int32
-	length     int64 // of the request's body that is still to come, -1 if unknown
+	state    state
+	isTunnel bool // an extended CONNECT whose tunnel may still be established
+	refused  bool // a refused extended CONNECT
+	finished bool // the caller has ended the response; pending data is left
+	windows
+	length int64 // of the request's body that is still to come, -1 if unknown
 
 	pending  []byte // of the response's body: what the windows do not allow yet
 	trailers []byte // to be sent behind it
 }
-
-// Held is the number of bytes of the request's body received and not consumed.
-func (s *Stream) Held() int { return int(s.held) }
 
 // Pending is the number of bytes of the response's body that wait for a window.
 func (s *Stream) Pending() int { return len(s.pending) }
@@ -123,11 +93,8 @@ func (s *Stream) isDone() bool { return s.state == halfClosedLocal && !s.isTunne
 // New returns a connection that expects the client's preface.
 func New(o *Options, s *Scratch) *Conn {
 	c := &Conn{
-		o: o, scratch: s,
-		recvWindow: int32(o.ConnWindow), sendWindow: defaultWindow,
-		peerWindow: defaultWindow,
-		control:    newBudget(o.ControlBurst, o.ControlPerSec),
-		resets:     newBudget(o.ResetBurst, o.ResetsPerSec),
+		link: newLink[Stream](s, o.ConnWindow, newBudget(o.ControlBurst, o.ControlPerSec)),
+		o:    o, resets: newBudget(o.ResetBurst, o.ResetsPerSec),
 	}
 	c.in.start(o.Limits)
 	return c
@@ -135,28 +102,13 @@ func New(o *Options, s *Scratch) *Conn {
 
 // Start appends the preface of a server (RFC 9113, Section 3.4), which is sent first.
 func (c *Conn) Start(dst []byte) []byte {
-	settings := [...]struct {
-		id    uint16
-		value int
-	}{
-		{settingMaxConcurrentStreams, c.o.MaxStreams},
-		{settingInitialWindowSize, c.o.StreamWindow},
-		{settingMaxHeaderListSize, c.o.Limits.HeadLen},
-		{settingEnableConnect, 1},
-		{settingNoPriorities, 1},
-	}
-	dst = appendFrameHeader(dst, 6*len(settings), frameSettings, 0, 0)
-	for _, s := range settings {
-		dst = appendSetting(dst, s.id, uint32(s.value))
-	}
-	if more := c.o.ConnWindow - defaultWindow; more > 0 {
-		dst = appendWindowUpdate(dst, 0, uint32(more))
-	}
-	return dst
+	return c.appendStart(dst,
+		setting{settingMaxConcurrentStreams, c.o.MaxStreams},
+		setting{settingInitialWindowSize, c.o.StreamWindow},
+		setting{settingMaxHeaderListSize, c.o.Limits.HeadLen},
+		setting{settingEnableConnect, 1},
+		setting{settingNoPriorities, 1})
 }
-
-// Tick sets the time, in milliseconds since any fixed moment.
-func (c *Conn) Tick(now uint64) { c.now = now }
 
 // Cancels reports whether the client has cancelled many requests of late. The owner should put off
 // beginning such a client's requests: one that is cancelled at once then costs no backend anything.
@@ -216,7 +168,7 @@ func (c *Conn) index(id uint32) (int, bool) {
 // openStream makes the stream of a request.
 func (c *Conn) openStream(id uint32) *Stream {
 	s := &Stream{
-		ID: id, state: open, recvWindow: int32(c.o.StreamWindow), sendWindow: c.peerWindow,
+		ID: id, state: open, windows: windows{recvWindow: int32(c.o.StreamWindow), sendWindow: c.peerWindow},
 		length: -1,
 	}
 	c.streams = append(c.streams, s)
@@ -236,9 +188,7 @@ func (c *Conn) closeStream(dst []byte, s *Stream, as state) []byte {
 	}
 	s.state = as
 	s.pending, s.trailers = nil, nil
-	if c.data.stream == s {
-		c.skip, c.data = c.data.left+c.data.pad, dataFrame{}
-	}
+	c.closeData(s)
 	c.remember(s.ID, as)
 	held := s.held
 	s.held = 0

@@ -133,27 +133,21 @@ func (c *Conn) onHeaders(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *
 		form = trailerSection
 	}
 	b.head.reset(c.scratch, form)
-	return c.fragment(dst, h, p)
+	return c.takeFragment(dst, h, p)
 }
 
 func (c *Conn) onContinuation(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
-	if c.in.parts++; c.in.parts > maxParts {
-		return dst, Event{}, errBlockParts
-	}
-	return c.fragment(dst, h, p)
-}
-
-// fragment decodes a part of the block, and handles the block if it is the last.
-func (c *Conn) fragment(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
-	last := h.has(flagEndHeaders)
-	if f := c.in.decode(p, last); f != nil {
+	if f := c.countPart(); f != nil {
 		return dst, Event{}, f
 	}
-	if !last {
-		c.phase = awaitContinuation
-		return dst, Event{}, nil
+	return c.takeFragment(dst, h, p)
+}
+
+// takeFragment acts on a header block when the last part of it has come.
+func (c *Conn) takeFragment(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
+	if complete, f := c.fragment(h, p); f != nil || !complete {
+		return dst, Event{}, f
 	}
-	c.phase = serving
 	return c.onBlock(dst)
 }
 

@@ -128,19 +128,10 @@ func (c *Conn) inOrder(h *frameHeader) *fault {
 			return errContinuation
 		}
 	}
-	switch h.typ {
-	case frameData, frameHeaders, framePriority, frameRSTStream:
-		if h.id == 0 {
-			return errStreamZero
-		}
-	case frameSettings, framePing, frameGoAway:
-		if h.id != 0 {
-			return errNotStreamZero
-		}
-	case framePushPromise:
+	if h.typ == framePushPromise {
 		return errPush
 	}
-	return nil
+	return h.onItsStream()
 }
 
 // onFrame handles a complete frame other than DATA.
@@ -185,69 +176,11 @@ func (c *Conn) onFrame(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fa
 	return c.onWindowUpdate(dst, s, value&maxWindow)
 }
 
-// pay charges the budget for a frame that costs a client nothing.
-func (c *Conn) pay(n int) *fault {
-	if c.control.spend(n, c.now) {
-		return nil
-	}
-	return errControlFlood
-}
-
 func either(f, g *fault) *fault {
 	if f != nil {
 		return f
 	}
 	return g
-}
-
-// settingsPrice is the price of SETTINGS in control frames: each must be acknowledged and may
-// change the window of every stream.
-const settingsPrice = 10
-
-// onSettings handles the client's settings (RFC 9113, Section 6.5). Those of header tables and
-// lists do not matter to an encoder that uses no table.
-func (c *Conn) onSettings(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
-	if h.has(flagAck) {
-		switch {
-		case h.len != 0:
-			return dst, Event{}, errFrameSize
-		case c.settled:
-			return dst, Event{}, errSettingsAck
-		}
-		c.settled = true
-		return dst, Event{}, nil
-	}
-	if h.len%6 != 0 {
-		return dst, Event{}, errFrameSize
-	}
-	if f := c.pay(settingsPrice + h.len/6); f != nil {
-		return dst, Event{}, f
-	}
-	window := c.peerWindow
-	for ; len(p) > 0; p = p[6:] {
-		value := binary.BigEndian.Uint32(p[2:])
-		switch binary.BigEndian.Uint16(p) {
-		case settingEnablePush, settingEnableConnect:
-			if value > 1 {
-				return dst, Event{}, errSettings
-			}
-		case settingMaxFrameSize:
-			if value < 1<<14 || value > 1<<24-1 {
-				return dst, Event{}, errSettings
-			}
-		case settingInitialWindowSize:
-			if value > maxWindow {
-				return dst, Event{}, errInitialWindow
-			}
-			window = int32(value) // of several, the last one counts
-		}
-	}
-	if f := c.onInitialWindow(window); f != nil {
-		return dst, Event{}, f
-	}
-	c.phase = serving
-	dst = appendFrameHeader(dst, 0, frameSettings, flagAck, 0)
-	return c.flushAll(dst), Event{Kind: Window}, nil
 }
 
 // drainPing is the payload of the PING whose answer shows that the GOAWAY before it has arrived.
@@ -289,30 +222,12 @@ func (c *Conn) onReset(dst []byte, s *Stream, code Code) ([]byte, Event, *fault)
 	return dst, e, nil
 }
 
-// dataFrame is a partly received DATA frame.
-type dataFrame struct {
-	stream *Stream
-	left   int // of its data
-	pad    int // behind them
-	end    bool
-}
-
 // onData handles the beginning of a DATA frame. All its faults are found before any of it is passed
 // on.
 func (c *Conn) onData(dst []byte, h *frameHeader, p []byte) (_ []byte, n int, _ Event, _ *fault) {
-	n, dataLen, pad := frameHeaderLen, h.len, 0
-	if h.has(flagPadded) {
-		if h.len == 0 {
-			return dst, 0, Event{}, errFrameSize
-		}
-		if len(p) == 0 {
-			return dst, 0, Event{}, nil
-		}
-		n++
-		pad = int(p[0])
-		if dataLen = h.len - 1 - pad; dataLen < 0 {
-			return dst, 0, Event{}, errPadding
-		}
+	n, dataLen, pad, f := h.lengths(p)
+	if f != nil || n == 0 {
+		return dst, 0, Event{}, f
 	}
 	rest := dataLen + pad
 	s, st := c.find(h.id)
@@ -328,7 +243,7 @@ func (c *Conn) onData(dst []byte, h *frameHeader, p []byte) (_ []byte, n int, _ 
 		}
 		return dst, n, Event{}, either(f, v.fault)
 	}
-	dst, f := c.received(dst, s, h.len, dataLen)
+	dst, f = c.received(dst, s, h.len, dataLen)
 	if f == nil {
 		f = s.counts(dataLen, h.has(flagEndStream))
 	}
@@ -339,7 +254,7 @@ func (c *Conn) onData(dst []byte, h *frameHeader, p []byte) (_ []byte, n int, _ 
 		c.skip = rest
 		return dst, n, Event{}, f
 	}
-	c.data = dataFrame{stream: s, left: dataLen, pad: pad, end: h.has(flagEndStream)}
+	c.data = dataFrame[Stream]{stream: s, left: dataLen, pad: pad, end: h.has(flagEndStream)}
 	if dataLen > 0 {
 		return dst, n, Event{}, nil
 	}
@@ -362,7 +277,7 @@ func (c *Conn) dataPiece(dst, p []byte) ([]byte, int, Event, *fault) {
 // dataDone passes on the last piece of a DATA frame.
 func (c *Conn) dataDone(dst []byte, n int, p []byte) ([]byte, int, Event, *fault) {
 	d := c.data
-	c.data, c.skip = dataFrame{}, d.pad
+	c.data, c.skip = dataFrame[Stream]{}, d.pad
 	e := Event{Kind: Data, Stream: d.stream, Data: p, End: d.end}
 	if len(p) == 0 && !d.end {
 		e = Event{}

@@ -38,19 +38,13 @@ var (
 // On a closed stream only PRIORITY is always in order; WINDOW_UPDATE and RST_STREAM may have been
 // under way. DATA is answered with a reset each time, charged to the budget. HEADERS there mean
 // that a client has lost count or is hostile.
-var verdicts = [stateLen][frameUnknown]verdict{
+var verdicts = [stateLen]verdictRow{
 	idle: {
 		frameData: noSuch, frameHeaders: take, framePriority: take, frameRSTStream: noSuch,
 		frameWindowUpdate: noSuch,
 	},
-	open: {
-		frameData: take, frameHeaders: take, framePriority: take, frameRSTStream: take,
-		frameWindowUpdate: take,
-	},
-	halfClosedLocal: {
-		frameData: take, frameHeaders: take, framePriority: take, frameRSTStream: take,
-		frameWindowUpdate: skip,
-	},
+	open:            whenOpen,
+	halfClosedLocal: whenSent,
 	halfClosedRemote: {
 		frameData: ended, frameHeaders: ended, framePriority: take, frameRSTStream: take,
 		frameWindowUpdate: take,
@@ -59,12 +53,28 @@ var verdicts = [stateLen][frameUnknown]verdict{
 		frameData: over, frameHeaders: tooLate, framePriority: take, frameRSTStream: skip,
 		frameWindowUpdate: skip,
 	},
-	resetByUs: {
-		frameData: skip, frameHeaders: skip, framePriority: take, frameRSTStream: skip,
-		frameWindowUpdate: skip,
-	},
+	resetByUs: whenReset,
 	forgotten: {
 		frameData: over, frameHeaders: lower, framePriority: take, frameRSTStream: skip,
 		frameWindowUpdate: skip,
 	},
 }
+
+// verdictRow is what becomes of frames in a state.
+type verdictRow [frameUnknown]verdict
+
+// These hold for the calls to a backend too (callVerdicts).
+var (
+	whenOpen = verdictRow{
+		frameData: take, frameHeaders: take, framePriority: take, frameRSTStream: take,
+		frameWindowUpdate: take,
+	}
+	whenSent = verdictRow{
+		frameData: take, frameHeaders: take, framePriority: take, frameRSTStream: take,
+		frameWindowUpdate: skip,
+	}
+	whenReset = verdictRow{
+		frameData: skip, frameHeaders: skip, framePriority: take, frameRSTStream: skip,
+		frameWindowUpdate: skip,
+	}
+)

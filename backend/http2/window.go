@@ -1,5 +1,48 @@
 package http2
 
+// windows are those of a stream, or of a connection.
+type windows struct {
+	recvWindow int32 // bytes that the other end may still send
+	credit     int32 // consumed, and not yet announced
+	held       int32 // received, and not consumed
+	sendWindow int32
+}
+
+// Held is the number of bytes of the body that were received and not consumed.
+func (w *windows) Held() int { return int(w.held) }
+
+// giveBack lets the other end send n bytes more. Announcing every byte would cost a frame for each
+// of its frames, so it waits for half the window.
+func (w *windows) giveBack(dst []byte, id uint32, n int32, window int) []byte {
+	if w.credit += n; w.credit < int32(window/2) {
+		return dst
+	}
+	dst = appendWindowUpdate(dst, id, uint32(w.credit))
+	w.recvWindow += w.credit
+	w.credit = 0
+	return dst
+}
+
+// widen lets more bytes out, unless the window would be too large.
+func (w *windows) widen(increment uint32) bool {
+	if int64(w.sendWindow)+int64(increment) > maxWindow {
+		return false
+	}
+	w.sendWindow += int32(increment)
+	return true
+}
+
+// onWindow opens a stream's window by a WINDOW_UPDATE (RFC 9113, Section 6.9).
+func (w *windows) onWindow(increment uint32) *fault {
+	if increment == 0 {
+		return errStreamIncrement
+	}
+	if !w.widen(increment) {
+		return errStreamWindow
+	}
+	return nil
+}
+
 // Consumed reports that n bytes of a stream's body have gone to its backend, so that the client may
 // send as many more.
 func (c *Conn) Consumed(dst []byte, s *Stream, n int) []byte {
@@ -9,26 +52,17 @@ func (c *Conn) Consumed(dst []byte, s *Stream, n int) []byte {
 	taken := min(int32(n), s.held)
 	s.held -= taken
 	if !s.left() && (s.state == open || s.state == halfClosedLocal) {
-		s.credit += taken
-		// An update for every few bytes would cost a frame for each of the client's.
-		if s.credit >= int32(c.o.StreamWindow/2) {
-			dst = appendWindowUpdate(dst, s.ID, uint32(s.credit))
-			s.recvWindow += s.credit
-			s.credit = 0
-		}
+		dst = s.windows.giveBack(dst, s.ID, taken, c.o.StreamWindow)
 	}
 	return c.giveBack(dst, taken)
 }
 
-// giveBack returns what was received to the connection's window.
+// giveBack returns received bytes to the connection's window.
 func (c *Conn) giveBack(dst []byte, n int32) []byte {
-	if c.credit += n; c.credit < int32(c.o.ConnWindow/2) || c.phase == dead {
+	if c.phase == dead {
 		return dst
 	}
-	dst = appendWindowUpdate(dst, 0, uint32(c.credit))
-	c.recvWindow += c.credit
-	c.credit = 0
-	return dst
+	return c.windows.giveBack(dst, 0, n, c.connWindow)
 }
 
 // Room is how much of a response's body may be read from its backend now: what exceeds it waits in
@@ -43,22 +77,14 @@ func (c *Conn) Room(s *Stream) int {
 // onWindowUpdate opens a window (RFC 9113, Section 6.9).
 func (c *Conn) onWindowUpdate(dst []byte, s *Stream, increment uint32) ([]byte, Event, *fault) {
 	if s == nil {
-		if increment == 0 {
-			return dst, Event{}, errZeroIncrement
+		if f := c.onConnWindow(increment); f != nil {
+			return dst, Event{}, f
 		}
-		if int64(c.sendWindow)+int64(increment) > maxWindow {
-			return dst, Event{}, errConnWindow
-		}
-		c.sendWindow += int32(increment)
 		return c.flushAll(dst), Event{Kind: Window}, nil
 	}
-	if increment == 0 {
-		return dst, Event{}, errStreamIncrement
+	if f := s.onWindow(increment); f != nil {
+		return dst, Event{}, f
 	}
-	if int64(s.sendWindow)+int64(increment) > maxWindow {
-		return dst, Event{}, errStreamWindow
-	}
-	s.sendWindow += int32(increment)
 	e := Event{Kind: Window, Stream: s}
 	if len(s.pending) > 0 {
 		dst = c.flush(dst, s)
@@ -69,20 +95,27 @@ func (c *Conn) onWindowUpdate(dst []byte, s *Stream, increment uint32) ([]byte, 
 	return dst, e, nil
 }
 
-// onInitialWindow changes the windows of all streams (RFC 9113, Section 6.9.2). They may
-// become negative.
-func (c *Conn) onInitialWindow(value int32) *fault {
-	delta := int64(value) - int64(c.peerWindow)
+// onSettings takes the client's settings.
+func (c *Conn) onSettings(dst []byte, h *frameHeader, p []byte) ([]byte, Event, *fault) {
+	acked, f := c.takeSettings(h, p, c.streamWindows, func(id uint16, value uint32) *fault {
+		if (id == settingEnablePush || id == settingEnableConnect) && value > 1 {
+			return errSettings
+		}
+		return nil
+	})
+	if f != nil || acked {
+		return dst, Event{}, f
+	}
+	dst = appendFrameHeader(dst, 0, frameSettings, flagAck, 0)
+	return c.flushAll(dst), Event{Kind: Window}, nil
+}
+
+func (c *Conn) streamWindows(yield func(*windows) bool) {
 	for _, s := range c.streams {
-		if int64(s.sendWindow)+delta > maxWindow {
-			return errInitialWindow
+		if !yield(&s.windows) {
+			return
 		}
 	}
-	for _, s := range c.streams {
-		s.sendWindow += int32(delta)
-	}
-	c.peerWindow = value
-	return nil
 }
 
 // received counts a DATA frame of a stream, with its padding, against both windows. The padding is
