@@ -65,6 +65,9 @@ func newBench(o options, log io.Writer) (*bench, error) {
 	if err := b.makeKeys(); err != nil {
 		return b, err
 	}
+	if err := b.prefer(); err != nil {
+		return b, err
+	}
 	if err := b.startBackends(); err != nil {
 		return b, err
 	}
@@ -92,6 +95,20 @@ func (b *bench) divideCPUs() (err error) {
 		b.note("One core for servers, load generator and backend together: throughput and percentiles say little.")
 	}
 	return load.Affinity(b.loadCPUs...)
+}
+
+// prefer makes load generator and backend, if that is asked for, go before all else on their
+// cores, and says whether they do.
+func (b *bench) prefer() error {
+	if !b.realtime {
+		b.note("Load generator and backend ran in the normal scheduling class (-realtime was not given).")
+		return nil
+	}
+	if len(b.cpus) == 1 {
+		return errors.New("-realtime needs a core that servers do not have")
+	}
+	b.note("Load generator and backend ran at SCHED_FIFO, servers in the normal class; cases of all cores were left out.")
+	return load.Realtime()
 }
 
 // build makes the binaries that are not installed. Those of Reprise are the

@@ -41,6 +41,7 @@ type options struct {
 	duration      time.Duration // of one measurement
 	limit         time.Duration
 	goOn, smoke   bool
+	realtime      bool
 	out           string
 	repriseBinary string
 	opensslBinary string
@@ -78,7 +79,8 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 		}
 	}
 	wanted := slices.DeleteFunc(cases(), func(c testcase) bool {
-		return o.match != nil && !o.match.MatchString(c.Name) || b.measured(c)
+		return o.match != nil && !o.match.MatchString(c.Name) || b.measured(c) ||
+			b.realtime && c.setup.allCores // where servers would starve
 	})
 	if !o.smoke {
 		expected := b.expectAll(wanted)
@@ -128,6 +130,8 @@ func parse(args []string, log io.Writer) (o options, err error) {
 		"leave out the cases that -out has already, of the same commit, and add the others")
 	flags.BoolVar(&o.smoke, "smoke", false,
 		"measure everything for a moment and judge no figure; fail if a server does not work")
+	flags.BoolVar(&o.realtime, "realtime", false,
+		"load generator and backend at SCHED_FIFO: on two cores what spins there starves all else")
 	flags.StringVar(&o.out, "out", "",
 		"`directory` for the results (default results/DATE, with -smoke none)")
 	flags.StringVar(&o.repriseBinary, "reprise", "",

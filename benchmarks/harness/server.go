@@ -199,6 +199,9 @@ func (b *bench) startNode(s *server, settings peers.Settings) error {
 	if s.spaces != nil {
 		args = append(s.spaces.enter(len(s.nodes)), args...)
 	}
+	if b.realtime { // which they must not inherit
+		args = append([]string{"chrt", "-o", "0"}, args...)
+	}
 	node, err := spawn(cpus, args, command.Env, settings.Dir)
 	if err != nil {
 		return err

@@ -24,28 +24,50 @@ func Affinity(cpus ...int) error {
 	if len(cpus) == 0 || set.Count() != len(cpus) {
 		return fmt.Errorf("load: affinity: %v is no list of CPUs", cpus)
 	}
-	// A thread inherits the set of the one that starts it, so a pass that meets no new thread has
-	// met all.
+	if err := eachThread(func(thread int) error { return unix.SchedSetaffinity(thread, &set) }); err != nil {
+		return fmt.Errorf("load: affinity %v: %w", cpus, err)
+	}
+	runtime.GOMAXPROCS(len(cpus))
+	return nil
+}
+
+// Realtime gives this process, with all its threads, the scheduling class SCHED_FIFO, so that
+// nothing of the normal class keeps it from its cores. Processes started from now on inherit it:
+// those that must not are started by chrt -o 0. (SCHED_RESET_ON_FORK would be of no use: it is the
+// same for threads, of which Go starts new ones at any time.)
+func Realtime() error {
+	err := eachThread(func(thread int) error {
+		return unix.SchedSetAttr(thread, &unix.SchedAttr{
+			Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1,
+		}, 0)
+	})
+	if err != nil {
+		return fmt.Errorf("load: real-time class: %w", err)
+	}
+	return nil
+}
+
+// eachThread calls f for all threads of this process. What f sets must be inherited by threads
+// that start: then a pass that meets no new one has met all.
+func eachThread(f func(thread int) error) error {
 	done := make(map[int]bool)
 	for grown := true; grown; {
 		grown = false
 		entries, err := os.ReadDir("/proc/self/task")
 		if err != nil {
-			return fmt.Errorf("load: affinity: %w", err)
+			return err
 		}
 		for _, entry := range entries {
 			thread, _ := strconv.Atoi(entry.Name())
 			if done[thread] {
 				continue
 			}
-			if err := unix.SchedSetaffinity(thread, &set); err != nil &&
-				!errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("load: affinity %v: %w", cpus, err)
+			if err := f(thread); err != nil && !errors.Is(err, unix.ESRCH) {
+				return err
 			}
 			done[thread], grown = true, true
 		}
 	}
-	runtime.GOMAXPROCS(len(cpus))
 	return nil
 }
 

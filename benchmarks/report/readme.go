@@ -10,7 +10,10 @@ import (
 
 // sections are what documents show of results, each between two lines of its name.
 func (r Results) sections(link string) map[string]string {
-	return map[string]string{"performance": r.performance(link), "capacity": r.capacity(link)}
+	return map[string]string{
+		"performance": r.performance(link), "capacity": r.capacity(link),
+		"fleets": r.fleets(link), "sizes": r.sizes(link),
+	}
 }
 
 // Update replaces the sections that the document file has by those made from r, whose

@@ -214,3 +214,37 @@ func TestMissedGrowth(t *testing.T) {
 		}
 	}
 }
+
+// TestSections: documents get Reprise's rows, and a table without any says so.
+func TestSections(t *testing.T) {
+	r := Results{Environment: Environment{Cases: []Case{
+		{Name: "fleet", Unit: perConnection, Point: "nodes", AimOf: "reprise", AimGrowth: map[int]float64{2: 1.1}},
+		{Name: "apart-push", Unit: perConnection, Point: "nodes"},
+		{Name: "session13", Unit: "bytes per session"},
+		{Name: "idle", Unit: "KB per connection", Point: "connections", Best: true},
+	}}}
+	add := func(name, server string, point int, figure float64, more map[string]float64) {
+		r.Samples = append(r.Samples, Sample{Case: name, Server: server, OpenSSL: server == "good", Point: point, Round: 1, Figure: figure, More: more})
+	}
+	add("fleet", "reprise", 1, 100, nil)
+	add("fleet", "reprise", 2, 120, nil)
+	add("fleet", "good", 2, 300, nil)
+	add("apart-push", "reprise", 8, 150, map[string]float64{"lag p50 µs": 700})
+	add("session13", "reprise", 0, 161, map[string]float64{"millions in a GB": 6.2})
+	add("idle", "reprise", 9000, 3, nil)
+	add("idle", "good", 9000, 12, nil)
+	tests := []struct{ name, got, want string }{
+		{"growth beside its aim", r.fleets("x"), "| fleet | 2 | 120 | 1.20 | 1.10 |"},
+		{"lag", r.fleets("x"), "| apart-push | 8 | 150 | 700 |"},
+		{"no case measured", r.fleets("x"), "A ninth node is started:\n\nNot measured.\n"},
+		{"bytes", r.sizes("x"), "| session13 | 161 | 6.20 |"},
+		{"idle", r.sizes("x"), "| idle | 9000 | 3.00 | 0.25 (0.25 to 0.25) |"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if !strings.Contains(tt.got, tt.want) || strings.Contains(tt.got, "300") {
+				t.Errorf("got no %q, or a peer's row, in\n%s", tt.want, tt.got)
+			}
+		})
+	}
+}
