@@ -7,20 +7,20 @@ import (
 	"reprise/tlsconn"
 )
 
-// Store is a memory of sessions beyond the fleet. Its methods are called on loops,
-// so none may block.
+// Store is a memory of sessions beyond the fleet. Its methods are called on loops and must not
+// block.
 type Store interface {
 	Set(key [16]byte, value []byte, age, left time.Duration) bool
-	// Get calls answer once, on any goroutine, unless it reports false. value is
-	// then answer's own.
+	// Get looks a session up. Unless it returns false, it calls answer once, on any goroutine;
+	// answer owns value.
 	Get(key [16]byte, answer func(value []byte, age, left time.Duration, ok bool)) bool
 	Delete(key [16]byte) bool
-	// Sync writes the rules in force down, and reads those of others. done, if
-	// it is not nil, is called once it has or cannot.
+	// Sync writes the rules in force to the store and reads those of other nodes. done, if not nil,
+	// is called once, when that has succeeded or failed.
 	Sync(done func(error))
 }
 
-// Ask implements tlsconn.Sessions: peers are asked first, then the stores.
+// Ask implements tlsconn.Sessions: it asks peers first, then the stores.
 func (m *Memory) Ask(l *tlsconn.Lookup) bool {
 	if m.frozen() != nil {
 		return false
@@ -29,7 +29,7 @@ func (m *Memory) Ask(l *tlsconn.Lookup) bool {
 	stores, asked := m.stores, l.Owner
 	if l.Hold {
 		if asked = m.arbiter(l.Key, l.Owner); asked != m.self {
-			stores = nil // it decides alone
+			stores = nil // the arbiter alone decides
 		}
 	}
 	if !askPeers && len(stores) == 0 {
@@ -54,7 +54,7 @@ func (m *Memory) Ask(l *tlsconn.Lookup) bool {
 	return false
 }
 
-// arbiter returns the node that decides who may use a single-use session.
+// arbiter returns the node that decides which handshake may use a single-use session.
 func (m *Memory) arbiter(key [16]byte, owner tlsconn.NodeID) tlsconn.NodeID {
 	if m.fleet == nil || owner == m.self {
 		return m.self
@@ -62,8 +62,8 @@ func (m *Memory) arbiter(key [16]byte, owner tlsconn.NodeID) tlsconn.NodeID {
 	return m.fleet.Arbiter(key, owner)
 }
 
-// answeredByPeer takes what came of a question to the fleet, put to one node or, if
-// it is this one, to whichever may know.
+// answeredByPeer handles the answer to a question put to the node asked or, if asked is this node,
+// to any node of the fleet that may have the session.
 func (m *Memory) answeredByPeer(l *tlsconn.Lookup, asked tlsconn.NodeID, r Answer) {
 	now := m.clock.now()
 	switch {
@@ -82,11 +82,11 @@ func (m *Memory) answeredByPeer(l *tlsconn.Lookup, asked tlsconn.NodeID, r Answe
 			}),
 		}, tlsconn.Found)
 	case r.Verdict == tlsconn.Found && l.Hold && asked != m.self:
-		m.answer(l, tlsconn.Session{}, tlsconn.Unknown) // it was to be held
+		m.answer(l, tlsconn.Session{}, tlsconn.Unknown) // a session that was to be held
 	case r.Verdict == tlsconn.Found:
 		m.answerFound(l, slices.Clone(r.Value), r.Age, r.Left, tlsconn.SourcePulled, now)
 	case r.Verdict == tlsconn.Held, r.Verdict == tlsconn.Spent:
-		m.answer(l, tlsconn.Session{}, r.Verdict) // nobody else may know better
+		m.answer(l, tlsconn.Session{}, r.Verdict) // no other source is better informed
 	default:
 		if l.Hold && m.arbiter(l.Key, l.Owner) != m.self {
 			m.answer(l, tlsconn.Session{}, r.Verdict)
@@ -96,8 +96,8 @@ func (m *Memory) answeredByPeer(l *tlsconn.Lookup, asked tlsconn.NodeID, r Answe
 	}
 }
 
-// answerUnheld looks further for what no peer has, or none that can be asked. If it
-// is this node that decides about a single-use session, it may have a copy.
+// answerUnheld continues the search if no peer has the session, or none can be asked. If this node
+// decides about a single-use session, it may have a copy.
 func (m *Memory) answerUnheld(l *tlsconn.Lookup) {
 	if l.Hold {
 		if s, v := m.findHeld(nil, l.Key, m.clock.now()); v != tlsconn.Unknown {
@@ -108,7 +108,7 @@ func (m *Memory) answerUnheld(l *tlsconn.Lookup) {
 	m.askStores(l, m.stores)
 }
 
-// askStores asks one store after the other.
+// askStores asks one store after another.
 func (m *Memory) askStores(l *tlsconn.Lookup, stores []Store) {
 	for i, st := range stores {
 		if st.Get(l.Key, func(value []byte, age, left time.Duration, ok bool) {
@@ -124,9 +124,9 @@ func (m *Memory) askStores(l *tlsconn.Lookup, stores []Store) {
 	m.answer(l, tlsconn.Session{}, tlsconn.Unknown)
 }
 
-// answerFound gives a session from elsewhere to the handshake that wants it, if it
-// passes the gate and, where it is to be held, no other handshake here has it. It
-// takes ownership of value.
+// answerFound gives a session from elsewhere to the handshake that wants it, if the session passes
+// the gate and, where it is to be held, no other handshake of this node holds it. It takes
+// ownership of value.
 func (m *Memory) answerFound(l *tlsconn.Lookup, value []byte, age, left time.Duration,
 	source tlsconn.Source, now instant,
 ) {
@@ -136,8 +136,7 @@ func (m *Memory) answerFound(l *tlsconn.Lookup, value []byte, age, left time.Dur
 		clear(value)
 		m.answer(l, tlsconn.Session{}, tlsconn.Unknown)
 	case l.Hold:
-		// Whether this copy or an earlier one was kept, whoever holds it here
-		// first has it.
+		// Whether this copy or an earlier one was kept, the first handshake to hold it here has it.
 		clear(value)
 		s, v := m.findHeld(nil, l.Key, now)
 		s.Source = source
@@ -159,7 +158,7 @@ func (m *Memory) answer(l *tlsconn.Lookup, s tlsconn.Session, v tlsconn.Verdict)
 	if l.Answer(s, v) {
 		return
 	}
-	clear(s.State) // nobody waits any more
+	clear(s.State) // the handshake no longer waits
 	if s.Hold != 0 {
 		m.Release(l.Key, l.Owner, s.Hold)
 	}

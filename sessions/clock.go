@@ -8,20 +8,17 @@ import (
 	"reprise/internal/boottime"
 )
 
-// An instant is a time on the memory's clock, in nanoseconds. It is what the
-// cache calls now, born and expires.
+// An instant is a time on the memory's clock, in nanoseconds: the cache's now, born and expires.
 type instant = int64
 
-// clock never goes back, and counts time in which the machine did not run: that in
-// which it slept by its source, and that which is missing after it was restored from a
-// snapshot by the wall clock, once that has been set. What is missing is added to now
-// and to nothing else. So an instant, and a time made of it, mean the same before and
-// after: a handshake that was under way gives a session back as old as it got it.
+// clock never goes back, and counts time in which the machine did not run: sleep by its source, and
+// time missing after a restored snapshot by the wall clock, once that has been set. The missing
+// time is added to now and to nothing else, so an instant, and a time made from it, mean the same
+// before and after: a handshake that was under way returns a session with the age it had.
 type clock struct {
 	source func() time.Time
 	base   time.Time
-	// lost is for how long the machine did not run without the source's knowing.
-	// Written by skip only.
+	// lost is how long the machine did not run without the source counting it. Only skip writes it.
 	lost atomic.Int64
 
 	mu   sync.Mutex    // guards what watch saw last
@@ -29,7 +26,7 @@ type clock struct {
 	wall time.Duration
 }
 
-// sinceStart is a source that goes on while the machine sleeps.
+// sinceStart is a source that counts while the machine sleeps.
 func sinceStart() time.Time { return time.Unix(0, int64(boottime.Now())) }
 
 func newClock(source func() time.Time) *clock {
@@ -38,19 +35,18 @@ func newClock(source func() time.Time) *clock {
 
 func (c *clock) now() instant { return c.instant(c.source()) + c.lost.Load() }
 
-// instant returns what time has made into a time, and time the reverse.
+// instant converts a time made by time, and time does the reverse.
 func (c *clock) instant(t time.Time) instant { return int64(t.Sub(c.base)) }
 
 func (c *clock) time(i instant) time.Time { return c.base.Add(time.Duration(i)) }
 
-// minLost is what the wall clock may differ by between two looks without meaning
-// anything: it is slewed, and looks are not taken at one moment.
+// minLost is the difference that the wall clock may show between two looks without significance: it
+// is slewed, and the clocks are not read at one moment.
 const minLost = 2 * time.Second
 
-// watch returns for how long the machine did not run since the last look. It is
-// called every few seconds; the caller is to pass that on to skip. The wall clock may
-// also jump because it was wrong: then sessions end too early, which costs handshakes
-// and nothing else.
+// watch returns how long the machine did not run since the last call. It is called every few
+// seconds; the caller passes the result to skip. The wall clock may also jump because it was wrong:
+// then sessions end too early, which costs only handshakes.
 func (c *clock) watch() (lost time.Duration) {
 	return c.compare(c.source().Sub(c.base), wallClock())
 }

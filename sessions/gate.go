@@ -5,13 +5,13 @@ import (
 	"reprise/tlsconn"
 )
 
-// admit is the one gate: it stands before a session is kept, wherever it comes
-// from, and before it is given to a handshake, a peer or a store. It returns when
-// the session was born and ends as far as this node is concerned, and Found, or
-// why there is no such session any more: Expired, or Unknown if it is forgotten.
+// admit is the one gate: it is called before a session is kept, wherever it comes from, and before
+// it is given to a handshake, a peer or a store. It returns the session's birth and end as they
+// apply at this node, and Found, or why there is no such session any more: Expired, or Unknown if
+// it is forgotten.
 //
-// born and expires are what is said of it. A birth in the future is one now, and
-// whatever is left of a life, it ends one lifetime after the birth.
+// born and expires are claims. A birth in the future counts as now, and whatever remaining life is
+// claimed, it ends one lifetime after the birth.
 func (m *Memory) admit(state []byte, born, expires,
 	now instant,
 ) (instant, instant, tlsconn.Verdict) {
@@ -31,7 +31,7 @@ func (m *Memory) admit(state []byte, born, expires,
 	return born, expires, tlsconn.Found
 }
 
-// counts are written by anybody.
+// Any goroutine writes counts.
 type counts struct {
 	Refused metric.Counter           `json:"refused" help:"Look-ups not begun because too many handshakes were waiting."`
 	Gate    metric.Counters[refusal] `json:"gate_refused" label:"reason" help:"Sessions that were not kept or not given away, whichever way they came, by reason."`
@@ -43,7 +43,7 @@ type counts struct {
 	Slept      metric.Counter `json:"clock_corrections" help:"Times the machine was found to have been asleep, so that sessions were aged."`
 }
 
-// A refusal is why the gate did not let a session through.
+// A refusal is the reason why the gate refused a session.
 type refusal uint8
 
 const (
@@ -55,15 +55,14 @@ const (
 // Names implements metric.Key.
 func (refusal) Names() []string { return []string{"expired", "forgotten", "malformed"} }
 
-// Stats is what the policy has decided. What lies in the cache is the cache's to
-// tell.
+// Stats are the policy's decisions. The cache reports its contents itself.
 type Stats struct {
 	Parked int64 `json:"parked" metric:"gauge" help:"Handshakes waiting for a session from another node or a store."`
 	Rules  int   `json:"forget_rules" metric:"gauge" help:"Rules to forget that are in force."`
 	*counts
 }
 
-// Stats may be called by any goroutine. What it counts goes on counting.
+// Stats may be called by any goroutine. Its counters stay live.
 func (m *Memory) Stats() Stats {
 	s := Stats{Parked: m.lookups.Load(), counts: &m.counts}
 	if book := m.rules.Load(); book != nil {

@@ -14,28 +14,28 @@ import (
 	"reprise/tlsconn"
 )
 
-// Options say what a memory is made of. Cache and Lifetime are needed.
+// Options are the parts of a memory. Cache and Lifetime are required.
 type Options struct {
-	// with keys of 16 bytes; the caller closes it when nothing else uses the memory
+	// with keys of 16 bytes; the caller closes it once the memory is no longer used
 	Cache *cache.Cache
-	// Lifetime is how long a session may be resumed, from its full handshake.
+	// Lifetime is how long a session may be resumed after its full handshake.
 	Lifetime time.Duration
-	// Hold is how long a handshake of this node may keep a single-use session to
-	// itself, should it never say what became of it.
+	// Hold is how long a handshake of this node may hold a single-use session if it never reports
+	// an outcome.
 	Hold time.Duration
 	// Self is this node as its handles name it.
 	Self tlsconn.NodeID
 	// MaxLookups bounds the handshakes that wait for a session from elsewhere.
 	MaxLookups int
-	// Now is the clock: if nil, one that goes on while the machine sleeps. Only its
-	// differences matter.
+	// Now is the clock: if nil, one that counts while the machine sleeps. Only its differences
+	// matter.
 	Now func() time.Time
-	// Go runs what goes through the whole cache, on a goroutine of its own if nil.
+	// Go runs walks through the whole cache; nil starts a goroutine for each.
 	Go func(func())
 }
 
-// Memory is the session memory of one node: tlsconn.Sessions for the loops, and
-// for peers what they may put, ask, hold, spend and forget. Make one with [New].
+// Memory is the session memory of one node: tlsconn.Sessions for the loops, and for peers the
+// sessions that they put, ask for, hold, spend and forget. Make one with [New].
 type Memory struct {
 	cache        *cache.Cache
 	lifetime     time.Duration
@@ -56,17 +56,17 @@ type Memory struct {
 	mu    sync.Mutex // guards changes of rules
 	rules atomic.Pointer[rulebook]
 
-	// guards remote and lent, and what is held while they say that it may be
+	// guards remote and lent, and the holds that they record
 	holdMu sync.Mutex
 	remote map[uint64]remoteHold // holds of this node's handshakes at others
 	lent   map[[16]byte]lentHold // holds here for handshakes of others
 
-	heir atomic.Pointer[Heir] // who has what was here; nil while it is this memory's
+	heir atomic.Pointer[Heir] // set after Freeze; nil while this memory is in charge
 
 	counts counts
 }
 
-// New returns a memory that knows no other nodes and no stores.
+// New returns a memory without other nodes and stores.
 func New(o Options) *Memory {
 	if o.Now == nil {
 		o.Now = sinceStart
@@ -79,30 +79,30 @@ func New(o Options) *Memory {
 		clock: newClock(o.Now), inBackground: o.Go, maxLookups: int64(o.MaxLookups),
 		remote: make(map[uint64]remoteHold), lent: make(map[[16]byte]lentHold),
 	}
-	// Where it begins tells this life of the node from the one before: its
-	// holds that peers may still speak of.
+	// A random start distinguishes this life of the node from the one before, whose holds peers may
+	// still name.
 	var b [8]byte
 	_, _ = rand.Read(b[:])
 	m.lastRemote.Store(binary.BigEndian.Uint64(b[:]) | forPeer)
 	return m
 }
 
-// Connect tells the memory of other nodes, nil if there are none, and of stores in
-// the order in which they are asked. It is called once, before the memory is used.
+// Connect sets the other nodes, nil if there are none, and the stores in the order in which they
+// are asked. It is called once, before the memory is used.
 func (m *Memory) Connect(fleet Fleet, stores ...Store) {
-	m.mu.Lock() // stores tell of rules from the moment they are open
+	m.mu.Lock() // stores report rules as soon as they are open
 	defer m.mu.Unlock()
 	m.fleet, m.stores = fleet, stores
 }
 
-// Now is the time by which sessions are born and end. It goes on while the machine
-// sleeps, and is not that of the wall clock.
+// Now is the time by which sessions are born and end. It counts while the machine sleeps, and
+// differs from the wall clock.
 func (m *Memory) Now() time.Time { return m.clock.time(m.clock.now()) }
 
-// Lifetime is how long a session may be resumed, from its full handshake.
+// Lifetime is how long a session may be resumed after its full handshake.
 func (m *Memory) Lifetime() time.Duration { return m.lifetime }
 
-// newHold returns a hold for a handshake of this node. Its number is also when it
+// newHold returns a hold for a handshake of this node. Its number is the instant at which it
 // lapses.
 func (m *Memory) newHold(now instant) cache.Hold {
 	for {
@@ -117,21 +117,21 @@ func (m *Memory) newHold(now instant) cache.Hold {
 // forPeer marks the number of a hold that one node gives to another.
 const forPeer = 1
 
-// A remoteHold is one that another node has given to a handshake of this one.
+// A remoteHold is a hold that another node has given to a handshake of this one.
 type remoteHold struct {
 	arbiter tlsconn.NodeID
-	number  uint64  // by which the arbiter knows it
+	number  uint64  // the arbiter's number for it
 	until   instant // the session ends
 }
 
-// A lentHold is one that a peer has been given. It is remembered beside the cache,
-// which may have to evict the session meanwhile, and be given a copy of it again.
+// A lentHold is a hold given to a peer. It is kept beside the cache, which may have to evict the
+// session meanwhile, and get a copy of it again.
 type lentHold struct {
 	number uint64
 	until  instant // the session ends
 }
 
-// keepRemote returns the number by which a handshake of this node knows a hold.
+// keepRemote records a hold and returns the number that a handshake of this node uses for it.
 func (m *Memory) keepRemote(h remoteHold) uint64 {
 	id := m.lastRemote.Add(2)
 	m.holdMu.Lock()
@@ -140,7 +140,7 @@ func (m *Memory) keepRemote(h remoteHold) uint64 {
 	return id
 }
 
-// takeRemote ends a hold's use by its handshake: it is spent or released once.
+// takeRemote removes the record of a hold: it is spent or released once.
 func (m *Memory) takeRemote(id uint64) (h remoteHold, ok bool) {
 	m.holdMu.Lock()
 	defer m.holdMu.Unlock()
@@ -149,7 +149,7 @@ func (m *Memory) takeRemote(id uint64) (h remoteHold, ok bool) {
 	return h, ok
 }
 
-// dropHolds forgets holds whose sessions have ended.
+// dropHolds removes the records of holds whose sessions have ended.
 func (m *Memory) dropHolds(now instant) {
 	m.holdMu.Lock()
 	defer m.holdMu.Unlock()
@@ -175,7 +175,7 @@ func (m *Memory) Find(dst []byte, key tlsconn.Key, owner tlsconn.NodeID,
 		return m.give(key, state, dst, entry, 0, now, outcome)
 	}
 	if m.arbiter(key, owner) != m.self {
-		// A copy here says nothing about who else has used the session.
+		// A copy here does not show whether another node has used the session.
 		return tlsconn.Session{State: dst}, tlsconn.Unknown
 	}
 	return m.findHeld(dst, key, now)
@@ -200,7 +200,7 @@ func (m *Memory) findHeld(dst []byte, key tlsconn.Key,
 	return m.give(key, state, dst, entry, h.ID, now, outcome)
 }
 
-// give is the way from the cache to a handshake. dst is state without what the
+// give passes a session from the cache to a handshake. dst is state without the bytes that the
 // cache has appended.
 func (m *Memory) give(key tlsconn.Key, state, dst []byte, e cache.Entry, hold uint64, now instant,
 	o cache.Outcome,
@@ -219,7 +219,7 @@ func (m *Memory) give(key tlsconn.Key, state, dst []byte, e cache.Entry, hold ui
 	}, tlsconn.Found
 }
 
-// refuse wipes what the gate has refused, in the cache too.
+// refuse wipes a session that the gate has refused, in the cache too.
 func (m *Memory) refuse(key [16]byte, state []byte, now instant) {
 	clear(state)
 	m.cache.Delete(key[:], now, now)
@@ -228,15 +228,14 @@ func (m *Memory) refuse(key [16]byte, state []byte, now instant) {
 // Save implements tlsconn.Sessions.
 func (m *Memory) Save(key tlsconn.Key, s tlsconn.Session) {
 	now := m.clock.now()
-	// A session may be renewed from one that was forgotten, or has ended, while
-	// its handshake was under way.
+	// The session it renews may have been forgotten or have ended while the handshake was under
+	// way.
 	born, expires, verdict := m.admit(s.State, m.clock.instant(s.Born), m.clock.instant(s.Expires),
 		now)
 	if verdict != tlsconn.Found {
 		return
 	}
-	// A session that does not fit is counted by the cache; its client gets a
-	// full handshake next time.
+	// The cache counts a session that does not fit; its client gets a full handshake next time.
 	m.cache.Put(key[:], s.State, cache.Entry{
 		Tag: uint8(tlsconn.SourceLocal), Born: born,
 		Expires: expires,
@@ -273,9 +272,9 @@ func (m *Memory) Spend(key tlsconn.Key, _ tlsconn.NodeID, hold uint64, left time
 	now := m.clock.now()
 	until := now + int64(min(left, m.lifetime))
 	if hold&forPeer != 0 {
-		// What its arbiter holds for this node it gives to nobody else, unless
-		// it is released: it was spent when it was held. But if the arbiter has
-		// gone since, another may have taken its place and know nothing.
+		// Of a session that its arbiter holds for this node, no other handshake gets it unless it
+		// is released: holding it spent it. But if the arbiter has gone since, another node may
+		// have taken its place without knowing.
 		if h, ok := m.takeRemote(hold); !ok || !m.fleet.Reachable(h.arbiter) {
 			m.counts.LostRaces.Inc()
 			return false
@@ -296,21 +295,19 @@ func (m *Memory) Spend(key tlsconn.Key, _ tlsconn.NodeID, hold uint64, left time
 	return true
 }
 
-// commit spends a session in this node's cache. What the cache had to evict
-// meanwhile is spent too, unless the hold has lapsed: until then nobody else can
-// have had it.
+// commit spends a session in this node's cache. A session that the cache had to evict meanwhile is
+// spent too, unless the hold has lapsed: until then no other handshake can have had it.
 func (m *Memory) commit(key [16]byte, hold uint64, now, until instant) bool {
 	if m.frozen() != nil && now >= int64(hold) {
-		return false // the successor may have given it to another
+		return false // the successor may have given it to another handshake
 	}
 	outcome := m.cache.Spend(key[:], hold, now, until)
 	return outcome == cache.Hit || outcome == cache.Unknown && now < int64(hold)
 }
 
-// Sweep wipes what has expired and lets go of rules that have ended. It is called
-// every few seconds, by one goroutine, and gives way to others between small
-// steps. It returns for how long the machine did not run since the last time without
-// knowing it: what the wall clock says is missing.
+// Sweep wipes expired sessions and drops rules that have ended. It is called every few seconds, by
+// one goroutine, and yields between small steps. It returns how long the machine did not run since
+// the last call without the source counting it: the time that the wall clock shows as missing.
 func (m *Memory) Sweep() (lost time.Duration) {
 	if lost = m.clock.watch(); lost > 0 {
 		m.age(lost)
@@ -333,9 +330,9 @@ func (m *Memory) Sweep() (lost time.Duration) {
 	return lost
 }
 
-// age makes everything older by the time for which the machine did not run, but for
-// rules: if the clock that says so was merely wrong before, then what peers tell of
-// ages is right, and a rule that seemed old would let forgotten sessions in.
+// age makes everything except rules older by the time for which the machine did not run: if the
+// clock was merely wrong before, the ages that peers send are right, and a rule that seemed older
+// would admit forgotten sessions.
 func (m *Memory) age(lost time.Duration) {
 	m.counts.Slept.Inc()
 	m.mu.Lock()
@@ -353,5 +350,5 @@ func (m *Memory) age(lost time.Duration) {
 	m.clock.skip(lost)
 }
 
-// forever is the hold of a peer, which ends with the session.
+// forever is the end of a peer's hold, which lasts as long as the session.
 const forever instant = math.MaxInt64

@@ -7,51 +7,50 @@ import (
 	"reprise/tlsconn"
 )
 
-// Fleet is the other nodes, as the memory needs them. Its methods are called on
-// loops, so none may block.
+// Fleet is the set of other nodes, as the memory needs it. Its methods are called on loops and must
+// not block.
 type Fleet interface {
-	// Made tells peers of a session, Deleted that one is gone for good. value
-	// must be copied.
+	// Made tells peers of a session, Deleted that one was spent or deleted. value must be copied.
 	Made(key [16]byte, value []byte, age, left time.Duration)
 	Deleted(key [16]byte, left time.Duration)
-	// Ask asks for a session. It reports false if nobody can be asked; q.Answer
-	// is then never called.
+	// Ask asks for a session. It returns false if no node can be asked; q.Answer is then never
+	// called.
 	Ask(q *Question) bool
 	// Pulls reports whether sessions that are not here may be elsewhere.
 	Pulls() bool
-	// Arbiter returns the node that decides which handshake may use a single-use
-	// session: its owner while that is in contact, otherwise one of all that are,
-	// this node among them, the same whichever of them is asked.
+	// Arbiter returns the node that decides which handshake may use a single-use session: its owner
+	// while that is in contact, otherwise one of those in contact including this node; all of these
+	// give the same result.
 	Arbiter(key [16]byte, owner tlsconn.NodeID) tlsconn.NodeID
 	// Reachable reports whether a peer is in contact.
 	Reachable(node tlsconn.NodeID) bool
-	// Release ends a hold that an arbiter has given. One that is not released is
-	// spent: Deleted says so to the arbiter too.
+	// Release ends a hold given by an arbiter. A hold that is not released is spent: Deleted tells
+	// the arbiter too.
 	Release(key [16]byte, arbiter tlsconn.NodeID, hold uint64)
 }
 
-// A Question is a session that a handshake wants and this node does not have.
+// A Question asks for a session that a handshake wants and this node does not have.
 type Question struct {
 	Key   [16]byte
 	Owner tlsconn.NodeID // or the arbiter, if it is to be held
-	// Hold is for a single-use session: that node alone is asked, and holds the
-	// session for this one.
+	// Hold is for a single-use session: only that node is asked, and holds the session for this
+	// one.
 	Hold bool
 	// Answer is called once, on any goroutine; value is valid during the call.
 	Answer func(a Answer)
 }
 
-// An Answer is what came of a [Question].
+// An Answer is the result of a [Question].
 type Answer struct {
 	Value     []byte
 	Age, Left time.Duration
-	Verdict   tlsconn.Verdict // Found, or why there is none
+	Verdict   tlsconn.Verdict // Found, or why there is no session
 	// the arbiter's number for its hold, 0 if it holds nothing for this node
 	Hold uint64
 }
 
-// Put keeps a session that came from a peer, pulled by a question of this node or
-// pushed. It reports whether it has passed the gate.
+// Put keeps a session from a peer, pulled by a question of this node or pushed. It reports whether
+// it has passed the gate.
 func (m *Memory) Put(key [16]byte, value []byte, age, left time.Duration, pulled bool) bool {
 	source := tlsconn.SourcePushed
 	if pulled {
@@ -61,8 +60,8 @@ func (m *Memory) Put(key [16]byte, value []byte, age, left time.Duration, pulled
 	return v == tlsconn.Found
 }
 
-// keep passes a session from elsewhere through the gate into the cache. One for
-// which there is no room may be used all the same.
+// keep passes a session from elsewhere through the gate into the cache. A session without room
+// there may be used all the same.
 func (m *Memory) keep(key [16]byte, value []byte, age, left time.Duration, source tlsconn.Source,
 	now instant,
 ) (born, expires instant, v tlsconn.Verdict) {
@@ -80,7 +79,7 @@ func (m *Memory) keep(key [16]byte, value []byte, age, left time.Duration, sourc
 	return born, expires, v
 }
 
-// admitTold is admit for a session whose age and remaining life somebody tells.
+// admitTold is admit for a session whose age and remaining life another node states.
 func (m *Memory) admitTold(value []byte, age, left time.Duration,
 	now instant,
 ) (born, expires instant, v tlsconn.Verdict) {
@@ -88,8 +87,8 @@ func (m *Memory) admitTold(value []byte, age, left time.Duration,
 		now+int64(min(max(left, 0), longestLife)), now)
 }
 
-// Lookup appends the value of a session to dst, for a peer that asks or to tell one
-// again. What a handshake has reserved is given to nobody else.
+// Lookup appends the value of a session to dst, for a peer that asks or to send it again. A session
+// that a handshake has reserved is not given away.
 func (m *Memory) Lookup(dst []byte, key [16]byte) (value []byte, age, left time.Duration, ok bool) {
 	now := m.clock.now()
 	value, e, outcome := m.cache.Peek(dst, key[:], now)
@@ -100,11 +99,10 @@ func (m *Memory) Lookup(dst []byte, key [16]byte) (value []byte, age, left time.
 	return value, age, left, true
 }
 
-// HoldFor is Lookup that reserves a session of this node for a handshake of a
-// peer, until ReleaseFor, Delete or its end: should the peer die, that one session
-// is lost, which is better than that it is used twice. again is 0, or a hold that
-// was given to that peer, whose answer it may not have heard: then it is that hold
-// that is given, and in no moment is the session without one.
+// HoldFor is Lookup that reserves a session of this node for a handshake of a peer, until
+// ReleaseFor, Delete or its end: if the peer dies, that one session is lost, which is better than
+// using it twice. again is 0, or a hold that was given to that peer, whose answer may have been
+// lost: then the same hold is given again, and the session is held throughout.
 func (m *Memory) HoldFor(dst []byte, key [16]byte,
 	again uint64,
 ) (value []byte, age, left time.Duration, hold uint64, v tlsconn.Verdict) {
@@ -117,7 +115,7 @@ func (m *Memory) HoldFor(dst []byte, key [16]byte,
 	switch l, lent := m.lent[key]; {
 	case lent && l.number != hold:
 		return dst, 0, 0, 0, tlsconn.Held
-	case !lent && again != 0: // the session was spent meanwhile, or its life is over
+	case !lent && again != 0: // the session was spent meanwhile, or has ended
 		return dst, 0, 0, 0, tlsconn.Spent
 	}
 	value, e, outcome := m.cache.Hold(dst, key[:], now, cache.Hold{ID: hold, Until: forever})
@@ -129,7 +127,7 @@ func (m *Memory) HoldFor(dst []byte, key [16]byte,
 	return value, age, left, hold, v
 }
 
-// giveTold is the way from the cache to a peer.
+// giveTold passes a session from the cache to a peer.
 func (m *Memory) giveTold(key [16]byte, value, dst []byte, e cache.Entry, now instant,
 	o cache.Outcome,
 ) (v tlsconn.Verdict, age, left time.Duration) {
@@ -144,7 +142,7 @@ func (m *Memory) giveTold(key [16]byte, value, dst []byte, e cache.Entry, now in
 	return v, time.Duration(now - born), time.Duration(expires - now)
 }
 
-// ReleaseFor ends a hold that HoldFor has given, and none of another kind.
+// ReleaseFor ends a hold given by HoldFor, and no other kind.
 func (m *Memory) ReleaseFor(key [16]byte, hold uint64) {
 	m.holdMu.Lock()
 	defer m.holdMu.Unlock()
@@ -154,18 +152,17 @@ func (m *Memory) ReleaseFor(key [16]byte, hold uint64) {
 	}
 }
 
-// Delete forgets a session that was spent elsewhere, also one that has yet to
-// arrive.
+// Delete forgets a session that was spent elsewhere, even one that has yet to arrive.
 func (m *Memory) Delete(key [16]byte, left time.Duration) {
 	now := m.clock.now()
 	m.holdMu.Lock()
 	defer m.holdMu.Unlock()
 	m.cache.Delete(key[:], now, now+int64(min(max(left, 0), m.lifetime)))
-	delete(m.lent, key) // its tombstone stands now
+	delete(m.lent, key) // its tombstone exists now
 }
 
-// Scan visits some sessions and returns the cursor to go on with; 0 is the
-// beginning and the end. Values are valid during visit, and any cursor is safe.
+// Scan visits some sessions and returns the cursor to continue with; 0 is the beginning and the
+// end. Values are valid during visit, and any cursor is safe.
 func (m *Memory) Scan(cursor uint64, visit func(key [16]byte, value []byte, age,
 	left time.Duration),
 ) (next uint64) {

@@ -15,11 +15,11 @@ import (
 	"reprise/tlsconn"
 )
 
-// A Scope says which sessions a [Rule] is about. It travels between nodes.
+// A Scope says which sessions a [Rule] covers. It is sent between nodes.
 type Scope uint8
 
-// The scopes. One of a later version is taken for ForgetAll: forgetting too much
-// costs handshakes, forgetting too little is what a rule must never do.
+// The scopes. One of a later version is treated as ForgetAll: forgetting too much costs handshakes,
+// but a rule must never forget too little.
 const (
 	ForgetAll     Scope = 0
 	ForgetName    Scope = 1 // of one server name: tlsconn.NameHash
@@ -27,7 +27,7 @@ const (
 	ForgetParent  Scope = 3 // of all names one label below a domain: tlsconn.ParentHash
 )
 
-// A RuleID is random. A rule that replaces two others has one made from theirs.
+// A RuleID is random. A rule that replaces two others has an ID derived from theirs.
 type RuleID [16]byte
 
 // NewRuleID returns the id of a new rule.
@@ -36,8 +36,7 @@ func NewRuleID() (id RuleID) {
 	return id
 }
 
-// A Rule says that sessions of a scope are forgotten that were born before it was
-// given.
+// A Rule forgets the sessions of a scope that were born before it was given.
 type Rule struct {
 	ID   RuleID
 	What Scope
@@ -49,19 +48,18 @@ type Rule struct {
 const (
 	// maxRules bounds the rules in force.
 	maxRules = 1024
-	// ruleMargin is how much longer than the longest session a new rule is kept:
-	// what rounding and ways between nodes take is much less.
+	// ruleMargin is how much longer than the longest session a new rule is kept: rounding and
+	// transit between nodes take much less.
 	ruleMargin = time.Minute
-	// ruleEnd is how long before its end a rule is no longer passed on, so that
-	// nodes which let go of it one after the other do not give it to each other
-	// for ever.
+	// ruleEnd is how long before its end a rule is no longer passed on, so that nodes which drop it
+	// one after another do not pass it to each other for ever.
 	ruleEnd = 2 * time.Second
-	// longestLife is that of any session (RFC 8446, Section 4.6.1), and so what
-	// a rule can be about.
+	// longestLife is the longest life of any session (RFC 8446, Section 4.6.1), and so the longest
+	// effect of a rule.
 	longestLife = 7 * 24 * time.Hour
 )
 
-// rule is a Rule in force here. It is not changed, but for its walk.
+// rule is a Rule in force here. Except for its walk it is immutable.
 type rule struct {
 	id    RuleID
 	what  Scope
@@ -71,15 +69,15 @@ type rule struct {
 	*walk
 }
 
-// walk is how far a rule has been obeyed. It is guarded by Memory.mu.
+// walk is a rule's progress through the cache. Memory.mu guards it.
 type walk struct {
-	over    bool // the cache has been gone through
+	over    bool // all of the cache has been visited
 	dropped int
 	waiting []func(dropped int)
 }
 
-// rulebook is an immutable set of rules, as the gate wants it: of those that are
-// about the same only the newest counts.
+// rulebook is an immutable set of rules in the form that the gate needs: of rules for the same
+// sessions only the newest counts.
 type rulebook struct {
 	list    []*rule // in the order in which they were given
 	all     instant
@@ -110,7 +108,7 @@ func newRulebook(list []*rule) *rulebook {
 	return b
 }
 
-// forgets reports whether a session that was born then is forgotten.
+// forgets reports whether a session born at that instant is forgotten.
 func (b *rulebook) forgets(state []byte, born instant) bool {
 	if b == nil {
 		return false
@@ -128,17 +126,16 @@ func forgottenBy(rules map[uint64]instant, hash uint64, born instant) bool {
 	return ok && born <= given
 }
 
-// covers reports whether whatever o forgets is forgotten by r too.
+// covers reports whether r forgets every session that o forgets.
 func (r *rule) covers(o *rule) bool {
 	return r.given >= o.given && r.until >= o.until &&
 		(r.what == o.what && r.hash == o.hash || r.what == ForgetAll || r.what > ForgetParent)
 }
 
-// AddRule puts a rule in force and reports whether it is new. From then on the
-// gate refuses what it is about; what is in the cache is dropped in the background.
-// done, if it is not nil, is called once that is complete, also for a rule that was
-// known, with the number of sessions the rule has dropped here; it may be called
-// on any goroutine.
+// AddRule puts a rule in force and reports whether it is new. From then on the gate refuses the
+// sessions it covers; those in the cache are dropped in the background. done, if not nil, is called
+// once when that is complete, even if the rule was known, with the number of sessions that the rule
+// has dropped here; it may be called on any goroutine.
 func (m *Memory) AddRule(r Rule, done func(dropped int)) (isNew bool) {
 	if done == nil {
 		done = func(int) {}
@@ -148,7 +145,7 @@ func (m *Memory) AddRule(r Rule, done func(dropped int)) (isNew bool) {
 	n.given = now - int64(min(max(r.Age, 0), longestLife+ruleMargin))
 	n.until = max(now+int64(min(r.Left, longestLife+ruleMargin)), n.given+int64(m.lifetime))
 	if n.what > ForgetParent || n.what == ForgetAll {
-		n.hash = 0 // of no meaning
+		n.hash = 0 // it has no meaning
 	}
 
 	m.mu.Lock()
@@ -168,7 +165,7 @@ func (m *Memory) AddRule(r Rule, done func(dropped int)) (isNew bool) {
 	if n.until-now < int64(ruleEnd) || len(old) >= maxRules &&
 		slices.ContainsFunc(old, func(o *rule) bool { return o.covers(n) }) {
 		m.mu.Unlock()
-		done(0) // all that it is about has ended, or is forgotten by another already
+		done(0) // the sessions it covers have all ended, or another rule forgets them already
 		return false
 	}
 	n.waiting = append(n.waiting, done)
@@ -184,7 +181,7 @@ func (m *Memory) AddRule(r Rule, done func(dropped int)) (isNew bool) {
 	return true
 }
 
-// rulesAt returns the rules that are still in force. The lock is held.
+// rulesAt returns the rules that are still in force. The lock must be held.
 func (m *Memory) rulesAt(now instant) []*rule {
 	book := m.rules.Load()
 	if book == nil {
@@ -193,9 +190,9 @@ func (m *Memory) rulesAt(now instant) []*rule {
 	return slices.DeleteFunc(slices.Clone(book.list), func(r *rule) bool { return r.until <= now })
 }
 
-// shorten makes room for more rules without giving any session back: first by what
-// other rules cover, then by a wider rule in the place of the oldest two, which is
-// about all sessions, but only about those older than the second of the two.
+// shorten makes room for more rules without restoring any session: first it drops rules that others
+// cover, then it replaces the oldest two by a wider one, which covers all sessions, but only those
+// older than the second of the two.
 func shorten(list []*rule) []*rule {
 	if len(list) <= maxRules {
 		return list
@@ -213,7 +210,7 @@ func shorten(list []*rule) []*rule {
 			id: mergedID(a.id, b.id), what: ForgetAll, given: b.given, until: max(a.until, b.until),
 			walk: &walk{over: true},
 		})
-		// Those who wait for the two are told by their walks, which go on.
+		// Callers that wait for the two are answered by their walks, which continue.
 	}
 	return kept
 }
@@ -228,8 +225,7 @@ func mergedID(a, b RuleID) (id RuleID) {
 	return id
 }
 
-// dropForgotten goes through the cache for what the rules in force are about, a
-// segment at a time.
+// dropForgotten walks the cache for sessions that the rules in force cover, a segment at a time.
 func (m *Memory) dropForgotten(r *rule) {
 	dropped := 0
 	for cursor := cache.Cursor(0); ; {
@@ -253,7 +249,7 @@ func (m *Memory) dropForgotten(r *rule) {
 	}
 }
 
-// Rules appends the rules that are to be passed on.
+// Rules appends the rules to pass on.
 func (m *Memory) Rules(dst []Rule) []Rule {
 	book := m.rules.Load()
 	if book == nil {
@@ -271,9 +267,9 @@ func (m *Memory) Rules(dst []Rule) []Rule {
 	return dst
 }
 
-// RulesDigest is the exclusive or of the first eight bytes of the ids of the rules
-// to pass on, big endian: the same at nodes that have the same. That it differs does
-// not say that one lacks a rule: the clocks by which rules end are not the same.
+// RulesDigest is the exclusive or of the first eight bytes of the IDs of the rules to pass on, big
+// endian: nodes with the same rules have the same digest. Different digests do not prove that a
+// node lacks a rule: the clocks by which rules end differ.
 func (m *Memory) RulesDigest() (digest uint64) {
 	book := m.rules.Load()
 	if book == nil {
@@ -288,13 +284,12 @@ func (m *Memory) RulesDigest() (digest uint64) {
 	return digest
 }
 
-// NewRule returns a rule that is given now, to be kept as long as any session of
-// this node can live.
+// NewRule returns a rule given now, kept as long as any session of this node can live.
 func (m *Memory) NewRule(what Scope, hash uint64) Rule {
 	return Rule{ID: NewRuleID(), What: what, Hash: hash, Left: m.lifetime + ruleMargin}
 }
 
-// dropRules lets go of rules that no session can be old enough for.
+// dropRules drops rules for which no session can be old enough.
 func (m *Memory) dropRules(now instant) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

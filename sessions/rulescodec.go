@@ -12,8 +12,8 @@ import (
 //	     0       1  version, 1
 //	     1    33 n  rules: id 16, scope 1, hash 8, age in ms 4, left in ms 4
 //
-// All integers are big endian. Age is rounded down and what is left up: both err on
-// the side of forgetting.
+// All integers are big endian. Age is rounded down and the rest of the life up: both forget rather
+// too much.
 const (
 	rulesVersion = 1
 	ruleLen      = 33
@@ -31,7 +31,7 @@ func appendRules(b []byte, rules []Rule) []byte {
 	return b
 }
 
-// parseRules reports false for what is not a list of rules, and then returns none.
+// parseRules returns false, and no rules, for a malformed list.
 func parseRules(b []byte) (rules []Rule, ok bool) {
 	if len(b) < 1 || b[0] != rulesVersion || (len(b)-1)%ruleLen != 0 ||
 		(len(b)-1)/ruleLen > maxRules {
@@ -54,8 +54,8 @@ func parseMillis(b []byte) time.Duration {
 	return time.Duration(binary.BigEndian.Uint32(b)) * time.Millisecond
 }
 
-// AppendRules appends the rules to pass on in the form in which stores keep them,
-// nothing if there are none, and returns how long they must be kept.
+// AppendRules appends the rules to pass on in the form in which stores keep them, or nothing if
+// there are none, and returns how long they must be kept.
 func (m *Memory) AppendRules(b []byte) (_ []byte, left time.Duration) {
 	rules := m.Rules(nil)
 	if len(rules) == 0 {
@@ -67,9 +67,8 @@ func (m *Memory) AppendRules(b []byte) (_ []byte, left time.Duration) {
 	return appendRules(b, rules), left
 }
 
-// MergeRules takes what a store has, written that long ago, and reports whether
-// this node has rules that the store lacks. elapsed must not be more than the
-// truth: an older rule would forget less.
+// MergeRules takes a store's rules, written elapsed ago, and reports whether the store lacks rules
+// of this node. elapsed must not exceed the truth: an older rule would forget less.
 func (m *Memory) MergeRules(stored []byte, elapsed time.Duration) (lacks bool) {
 	rules, _ := parseRules(stored)
 	has := make(map[RuleID]bool, len(rules))

@@ -17,30 +17,29 @@ import (
 	"reprise/tlsconn"
 )
 
-// A memory can be handed to the process that succeeds this one. Each session is then with
-// one of the two: [Memory.Freeze] makes this one give none to a handshake any more, and
-// [Memory.Export] writes down what there is, but for what a handshake of this process has
-// reserved. Of that the successor gets a tombstone, so that it is this process's alone to
-// spend. What handshakes that are still under way here save and spend is told to an
-// [Heir].
+// A memory can be handed to the process that succeeds this one. Each session then belongs to one of
+// the two: [Memory.Freeze] stops this memory from giving sessions to handshakes, and
+// [Memory.Export] writes its contents except for the sessions reserved by handshakes of this
+// process. The successor gets tombstones for those, so that only this process can spend them. What
+// the handshakes still under way here save and spend goes to an [Heir].
 
-// An Heir is told what this process's last handshakes lead to. Its methods are called on
-// loops, so none may block; value must be copied.
+// An Heir receives the results of this process's last handshakes. Its methods are called on loops
+// and must not block; value must be copied.
 type Heir interface {
 	Made(key [16]byte, value []byte, age, left time.Duration)
 	Deleted(key [16]byte, left time.Duration)
 	Release(key [16]byte, arbiter tlsconn.NodeID, hold uint64)
 }
 
-// Freeze makes h the memory's heir: no handshake finds a session here any more. When it
-// returns, none that may be used once is found.
+// Freeze makes h the memory's heir: handshakes no longer find sessions here. Once it returns,
+// single-use sessions are no longer found either.
 func (m *Memory) Freeze(h Heir) {
 	m.holdMu.Lock() // see findHeld
 	defer m.holdMu.Unlock()
 	m.heir.Store(&h)
 }
 
-// Thaw ends that: the heir has not taken over.
+// Thaw undoes Freeze: the heir has not taken over.
 func (m *Memory) Thaw() { m.heir.Store(nil) }
 
 // frozen returns the heir, nil if there is none.
@@ -77,9 +76,9 @@ const (
 	exportedLen   = 38
 )
 
-// Export writes all that the memory has, which must be frozen.
+// Export writes the contents of the memory, which must be frozen.
 func (m *Memory) Export(w io.Writer) error {
-	// In this order no rule is taken for older than it is, and no session for younger.
+	// In this order a rule is never taken for older than it is, nor a session for younger.
 	rules, _ := m.AppendRules(nil)
 	head := append([]byte{exportVersion}, bootID()...)
 	head = binary.BigEndian.AppendUint64(head, uint64(sinceBoot()))
@@ -122,7 +121,7 @@ func (m *Memory) Export(w io.Writer) error {
 	return buffered.Flush()
 }
 
-var errNotExported = errors.New("sessions: not what a predecessor has exported")
+var errNotExported = errors.New("sessions: not a predecessor's export")
 
 // exported is one session of an export.
 type exported struct {
@@ -133,8 +132,8 @@ type exported struct {
 	value     []byte
 }
 
-// Import takes over what a predecessor has exported on this machine, through the gate, and
-// returns how many sessions that were. It is called before anything is served.
+// Import takes over a predecessor's export on this machine, through the gate, and returns the
+// number of sessions. It is called before anything is served.
 func (m *Memory) Import(b []byte) (n int, err error) {
 	if len(b) < exportHeadLen || b[0] != exportVersion {
 		return 0, errNotExported
@@ -159,7 +158,7 @@ func (m *Memory) Import(b []byte) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	// The cache wants them in the order in which they came.
+	// The cache needs them in order of arrival.
 	slices.SortFunc(list, func(a, b exported) int { return cmp.Compare(b.age, a.age) })
 	now, passed := m.clock.now(), max(boot, wall)
 	for i := range list {
@@ -204,7 +203,7 @@ func (m *Memory) SaveFor(key [16]byte, value []byte, age, left time.Duration) {
 	}
 }
 
-// SpendFor tells of a session that a handshake of the predecessor has spent.
+// SpendFor records a session that a handshake of the predecessor has spent.
 func (m *Memory) SpendFor(key [16]byte, left time.Duration) {
 	m.Delete(key, left)
 	if m.fleet != nil {
@@ -228,7 +227,7 @@ func sinceBoot() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// bootID tells one start of the machine from another.
+// bootID identifies one boot of the machine.
 func bootID() []byte {
 	id := make([]byte, bootLen)
 	if b, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {

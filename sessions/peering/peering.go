@@ -1,5 +1,5 @@
-// Package peering joins a session memory and the protocol by which nodes share
-// sessions: neither knows the other. It only translates; package sessions decides.
+// Package peering joins a session memory and the protocol by which nodes share sessions, neither of
+// which imports the other. It only translates; package sessions decides.
 package peering
 
 import (
@@ -10,10 +10,10 @@ import (
 	"reprise/tlsconn"
 )
 
-// memory is a session memory as the protocol sees it.
+// memory adapts a session memory to the protocol.
 type memory struct{ m *sessions.Memory }
 
-// Memory returns m as peers see it.
+// Memory returns m in the form that the protocol needs.
 func Memory(m *sessions.Memory) replicate.Memory { return memory{m} }
 
 func (a memory) Put(key replicate.Key, value []byte, age, left time.Duration, pulled bool) {
@@ -72,7 +72,7 @@ var verdictsOut = [...]replicate.Verdict{
 	tlsconn.Held:    replicate.Held, tlsconn.Spent: replicate.Spent,
 }
 
-// verdictIn is a verdict of the protocol. One of a later version is that nobody knows.
+// verdictIn converts a verdict of the protocol. One of a later version means Unknown.
 func verdictIn(v replicate.Verdict) tlsconn.Verdict {
 	switch v {
 	case replicate.Found:
@@ -87,14 +87,14 @@ func verdictIn(v replicate.Verdict) tlsconn.Verdict {
 	return tlsconn.Unknown
 }
 
-// peers is a poller as the memory sees it.
+// peers adapts a poller to the memory.
 type peers struct {
 	p     *replicate.Poller
 	pulls bool
 }
 
-// New returns the peers that p reaches. pulls says whether they are asked for what
-// is not here.
+// New returns the peers that p reaches. pulls says whether they are asked for sessions that are not
+// here.
 func New(p *replicate.Poller, pulls bool) sessions.Fleet { return peers{p, pulls} }
 
 func (f peers) Made(key [16]byte, value []byte, age, left time.Duration) {
@@ -115,7 +115,7 @@ func (f peers) Ask(q *sessions.Question) bool {
 	})
 }
 
-// Answer is a reply as the memory takes it.
+// Answer converts a reply for the memory.
 func Answer(r replicate.Reply) sessions.Answer {
 	return sessions.Answer{
 		Value: r.Value, Age: r.Age, Left: r.Left, Hold: r.Hold,

@@ -8,16 +8,15 @@ import (
 	"reprise/internal/metric"
 )
 
-// A breaker keeps requests away from a server that fails. It starts open: the
-// first probe that succeeds closes it. All methods but run are safe for concurrent
-// use.
+// A breaker keeps requests away from a failing server. It starts open: the first successful probe
+// closes it. All methods but run are safe for concurrent use.
 type breaker struct {
-	threshold int32         // failures in a row that open it
-	minWait   time.Duration // before the first probe after it opened; doubles from there
+	threshold int32         // consecutive failures that open it
+	minWait   time.Duration // before the first probe after it opened; doubled each time
 	maxWait   time.Duration
 
 	closed   atomic.Bool  // written by run and by the failure that opens it
-	failures atomic.Int32 // in a row
+	failures atomic.Int32 // consecutive
 	served   atomic.Bool  // a request has succeeded since it closed
 	opened   chan error   // room for one; the failure that opened it, for run
 	openings metric.Counter
@@ -30,16 +29,16 @@ func newBreaker(threshold int, minWait, maxWait time.Duration) *breaker {
 	}
 }
 
-// allows reports whether the server may be asked.
+// allows reports whether requests may be sent to the server.
 func (b *breaker) allows() bool { return b.closed.Load() }
 
-// succeeded is told about each request that was answered.
+// succeeded records an answered request.
 func (b *breaker) succeeded() {
 	b.served.Store(true)
 	b.failures.Store(0)
 }
 
-// failed is told about each request that was not.
+// failed records a request without an answer.
 func (b *breaker) failed(err error) {
 	if b.failures.Add(1) >= b.threshold && b.closed.CompareAndSwap(true, false) {
 		b.openings.Inc()
@@ -51,8 +50,8 @@ func (b *breaker) failed(err error) {
 // ctx ends. It calls changed with nil when the breaker closes, and with the cause
 // when it opens and after each probe that failed.
 //
-// A server whose probes succeed but which then serves nothing is left alone
-// for longer each time, too.
+// A server whose probes succeed but which then serves nothing is also left alone for longer each
+// time.
 func (b *breaker) run(ctx context.Context, probe func(context.Context) error, changed func(error)) {
 	wait := b.minWait
 	for {

@@ -1,28 +1,26 @@
-// Package store keeps TLS sessions in a Redis, Valkey, Redis Cluster or memcached
-// server, so that they can be resumed beyond one fleet of nodes, or after all of
-// its nodes were restarted.
+// Package store keeps TLS sessions in a Redis, Valkey, Redis Cluster or memcached server, so that
+// they can be resumed beyond one fleet of nodes, or after all its nodes were restarted.
 //
 // # Law
 //
-// The server is never waited for by a loop, never trusted with a secret, and
-// never needed: what it does not answer in time is a miss.
+// A loop never waits for the server, the server never learns a secret, and the node works without
+// it: an answer that does not come in time is a miss.
 //
 //	Set, Delete -> bounded queues, by session -> writers  -> server
 //	Get         -> bounded queue              -> readers  -> server -> answer
 //	                                             breaker <- prober
 //
-// [Store.Set], [Store.Get] and [Store.Delete] only put something on a queue and
-// say so if they cannot. Writes of one session keep their order. After a number of
-// failures in a row the breaker opens and the server is left alone: nothing is
-// queued. One goroutine, the prober, tries it again after a second, then two, up
-// to half a minute, and is also what connects in the first place: a server that
-// is down when the node starts is the same thing as one that went down later.
+// [Store.Set], [Store.Get] and [Store.Delete] only put something on a queue, and return false if
+// they cannot. Writes of one session keep their order. After a number of consecutive failures the
+// breaker opens and the server is left alone: nothing is queued. One goroutine, the prober, tries
+// it again after a second, then two, up to half a minute; it also makes the first connection: a
+// server that is down when the node starts is treated like one that went down later.
 //
 // # What the server sees
 //
-// Names are the prefix and the base64url form of HMAC-SHA-256 of the session's
-// key. Whoever reads the store can neither make handles of them nor tell which
-// session a client on the wire has. Values are:
+// Names are the prefix and the base64url form of HMAC-SHA-256 of the session's key. A reader of the
+// store can neither make handles from them nor tell which session a client on the wire has. Values
+// are:
 //
 //	offset  length  field
 //	     0       1  version, 2
@@ -47,35 +45,32 @@
 //
 // # How old a session is
 //
-// What has passed since a value was written is the more of what two clocks say:
-// those of its writer and its reader, and, as Redis tells how long a value still
-// lives, the server's. So a server that was restored from a backup, or lies, cannot
-// make a session younger than the nodes' clocks allow, and a reader whose clock is
-// behind does not make it younger than the server's clock allows. A reader whose
-// clock is ahead misses sessions too early. memcached tells nothing: a reader whose
-// clock is behind believes sessions that much younger, but never younger than when
-// they were written, and memcached's own expiry still ends them in time.
+// The time since a value was written is the larger of what two clocks show: those of its writer and
+// its reader, and, as Redis reports a value's remaining life, the server's. So a server that was
+// restored from a backup, or lies, cannot make a session younger than the nodes' clocks allow, and
+// a reader whose clock is behind does not make it younger than the server's clock allows. A reader
+// whose clock is ahead misses sessions too early. memcached reports nothing: a reader whose clock
+// is behind takes sessions for that much younger, but never younger than when they were written,
+// and memcached's own expiry still ends them in time.
 //
 // # Rules to forget
 //
-// Beside the sessions lies one more value, sealed and named for the purpose "rules"
-// where a session has its key: what the nodes were told to forget. Every node reads
-// it before the breaker closes and once a second after that, and writes it when it
-// lacks something: the union, in the place of what it has read and of nothing else
-// (a script in Redis, cas in memcached), so that of two who write at once neither is
-// lost. A store whose rules could not be read for ten seconds is
-// not asked for sessions. For rules the less of what the two clocks say counts: a
-// rule that looked older than it is would forget less.
+// Beside the sessions there is one more value, sealed and named for the purpose "rules" in place of
+// a session's key: what the nodes were told to forget. Every node reads it before the breaker
+// closes and once a second after that, and writes it when it lacks something: the union, and only
+// in place of the value it has read (a script in Redis, cas in memcached), so that neither of two
+// concurrent writes is lost. A store whose rules could not be read for ten seconds is not asked for
+// sessions. For rules the smaller of the two clocks' times counts: a rule that looked older than it
+// is would forget less.
 //
 // # What it does not do
 //
-// Reading and deleting are two steps. A single-use session that two nodes without
-// any other connection look up at the same time is given to both, and one whose
-// deletion is lost to an outage stays until it expires.
+// Reading and deleting are two steps. A single-use session that two nodes without any other
+// connection look up at the same time is given to both, and one whose deletion is lost in an outage
+// stays until it expires.
 //
-// A server that lies can show an older value again, of a session or of the rules,
-// while it lives.
+// A server that lies can return an older value, of a session or of the rules, during its life.
 //
-// There is one breaker for all servers of a URL. While one of several is hung,
-// look-ups of its sessions take all the time they have.
+// There is one breaker for all servers of a URL. While one of several hangs, look-ups of its
+// sessions take their full time-out.
 package store

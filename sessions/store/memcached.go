@@ -13,9 +13,9 @@ import (
 	"github.com/bradfitz/gomemcache/memcache"
 )
 
-// memcached is one or several memcached servers. Its client knows no contexts but
-// one time-out, for connecting and again for each request: hence two clients, so
-// that a look-up is given up sooner than a write.
+// memcached is one or several memcached servers. Its client has no contexts but one time-out, for
+// connecting and again for each request: hence two clients, so that a look-up times out sooner than
+// a write.
 type memcached struct {
 	reader, writer *memcache.Client
 }
@@ -29,7 +29,7 @@ func newMemcached(l storeurl.Location, lookupTimeout time.Duration) *memcached {
 	return &memcached{reader: client(lookupTimeout, readers), writer: client(writeTimeout, writers)}
 }
 
-// done by each request that finds no idle connection
+// each request without an idle connection connects
 func (m *memcached) connect() error { return nil }
 
 func (m *memcached) get(ctx context.Context, name string) ([]byte, time.Duration, error) {
@@ -55,7 +55,7 @@ func (m *memcached) set(ctx context.Context, name string, value []byte,
 	return m.writer.Set(&memcache.Item{Key: name, Value: value, Expiration: expiration(lifetime)})
 }
 
-// expiration is rounded up: the lifetime inside the value is the exact one.
+// expiration is rounded up: the lifetime inside the value is exact.
 func expiration(lifetime time.Duration) int32 {
 	return int32((lifetime + time.Second - 1) / time.Second)
 }
@@ -73,7 +73,7 @@ func (m *memcached) swap(ctx context.Context, name string, old, value []byte,
 		})
 		return err == nil, ifOther(err, memcache.ErrNotStored)
 	}
-	item, err := m.writer.Get(name) // again, for the number that the server compares
+	item, err := m.writer.Get(name) // again, for the cas value
 	if err != nil {
 		return false, ifOther(err, memcache.ErrCacheMiss)
 	}
@@ -89,7 +89,7 @@ func (m *memcached) swap(ctx context.Context, name string, old, value []byte,
 	return err == nil, err
 }
 
-// ifOther returns err unless it says no more than that something is not so.
+// ifOther returns err unless it is the expected one.
 func ifOther(err, expected error) error {
 	if errors.Is(err, expected) {
 		return nil
@@ -113,10 +113,9 @@ func (m *memcached) close() {
 	_ = m.writer.Close()
 }
 
-// rendezvous spreads names over servers by highest random weight (Thaler and
-// Ravishankar, 1998): whatever the order in which nodes list the servers, they
-// agree, and one server more or less moves only its own share. The names of
-// servers are resolved whenever a connection is made.
+// rendezvous spreads names over servers by highest random weight (Thaler and Ravishankar, 1998):
+// nodes agree, in whatever order they list the servers, and adding or removing a server moves only
+// its own share. The servers' names are resolved whenever a connection is made.
 type rendezvous []string
 
 // PickServer returns the server for a name.
@@ -134,7 +133,7 @@ func (r rendezvous) PickServer(name string) (net.Addr, error) {
 	return best, nil
 }
 
-// Each calls f for each server until one fails.
+// Each calls f for each server until a call fails.
 func (r rendezvous) Each(f func(net.Addr) error) error {
 	for _, address := range r {
 		if err := f(host(address)); err != nil {
@@ -144,7 +143,7 @@ func (r rendezvous) Each(f func(net.Addr) error) error {
 	return nil
 }
 
-// host is an address with its name not resolved yet.
+// host is an address whose name is not yet resolved.
 type host string
 
 func (h host) Network() string { return "tcp" }

@@ -10,14 +10,14 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// failed tells the breaker about a request that failed.
+// failed reports a failed request to the breaker.
 func (s *Store) failed(err error) {
-	if s.ctx.Err() == nil { // else Close cut it off
+	if s.ctx.Err() == nil { // otherwise Close has ended it
 		s.breaker.failed(err)
 	}
 }
 
-// refused reports whether err is a server's answer, and not the lack of one.
+// refused reports whether err is a server's answer rather than a missing one.
 func refused(err error) bool {
 	_, byRedis := rueidis.IsRedisErr(err)
 	return byRedis || errors.Is(err, memcache.ErrServerError) ||
@@ -25,35 +25,34 @@ func refused(err error) bool {
 		strings.HasPrefix(err.Error(), "memcache: unexpected response line")
 }
 
-// changed tells the operator what became of the breaker.
+// changed logs the breaker's change.
 func (s *Store) changed(err error) {
 	if err != nil {
-		s.say("is left alone for now, it failed: " + s.cause(err))
+		s.log("is left alone for now, it failed: " + s.cause(err))
 		return
 	}
-	s.saying.Lock()
-	wasDown := s.said != ""
-	s.saying.Unlock()
+	s.logging.Lock()
+	wasDown := s.logged != ""
+	s.logging.Unlock()
 	if wasDown {
-		s.say("answers again")
+		s.log("answers again")
 	}
 }
 
-// say logs a line about the server unless it is the same as the last one: an
-// outage is one line, however often the server is tried meanwhile.
-func (s *Store) say(line string) {
-	s.saying.Lock()
-	defer s.saying.Unlock()
-	if line == s.said {
+// log logs a line about the server unless it equals the last one: an outage is one line, however
+// often the server is tried meanwhile.
+func (s *Store) log(line string) {
+	s.logging.Lock()
+	defer s.logging.Unlock()
+	if line == s.logged {
 		return
 	}
-	s.said = line
+	s.logged = line
 	s.options.Log("session store " + s.location.String() + " " + line)
 }
 
-// cause puts err into a few words: without this side's port, which is another one
-// each time, and without the password, which servers before Redis 6 quote when
-// they do not understand HELLO.
+// cause describes err in a few words: without this side's port, which varies, and without the
+// password, which servers before Redis 6 quote when they do not understand HELLO.
 func (s *Store) cause(err error) string {
 	text := err.Error()
 	var op *net.OpError

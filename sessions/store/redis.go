@@ -14,7 +14,7 @@ import (
 // redis is a Redis or Valkey server, or with several hosts a Redis Cluster.
 type redis struct {
 	options rueidis.ClientOption
-	client  rueidis.Client // nil before the first connect that succeeded
+	client  rueidis.Client // nil before the first successful connect
 }
 
 func newRedis(l storeurl.Location) *redis {
@@ -26,11 +26,10 @@ func newRedis(l storeurl.Location) *redis {
 		Password:          l.Password,
 		SelectDB:          l.DB,
 		Dialer:            net.Dialer{Timeout: writeTimeout},
-		// A connection that is silent for so long is given up.
+		// A connection that is silent for so long is closed.
 		ConnWriteTimeout: writeTimeout,
-		// One connection for each server: a probe then proves the one that
-		// look-ups will use. A look-up that is late must not cost the
-		// connection, so everything goes through the pipeline.
+		// One connection for each server: a probe then tests the one that look-ups will use. A late
+		// look-up must not cost the connection, so everything goes through the pipeline.
 		PipelineMultiplex:   -1,
 		AlwaysPipelining:    true,
 		ReadBufferEachConn:  64 << 10,
@@ -66,7 +65,7 @@ func (r *redis) get(ctx context.Context, name string) ([]byte, time.Duration, er
 	if err != nil {
 		return nil, 0, err
 	}
-	// Negative: it expired meanwhile, or someone took its expiry away.
+	// Negative: it has expired meanwhile, or another client has removed its expiry.
 	return value, time.Duration(max(left, 0)) * time.Millisecond, nil
 }
 
@@ -75,8 +74,7 @@ func (r *redis) set(ctx context.Context, name string, value []byte, lifetime tim
 		PxMilliseconds(lifetime.Milliseconds()).Build()).Error()
 }
 
-// swapScript is run by the server as one step. A script needs no connection of its
-// own, as WATCH would.
+// The server runs swapScript as one step. Unlike WATCH, a script needs no connection of its own.
 const swapScript = `if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1`
@@ -84,7 +82,7 @@ return 1`
 func (r *redis) swap(ctx context.Context, name string, old, value []byte,
 	left time.Duration,
 ) (bool, error) {
-	// What is stored is never empty, so that "" stands for nothing.
+	// Stored values are never empty, so "" stands for none.
 	return r.client.Do(ctx, r.client.B().Eval().Script(swapScript).Numkeys(1).Key(name).
 		Arg(rueidis.BinaryString(old), rueidis.BinaryString(value),
 			strconv.FormatInt(left.Milliseconds(), 10)).

@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	// rulesEvery is how often the rules of others are read.
+	// rulesEvery is the interval at which the rules of other nodes are read.
 	rulesEvery = time.Second
-	// rulesTrusted is how long it may be since they were. The store is not asked
-	// for sessions after that.
+	// rulesTrusted is how old the last reading may be. After that the store is not asked for
+	// sessions.
 	rulesTrusted = 10 * time.Second
 )
 
@@ -19,9 +19,9 @@ var (
 	errAlone  = errors.New("the session store does not answer")
 )
 
-// Sync writes the rules down that the server lacks, and reads those of others, at
-// once and not only in the next second. done, if it is not nil, is called once, on a
-// goroutine of the store: with nil if the server has them all now.
+// Sync writes the rules that the server lacks and reads those of other nodes, at once rather than
+// in the next second. done, if not nil, is called once, on a goroutine of the store: with nil if
+// the server has them all now.
 func (s *Store) Sync(done func(error)) {
 	switch {
 	case s.options.Rules == nil:
@@ -42,14 +42,14 @@ func (s *Store) Sync(done func(error)) {
 	}
 	select {
 	case s.wantSync <- struct{}{}:
-	default: // it is about to
+	default: // a sync is pending already
 	}
 	if s.ctx.Err() != nil {
 		s.ended(errClosed)
 	}
 }
 
-// ended tells those who wait.
+// ended calls the waiting functions.
 func (s *Store) ended(err error) {
 	s.syncing.Lock()
 	waiting := s.waiting
@@ -79,7 +79,7 @@ func (s *Store) keepRules() {
 			continue
 		}
 		s.syncing.Lock()
-		waiting := s.waiting // those who come later have rules that this round may not see
+		waiting := s.waiting // later callers have rules that this round may not see
 		s.waiting = nil
 		s.syncing.Unlock()
 		ctx, cancel := context.WithTimeout(s.ctx, writeTimeout)
@@ -89,7 +89,7 @@ func (s *Store) keepRules() {
 		case err == nil:
 			s.breaker.succeeded()
 		case refused(err):
-			s.say("refuses the rules to forget: " + s.cause(err))
+			s.log("refuses the rules to forget: " + s.cause(err))
 		default:
 			s.failed(err)
 		}
@@ -99,10 +99,10 @@ func (s *Store) keepRules() {
 	}
 }
 
-// syncRules reads the rules under each live secret, and writes all that this node
-// knows if those under the first one lack some: in the place of what it has read, and
-// of nothing else, so that what another node writes at the same moment stays. An error
-// that the server refused is about the writing: what is there has been read.
+// syncRules reads the rules under each live secret, and writes all that this node knows if those
+// under the first one lack some: only in place of the value it has read, so that a concurrent write
+// of another node is not lost. An error that is the server's answer concerns the writing: the rules
+// were read.
 func (s *Store) syncRules(ctx context.Context) error {
 	if s.options.Rules == nil {
 		return nil
@@ -122,12 +122,12 @@ func (s *Store) syncRules(ctx context.Context) error {
 		if swapped || err != nil {
 			return err
 		}
-		// Each time another node has written: one of them all gets on.
+		// Each failure means that another node has written: one of them makes progress.
 	}
 }
 
-// readRules takes the rules that the server has, and reports whether those under the
-// first secret lack some. stored is what there is under that one.
+// readRules takes the server's rules and reports whether those under the first secret lack some.
+// stored is the value under that one.
 func (s *Store) readRules(
 	ctx context.Context,
 ) (lacks bool, stored []byte, seal *secret, err error) {
@@ -157,7 +157,7 @@ func (s *Store) readRules(
 // began is the origin of synced.
 var began = time.Now()
 
-// rulesCurrent reports whether the rules are known that sessions here are under.
+// rulesCurrent reports whether the rules were read recently enough.
 func (s *Store) rulesCurrent() bool {
 	return s.options.Rules == nil || time.Since(began)-time.Duration(s.synced.Load()) < rulesTrusted
 }

@@ -22,23 +22,23 @@ const (
 	minSecretLen = 16
 )
 
-// A secret is a cluster secret, ready to name and seal sessions. It is read-only
-// until wiped, and so safe for concurrent use.
+// A secret is a cluster secret, ready to name and seal sessions. It is immutable until wiped, and
+// so safe for concurrent use.
 type secret struct {
 	id      byte
 	master  []byte // HKDF's pseudo-random key
 	nameKey []byte
 }
 
-// A session is what is inside a sealed value.
+// A session is the content of a sealed value.
 type session struct {
 	state     []byte // the caller's value
 	age, left time.Duration
-	written   time.Time // when these two were true, by the writer's clock
+	written   time.Time // when age and left were true, by the writer's clock
 }
 
-// rulesPurpose is what the rules to forget are sealed for. It is no session's key:
-// these have another length.
+// rulesPurpose is the purpose for which the rules to forget are sealed. It cannot be a session's
+// key: these have another length.
 const rulesPurpose = "rules"
 
 func newSecret(b []byte) (*secret, error) {
@@ -56,13 +56,13 @@ func newSecret(b []byte) (*secret, error) {
 	return s, nil
 }
 
-// name is what the server calls the session with the given key.
+// name is the server's name for the session with the given key.
 func (s *secret) name(prefix string, key [16]byte) string {
 	return s.nameOf(prefix,
 		string(key[:]))
 }
 
-// nameOf is what the server calls what is sealed for a purpose.
+// nameOf is the server's name for a value sealed for a purpose.
 func (s *secret) nameOf(prefix, purpose string) string {
 	mac := hmac.New(sha256.New, s.nameKey)
 	mac.Write([]byte(purpose))
@@ -72,14 +72,14 @@ func (s *secret) nameOf(prefix, purpose string) string {
 // seal returns the value under which v is stored for key.
 func (s *secret) seal(key [16]byte, v session) []byte { return s.sealFor(string(key[:]), v) }
 
-// open returns what was sealed for key. It reports false for anything else.
+// open returns what was sealed for key. It returns false for anything else.
 func (s *secret) open(key [16]byte, sealed []byte) (session, bool) {
 	return s.openFor(string(key[:]), sealed)
 }
 
 func (s *secret) sealFor(purpose string, v session) []byte {
 	plaintext := make([]byte, 0, stampLen+len(v.state))
-	// rounded up: to be older is the safe side
+	// rounded up: older is safer
 	plaintext = appendMillis(plaintext, v.age+time.Millisecond-1)
 	plaintext = appendMillis(plaintext, v.left)
 	plaintext = binary.BigEndian.AppendUint64(plaintext, uint64(v.written.UnixMilli()))
@@ -109,10 +109,9 @@ func (s *secret) openFor(purpose string, sealed []byte) (session, bool) {
 	}, true
 }
 
-// at returns v's age and what it has left when it is read. It is as old as either
-// clock says, that of writer and reader or, if it tells, the server's: neither can
-// make it younger than it was when it was sealed, and what the server says cannot
-// give back what has passed since.
+// at returns v's age and remaining life when it is read. Its age is the larger by either clock,
+// that of writer and reader or, if known, the server's: neither can make it younger than it was
+// when it was sealed, nor can the server return life that has passed since.
 func (v *session) at(now time.Time, told time.Duration) (age, left time.Duration) {
 	elapsed := max(now.Sub(v.written), 0)
 	if told != untold {
@@ -121,7 +120,7 @@ func (v *session) at(now time.Time, told time.Duration) (age, left time.Duration
 	return v.age + elapsed, v.left - elapsed
 }
 
-// elapsedAtLeast is how long ago v was written by whichever clock says less.
+// elapsedAtLeast is the time since v was written, by the clock that shows less.
 func (v *session) elapsedAtLeast(now time.Time, told time.Duration) time.Duration {
 	elapsed := max(now.Sub(v.written), 0)
 	if told != untold {
@@ -138,14 +137,14 @@ func parseMillis(b []byte) time.Duration {
 	return time.Duration(binary.BigEndian.Uint32(b)) * time.Millisecond
 }
 
-// wipe forgets the secret. Key schedules inside crypto/aes are out of reach; they
-// are garbage as soon as a value is sealed.
+// wipe overwrites the secret. Key schedules inside crypto/aes are out of reach; they become garbage
+// as soon as a value is sealed.
 func (s *secret) wipe() {
 	clear(s.master)
 	clear(s.nameKey)
 }
 
-// additionalData is what a value is bound to besides its plaintext.
+// additionalData binds a value to its header and purpose.
 func additionalData(sealed []byte, purpose string) []byte {
 	return append(append(make([]byte, 0, headLen+len(purpose)), sealed[:headLen]...), purpose...)
 }
@@ -169,7 +168,7 @@ func (s *secret) aead(purpose string) cipher.AEAD {
 func (s *secret) derive(info string, length int) []byte {
 	key, err := hkdf.Expand(sha256.New, s.master, info, length)
 	if err != nil {
-		panic(err) // only if length were absurd
+		panic(err) // only if the length were absurd
 	}
 	return key
 }

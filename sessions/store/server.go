@@ -7,20 +7,18 @@ import (
 	"reprise/internal/storeurl"
 )
 
-// A server is where values are kept. Its methods block, at most for about as long
-// as their ctx, and are safe for concurrent use, except that connect and close
-// have the server to themselves.
+// A server stores values. Its methods block, at most for about as long as their ctx, and are safe
+// for concurrent use, except that connect and close must not run beside other methods.
 type server interface {
-	// connect makes ready what the other methods need. It is called before
-	// them, and again before each probe.
+	// connect prepares the other methods. It is called before them, and again before each probe.
 	connect() error
-	// get returns the value under name, nil if there is none, and how long it
-	// still lives, or untold if this kind of server does not say.
+	// get returns the value under name, nil if there is none, and its remaining life, or untold if
+	// this kind of server does not report it.
 	get(ctx context.Context, name string) (value []byte, left time.Duration, err error)
 	set(ctx context.Context, name string, value []byte, left time.Duration) error
 	remove(ctx context.Context, name string) error
-	// swap is set if the value under name is old, or there is none and old is nil.
-	// It reports whether that was so.
+	// swap stores value if the value under name is old, or there is none and old is nil. It reports
+	// whether that was so.
 	swap(ctx context.Context, name string, old, value []byte, left time.Duration) (bool, error)
 	// close ends all connections within about a second.
 	close()

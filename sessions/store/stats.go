@@ -2,8 +2,8 @@ package store
 
 import "reprise/internal/metric"
 
-// counts are written by whoever calls the Store and by its workers. Hits, Misses, Late and Errors
-// add up to the look-ups answered; NotAuthentic is part of Misses.
+// counts are written by callers of the Store and by its workers. Hits, Misses, Late and Errors add
+// up to the look-ups answered; NotAuthentic is part of Misses.
 type counts struct {
 	Gets         metric.Counter           `json:"gets" help:"Look-ups queued for the session store."`
 	Hits         metric.Counter           `json:"hits" help:"Look-ups that found a session."`
@@ -19,7 +19,7 @@ type counts struct {
 	Latency      metric.Histogram         `json:"lookup" help:"Time from a look-up to its answer."`
 }
 
-// A refusal is why something was not even queued, or dropped later.
+// A refusal is the reason why something was not queued, or dropped later.
 type refusal uint8
 
 const (
@@ -35,7 +35,7 @@ func (refusal) Names() []string {
 	return []string{"breaker_open", "queue_full", "invalid", "closed", "no_rules"}
 }
 
-// Stats is what a Store has done so far.
+// Stats are a Store's counters so far.
 type Stats struct {
 	Server string `json:"server"`
 	*counts
@@ -44,7 +44,7 @@ type Stats struct {
 	Opened      *metric.Counter `json:"breaker_opened" help:"Times the session store began to be left alone."`
 }
 
-// Stats may be called from any goroutine, also after Close. What it counts goes on counting.
+// Stats may be called from any goroutine, even after Close. Its counters stay live.
 func (s *Store) Stats() Stats {
 	var waiting int64
 	for _, queue := range s.writes {

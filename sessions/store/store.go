@@ -14,7 +14,7 @@ import (
 	"reprise/internal/storeurl"
 )
 
-// Bounds and times that no operator needs to change.
+// Bounds and times that operators need not change.
 const (
 	readers     = 32 // look-ups in flight
 	writers     = 8  // writes in flight
@@ -27,37 +27,35 @@ const (
 	drainTimeout = time.Second // at Close
 )
 
-// Options say how a store is used. The zero value of each but Secrets stands for
-// its default.
+// Options configure a store. The zero value of each but Secrets means its default.
 type Options struct {
-	// the live cluster secrets, 16 bytes or more each; the first one seals. Not kept.
+	// the live cluster secrets, at least 16 bytes each; the first one seals. Not kept.
 	Secrets         [][]byte
-	LookupTimeout   time.Duration // how long a look-up is worth waiting for; 10 ms
-	WriteQueue      int           // how many writes may wait; 4096
-	BreakerFailures int           // failures in a row after which the server is left alone; 5
-	BreakerMinWait  time.Duration // for how long at first; 1 s, doubles from there
+	LookupTimeout   time.Duration // time-out of a look-up; 10 ms
+	WriteQueue      int           // bound on waiting writes; 4096
+	BreakerFailures int           // consecutive failures after which the server is left alone; 5
+	BreakerMinWait  time.Duration // for how long at first; 1 s, then doubled
 	BreakerMaxWait  time.Duration // for how long at most; 30 s
 	Prefix          string        // of all names; "reprise:"
-	Rules           Rules         // to be kept beside the sessions; nil for none
-	// told about outages, one line each, without credentials, on a goroutine of the store; nil for
-	// silence
+	Rules           Rules         // kept beside the sessions; nil for none
+	// called for outages, one line each, without credentials, on a goroutine of the store; nil to
+	// log nothing
 	Log func(line string)
 }
 
-// Rules are what the nodes have been told to forget: a small value that all of them
-// keep together, here because sessions outlive nodes here. Its methods are called
-// on goroutines of the store.
+// Rules are what the nodes have been told to forget: a small value that they keep together, in the
+// store because sessions there outlive nodes. Its methods are called on goroutines of the store.
 type Rules interface {
-	// MergeRules takes what the server has, nil if it has nothing, written at
-	// least that long ago, and reports whether it lacks something.
+	// MergeRules takes the server's value, nil if it has none, written at least elapsed ago, and
+	// reports whether that lacks something.
 	MergeRules(stored []byte, elapsed time.Duration) (lacks bool)
-	// AppendRules appends all that there is to b, and returns how long it must be
-	// kept, 0 if there is nothing.
+	// AppendRules appends all rules to b, and returns how long they must be kept, 0 if there are
+	// none.
 	AppendRules(b []byte) (_ []byte, left time.Duration)
 }
 
-// A Store is a shared memory of sessions outside of the fleet. Its methods may be
-// called from any goroutine, and none but Close waits for anything.
+// A Store is a shared memory of sessions outside the fleet. Its methods may be called from any
+// goroutine, and none but Close waits.
 type Store struct {
 	options  Options
 	location storeurl.Location
@@ -65,10 +63,10 @@ type Store struct {
 	server   server
 	breaker  *breaker
 
-	mu      sync.RWMutex // shared while something is queued, so that Close knows when the last was
+	mu      sync.RWMutex // shared while queueing, so that Close knows when the last is queued
 	closed  bool
 	lookups chan lookup
-	writes  [writers]chan write // by session, so that its writes keep their order
+	writes  [writers]chan write // by session, so that each session's writes keep their order
 
 	ctx     context.Context // ends when draining takes too long
 	cancel  context.CancelFunc
@@ -77,12 +75,12 @@ type Store struct {
 	counts  counts
 
 	syncing  sync.Mutex
-	waiting  []func(error) // for the rules to be written
+	waiting  []func(error) // callers that wait until the rules are written
 	wantSync chan struct{} // room for one
 	synced   atomic.Int64  // when the rules were last read, Unix nanoseconds by the monotonic clock
 
-	saying sync.Mutex
-	said   string // the line logged last
+	logging sync.Mutex
+	logged string // the last line logged
 }
 
 type lookup struct {
@@ -93,7 +91,7 @@ type lookup struct {
 
 type write struct {
 	key     [16]byte
-	session session // its state is ours
+	session session // its state is our copy
 	remove  bool
 }
 
@@ -103,11 +101,10 @@ type write struct {
 //	rediss://[user:password@]host:port[/db][?ca=FILE]
 //	memcached://host:port[,host:port...]
 //
-// Several hosts after redis or rediss are nodes of one Redis Cluster. With rediss
-// the server's certificate is verified against the authorities in FILE, or else
-// the system's. Open does not wait for the server, which need not be there yet. It
-// fails if url or o cannot be used, with a line for the operator without
-// credentials. The store must be closed.
+// Several hosts after redis or rediss are nodes of one Redis Cluster. With rediss the server's
+// certificate is verified against the authorities in FILE, or else the system's. Open does not wait
+// for the server, which may be down at that time. It fails if url or o cannot be used, with a line
+// for the operator without credentials. The store must be closed.
 func Open(url string, o Options) (*Store, error) {
 	l, err := storeurl.Parse(url)
 	if err != nil {
@@ -144,9 +141,8 @@ func newSecrets(raw [][]byte) (secrets []*secret, err error) {
 	return secrets, nil
 }
 
-// Rekey exchanges the live secrets of a store in use: the first seals from now on.
-// What was sealed under one that is not among them is not found any more. raw is
-// not kept.
+// Rekey replaces the live secrets of a store in use: the first seals from now on. Values sealed
+// under one that is not among them are no longer found. raw is not kept.
 func (s *Store) Rekey(raw [][]byte) error {
 	rekey, err := s.PrepareRekey(raw)
 	if err == nil {
@@ -155,7 +151,7 @@ func (s *Store) Rekey(raw [][]byte) error {
 	return err
 }
 
-// PrepareRekey is Rekey in two steps: the second, which makes the exchange, cannot fail.
+// PrepareRekey is Rekey in two steps: the second, which replaces the secrets, cannot fail.
 func (s *Store) PrepareRekey(raw [][]byte) (rekey func(), err error) {
 	if len(raw) == 0 {
 		return nil, errors.New("session store: no cluster secret to seal sessions with")
@@ -167,7 +163,7 @@ func (s *Store) PrepareRekey(raw [][]byte) (rekey func(), err error) {
 	return func() {
 		old := s.secrets.Swap(&secrets)
 		time.AfterFunc(retireAfter, func() { wipe(*old) }) // requests under way use them
-		// the rules are to be had under the new one
+		// the rules must be stored under the new one
 		s.Sync(nil)
 	}, nil
 }
@@ -203,11 +199,10 @@ func start(l storeurl.Location, secrets []*secret, o Options, on server) *Store 
 // String is the URL without credentials.
 func (s *Store) String() string { return s.location.String() }
 
-// Set stores a copy of value, a session of that age with so much left to live,
-// under key, some time later. It reports false if that will not happen, because the
-// queue is full, the server is being left alone, value is longer than 64 KiB or
-// left is not at least a millisecond. True is no promise: nobody waits for the
-// server.
+// Set queues a copy of value for writing under key: a session of that age and remaining life. It
+// returns false if it will not be written, because the queue is full, the server is left alone,
+// value is longer than 64 KiB or left is less than a millisecond. True is not a guarantee: the
+// outcome of the write is only counted.
 func (s *Store) Set(key [16]byte, value []byte, age, left time.Duration) bool {
 	if len(value) > maxValueLen || left < time.Millisecond {
 		s.counts.SetDropped.Inc(invalid)
@@ -225,9 +220,8 @@ func (s *Store) Set(key [16]byte, value []byte, age, left time.Duration) bool {
 	}})
 }
 
-// Delete removes what is stored under key, some time later and after what was Set
-// here before. It reports false if that will not happen, as Set does: the
-// server then keeps the session until it expires.
+// Delete queues the removal of the value under key, after earlier writes of it. It returns false if
+// that will not happen, for the reasons of Set: the server then keeps the session until it expires.
 func (s *Store) Delete(key [16]byte) bool {
 	if !s.breaker.allows() {
 		s.counts.SetDropped.Inc(breakerOpen)
@@ -252,14 +246,12 @@ func (s *Store) enqueue(w write) bool {
 	}
 }
 
-// Get looks key up. It reports false if it does not even ask, because the queue is
-// full or the server is being left alone, and then never calls answer. Otherwise
-// answer is called exactly once, on a goroutine of the store, which it must not
-// hold up: with ok, the value, which is then answer's own, its age and what it has
-// left to live; or without ok after a miss, a failure or a time-out. That happens
-// within Options.LookupTimeout or, if the queue is long, a little later. A store
-// whose rules could not be read lately is not asked: it may have sessions that are
-// to be forgotten.
+// Get looks key up. It returns false if the look-up was not queued, because the queue is full or
+// the server is left alone, and then never calls answer. Otherwise answer is called exactly once,
+// on a goroutine of the store, which it must not hold up: with ok, the value, which answer owns,
+// its age and its remaining life; or without ok after a miss, a failure or a time-out. That happens
+// within Options.LookupTimeout or, if the queue is long, a little later. A store whose rules could
+// not be read lately is not asked: it may have sessions that are to be forgotten.
 func (s *Store) Get(key [16]byte, answer func(value []byte, age, left time.Duration,
 	ok bool),
 ) bool {
@@ -288,10 +280,9 @@ func (s *Store) Get(key [16]byte, answer func(value []byte, age, left time.Durat
 	}
 }
 
-// Close writes what is queued if the server takes it within a second, answers all
-// look-ups, and ends the connections. With a server that hangs that takes
-// about three seconds. Set, Get and Delete report false from then on. It may be
-// called more than once.
+// Close writes the queue if the server takes it within a second, answers all look-ups, and closes
+// the connections. With a server that hangs this takes about three seconds. Set, Get and Delete
+// return false from then on. It may be called more than once.
 func (s *Store) Close() {
 	s.mu.Lock()
 	if s.closed {
@@ -321,7 +312,7 @@ func (s *Store) read() {
 		value, age, left, outcome := s.find(l)
 		took := time.Since(l.asked)
 		if took >= s.options.LookupTimeout {
-			outcome = &s.counts.Late // found or not: whoever asked has most likely given up
+			outcome = &s.counts.Late // found or not: the caller has most likely given up
 		}
 		outcome.Inc()
 		s.counts.Latency.Observe(took)
@@ -329,8 +320,8 @@ func (s *Store) read() {
 	}
 }
 
-// find asks the server under the names that l's session has with each live secret.
-// It returns what it found, or nil, and the counter that is to know.
+// find asks the server under the session's name with each live secret. It returns what it found, or
+// nil, and the counter of that outcome.
 func (s *Store) find(l lookup) (value []byte, age, left time.Duration, outcome *metric.Counter) {
 	if !s.breaker.allows() { // it opened meanwhile
 		return nil, 0, 0, &s.counts.Errors
@@ -338,7 +329,7 @@ func (s *Store) find(l lookup) (value []byte, age, left time.Duration, outcome *
 	ctx, cancel := context.WithDeadline(s.ctx, l.asked.Add(s.options.LookupTimeout))
 	defer cancel()
 	for _, secret := range *s.secrets.Load() {
-		if ctx.Err() != nil { // used up in the queue, which is not the server's fault
+		if ctx.Err() != nil { // the time passed in the queue, which is not the server's fault
 			return nil, 0, 0, &s.counts.Errors
 		}
 		sealed, told, err := s.server.get(ctx, secret.name(s.options.Prefix, l.key))
@@ -377,9 +368,9 @@ func (s *Store) write(queue <-chan write) {
 	}
 }
 
-// put makes one write. A server that refuses it may still answer look-ups: a
-// replica, one that is full, one that does not let this user write. So a refusal
-// is the operator's business and not the breaker's.
+// put makes one write. A server that refuses it may still answer look-ups: a replica, a full one,
+// one that denies this user writes. So a refusal is reported to the operator and not to the
+// breaker.
 func (s *Store) put(w write) {
 	defer clear(w.session.state)
 	done, perform := &s.counts.Sets, s.set
@@ -394,7 +385,7 @@ func (s *Store) put(w write) {
 		done.Inc()
 	case refused(err):
 		s.counts.WriteErrors.Inc()
-		s.say("refuses a write: " + s.cause(err))
+		s.log("refuses a write: " + s.cause(err))
 	default:
 		s.counts.WriteErrors.Inc()
 		s.failed(err)
@@ -429,9 +420,8 @@ func (s *Store) drop(w write, reason refusal) {
 	clear(w.session.state)
 }
 
-// probe connects if need be, reads the rules, and then looks up what cannot be
-// there: a server that does not answer that within the time a look-up has is not
-// worth asking.
+// probe connects if need be, reads the rules, and then looks up a name that does not exist: a
+// server that does not answer within a look-up's time-out is not worth asking.
 func (s *Store) probe(ctx context.Context) error {
 	if err := s.server.connect(); err != nil {
 		return err
