@@ -7,7 +7,7 @@ import (
 	"reprise/tlsconn"
 )
 
-// A session is made, found and refused without allocation: loops do nothing else.
+// Making, finding and refusing a session allocates nothing: loops do nothing else.
 func TestAllocations(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)

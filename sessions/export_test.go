@@ -2,5 +2,5 @@ package sessions
 
 import "time"
 
-// Age is what a sweep does when it finds that the machine was asleep.
+// Age is the part of a sweep that follows a sleep of the machine.
 func (m *Memory) Age(slept time.Duration) { m.age(slept) }

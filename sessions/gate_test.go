@@ -9,9 +9,8 @@ import (
 	"reprise/tlsconn"
 )
 
-// Every way by which a session comes in leads through the gate: what has ended, or
-// is forgotten, is refused on each, and what is told of it is clipped on each. It is long
-// because it is a table.
+// Every way into the memory passes the gate: an ended or forgotten session is refused on each, and
+// claimed times are limited on each. It is long because it is a table.
 func TestGateStandsBeforeEveryWay(t *testing.T) {
 	ways := []struct {
 		name string
@@ -122,7 +121,7 @@ func TestGateStandsBeforeEveryWay(t *testing.T) {
 				if got := way.put(t, m, bytes.Clone(tt.value), tt.age, tt.left); got != tt.want {
 					t.Errorf("admitted: %t, want %t", got, tt.want)
 				}
-				// However it came in and whatever was said, it ends with its lifetime.
+				// However it came in and whatever was claimed, it ends with its lifetime.
 				clock.pass(lifetime - max(tt.age, 0))
 				if _, v := find(m, 1); v == tlsconn.Found {
 					t.Error("it can be used beyond its lifetime")
@@ -132,7 +131,7 @@ func TestGateStandsBeforeEveryWay(t *testing.T) {
 	}
 }
 
-// answering is a fleet that has one answer.
+// answering is a fleet with one answer.
 type answering struct{ answer Answer }
 
 func (f *answering) Ask(q *Question) bool {
@@ -151,8 +150,8 @@ func (f *answering) Made([16]byte, []byte, time.Duration, time.Duration) {}
 func (f *answering) Deleted([16]byte, time.Duration)                     {}
 func (f *answering) Release([16]byte, tlsconn.NodeID, uint64)            {}
 
-// C1: a session is not younger for having been sent again, by whichever way, and
-// however often it goes round between nodes.
+// C1: sending a session again does not make it younger, whichever way and however often it goes
+// round between nodes.
 func TestAgeTravels(t *testing.T) {
 	clock := newFakeClock()
 	a, b := newMemory(t, clock), newMemoryOf(t, clock, other, 1000)
@@ -179,8 +178,8 @@ func TestAgeTravels(t *testing.T) {
 	}
 }
 
-// A batch kept with the lifetime it had when it was made brings nothing back (C1):
-// a copy that is said to be young again extends nothing while there is one here.
+// A batch kept with the lifetime it had when it was made brings nothing back (C1): a copy that
+// claims to be young again does not extend one that is here.
 func TestPutNeverExtends(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)
@@ -190,8 +189,8 @@ func TestPutNeverExtends(t *testing.T) {
 	wantAge(t, m, 1, 200*time.Second, 100*time.Second)
 }
 
-// A renewed session has its parent's birth, and what a node's own clock has to do
-// with that of the loops is nothing.
+// A renewed session has its parent's birth, independent of the difference between the memory's
+// clock and the loops'.
 func TestRenewalKeepsBirth(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)
@@ -204,13 +203,13 @@ func TestRenewalKeepsBirth(t *testing.T) {
 	clock.pass(50 * time.Second)
 	m.Save(numbered(2), tlsconn.Session{State: state("a.example", "ctx"), Born: parent.Born, Expires: parent.Expires})
 	wantAge(t, m, 2, 150*time.Second, 150*time.Second)
-	// Nor does a renewal bring back what was forgotten between look-up and end.
+	// A renewal does not bring back what was forgotten between its look-up and its end either.
 	forget(t, m, m.NewRule(ForgetAll, 0))
 	m.Save(numbered(3), tlsconn.Session{State: state("a.example", "ctx"), Born: parent.Born, Expires: parent.Expires})
 	wantFind(t, m, 3, tlsconn.Unknown)
 }
 
-// Peers may tell anything: nothing overflows into a long life.
+// Peers may claim anything: nothing overflows into a long life.
 func TestAbsurdTimes(t *testing.T) {
 	const most = time.Duration(1<<63 - 1)
 	for _, tt := range []struct{ age, left time.Duration }{
@@ -234,7 +233,7 @@ func TestAbsurdTimes(t *testing.T) {
 	}
 }
 
-// M9: what has expired or is forgotten is overwritten, not only no longer served.
+// M9: expired and forgotten sessions are overwritten, not only no longer served.
 func TestDeadSessionsAreWiped(t *testing.T) {
 	secret := []byte("a master secret")
 	for _, tt := range []struct {
@@ -256,7 +255,7 @@ func TestDeadSessionsAreWiped(t *testing.T) {
 			m.Put(numbered(1), living, 0, lifetime, false)
 			m.Put(numbered(2), state("a.example", "ctx"), 290*time.Second, 10*time.Second, false)
 			if !inCache(m, secret) {
-				t.Fatal("the secret is not found where it must be: the test proves nothing")
+				t.Fatal("the secret is not in memory at the start")
 			}
 			tt.end(t, clock, m)
 			if inCache(m, secret) {
@@ -267,11 +266,10 @@ func TestDeadSessionsAreWiped(t *testing.T) {
 	}
 }
 
-// inCache reports whether a value that contains b is stored, dead or alive as far
-// as look-ups are concerned.
+// inCache reports whether a value that contains b is stored, whether or not look-ups would find it.
 func inCache(m *Memory, b []byte) (found bool) {
 	for cursor := cache.Cursor(0); ; {
-		// A scan at the beginning of time sees entries that have expired since.
+		// A scan at the beginning of time visits entries that have expired since.
 		cursor = m.cache.Scan(cursor, -1<<62, func(_, value []byte, _ cache.Entry) {
 			found = found || bytes.Contains(value, b)
 		})
@@ -281,8 +279,7 @@ func inCache(m *Memory, b []byte) (found bool) {
 	}
 }
 
-// A machine that did not run has not kept its sessions young, nor does a handshake that
-// was under way meanwhile.
+// Sessions age while a machine does not run, and so does a handshake that was under way meanwhile.
 func TestSleepAges(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)

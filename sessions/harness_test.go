@@ -10,7 +10,7 @@ import (
 	"reprise/tlsconn"
 )
 
-// fakeClock is a time that a test moves.
+// fakeClock is a clock that a test advances.
 type fakeClock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -32,7 +32,7 @@ func (c *fakeClock) pass(d time.Duration) {
 
 const lifetime = 300 * time.Second
 
-// self and other are nodes.
+// self and other are IDs of nodes.
 var self, other = tlsconn.NodeID{1, 1, 1, 1}, tlsconn.NodeID{2, 2, 2, 2}
 
 func newMemory(tb testing.TB, clock *fakeClock) *Memory {
@@ -54,13 +54,13 @@ func numbered(i int) (key tlsconn.Key) {
 	return key
 }
 
-// state is a session's state as tlsconn makes it, as far as this package looks.
+// state is a session's state in tlsconn's form, as far as this package reads it.
 func state(name, context string) []byte {
 	b := tlsconn.AppendStatePrefix(nil, tlsconn.NameHash(name), tlsconn.ContextHash(context), tlsconn.CodecStandard)
 	return append(b, "a master secret"...)
 }
 
-// save makes a session at m as a full handshake would.
+// save makes a session at m as a full handshake does.
 func save(m *Memory, i int, name string) {
 	now := m.Now()
 	m.Save(numbered(i), tlsconn.Session{State: state(name, "ctx"), Born: now, Expires: now.Add(lifetime)})
@@ -70,7 +70,7 @@ func find(m *Memory, i int) (tlsconn.Session, tlsconn.Verdict) {
 	return m.Find(nil, numbered(i), self, false)
 }
 
-// wantFind holds the verdict of a look-up against want.
+// wantFind checks the verdict of a look-up.
 func wantFind(tb testing.TB, m *Memory, i int, want tlsconn.Verdict) {
 	tb.Helper()
 	if _, got := find(m, i); got != want {
@@ -78,7 +78,7 @@ func wantFind(tb testing.TB, m *Memory, i int, want tlsconn.Verdict) {
 	}
 }
 
-// wantAge holds what a peer is told of a session's age and remaining life.
+// wantAge checks the age and remaining life that a peer gets for a session.
 func wantAge(tb testing.TB, m *Memory, i int, age, left time.Duration) {
 	tb.Helper()
 	_, gotAge, gotLeft, ok := m.Lookup(nil, numbered(i))
@@ -101,7 +101,7 @@ func forget(tb testing.TB, m *Memory, r Rule) (dropped int) {
 	}
 }
 
-// fakeStore is a store in memory. Gets are answered at once, or when the test says.
+// fakeStore is a store in memory. Gets are answered at once, or when the test says so.
 type fakeStore struct {
 	mu     sync.Mutex
 	values map[[16]byte]stored
@@ -154,13 +154,13 @@ func (s *fakeStore) Sync(done func(error)) {
 	}
 }
 
-// nobody is a waker that wakes nothing.
-type nobody struct{}
+// noWaker is a waker that wakes nothing.
+type noWaker struct{}
 
-func (nobody) Wake() {}
+func (noWaker) Wake() {}
 
 // ask is a look-up beyond the process.
 func ask(m *Memory, i int, owner tlsconn.NodeID, hold bool) (*tlsconn.Lookup, bool) {
-	l := tlsconn.NewLookup(numbered(i), owner, hold, nobody{})
+	l := tlsconn.NewLookup(numbered(i), owner, hold, noWaker{})
 	return l, m.Ask(l)
 }

@@ -9,8 +9,8 @@ import (
 	"reprise/tlsconn"
 )
 
-// Of handshakes at many loops that try one single-use session one resumes, and no
-// other can afterwards.
+// Of many loops' handshakes that try one single-use session one resumes, and no other can
+// afterwards.
 func TestOnceAtOneNode(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)
@@ -36,8 +36,8 @@ func TestOnceAtOneNode(t *testing.T) {
 	}
 }
 
-// A client that does not prove that it holds the session leaves it to who does
-// (SECURITY-CASES 10: no observer burns a session).
+// A client that does not prove that it holds the session leaves it to the one that does
+// (SECURITY-CASES 10: an observer cannot use up a session).
 func TestReleaseLeavesTheSession(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)
@@ -51,7 +51,7 @@ func TestReleaseLeavesTheSession(t *testing.T) {
 	if v != tlsconn.Found {
 		t.Fatalf("after the release: %v", v)
 	}
-	// The first one, which was late, must not win now.
+	// The first handshake, which was late, must not win now.
 	if m.Spend(numbered(1), self, s.Hold, lifetime) {
 		t.Error("spent by a handshake that has released it")
 	}
@@ -63,7 +63,7 @@ func TestReleaseLeavesTheSession(t *testing.T) {
 	}
 }
 
-// A handshake that is stuck loses its hold to another, and with it the session.
+// A handshake that hangs loses its hold to another, and with it the session.
 func TestHoldLapses(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)
@@ -82,8 +82,8 @@ func TestHoldLapses(t *testing.T) {
 	}
 }
 
-// What the cache evicts while a handshake holds it is spent by that handshake, and
-// comes back by no copy.
+// A session that the cache evicts while a handshake holds it is spent by that handshake, and no
+// copy brings it back.
 func TestSpendWhatWasEvicted(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemoryOf(t, clock, self, 2)
@@ -99,8 +99,8 @@ func TestSpendWhatWasEvicted(t *testing.T) {
 	wantFind(t, m, 1, tlsconn.Spent)
 }
 
-// M2, in pull mode at one node: a session that was pulled, or comes from a store, is
-// held like any other. Two look-ups are answered, one handshake has it.
+// M2, in pull mode at one node: a session that was pulled, or comes from a store, is held like any
+// other. Two look-ups are answered, one handshake gets it.
 func TestPulledSessionsAreHeld(t *testing.T) {
 	clock := newFakeClock()
 	value := state("a.example", "ctx")
@@ -138,8 +138,8 @@ func TestPulledSessionsAreHeld(t *testing.T) {
 	}
 }
 
-// M2, at two nodes in contact: the owner decides, and a copy elsewhere is not used
-// behind its back, nor is a store's.
+// M2, at two nodes in contact: the owner decides, and neither a copy elsewhere nor a store's is
+// used without it.
 func TestOwnerArbitrates(t *testing.T) {
 	clock := newFakeClock()
 	owner, guest := newMemoryOf(t, clock, other, 100), newMemory(t, clock)
@@ -192,7 +192,7 @@ func TestOwnerArbitrates(t *testing.T) {
 
 // testLostOwner: an owner that is silent decides, and one that is dead does not.
 func testLostOwner(t *testing.T, owner, guest *Memory, st *fakeStore, direct *wired) {
-	// A silent owner is not dead: nobody else may give the session away.
+	// A silent owner is not dead: no other node may give the session away.
 	save(owner, 2, "a.example")
 	st.Set(numbered(2), state("a.example", "ctx"), 0, lifetime)
 	direct.silent = true
@@ -200,8 +200,8 @@ func testLostOwner(t *testing.T, owner, guest *Memory, st *fakeStore, direct *wi
 	if _, v, ok := l.Result(); asked && (!ok || v == tlsconn.Found) {
 		t.Errorf("with a silent owner: %v", v)
 	}
-	// An owner that dies while its session is held for a guest leaves the guest
-	// without it: who decides now may not know of the hold.
+	// A guest does not get a session held for it if the owner dies meanwhile: the new arbiter may
+	// not know of the hold.
 	direct.silent = false
 	save(owner, 3, "a.example")
 	l, _ = ask(guest, 3, other, true)
@@ -220,7 +220,7 @@ func testLostOwner(t *testing.T, owner, guest *Memory, st *fakeStore, direct *wi
 	}
 }
 
-// A hold that comes too late for its handshake is given back.
+// A hold that comes too late for its handshake is released.
 func TestLateHoldIsReleased(t *testing.T) {
 	clock := newFakeClock()
 	owner, guest := newMemoryOf(t, clock, other, 100), newMemory(t, clock)
@@ -238,7 +238,7 @@ func TestLateHoldIsReleased(t *testing.T) {
 	}
 }
 
-// A peer ends holds of peers only.
+// A peer can end only holds of peers.
 func TestPeerCannotEndOwnHolds(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)
@@ -255,7 +255,7 @@ func TestLookupsAreBounded(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)
 	if _, asked := ask(m, 1, other, false); asked {
-		t.Error("asked, though there is nobody")
+		t.Error("asked, though there is no other node")
 	}
 	st := newFakeStore()
 	st.manual = true
@@ -338,8 +338,8 @@ func (w *wired) serve(q *Question) {
 	q.Answer(a)
 }
 
-// A peer that asks again gets the hold it was given, and in between nobody else has
-// the session, nor afterwards.
+// A peer that asks again gets the hold it was given, and no other handshake gets the session in
+// between or afterwards.
 func TestHeldAgain(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)
@@ -362,7 +362,7 @@ func TestHeldAgain(t *testing.T) {
 		t.Errorf("at the owner: %v", v)
 	}
 
-	// Evicted, and put again as a copy: it is still that peer's.
+	// Evicted, and put again as a copy: it is still reserved for that peer.
 	for i := range 2000 {
 		save(m, 100+i, "a.example")
 	}
@@ -377,12 +377,12 @@ func TestHeldAgain(t *testing.T) {
 		t.Errorf("a copy, held again: %v", v)
 	}
 
-	// Spent: a question that comes again after that gets nothing.
+	// Spent: a repeated question after that gets nothing.
 	m.Delete(numbered(1), lifetime)
 	if _, _, _, _, v = m.HoldFor(nil, numbered(1), hold); v != tlsconn.Spent {
 		t.Errorf("after it was spent: %v", v)
 	}
-	// Released: its number is worth nothing any more.
+	// Released: its number is invalid from then on.
 	save(m, 2, "a.example")
 	_, _, _, hold, _ = m.HoldFor(nil, numbered(2), 0)
 	m.ReleaseFor(numbered(2), hold)

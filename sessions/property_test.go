@@ -11,8 +11,8 @@ import (
 	"reprise/tlsconn"
 )
 
-// A world is some nodes whose memories are real, on a network that delays, loses and
-// parts. It knows the truth about each session and holds every look-up against it.
+// A world is some nodes whose memories are real, on a network that delays, loses and partitions. It
+// knows the truth about each session and checks every look-up against it.
 type world struct {
 	t      *testing.T
 	rng    *rand.Rand
@@ -23,11 +23,11 @@ type world struct {
 	last   int // the newest session
 	parted bool
 	dead   int // the node that has died, -1 for none
-	// everParted is whether nodes were ever without contact: then single use is
-	// promised at each of them only.
+	// everParted says that nodes were without contact at some time: then single use is promised
+	// only within each of them.
 	everParted bool
 
-	given, refused, spent, lost int // how often something worth testing has happened
+	given, refused, spent, lost int // number of events worth testing
 }
 
 type event struct {
@@ -35,7 +35,7 @@ type event struct {
 	do func()
 }
 
-// sessionTruth is what no node is told.
+// sessionTruth is what the nodes do not know.
 type sessionTruth struct {
 	born  time.Time
 	name  string
@@ -58,7 +58,7 @@ type worldRule struct {
 	name  string // "" for all
 }
 
-// handshake is a client that has come back and not yet finished.
+// handshake is a returning client's unfinished handshake.
 type handshake struct {
 	session int
 	hold    bool
@@ -79,7 +79,7 @@ func newWorld(t *testing.T, seed uint64, nodes, items int) *world {
 	return w
 }
 
-// contact reports whether two nodes hear each other: the last one may be parted.
+// contact reports whether two nodes are in contact: the last one may be cut off.
 func (w *world) contact(a, b int) bool {
 	if w.dead >= 0 && (a == w.dead || b == w.dead) {
 		return false
@@ -104,7 +104,7 @@ func (w *world) send(from, to int, reliable bool, do func()) {
 	}})
 }
 
-// pass lets time go by, with all that falls due.
+// pass advances the time and runs all that falls due.
 func (w *world) pass(d time.Duration) {
 	end := w.clock.Now().Add(d)
 	for {
@@ -123,7 +123,7 @@ func (w *world) pass(d time.Duration) {
 	w.clock.pass(end.Sub(w.clock.Now()))
 }
 
-// The fleet, as the protocol is to be: ages are those at sealing and the way counts.
+// The fleet, as the protocol should be: ages are those at sealing, and transit counts.
 
 func (n *worldNode) others() []*worldNode {
 	return slices.DeleteFunc(slices.Clone(n.w.nodes), func(o *worldNode) bool { return o == n })
@@ -165,7 +165,7 @@ func (n *worldNode) node(id tlsconn.NodeID) *worldNode {
 	return nil
 }
 
-// Arbiter is the owner or, by a hash of key and node, one of those in contact.
+// Arbiter is the owner or, by a hash of key and node, one of the nodes in contact.
 func (n *worldNode) Arbiter(key [16]byte, owner tlsconn.NodeID) tlsconn.NodeID {
 	if n.Reachable(owner) {
 		return owner
@@ -227,7 +227,7 @@ func (n *worldNode) Release(key [16]byte, owner tlsconn.NodeID, hold uint64) {
 	}
 }
 
-// What clients and operators do.
+// The actions of clients and operators.
 
 func (w *world) step() {
 	n := w.nodes[w.rng.IntN(len(w.nodes))]
@@ -254,7 +254,7 @@ func (w *world) step() {
 				to.m.Put(key, value, age+way, left-way, false)
 			})
 		})
-	case 7: // rules go round whenever nodes are in contact
+	case 7: // rules are exchanged whenever nodes are in contact
 		to := w.nodes[w.rng.IntN(len(w.nodes))]
 		if w.contact(n.index, to.index) {
 			for _, r := range n.m.Rules(nil) {
@@ -271,7 +271,7 @@ func (w *world) step() {
 	default:
 		if w.last > 0 {
 			session, hold := w.last-w.rng.IntN(min(w.last, 40)), w.rng.IntN(2) == 0
-			for i := session; w.dead >= 0 && i > 0; i-- { // what the dead node has left
+			for i := session; w.dead >= 0 && i > 0; i-- { // the dead node's remains
 				if w.truth[i].owner == w.dead && w.truth[i].spent == 0 {
 					session, hold = i, true
 					break
@@ -285,13 +285,13 @@ func (w *world) step() {
 	case 0:
 		most = 80 * time.Second
 	case 1, 2, 3, 4:
-		most = 5 * time.Millisecond // sooner than anything gets to another node
+		most = 5 * time.Millisecond // sooner than anything reaches another node
 	}
 	w.pass(time.Duration(w.rng.Int64N(int64(most))))
 }
 
-// forget gives a rule at a node and at all that it hears. What it does not hear is
-// named to the operator, and so promised nothing.
+// forget gives a rule at a node and at all nodes in contact with it. The others are named to the
+// operator, so nothing is promised for them.
 func (w *world) forget(n *worldNode) {
 	r, truth := n.m.NewRule(ForgetAll, 0), worldRule{given: w.clock.Now()}
 	if w.rng.IntN(3) > 0 {
@@ -309,7 +309,7 @@ func (w *world) forget(n *worldNode) {
 	}
 }
 
-// comeBack is a client with a session that it got once.
+// comeBack is a client with a session that it once got.
 func (w *world) comeBack(n *worldNode, session int, hold bool) {
 	truth := w.truth[session]
 	owner := w.nodes[truth.owner].id
@@ -319,7 +319,7 @@ func (w *world) comeBack(n *worldNode, session int, hold bool) {
 	case tlsconn.Found:
 		w.hold(n, truth, "found")
 	case tlsconn.Unknown:
-		h.lookup = tlsconn.NewLookup(numbered(session), owner, hold, nobody{})
+		h.lookup = tlsconn.NewLookup(numbered(session), owner, hold, noWaker{})
 		if !n.m.Ask(h.lookup) {
 			return
 		}
@@ -330,7 +330,7 @@ func (w *world) comeBack(n *worldNode, session int, hold bool) {
 	n.inFlight = append(n.inFlight, h)
 }
 
-// judge looks at what look-ups were answered, at the moment when they were.
+// judge checks the answers to look-ups at the moment they are given.
 func (w *world) judge() {
 	for _, n := range w.nodes {
 		for _, h := range n.inFlight {
@@ -345,7 +345,7 @@ func (w *world) judge() {
 	}
 }
 
-// finish ends a handshake: in success, or because the client did not prove itself.
+// finish ends a handshake: successfully, or because the client did not prove itself.
 func (w *world) finish(n *worldNode) {
 	if len(n.inFlight) == 0 {
 		return
@@ -387,10 +387,10 @@ func (w *world) finish(n *worldNode) {
 	}
 }
 
-// hold holds a session that a handshake is given against the truth.
+// hold checks a session given to a handshake against the truth.
 func (w *world) hold(n *worldNode, truth *sessionTruth, how string) {
 	w.given++
-	// An answer was right when it was sealed; here, in one process, it is now.
+	// An answer was right when it was sealed; in this single process that is now.
 	if age := w.clock.Now().Sub(truth.born); age >= lifetime {
 		w.t.Errorf("node %d: %s at the age of %v", n.index, how, age)
 	}
@@ -401,9 +401,8 @@ func (w *world) hold(n *worldNode, truth *sessionTruth, how string) {
 	}
 }
 
-// Whatever happens in whatever order, nothing is given away at or after its birth
-// and lifetime, nothing that a node has been told to forget, and nothing is spent
-// twice while nodes are in contact.
+// Whatever happens in whatever order, a session is never given away after its lifetime or after the
+// node was told to forget it, and never spent twice while nodes are in contact.
 func TestLawsUnderRandomInterleavings(t *testing.T) {
 	seeds, steps := uint64(500), 400
 	if testing.Short() {
@@ -428,7 +427,7 @@ func TestLawsUnderRandomInterleavings(t *testing.T) {
 				w := newWorld(t, seed, setting.nodes, setting.items)
 				for step := range steps {
 					if setting.dies && step == steps/2 {
-						w.pass(time.Second) // what it said last is heard
+						w.pass(time.Second) // its last message is received
 						w.dead = 0
 					}
 					if setting.parts && step%50 == 0 {
@@ -446,6 +445,6 @@ func TestLawsUnderRandomInterleavings(t *testing.T) {
 	}
 	t.Logf("%d sessions given, %d refused, %d spent, %d lost to others", given, refused, spent, lost)
 	if cmp.Or(given, refused, spent) == 0 || spent < 100 {
-		t.Error("too little has happened to prove anything")
+		t.Error("too few events")
 	}
 }

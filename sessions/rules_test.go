@@ -11,14 +11,13 @@ import (
 	"reprise/tlsconn"
 )
 
-// A rule stays in force as long as a session can live that is older, and is gone
-// after that.
+// A rule stays in force as long as an older session can live, and is gone after that.
 func TestRuleLivesAsLongAsItMust(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)
 	forget(t, m, m.NewRule(ForgetAll, 0))
 	for passed := time.Duration(0); passed < lifetime; passed += 10 * time.Second {
-		// A copy that was made just before the rule, told with all that it has left.
+		// A copy made just before the rule, with all its remaining life.
 		m.Put(numbered(1), state("a.example", "ctx"), passed+time.Millisecond, lifetime-passed-time.Millisecond, false)
 		if _, v := find(m, 1); v == tlsconn.Found {
 			t.Fatalf("a copy came back after %v", passed)
@@ -36,8 +35,7 @@ func TestRuleLivesAsLongAsItMust(t *testing.T) {
 	}
 }
 
-// What a walk has dropped is told to all who wait for it, also for a rule that was
-// known.
+// All callers that wait for a walk learn what it has dropped, even for a rule that was known.
 func TestRuleTellsWhatItDropped(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)
@@ -57,7 +55,7 @@ func TestRuleTellsWhatItDropped(t *testing.T) {
 	wantFind(t, m, 1, tlsconn.Found)
 }
 
-// A session that is made after the command is not forgotten.
+// A session made after the command is not forgotten.
 func TestSessionsAfterTheRule(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)
@@ -99,8 +97,8 @@ func TestNamesOfRules(t *testing.T) {
 	}
 }
 
-// Nodes that pass rules on to each other agree, and a rule does not outlive its
-// time by going round.
+// Nodes that pass rules to each other agree, and a rule does not outlive its time by being passed
+// on.
 func TestRulesArePassedOn(t *testing.T) {
 	clock := newFakeClock()
 	a, b := newMemory(t, clock), newMemoryOf(t, clock, other, 1000)
@@ -135,8 +133,8 @@ func TestRulesArePassedOn(t *testing.T) {
 	}
 }
 
-// With more rules than there is room for, sessions are forgotten too many but never
-// too few, and nodes with the same rules still agree.
+// With more rules than there is room for, too many sessions are forgotten but never too few, and
+// nodes with the same rules still agree.
 func TestTooManyRules(t *testing.T) {
 	clock := newFakeClock()
 	m, same := newMemory(t, clock), newMemoryOf(t, clock, other, 1000)
@@ -167,7 +165,7 @@ func TestTooManyRules(t *testing.T) {
 		t.Error("a new session of a name that was never meant is forgotten")
 	}
 	digest, rulesLen := m.RulesDigest(), m.Stats().Rules
-	for _, r := range rules { // a node that has not merged them tells of them again
+	for _, r := range rules { // a node that has not merged them sends them again
 		r.Age = clock.Now().Sub(born[slices.IndexFunc(rules, func(o Rule) bool { return o.ID == r.ID })]) - time.Millisecond
 		r.Left -= r.Age
 		forget(t, m, r)
@@ -181,7 +179,7 @@ func stateOf(name, context uint64) []byte {
 	return tlsconn.AppendStatePrefix(nil, name, context, tlsconn.CodecStandard)
 }
 
-// Rules may come from many places at once while loops look sessions up.
+// Rules may come from many places at once while loops look up sessions.
 func TestRulesConcurrently(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)
@@ -208,7 +206,7 @@ func TestRulesConcurrently(t *testing.T) {
 	}
 }
 
-// A clock that was wrong and is set does not make rules seem old.
+// Correcting a wrong clock does not make rules seem old.
 func TestSleepDoesNotEndRules(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)
@@ -243,7 +241,7 @@ func TestRulesCodec(t *testing.T) {
 		t.Error("an empty store is said to lack nothing")
 	}
 	clock.pass(3 * time.Second)
-	// The node starts anew, and somebody else has a copy of a forgotten session.
+	// The node restarts, and another node has a copy of a forgotten session.
 	if restarted.MergeRules(stored, 3*time.Second) {
 		t.Error("a node without rules has some that the store lacks")
 	}
@@ -257,7 +255,7 @@ func TestRulesCodec(t *testing.T) {
 	wantFind(t, restarted, 1, tlsconn.Unknown)
 }
 
-// FuzzParseRules: what is taken is taken whole and written again as it was.
+// FuzzParseRules: an accepted list is taken whole and written again unchanged.
 func FuzzParseRules(f *testing.F) {
 	good := appendRules(nil, []Rule{
 		{ID: RuleID{1}, What: ForgetName, Hash: 7, Age: time.Second, Left: time.Minute},

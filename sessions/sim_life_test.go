@@ -43,7 +43,7 @@ func (s *sim) step() {
 	s.run(time.Duration(s.rand.Int64N(int64(most))))
 }
 
-// shake does one of the things that the run is about.
+// shake causes one of the run's faults.
 func (s *sim) shake(n *simNode) {
 	var shakes []func()
 	if s.kind.pause {
@@ -68,8 +68,8 @@ func (s *sim) shake(n *simNode) {
 	}
 }
 
-// stop gives a node no time for a while. A machine that is set back to a snapshot
-// has not lived meanwhile: its clock says so, until the next look at others.
+// stop gives a node no time for a while. A machine that is set back to a snapshot has not run
+// meanwhile: its clock lags until the next look at others.
 func (n *simNode) stop(asleep bool) {
 	if n.stopped || n.gone {
 		return
@@ -94,7 +94,7 @@ func (n *simNode) stop(asleep bool) {
 	})
 }
 
-// forget gives a command, and notes it once all nodes have acknowledged it.
+// forget gives a command, and records it once all nodes have acknowledged it.
 func (n *simNode) forget() {
 	rule := simRule{given: n.s.now}
 	what, hash := replicate.ForgetAll, uint64(0)
@@ -103,7 +103,7 @@ func (n *simNode) forget() {
 		what, hash = replicate.ForgetScope(sessions.ForgetName), tlsconn.NameHash(rule.name)
 	}
 	n.node.Forget(n.clock(), what, hash, func(f replicate.Forgetting) {
-		// A node that this life of another has never heard cannot be named.
+		// A node unknown to this life of another cannot be named.
 		if len(f.Silent) == 0 && len(f.Dropped) == len(n.s.nodes)-1 && !n.gone {
 			n.s.rules = append(n.s.rules, rule)
 			n.s.forgotten++
@@ -112,7 +112,7 @@ func (n *simNode) forget() {
 	n.tick()
 }
 
-// comeBack is a client with a session that it got once.
+// comeBack is a client with a session that it once got.
 func (n *simNode) comeBack(session int, hold bool) {
 	truth := n.s.truth[session]
 	found, v := n.memory.Find(nil, simKey(session), truth.owner, hold)
@@ -121,7 +121,7 @@ func (n *simNode) comeBack(session int, hold bool) {
 	case tlsconn.Found:
 		n.hold(truth, "found")
 	case tlsconn.Unknown:
-		h.lookup = tlsconn.NewLookup(simKey(session), truth.owner, hold, nobody{})
+		h.lookup = tlsconn.NewLookup(simKey(session), truth.owner, hold, noWaker{})
 		if !n.memory.Ask(h.lookup) {
 			return
 		}
@@ -132,7 +132,7 @@ func (n *simNode) comeBack(session int, hold bool) {
 	n.inFlight = append(n.inFlight, h)
 }
 
-// judge looks at what look-ups were answered, at the moment when they were.
+// judge checks the answers to look-ups at the moment they are given.
 func (n *simNode) judge() {
 	for _, h := range n.inFlight {
 		if h.lookup == nil || h.judged {
@@ -145,7 +145,7 @@ func (n *simNode) judge() {
 	}
 }
 
-// finish ends a handshake: in success, or because the client did not prove itself.
+// finish ends a handshake: successfully, or because the client did not prove itself.
 func (n *simNode) finish() {
 	if len(n.inFlight) == 0 {
 		return
@@ -181,7 +181,7 @@ func (n *simNode) finish() {
 	}
 }
 
-// hold holds a session that a handshake is given against the truth.
+// hold checks a session given to a handshake against the truth.
 func (n *simNode) hold(truth *simSession, how string) {
 	s := n.s
 	s.resumed++

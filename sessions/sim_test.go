@@ -19,17 +19,16 @@ import (
 	"reprise/tlsconn"
 )
 
-// A sim is a fleet in one goroutine, with nothing in it that is not the real thing but
-// the network, the clocks, and the clients: the protocol, the memory, its rules and
-// its cache. It knows the truth about each session and holds every resumption
-// against it.
+// A sim is a fleet in one goroutine, of which only the network, the clocks and the clients are
+// simulated: protocol, memory, rules and cache are real. It knows the truth about each session and
+// checks every resumption against it.
 type sim struct {
 	t     *testing.T
 	rand  *rand.Rand
-	now   time.Duration // what has truly passed
+	now   time.Duration // true time passed
 	queue simEvents
 	order int
-	nodes []*simNode // by address; a node that restarts takes its place
+	nodes []*simNode // by address; a restarted node replaces the one before
 	kind  simKind
 
 	truth  map[int]*simSession
@@ -37,17 +36,17 @@ type sim struct {
 	rules  []simRule
 	shaken bool // contact was lost, or a clock stood still, at some time
 
-	resumed, refused, spent, forgotten int // how often something worth testing has happened
+	resumed, refused, spent, forgotten int // number of events worth testing
 }
 
-// simKind is what may happen in a run.
+// simKind says what may happen in a run.
 type simKind struct {
 	name     string
 	nodes    int
 	mode     replicate.Mode
 	loss     float64
-	pause    bool // processes stop, and find what came meanwhile in their sockets
-	part     bool // the network parts
+	pause    bool // processes stop, and find queued datagrams in their sockets
+	part     bool // the network is partitioned
 	restart  bool // nodes die and others take their places
 	restored bool // machines are set back to a snapshot: clocks stood still
 }
@@ -118,11 +117,11 @@ type simNode struct {
 
 	gone     bool
 	stopped  bool          // gets no time
-	asleep   bool          // nor does its clock
-	slept    time.Duration // for which its clock has stood still in all
+	asleep   bool          // its clock does not run either
+	slept    time.Duration // total time for which its clock has stood still
 	sleptAt  time.Duration
 	islanded bool
-	socket   []func() // what came while it was stopped
+	socket   []func() // datagrams that came while it was stopped
 	tickAt   time.Duration
 	inFlight []*simHandshake
 }
@@ -153,7 +152,7 @@ func newSim(t *testing.T, kind simKind, seed uint64) *sim {
 	for i := range s.nodes {
 		s.start(i)
 	}
-	s.run(3 * time.Second) // they meet
+	s.run(3 * time.Second) // they get in contact
 	return s
 }
 
@@ -198,13 +197,13 @@ func (s *sim) start(i int) {
 	n.tick()
 }
 
-// end frees what a test does not need any more.
+// end frees what a test no longer needs.
 func (n *simNode) end() {
 	n.gone = true
 	_ = n.cache.Close()
 }
 
-// clock is what the node's own clock says. Clocks of nodes are days apart.
+// clock is the node's own clock. Clocks of nodes are days apart.
 func (n *simNode) clock() time.Duration {
 	at := n.s.now
 	if n.asleep {
@@ -318,11 +317,11 @@ func (n *simNode) Ask(q *sessions.Question) bool {
 	return true
 }
 
-// What happens.
+// Events.
 
-type nobody struct{}
+type noWaker struct{}
 
-func (nobody) Wake() {}
+func (noWaker) Wake() {}
 
 func simKey(i int) (key tlsconn.Key) {
 	binary.BigEndian.PutUint64(key[:], uint64(i)*0x9e3779b97f4a7c15)
@@ -330,8 +329,7 @@ func simKey(i int) (key tlsconn.Key) {
 	return key
 }
 
-// simSeeds is how many runs of each kind there are: some, or as many as
-// REPRISE_SIM_SEEDS says.
+// simSeeds is the number of runs of each kind: some, or REPRISE_SIM_SEEDS.
 func simSeeds(t *testing.T) int {
 	seeds := 12
 	if testing.Short() {
@@ -347,10 +345,9 @@ func simSeeds(t *testing.T) int {
 	return seeds
 }
 
-// With the real protocol, whatever happens to processes, machines and the network:
-// nothing resumes past its birth and lifetime, nothing that predates a command to
-// forget resumes after that is acknowledged, and while nodes are in contact a
-// single-use session is spent once.
+// With the real protocol, whatever happens to processes, machines and the network: no session
+// resumes past its birth and lifetime, no session that predates a command to forget resumes after
+// that is acknowledged, and while nodes are in contact a single-use session is spent once.
 func TestLawsOverTheRealProtocol(t *testing.T) {
 	seeds := simSeeds(t)
 	for _, kind := range []simKind{
@@ -382,7 +379,7 @@ func TestLawsOverTheRealProtocol(t *testing.T) {
 			}
 			t.Logf("%d resumed, %d refused, %d spent, %d commands acknowledged", resumed, refused, spent, forgotten)
 			if resumed < seeds || spent == 0 || forgotten == 0 {
-				t.Error("too little has happened to prove anything")
+				t.Error("too few events")
 			}
 		})
 	}

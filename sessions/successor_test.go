@@ -10,7 +10,7 @@ import (
 	"reprise/tlsconn"
 )
 
-// An heir that keeps what it is told.
+// A fakeHeir records its calls.
 type fakeHeir struct {
 	mu      sync.Mutex
 	made    map[[16]byte][]byte
@@ -35,7 +35,7 @@ func (h *fakeHeir) Deleted(key [16]byte, _ time.Duration) {
 
 func (h *fakeHeir) Release([16]byte, tlsconn.NodeID, uint64) {}
 
-// succeed makes a memory that has what m, which is frozen, exports.
+// succeed makes a memory from the export of m, which is frozen.
 func succeed(t *testing.T, m *Memory) *Memory {
 	t.Helper()
 	var b bytes.Buffer
@@ -49,8 +49,8 @@ func succeed(t *testing.T, m *Memory) *Memory {
 	return next
 }
 
-// TestSuccessorHasWhatThereWas: sessions, what was spent, and what is to be forgotten; none
-// of them younger than it was.
+// TestSuccessorHasWhatThereWas: a successor has sessions, spent ones and rules, and no session is
+// younger than it was.
 func TestSuccessorHasWhatThereWas(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)
@@ -77,7 +77,7 @@ func TestSuccessorHasWhatThereWas(t *testing.T) {
 	if !ok || age < 102*time.Second || age > 150*time.Second || left > lifetime-age {
 		t.Errorf("a session of 102 s is %v old and has %v left (%v)", age, left, ok)
 	}
-	// The rule is still there for what others may have kept.
+	// The rule still refuses copies from elsewhere.
 	if next.Put(numbered(7), state("forgotten.example", "ctx"), time.Minute, time.Minute, false) {
 		t.Error("a session of before the rule is taken")
 	}
@@ -86,8 +86,8 @@ func TestSuccessorHasWhatThereWas(t *testing.T) {
 	}
 }
 
-// TestFrozenGivesNothing: a memory that is handed over finds nothing, and says what comes
-// of handshakes that it still has.
+// TestFrozenGivesNothing: a memory that is handed over finds nothing, and reports the results of
+// its remaining handshakes.
 func TestFrozenGivesNothing(t *testing.T) {
 	clock := newFakeClock()
 	m := newMemory(t, clock)
@@ -111,7 +111,7 @@ func TestFrozenGivesNothing(t *testing.T) {
 		t.Error("the heir is not told of a session that was made")
 	}
 	next := succeed(t, m)
-	wantFind(t, next, 2, tlsconn.Spent) // it is this memory's
+	wantFind(t, next, 2, tlsconn.Spent) // it belongs to this memory
 	if !m.Spend(numbered(2), self, held.Hold, lifetime) || !h.deleted[numbered(2)] {
 		t.Error("what a handshake has reserved cannot be spent, or the heir is not told")
 	}
@@ -125,8 +125,8 @@ func TestFrozenGivesNothing(t *testing.T) {
 	wantFind(t, m, 3, tlsconn.Found)
 }
 
-// TestOnceInBothProcesses: of handshakes at a memory and at its successor that try one
-// session in the moment of the handover, one may use it.
+// TestOnceInBothProcesses: of handshakes at a memory and at its successor that try one session
+// during the handover, one may use it.
 func TestOnceInBothProcesses(t *testing.T) {
 	for range 100 {
 		m := newMemory(t, newFakeClock())
@@ -153,7 +153,7 @@ func TestOnceInBothProcesses(t *testing.T) {
 	}
 }
 
-// TestImportRefusesGarbage: what is no export is refused, and panics nowhere.
+// TestImportRefusesGarbage: a malformed export is refused and never panics.
 func TestImportRefusesGarbage(t *testing.T) {
 	m := newMemory(t, newFakeClock())
 	save(m, 1, "a.example")

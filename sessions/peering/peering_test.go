@@ -21,7 +21,7 @@ const (
 	patience = 20 * time.Second
 )
 
-// A node is a memory and its way to other nodes, as a process has them.
+// A node is a memory with its connection to other nodes, as a process has them.
 type node struct {
 	*sessions.Memory
 	t      testing.TB
@@ -31,7 +31,7 @@ type node struct {
 
 func (n *node) self() tlsconn.NodeID { return tlsconn.NodeID(n.id.Short()) }
 
-// start runs a node at one of the addresses, which are those of a fleet.
+// start runs a node at one of a fleet's addresses.
 func start(t testing.TB, addrs []netip.AddrPort, at int, mode replicate.Mode, blockLen int) *node {
 	t.Helper()
 	made, err := cache.New(cache.Options{Name: "t", Items: 10_000, KeyLen: 16, BlockLen: blockLen})
@@ -75,7 +75,7 @@ func freeAddrs(t testing.TB, n int) (addrs []netip.AddrPort) {
 	return addrs
 }
 
-// startFleet runs nodes that hear each other.
+// startFleet runs nodes that are in contact.
 func startFleet(t testing.TB, nodes int, mode replicate.Mode) (fleet []*node) {
 	t.Helper()
 	addrs := freeAddrs(t, nodes)
@@ -103,7 +103,7 @@ func state(name string) []byte {
 	return append(b, "a master secret"...)
 }
 
-// save makes a session as a full handshake would.
+// save makes a session as a full handshake does.
 func (n *node) save(key tlsconn.Key, name string) {
 	now := n.Now()
 	n.Save(key, tlsconn.Session{State: state(name), Born: now, Expires: now.Add(lifetime)})
@@ -113,7 +113,7 @@ type waker chan struct{}
 
 func (w waker) Wake() { close(w) }
 
-// lookUp is a handshake that wants a session, wherever that is.
+// lookUp is a handshake that wants a session, wherever it is.
 func (n *node) lookUp(key tlsconn.Key, owner *node, hold bool) (tlsconn.Session, tlsconn.Verdict) {
 	n.t.Helper()
 	if s, v := n.Find(nil, key, owner.self(), hold); v != tlsconn.Unknown {
@@ -142,8 +142,8 @@ func (n *node) wantVerdict(key tlsconn.Key, owner *node, hold bool, want tlsconn
 	return s
 }
 
-// A session that one node made another gives to a handshake, with the life that it has,
-// and says where it is from.
+// A session made at one node is given to a handshake at another, with its remaining life and its
+// origin.
 func TestSharing(t *testing.T) {
 	for _, tt := range []struct {
 		mode   replicate.Mode
@@ -174,8 +174,7 @@ func TestSharing(t *testing.T) {
 	}
 }
 
-// A single-use session is held for one handshake of one node, given back, and spent for
-// all.
+// A single-use session is held for one handshake of one node, released, and spent for all.
 func TestSingleUse(t *testing.T) {
 	fleet := startFleet(t, 3, replicate.Push)
 	a, b, c := fleet[0], fleet[1], fleet[2]
@@ -194,7 +193,7 @@ func TestSingleUse(t *testing.T) {
 	}, "the session to be given back")
 	b.wantVerdict(key, a, true, tlsconn.Held)
 	if !c.Spend(key, a.self(), s.Hold, lifetime) {
-		t.Fatal("it cannot be spent by the node that it is held for")
+		t.Fatal("the node that holds it cannot spend it")
 	}
 	nettest.Eventually(t, patience, func() bool {
 		_, v := b.lookUp(key, a, true)
@@ -205,7 +204,7 @@ func TestSingleUse(t *testing.T) {
 	}
 }
 
-// A rule given at one node is obeyed by all, counted, and known by one that joins.
+// All nodes obey a rule given at one and report their counts, and a node that joins learns it.
 func TestForgetting(t *testing.T) {
 	addrs := freeAddrs(t, 3)
 	a, b := start(t, addrs, 0, replicate.Push, 4096), start(t, addrs, 1, replicate.Push, 4096)
@@ -238,8 +237,8 @@ func TestForgetting(t *testing.T) {
 	}
 }
 
-// A node that joins gets the sessions of a cache, also of one with blocks of a
-// mebibyte, which is walked through in few and large steps.
+// A node that joins gets the sessions of a cache, even of one with blocks of a mebibyte, which is
+// walked in few and large steps.
 func TestJoining(t *testing.T) {
 	for _, blockLen := range []int{4096, 1 << 20} {
 		t.Run(fmt.Sprint(blockLen), func(t *testing.T) {
@@ -279,7 +278,7 @@ func TestJoining(t *testing.T) {
 	}
 }
 
-// Every verdict has its name on the other side, one of a later version too.
+// Every verdict is translated, even one of a later version.
 func TestVerdicts(t *testing.T) {
 	for in, want := range map[replicate.Verdict]tlsconn.Verdict{
 		replicate.Found: tlsconn.Found, replicate.Unknown: tlsconn.Unknown, replicate.Held: tlsconn.Held,

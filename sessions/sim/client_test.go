@@ -10,11 +10,11 @@ import (
 
 // A session is what a client holds.
 type session struct {
-	name    string // for the story
+	name    string // for the log
 	key     tlsconn.Key
 	owner   replicate.ID
 	ownerAt *slot
-	born    time.Duration // true time of the full handshake it goes back to
+	born    time.Duration // true time of its full handshake
 	sni     int
 	context int
 	used    []use
@@ -36,8 +36,8 @@ type attempt struct {
 	id      int
 	of      *session
 	takes   time.Duration // until the client's Finished
-	leaves  bool          // it never comes
-	renewed tlsconn.Key   // of the session that the client gets in exchange
+	leaves  bool          // it never finishes
+	renewed tlsconn.Key   // of the session that replaces this one
 	lookup  *tlsconn.Lookup
 	session tlsconn.Session
 	foundAt time.Duration // true time
@@ -54,15 +54,14 @@ func (w *world) full(s *slot) {
 	w.clients = append(w.clients, c)
 	w.counts.made++
 	w.probe(c)
-	w.say("%s is made at node %d for %s in %s", c.name, s.index, serverNames[c.sni], contexts[c.context])
+	w.log("%s is made at node %d for %s in %s", c.name, s.index, serverNames[c.sni], contexts[c.context])
 	s.node.input(func(n *node) {
 		now := n.now()
 		n.memory.Save(c.key, tlsconn.Session{State: c.state(), Born: now, Expires: now.Add(lifetime), Source: tlsconn.SourceLocal})
 	})
 }
 
-// probe offers c when its life has just ended, wherever somebody may think that it
-// has not.
+// probe offers c when its life has just ended, at any node that may count otherwise.
 func (w *world) probe(c *session) {
 	for range 2 {
 		w.at(c.born+lifetime+ageSlack+w.between(time.Millisecond, 200*time.Millisecond), func() {
@@ -147,7 +146,7 @@ func (n *node) giveUp(id int) {
 		return
 	}
 	a.lookup.GiveUp()
-	if s, v, ok := a.lookup.Result(); ok && v == tlsconn.Found { // it came just before
+	if s, v, ok := a.lookup.Result(); ok && v == tlsconn.Found { // the answer came just before
 		a.lookup = nil
 		n.found(a, s)
 		return
@@ -158,11 +157,11 @@ func (n *node) giveUp(id int) {
 func (n *node) missed(a *attempt, v tlsconn.Verdict) {
 	delete(n.attempts, a.id)
 	if !n.reliving {
-		n.w.say("%s is refused at node %d: %v", a.of.name, n.slot.index, v.Miss())
+		n.w.log("%s is refused at node %d: %v", a.of.name, n.slot.index, v.Miss())
 	}
 }
 
-// found goes on with a session. The client proves later that it holds it.
+// found continues with a session. Later the client proves that it holds it.
 func (n *node) found(a *attempt, s tlsconn.Session) {
 	a.session = s
 	if !n.reliving {
@@ -190,7 +189,7 @@ func (n *node) finished(id int) {
 	case n.w.single:
 		if !n.memory.Spend(a.of.key, owner, a.session.Hold, a.session.Expires.Sub(now)) {
 			if !n.reliving {
-				n.w.say("%s was lost to another handshake at node %d", a.of.name, n.slot.index)
+				n.w.log("%s was lost to another handshake at node %d", a.of.name, n.slot.index)
 			}
 			return
 		}

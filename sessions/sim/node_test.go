@@ -20,14 +20,14 @@ const (
 	lifetime  = 6 * time.Second
 	heartbeat = 250 * time.Millisecond
 	deadAfter = 1500 * time.Millisecond
-	// lookupTime is what a handshake waits for a session from elsewhere.
+	// lookupTime is how long a handshake waits for a session from elsewhere.
 	lookupTime = 20 * time.Millisecond
-	// handshakeTime is the longest that a handshake may last.
+	// handshakeTime is the longest time that a handshake may last.
 	handshakeTime = 3 * time.Second
 )
 
-// A node is one life of a process: memory and protocol, and what its loops know of
-// handshakes under way.
+// A node is one life of a process: memory and protocol, and its loops' state of handshakes under
+// way.
 type node struct {
 	w        *world
 	slot     *slot
@@ -41,25 +41,25 @@ type node struct {
 	dead     bool
 
 	attempts map[int]*attempt
-	ring     []func() // what loops want of the protocol
+	ring     []func() // requests of loops to the protocol
 	draining bool
 	tickAt   time.Duration
 
 	seed uint64 // of its randomness when it was made
-	// For forks: everything that came in, to be lived through again.
+	// For forks: all input, to be replayed.
 	log      []input
 	reliving bool
 	relived  time.Duration // the clock meanwhile
-	// restoredFrom is the true time of the state that a restored or forked node
-	// went on from, 0 for others.
+	// restoredFrom is the true time of the state from which a restored or forked node continued, 0
+	// for others.
 	restoredFrom time.Duration
 }
 
-// input is something that happened to a node, by its clock.
+// input is an event at a node, by its clock.
 type input struct {
 	at   time.Duration
 	do   func(*node)
-	seed uint64 // of all randomness while it happened
+	seed uint64 // of all randomness during the event
 }
 
 // start runs a new life at s.
@@ -69,7 +69,7 @@ func (w *world) start(s *slot) {
 		id[i] = byte(w.rand.Uint32())
 	}
 	n := w.newNode(s, id, replicate.Instance{byte(s.index + 1)}, w.between(0, 48*time.Hour), w.rand.Uint64(), w.now)
-	w.say("node %d starts as %x", s.index, id[:2])
+	w.log("node %d starts as %x", s.index, id[:2])
 	s.run(n)
 	n.begin()
 }
@@ -112,7 +112,7 @@ func (n *node) begin() {
 	n.planSweep()
 }
 
-// configured are the peers that a node at s is told of: all but clones.
+// configured are the peers given to a node at s: all but clones.
 func (w *world) configured(s *slot) (peers []netip.AddrPort) {
 	for _, other := range w.slots {
 		if other != s && !other.clone {
@@ -135,8 +135,8 @@ func (n *node) clock() time.Duration {
 	return n.w.now + n.skew
 }
 
-// input makes something happen to the node, and notes it. What happens meanwhile at
-// random can happen again.
+// input makes an event happen to the node and records it. Random results during the event can be
+// repeated.
 func (n *node) input(do func(*node)) {
 	if n.dead {
 		return
@@ -147,10 +147,10 @@ func (n *node) input(do func(*node)) {
 	do(n)
 }
 
-// runs reports whether things happen to the node now.
+// runs reports whether events reach the node now.
 func (n *node) runs() bool { return !n.dead && !n.slot.paused }
 
-// plan makes something happen later, as soon as the node runs.
+// plan schedules an event for the first moment from at on at which the node runs.
 func (n *node) plan(at time.Duration, do func(*node)) {
 	if n.reliving {
 		return // its log has it
@@ -164,7 +164,7 @@ func (n *node) plan(at time.Duration, do func(*node)) {
 	})
 }
 
-// tick gives the protocol time, and plans when to do it again.
+// tick runs the protocol's timers and plans the next tick.
 func (n *node) tick() {
 	next := n.proto.Tick(n.clock())
 	if n.reliving {
@@ -186,7 +186,7 @@ func (n *node) planSweep() {
 	})
 }
 
-// loop does what a loop would have the poller do, a moment later.
+// loop is a loop's request to the poller, carried out a moment later.
 func (n *node) loop(do func()) {
 	n.ring = append(n.ring, do)
 	if !n.draining {
@@ -206,16 +206,16 @@ func (n *node) drain() {
 	n.tick()
 }
 
-// pause stops the process; what arrives waits in its socket.
+// pause stops the process; datagrams wait in its socket.
 func (s *slot) pause(d time.Duration) {
 	n := s.node
-	n.w.say("node %d is stopped for %v", s.index, d)
+	n.w.log("node %d is stopped for %v", s.index, d)
 	s.paused, s.troubleAt = true, n.w.now
 	n.w.after(d, func() {
 		if s.node != n {
 			return
 		}
-		n.w.say("node %d goes on, %d datagrams wait", s.index, len(s.inbox))
+		n.w.log("node %d goes on, %d datagrams wait", s.index, len(s.inbox))
 		inbox := s.inbox
 		s.paused, s.inbox, s.troubleAt = false, nil, n.w.now
 		if n.w.chance(0.5) {
@@ -233,18 +233,17 @@ type moment struct {
 	of  *node
 	len int // of its log
 	at  time.Duration
-	// By which it is known that a copy has come out the same.
+	// Shows that a copy has come out the same.
 	rules uint64
 	items int
 }
 
-// moment remembers the node's state now.
+// moment returns the node's current state.
 func (n *node) moment() moment {
 	return moment{of: n, len: len(n.log), at: n.w.now, rules: n.memory.RulesDigest(), items: n.cache.Stats().Items}
 }
 
-// relive makes a node that has lived through everything that led to m: a copy of
-// that machine.
+// relive makes a node by replaying all that led to m: a copy of that machine.
 func (w *world) relive(m moment) *node {
 	n := w.newNode(m.of.slot, m.of.id, m.of.instance, m.of.skew, m.of.seed, m.of.born)
 	n.restoredFrom = m.at
@@ -254,22 +253,22 @@ func (w *world) relive(m moment) *node {
 		in.do(n)
 	}
 	if n.memory.RulesDigest() != m.rules || n.cache.Stats().Items != m.items {
-		w.t.Fatalf("node %d, told the same twice, has %d sessions and had %d", m.of.slot.index, n.cache.Stats().Items, m.items)
+		w.t.Fatalf("node %d, replayed, has %d sessions and had %d", m.of.slot.index, n.cache.Stats().Items, m.items)
 	}
 	n.log = slices.Clone(m.of.log[:m.len])
 	n.reliving, n.draining, n.ring = false, false, nil
 	return n
 }
 
-// goOn lets a copy go on at s. Its clock does not go back: machines are told the
-// time when they are restored.
+// goOn lets a copy continue at s. Its clock does not go back: machines get the time when they are
+// restored.
 func (n *node) goOn(s *slot) {
 	n.w.forked[n.id] = true
 	s.run(n)
 	n.begin()
 }
 
-// run puts n in the place of whatever ran at s.
+// run replaces whatever ran at s by n.
 func (s *slot) run(n *node) {
 	s.kill()
 	n.slot = s
@@ -323,8 +322,8 @@ func (n toFleet) Ask(q *sessions.Question) bool {
 func (n toFleet) Pulls() bool { return true }
 
 func (n toFleet) Arbiter(key [16]byte, owner tlsconn.NodeID) tlsconn.NodeID {
-	who, _ := n.proto.Arbiter(n.clock(), key, replicate.ShortID(owner))
-	return tlsconn.NodeID(who)
+	node, _ := n.proto.Arbiter(n.clock(), key, replicate.ShortID(owner))
+	return tlsconn.NodeID(node)
 }
 
 func (n toFleet) Reachable(node tlsconn.NodeID) bool {
@@ -366,8 +365,7 @@ func (n fromFleet) Release(key replicate.Key, hold uint64) { n.memory.ReleaseFor
 
 func (n fromFleet) Delete(key replicate.Key, left time.Duration) { n.memory.Delete(key, left) }
 
-// Scan visits all that there is by its keys: a cache walks in an order that is another
-// one in each life.
+// Scan visits all sessions by their keys: a cache walks in an order that differs in each life.
 func (n fromFleet) Scan(_ uint64, visit func(replicate.Key, []byte, time.Duration, time.Duration)) uint64 {
 	type found struct {
 		value     []byte
@@ -402,7 +400,7 @@ func (n fromFleet) AddRule(r replicate.Rule, done func(int)) bool {
 
 func (n fromFleet) RulesDigest() uint64 { return n.memory.RulesDigest() }
 
-// randomKey is a session's key, of the story's dice.
+// randomKey is a session's key from the scenario's randomness.
 func randomKey(r *rand.Rand) (key tlsconn.Key) {
 	binary.BigEndian.PutUint64(key[:], r.Uint64())
 	binary.BigEndian.PutUint64(key[8:], r.Uint64())

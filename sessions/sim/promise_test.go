@@ -10,14 +10,13 @@ import (
 )
 
 const (
-	// ageSlack is what rounding and the shortest way between nodes may add to a
-	// session's life.
+	// ageSlack is what rounding and the shortest path between nodes may add to a session's life.
 	ageSlack = 20 * time.Millisecond
-	// settleTime is what nodes that were apart need to tell each other everything.
+	// settleTime is the time that separated nodes need to exchange everything.
 	settleTime = 3 * time.Second
 )
 
-// A forget is a command to forget and what became of it.
+// A forget is a command to forget and its outcome.
 type forget struct {
 	name   string
 	scope  replicate.ForgetScope
@@ -25,10 +24,10 @@ type forget struct {
 	given  time.Duration
 	acked  time.Duration // 0 as long as nothing is promised
 	silent []*slot
-	// unknown are those that the node which gave the command has not heard for
-	// longer than a session lives.
+	// unknown are the slots whose nodes the commanding node has not been in contact with for longer
+	// than a session lives.
 	unknown []*slot
-	obeyed  []*node // lives that ran when it was acknowledged, but for the silent and for copies
+	obeyed  []*node // lives that ran when it was acknowledged, except silent ones and copies
 	copied  bool    // there were copies: one of them may have answered for the other
 }
 
@@ -64,7 +63,7 @@ func (w *world) forget(s *slot) {
 		}
 	}
 	w.forgets = append(w.forgets, f)
-	w.say("%s is given at node %d: scope %d, %d", f.name, s.index, f.scope, f.which)
+	w.log("%s is given at node %d: scope %d, %d", f.name, s.index, f.scope, f.which)
 	s.node.input(func(n *node) {
 		n.proto.Forget(n.clock(), f.scope, hash, func(r replicate.Forgetting) {
 			if !n.reliving && n.restoredFrom == 0 {
@@ -93,7 +92,7 @@ func (w *world) acknowledged(f *forget, r replicate.Forgetting) {
 	if len(r.Silent) > 0 {
 		w.counts.silent++
 	}
-	w.say("%s is acknowledged; silent: %v", f.name, r.Silent)
+	w.log("%s is acknowledged; silent: %v", f.name, r.Silent)
 	for range 5 { // clients of forgotten sessions come at once
 		s, c := w.anySlot((*slot).serves), w.clients[len(w.clients)-1-w.rand.IntN(min(20, len(w.clients)))]
 		if s != nil {
@@ -118,12 +117,12 @@ func (w *world) named(name string) (list []*slot) {
 
 func (s *slot) name() string { return fmt.Sprintf("node%d", s.index) }
 
-// resumed holds a resumption against the promises.
+// resumed checks a resumption against the promises.
 func (w *world) resumed(n *node, a *attempt) {
 	c := a.of
 	w.counts.resumed++
 	age := a.foundAt - c.born
-	w.say("%s resumes at node %d at the age of %v, and is s%d from now on", c.name, n.slot.index, age, len(w.clients))
+	w.log("%s resumes at node %d at the age of %v, and is s%d from now on", c.name, n.slot.index, age, len(w.clients))
 	if age > lifetime+ageSlack {
 		w.fail("%s, born %v ago, resumed at node %d", c.name, age, n.slot.index)
 	}
@@ -144,7 +143,7 @@ func (w *world) resumed(n *node, a *attempt) {
 	w.probe(renewed)
 }
 
-// forgotten returns the forgets by which node n should not find c now.
+// forgotten returns the forgets because of which node n should not find c now.
 func (w *world) forgotten(n *node, c *session) (list []*forget) {
 	for _, f := range w.forgets {
 		if f.acked != 0 && w.now > f.acked && f.covers(c) && !w.excused(f, n) {
@@ -154,13 +153,13 @@ func (w *world) forgotten(n *node, c *session) (list []*forget) {
 	return list
 }
 
-// excused reports whether node n may not know of f yet: it was named as silent, or
-// goes on from a state before f, and has not been in contact with the others since
-// for long enough; or nobody is left who could have told it.
+// excused reports whether node n may not know of f yet: it was named as silent, or continues from a
+// state before f, and has not been in contact with the others long enough since; or no node is left
+// that could have told it.
 func (w *world) excused(f *forget, n *node) bool {
 	unsettled := w.now-n.slot.troubleAt < settleTime || w.isCutOff(n.slot)
 	old := n.restoredFrom != 0 && n.restoredFrom <= f.acked
-	young := n.born > f.given-settleTime // those that give commands may not have known it
+	young := n.born > f.given-settleTime // the commanding nodes may not have known it
 	silent := len(f.silent) > 0
 	if slices.Contains(f.unknown, n.slot) {
 		return true
@@ -168,8 +167,8 @@ func (w *world) excused(f *forget, n *node) bool {
 	if unsettled && (old || silent || young) {
 		return true
 	}
-	// Two copies go by one name and one key: what is meant for one reaches the
-	// other, and each makes the other's datagrams replays.
+	// Two copies share one name and one key: messages for one reach the other, and each makes the
+	// other's datagrams replays.
 	if w.copies(n) > 1 || unsettled && w.forked[n.id] {
 		return true
 	}
@@ -177,7 +176,7 @@ func (w *world) excused(f *forget, n *node) bool {
 	return (silent || f.copied) && !obeyedLives
 }
 
-// copies is how many nodes say that they are the machine n.
+// copies is the number of nodes that claim to be the machine n.
 func (w *world) copies(n *node) (count int) {
 	for _, s := range w.slots {
 		if s.node != nil && s.node.instance == n.instance {
@@ -191,9 +190,8 @@ func (w *world) isCutOff(s *slot) bool {
 	return slices.ContainsFunc(w.slots, func(o *slot) bool { return o.node != nil && o.group != s.group })
 }
 
-// inContact reports whether all nodes that decide about c, and those that used it,
-// have heard each other all the time: its owner, or, if that is long gone, all that
-// run.
+// inContact reports whether all nodes that decide about c, and those that used it, have been in
+// contact all the time: its owner, or, if that is long gone, all that run.
 func (w *world) inContact(c *session) bool {
 	if w.forked[c.owner] {
 		return false

@@ -14,75 +14,75 @@ import (
 	"reprise/replicate/wire"
 )
 
-// A world is one story: a fleet, its clients, its network and its time.
+// A world is one scenario: a fleet, its clients, its network and its time.
 type world struct {
 	t    *testing.T
 	seed uint64
-	rand *rand.Rand // of the story; links have their own
+	rand *rand.Rand // of the scenario; links have their own
 	now  time.Duration
 
 	queue timeline.Queue
 	order int
 
-	slots   []*slot
-	weather weather
-	links   map[[2]int]*link
+	slots      []*slot
+	conditions conditions
+	links      map[[2]int]*link
 
 	mode    replicate.Mode
 	single  bool     // sessions are for one use
-	moments []moment // to which nodes may go back
+	moments []moment // to which nodes may be set back
 	clients []*session
 	forgets []*forget
 	forked  map[replicate.ID]bool // there may be two of them
 	lastID  int                   // of an attempt
 	counts  counts
 	failure string
-	told    []string // all that has happened
+	events  []string // the log of the scenario
 
 	hash   maphash.Seed
 	nonces map[nonce]uint64 // hashes of what was sealed with them
 }
 
-// counts say whether a story was worth telling.
+// counts say whether a scenario was worth running.
 type counts struct {
 	made, offered, resumed, spent, acknowledged, silent, forks, restores int
 }
 
-// A slot is an address at which one node runs after the other.
+// A slot is an address at which nodes run one after another.
 type slot struct {
 	index  int
 	addr   netip.AddrPort
 	node   *node // nil if none runs
-	clone  bool  // a copy of another slot's node, which peers were not told of
+	clone  bool  // a copy of another slot's node, unknown to its peers
 	group  int   // slots in different groups are cut off from each other
 	paused bool
 	inbox  []datagram
-	// troubleAt is when it last was paused, cut off, restarted, or freed of that.
+	// troubleAt is the last time it was paused, cut off or restarted, or recovered from that.
 	troubleAt time.Duration
 }
 
 type datagram struct {
 	from netip.AddrPort
 	data []byte
-	// news is false for copies, for what was held back and for introductions: a node
-	// may take none of these for a sign of life.
+	// news is false for copies, for held-back datagrams and for introductions: a node may not take
+	// any of these for a sign of life.
 	news bool
 }
 
-// weather is what the network does to datagrams.
-type weather struct {
+// conditions are the network's effects on datagrams.
+type conditions struct {
 	loss, dup float64
 	delay     time.Duration // mean of one way
-	late      float64       // share that comes up to mostLate later
-	held      float64       // share that comes up to seconds later
+	late      float64       // share delayed by up to mostLate more
+	held      float64       // share delayed by up to seconds more
 }
 
 const mostLate = 100 * time.Millisecond
 
-var fair = weather{delay: 200 * time.Microsecond}
+var fair = conditions{delay: 200 * time.Microsecond}
 
-// A link is one direction between two slots. Its dice are its own, so that a story
-// does not depend on the order in which a node speaks to several others.
+// A link is one direction between two slots. It has its own randomness, so that a scenario does not
+// depend on the order in which a node sends to several others.
 type link struct {
 	rand    *rand.Rand
 	heardAt time.Duration // when news arrived
@@ -98,8 +98,8 @@ func (l *link) heard(now time.Duration) {
 
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{
-		t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), weather: fair, links: map[[2]int]*link{}, forked: map[replicate.ID]bool{}, nonces: map[nonce]uint64{}, hash: maphash.MakeSeed(),
-		// A clock that has not just begun, so that nothing is special about 0.
+		t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), conditions: fair, links: map[[2]int]*link{}, forked: map[replicate.ID]bool{}, nonces: map[nonce]uint64{}, hash: maphash.MakeSeed(),
+		// The clock does not start at 0, which is not special.
 		now: time.Hour,
 	}
 	t.Cleanup(func() {
@@ -112,7 +112,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 
 func (w *world) epoch() time.Time { return time.Unix(1_700_000_000, 0) }
 
-// at plans an event.
+// at schedules an event.
 func (w *world) at(at time.Duration, do func()) {
 	w.order++
 	w.queue.Add(max(at, w.now), w.order, do)
@@ -133,20 +133,20 @@ func (w *world) run(end time.Duration) {
 	w.now = max(w.now, end)
 }
 
-// say tells of an event.
-func (w *world) say(format string, args ...any) {
-	w.told = append(w.told, fmt.Sprintf("%9.4f "+format, append([]any{(w.now - time.Hour).Seconds()}, args...)...))
+// log records an event.
+func (w *world) log(format string, args ...any) {
+	w.events = append(w.events, fmt.Sprintf("%9.4f "+format, append([]any{(w.now - time.Hour).Seconds()}, args...)...))
 }
 
-// fail ends the story.
+// fail ends the scenario.
 func (w *world) fail(format string, args ...any) {
 	if w.failure == "" {
 		w.failure = fmt.Sprintf(format, args...)
-		w.say("BROKEN: %s", w.failure)
+		w.log("BROKEN: %s", w.failure)
 	}
 }
 
-// chance is true in a share p of all cases.
+// chance is true with probability p.
 func (w *world) chance(p float64) bool { return w.rand.Float64() < p }
 
 // between returns a time from a to b.
@@ -189,32 +189,31 @@ func (w *world) send(from *slot, to netip.AddrPort, data []byte) {
 	}
 	l := w.link(from, dest)
 	copies := 1
-	if l.rand.Float64() < w.weather.dup {
+	if l.rand.Float64() < w.conditions.dup {
 		copies = 2
 	}
 	for i := range copies {
-		if l.rand.Float64() < w.weather.loss || from.group != dest.group {
+		if l.rand.Float64() < w.conditions.loss || from.group != dest.group {
 			continue
 		}
-		delay := time.Duration(l.rand.ExpFloat64() * float64(w.weather.delay))
-		if l.rand.Float64() < w.weather.late {
+		delay := time.Duration(l.rand.ExpFloat64() * float64(w.conditions.delay))
+		if l.rand.Float64() < w.conditions.late {
 			delay += time.Duration(l.rand.Int64N(int64(mostLate)))
 		}
-		if l.rand.Float64() < w.weather.held {
+		if l.rand.Float64() < w.conditions.held {
 			delay += time.Duration(l.rand.Int64N(int64(6 * time.Second)))
 		}
 		d := datagram{from.addr, append([]byte(nil), data...), i == 0 && delay <= mostLate && data[1] == kindSealed}
 		w.after(delay, func() {
-			if from.group == dest.group || delay > mostLate { // what was held back gets through
+			if from.group == dest.group || delay > mostLate { // held-back datagrams get through
 				dest.arrive(d)
 			}
 		})
 	}
 }
 
-// noteNonce holds what is sealed against the promise that no nonce is used twice
-// under one key, also by copies of one node. A datagram for several peers is the
-// same each time.
+// noteNonce checks that no nonce is used twice under one key, even by copies of one node. A
+// datagram for several peers is the same each time.
 func (w *world) noteNonce(d []byte) {
 	const randomAt, randomLen = wire.HeaderLen, 16
 	if len(d) < randomAt+randomLen || d[1] != kindSealed {
@@ -231,7 +230,7 @@ func (w *world) noteNonce(d []byte) {
 	w.nonces[n] = sum
 }
 
-// kindSealed is what a batch has in its header.
+// kindSealed is the kind in a batch's header.
 const kindSealed = byte(wire.KindSealed)
 
 type nonce struct {
@@ -257,7 +256,7 @@ func (s *slot) arrive(d datagram) {
 	}
 }
 
-// kill ends a node as a crash would.
+// kill ends a node like a crash.
 func (s *slot) kill() {
 	if n := s.node; n != nil {
 		n.close()

@@ -13,8 +13,8 @@ import (
 
 var errDown = errors.New("down")
 
-// A probing is a breaker at work in a synctest bubble: probes fail while down, and
-// leave the times at which they were made, in seconds.
+// A probing is a breaker in a synctest bubble: probes fail while down is set, and record the times
+// at which they were made, in seconds.
 type probing struct {
 	*breaker
 	down    atomic.Bool
@@ -95,7 +95,7 @@ func TestBreakerOpensAfterFailuresInARow(t *testing.T) {
 		}
 		p.fail(40) // those in flight fail as well
 		if p.allows() {
-			t.Fatal("closed after five failures in a row")
+			t.Fatal("still closed after five failures in a row")
 		}
 		if got := p.openings.Load(); got != 1 {
 			t.Errorf("opened %d times, want 1", got)

@@ -7,15 +7,14 @@ import (
 	"reprise/sessions/store"
 )
 
-// Example uses a store whose server is not there: that costs sessions, and
-// nothing else.
+// Example uses a store whose server is down: that costs sessions, and nothing else.
 func Example() {
 	s, err := store.Open("redis://eve:secret@127.0.0.1:1", store.Options{
 		Secrets:       [][]byte{[]byte("32 random bytes, from a file....")},
 		LookupTimeout: 5 * time.Millisecond,
 	})
 	if err != nil {
-		fmt.Println(err) // cannot be used at all: for the operator
+		fmt.Println(err) // unusable: for the operator
 		return
 	}
 	defer s.Close()

@@ -15,7 +15,7 @@ import (
 	"reprise/internal/nettest"
 )
 
-// outage is what a server and the store on it go through.
+// outage is a store with its server and the server's failure and recovery.
 type outage struct {
 	url   string
 	start func(t *testing.T) *nettest.Process
@@ -29,8 +29,8 @@ func outages(t *testing.T) map[string]outage {
 	}
 }
 
-// lookUntilOpen makes look-ups until the server is left alone, and returns how long
-// the slowest took.
+// lookUntilOpen makes look-ups until the server is left alone, and returns the slowest one's
+// duration.
 func lookUntilOpen(t *testing.T, s *Store) (slowest time.Duration) {
 	t.Helper()
 	nettest.Eventually(t, patience, func() bool {
@@ -52,7 +52,7 @@ func lookUntilOpen(t *testing.T, s *Store) (slowest time.Duration) {
 }
 
 func TestHungServer(t *testing.T) {
-	const budget = 200 * time.Millisecond // large enough for a busy machine, when the server is well
+	const budget = 200 * time.Millisecond // large enough for a busy machine with a healthy server
 	for name, o := range outages(t) {
 		t.Run(name, func(t *testing.T) {
 			nettest.LeakCheck(t)
@@ -133,7 +133,7 @@ func TestCloseWithHungServer(t *testing.T) {
 	})
 }
 
-// askOnce returns what is found, empty also if the server is left alone.
+// askOnce returns what is found, or "" if the server is left alone.
 func askOnce(s *Store, key [16]byte) string {
 	answer := make(chan string, 1)
 	if !s.Get(key, func(value []byte, _, _ time.Duration, _ bool) { answer <- string(value) }) {
@@ -184,7 +184,7 @@ func TestWrongPassword(t *testing.T) {
 		return n >= 5
 	}, "the fifth attempt")
 	if got := s.Stats(); !got.BreakerOpen {
-		t.Error("a server that lets nobody in is asked")
+		t.Error("a server that refuses the password is asked")
 	}
 	lines := j.String()
 	if strings.Contains(lines, "\n") || !strings.Contains(lines, "WRONGPASS") || !strings.Contains(lines, addr) {
@@ -195,8 +195,7 @@ func TestWrongPassword(t *testing.T) {
 	}
 }
 
-// Redis before version 6 quotes commands it does not know, and HELLO carries the
-// password.
+// Redis before version 6 quotes commands it does not know, and HELLO carries the password.
 func TestPasswordInServerError(t *testing.T) {
 	backend := nettest.Serve(t, func(conn net.Conn) {
 		buf := make([]byte, 4096)

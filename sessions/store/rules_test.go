@@ -12,7 +12,7 @@ import (
 	"reprise/internal/nettest"
 )
 
-// fakeRules are words that grow only.
+// fakeRules are a set of words that only grows.
 type fakeRules struct {
 	mu      sync.Mutex
 	words   []string
@@ -57,7 +57,7 @@ func (r *fakeRules) String() string {
 	return strings.Join(sorted, " ")
 }
 
-// sync waits until the server has the rules.
+// syncNow waits until the server has the rules.
 func syncNow(t *testing.T, s *Store) error {
 	t.Helper()
 	done := make(chan error, 1)
@@ -71,8 +71,8 @@ func syncNow(t *testing.T, s *Store) error {
 	}
 }
 
-// What one node was told to forget another knows before it is given a session, also
-// one that starts later, whatever the secret it was written under.
+// A rule given at one node reaches another before that is given a session, even one that starts
+// later, whatever secret it was written under.
 func TestRulesComeBeforeSessions(t *testing.T) {
 	nettest.LeakCheck(t)
 	f := newFake()
@@ -106,14 +106,14 @@ func TestRulesComeBeforeSessions(t *testing.T) {
 	}
 }
 
-// Two commands at one moment, at nodes that share nothing but the store: neither is
-// overwritten, and both are there when they are acknowledged.
+// Two commands at one moment, at nodes that share nothing but the store: neither is overwritten,
+// and both are stored when they are acknowledged.
 func TestRulesAtOneMomentAreKept(t *testing.T) {
 	f := newFake()
 	one, two, late := &fakeRules{}, &fakeRules{}, &fakeRules{}
 	reads, both := 0, make(chan struct{})
 	var mu sync.Mutex
-	f.beforeSwap = func() { // until each has read what there is before the other wrote
+	f.beforeSwap = func() { // until each has read before the other wrote
 		mu.Lock()
 		if reads++; reads == 2 {
 			close(both)
@@ -139,7 +139,7 @@ func TestRulesAtOneMomentAreKept(t *testing.T) {
 	}
 }
 
-// A store whose rules are not to be had is not asked for sessions.
+// A store whose rules cannot be read is not asked for sessions.
 func TestNoRulesNoSessions(t *testing.T) {
 	f := newFake()
 	s := startFake(t, f, Options{LookupTimeout: patience, Rules: &fakeRules{}})
@@ -149,7 +149,7 @@ func TestNoRulesNoSessions(t *testing.T) {
 	}
 	s.synced.Add(-int64(2 * rulesTrusted))
 	if s.Get([16]byte{1}, nil) {
-		t.Error("asked, though nobody knows what is to be forgotten")
+		t.Error("asked, though the rules are unknown")
 	}
 	if got := s.Stats().GetRefused.Counts()["no_rules"]; got != 1 {
 		t.Errorf("counted %d, want 1", got)
@@ -162,7 +162,7 @@ func TestNoRulesNoSessions(t *testing.T) {
 	}
 }
 
-// Whoever gives a command hears if it could not be written.
+// The caller of Sync learns of a failure to write.
 func TestSyncTellsOfFailure(t *testing.T) {
 	nettest.LeakCheck(t)
 	f := newFake()
@@ -205,8 +205,7 @@ func TestRulesAreNotOlderThanTheyAre(t *testing.T) {
 	}
 }
 
-// Secrets are exchanged while the store is used (M8: and no session gets younger by
-// that).
+// Secrets are replaced while the store is in use (M8: and no session gets younger by that).
 func TestRekey(t *testing.T) {
 	f := newFake()
 	key := func(seed string) []byte { return []byte(strings.Repeat(seed, 16)) }

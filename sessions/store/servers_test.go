@@ -22,7 +22,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// startRedis runs redis-server at addr, with more arguments than that.
+// startRedis runs redis-server at addr with further arguments.
 func startRedis(t testing.TB, addr string, args ...string) *nettest.Process {
 	t.Helper()
 	nettest.Need(t, "redis-server")
@@ -74,7 +74,7 @@ func startCluster(t *testing.T) (addrs []string) {
 	return addrs
 }
 
-// redisClient looks into a server behind the store's back.
+// redisClient looks into a server without the store.
 func redisClient(t *testing.T, addr string) rueidis.Client {
 	t.Helper()
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true})
@@ -94,7 +94,7 @@ func command(t *testing.T, client rueidis.Client, words ...string) string {
 	return fmt.Sprint(answer)
 }
 
-// journal is what a store has logged.
+// journal is a store's log.
 type journal struct {
 	mu    sync.Mutex
 	lines []string
@@ -112,8 +112,8 @@ func (j *journal) String() string {
 	return strings.Join(j.lines, "\n")
 }
 
-// openStore opens the store at url with little patience for outages. The
-// look-up budget is large, unless the test gives its own: it must not decide tests.
+// openStore opens the store at url with little patience for outages. The look-up time-out is large,
+// unless the test gives its own: it must not decide tests.
 func openStore(t testing.TB, url string, o Options) (*Store, *journal) {
 	t.Helper()
 	var j journal
@@ -138,7 +138,7 @@ func openStore(t testing.TB, url string, o Options) (*Store, *journal) {
 	return s, &j
 }
 
-// servers are the kinds of server, each with the way to start one and its URL.
+// servers are the kinds of server, each with the function that starts one and returns its URL.
 var servers = map[string]func(t *testing.T) (url string){
 	"redis": func(t *testing.T) string {
 		addr := nettest.FreeAddr(t)
@@ -152,7 +152,7 @@ var servers = map[string]func(t *testing.T) (url string){
 	},
 	"redis with user": func(t *testing.T) string {
 		addr := nettest.FreeAddr(t)
-		// No more than what doc.go says is needed.
+		// The user has only the rights that doc.go lists.
 		startRedis(t, addr, "--user", "eve", "on", ">secret", "~reprise:*", "+get", "+pttl", "+set", "+del", "+eval",
 			"--user", "default", "off")
 		return "redis://eve:secret@" + addr
@@ -194,7 +194,7 @@ func TestServers(t *testing.T) {
 }
 
 func testRoundTrip(t *testing.T, writer, reader *Store) {
-	for i := range 20 { // enough to meet every node of a cluster
+	for i := range 20 { // enough to use every node of a cluster
 		key, value := randomKey(), bytes.Repeat([]byte("\x00\r\n\xffstate"), 1+i*100)
 		if got := ask(t, reader, key); got.ok {
 			t.Fatalf("found %q before it was stored", got.value)
@@ -221,7 +221,7 @@ func testRoundTrip(t *testing.T, writer, reader *Store) {
 	}
 }
 
-// Of commands that several nodes are given at one moment none is lost.
+// Of commands given at several nodes at one moment none is lost.
 func testRulesAtOnce(t *testing.T, url string) {
 	var nodes []*Store
 	var rules []*fakeRules
@@ -275,8 +275,8 @@ func testExpiry(t *testing.T, writer, reader *Store) {
 	}
 }
 
-// TestServerSeesNothing searches all that a Redis server would write to its disk,
-// and all that memcached holds.
+// TestServerSeesNothing searches all that a Redis server would write to its disk, and all that
+// memcached holds.
 func TestServerSeesNothing(t *testing.T) {
 	value, key := "a master secret, of all things", [16]byte([]byte("the session's id"))
 	clear := []string{value, string(key[:]), hex.EncodeToString(key[:]), base64.StdEncoding.EncodeToString(key[:])[:21], base64.URLEncoding.EncodeToString(key[:])[:21]}
@@ -321,7 +321,7 @@ func TestServerSeesNothing(t *testing.T) {
 	})
 }
 
-// testSecretOf is the secret that openStore gives.
+// testSecretOf is the secret that openStore uses.
 func testSecretOf(t *testing.T) *secret {
 	s, err := newSecret([]byte(strings.Repeat("a", 32)))
 	if err != nil {
@@ -346,7 +346,7 @@ func TestFlippedBitInRedis(t *testing.T) {
 	}
 }
 
-// Somebody who took a session's expiry away does not make it immortal.
+// Removing a session's expiry on the server does not make it immortal.
 func TestPersistedInRedis(t *testing.T) {
 	addr := nettest.FreeAddr(t)
 	startRedis(t, addr)
@@ -374,14 +374,13 @@ func TestRedissVerifies(t *testing.T) {
 			s, j := openStore(t, tc.url, Options{})
 			nettest.Eventually(t, patience, func() bool { return strings.Contains(j.String(), tc.want) }, "a line with %q", tc.want)
 			if s.Set([16]byte{1}, nil, 0, time.Hour) {
-				t.Error("a server that is not who it should be is used")
+				t.Error("a server with the wrong certificate is used")
 			}
 		})
 	}
 }
 
-// BenchmarkLookup is one hit in flight after the other, and as many as there are
-// readers.
+// BenchmarkLookup has one hit in flight at a time, and as many as there are readers.
 func BenchmarkLookup(b *testing.B) {
 	redis, memcached := nettest.FreeAddr(b), nettest.FreeAddr(b)
 	startRedis(b, redis)

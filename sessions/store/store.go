@@ -80,7 +80,7 @@ type Store struct {
 	synced   atomic.Int64  // when the rules were last read, Unix nanoseconds by the monotonic clock
 
 	logging sync.Mutex
-	logged string // the last line logged
+	logged  string // the last line logged
 }
 
 type lookup struct {

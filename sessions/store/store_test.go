@@ -12,7 +12,7 @@ import (
 	"reprise/internal/nettest"
 )
 
-// patience is for what must happen, on a machine that is busy with other things.
+// patience allows for a machine that is busy with other things.
 const patience = 20 * time.Second
 
 // first is the secret that seals.
@@ -131,7 +131,7 @@ func TestLookupQueueIsBounded(t *testing.T) {
 	nettest.Eventually(t, patience, func() bool { return answered.Load() == accepted }, "all answers")
 }
 
-// A deletion that overtook what it deletes would let a spent session rise again.
+// A deletion that overtook the write before it would bring a spent session back.
 func TestWritesOfASessionKeepTheirOrder(t *testing.T) {
 	nettest.LeakCheck(t)
 	f := newFake()
@@ -166,13 +166,13 @@ func TestSetRefusesWhatNobodyCanUse(t *testing.T) {
 	}
 }
 
-// What remains of a session's life is what both clocks allow, that of the nodes and
-// the server's: neither can give back what has passed by the other.
+// A session's remaining life is what both clocks allow, the nodes' and the server's: neither can
+// return life that has passed by the other.
 func TestAge(t *testing.T) {
 	const left, age = 100 * time.Second, 200 * time.Second // when it was written
 	for name, tc := range map[string]struct {
 		passed time.Duration // by the clocks of writer and reader
-		told   time.Duration // what the server says is left
+		told   time.Duration // remaining life by the server
 		want   time.Duration // left
 	}{
 		"both agree":               {40 * time.Second, 60 * time.Second, 60 * time.Second},
@@ -181,7 +181,7 @@ func TestAge(t *testing.T) {
 		"reader's clock is ahead":  {24 * time.Hour, 60 * time.Second, 0},
 		"expired meanwhile":        {0, 0, 0},
 		"it cannot prolong":        {0, time.Hour, left},
-		// Restored from a backup, or by somebody who kept it (M8).
+		// Restored from a backup, or kept by an attacker (M8).
 		"ten days old, said to be new": {10 * 24 * time.Hour, left, 0},
 		"untold":                       {40 * time.Second, untold, 60 * time.Second},
 		"untold, reader is late":       {-24 * time.Hour, untold, left},
