@@ -147,22 +147,7 @@ func readRequest(conn net.Conn) (head string) {
 
 func TestCheckKinds(t *testing.T) {
 	cert := testpki.New(t).Server(testpki.ECDSA, "another.example")
-	answer := func(text string) nettest.Handler {
-		return func(conn net.Conn) {
-			readRequest(conn)
-			io.WriteString(conn, text)
-		}
-	}
 	hangUp := func(net.Conn) {}
-	endless := func(line string) nettest.Handler {
-		return func(conn net.Conn) {
-			for {
-				if _, err := io.WriteString(conn, line); err != nil {
-					return
-				}
-			}
-		}
-	}
 	handshake := func(conn net.Conn) {
 		tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{cert.TLS}}).Handshake()
 	}
@@ -176,18 +161,18 @@ func TestCheckKinds(t *testing.T) {
 		{"tcp", backend.CheckTCP, backend.TCP, hangUp, "up"},
 		{"tls, any certificate", backend.CheckTLS, backend.TCP, handshake, "up"},
 		{"tls wanted, plain found", backend.CheckTLS, backend.TCP, nettest.Echo, "down"},
-		{"http 200", backend.CheckHTTP, backend.HTTP, answer("HTTP/1.1 200 OK\r\n\r\n"), "up"},
-		{"http 399", backend.CheckHTTP, backend.HTTP, answer("HTTP/1.1 399 \r\n"), "up"},
-		{"http 400", backend.CheckHTTP, backend.HTTP, answer("HTTP/1.1 400 \r\n\r\n"), "down"},
-		{"http 1.0, bare LF, no reason", backend.CheckHTTP, backend.HTTP, answer("HTTP/1.0 200\n"), "up"},
+		{"http 200", backend.CheckHTTP, backend.HTTP, answering("HTTP/1.1 200 OK\r\n\r\n"), "up"},
+		{"http 399", backend.CheckHTTP, backend.HTTP, answering("HTTP/1.1 399 \r\n"), "up"},
+		{"http 400", backend.CheckHTTP, backend.HTTP, answering("HTTP/1.1 400 \r\n\r\n"), "down"},
+		{"http 1.0, bare LF, no reason", backend.CheckHTTP, backend.HTTP, answering("HTTP/1.0 200\n"), "up"},
 		{
 			"http early hints", backend.CheckHTTP, backend.HTTP,
-			answer("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"), "up",
+			answering("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"), "up",
 		},
-		{"http interim only", backend.CheckHTTP, backend.HTTP, answer("HTTP/1.1 100 Continue\r\n\r\n"), "down"},
-		{"http cut off", backend.CheckHTTP, backend.HTTP, answer("HTTP/1.1 200 OK"), "down"},
+		{"http interim only", backend.CheckHTTP, backend.HTTP, answering("HTTP/1.1 100 Continue\r\n\r\n"), "down"},
+		{"http cut off", backend.CheckHTTP, backend.HTTP, answering("HTTP/1.1 200 OK"), "down"},
 		{"http silence", backend.CheckHTTP, backend.HTTP, hangUp, "down"},
-		{"not http", backend.CheckHTTP, backend.HTTP, answer("SSH-2.0-OpenSSH_9.2\r\n"), "down"},
+		{"not http", backend.CheckHTTP, backend.HTTP, answering("SSH-2.0-OpenSSH_9.2\r\n"), "down"},
 		{"http line without end", backend.CheckHTTP, backend.HTTP, endless("HTTP/1.1 200 OK"), "down"},
 		{"http interim without end", backend.CheckHTTP, backend.HTTP, endless("HTTP/1.1 100 Continue\r\n\r\n"), "down"},
 		{"a uwsgi node speaks no http", backend.CheckHTTP, backend.UWSGI, hangUp, "up"},
@@ -205,6 +190,25 @@ func TestCheckKinds(t *testing.T) {
 				t.Errorf("got %+v, want it %s", s, test.want)
 			}
 		})
+	}
+}
+
+// endless says a line for ever.
+func endless(line string) nettest.Handler {
+	return func(conn net.Conn) {
+		for {
+			if _, err := io.WriteString(conn, line); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// answering answers each request with the text.
+func answering(text string) nettest.Handler {
+	return func(conn net.Conn) {
+		readRequest(conn)
+		io.WriteString(conn, text)
 	}
 }
 

@@ -71,6 +71,8 @@ func picks(p *backend.Pool, now time.Time, n int) string {
 	return strings.Join(got, " ")
 }
 
+// TestPick says which backends are picked, one after the other. It is long because it is a
+// table.
 func TestPick(t *testing.T) {
 	const grace = 30 * time.Second
 	seconds := func(n int) time.Time { return start.Add(time.Duration(n) * time.Second) }

@@ -50,7 +50,8 @@ func nameOf(p *backend.Pool) string {
 	return p.Options().Name
 }
 
-// TestRouter: the most specific rule decides, and no spelling evades it.
+// TestRouter: the most specific rule decides, and no spelling evades it. It is long because it is
+// a table.
 func TestRouter(t *testing.T) {
 	rules := []string{
 		"- a.example - a",

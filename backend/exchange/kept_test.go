@@ -41,14 +41,9 @@ func TestKept(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for i, cut := range cuts(3) {
-				w := newWorld(t, options(), backend.HTTP)
-				w.cut = cut
-				w.answers = func(int, *http.Request) string { return test.response }
-				w.sends([]byte(test.request))
-				w.serve()
 				// Bytes behind the response that come in a later read are found before the
 				// connection is used again.
-				if got := w.released[0].Keep; got != test.want && (i == 0 || test.name != "more behind it") {
+				if got := keptAfter(t, cut, test.request, test.response); got != test.want && (i == 0 || test.name != "more behind it") {
 					t.Errorf("cut %d: got %v, want %v", i, got, test.want)
 				}
 			}
@@ -70,6 +65,16 @@ func TestKept(t *testing.T) {
 			t.Error("kept")
 		}
 	})
+}
+
+// keptAfter reports whether the connection to the backend is kept when that has answered.
+func keptAfter(t *testing.T, cut func(int) int, request, response string) bool {
+	w := newWorld(t, options(), backend.HTTP)
+	w.cut = cut
+	w.answers = func(int, *http.Request) string { return response }
+	w.sends([]byte(request))
+	w.serve()
+	return w.released[0].Keep
 }
 
 // A backend that speaks another protocol and stays open is detected by its first bytes.

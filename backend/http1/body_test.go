@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestChunked checks the result of each chunked body, however it arrives.
+// TestChunked checks the result of each chunked body, however it arrives. It is long because it is
+// a table.
 func TestChunked(t *testing.T) {
 	for _, tc := range []struct {
 		name string

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestAppendRequest checks what a backend gets of a request.
+// TestAppendRequest checks what a backend gets of a request. It is long because it is a table.
 func TestAppendRequest(t *testing.T) {
 	client := netip.MustParseAddrPort("192.0.2.1:1234")
 	direct := Forward{Client: client, Secure: true, ListenPort: 443, KeepAlive: true}

@@ -10,7 +10,7 @@ import (
 var testLimits = Limits{HeadLen: 4096, TargetLen: 1024, FieldLen: 32, TrailerLen: 256}
 
 // TestHostileRequests checks the result of requests that recipients are known to read in two ways,
-// together with harmless ones like them.
+// together with harmless ones like them. It is long because it is a table.
 func TestHostileRequests(t *testing.T) {
 	const get = "GET / HTTP/1.1\r\nHost: example.com\r\n"
 	const post = "POST / HTTP/1.1\r\nHost: example.com\r\n"

@@ -6,6 +6,8 @@ import (
 	"testing"
 )
 
+// TestHostileResponses says what each response leads to that can be read in two ways. It is
+// long because it is a table.
 func TestHostileResponses(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\n"
 	for _, tc := range []struct {

@@ -126,35 +126,17 @@ func TestGoClient(t *testing.T) {
 	transport := &http.Transport{DialContext: o.dial, Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport}
-	do := func(ctx context.Context, method, path string, body io.Reader) (*http.Response, string, error) {
-		r, err := http.NewRequestWithContext(ctx, method, "http://a.test"+path, body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if body != nil {
-			r.Trailer = http.Header{"X-Checksum": {"1"}}
-			r.ContentLength = -1
-		}
-		r.Header.Set("Cookie", "a=b; c=d")
-		resp, err := client.Do(r)
-		if err != nil {
-			return nil, "", err
-		}
-		defer resp.Body.Close()
-		p, err := io.ReadAll(resp.Body)
-		return resp, string(p), err
-	}
+	a := &asker{t, &http.Client{Transport: transport}}
 	ctx := t.Context()
 
 	for _, size := range []int{0, 1, 5000, 1 << 20} {
 		body := strings.Repeat("x", size)
-		resp, got, err := do(ctx, "POST", "/", io.MultiReader(strings.NewReader(body)))
+		resp, got, err := a.do(ctx, "POST", "/", io.MultiReader(strings.NewReader(body)))
 		if err != nil || got != body || resp.Trailer.Get("X-Sum") != fmt.Sprint(size) {
 			t.Fatalf("%d bytes: got %d bytes, trailers %v, %v", size, len(got), resp, err)
 		}
 	}
-	if resp, got, err := do(ctx, "HEAD", "/", nil); err != nil || got != "" || resp.Header.Get("X-Method") != "HEAD" {
+	if resp, got, err := a.do(ctx, "HEAD", "/", nil); err != nil || got != "" || resp.Header.Get("X-Method") != "HEAD" {
 		t.Errorf("HEAD: got %v, %q, %v", resp, got, err)
 	}
 
@@ -165,16 +147,16 @@ func TestGoClient(t *testing.T) {
 			return nil
 		},
 	})
-	if _, _, err := do(traced, "GET", "/hints", nil); err != nil || len(hints) != 1 || hints[0] != "103 </a.css>; rel=preload" {
+	if _, _, err := a.do(traced, "GET", "/hints", nil); err != nil || len(hints) != 1 || hints[0] != "103 </a.css>; rel=preload" {
 		t.Errorf("early hints: got %q, %v", hints, err)
 	}
-	if _, _, err := do(ctx, "GET", "/cut", nil); err == nil || !strings.Contains(err.Error(), "INTERNAL_ERROR") {
+	if _, _, err := a.do(ctx, "GET", "/cut", nil); err == nil || !strings.Contains(err.Error(), "INTERNAL_ERROR") {
 		t.Errorf("a stream that was reset: got %v", err)
 	}
 
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, _, err := do(cancelled, "GET", "/never", nil); err == nil {
+	if _, _, err := a.do(cancelled, "GET", "/never", nil); err == nil {
 		t.Error("a cancelled request was answered")
 	}
 
@@ -182,7 +164,7 @@ func TestGoClient(t *testing.T) {
 	for i := range 300 { // more than may be open at once
 		wg.Go(func() {
 			body := strings.Repeat("y", 1000*(i%50))
-			if _, got, err := do(ctx, "PUT", "/", io.MultiReader(strings.NewReader(body))); err != nil || got != body {
+			if _, got, err := a.do(ctx, "PUT", "/", io.MultiReader(strings.NewReader(body))); err != nil || got != body {
 				t.Errorf("request %d: got %d bytes, %v", i, len(got), err)
 			}
 		})
@@ -193,4 +175,30 @@ func TestGoClient(t *testing.T) {
 	if !strings.Contains(o.seen[0], "\r\nCookie: a=b; c=d\r\n") {
 		t.Errorf("the cookies are not joined: %q", o.seen[0])
 	}
+}
+
+// An asker is a client that a test has.
+type asker struct {
+	*testing.T
+	client *http.Client
+}
+
+// do asks, with a trailer if there is a body, and reads the answer.
+func (a *asker) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, string, error) {
+	r, err := http.NewRequestWithContext(ctx, method, "http://a.test"+path, body)
+	if err != nil {
+		a.Fatal(err)
+	}
+	if body != nil {
+		r.Trailer = http.Header{"X-Checksum": {"1"}}
+		r.ContentLength = -1
+	}
+	r.Header.Set("Cookie", "a=b; c=d")
+	resp, err := a.client.Do(r)
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	p, err := io.ReadAll(resp.Body)
+	return resp, string(p), err
 }

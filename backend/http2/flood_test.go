@@ -9,17 +9,19 @@ import (
 	"golang.org/x/net/http2"
 )
 
+// A flood is something that is done over and over, and what ends it.
+type flood struct {
+	name    string
+	prepare func(*peer)
+	once    func(p *peer, i uint32)
+	reason  string
+	most    int // times
+}
+
 // TestFloods repeats what costs a client nothing until the connection ends, and bounds the number
 // of repetitions, the output and the memory. Time stands still, so no budget recovers.
 func TestFloods(t *testing.T) {
-	const tooOften = 3000
-	for _, tc := range []struct {
-		name    string
-		prepare func(*peer)
-		once    func(p *peer, i uint32)
-		reason  string
-		most    int // times
-	}{
+	for _, tc := range []flood{
 		{
 			name: "rapid reset (CVE-2023-44487)",
 			once: func(p *peer, i uint32) {
@@ -208,42 +210,46 @@ func TestFloods(t *testing.T) {
 			reason: errBlockLen.reason, most: 10,
 		},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			p := newPeer(t, nil)
-			if tc.prepare != nil {
-				tc.prepare(p)
-				p.run()
-			}
-			sent, times := p.sent, 0
-			for i := range uint32(tooOften) {
-				times++
-				tc.once(p, i)
-				p.run()
-				if p.event().Kind == Failed {
-					break
-				}
-				p.events = p.events[:0]
-				p.events = append(p.events, Event{})
-			}
-			e := p.event()
-			if e.Kind != Failed || e.Reason != tc.reason {
-				t.Fatalf("after %d times: got %+v, want the end by %q", times, e, tc.reason)
-			}
-			if times > tc.most+1 {
-				t.Errorf("it ended after %d times, want %d", times, tc.most)
-			}
-			if each := (p.sent - sent) / times; each > 1100 {
-				t.Errorf("each made us send %d bytes", each)
-			}
-			if !strings.HasPrefix(p.last(), "GOAWAY") {
-				t.Errorf("the last frame is %q, want GOAWAY", p.last())
-			}
-			n := p.sent
-			p.get(9999)
-			if p.sent != n {
-				t.Error("it still answers")
-			}
-		})
+		t.Run(tc.name, tc.run)
+	}
+}
+
+// run repeats it until the connection ends, and looks at what that took.
+func (tc *flood) run(t *testing.T) {
+	const tooOften = 3000
+	p := newPeer(t, nil)
+	if tc.prepare != nil {
+		tc.prepare(p)
+		p.run()
+	}
+	sent, times := p.sent, 0
+	for i := range uint32(tooOften) {
+		times++
+		tc.once(p, i)
+		p.run()
+		if p.event().Kind == Failed {
+			break
+		}
+		p.events = p.events[:0]
+		p.events = append(p.events, Event{})
+	}
+	e := p.event()
+	if e.Kind != Failed || e.Reason != tc.reason {
+		t.Fatalf("after %d times: got %+v, want the end by %q", times, e, tc.reason)
+	}
+	if times > tc.most+1 {
+		t.Errorf("it ended after %d times, want %d", times, tc.most)
+	}
+	if each := (p.sent - sent) / times; each > 1100 {
+		t.Errorf("each made us send %d bytes", each)
+	}
+	if !strings.HasPrefix(p.last(), "GOAWAY") {
+		t.Errorf("the last frame is %q, want GOAWAY", p.last())
+	}
+	n := p.sent
+	p.get(9999)
+	if p.sent != n {
+		t.Error("it still answers")
 	}
 }
 
@@ -388,7 +394,8 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// TestBrokenFrames checks the connection errors of single frames.
+// TestBrokenFrames checks the connection errors of single frames. It is long because it is a
+// table.
 func TestBrokenFrames(t *testing.T) {
 	raw := func(typ http2.FrameType, flags http2.Flags, id uint32, payload ...byte) func(*peer) {
 		return func(p *peer) { _ = p.framer.WriteRawFrame(typ, flags, id, payload) }

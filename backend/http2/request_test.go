@@ -9,37 +9,11 @@ import (
 	"reprise/backend/http1"
 )
 
-// TestRequests checks the requests made from header lists, and which lists are malformed (RFC 9113,
-// Section 8).
+// TestRequests checks the requests made from header lists, and which lists are malformed (RFC
+// 9113, Section 8). It is long because it is a table.
 func TestRequests(t *testing.T) {
 	const malformed = "malformed"
 	base := "GET / HTTP/1.1\r\nHost: a.test\r\n"
-	// with returns the fields of a GET with changes: a name ending in "-" is left out.
-	with := func(list ...string) []string {
-		fields := append([]string(nil), getFields...)
-		for i := 0; i+1 < len(list); i += 2 {
-			name, value := list[i], list[i+1]
-			found := false
-			for j := 0; j < len(fields); j += 2 {
-				if fields[j] == name && strings.HasPrefix(name, ":") {
-					fields[j+1], found = value, true
-				}
-			}
-			if !found {
-				fields = append(fields, name, value)
-			}
-		}
-		return fields
-	}
-	without := func(name string) []string {
-		var fields []string
-		for j := 0; j < len(getFields); j += 2 {
-			if getFields[j] != name {
-				fields = append(fields, getFields[j], getFields[j+1])
-			}
-		}
-		return fields
-	}
 	for _, tc := range []struct {
 		name   string
 		fields []string
@@ -47,58 +21,58 @@ func TestRequests(t *testing.T) {
 		want   string
 	}{
 		{name: "GET", fields: getFields, want: base + "\r\n"},
-		{name: "fields", fields: with("user-agent", "x", "x-empty", ""), want: base + "user-agent: x\r\nx-empty: \r\n\r\n"},
-		{name: "query", fields: with(":path", "/a?b=c%20d"), want: "GET /a?b=c%20d HTTP/1.1\r\nHost: a.test\r\n\r\n"},
-		{name: "cookie crumbs", fields: with("cookie", "a=1", "x", "y", "cookie", "b=2"), want: base + "x: y\r\nCookie: a=1; b=2\r\n\r\n"},
-		{name: "host alone", fields: append(without(":authority"), "host", "b.test"), want: "GET / HTTP/1.1\r\nhost: b.test\r\n\r\n"},
-		{name: "host as authority", fields: with("host", "A.test"), want: base + "\r\n"},
-		{name: "te", fields: with("te", "trailers"), want: base + "te: trailers\r\n\r\n"},
-		{name: "length", fields: with(":method", "PUT", "content-length", "3"), body: true, want: "PUT / HTTP/1.1\r\nHost: a.test\r\ncontent-length: 3\r\n\r\n"},
-		{name: "no length", fields: with(":method", "PUT"), body: true, want: "PUT / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n"},
-		{name: "length 0 at the end", fields: with("content-length", "0"), want: base + "content-length: 0\r\n\r\n"},
-		{name: "OPTIONS *", fields: with(":method", "OPTIONS", ":path", "*"), want: "OPTIONS * HTTP/1.1\r\nHost: a.test\r\n\r\n"},
+		{name: "fields", fields: getWith("user-agent", "x", "x-empty", ""), want: base + "user-agent: x\r\nx-empty: \r\n\r\n"},
+		{name: "query", fields: getWith(":path", "/a?b=c%20d"), want: "GET /a?b=c%20d HTTP/1.1\r\nHost: a.test\r\n\r\n"},
+		{name: "cookie crumbs", fields: getWith("cookie", "a=1", "x", "y", "cookie", "b=2"), want: base + "x: y\r\nCookie: a=1; b=2\r\n\r\n"},
+		{name: "host alone", fields: append(getWithout(":authority"), "host", "b.test"), want: "GET / HTTP/1.1\r\nhost: b.test\r\n\r\n"},
+		{name: "host as authority", fields: getWith("host", "A.test"), want: base + "\r\n"},
+		{name: "te", fields: getWith("te", "trailers"), want: base + "te: trailers\r\n\r\n"},
+		{name: "length", fields: getWith(":method", "PUT", "content-length", "3"), body: true, want: "PUT / HTTP/1.1\r\nHost: a.test\r\ncontent-length: 3\r\n\r\n"},
+		{name: "no length", fields: getWith(":method", "PUT"), body: true, want: "PUT / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{name: "length 0 at the end", fields: getWith("content-length", "0"), want: base + "content-length: 0\r\n\r\n"},
+		{name: "OPTIONS *", fields: getWith(":method", "OPTIONS", ":path", "*"), want: "OPTIONS * HTTP/1.1\r\nHost: a.test\r\n\r\n"},
 		{name: "CONNECT", fields: []string{":method", "CONNECT", ":authority", "a.test:443"}, want: "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n"},
 
-		{name: "no method", fields: without(":method"), want: malformed},
-		{name: "no scheme", fields: without(":scheme"), want: malformed},
-		{name: "no path", fields: without(":path"), want: malformed},
-		{name: "empty path", fields: with(":path", ""), want: malformed},
-		{name: "relative path", fields: with(":path", "a"), want: malformed},
-		{name: "absolute path", fields: with(":path", "https://b.test/"), want: malformed},
-		{name: "asterisk", fields: with(":path", "*"), want: malformed},
+		{name: "no method", fields: getWithout(":method"), want: malformed},
+		{name: "no scheme", fields: getWithout(":scheme"), want: malformed},
+		{name: "no path", fields: getWithout(":path"), want: malformed},
+		{name: "empty path", fields: getWith(":path", ""), want: malformed},
+		{name: "relative path", fields: getWith(":path", "a"), want: malformed},
+		{name: "absolute path", fields: getWith(":path", "https://b.test/"), want: malformed},
+		{name: "asterisk", fields: getWith(":path", "*"), want: malformed},
 		{name: "method twice", fields: append([]string{":method", "GET"}, getFields...), want: malformed},
 		{name: "path twice", fields: append([]string{":path", "/b"}, getFields...), want: malformed},
 		{name: "unknown pseudo-header", fields: append([]string{":foo", "x"}, getFields...), want: malformed},
 		{name: "pseudo-header of responses", fields: append([]string{":status", "200"}, getFields...), want: malformed},
 		{name: "pseudo-header after a field", fields: append([]string{"x", "y"}, getFields...), want: malformed},
-		{name: "other scheme", fields: with(":scheme", "ftp"), want: malformed},
+		{name: "other scheme", fields: getWith(":scheme", "ftp"), want: malformed},
 		{name: "protocol without CONNECT", fields: append([]string{":protocol", "websocket"}, getFields...), want: malformed},
-		{name: "CONNECT with a path", fields: with(":method", "CONNECT"), want: malformed},
-		{name: "upper case", fields: with("X-Field", "y"), want: malformed},
-		{name: "empty name", fields: with("", "y"), want: malformed},
-		{name: "name with a space", fields: with("a b", "y"), want: malformed},
-		{name: "name with a colon", fields: with("a:b", "y"), want: malformed},
-		{name: "name with a line end", fields: with("a\r\nb", "y"), want: malformed},
-		{name: "value with a line end", fields: with("a", "x\r\nTransfer-Encoding: chunked"), want: malformed},
-		{name: "value with a line feed", fields: with("a", "x\ny"), want: malformed},
-		{name: "value with NUL", fields: with("a", "x\x00y"), want: malformed},
-		{name: "value begins with a space", fields: with("a", " x"), want: malformed},
-		{name: "value ends with a tab", fields: with("a", "x\t"), want: malformed},
-		{name: "method with a space", fields: with(":method", "GET / HTTP/1.1\r\nX: y\r\n\r\nGET"), want: malformed},
-		{name: "path with a space", fields: with(":path", "/ HTTP/1.1"), want: malformed},
-		{name: "authority with a line end", fields: with(":authority", "a\r\nX: y"), want: malformed},
-		{name: "authority with a space", fields: with(":authority", "a b"), want: malformed},
-		{name: "other host", fields: with("host", "b.test"), want: malformed},
-		{name: "connection", fields: with("connection", "close"), want: malformed},
-		{name: "keep-alive", fields: with("keep-alive", "1"), want: malformed},
-		{name: "proxy-connection", fields: with("proxy-connection", "x"), want: malformed},
-		{name: "transfer-encoding", fields: with("transfer-encoding", "chunked"), body: true, want: malformed},
-		{name: "upgrade", fields: with("upgrade", "h2c"), want: malformed},
-		{name: "te: gzip", fields: with("te", "gzip"), want: malformed},
-		{name: "length twice", fields: with("content-length", "1", "content-length", "1"), body: true, want: malformed},
-		{name: "length with a sign", fields: with("content-length", "+1"), body: true, want: malformed},
-		{name: "length too large", fields: with("content-length", "9223372036854775808"), body: true, want: malformed},
-		{name: "length without a body", fields: with("content-length", "5"), want: malformed},
+		{name: "CONNECT with a path", fields: getWith(":method", "CONNECT"), want: malformed},
+		{name: "upper case", fields: getWith("X-Field", "y"), want: malformed},
+		{name: "empty name", fields: getWith("", "y"), want: malformed},
+		{name: "name with a space", fields: getWith("a b", "y"), want: malformed},
+		{name: "name with a colon", fields: getWith("a:b", "y"), want: malformed},
+		{name: "name with a line end", fields: getWith("a\r\nb", "y"), want: malformed},
+		{name: "value with a line end", fields: getWith("a", "x\r\nTransfer-Encoding: chunked"), want: malformed},
+		{name: "value with a line feed", fields: getWith("a", "x\ny"), want: malformed},
+		{name: "value with NUL", fields: getWith("a", "x\x00y"), want: malformed},
+		{name: "value begins with a space", fields: getWith("a", " x"), want: malformed},
+		{name: "value ends with a tab", fields: getWith("a", "x\t"), want: malformed},
+		{name: "method with a space", fields: getWith(":method", "GET / HTTP/1.1\r\nX: y\r\n\r\nGET"), want: malformed},
+		{name: "path with a space", fields: getWith(":path", "/ HTTP/1.1"), want: malformed},
+		{name: "authority with a line end", fields: getWith(":authority", "a\r\nX: y"), want: malformed},
+		{name: "authority with a space", fields: getWith(":authority", "a b"), want: malformed},
+		{name: "other host", fields: getWith("host", "b.test"), want: malformed},
+		{name: "connection", fields: getWith("connection", "close"), want: malformed},
+		{name: "keep-alive", fields: getWith("keep-alive", "1"), want: malformed},
+		{name: "proxy-connection", fields: getWith("proxy-connection", "x"), want: malformed},
+		{name: "transfer-encoding", fields: getWith("transfer-encoding", "chunked"), body: true, want: malformed},
+		{name: "upgrade", fields: getWith("upgrade", "h2c"), want: malformed},
+		{name: "te: gzip", fields: getWith("te", "gzip"), want: malformed},
+		{name: "length twice", fields: getWith("content-length", "1", "content-length", "1"), body: true, want: malformed},
+		{name: "length with a sign", fields: getWith("content-length", "+1"), body: true, want: malformed},
+		{name: "length too large", fields: getWith("content-length", "9223372036854775808"), body: true, want: malformed},
+		{name: "length without a body", fields: getWith("content-length", "5"), want: malformed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := newPeer(t, nil)
@@ -124,6 +98,35 @@ func TestRequests(t *testing.T) {
 			}
 		})
 	}
+}
+
+// getWithout returns the fields of a GET but for one.
+func getWithout(name string) []string {
+	var fields []string
+	for j := 0; j < len(getFields); j += 2 {
+		if getFields[j] != name {
+			fields = append(fields, getFields[j], getFields[j+1])
+		}
+	}
+	return fields
+}
+
+// getWith returns the fields of a GET with changes.
+func getWith(list ...string) []string {
+	fields := append([]string(nil), getFields...)
+	for i := 0; i+1 < len(list); i += 2 {
+		name, value := list[i], list[i+1]
+		found := false
+		for j := 0; j < len(fields); j += 2 {
+			if fields[j] == name && strings.HasPrefix(name, ":") {
+				fields[j+1], found = value, true
+			}
+		}
+		if !found {
+			fields = append(fields, name, value)
+		}
+	}
+	return fields
 }
 
 // TestLongRequests holds that a request that is too long gets an answer while the connection goes

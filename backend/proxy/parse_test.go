@@ -50,7 +50,7 @@ func with(change func(*proxy.Header)) proxy.Header {
 	return h
 }
 
-// accepted pairs the bytes of headers with their meaning.
+// accepted pairs the bytes of headers with their meaning. It is long because it is a table.
 func accepted(t testing.TB) []struct {
 	name string
 	in   []byte
@@ -143,7 +143,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// A malformed header is refused at the byte given, not before.
+// A malformed header is refused at the byte given, not before. It is long because it is a table.
 func TestParseRefuses(t *testing.T) {
 	line := func(s string) []byte { return []byte(s) }
 	v2 := func(digits string) []byte { return wire(t, digits) }

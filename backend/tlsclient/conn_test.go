@@ -135,7 +135,6 @@ var versions = []uint16{tls.VersionTLS12, tls.VersionTLS13}
 // for all of the plaintext or for some.
 func TestChunking(t *testing.T) {
 	nettest.LeakCheck(t)
-	const n = 100 << 10
 	for _, version := range versions {
 		config, client := pair(t, version)
 		for name, cut := range map[string]func([]byte) [][]byte{"whole": whole, "one by one": byBytes, "at random": atRandom} {
@@ -144,59 +143,66 @@ func TestChunking(t *testing.T) {
 					continue
 				}
 				t.Run(fmt.Sprint(tls.VersionName(version), "/", name, "/", room), func(t *testing.T) {
-					asked := make(chan error, 1)
-					f := serve(t, config, func(conn *tls.Conn) {
-						asked <- nettest.CheckPattern(io.LimitReader(conn, n), 3, n)
-						io.Copy(conn, nettest.NewPattern(4, n))
-						conn.Close()
-					})
-					c := client.NewConn()
-					f.shake(t, c, one{}, cut)
-					if c.State() != Connected {
-						t.Fatalf("state %v, %v", c.State(), c.Err())
-					}
-					go func() {
-						plain, _ := io.ReadAll(nettest.NewPattern(3, n))
-						for len(plain) > 0 {
-							k := min(len(plain), 1+rand.IntN(20000))
-							f.received.Write(c.Write(nil, plain[:k]))
-							plain = plain[k:]
-						}
-					}()
-					if err := <-asked; err != nil {
-						t.Fatal(err)
-					}
-					checker, p := nettest.NewChecker(4), make([]byte, room)
-					take := func() {
-						for {
-							k, out := c.Read(nil, p)
-							if len(out) > 0 {
-								t.Fatalf("it says %d bytes unasked", len(out))
-							}
-							if k == 0 {
-								return
-							}
-							if _, err := checker.Write(p[:k]); err != nil {
-								t.Fatal(err)
-							}
-						}
-					}
-					take()
-					for said := range f.sent {
-						for _, piece := range cut(said) {
-							c.Feed(piece)
-							take()
-						}
-					}
-					if checker.Len() != n || c.State() != PeerClosed {
-						t.Errorf("got %d bytes, state %v, %v, want %d and a proper end", checker.Len(), c.State(), c.Err(), n)
-					}
-					if c.EOF(); c.State() != PeerClosed {
-						t.Error("the end behind close_notify is not a failure")
-					}
+					testChunks(t, client, config, cut, room)
 				})
 			}
 		}
+	}
+}
+
+// testChunks has both ends say 100 KiB; those of the server come cut by cut and are
+// taken with that room.
+func testChunks(t *testing.T, client *Client, config *tls.Config, cut func([]byte) [][]byte, room int) {
+	const n = 100 << 10
+	asked := make(chan error, 1)
+	f := serve(t, config, func(conn *tls.Conn) {
+		asked <- nettest.CheckPattern(io.LimitReader(conn, n), 3, n)
+		io.Copy(conn, nettest.NewPattern(4, n))
+		conn.Close()
+	})
+	c := client.NewConn()
+	f.shake(t, c, one{}, cut)
+	if c.State() != Connected {
+		t.Fatalf("state %v, %v", c.State(), c.Err())
+	}
+	go func() {
+		plain, _ := io.ReadAll(nettest.NewPattern(3, n))
+		for len(plain) > 0 {
+			k := min(len(plain), 1+rand.IntN(20000))
+			f.received.Write(c.Write(nil, plain[:k]))
+			plain = plain[k:]
+		}
+	}()
+	if err := <-asked; err != nil {
+		t.Fatal(err)
+	}
+	checker, p := nettest.NewChecker(4), make([]byte, room)
+	take := func() {
+		for {
+			k, out := c.Read(nil, p)
+			if len(out) > 0 {
+				t.Fatalf("it says %d bytes unasked", len(out))
+			}
+			if k == 0 {
+				return
+			}
+			if _, err := checker.Write(p[:k]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	take()
+	for said := range f.sent {
+		for _, piece := range cut(said) {
+			c.Feed(piece)
+			take()
+		}
+	}
+	if checker.Len() != n || c.State() != PeerClosed {
+		t.Errorf("got %d bytes, state %v, %v, want %d and a proper end", checker.Len(), c.State(), c.Err(), n)
+	}
+	if c.EOF(); c.State() != PeerClosed {
+		t.Error("the end behind close_notify is not a failure")
 	}
 }
 

@@ -68,7 +68,7 @@ func TestVariables(t *testing.T) {
 const absent = "absent"
 
 // Each request and its sender give a variable the value wanted; it must be absent if that is
-// absent.
+// absent. It is long because it is a table.
 func TestVariable(t *testing.T) {
 	get := func(fields ...string) []string {
 		return append([]string{"GET / HTTP/1.1", "Host: a"}, fields...)
