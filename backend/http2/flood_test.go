@@ -19,7 +19,8 @@ type flood struct {
 }
 
 // TestFloods repeats what costs a client nothing until the connection ends, and bounds the number
-// of repetitions, the output and the memory. Time stands still, so no budget recovers.
+// of repetitions, the output and the memory. Time stands still, so no budget recovers. It is
+// long because it is a table.
 func TestFloods(t *testing.T) {
 	for _, tc := range []flood{
 		{
