@@ -63,11 +63,11 @@ func handshakes() []testcase {
 		},
 		{
 			Case:  report.Case{Name: "full13-p256", Title: "As full13, everyone on P-256, for the sake of uWSGI.", Unit: cpuPerOp, Best: true},
-			peers: tcp, setup: setup{p256: true}, measure: full13,
+			peers: tcp, setup: setup{p256: true}, rounds: 3, measure: full13,
 		},
 		{
 			Case:  report.Case{Name: "resumed13-p256", Title: "As resumed13, everyone on P-256, for the sake of uWSGI.", Unit: cpuPerOp, Best: true},
-			peers: tcp, setup: setup{p256: true}, measure: resumed13,
+			peers: tcp, setup: setup{p256: true}, rounds: 3, measure: resumed13,
 		},
 		{
 			Case:  report.Case{Name: "full13-http", Title: "As full13, by servers that parse HTTP.", Unit: cpuPerOp, Best: true, Aim: 0.57, AimOf: "reprise-http"},
@@ -172,15 +172,15 @@ func connections() []testcase {
 		},
 		{
 			Case:   report.Case{Name: "idle", Title: "Memory of an idle connection: growth of the proportional set size, divided by connections, seven seconds after the last handshake. Without stunnel, which has a thread for each.", Unit: "KB per connection", Point: "connections", Best: true, Aim: 0.17, AimOf: "reprise", Headline: true},
-			points: []int{1000, 9000}, peers: noThreads, fresh: true, rounds: 3, takes: settle + 4*time.Second, measure: idle,
+			points: []int{1000, 9000}, peers: noThreads, fresh: true, rounds: 2, takes: settle + 4*time.Second, measure: idle,
 		},
 		{
 			Case:   report.Case{Name: "growth", Title: "A small request on one of 32 connections while others are idle.", Unit: cpuPerReq, Point: "idle connections", Best: true},
-			points: []int{10, 1000, 9000}, peers: oneOf("reprise", "haproxy", "nginx"), fresh: true, rounds: 3, takes: 3 * time.Second, measure: growth,
+			points: []int{10, 1000, 9000}, peers: oneOf("reprise", "haproxy", "nginx"), fresh: true, rounds: 2, takes: 3 * time.Second, measure: growth,
 		},
 		{
 			Case:   report.Case{Name: "connections", Title: "10,000 small requests a second on so many connections, and the growth of memory divided by connections.", Unit: cpuPerReq, Point: "connections", Best: true},
-			points: []int{1000, 9000}, peers: http, fresh: true, rounds: 3, takes: 5 * time.Second, measure: many,
+			points: []int{1000, 9000}, peers: http, fresh: true, rounds: 2, takes: 5 * time.Second, measure: many,
 		},
 		{
 			Case:   report.Case{Name: "sessions", Title: "Looking up one of so many sessions of TLS 1.3 in Reprise's cache, one goroutine; memory is what the cache says is resident, the pause is of a collection of the whole heap.", Unit: "ns per look-up", Point: "sessions"},
@@ -218,11 +218,11 @@ func aparts() []testcase {
 	return []testcase{
 		{
 			Case:   report.Case{Name: "apart-push", Title: title + "push." + calmly, Unit: cpuPerOp, Point: "nodes"},
-			points: []int{1, 8}, nodes: same, fresh: true, peers: oneOf("reprise"), setup: setup{replication: "push", apart: true}, takes: 4 * time.Second, measure: apart,
+			points: []int{1, 8}, nodes: same, fresh: true, rounds: 3, peers: oneOf("reprise"), setup: setup{replication: "push", apart: true}, takes: 4 * time.Second, measure: apart,
 		},
 		{
 			Case:   report.Case{Name: "apart-homes", Title: title + "homes." + calmly, Unit: cpuPerOp, Point: "nodes"},
-			points: []int{1, 8}, nodes: same, fresh: true, peers: oneOf("reprise"), setup: setup{replication: "homes", apart: true}, takes: 4 * time.Second, measure: apart,
+			points: []int{1, 8}, nodes: same, fresh: true, rounds: 3, peers: oneOf("reprise"), setup: setup{replication: "homes", apart: true}, takes: 4 * time.Second, measure: apart,
 		},
 		{
 			Case:   report.Case{Name: "join-push", Title: "A ninth node is started beside eight in network namespaces, which have so many sessions: time until it has all of them.", Unit: "ms", Point: "sessions"},

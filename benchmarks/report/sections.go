@@ -71,7 +71,7 @@ func (r Results) sizes(link string) string {
 		markdown([]column{
 			point("sessions"), figure("CPU µs"), growth("to the first row"), more("resident bytes per session"),
 		}, r.own("resumed13-among")) +
-		"\nRequests on many connections in HTTP mode, 10,000 a second, and memory of connections on which nothing moves in TCP mode:\n\n" +
+		"\nRequests on many connections in HTTP mode, 10,000 a second, and memory of idle connections in TCP mode:\n\n" +
 		markdown([]column{
 			named("case"), point("connections"),
 			{"CPU µs for a request", func(row standing) string {
