@@ -20,7 +20,7 @@ func (n *Node) openAccessLog() (err error) {
 	log, err := newAccessLog(&n.config.AccessLog)
 	n.accessLog.Store(log)
 	n.onClose(func() {
-		if log := n.accessLog.Load(); log != nil { // a reload may have taken another one
+		if log := n.accessLog.Load(); log != nil { // a reload may have opened another one
 			log.Close()
 		}
 	})
@@ -41,7 +41,7 @@ func newAccessLog(c *config.AccessLog) (*accesslog.Log, error) {
 	})
 }
 
-// accessStats are those of the log that is written now.
+// accessStats are those of the current log.
 func (n *Node) accessStats() (s accesslog.Stats) {
 	if log := n.accessLog.Load(); log != nil {
 		s = log.Stats()
@@ -49,8 +49,7 @@ func (n *Node) accessStats() (s accesslog.Stats) {
 	return s
 }
 
-// reopenOn opens the access log anew whenever a signal says so, after somebody has
-// moved the old file away.
+// reopenOn opens the access log anew at each signal, which comes after the old file was moved away.
 func (n *Node) reopenOn(signals <-chan os.Signal) {
 	for {
 		select {
@@ -63,12 +62,12 @@ func (n *Node) reopenOn(signals <-chan os.Signal) {
 			continue
 		}
 		if err := log.Reopen(); err != nil {
-			slog.Error("the access log goes on in its old file", "error", err)
+			slog.Error("the access log stays in its old file", "error", err)
 		}
 	}
 }
 
-// accessTo returns what writes to a log; nil if there is none. It is called on loops.
+// accessTo returns the function that writes to a log, nil if there is none. Loops call it.
 func accessTo(log *accesslog.Log) func(*engine.Access) {
 	if log == nil {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"reprise/internal/acme"
 )
 
-// openACME makes what gets certificates, with those that are there already.
+// openACME makes the ACME client, with the certificates that it already has.
 func (n *Node) openACME() error {
 	a := &n.config.ACME
 	if len(a.Names) == 0 || !slices.ContainsFunc(n.config.Listeners,
@@ -47,16 +47,16 @@ func (n *Node) openACME() error {
 	return err
 }
 
-// onIssued says that there is a new certificate. It does not block.
+// onIssued signals that there is a new certificate. It does not block.
 func (n *Node) onIssued() {
 	select {
 	case n.issued <- struct{}{}:
-	default: // it is known that there is one
+	default: // it has been signalled
 	}
 }
 
-// serveIssued serves the certificates that there are now by ACME, beside all else as it
-// was last read: no file is looked at.
+// serveIssued serves the current certificates of ACME, beside the others as last read: it reads no
+// file.
 func (n *Node) serveIssued() {
 	fresh := slices.Clone(n.offered)
 	names := make(map[string]bool)
@@ -89,7 +89,7 @@ func (n *Node) serveIssued() {
 			err = n.engine.Renew(i, server)
 		}
 		if err != nil {
-			slog.Error("acme: new certificates cannot be served, what was served goes on", "error",
+			slog.Error("acme: new certificates cannot be served, the previous ones stay in use", "error",
 				err)
 			return
 		}

@@ -14,14 +14,14 @@ import (
 	"reprise/stats"
 )
 
-// An adminServer is one of the addresses where the node can be seen and controlled.
+// An adminServer is one of the addresses at which the node can be observed and controlled.
 type adminServer struct {
 	*stats.AdminServer
 	address string // as configured
 }
 
-// openAdmin starts the admin servers that are configured, and that of DefaultAdmin if no
-// unix socket is among them.
+// openAdmin starts the configured admin servers, and the one at DefaultAdmin if none of them is a
+// unix socket.
 func (n *Node) openAdmin(r *stats.Registry) error {
 	token, err := readToken(n.config)
 	if err != nil {
@@ -41,7 +41,7 @@ func (n *Node) openAdmin(r *stats.Registry) error {
 		return nil
 	}
 	if err := n.listenAdmin(path, r); err != nil {
-		// another node has it
+		// another node listens there
 		slog.Info("no admin socket: write admin = PATH to have one", "error", err)
 	}
 	return nil
@@ -87,8 +87,8 @@ func (n *Node) listenAdmin(address string, r *stats.Registry) error {
 	return nil
 }
 
-// readToken returns the admin server's token, nil if there is none. It is the caller's, to
-// be wiped.
+// readToken returns the admin server's token, nil if there is none. The caller owns it and wipes
+// it.
 func readToken(c *config.Config) ([]byte, error) {
 	if c.AdminTokenFile == "" {
 		return nil, nil

@@ -28,12 +28,12 @@ const (
 	appStart = time.Minute
 	appPoll  = 10 * time.Millisecond
 	appStop  = 15 * time.Second
-	// appBuffer is what a request's variables may take: as much as the router accepts,
-	// and more than uwsgi's 4 KiB.
+	// appBuffer is the size of a request's variables: as much as the router accepts, which is more
+	// than uwsgi's 4 KiB.
 	appBuffer = 1<<16 - 1
-	// appMercy is how long uwsgi may wait for a worker that is to end, by default 60
-	// seconds: one that still starts loses the signal.
-	appMercy = 5 * time.Second
+	// reloadMercy is how long uwsgi waits for a worker to end, by default 60 seconds: one that is
+	// still starting loses the signal.
+	reloadMercy = 5 * time.Second
 )
 
 func startApplication(c *config.Application, f *config.SocketFile) (a *application, err error) {
@@ -63,7 +63,7 @@ func startApplication(c *config.Application, f *config.SocketFile) (a *applicati
 	return a, a.awaitLoaded(c)
 }
 
-// applicationName is what an operator knows the application by.
+// applicationName is the module or file that the operator named.
 func applicationName(c *config.Application) string {
 	if c.Module != "" {
 		return "module " + c.Module
@@ -74,14 +74,14 @@ func applicationName(c *config.Application) string {
 func (a *application) socket() string { return filepath.Join(a.dir, "uwsgi.sock") }
 func (a *application) loaded() string { return filepath.Join(a.dir, "loaded") }
 
-// arguments says what uwsgi is to do: what belongs to living under our supervision
-// first, so that the operator's own options have the last word.
+// arguments returns the command line of uwsgi: our supervision's options come first, so that the
+// operator's own override them.
 func (a *application) arguments(c *config.Application, f *config.SocketFile) []string {
 	args := []string{
 		"--plugin=python3", "--master", "--no-orphans", "--need-app", "--disable-logging",
 		"--processes=2",
 		fmt.Sprintf("--buffer-size=%d", appBuffer),
-		fmt.Sprintf("--worker-reload-mercy=%.0f", appMercy.Seconds()),
+		fmt.Sprintf("--worker-reload-mercy=%.0f", reloadMercy.Seconds()),
 		"--hook-accepting1=write:" + a.loaded() + " yes",
 	}
 	for _, o := range c.Options {
@@ -111,8 +111,8 @@ func (a *application) arguments(c *config.Application, f *config.SocketFile) []s
 	return args
 }
 
-// socketMode is that of all of uwsgi's sockets, of which the private one is in a directory that
-// only this process's user can enter.
+// socketMode is the mode of all of uwsgi's sockets. The private one is in a directory that only
+// this process's user can enter.
 func socketMode(f *config.SocketFile) fs.FileMode {
 	if f.HasMode {
 		return f.Mode
@@ -140,7 +140,7 @@ func (a *application) close() {
 		ctx, cancel := context.WithTimeout(context.Background(), appStop)
 		defer cancel()
 		if err := a.process.Close(ctx); err != nil {
-			slog.Warn("the application had to be killed", "error", err)
+			slog.Warn("the application was killed", "error", err)
 		}
 	}
 	_ = os.RemoveAll(a.dir)

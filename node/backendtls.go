@@ -10,7 +10,7 @@ import (
 	"reprise/config/pki"
 )
 
-// backendPolicy reads how the backends of a pool are spoken to by TLS; nil if none is.
+// backendPolicy returns the TLS policy for the backends of a pool; nil if none uses TLS.
 func backendPolicy(r config.Router, c *config.Pool) (*tlsclient.Policy, error) {
 	if !slices.ContainsFunc(c.Backends, func(b config.Backend) bool { return b.TLS }) {
 		return nil, nil
@@ -39,9 +39,10 @@ func backendPolicy(r config.Router, c *config.Pool) (*tlsclient.Policy, error) {
 	return p, nil
 }
 
-// policy is backendPolicy for a pool that may have been there before. If nothing has changed it
-// is the same one, with which sessions and kept connections stay. If a file cannot be read, what
-// was in force goes on, and c.refused tells of it; but never for what the configuration says now.
+// policy is backendPolicy for a pool that may have existed before. If nothing has changed it
+// returns the old policy, so that sessions and kept connections stay. If a file cannot be read, the
+// old policy stays in force and c.refused has the error; but never if the configuration has
+// changed.
 func (c *poolChange) policy(r config.Router, p *config.Pool, old *pool) (*tlsclient.Policy, error) {
 	fresh, err := backendPolicy(r, p)
 	if old == nil {

@@ -19,8 +19,7 @@ import (
 	"reprise/tlsconn"
 )
 
-// An offer is a certificate that a listener offers, as it is configured and as it was
-// read.
+// An offer is a certificate that a listener offers: its configuration and its content.
 type offer struct {
 	config.Certificate
 	read tlsconn.Certificate
@@ -37,20 +36,20 @@ func (o *offer) source() string {
 	return o.CertFile
 }
 
-// tlsFiles is what was read from the files of one listener.
+// tlsFiles is the content of the files of one listener.
 type tlsFiles struct {
 	policy  tlsconn.Policy
 	offers  []offer
 	revoked *tlsconn.Revocations // of all its policies
-	lost    []string             // files of client CAs that are gone, and still in force
+	lost    []string             // missing files of client CAs that are still in force
 }
 
-// sources are what the TLS of all listeners is made of.
+// sources are the parts from which the TLS of all listeners is made.
 type sources struct {
 	revoked *tlsconn.Revocations
-	acme    *acme.Client // nil if none gets certificates
-	// pairs are those that were read: listeners that share files offer the same, also while
-	// a tool is replacing them.
+	acme    *acme.Client // nil if no certificate comes by ACME
+	// pairs are the pairs read so far: listeners that share files offer the same, even while a tool
+	// is replacing them.
 	pairs map[pairFiles]readPair
 }
 
@@ -93,10 +92,10 @@ func (s sources) certificate(c config.Certificate) (tlsconn.Certificate, error) 
 	return tlsconn.Certificate{Name: c.Name, TLS: *cert}, nil
 }
 
-// readTLS reads the files of a listener. With old, which it serves already, a certificate
-// or an authority that cannot be read harms only itself: what old has in its place
-// stays, and refused tells of it; with nothing in its place it is left out. The
-// certificates in gone are named no more because they cannot be read, and stay too.
+// readTLS reads the files of a listener. With old, which it serves already, a certificate or an
+// authority that cannot be read harms only itself: refused has the error, and the one that old has
+// in its place stays; without one it is left out. The certificates in gone are no longer named
+// because they cannot be read, and stay too.
 func readTLS(l *config.TLS, from sources, old *tlsFiles,
 	gone []config.Unusable,
 ) (files *tlsFiles, refused []error, err error) {
@@ -166,8 +165,8 @@ func (f *tlsFiles) policyOf(c config.Certificate,
 	return &p, nil
 }
 
-// keep takes over what old has of a file and f has not, with the policy that its name has
-// now: two certificates of a name cannot have different ones.
+// keep takes over the offers of a file that old has and f lacks, with the current policy of their
+// names: two certificates of a name cannot have different ones.
 func (f *tlsFiles) keep(old *tlsFiles, certFile string, policies map[string]*tlsconn.Policy) {
 	for _, o := range old.offers {
 		if o.CertFile != certFile || slices.ContainsFunc(f.offers,
@@ -185,7 +184,7 @@ func (f *tlsFiles) keep(old *tlsFiles, certFile string, policies map[string]*tls
 	}
 }
 
-// keepPolicy takes over the policy of an offer, but for what has been revoked since then.
+// keepPolicy takes over the policy of an offer, with the current revocations.
 func (f *tlsFiles) keepPolicy(o *offer, policies map[string]*tlsconn.Policy) *tlsconn.Policy {
 	p := *o.read.Policy
 	p.Revocations = f.revocationsFor(p.ClientAuth)
@@ -193,10 +192,10 @@ func (f *tlsFiles) keepPolicy(o *offer, policies map[string]*tlsconn.Policy) *tl
 	return &p
 }
 
-// lostAuthority returns what f offers under the name of c with a client CA from a
-// directory of names, if its file has gone and nothing else is stated for the name now.
-// That file may be about to be written anew, or it was removed by mistake: clients are
-// asked for a certificate by it until a restart.
+// lostAuthority returns the offer of f under the name of c with a client CA from a directory of
+// names, if its file is missing and nothing else is stated for the name now. The file may be about
+// to be written anew, or it was removed by mistake: clients must show a certificate of it until a
+// restart.
 func (f *tlsFiles) lostAuthority(l *config.TLS, c *config.Certificate) *offer {
 	if f == nil || c.ClientCA != l.ClientCA || c.ClientCARequired != l.ClientCARequired {
 		return nil
@@ -214,9 +213,9 @@ func (f *tlsFiles) lostAuthority(l *config.TLS, c *config.Certificate) *offer {
 	return nil
 }
 
-// laxer returns the names that ask clients for less than before, those that are served
-// under the listener's policy since they are gone included: an operator may have meant
-// it, or a tool may be about to write the file of authorities anew.
+// laxer returns the names that ask clients for less than before, including removed names, which are
+// served under the listener's policy: an operator may have meant it, or a tool may be about to
+// write the file of authorities anew.
 func laxer(old, fresh *tlsFiles) (names []string) {
 	asks := func(f *tlsFiles, name string) tlsconn.ClientAuth {
 		for i := range f.offers {
@@ -237,10 +236,10 @@ func laxer(old, fresh *tlsFiles) (names []string) {
 	return names
 }
 
-// changes counts what became of the certificates of a listener.
+// changes counts how the certificates of a listener changed.
 type changes struct{ Added, Renewed, Removed, Kept int }
 
-// Either may be nil, for a listener that is not there.
+// Either may be nil, for a listener that does not exist.
 func (c *changes) count(old, fresh *tlsFiles) {
 	before := make(map[string]*x509.Certificate)
 	for _, o := range old.all() {
@@ -260,7 +259,7 @@ func (c *changes) count(old, fresh *tlsFiles) {
 	c.Removed += len(before)
 }
 
-// tlsConfig is what a listener needs, all but what each loop adds.
+// tlsConfig is a listener's TLS configuration without the parts that each loop adds.
 func (n *Node) tlsConfig(now *config.Config, l *config.TLS,
 	files *tlsFiles,
 ) (*tlsconn.Config, error) {
@@ -294,7 +293,7 @@ var strictness = map[config.NameStrictness]tlsconn.NameStrictness{
 	config.OnlyKnown: tlsconn.OnlyKnown,
 }
 
-// certificates returns what is offered, for the TLS engine.
+// certificates returns the offers for the TLS engine.
 func (f *tlsFiles) certificates() (*tlsconn.Certificates, error) {
 	var certs []tlsconn.Certificate
 	for i := range f.offers {
@@ -307,15 +306,15 @@ func (f *tlsFiles) certificates() (*tlsconn.Certificates, error) {
 	return tlsconn.NewCertificates(validFirst(certs, time.Now()))
 }
 
-// validFirst returns the certificates with those that are not valid now behind the
-// others of their name: of several the first that suits the client is served.
+// validFirst returns the certificates with those that are not valid now behind the others of their
+// name, because the first that suits the client is served.
 func validFirst(certs []tlsconn.Certificate, now time.Time) []tlsconn.Certificate {
 	for i := range certs {
 		valid := slices.IndexFunc(certs[i:], func(c tlsconn.Certificate) bool {
 			return c.Name == certs[i].Name && pki.Valid(c.TLS.Leaf, now)
 		})
 		if valid > 0 {
-			// The order of names stays: the first is whom unknown clients get.
+			// The order of names stays: clients that ask for an unknown name get the first.
 			certs[i], certs[i+valid] = certs[i+valid], certs[i]
 		}
 	}
@@ -330,7 +329,7 @@ func (f *tlsFiles) all() []offer {
 	return f.offers
 }
 
-// revocationsFor returns what is held against the clients of a policy.
+// revocationsFor returns the revocations to check clients of a policy against.
 func (f *tlsFiles) revocationsFor(a tlsconn.ClientAuth) *tlsconn.Revocations {
 	if a == tlsconn.NoClientCert {
 		return nil

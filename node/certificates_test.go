@@ -126,8 +126,8 @@ func readListener(t *testing.T, l *config.TLS, old *tlsFiles, refused int) *tlsF
 	return files
 }
 
-// TestListenersShareFiles: listeners that name the same files offer the same, also if a tool
-// replaces these meanwhile, and what is wrong with a file is said once.
+// TestListenersShareFiles: listeners that name the same files offer the same, even if a tool
+// replaces them meanwhile, and an error in a file is reported once.
 func TestListenersShareFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
 	pki := testpki.New(t)

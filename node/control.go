@@ -41,14 +41,14 @@ func (n *Node) handleBackend(w http.ResponseWriter, r *http.Request) {
 	if weight > 0 {
 		state = fmt.Sprintf("weight %d, until the next reload", weight)
 	}
-	slog.Info("backend told", "backend", found[0].Name(), "to", state)
+	slog.Info("backend changed", "backend", found[0].Name(), "to", state)
 	fmt.Fprintf(w, "%s: %s\n", found[0].Name(), state)
 }
 
-// reloaded is what has come of a reload.
+// reloaded is the result of a reload.
 type reloaded struct {
 	did     string  // in a few words, with what needs a restart
-	refused []error // files that are not taken, in whose place what was in force goes on
+	refused []error // files that were not taken over: the previous ones stay in force
 	err     error   // why nothing was taken over
 }
 
@@ -59,7 +59,7 @@ func (n *Node) handleReload(w http.ResponseWriter, r *http.Request) {
 	select {
 	case n.asked <- done:
 	case <-n.draining:
-		http.Error(w, "the node ends: it does not reload any more", http.StatusServiceUnavailable)
+		http.Error(w, "the node is ending: it no longer reloads", http.StatusServiceUnavailable)
 		return
 	case <-r.Context().Done():
 		return
@@ -71,7 +71,7 @@ func (n *Node) handleReload(w http.ResponseWriter, r *http.Request) {
 	case len(result.refused) > 0:
 		lines := []string{result.did}
 		for _, err := range result.refused {
-			lines = append(lines, "not taken, what was in force in its place goes on: "+err.Error())
+			lines = append(lines, "not taken, the previous one stays in force: "+err.Error())
 		}
 		http.Error(w, strings.Join(lines, "\n"), http.StatusUnprocessableEntity)
 	default:

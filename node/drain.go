@@ -16,7 +16,7 @@ func (n *Node) handleDrain(w http.ResponseWriter, _ *http.Request) {
 	n.forGood.Store(true)
 	select {
 	case n.endings <- "drain":
-	default: // it was told before
+	default: // it is draining already
 	}
 	t := &n.now().config.Tuning
 	fmt.Fprintf(w, "draining: accepting for %v, then waiting for connections for at most %v\n",
@@ -28,14 +28,14 @@ func (n *Node) handleDrain(w http.ResponseWriter, _ *http.Request) {
 // descriptors for the next process, clients wait for that instead of being refused.
 func (n *Node) Drain(ctx context.Context) int64 {
 	close(n.draining)
-	n.changing.Lock() // a successor that is not ready by now will not be
+	n.changing.Lock() // a successor that is not ready by now never will be
 	defer n.changing.Unlock()
 	last := !n.succeeded.Load()
 	if last {
 		tellManager(daemon.SdNotifyStopping)
 	}
 	if !last {
-		n.letGo(ctx)
+		n.awaitClients(ctx)
 	}
 	if delay := n.now().config.Tuning.ShutdownDelay; delay > 0 && last {
 		n.engine.Leave()
@@ -54,20 +54,20 @@ func (n *Node) Drain(ctx context.Context) int64 {
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.now().config.Tuning.DrainTimeout)
 	defer cancel()
-	_ = n.engine.Drain(ctx) // an error means that there are some left
+	_ = n.engine.Drain(ctx) // an error means that some are left
 	if stored {
 		n.storeEstate()
 	}
 	return n.engine.Stats().Flows.Open.Load()
 }
 
-// letGo gives clients of a process that has been succeeded time to leave by themselves: with
-// their next answer, since nobody must find a connection closed that has just been used.
-func (n *Node) letGo(ctx context.Context) {
+// awaitClients gives clients of a process that has been succeeded time to leave by themselves, with
+// their next response: a client must not find a connection closed that it is just using.
+func (n *Node) awaitClients(ctx context.Context) {
 	n.engine.Leave()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	for end := time.Now().Add(min(letGoFor, n.now().config.Tuning.DrainTimeout)); time.Now().Before(end); {
+	for end := time.Now().Add(min(maxLeave, n.now().config.Tuning.DrainTimeout)); time.Now().Before(end); {
 		if n.engine.Stats().Flows.Open.Load() == 0 {
 			return
 		}
@@ -79,20 +79,20 @@ func (n *Node) letGo(ctx context.Context) {
 	}
 }
 
-// letGoFor is for how long a client may take for its next request.
-const letGoFor = 5 * time.Second
+// maxLeave is how long a client may take until its next request.
+const maxLeave = 5 * time.Second
 
-// joinPatience is for how long a node that has just started is not ready because it has
-// yet to hear of its peers: it may be the first.
-const joinPatience = 5 * time.Second
+// maxJoin is how long a node that has just started is not ready because it has yet to hear of its
+// peers: it may be the first.
+const maxJoin = 5 * time.Second
 
-// ready tells a balancer in front whether to send clients. A node of which no pool has a
-// live backend can serve nobody; pools=all asks whether it can serve everybody.
+// ready tells a balancer in front whether to send clients. A node without a live backend in any
+// pool can serve no client; pools=all asks whether it can serve all.
 func (n *Node) ready(r *http.Request) error {
 	return n.unready(r.URL.Query().Get("pools") == "all")
 }
 
-// unready is why the node wants no traffic, or not all that it has pools for.
+// unready returns why the node wants no traffic, or cannot serve all its pools.
 func (n *Node) unready(all bool) error {
 	select {
 	case <-n.draining:
@@ -104,7 +104,7 @@ func (n *Node) unready(all bool) error {
 	case served == 0:
 		return errors.New("starting")
 	case n.poller != nil && n.in.estate == nil && !n.poller.Joined() &&
-		now.Sub(time.Unix(0, served)) < joinPatience:
+		now.Sub(time.Unix(0, served)) < maxJoin:
 		return errors.New("joining")
 	}
 	var dead []string

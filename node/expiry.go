@@ -14,25 +14,25 @@ import (
 // A certificateRow is a certificate that is offered.
 type certificateRow struct {
 	Listener string `json:"listener" label:"listener"`
-	// "" is for clients that name nothing, or nothing known
+	// "" is for clients that ask for no name, or an unknown one
 	Name     string `json:"name" label:"name"`
 	File     string `json:"file" label:"file"`
 	NotAfter int64  `json:"not_after_timestamp_seconds" metric:"gauge" help:"When the certificate expires, in seconds since 1970."`
 }
 
-// A crlRow is a revocation list that clients are held against.
+// A crlRow is a revocation list that clients are checked against.
 type crlRow struct {
 	File       string `json:"file" label:"file"`
 	Issuer     string `json:"issuer" label:"issuer"`
 	NextUpdate int64  `json:"next_update_timestamp_seconds" metric:"gauge" help:"When the revocation list expires, in seconds since 1970: from then on clients of its issuer are refused."`
 }
 
-// An ending is something in a file that is good until a time.
+// An ending is something in a file that expires.
 type ending struct {
 	file string
 	at   time.Time
-	says func(now time.Time) string // "" for nothing
-	told time.Time                  // when it was last spoken of
+	says func(now time.Time) string // "" while there is no warning
+	told time.Time                  // when it was last warned about
 }
 
 // expiry knows when certificates, offered or shown to backends, and revocation lists end. It is
@@ -45,7 +45,7 @@ type expiry struct {
 	names   []string // of the certificates
 }
 
-// setExpiry looks after what is in force from now on.
+// setExpiry watches the certificates and lists in force from now on.
 func (n *Node) setExpiry() {
 	s := n.now()
 	n.expiry.set(s.config, n.offered, n.revoked, shownToBackends(s.pools), time.Now())
@@ -62,14 +62,14 @@ func shownToBackends(pools []*pool) map[string]*x509.Certificate {
 	return shown
 }
 
-// set takes what is in force from now on. What is to be said of it at once has been said:
-// the configuration's warnings have it.
+// set takes the certificates and lists in force from now on. The configuration's warnings have
+// covered what is due at once.
 func (e *expiry) set(c *config.Config, all offered, revoked revocations,
 	shown map[string]*x509.Certificate, now time.Time,
 ) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	told := make(map[string]time.Time) // of what has not changed
+	told := make(map[string]time.Time) // of those that have not changed
 	for _, end := range e.endings {
 		told[end.key()] = end.told
 	}
@@ -98,7 +98,7 @@ func (e *expiry) set(c *config.Config, all offered, revoked revocations,
 		}
 	}
 	for file, leaf := range shown {
-		if !files[file] { // which may be offered as well
+		if !files[file] { // it may be offered too
 			e.add(file, leaf, now)
 		}
 	}
@@ -121,7 +121,7 @@ func (e *expiry) set(c *config.Config, all offered, revoked revocations,
 	}
 }
 
-// add looks after a certificate. mu is held.
+// add watches a certificate. mu is held.
 func (e *expiry) add(file string, leaf *x509.Certificate, now time.Time) {
 	e.endings = append(e.endings, &ending{
 		file, leaf.NotAfter,
@@ -199,7 +199,7 @@ type reloads struct {
 	Last   metric.Gauge   `json:"last_success_timestamp_seconds" help:"When files were last read with success, in seconds since 1970: at the start or by a reload."`
 }
 
-// note tells how a reload went.
+// note counts and logs the result of a reload.
 func (r *reloads) note(err error, now time.Time) {
 	if err != nil {
 		r.Failed.Inc()

@@ -11,8 +11,8 @@ import (
 	"reprise/tlsconn"
 )
 
-// TestExpiryWarnings: what ends soon is spoken of once a day and when it ends, also if
-// other certificates are renewed all the time.
+// TestExpiryWarnings: a certificate or list that expires soon is warned about once a day and when
+// it expires, even if other certificates are renewed all the time.
 func TestExpiryWarnings(t *testing.T) {
 	const day = 24 * time.Hour
 	start := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -35,7 +35,7 @@ func (n *Node) handleForget(w http.ResponseWriter, r *http.Request) {
 	n.commands.RLock()
 	defer n.commands.RUnlock()
 	if n.succeeded.Load() {
-		http.Error(w, "another process has taken over: say it again", http.StatusServiceUnavailable)
+		http.Error(w, "another process has taken over: repeat the request", http.StatusServiceUnavailable)
 		return
 	}
 	result, err := n.forget(what, hash)
@@ -47,8 +47,8 @@ func (n *Node) handleForget(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(result)
 }
 
-// forget puts a rule in force here and at all peers, writes it to all stores, and
-// waits for them. It is an error if this node ends meanwhile.
+// forget puts a rule in force here and at all peers, writes it to all stores, and waits for them.
+// It returns an error if this node ends meanwhile.
 func (n *Node) forget(what sessions.Scope, hash uint64) (Forgotten, error) {
 	result := Forgotten{Peers: map[string]int{}, Silent: []string{}}
 	if n.poller != nil {
@@ -69,13 +69,13 @@ func (n *Node) forget(what sessions.Scope, hash uint64) (Forgotten, error) {
 	return result, nil
 }
 
-// settle is how much older than it is a session may look to another node, which
-// knows this one's clock only as well as the network and its own load let it. What is
-// made after the command has returned must not look older than the command.
+// settle bounds how much too old a session may look to another node, which knows this one's clock
+// only as well as the network and its own load allow. A session made after the command has returned
+// must not look older than the command.
 const settle = 250 * time.Millisecond
 
-// storePatience is how long stores may take to write a rule down.
-const storePatience = 3 * time.Second
+// storeTimeout is how long stores may take to write a rule.
+const storeTimeout = 3 * time.Second
 
 // silentStores has the rules written to stores and names those that fail.
 func silentStores(stores []*store.Store) (silent []string) {
@@ -84,14 +84,14 @@ func silentStores(stores []*store.Store) (silent []string) {
 		failed[i] = make(chan error, 1)
 		st.Sync(func(err error) { failed[i] <- err })
 	}
-	patience := time.After(storePatience)
+	timeout := time.After(storeTimeout)
 	for i, st := range stores {
 		select {
 		case err := <-failed[i]:
 			if err == nil {
 				continue
 			}
-		case <-patience:
+		case <-timeout:
 		}
 		silent = append(silent, "session-store "+st.String())
 	}
@@ -123,9 +123,9 @@ func (n *Node) forgetTarget(q url.Values) (what sessions.Scope, hash uint64, err
 	return 0, 0, errors.New("say one of sni, listener and all")
 }
 
-// ForgetName reads a server name as clients send it (RFC 6066, Section 3), or *.NAME
-// for all names directly below one. What no client can have sent is an error: such a
-// rule would forget nothing and look like success.
+// ForgetName reads a server name as clients send it (RFC 6066, Section 3), or *.NAME for all names
+// directly below one. A name that no client can have sent is an error: its rule would forget
+// nothing and look like success.
 func ForgetName(name string) (what sessions.Scope, hash uint64, err error) {
 	host := strings.ToLower(strings.TrimSuffix(name, "."))
 	parent, wildcard := strings.CutPrefix(host, "*.")
@@ -137,7 +137,7 @@ func ForgetName(name string) (what sessions.Scope, hash uint64, err error) {
 		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 			return 0, 0,
 				fmt.Errorf(
-					"%q is no server name: write one such as www.example.com, *.example.com or xn--bcher-kva.example", name)
+					"%q is not a server name: write one such as www.example.com, *.example.com or xn--bcher-kva.example", name)
 		}
 	}
 	if wildcard {

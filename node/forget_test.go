@@ -8,8 +8,8 @@ import (
 	"reprise/tlsconn"
 )
 
-// TestForgetName: a name is taken as clients write it, and what no client can have
-// sent is an error that says what to write, and no success that forgets nothing.
+// TestForgetName: a name is taken as clients write it; a name that no client can have sent is an
+// error that says what to write, not a success that forgets nothing.
 func TestForgetName(t *testing.T) {
 	name := func(s string) (sessions.Scope, uint64) { return sessions.ForgetName, tlsconn.NameHash(s) }
 	for given, want := range map[string]func() (sessions.Scope, uint64){

@@ -13,7 +13,7 @@ var headerOps = map[config.HeaderOp]http1.Op{
 	config.AddHeader: http1.Add, config.RemoveHeader: http1.Remove,
 }
 
-// headerRules appends rules as the codecs have them.
+// headerRules appends rules in the codecs' form.
 func headerRules(list []http1.Rule, rules []config.HeaderRule) []http1.Rule {
 	for _, r := range rules {
 		list = append(list, http1.Rule{Op: headerOps[r.Op], Name: r.Name, Value: r.Value})
@@ -21,16 +21,16 @@ func headerRules(list []http1.Rule, rules []config.HeaderRule) []http1.Rule {
 	return list
 }
 
-// manifold are fields of which a response may have several that mean different
-// things: one that add-header adds takes nobody else's place.
+// manifold are fields of which a response may have several with different meanings: add-header adds
+// one beside the others.
 var manifold = []string{
 	"link", "server-timing", "set-cookie", "vary", "via", "warning",
 	"www-authenticate",
 }
 
-// responseRules are what add-header, hsts and response-header say together. Of most
-// fields there is to be one, or a backend's could undo what the operator has said
-// (RFC 6797, Section 7.1: of several Strict-Transport-Security the first counts).
+// responseRules combines add-header, hsts and response-header. Most fields must occur once, or the
+// backend's could undo the operator's (RFC 6797, Section 7.1: of several Strict-Transport-Security
+// the first counts).
 func responseRules(c *config.HTTPOptions, secure bool) (list []http1.Rule) {
 	headers := c.AddHeaders
 	if c.HSTS != "" && secure {

@@ -8,7 +8,7 @@ import (
 	"reprise/config"
 )
 
-// TestConfiguredRules: what the configuration accepts, the codec accepts.
+// TestConfiguredRules: the codec accepts every rule that the configuration accepts.
 func TestConfiguredRules(t *testing.T) {
 	names := []string{
 		"X-A", "X_A", "Host", "Date", "Via", "Proxy", "TE", "Trailer", "Upgrade", "Keep-Alive", "Connection", "Expect", "Content-Length", "HTTP2-Settings",

@@ -10,18 +10,17 @@ import (
 	"reprise/tlsconn"
 )
 
-// An heir tells the successor what comes of handshakes that were under way when it took
-// over: the sessions are its own from then on. It is the sessions.Heir of the process
-// before.
+// An heir tells the successor the results of handshakes that were in flight when it took over: the
+// successor owns the sessions from then on. It is the sessions.Heir of the process before.
 type heir struct {
 	c     *handover.Conn
 	queue chan handover.Message
 	lost  *metric.Counter
-	done  chan struct{} // closed when the successor has been told all
+	done  chan struct{} // closed when all messages are sent
 	once  sync.Once
 }
 
-// heirLen bounds what waits for the successor.
+// heirLen bounds the messages that wait for the successor.
 const heirLen = 4096
 
 func newHeir(c *handover.Conn, lost *metric.Counter) *heir {
@@ -31,7 +30,7 @@ func newHeir(c *handover.Conn, lost *metric.Counter) *heir {
 	}
 }
 
-// legacy is what the successor is told of one session.
+// legacy is a message to the successor about one session.
 type legacy struct {
 	Key       [16]byte
 	Value     []byte        `json:",omitempty"`
@@ -45,7 +44,7 @@ func (h *heir) tell(kind string, l legacy) {
 	l.At = sinceBoot()
 	body, err := json.Marshal(l)
 	if err != nil {
-		return // it is plain data
+		return // it never fails: plain data
 	}
 	select {
 	case h.queue <- handover.Message{Kind: kind, Body: body}:
@@ -56,42 +55,42 @@ func (h *heir) tell(kind string, l legacy) {
 
 // Made implements sessions.Heir.
 func (h *heir) Made(key [16]byte, value []byte, age, left time.Duration) {
-	h.tell(saysMade, legacy{Key: key, Value: value, Age: age, Left: left})
+	h.tell(msgMade, legacy{Key: key, Value: value, Age: age, Left: left})
 }
 
 // Deleted implements sessions.Heir.
 func (h *heir) Deleted(key [16]byte, left time.Duration) {
-	h.tell(saysSpent, legacy{Key: key, Left: left})
+	h.tell(msgSpent, legacy{Key: key, Left: left})
 }
 
 // Release implements sessions.Heir.
 func (h *heir) Release(key [16]byte, arbiter tlsconn.NodeID, hold uint64) {
-	h.tell(saysReleased, legacy{Key: key, Arbiter: arbiter, Hold: hold})
+	h.tell(msgReleased, legacy{Key: key, Arbiter: arbiter, Hold: hold})
 }
 
 // run tells the successor until close is called.
 func (h *heir) run() {
 	defer close(h.done)
 	defer h.c.Close()
-	deaf := false // the successor has ended, or hangs
+	gone := false // the successor has ended, or hangs
 	for m := range h.queue {
 		if m.Kind == "" {
 			return
 		}
-		if deaf = deaf || h.c.Send(m, messageTime) != nil; deaf {
+		if gone = gone || h.c.Send(m, messageTime) != nil; gone {
 			h.lost.Inc()
 		}
 		clear(m.Body)
 	}
 }
 
-// close returns when all has been told. What is told afterwards is lost.
+// close returns when all messages are sent. Later ones are lost.
 func (h *heir) close() {
 	h.once.Do(func() { h.queue <- handover.Message{} })
 	<-h.done
 }
 
-// take returns what waits, for a process that goes on after all.
+// take returns the waiting messages, for a process that goes on after all.
 func (h *heir) take() (list []handover.Message) {
 	for {
 		select {
@@ -103,7 +102,7 @@ func (h *heir) take() (list []handover.Message) {
 	}
 }
 
-// receive takes what the process before says of a session.
+// receive handles a message of the process before about a session.
 func (n *Node) receive(m handover.Message) {
 	defer clear(m.Body)
 	var l legacy
@@ -111,13 +110,13 @@ func (n *Node) receive(m handover.Message) {
 		return
 	}
 	defer clear(l.Value)
-	passed := max(sinceBoot()-l.At, 0) + time.Millisecond // it is no younger than it was
+	passed := max(sinceBoot()-l.At, 0) + time.Millisecond // it must not get younger
 	switch m.Kind {
-	case saysMade:
+	case msgMade:
 		n.sessions.SaveFor(l.Key, l.Value, l.Age+passed, l.Left-passed)
-	case saysSpent:
+	case msgSpent:
 		n.sessions.SpendFor(l.Key, l.Left)
-	case saysReleased:
+	case msgReleased:
 		n.sessions.GiveBackFor(l.Key, l.Arbiter, l.Hold)
 	}
 }

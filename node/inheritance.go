@@ -24,19 +24,18 @@ import (
 	"reprise/stats"
 )
 
-// An inheritance is what this process has from the one before: descriptors, whose names
-// say what they are, and what that process knew. The zero value is that of a process that
-// succeeds nobody.
+// An inheritance is what this process has from the one before: descriptors, whose names say what
+// they are, and the state of that process. The zero value is for a process without a predecessor.
 type inheritance struct {
 	predecessor *handover.Conn // nil if it has ended, or there was none
 	sockets     *handover.Set
 	estate      *estate       // nil until it is known
 	memory      int           // a file in memory with the estate, -1 if there is none yet
-	stored      []string      // names of what the service manager still keeps
-	serving     chan struct{} // closed when this process serves; nil if it need not be waited for
+	stored      []string      // names of the descriptors that the service manager still keeps
+	serving     chan struct{} // closed when this process serves; nil if servers need not wait for it
 }
 
-// An estate is what a node knew, beside its sessions.
+// An estate is the state of a node, beside its sessions.
 type estate struct {
 	ID          replicate.ID
 	Replication *replicate.State `json:",omitempty"` // nil without peers
@@ -79,7 +78,7 @@ func (in *inheritance) listening(network, address string) (fds []int) {
 	return fds
 }
 
-// datagrams returns a socket of a kind for an address, or -1.
+// datagrams returns a function that finds the socket of a kind for an address, or -1.
 func (in *inheritance) datagrams(kind string) func(netip.AddrPort) int {
 	return func(addr netip.AddrPort) int {
 		return in.sockets.Take(socketName(kind, addr.String()),
@@ -94,7 +93,7 @@ func (in *inheritance) packets(kind, address string) (*net.UDPConn, error) {
 		return nil, nil
 	}
 	f := os.NewFile(uintptr(fd), kind)
-	defer f.Close() // it is copied
+	defer f.Close() // the result is a copy
 	c, err := net.FilePacketConn(f)
 	if err != nil {
 		return nil, err
@@ -102,17 +101,17 @@ func (in *inheritance) packets(kind, address string) (*net.UDPConn, error) {
 	u, ok := c.(*net.UDPConn)
 	if !ok {
 		c.Close()
-		return nil, fmt.Errorf("%s %s is no UDP socket", kind, address)
+		return nil, fmt.Errorf("%s %s is not a UDP socket", kind, address)
 	}
 	return u, nil
 }
 
-// start says how an HTTP server begins.
+// start says how a statistics or admin server begins.
 func (in *inheritance) start(kind, address string) stats.Start {
 	s := stats.Start{Wait: in.serving}
 	fd := in.sockets.Take(socketName(kind, address), nil)
 	if fd < 0 {
-		network := "tcp" // a .socket unit knows no more
+		network := "tcp" // a .socket unit names no more
 		if strings.Contains(address, "/") {
 			network = "unix"
 		}
@@ -126,7 +125,7 @@ func (in *inheritance) start(kind, address string) stats.Start {
 	return s
 }
 
-// boundTo is the address of a socket.
+// boundTo returns the address of a socket.
 func boundTo(fd int) string {
 	sa, err := unix.Getsockname(fd)
 	if err != nil {
@@ -143,7 +142,7 @@ func boundTo(fd int) string {
 	return "?"
 }
 
-// id is the node's: the same as before, so that sessions that name it find it.
+// id is the node's id: that of the predecessor, so that sessions that name it find it.
 func (in *inheritance) id() replicate.ID {
 	if in.estate != nil {
 		return in.estate.ID
@@ -193,7 +192,7 @@ func (n *Node) sockets() (files []handover.File, free func()) {
 		fd, err := n.stats.Socket()
 		add(statsSocket, n.config.Stats.String(), fd, err)
 	}
-	served := 0 // in this order they were opened
+	served := 0 // they were opened in this order
 	for _, r := range config.Routers {
 		if address, ok := n.config.RouterStats[r.String()]; ok {
 			fd, err := n.routerStats[served].Socket()
@@ -224,7 +223,7 @@ func copyOf(s syscall.Conn) (fd int, err error) {
 	return fd, err
 }
 
-// writeEstate writes what the node knows, and its sessions, into a file in memory.
+// writeEstate writes the node's state and its sessions into a file in memory.
 func (n *Node) writeEstate(e *estate) (*os.File, error) {
 	f, err := handover.NewMemory("reprise")
 	if err != nil {
@@ -248,7 +247,7 @@ func (n *Node) writeEstate(e *estate) (*os.File, error) {
 	return f, nil
 }
 
-// takeEstate reads it, and takes the sessions into a memory if there is one.
+// takeEstate reads the estate, and takes the sessions into m if it is not nil.
 func (in *inheritance) takeEstate(m *sessions.Memory) error {
 	fd := in.memory
 	in.memory = -1
@@ -279,10 +278,10 @@ func readEstate(b []byte) (e *estate, rest []byte, err error) {
 	}
 	e = new(estate)
 	if err := json.Unmarshal(b[:n], e); err != nil {
-		return nil, nil, fmt.Errorf("what the process before has left: %w", err)
+		return nil, nil, fmt.Errorf("the estate of the process before: %w", err)
 	}
 	if e.ID == (replicate.ID{}) {
-		return nil, nil, errors.New("what the process before has left names no node")
+		return nil, nil, errors.New("the estate of the process before names no node")
 	}
 	return e, b[n:], nil
 }

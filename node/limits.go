@@ -5,7 +5,7 @@ import (
 	"reprise/internal/clientlimit"
 )
 
-// limitPolicy is what clients of one address may take.
+// limitPolicy bounds what clients of one address may take.
 func limitPolicy(c *config.ClientLimits) *clientlimit.Policy {
 	return &clientlimit.Policy{
 		Connections: c.Connections, Handshakes: clientlimit.Rate(c.Handshakes),

@@ -21,7 +21,7 @@ func (n *Node) listeners(secrets [][]byte) ([]engine.Listener, error) {
 	if len(n.config.Listeners) == 0 {
 		return nil, nil
 	}
-	var keys *tlsconn.HandleKeys // none for raw routers, which have no secret either
+	var keys *tlsconn.HandleKeys // nil for raw routers, which have no secret either
 	var err error
 	if len(secrets) > 0 {
 		if keys, err = tlsconn.NewHandleKeys(secrets...); err != nil {
@@ -47,7 +47,7 @@ func (n *Node) listeners(secrets [][]byte) ([]engine.Listener, error) {
 	return n.engineListeners(pools.next, n.offered, keys)
 }
 
-// engineListeners prepares those of a configuration for the engine.
+// engineListeners prepares the listeners of a configuration for the engine.
 func (n *Node) engineListeners(s *service, files offered,
 	keys *tlsconn.HandleKeys,
 ) (list []engine.Listener, err error) {
@@ -132,7 +132,7 @@ func (n *Node) http(now *config.Config, l *config.Listener) (_ *engine.HTTP, err
 	return h, nil
 }
 
-// tlsServers returns what makes a listener's server for each loop.
+// tlsServers returns a function that makes a listener's server for each loop.
 func (n *Node) tlsServers(now *config.Config, l *config.Listener, files *tlsFiles,
 	keys *tlsconn.HandleKeys,
 ) (func(now func() time.Time) (tlsconn.Server, error), error) {
@@ -148,7 +148,7 @@ func (n *Node) tlsServers(now *config.Config, l *config.Listener, files *tlsFile
 	}, nil
 }
 
-// tlsEngines are what can speak TLS.
+// tlsEngines makes the server of each TLS engine.
 var tlsEngines = map[config.TLSEngine]func(tlsconn.Config) (tlsconn.Server, error){
 	config.OwnEngine: tlsconn.New, config.StandardEngine: standard.New,
 }

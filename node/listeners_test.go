@@ -7,7 +7,7 @@ import (
 )
 
 // TestChallengesOfOthersAreReloaded: a rule for the challenges of another ACME client exempts them
-// from redirection when it is written, and no longer when it is gone, not only from the start.
+// from redirection after a reload that adds it, and no longer after one that removes it.
 func TestChallengesOfOthersAreReloaded(t *testing.T) {
 	without := new(config.Config)
 	with := &config.Config{Rules: []config.PoolRule{{Router: config.HTTPRouter, Path: "/.well-known/acme-challenge", Pool: "certbot"}}}

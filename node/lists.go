@@ -19,11 +19,11 @@ func asJSON[T any](list func() (T, error)) http.HandlerFunc {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(rows) // of a client that is gone nobody needs to know
+		_ = json.NewEncoder(w).Encode(rows) // a client that is gone needs no answer
 	}
 }
 
-// A PoolRow is a pool as GET /pools tells of it.
+// A PoolRow is a pool as GET /pools describes it.
 type PoolRow struct {
 	Router   string `json:"router"`
 	Pool     string `json:"pool"`
@@ -32,7 +32,7 @@ type PoolRow struct {
 	Active   int64  `json:"active"` // connections to them now
 	Queued   int64  `json:"queued"` // clients that wait for room at one
 	Refused  uint64 `json:"refused"`
-	Live     bool   `json:"live"` // there is a backend that would be tried
+	Live     bool   `json:"live"` // some backend would be tried
 }
 
 func (n *Node) poolList() ([]PoolRow, error) {
@@ -52,7 +52,7 @@ func (n *Node) poolList() ([]PoolRow, error) {
 	return rows, nil
 }
 
-// A BackendRow is a backend of a pool as GET /backends tells of it.
+// A BackendRow is a backend of a pool as GET /backends describes it.
 type BackendRow struct {
 	Router   string `json:"router"`
 	Pool     string `json:"pool"`
@@ -85,8 +85,7 @@ func (n *Node) backendList() ([]BackendRow, error) {
 	return rows, nil
 }
 
-// A PeerRow is another node, or an address where one is configured, as GET /peers tells of
-// it.
+// A PeerRow is another node, or an address where one is configured, as GET /peers describes it.
 type PeerRow struct {
 	Name    string  `json:"name"`
 	ID      string  `json:"id"` // empty before it has introduced itself
@@ -126,10 +125,10 @@ func (n *Node) peerList() ([]PeerRow, error) {
 	return rows, nil
 }
 
-// A CertificateRow is a certificate that is offered, as GET /certificates tells of it.
+// A CertificateRow is a certificate that is offered, as GET /certificates describes it.
 type CertificateRow struct {
 	Listener string    `json:"listener"`
-	Name     string    `json:"name"` // "" is for clients that name nothing, or nothing known
+	Name     string    `json:"name"` // "" is for clients that ask for no name, or an unknown one
 	File     string    `json:"file"`
 	NotAfter time.Time `json:"not_after"`
 }

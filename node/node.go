@@ -36,10 +36,10 @@ import (
 	"reprise/tlsconn"
 )
 
-// A node is everything one process runs, wired from its configuration.
+// A Node is everything that one process runs, wired from its configuration.
 type Node struct {
 	config    *config.Config          // of the start
-	service   atomic.Pointer[service] // what has been taken over since then included
+	service   atomic.Pointer[service] // current, after reloads
 	caches    []*cache.Cache
 	sessions  *sessions.Memory // nil if no session is ever resumed
 	memory    *cache.Cache     // of the sessions
@@ -53,35 +53,35 @@ type Node struct {
 
 	// nil if no backend may subscribe
 	subscriptions *subscriptions
-	// whether this process listens there; for subscriptions
+	// reports whether this process listens there; for subscriptions
 	own atomic.Pointer[func(network, address string) bool]
 
 	offered offered     // written by reload only, once the node serves
 	revoked revocations // likewise
-	// likewise: whose private key makes the fleet's secret, if no file does
+	// likewise: its private key makes the fleet's secret, if no file does
 	secret    crypto.PublicKey
 	keys      *tlsconn.HandleKeys // likewise; nil without TLS
-	acme      *acme.Client        // nil if no certificate is got from an authority
-	issued    chan struct{}       // there is a new one
+	acme      *acme.Client        // nil if no certificate comes by ACME
+	issued    chan struct{}       // signals a new one
 	in        *inheritance
 	program   Program
 	upgrades  upgrades
 	succeeded atomic.Bool  // a successor has taken over
-	forGood   atomic.Bool  // none is to come
-	heir      *heir        // which is told of the last handshakes
+	forGood   atomic.Bool  // there will be no successor
+	heir      *heir        // gets the results of the last handshakes
 	changing  sync.Mutex   // held by a reload, and by an upgrade
 	told      lastStatus   // to peers
 	counting  sync.Mutex   // held while sessions are counted
-	commands  sync.RWMutex // held by commands that change what a successor takes over, and by that
+	commands  sync.RWMutex // held by commands that change the estate, and by handing it over
 
 	replicationState *replicate.State // while an upgrade is under way
 
-	reread    func() (*config.Config, error) // nil if there is nothing to be read again
+	reread    func() (*config.Config, error) // nil if there is nothing to read again
 	expiry    expiry
 	reloads   reloads
 	watch     atomic.Pointer[watch] // nil if files are not watched
 	log       *asynclog.Writer
-	app       *application                  // nil if there is none to run
+	app       *application                  // nil if none runs
 	accessLog atomic.Pointer[accesslog.Log] // nil if there is none
 	logLevel  *slog.LevelVar
 
@@ -103,27 +103,26 @@ type Node struct {
 func tuneRuntime(c *config.Config) {
 	t := &c.Tuning
 	if os.Getenv("GOMAXPROCS") == "" {
-		// A loop that finds no P waits for Go's 10 ms time slice. With one
-		// for each goroutine that works all the time, the kernel shares the
-		// cores instead, and preempts fairly.
+		// A loop that finds no P waits for Go's 10 ms time slice. With one for each goroutine that
+		// is always busy, the kernel shares the cores instead, and preempts fairly.
 		runtime.GOMAXPROCS(t.Loops + t.KeyWorkers + 1)
 	}
 	tuneCollector(t, cachesLen(c))
 }
 
-// gcPercent is how far the heap grows before it is collected. What lives is small, since sessions
+// gcPercent is how far the heap grows before it is collected. Live memory is small, since sessions
 // are outside of it and idle flows hold no buffers, so memory is cheap beside the collector's time;
 // memory-limit bounds it.
 const gcPercent = 400
 
-// clientTable is for how many clients limits have room: more than can be connected at a time, since
-// one that has left is still limited. It costs 40 bytes a client, taken as they come.
+// clientTable is how many clients the table of limits has room for: more than can be connected at a
+// time, since one that has left is still limited. It costs 40 bytes a client, taken as they come.
 func clientTable(maxConnections int) int {
 	return min(max(1_000_000, 4*maxConnections), 100_000_000)
 }
 
-// tuneCollector sets up Go's collector, unless the environment has. So many bytes are in caches,
-// outside of its heap.
+// tuneCollector sets up Go's collector, unless the environment has. caches is how many bytes the
+// caches hold, outside of its heap.
 func tuneCollector(t *config.Tuning, caches uint64) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -134,15 +133,15 @@ func tuneCollector(t *config.Tuning, caches uint64) {
 	case os.Getenv("GOMEMLIMIT") == "":
 		group, err := memlimit.FromCgroup()
 		if err != nil {
-			group = math.MaxInt64 // none, or none that one could know
+			group = math.MaxInt64 // none, or it cannot be found
 		}
 		debug.SetMemoryLimit(heapLimit(group, caches))
 	}
 }
 
-// heapLimit returns what Go may use where a control group has a limit: the rest is for what Go
-// does not count, such as buffers of the kernel. It is never less than a quarter, since a
-// collector that is never done would be worse than a process that is ended.
+// heapLimit returns what Go may use where a control group has a limit: the rest is for memory that
+// Go does not count, such as buffers of the kernel. It is never less than a quarter, since a
+// collector that never finishes would be worse than a process that is killed.
 func heapLimit(group, caches uint64) int64 {
 	if group >= math.MaxInt64 {
 		return math.MaxInt64
@@ -159,13 +158,13 @@ func cachesLen(c *config.Config) (n uint64) {
 	return n
 }
 
-// New makes and binds everything. The statistics are served from then on, connections not
-// before Start. Errors are lines for an operator.
+// New makes and binds everything. It serves the statistics from then on, and connections from Start
+// on. Errors are lines for an operator.
 func New(p Program, c *config.Config, log *asynclog.Writer) (*Node, error) {
 	return newSuccessor(p, c, log, &inheritance{memory: -1})
 }
 
-// newSuccessor is New that opens nothing that it has from the process before.
+// newSuccessor is New with the sockets and state of the process before.
 func newSuccessor(p Program, c *config.Config, log *asynclog.Writer,
 	in *inheritance,
 ) (n *Node, err error) {
@@ -253,7 +252,7 @@ func (n *Node) openMemory() error {
 	return nil
 }
 
-// readFiles reads certificates, keys and lists of what is revoked.
+// readFiles reads certificates, keys and revocation lists.
 func (n *Node) readFiles() (err error) {
 	c := n.config
 	if n.revoked, err = startRevocations(c); err != nil {
@@ -306,8 +305,7 @@ func (n *Node) Close() error {
 	return errors.Join(err, n.release())
 }
 
-// abandon frees a node that was to succeed another process and never served: what that one
-// serves stays.
+// abandon frees a node that was to succeed another process and never served: the other goes on.
 func (n *Node) abandon() error { return n.Close() }
 
 // Addresses returns the addresses that the node listens on, in the order of its listeners.
@@ -319,16 +317,16 @@ func (n *Node) StatsAddr() net.Addr { return n.stats.Addr() }
 // Sessions returns the session memory, nil if no session is ever resumed.
 func (n *Node) Sessions() *sessions.Memory { return n.sessions }
 
-// EngineStats returns what the loops have counted.
+// EngineStats returns the counters of the loops.
 func (n *Node) EngineStats() engine.Stats { return n.engine.Stats() }
 
-// onClose has f called when the node closes: before what frees all that was opened earlier.
+// onClose has f called when the node closes, in the reverse order of the calls.
 func (n *Node) onClose(f func()) { n.onCloseErr(func() error { f(); return nil }) }
 
-// onCloseErr is onClose of what may fail.
+// onCloseErr is onClose for a function that may fail.
 func (n *Node) onCloseErr(f func() error) { n.closers = append(n.closers, f) }
 
-// release frees what was opened, but for the engine, which close ends before.
+// release frees all that was opened, except the engine, which Close ends before.
 func (n *Node) release() (err error) {
 	for _, f := range slices.Backward(n.closers) {
 		err = errors.Join(err, f())
@@ -337,16 +335,15 @@ func (n *Node) release() (err error) {
 	return err
 }
 
-// shutDown ends a server that shows what the node does.
+// shutDown ends a server of the node's statistics.
 func shutDown(s interface{ Shutdown(context.Context) error }) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = s.Shutdown(ctx)
 }
 
-// sweep reclaims what is not needed any more: expired sessions, which are
-// overwritten, and after a burst of handshakes the memory they took, which the
-// collector would leave until as much is needed again.
+// sweep reclaims memory: expired sessions, which are overwritten, and after a burst of handshakes
+// the memory they took, which the collector would keep until as much is needed again.
 func (n *Node) sweep() {
 	defer close(n.stopped)
 	ticker := time.NewTicker(min(n.config.CacheSweep, maxSweep))
@@ -379,27 +376,27 @@ const (
 	maxSweep = 5 * time.Second
 	// quietLen is how few connections between two sweeps leave time for a collection.
 	quietLen = 10
-	// burstLen is how many connections since the last one make it worth while.
+	// burstLen is how many connections since the last collection make one worth while.
 	burstLen = 500
 )
 
 const (
-	// readSize is what one read takes at most. Measured with 16 to 128 KiB: uploads cost a quarter
-	// less than with 64 KiB, since what is read stays in the core's cache.
+	// readSize is the most that one read takes. Measured with 16 to 128 KiB: uploads cost a quarter
+	// less than with 64 KiB, since the bytes stay in the core's cache.
 	readSize = 48 << 10
-	// turnBudget is what one flow may move in a turn: as much as may wait in one direction by
-	// default. A turn ends by the clock long before (engine's turnTime) wherever bytes cost more
-	// than a copy.
+	// turnBudget is how many bytes one flow may move in a turn: as many as may wait in one
+	// direction by default. A turn ends by the clock much earlier (engine's turnTime) wherever
+	// bytes cost more than a copy.
 	turnBudget = 256 << 10
 	// acceptBudget is how many connections one wake-up takes. The turn's clock ends it earlier if
-	// they take longer, so that nobody needs to find a better number.
+	// they take longer, so the number needs no tuning.
 	acceptBudget = 64
 	// maxLookups bounds the handshakes, of all loops, that wait for a session from elsewhere: at 10
 	// ms each they are 100,000 a second, more than a node makes; each holds some 2 KiB meanwhile.
 	maxLookups = 1024
 )
 
-// engineOptions are those of c, but for what is as it was at the start.
+// engineOptions are those of c, except those that stay as at the start.
 func (n *Node) engineOptions(c *config.Config, log *accesslog.Log) engine.Options {
 	t := &c.Tuning
 	o := engine.Options{
@@ -410,7 +407,7 @@ func (n *Node) engineOptions(c *config.Config, log *accesslog.Log) engine.Option
 		SocketFile: setSocketFile(&n.config.SocketFile),
 	}
 	o.MaxConnections = maxConnections(t)
-	// What sessions are held by, and peers asked, is as it was at the start.
+	// The times for holding sessions and asking peers stay as at the start.
 	o.HandshakeTimeout, o.LookupTimeout = n.config.Tuning.HandshakeTimeout,
 		n.config.Tuning.LookupTimeout
 	if n.workers != nil {
@@ -419,8 +416,8 @@ func (n *Node) engineOptions(c *config.Config, log *accesslog.Log) engine.Option
 	return o
 }
 
-// maxConnections is what was asked for, or what the descriptors allow: two for
-// each flow, and some for everything else.
+// maxConnections is the configured limit, or what the descriptors allow: two for each flow, and
+// some for everything else.
 func maxConnections(t *config.Tuning) int {
 	const elsewhere = 128
 	if t.MaxConnections > 0 {

@@ -29,7 +29,7 @@ func (n *Node) observe() (err error) {
 	return nil
 }
 
-// registry names everything there is to see.
+// registry returns all statistics by name.
 func (n *Node) registry() *stats.Registry {
 	r := stats.NewRegistry(n.program.Version)
 	r.RegisterCaches(n.cacheRows)
@@ -66,7 +66,7 @@ func (n *Node) registry() *stats.Registry {
 	return r
 }
 
-// A buildInfo tells what runs: by labels, as Prometheus' rules and dashboards join them.
+// A buildInfo names the running program: by labels, as Prometheus' rules and dashboards join them.
 type buildInfo struct {
 	Version   string `json:"version" label:"version"`
 	GoVersion string `json:"go_version" label:"goversion"`
@@ -77,7 +77,7 @@ type logStats struct {
 	Dropped uint64 `json:"dropped" metric:"counter" help:"Log lines lost because the log was not read."`
 }
 
-// A cacheRow is uWSGI's row of a cache and what ours can tell besides.
+// A cacheRow is uWSGI's row of a cache, with our own counters.
 type cacheRow struct {
 	stats.Cache
 	Tombstones    int    `json:"tombstones" metric:"gauge" help:"Deleted keys that are remembered, so that no late copy brings them back."`
@@ -108,8 +108,8 @@ func (n *Node) cacheRows() []stats.CacheRow {
 	return rows
 }
 
-// resumptions counts what uWSGI's document takes hits and misses for: sessions that
-// were resumed, wherever they came from, and those that could not be found.
+// resumptions counts hits and misses as uWSGI's document understands them: sessions that were
+// resumed, wherever they came from, and sessions that could not be found.
 func resumptions(outcomes map[string]uint64) (hits, miss uint64) {
 	for o, n := range outcomes {
 		switch {

@@ -11,7 +11,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestRegistryIsSound: every field that is meant as a metric can be one.
+// TestRegistryIsSound: every field that is tagged as a metric can be one.
 func TestRegistryIsSound(t *testing.T) {
 	nettest.LeakCheck(t)
 	pki := testpki.New(t)

@@ -14,39 +14,39 @@ import (
 	"reprise/config"
 )
 
-// A pool is backends with what was configured about them.
+// A pool is backends with their configuration.
 type pool struct {
 	*backend.Pool
 	router    config.Router
 	config    *config.Pool
-	resolving func() // ends the looking up of names; nil if nobody does
+	resolving func() // ends the look-up of names; nil if there is none
 }
 
 // name is the pool's for statistics.
 func (p *pool) name() string { return p.Options().Name }
 
-// defaultPool is the name of a router's pool that has none.
+// defaultPool is the name of a router's pool without a name.
 const defaultPool = "default"
 
-// A service is what a node serves by: a configuration, with the pools and routers of it. It
-// is replaced as a whole.
+// A service is the configuration that a node serves by, with its pools and routers. It is replaced
+// as a whole.
 type service struct {
 	config  *config.Config
-	pools   []*pool // those that are configured
+	pools   []*pool // the configured ones
 	routers [len(config.Routers)]*backend.Router
 }
 
-// now returns what the node serves by.
+// now returns the current service.
 func (n *Node) now() *service { return n.service.Load() }
 
-// stop ends what looks after the pools.
+// stop ends the checks and look-ups of the pools.
 func (s *service) stop() {
 	for _, p := range s.pools {
 		p.stop()
 	}
 }
 
-// stop ends what looks after the pool.
+// stop ends the checks and look-ups of the pool.
 func (p *pool) stop() {
 	if p.resolving != nil {
 		p.resolving()
@@ -64,18 +64,17 @@ func (s *service) find(r config.Router, name string) *pool {
 	return nil
 }
 
-// A poolChange is a service whose pools are made, and changes of those that stay, which are
-// not yet.
+// A poolChange is a service whose new pools are made, with prepared changes of those that stay.
 type poolChange struct {
 	before, next *service
 	changes      map[*backend.Pool]*backend.Change
 	differs      map[*backend.Pool]bool // which of them change anything
-	// files for backends that cannot be read: what was in force goes on
+	// unreadable files for backends: the previous ones stay in force
 	refused []error
 }
 
-// preparePools makes the pools that are configured, and the routers that choose among them.
-// A pool that before has under the same name is changed; with anew, none is.
+// preparePools makes the configured pools, and the routers that choose among them. A pool that
+// before has under the same name is changed; with anew, all are made anew.
 func (n *Node) preparePools(c *config.Config, before *service, anew bool) (*poolChange, error) {
 	change := &poolChange{
 		before: before, next: &service{config: c},
@@ -86,7 +85,7 @@ func (n *Node) preparePools(c *config.Config, before *service, anew bool) (*pool
 		add := func(name string, c *config.Pool) error {
 			specs := n.specs(r, name, c)
 			if len(specs) == 0 {
-				return nil // nobody needs it
+				return nil // it is not needed
 			}
 			old := before.find(r, cmp.Or(name, defaultPool))
 			if anew {
@@ -155,8 +154,8 @@ func (c *poolChange) prepare(old *pool, specs []backend.Spec,
 	return made, made.Resolve(ctx, lookupHost)
 }
 
-// commit changes the pools that stay, looks after the new ones, and lets go of those that
-// have gone. Who is on the way to one of these still gets there.
+// commit changes the pools that stay, starts the new ones, and retires those that have gone. Flows
+// that have chosen one of these still reach it.
 func (c *poolChange) commit(resolveEvery time.Duration) {
 	again := resolveEvery != c.before.config.Tuning.ResolveInterval
 	for _, p := range c.next.pools {
@@ -235,7 +234,7 @@ var (
 	}
 )
 
-// watchBackends looks after names and health until the node is released.
+// watchBackends looks up names and checks health until the node is released.
 func (n *Node) watchBackends() {
 	for _, p := range n.now().pools {
 		p.watch(n.config.Tuning.ResolveInterval)
@@ -245,13 +244,13 @@ func (n *Node) watchBackends() {
 	}
 }
 
-// watch looks after the names and the health of the pool's backends until stop.
+// watch looks up the names and checks the health of the pool's backends until stop.
 func (p *pool) watch(resolveEvery time.Duration) {
 	p.resolving = p.StartResolving(resolveEvery, lookupHost)
 	p.check()
 }
 
-// check looks after their health as it is configured now.
+// check starts the health checks as configured now.
 func (p *pool) check() {
 	if p.config.Check.Kind == config.NoCheck {
 		p.SetChecks(nil)
@@ -269,7 +268,7 @@ func checkOf(c *config.Pool) backend.Check {
 	}
 }
 
-// allPools returns the pools there are now, those that backends subscribed to included.
+// allPools returns all current pools, including those of subscriptions.
 func (n *Node) allPools() []*pool {
 	pools := n.now().pools
 	if n.subscriptions == nil {
@@ -278,7 +277,7 @@ func (n *Node) allPools() []*pool {
 	return append(slices.Clip(pools), n.subscriptions.pools()...)
 }
 
-// ownProxyHeader is the PROXY header of a connection that is for no client.
+// ownProxyHeader is the PROXY header of a connection that serves no client.
 func ownProxyHeader(version config.ProxyVersion) []byte {
 	h := &proxy.Header{Local: true}
 	switch version {

@@ -15,7 +15,7 @@ func keepPrivate() {
 	}
 }
 
-// hasCapabilities reports whether this thread may do anything that an ordinary user may not.
+// hasCapabilities reports whether this thread has any capability.
 func hasCapabilities() (bool, error) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData

@@ -6,8 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestKeepPrivate: a process that serves leaves no core dump and is traced by nobody
-// but root.
+// TestKeepPrivate: a process that serves leaves no core dump, and only root can trace it.
 func TestKeepPrivate(t *testing.T) {
 	dumpable := func() int {
 		n, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)

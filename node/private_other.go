@@ -2,8 +2,8 @@
 
 package node
 
-// keepPrivate does what Linux can.
+// keepPrivate does nothing: only Linux can do it.
 func keepPrivate() {}
 
-// hasCapabilities reports false: there are none here.
+// hasCapabilities reports false: only Linux has them.
 func hasCapabilities() (bool, error) { return false, nil }

@@ -14,10 +14,9 @@ import (
 	"reprise/config"
 )
 
-// dropPrivileges makes the process, all its threads, go on as the user that the configuration
-// names. What only root may read or bind has been read and bound; from here on a reload and a
-// successor do what that user may do.
-// With succeeds the process before has done so already.
+// dropPrivileges makes the process, with all its threads, go on as the user that the configuration
+// names. Files and addresses that need root have been read and bound; from here on a reload and a
+// successor do what that user may do. With succeeds the process before has done so already.
 func dropPrivileges(c *config.Config, succeeds bool) error {
 	p := &c.Privileges
 	switch uid := os.Geteuid(); {
@@ -25,9 +24,9 @@ func dropPrivileges(c *config.Config, succeeds bool) error {
 		return nil
 	case uid != 0:
 		return fmt.Errorf(
-			"user = %s: only root can go on as somebody else, and this process is user %d: start it as root, or as that user", p.User, uid)
+			"user = %s: only root can go on as another user, and this process is user %d: start it as root, or as that user", p.User, uid)
 	}
-	giveAway(c, p)
+	chownLog(c, p)
 	if p.Chroot != "" {
 		err := unix.Chroot(p.Chroot)
 		if err == nil {
@@ -40,7 +39,7 @@ func dropPrivileges(c *config.Config, succeeds bool) error {
 	if err := errors.Join(
 		os.NewSyscallError("setgroups", syscall.Setgroups(p.Groups)),
 		os.NewSyscallError("setgid", syscall.Setgid(p.GID)),
-		// the last: it takes away what the others need
+		// the last: it removes the privilege that the others need
 		os.NewSyscallError("setuid", syscall.Setuid(p.UID)),
 	); err != nil {
 		return fmt.Errorf("user = %s: %w", p.User, err)
@@ -52,8 +51,8 @@ func dropPrivileges(c *config.Config, succeeds bool) error {
 	return nil
 }
 
-// giveAway lets the user open the access log anew, which root has made.
-func giveAway(c *config.Config, p *config.Privileges) {
+// chownLog lets the user open the access log again, which root has made.
+func chownLog(c *config.Config, p *config.Privileges) {
 	log := c.AccessLog.File
 	if info, err := os.Lstat(log); log == "" || err != nil || !info.Mode().IsRegular() {
 		return
@@ -63,7 +62,7 @@ func giveAway(c *config.Config, p *config.Privileges) {
 	}
 }
 
-// stillPrivileged returns an error if something of root is left to the process.
+// stillPrivileged returns an error if the process still has any privilege of root.
 func stillPrivileged(p *config.Privileges) error {
 	if uid, gid := os.Getuid(), os.Getgid(); uid != p.UID || os.Geteuid() != p.UID ||
 		gid != p.GID || os.Getegid() != p.GID {
@@ -78,7 +77,8 @@ func stillPrivileged(p *config.Privileges) error {
 	return nil
 }
 
-// warnOfUnreadable tells at the start, not when a renewal fails, which files a reload cannot read.
+// warnOfUnreadable names the files that a reload could not read, at the start and not when a
+// renewal fails.
 func warnOfUnreadable(c *config.Config) {
 	var files []string
 	for i := range c.Listeners {
@@ -98,7 +98,7 @@ func warnOfUnreadable(c *config.Config) {
 	}
 	if len(unreadable) > 0 {
 		slog.Warn(
-			"files that root could read, and the user cannot: a reload and an upgrade fail by them",
+			"files that root could read and the user cannot: a reload and an upgrade will fail",
 			"user", c.Privileges.User, "files", strings.Join(unreadable, " "))
 	}
 }

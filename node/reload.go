@@ -19,11 +19,11 @@ import (
 	"reprise/tlsconn"
 )
 
-// offered is what the listeners offer, by their place in the node's configuration; nil
-// for one without TLS.
+// offered holds the TLS files of the listeners, by their place in the node's configuration; nil for
+// one without TLS.
 type offered []*tlsFiles
 
-// readOffered reads what all listeners offer.
+// readOffered reads the TLS files of all listeners.
 func readOffered(c *config.Config, from sources) (offered, error) {
 	all := make(offered, len(c.Listeners))
 	for i := range c.Listeners {
@@ -39,7 +39,7 @@ func readOffered(c *config.Config, from sources) (offered, error) {
 	return all, nil
 }
 
-// reloadOn reloads whenever a signal or the admin server says so, until the node drains.
+// reloadOn reloads at each signal or command, until the node drains.
 func (n *Node) reloadOn(signals <-chan os.Signal) {
 	for {
 		var done chan<- reloaded
@@ -66,9 +66,9 @@ func (n *Node) reloadOn(signals <-chan os.Signal) {
 	}
 }
 
-// reload reads the configuration again, with the files that it names, and serves by what
-// it finds. Connections that exist go on. A certificate that cannot be used harms only
-// itself; any other error changes nothing: see prepare.
+// reload reads the configuration again, with the files that it names, and takes it over. Existing
+// connections go on. A certificate that cannot be used harms only itself; after any other error
+// nothing changes: see prepare.
 func (n *Node) reload() reloaded {
 	if n.succeeded.Load() {
 		return reloaded{err: errors.New("another process has taken over, and this one ends")}
@@ -87,7 +87,7 @@ func (n *Node) reload() reloaded {
 	return p.commit()
 }
 
-// A plan is a configuration with all that it takes to serve by it.
+// A plan is a configuration with all that serving by it takes.
 type plan struct {
 	n       *Node
 	config  *config.Config
@@ -105,8 +105,8 @@ type plan struct {
 	token   []byte // of the admin server; nil for none
 }
 
-// prepare does all of a reload that may fail, and nothing that is seen: commit then cannot
-// fail. Listeners are bound at last, when all else is there.
+// prepare does the part of a reload that may fail and has no effect yet, so that commit cannot
+// fail. Listeners are bound last, when everything else is ready.
 func (n *Node) prepare(c *config.Config) (_ *plan, err error) {
 	p := &plan{n: n, config: c, before: n.now(), access: n.accessLog.Load()}
 	defer func() {
@@ -121,7 +121,7 @@ func (n *Node) prepare(c *config.Config) (_ *plan, err error) {
 		return nil, err
 	}
 	if n.acme != nil {
-		// Names that go stay until the commit.
+		// Removed names stay until the commit.
 		was := p.before.config.ACME.Names
 		if err = n.acme.SetNames(union(was, c.ACME.Names)); err != nil {
 			return nil, err
@@ -141,11 +141,11 @@ func (n *Node) prepare(c *config.Config) (_ *plan, err error) {
 	}
 	same := p.before.config.SameClients(c)
 	if len(p.refused) > 0 && (!same || p.asksLess()) {
-		// What was in force in its place asks clients for what was asked before, and with
-		// nothing in its place its name is served as any other.
+		// The previous certificate would ask clients for what it asked before, and a new one that
+		// is left out has its name served under the listener's policy.
 		return nil,
 			fmt.Errorf(
-				"%w: and what clients have to show changes, which is done with all certificates or with none", errors.Join(p.refused...))
+				"%w: and the certificates that clients must show change, which takes either all files or none", errors.Join(p.refused...))
 	}
 	raw, err := n.secretsAgain(p)
 	if err != nil {
@@ -155,12 +155,12 @@ func (n *Node) prepare(c *config.Config) (_ *plan, err error) {
 	if p.rekey, err = n.prepareRekey(c, raw); err != nil {
 		return nil, err
 	}
-	// Who comes by what was asked before must not get to backends for which more is asked
-	// now: then a pool's members do not change, but all pools are others.
+	// A client admitted by the old policy must not reach backends for which more is asked now: then
+	// no pool's members change, but all pools are made anew.
 	if p.pools, err = n.preparePools(c, p.before, !same); err != nil {
 		return nil, err
 	}
-	if len(c.Unusable) == 0 { // else that names them, and where they are written
+	if len(c.Unusable) == 0 { // otherwise that names them, and where they are written
 		p.refused = append(p.refused, p.pools.refused...)
 	}
 	if c.AccessLog != p.before.config.AccessLog {
@@ -185,7 +185,7 @@ func (n *Node) prepare(c *config.Config) (_ *plan, err error) {
 	return p, err
 }
 
-// asksLess reports whether clients of some name have less to show than before.
+// asksLess reports whether some name asks less of clients than before.
 func (p *plan) asksLess() bool {
 	for i, files := range p.files {
 		if at := p.from[i]; files != nil && at >= 0 && len(laxer(p.n.offered[at], files)) > 0 {
@@ -195,7 +195,7 @@ func (p *plan) asksLess() bool {
 	return false
 }
 
-// commit serves by the plan. No step of it fails.
+// commit puts the plan in force. No step of it fails.
 func (p *plan) commit() reloaded {
 	n := p.n
 	n.logLevel.Set(p.config.LogLevel)
@@ -220,7 +220,7 @@ func (p *plan) commit() reloaded {
 	was := n.offered
 	n.offered, n.revoked, n.secret, n.keys = p.files, p.revoked, p.secret, p.keys
 	if n.acme != nil {
-		_ = n.acme.SetNames(p.config.ACME.Names) // names only go, which does not fail
+		_ = n.acme.SetNames(p.config.ACME.Names) // names are only removed, which does not fail
 	}
 	n.setExpiry()
 	if w := n.watch.Load(); w != nil {
@@ -237,7 +237,7 @@ func handleKeys(raw [][]byte) (*tlsconn.HandleKeys, error) {
 	return tlsconn.NewHandleKeys(raw...)
 }
 
-// union returns all of a and what b has besides.
+// union returns all of a, then those of b that a lacks.
 func union(a, b []string) []string {
 	all := slices.Clone(a)
 	for _, s := range b {
@@ -248,7 +248,7 @@ func union(a, b []string) []string {
 	return all
 }
 
-// canTake returns an error if c cannot be served by without a restart.
+// canTake returns an error if c takes a restart.
 func (n *Node) canTake(c *config.Config) error {
 	switch {
 	case (len(c.Listeners) == 0) != (len(n.config.Listeners) == 0):
@@ -261,8 +261,8 @@ func (n *Node) canTake(c *config.Config) error {
 	return nil
 }
 
-// readAgain reads what the listeners of c offer now. What cannot be read harms only itself
-// where a listener has offered something before, by its place then.
+// readAgain reads the TLS files of the listeners of c. A file that cannot be read harms only itself
+// where a listener existed before, at its place then.
 func (n *Node) readAgain(c *config.Config, places []int, from sources,
 	unread []error,
 ) (fresh offered, refused []error, err error) {
@@ -287,7 +287,7 @@ func (n *Node) readAgain(c *config.Config, places []int, from sources,
 		if fresh[i], failed, err = readTLS(l.TLS, from, old, c.Unusable); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", l.Source, errors.Join(append(refused, err)...))
 		}
-		if !told { // c.Unusable names what has failed, and where it is written
+		if !told { // c.Unusable names the failed file, and where it is written
 			for _, err := range failed {
 				refused = appendOnce(refused, err)
 			}
@@ -296,7 +296,7 @@ func (n *Node) readAgain(c *config.Config, places []int, from sources,
 	return fresh, refused, nil
 }
 
-// appendOnce appends what list does not say yet: listeners share files.
+// appendOnce appends err unless list has the same text: listeners share files.
 func appendOnce(list []error, err error) []error {
 	if slices.ContainsFunc(list, func(said error) bool { return said.Error() == err.Error() }) {
 		return list
@@ -304,8 +304,7 @@ func appendOnce(list []error, err error) []error {
 	return append(list, err)
 }
 
-// placesBefore returns the place that each listener of now has in before, -1 for one that
-// is new.
+// placesBefore returns the place of each listener of now in before, -1 for a new one.
 func placesBefore(before, now *config.Config) []int {
 	type key struct {
 		router  config.Router
@@ -328,7 +327,7 @@ func placesBefore(before, now *config.Config) []int {
 	return places
 }
 
-// secretsAgain returns the cluster's secrets. One that comes from a listener's key comes
+// secretsAgain returns the cluster's secrets. A secret derived from a listener's key is derived
 // from the same key as before, wherever that stands now, so that sessions and peers stay.
 func (n *Node) secretsAgain(p *plan) ([][]byte, error) {
 	files := p.files
@@ -367,7 +366,7 @@ func (o *offer) isOf(key crypto.PublicKey) bool {
 	return key != nil && errA == nil && errB == nil && bytes.Equal(a, b)
 }
 
-// prepareRekey returns what gives the fleet's secrets to those who share sessions.
+// prepareRekey returns functions that give the fleet's secrets to everything that shares sessions.
 func (n *Node) prepareRekey(c *config.Config, raw [][]byte) (rekey []func(), err error) {
 	datagram, err := datagramSecrets(raw)
 	if err != nil {

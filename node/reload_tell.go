@@ -8,14 +8,13 @@ import (
 	"reprise/backend"
 )
 
-// tell logs what a reload has led to, and returns it in a few words. was is what was
-// offered before.
+// tell logs the result of a reload, and returns it in a few words. was is the previous offer.
 func (p *plan) tell(was offered) string {
 	for _, w := range p.config.Warnings {
 		slog.Warn(w)
 	}
 	for _, err := range p.refused {
-		slog.Error("a file is not taken, what was in force in its place goes on", "error", err)
+		slog.Error("a file is not taken, the previous one stays in force", "error", err)
 	}
 	restart := p.n.config.NeedsRestart(p.config)
 	for _, what := range restart {
@@ -49,7 +48,7 @@ func (p *plan) tell(was offered) string {
 	return strings.Join(words, "\n")
 }
 
-// certificates counts what became of them, and warns of what clients are asked for.
+// certificates counts the changes of certificates, and warns if clients are asked for less.
 func (p *plan) certificates(was offered) (sum changes) {
 	stays := make(map[int]bool)
 	for i, files := range p.files {
@@ -63,7 +62,7 @@ func (p *plan) certificates(was offered) (sum changes) {
 		}
 		for _, file := range files.lost {
 			slog.Warn(
-				"a client CA is gone, and clients are still asked for a certificate by it: restart if that is to end", "file", file)
+				"a client CA is gone, and clients are still asked for a certificate of it: restart to end that", "file", file)
 		}
 		for _, name := range laxer(old, files) {
 			slog.Warn(
@@ -79,7 +78,7 @@ func (p *plan) certificates(was offered) (sum changes) {
 	return sum
 }
 
-// listeners says which came and went: "+:8443 -:8444".
+// listeners names the added and removed ones: "+:8443 -:8444".
 func (p *plan) listeners() string {
 	if p.engine == nil {
 		return ""
@@ -87,7 +86,7 @@ func (p *plan) listeners() string {
 	return signs(p.engine.Added, p.engine.Removed, nil)
 }
 
-// backends says which pools came, went and changed: "+http/api ~http/default".
+// backends names the added, removed and changed pools: "+http/api ~http/default".
 func (p *plan) backends() string {
 	var added, removed, changed []string
 	name := func(p *pool) string { return p.router.String() + "/" + p.name() }

@@ -8,8 +8,8 @@ import (
 	"reprise/replicate/repeater"
 )
 
-// repeaterBuffer is what the kernel is asked for: a repeater gets what all nodes
-// send together.
+// repeaterBuffer is the size of its socket buffers: a repeater gets the datagrams of all nodes
+// together.
 const repeaterBuffer = 4 << 20
 
 // openRepeaters binds a repeater for each udprepeater line, each a fleet of its

@@ -151,7 +151,7 @@ func (n *Node) join(raw [][]byte) error {
 		return err
 	}
 	n.onCloseErr(func() error {
-		if n.in.estate != nil && n.served.Load() == 0 { // the node lives on in another process
+		if n.in.estate != nil && n.served.Load() == 0 { // the node goes on in another process
 			return n.poller.Retire()
 		}
 		return n.poller.Close()
@@ -197,10 +197,9 @@ func (n *Node) resolveAgain(peers []config.Address, resolved resolvedNames,
 // resolvedNames are the addresses that each configured one had when it last resolved.
 type resolvedNames map[config.Address][]netip.AddrPort
 
-// resolve makes the addresses of peers numeric, and says how those are called in the
-// configuration that have a name there. A name that does not resolve now keeps the
-// addresses that it had, and does not keep others from having new ones. The order is
-// the same for the same addresses, whatever the resolver's.
+// resolve makes the addresses of peers numeric, and returns their names where the configuration has
+// names. A name that does not resolve now keeps its addresses, while others get new ones. The order
+// is the same for the same addresses, whatever the resolver's.
 func (r resolvedNames) resolve(
 	addresses []config.Address) (list []netip.AddrPort, names map[netip.AddrPort]string,
 	err error,
@@ -223,8 +222,8 @@ func (r resolvedNames) resolve(
 	return slices.Compact(list), names, err
 }
 
-// contextsHash is a hash of the session contexts of the listeners: nodes for which it
-// differs can share no sessions, or not all.
+// contextsHash is a hash of the session contexts of the listeners: nodes with different hashes
+// share no sessions, or not all.
 func contextsHash(c *config.Config) uint64 {
 	var contexts []string
 	for _, l := range c.Listeners {
@@ -237,8 +236,8 @@ func contextsHash(c *config.Config) uint64 {
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// resolveUDP makes addresses numeric; a name stands for all its addresses, no
-// host for every interface. What resolves is returned also beside an error.
+// resolveUDP makes addresses numeric; a name stands for all its addresses, no host for every
+// interface. The addresses that resolve are returned even with an error.
 func resolveUDP(addresses []config.Address) (list []netip.AddrPort, err error) {
 	for _, a := range addresses {
 		port := uint16(a.Port)

@@ -8,8 +8,7 @@ import (
 	"reprise/config"
 )
 
-// A name that does not resolve keeps what it resolved to, and the others get what is
-// new.
+// A name that does not resolve keeps its addresses, and the others get new ones.
 func TestNamesThatFailKeepTheirAddresses(t *testing.T) {
 	gone := config.Address{Network: "udp", Host: "gone.invalid", Port: 7171} // RFC 6761 section 6.4
 	there := config.Address{Network: "udp", Host: "127.0.0.9", Port: 7171}

@@ -10,18 +10,18 @@ import (
 	"reprise/tlsconn"
 )
 
-// revocations are the lists of what client CAs have revoked, by file.
+// revocations are the revocation lists of client CAs, by file.
 type revocations map[string][]*x509.RevocationList
 
-// readRevocations reads the files of c. With old, which is in force, a file that cannot be
-// read harms only itself: what old has of it stays, and the errors tell of it. A file that
-// was never good stays without effect, except that clients whose CA needs it are refused.
+// readRevocations reads the files of c. With old, which is in force, a file that cannot be read
+// harms only itself: the errors name it, and its lists in old stay. A file that was never readable
+// has no effect, except that clients whose CA needs it are refused.
 func readRevocations(c *config.Config, old revocations) (revocations, []error) {
 	var authorities []*x509.Certificate
 	for _, file := range clientCAs(c) {
 		cas, err := pki.ReadCertificates(file)
 		if err != nil {
-			continue // whoever needs it says so
+			continue // its user reports the error
 		}
 		authorities = append(authorities, cas...)
 	}

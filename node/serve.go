@@ -15,14 +15,14 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// A Program is what runs: its version, and how it was started, as a successor will be.
+// A Program is the running program: its version, and how to start its successor.
 type Program struct {
 	Version string
 	Path    string
 	Args    []string // without the program's name
 }
 
-// A RuntimeError is an error that the configuration is not to blame for.
+// A RuntimeError is an error that the configuration did not cause.
 type RuntimeError struct{ Err error }
 
 func (e RuntimeError) Error() string { return e.Err.Error() }
@@ -122,14 +122,14 @@ func (n *Node) awaitEnd(ends <-chan os.Signal) error {
 	return nil
 }
 
-// notify returns a channel of the signals that come, of which it holds so many.
+// notify returns a channel of signals that holds at most most of them.
 func notify(most int, signals ...os.Signal) chan os.Signal {
 	c := make(chan os.Signal, most)
 	signal.Notify(c, signals...)
 	return c
 }
 
-// logHandler makes what writes log lines; level is set to the configuration's.
+// logHandler makes the handler of log lines; level is set to the configuration's.
 func logHandler(c *config.Config, level *slog.LevelVar, w io.Writer) slog.Handler {
 	level.Set(c.LogLevel)
 	options := &slog.HandlerOptions{Level: level}

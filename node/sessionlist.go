@@ -75,8 +75,8 @@ func (n *Node) sessionList() ([]SessionRow, error) {
 	return rows, nil
 }
 
-// knownNames returns the server names that sessions may have been made under, by what
-// sessions say of them.
+// knownNames returns the server names that sessions may have been made under, by the hashes in
+// sessions.
 func (n *Node) knownNames() (names, parents map[uint64]string) {
 	names, parents = map[uint64]string{tlsconn.NameHash(""): noName}, make(map[uint64]string)
 	add := func(name string) {

@@ -8,8 +8,8 @@ import (
 	"reprise/config"
 )
 
-// setSocketFile gives the files of unix sockets the owner and the mode that are configured; nil if
-// neither is.
+// setSocketFile returns a function that gives the file of a unix socket the configured owner and
+// mode; nil if neither is configured.
 func setSocketFile(c *config.SocketFile) func(path string) error {
 	if !c.HasMode && c.Owner == "" {
 		return nil
@@ -29,7 +29,7 @@ func setSocketFile(c *config.SocketFile) func(path string) error {
 	}
 }
 
-// setUmask sets what is taken off the modes of files that this process makes.
+// setUmask sets the process's umask.
 func setUmask(c *config.Config) {
 	if c.HasUmask {
 		syscall.Umask(int(c.Umask))

@@ -12,15 +12,15 @@ import (
 	"reprise/replicate/wire"
 )
 
-// A NodeStatus is how a node is, in few words: what GET /fleet has of each, and what nodes
-// tell each other, as JSON. Counters are since the start of the process.
+// A NodeStatus is the state of a node in brief: GET /fleet has one of each node, and nodes send it
+// to each other as JSON. Counters are since the start of the process.
 type NodeStatus struct {
 	Name    string `json:"name"`
 	ID      string `json:"id"` // empty without peers
 	Address string `json:"address,omitempty"`
 	Version string `json:"version"`
-	// State is "ready", or why the node wants no traffic; of a peer that says nothing
-	// "silent", and of one that is not heard "lost".
+	// State is "ready", or why the node wants no traffic; "silent" for a peer that sends no status,
+	// and "lost" for one that sends nothing at all.
 	State  string  `json:"state"`
 	At     int64   `json:"at_ms"` // by the node's clock, in milliseconds since 1970
 	Uptime float64 `json:"uptime_seconds"`
@@ -44,7 +44,7 @@ type NodeStatus struct {
 	LastReload bool    `json:"last_reload_ok"`
 }
 
-// Shares are completed handshakes by what became of the session that a client offered.
+// Shares are completed handshakes by the outcome for the session that the client offered.
 type Shares struct {
 	Local  uint64 `json:"local"`
 	Pushed uint64 `json:"pushed"`
@@ -63,7 +63,7 @@ type LoopRow struct {
 	TurnMax  float64 `json:"turn_max_seconds"`
 }
 
-// A Status is all that GET /status has of this node.
+// A Status is what GET /status returns about this node.
 type Status struct {
 	Node         NodeStatus        `json:"node"`
 	Outcomes     map[string]uint64 `json:"outcomes"`
@@ -74,22 +74,23 @@ type Status struct {
 	Certificates []CertificateRow  `json:"certificates"`
 }
 
-// statusFor is how long a status is as good as a new one, for other nodes.
+// statusFor is how long the status for other nodes is reused.
 const statusFor = 200 * time.Millisecond
 
-// lastStatus is the last that was told to other nodes. It belongs to the poller's goroutine.
+// lastStatus is the last status sent to other nodes. It belongs to the poller's goroutine.
 type lastStatus struct {
 	at   time.Time
 	text []byte
 }
 
-// statusText is the node's status for its peers, which need not ask all its counters each.
+// statusText is the node's status for its peers. It is reused, so that counters are not read for
+// each peer.
 func (n *Node) statusText() []byte {
 	l := &n.told
 	if now := time.Now(); l.text == nil || now.Sub(l.at) > statusFor {
 		s := n.status()
 		text, err := json.Marshal(s)
-		// words with many signs that JSON writes at length
+		// words with many characters that JSON escapes
 		if err == nil && len(text) > wire.MaxStatusLen {
 			s.Name, s.Version = "", ""
 			text, err = json.Marshal(s)
@@ -102,7 +103,7 @@ func (n *Node) statusText() []byte {
 	return l.text
 }
 
-// status is how this node is.
+// status returns the state of this node.
 func (n *Node) status() NodeStatus {
 	s := n.engine.Stats()
 	pools, _ := n.poolList()
@@ -113,10 +114,10 @@ func (n *Node) status() NodeStatus {
 // maxWord bounds a word in a status.
 const maxWord = 64
 
-// statusOf is status with what has been looked up already.
+// statusOf is status with statistics that were read already.
 func (n *Node) statusOf(s *engine.Stats, pools []PoolRow, peers []PeerRow) NodeStatus {
 	now := time.Now()
-	machine, _ := os.Hostname() // for people to look at: empty when unknown
+	machine, _ := os.Hostname() // only for display: empty when unknown
 	turn := s.Flows.Turn.Snapshot()
 	st := NodeStatus{
 		Name: word(cmp.Or(n.config.Name, machine)), Version: word(n.program.Version),
@@ -178,7 +179,7 @@ func (s *Shares) add(outcome string, count uint64) {
 	}
 }
 
-// word is a text that is short enough for a status.
+// word cuts a text to the length that a status allows.
 func word(text string) string {
 	if len(text) > maxWord {
 		text = strings.ToValidUTF8(text[:maxWord], "")
@@ -186,7 +187,7 @@ func word(text string) string {
 	return text
 }
 
-// localStatus is what GET /status has.
+// localStatus is what GET /status returns.
 func (n *Node) localStatus() (Status, error) {
 	s := n.engine.Stats()
 	st := Status{Outcomes: s.TLS.Outcomes.Counts(), Loops: []LoopRow{}}
@@ -196,7 +197,7 @@ func (n *Node) localStatus() (Status, error) {
 	st.Certificates, _ = n.certificateList()
 	st.Node = n.statusOf(&s, st.Pools, st.Peers)
 	for _, l := range s.Loops {
-		p99, _ := time.ParseDuration(l.TurnP99) // which time.Duration has written
+		p99, _ := time.ParseDuration(l.TurnP99) // time.Duration wrote it
 		longest, _ := time.ParseDuration(l.TurnMax)
 		st.Loops = append(st.Loops, LoopRow{
 			l.Loop, l.Open, l.Accepted, p99.Seconds(),
@@ -206,20 +207,20 @@ func (n *Node) localStatus() (Status, error) {
 	return st, nil
 }
 
-// fleetPatience is how long peers have to say how they are.
-const fleetPatience = 400 * time.Millisecond
+// fleetTimeout is how long peers have to send their status.
+const fleetTimeout = 400 * time.Millisecond
 
-// freshFor is how old what a peer has said may be.
+// freshFor is how old a peer's status may be.
 const freshFor = time.Second
 
-// fleetStatus is what GET /fleet has: this node, and what the others say of themselves.
+// fleetStatus is what GET /fleet returns: the status of this node and those that the others sent.
 func (n *Node) fleetStatus() ([]NodeStatus, error) {
 	list := []NodeStatus{n.status()}
 	if n.poller == nil {
 		return list, nil
 	}
 	n.poller.AskStatus()
-	for end := time.Now().Add(fleetPatience); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(fleetTimeout); ; time.Sleep(5 * time.Millisecond) {
 		reports, waiting := n.poller.Reports(), false
 		for _, r := range reports {
 			waiting = waiting || r.Alive && (r.Text == nil || r.Age > freshFor)
@@ -230,7 +231,7 @@ func (n *Node) fleetStatus() ([]NodeStatus, error) {
 		for _, r := range reports {
 			var s NodeStatus
 			if r.Text == nil || json.Unmarshal(r.Text, &s) != nil {
-				s = NodeStatus{State: "silent"} // of an earlier version, or it is gone
+				s = NodeStatus{State: "silent"} // it has an earlier version, or is gone
 			}
 			s.Age = r.Age.Seconds()
 			if !r.Alive {

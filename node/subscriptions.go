@@ -21,21 +21,21 @@ import (
 )
 
 const (
-	// maxSubscribers bounds the backends that subscribe, and maxOfHost those of one host, each with
-	// those that left not long ago and had signed: one domain must not use up the others' places.
+	// maxSubscribers bounds the backends that subscribe, and maxOfHost those of one host, each
+	// including signed ones that left recently: one domain must not use up the others' places.
 	maxSubscribers = 4096
 	maxOfHost      = 512
-	// expireEvery is how often silent ones are looked for.
+	// expireEvery is how often silent subscribers are looked for.
 	expireEvery = time.Second
 	// refusalsEvery is how often refusals of one kind are logged.
 	refusalsEvery = time.Minute
-	// receiveAgain is how long a socket that fails is left alone.
+	// receiveAgain is the pause after a socket has failed.
 	receiveAgain = 100 * time.Millisecond
 	maxKeyFile   = 64 << 10
 )
 
 // subscriptions are the backends that announce themselves. Everything happens under mu, far from
-// requests: the router gets a new map of hosts when there are others, a pool a new list of members.
+// requests: the router gets a new map of hosts when hosts change, a pool a new list of members.
 type subscriptions struct {
 	n       *Node
 	table   *subscription.Table
@@ -55,7 +55,7 @@ type subscribedHost struct {
 	nodes map[string]*backend.Node // by address
 }
 
-// openSubscriptions binds what is configured; start serves it.
+// openSubscriptions binds the configured addresses; start serves them.
 func (n *Node) openSubscriptions() error {
 	c := &n.config.Subscriptions
 	if len(c.Servers) == 0 {
@@ -94,7 +94,7 @@ func (n *Node) openSubscriptions() error {
 	return nil
 }
 
-// ownAddresses returns what tells the addresses where this process listens itself.
+// ownAddresses returns a function that reports whether this process itself listens at an address.
 func ownAddresses(c *config.Config) *func(network, address string) bool {
 	list := append(slices.Clone(c.Admin), c.Stats)
 	for _, a := range c.RouterStats {
@@ -107,7 +107,7 @@ func ownAddresses(c *config.Config) *func(network, address string) bool {
 	ports := make(map[uint16][]netip.Addr)
 	for _, a := range list {
 		switch network, address, err := resolve(a); {
-		case a.IsZero() || err != nil: // one that does not resolve cannot be listened on either
+		case a.IsZero() || err != nil: // an address that does not resolve cannot be bound either
 		case network == "unix":
 			paths[filepath.Clean(address)] = true
 		default:
@@ -132,7 +132,7 @@ func ownAddresses(c *config.Config) *func(network, address string) bool {
 
 // machineAddresses are those of this machine's interfaces.
 func machineAddresses() (list []netip.Addr) {
-	interfaces, _ := net.InterfaceAddrs() // none are known then
+	interfaces, _ := net.InterfaceAddrs() // on an error none are known
 	for _, i := range interfaces {
 		if p, err := netip.ParsePrefix(i.String()); err == nil {
 			list = append(list, p.Addr().Unmap())
@@ -193,7 +193,7 @@ func (s *subscriptions) receive(socket *net.UDPConn) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
-			select { // whatever it is, it may be there again at once
+			select { // the error may recur at once
 			case <-s.stop:
 				return
 			case <-time.After(receiveAgain):
@@ -232,25 +232,25 @@ func (s *subscriptions) resume() { s.setDeadline(time.Time{}) }
 
 func (s *subscriptions) setDeadline(t time.Time) {
 	for _, socket := range s.sockets {
-		_ = socket.SetReadDeadline(t) // one that is closed has no more to say
+		_ = socket.SetReadDeadline(t) // it fails only for a closed socket
 	}
 }
 
-// known returns all that a successor needs to go on.
+// known returns the state that a successor needs.
 func (s *subscriptions) known() []subscription.Known {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.table.Known(time.Now())
 }
 
-// succeed goes on with what the process before knew a while ago. It is called before start.
+// succeed takes the state of the process before, which is passed old. It is called before start.
 func (s *subscriptions) succeed(list []subscription.Known, passed time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.apply(s.table.Take(list, passed, time.Now()))
 }
 
-// logRefusal tells an operator why a backend does not appear, without letting strangers fill the
+// logRefusal tells an operator why a backend does not appear, without letting any sender fill the
 // log.
 func (s *subscriptions) logRefusal(why subscription.Refusal, from netip.Addr) {
 	if now := time.Now(); now.Sub(s.logged[why]) >= refusalsEvery {
@@ -260,7 +260,7 @@ func (s *subscriptions) logRefusal(why subscription.Refusal, from netip.Addr) {
 	}
 }
 
-// apply does what the table says. mu is held.
+// apply carries out changes of the table. mu is held.
 func (s *subscriptions) apply(changes []subscription.Change) {
 	renamed := false
 	for _, c := range changes {
@@ -282,7 +282,7 @@ func (s *subscriptions) apply(changes []subscription.Change) {
 	}
 }
 
-// node returns the backend that a member is, nil if it could not be made one.
+// node returns the backend of a member, nil if it could not be made one.
 func (s *subscriptions) node(m subscription.Member) *backend.Node {
 	if h := s.hosts[m.Host]; h != nil {
 		return h.nodes[m.Address]
@@ -326,7 +326,7 @@ func (s *subscriptions) join(m subscription.Member) (isNew bool) {
 	node, err := h.Add(spec)
 	if err != nil {
 		slog.Error("a subscription cannot be used", "host", m.Host, "error", err)
-		return false // a host without a backend is no host: what it had before goes on
+		return false // a host needs a backend: the previous route stays
 	}
 	h.nodes[m.Address] = node
 	if isNew {
@@ -336,7 +336,8 @@ func (s *subscriptions) join(m subscription.Member) (isNew bool) {
 	return isNew
 }
 
-// leave removes a backend, if it could be made one, and reports whether its host has gone with it.
+// leave removes the backend of a member, if there is one, and reports whether its host has gone
+// with it.
 func (s *subscriptions) leave(m subscription.Member) (gone bool) {
 	node := s.node(m)
 	if node == nil {
@@ -350,11 +351,11 @@ func (s *subscriptions) leave(m subscription.Member) (gone bool) {
 	}
 	delete(s.hosts, m.Host)
 	h.Close()
-	s.running.Go(func() { h.SetChecks(nil) }) // which waits for those under way
+	s.running.Go(func() { h.SetChecks(nil) }) // it waits for checks in progress
 	return true
 }
 
-// take serves by another configuration from now on.
+// take puts another configuration in force.
 func (s *subscriptions) take(now *service) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -370,7 +371,7 @@ func (s *subscriptions) take(now *service) {
 		}
 	}
 	s.tell(now.routers[config.HTTPRouter])
-	s.n.service.Store(now) // here, so that whoever subscribes is told to the router that serves
+	s.n.service.Store(now) // under mu, so that new subscribers reach the router in force
 }
 
 // pools returns the pools of the hosts, by their names.

@@ -12,7 +12,7 @@ import (
 	"reprise/config"
 )
 
-// newSubscriptions are those of a node that serves nobody.
+// newSubscriptions are those of a node that does not serve.
 func newSubscriptions(t *testing.T, o subscription.Options) (*subscriptions, *backend.Router) {
 	t.Helper()
 	router, err := backend.NewRouter(nil)
@@ -30,8 +30,8 @@ func newSubscriptions(t *testing.T, o subscription.Options) (*subscriptions, *ba
 	}, router
 }
 
-// TestUnusableSubscribers: a member that cannot be made a backend has no host, and its changes
-// and its end harm none.
+// TestUnusableSubscribers: a member that cannot be made a backend has no host, and its changes and
+// its end harm no other.
 func TestUnusableSubscribers(t *testing.T) {
 	s, router := newSubscriptions(t, subscription.Options{})
 	defer s.close()
@@ -58,8 +58,8 @@ func TestUnusableSubscribers(t *testing.T) {
 	}
 }
 
-// TestSubscribersOfSuccessor: a successor knows the backends before anybody asks for them, and
-// no longer than the process before would have.
+// TestSubscribersOfSuccessor: a successor knows the backends before the first request, and keeps
+// them no longer than the process before would have.
 func TestSubscribersOfSuccessor(t *testing.T) {
 	o := subscription.Options{Tolerance: 17 * time.Second}
 	before, _ := newSubscriptions(t, o)
@@ -89,7 +89,7 @@ func TestSubscribersOfSuccessor(t *testing.T) {
 	}
 }
 
-// TestOwnAddresses: no subscriber may name where this process listens itself.
+// TestOwnAddresses: no subscriber may name an address where this process itself listens.
 func TestOwnAddresses(t *testing.T) {
 	own := ownAddresses(&config.Config{
 		Admin: []config.Address{{Network: "unix", Path: "/run/reprise/admin.sock"}}, Stats: config.Address{Network: "tcp", Host: "127.0.0.1", Port: 5001},

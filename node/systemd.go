@@ -22,10 +22,10 @@ import (
 	"reprise/tlsconn"
 )
 
-// Under systemd the node says how it does (Type=notify), is watched (WatchdogSec=), may be
-// given its listening sockets (a .socket unit), and, where the unit has a store for
-// descriptors (FileDescriptorStoreMax=), leaves sockets and sessions there when it ends,
-// for the process that is started next.
+// Under systemd the node reports its state (Type=notify), is watched (WatchdogSec=), may get its
+// listening sockets from a .socket unit, and, where the unit has a store for descriptors
+// (FileDescriptorStoreMax=), leaves sockets and sessions there when it ends, for the process that
+// is started next.
 
 // Names of descriptors in the store: systemd allows no colon in them.
 var (
@@ -35,19 +35,19 @@ var (
 	estateName  = storePrefix + "estate"
 )
 
-// tellManager tells systemd something, if it is there.
+// tellManager sends systemd a state, if it runs.
 func tellManager(state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
-		slog.Warn("cannot tell the service manager how this process does", "error", err)
+		slog.Warn("cannot tell the service manager the state of this process", "error", err)
 	}
 }
 
-// fromManager returns what systemd has for this process.
+// fromManager returns the inheritance that systemd has for this process.
 func fromManager() *inheritance {
 	in := &inheritance{memory: -1}
 	var files []handover.File
 	for _, f := range activation.Files(true) {
-		// f closes its own when it is collected
+		// f closes its descriptor when it is collected
 		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 		f.Close()
 		if err != nil {
@@ -83,9 +83,8 @@ func fromManager() *inheritance {
 	return in
 }
 
-// takeFromManager empties the store, before anything is made of what was there: whatever
-// becomes of this process, the next one must not find sessions that were forgotten or
-// spent since.
+// takeFromManager empties the store before its content is used: even if this process fails, the
+// next one must not find sessions that were forgotten or spent since.
 func (in *inheritance) takeFromManager() {
 	slices.Sort(in.stored)
 	for _, name := range slices.Compact(in.stored) {
@@ -94,7 +93,7 @@ func (in *inheritance) takeFromManager() {
 	in.stored = nil
 }
 
-// activatedName names a socket of a .socket unit by where it is bound.
+// activatedName names a socket of a .socket unit by its address.
 func activatedName(fd int) string {
 	kind := "tcp"
 	if domain, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); domain == unix.AF_UNIX {
@@ -105,8 +104,8 @@ func activatedName(fd int) string {
 	return socketName(kind, boundTo(fd))
 }
 
-// spellings are the addresses by which a socket for address may be named: systemd binds what
-// has no host to a wildcard.
+// spellings are the addresses by which a socket for address may be named: systemd binds an address
+// without a host to a wildcard.
 func spellings(address string) []string {
 	port, anyHost := strings.CutPrefix(address, ":")
 	if !anyHost {
@@ -118,10 +117,10 @@ func spellings(address string) []string {
 	return []string{address, "[::]:" + port, "0.0.0.0:" + port}
 }
 
-// maxEstateHead has room for all backends that may subscribe, with the longest names there are.
+// maxEstateHead has room for all backends that may subscribe, with the longest possible names.
 const maxEstateHead = 8 << 20
 
-// peekEstate reads what an estate begins with, and leaves it as it is.
+// peekEstate reads the head of an estate, and leaves the file as it is.
 func peekEstate(fd int) (*estate, error) {
 	var n [4]byte
 	if _, err := unix.Pread(fd, n[:], 0); err != nil {
@@ -141,8 +140,8 @@ func managerStores() bool {
 	return n > 0 && os.Getenv("NOTIFY_SOCKET") != ""
 }
 
-// storeSockets leaves the listening sockets to the next process: who comes from now on
-// waits for it. It reports whether they are there.
+// storeSockets leaves the listening sockets to the next process: clients that connect from now on
+// wait for it. It reports whether systemd has them.
 func (n *Node) storeSockets() bool {
 	files, free := n.sockets()
 	defer free()
@@ -160,9 +159,9 @@ func (n *Node) storeSockets() bool {
 	return true
 }
 
-// storeEstate leaves what the node knows to the next process.
+// storeEstate leaves the node's state to the next process.
 func (n *Node) storeEstate() {
-	undo := n.suspend(nobody{})
+	undo := n.suspend(noHeir{})
 	e := &estate{ID: n.id, Replication: n.replicationState}
 	memory, err := n.writeEstate(e)
 	if err == nil {
@@ -189,7 +188,7 @@ func keepStored(name string, fds ...int) error {
 	return tellWith("FDSTORE=1\nFDPOLL=0\nFDNAME="+name, fds...)
 }
 
-// tellWith tells systemd something about descriptors.
+// tellWith sends systemd a state with descriptors.
 func tellWith(state string, fds ...int) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -203,7 +202,7 @@ func tellWith(state string, fds ...int) error {
 		to, 0))
 }
 
-// awaitManager returns when systemd has done what it was told, or does not answer.
+// awaitManager returns when systemd has handled all messages, or does not answer.
 func awaitManager() {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -223,18 +222,18 @@ func awaitManager() {
 	}
 }
 
-// nobody is the heir of a process whose connections have ended.
-type nobody struct{}
+// noHeir is the heir of a process whose connections have ended.
+type noHeir struct{}
 
-func (nobody) Made([16]byte, []byte, time.Duration, time.Duration) {}
-func (nobody) Deleted([16]byte, time.Duration)                     {}
-func (nobody) Release([16]byte, tlsconn.NodeID, uint64)            {}
+func (noHeir) Made([16]byte, []byte, time.Duration, time.Duration) {}
+func (noHeir) Deleted([16]byte, time.Duration)                     {}
+func (noHeir) Release([16]byte, tlsconn.NodeID, uint64)            {}
 
-// beWatched tells systemd's watchdog that the node lives, as long as its loops go round.
+// beWatched tells systemd's watchdog that the node lives, as long as its loops run.
 func (n *Node) beWatched() {
 	every, err := daemon.SdWatchdogEnabled(false) // a successor is watched too
 	if err != nil {
-		slog.Warn("the watchdog's time is not understood", "error", err)
+		slog.Warn("the watchdog's time cannot be read", "error", err)
 	}
 	if every <= 0 {
 		return

@@ -25,24 +25,24 @@ import (
 //	sockets  to the successor: all descriptors of sockets, and the node's id
 //	ready    it has read its configuration and made everything; it serves nothing
 //	estate   to the successor, with a file in memory: sessions, rules, what peers know.
-//	         From here on nobody accepts: clients wait in the sockets' queues
+//	         From here on neither accepts: clients wait in the sockets' queues
 //	loaded   it has taken that over
 //	go       to the successor: it serves. The old process drains
 //	made, spent, released
-//	         to the successor: what handshakes of the old process lead to
+//	         to the successor: results of handshakes of the old process
 //
-// Until it says go the old process can go on as before, and does if the successor says
+// Until it sends go the old process can go on as before, and does if the successor sends
 // failed, ends, or takes too long.
 const (
-	saysSockets  = "sockets"
-	saysReady    = "ready"
-	saysEstate   = "estate"
-	saysLoaded   = "loaded"
-	saysGo       = "go"
-	saysFailed   = "failed"
-	saysMade     = "made"
-	saysSpent    = "spent"
-	saysReleased = "released"
+	msgSockets  = "sockets"
+	msgReady    = "ready"
+	msgEstate   = "estate"
+	msgLoaded   = "loaded"
+	msgGo       = "go"
+	msgFailed   = "failed"
+	msgMade     = "made"
+	msgSpent    = "spent"
+	msgReleased = "released"
 )
 
 // messageTime is how long a message may take to be sent.
@@ -59,19 +59,19 @@ func (n *Node) handleUpgrade(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintf(w, "process %d has taken over\n", pid)
 }
 
-// upgradeOn upgrades whenever a signal says so, until the node drains.
+// upgradeOn upgrades at each signal, until the node drains.
 func (n *Node) upgradeOn(signals <-chan os.Signal) {
 	for {
 		select {
 		case <-n.draining:
 			return
 		case <-signals:
-			_, _ = n.upgrade() // which says what comes of it, if anything does
+			_, _ = n.upgrade() // it logs the result
 		}
 	}
 }
 
-// upgrades counts what came of them.
+// upgrades counts their results.
 type upgrades struct {
 	Failed   metric.Counter `json:"failed" help:"Successors that did not come up, so that this process went on."`
 	Succeeds metric.Gauge   `json:"succeeds" help:"1 if this process has taken over from another one, 0 if it began with nothing."`
@@ -129,16 +129,16 @@ func (n *Node) handOver() (pid int, err error) {
 
 	files, free := n.sockets()
 	body, _ := json.Marshal(estate{ID: n.id})
-	err = s.Send(handover.Message{Kind: saysSockets, Body: body, Files: files}, messageTime)
+	err = s.Send(handover.Message{Kind: msgSockets, Body: body, Files: files}, messageTime)
 	free()
 	if err == nil {
-		err = awaitSuccessor(s, saysReady, deadline)
+		err = awaitSuccessor(s, msgReady, deadline)
 	}
 	if err != nil {
 		return 0, reasonOf(s, err)
 	}
 
-	n.commands.Lock() // what was given to this process is known to the next
+	n.commands.Lock() // commands to this process reach the next one
 	defer n.commands.Unlock()
 	h := newHeir(s.Conn, &n.upgrades.Lost)
 	undo := n.suspend(h)
@@ -159,8 +159,8 @@ func (n *Node) handOver() (pid int, err error) {
 	return s.Pid(), nil
 }
 
-// killOnDrain ends the successor if this process is told to end, which does not wait for
-// one. When settle returns, nothing does so any more.
+// killOnDrain ends the successor if this process is told to end, which does not wait for it. After
+// settle has returned it no longer does.
 func (n *Node) killOnDrain(s *handover.Successor) (settle func()) {
 	settled, watched := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -177,7 +177,7 @@ func (n *Node) killOnDrain(s *handover.Successor) (settle func()) {
 	})
 }
 
-// bequeath passes on what must not be in two processes.
+// bequeath passes on the state that must not be in two processes.
 func (n *Node) bequeath(s *handover.Successor, deadline time.Time, settle func()) (err error) {
 	memory, err := n.writeEstate(&estate{ID: n.id, Replication: n.replicationState})
 	if err != nil {
@@ -185,7 +185,7 @@ func (n *Node) bequeath(s *handover.Successor, deadline time.Time, settle func()
 	}
 	defer func() {
 		if err != nil {
-			wipeMemory(memory) // a successor does that itself
+			wipeMemory(memory) // on success the successor does that
 		}
 		memory.Close()
 	}()
@@ -194,42 +194,42 @@ func (n *Node) bequeath(s *handover.Successor, deadline time.Time, settle func()
 		return err
 	}
 	err = s.Send(handover.Message{
-		Kind:  saysEstate,
+		Kind:  msgEstate,
 		Files: []handover.File{{Name: "estate", FD: fd}},
 	}, messageTime)
 	unix.Close(fd)
 	if err != nil {
 		return err
 	}
-	if err := awaitSuccessor(s, saysLoaded, deadline); err != nil {
+	if err := awaitSuccessor(s, msgLoaded, deadline); err != nil {
 		return err
 	}
 	settle()
-	return s.Send(handover.Message{Kind: saysGo}, messageTime)
+	return s.Send(handover.Message{Kind: msgGo}, messageTime)
 }
 
-// wipeMemory overwrites what was written for nobody.
+// wipeMemory overwrites an estate that was not taken.
 func wipeMemory(f *os.File) {
 	if fd, err := copyOf(f); err == nil {
 		_ = handover.UseMemory(fd, func([]byte) error { return nil })
 	}
 }
 
-// awaitSuccessor waits until the successor says so.
+// awaitSuccessor waits for a message of the successor.
 func awaitSuccessor(s *handover.Successor, kind string, deadline time.Time) error {
 	m, err := s.Receive(max(time.Until(deadline), time.Millisecond))
 	switch {
 	case err != nil:
 		return err
-	case m.Kind == saysFailed:
+	case m.Kind == msgFailed:
 		return errors.New(string(m.Body))
 	case m.Kind != kind:
-		return fmt.Errorf("it said %q where %q was due", m.Kind, kind)
+		return fmt.Errorf("it said %q instead of %q", m.Kind, kind)
 	}
 	return nil
 }
 
-// reasonOf says what an operator can make of an error.
+// reasonOf explains an error to an operator.
 func reasonOf(s *handover.Successor, err error) error {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE):
@@ -242,8 +242,8 @@ func reasonOf(s *handover.Successor, err error) error {
 	return fmt.Errorf("the new process: %w", err)
 }
 
-// suspend stops everything that must not go on in two processes, and returns what lets it
-// go on here.
+// suspend stops everything that must not run in two processes, and returns a function that resumes
+// it here.
 func (n *Node) suspend(h sessions.Heir) (undo func()) {
 	if n.sessions != nil {
 		n.sessions.Freeze(h)
@@ -271,7 +271,7 @@ func (n *Node) suspend(h sessions.Heir) (undo func()) {
 	}
 }
 
-// retire gives up what the successor has.
+// retire closes what the successor has taken over.
 func (n *Node) retire() {
 	n.engine.GiveUp()
 	if n.poller != nil {
@@ -291,11 +291,11 @@ func (n *Node) retire() {
 	}
 	for _, s := range n.httpServers() {
 		s.LeavePath()
-		go s.Shutdown(context.Background()) // it may be serving whoever asked for this
+		go s.Shutdown(context.Background()) // it may be serving the client that asked for this
 	}
 }
 
-// An httpServer is one that shows what the node does.
+// An httpServer serves the node's statistics.
 type httpServer interface {
 	Socket() (fd int, err error)
 	LeavePath()

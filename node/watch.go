@@ -13,31 +13,30 @@ import (
 
 // A test makes these shorter.
 var (
-	// calm is how long nothing must have changed before files are read again: a tool that
-	// renews a certificate writes several, one after the other.
-	calm = 500 * time.Millisecond
-	// restless is how long changes can put that off: there may be a log beside the files.
-	restless = 3 * time.Second
-	// lookEvery is how often it is looked whether the directories are still those that are
-	// watched.
+	// quiet is how long nothing must have changed before files are read again: a tool that renews a
+	// certificate writes several, one after the other.
+	quiet = 500 * time.Millisecond
+	// maxDelay is how long changes can put that off: there may be a log beside the files.
+	maxDelay = 3 * time.Second
+	// lookEvery is how often the watch checks that the directories are still those that it watches.
 	lookEvery = 2 * time.Second
 )
 
-// A watch makes reloads of changes to certificates, keys, client CAs and secrets.
+// A watch reloads when certificates, keys, client CAs or secrets change.
 //
-// Directories are watched, not files: a file that is replaced by renaming another, or by
-// changing a link on the way to it as Kubernetes does with ..data, is not the file that
-// was watched. For the same reason it is looked from time to time whether a directory is
-// the one that is watched: it may be another by now, and then the kernel tells nothing.
+// Directories are watched, not files: a file that is replaced by renaming another, or by changing a
+// link on the way to it as Kubernetes does with ..data, is not the file that was watched. For the
+// same reason the watch checks from time to time whether a directory is the one that it watches: if
+// it is another by now, the kernel reports no changes.
 type watch struct {
 	*fsnotify.Watcher
 	reloads chan<- os.Signal
 
 	mu   sync.Mutex
-	dirs map[string]os.FileInfo // what is watched under each name; nil for nothing
+	dirs map[string]os.FileInfo // the directory watched under each name; nil for none
 }
 
-// watchFiles watches if the configuration asks for it, until the node is released.
+// watchFiles starts a watch if it is configured, until the node is released.
 func (n *Node) watchFiles(reloads chan<- os.Signal) error {
 	if !n.config.Watch {
 		return nil
@@ -54,11 +53,11 @@ func (n *Node) watchFiles(reloads chan<- os.Signal) error {
 	}
 	n.watch.Store(w)
 	n.onClose(func() { _ = w.Close() })
-	go w.run(calm, restless, lookEvery)
+	go w.run(quiet, maxDelay, lookEvery)
 	return nil
 }
 
-// follow says which directories are to be watched from the next look on.
+// follow sets the directories to watch from the next look on.
 func (w *watch) follow(list []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -69,12 +68,12 @@ func (w *watch) follow(list []string) {
 		delete(before, dir)
 	}
 	for dir := range before {
-		_ = w.Remove(dir) // it may have gone
+		_ = w.Remove(dir) // it may be gone
 	}
 }
 
-// look sees that all directories are watched that are there. It reports whether one of
-// them was not, so that something may have changed in it.
+// look watches all directories that exist. It reports whether one of them was not watched, so that
+// something may have changed in it.
 func (w *watch) look() (changed bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,7 +88,7 @@ func (w *watch) look() (changed bool, err error) {
 		case before != nil && os.SameFile(before, info) && slices.Contains(watched, dir):
 			continue
 		}
-		_ = w.Remove(dir) // else what it was is watched
+		_ = w.Remove(dir) // else the old one stays watched
 		if failed := w.Add(dir); failed != nil {
 			err = failed
 			continue
@@ -100,17 +99,17 @@ func (w *watch) look() (changed bool, err error) {
 }
 
 // run waits for changes until w is closed.
-func (w *watch) run(calm, restless, lookEvery time.Duration) {
+func (w *watch) run(quiet, maxDelay, lookEvery time.Duration) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	settled := time.NewTimer(calm)
+	settled := time.NewTimer(quiet)
 	settled.Stop()
 	var since time.Time // the first change that is not read yet
 	change := func() {
 		if since.IsZero() {
 			since = time.Now()
 		}
-		settled.Reset(max(0, min(calm, restless-time.Since(since))))
+		settled.Reset(max(0, min(quiet, maxDelay-time.Since(since))))
 	}
 	for {
 		select {
@@ -118,7 +117,7 @@ func (w *watch) run(calm, restless, lookEvery time.Duration) {
 			if !ok {
 				return
 			}
-			if e.Op != fsnotify.Chmod { // reading changes nothing else
+			if e.Op != fsnotify.Chmod { // reading a file changes its access time
 				change()
 			}
 		case err, ok := <-w.Errors:
@@ -128,14 +127,14 @@ func (w *watch) run(calm, restless, lookEvery time.Duration) {
 			slog.Warn("files are watched with losses: all are read again", "error", err)
 			change()
 		case <-ticker.C:
-			if changed, _ := w.look(); changed { // what is missing, the reload tells
+			if changed, _ := w.look(); changed { // the reload reports missing files
 				change()
 			}
 		case <-settled.C:
 			since = time.Time{}
 			select {
 			case w.reloads <- syscall.SIGHUP:
-			default: // one is to come anyway
+			default: // one is pending already
 			}
 		}
 	}

@@ -9,11 +9,11 @@ import (
 	"reprise/config"
 )
 
-// TestWatchGoesOn: what is watched is what is there under the name of a directory, and who writes
-// there all the time puts nothing off for ever.
+// TestWatchGoesOn: the directory that currently has a name is watched, and constant writing there
+// does not put off reloads for ever.
 func TestWatchGoesOn(t *testing.T) {
-	defer func(a, b, c time.Duration) { calm, restless, lookEvery = a, b, c }(calm, restless, lookEvery)
-	calm, restless, lookEvery = calm/5, restless/5, lookEvery/5
+	defer func(a, b, c time.Duration) { quiet, maxDelay, lookEvery = a, b, c }(quiet, maxDelay, lookEvery)
+	quiet, maxDelay, lookEvery = quiet/5, maxDelay/5, lookEvery/5
 	at := t.TempDir()
 	dir, linked, later := filepath.Join(at, "live"), filepath.Join(at, "linked"), filepath.Join(at, "later")
 	must := func(err error) { t.Helper(); fatal(t, err) }
@@ -40,10 +40,10 @@ func TestWatchGoesOn(t *testing.T) {
 			return false
 		}
 	}
-	// noticed is whether a file written in dir is, when all there was before has been.
+	// noticed reports whether a new file in dir is noticed, after all earlier changes were.
 	noticed := func(dir string) bool {
 		t.Helper()
-		for told(2*lookEvery + calm) {
+		for told(2*lookEvery + quiet) {
 		}
 		write(dir)
 		return told(10 * time.Second)
@@ -78,8 +78,8 @@ func fatal(t *testing.T, err error) {
 
 // testBusyFile: a file that is written to all the time puts no reload off for ever.
 func testBusyFile(t *testing.T, reloads <-chan os.Signal, write func()) {
-	stop := time.After(4 * restless)
-	busy := time.NewTicker(calm / 5)
+	stop := time.After(4 * maxDelay)
+	busy := time.NewTicker(quiet / 5)
 	defer busy.Stop()
 	for {
 		select {

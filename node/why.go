@@ -41,13 +41,13 @@ func (n *Node) handleWhy(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(rows)
 }
 
-// A knownNode is what another node is called, and whether it is heard.
+// A knownNode is the name of another node, and whether it is heard.
 type knownNode struct {
 	name  string
 	alive bool
 }
 
-// nodeNames returns the nodes that this one knows, by what sessions call them.
+// nodeNames returns the nodes that this one knows, by their ids in sessions.
 func (n *Node) nodeNames() map[string]knownNode {
 	names := make(map[string]knownNode)
 	peers, _ := n.peerList()
@@ -94,12 +94,12 @@ func (n *Node) why(h *engine.Handshake, names map[string]knownNode) WhyRow {
 // An owner is the node that made the session a client has offered.
 type owner struct {
 	name  string
-	known bool // who it is
+	known bool // its name is known
 	here  bool // it is this node
 	alive bool // it is heard now; of others
 }
 
-// words are why a handshake went as it did.
+// words explains the outcome of a handshake.
 func (n *Node) words(h *engine.Handshake, o owner) string {
 	const full = "full handshake: "
 	offered := full + "the session it offered "
@@ -118,46 +118,46 @@ func (n *Node) words(h *engine.Handshake, o owner) string {
 	case tlsconn.MissUnknown:
 		return of + gone(h, o)
 	case tlsconn.MissLate:
-		return of + fmt.Sprintf(", and nobody who has it answered in %v (cache-lookup-timeout)",
+		return of + fmt.Sprintf(", and no node that has it answered in %v (cache-lookup-timeout)",
 			n.config.Tuning.LookupTimeout)
 	case tlsconn.MissExpired:
 		return of +
 			fmt.Sprintf(
-				" and has ended: it lives for %v from its full handshake (ssl-sessions-timeout)",
+				" and has expired: it lives for %v from its full handshake (ssl-sessions-timeout)",
 				n.config.SessionTimeout)
 	case tlsconn.MissHeld:
 		return of + ", is for one use, and another handshake was trying it"
 	case tlsconn.MissSpent:
 		return of + ", is for one use, and had been used"
 	}
-	if text, ok := misfits[h.Outcome]; ok {
+	if text, ok := unfit[h.Outcome]; ok {
 		return offered + text
 	}
 	return full + h.Outcome.String()
 }
 
-// gone says why a session was not found.
+// gone explains why a session was not found.
 func gone(h *engine.Handshake, o owner) string {
 	switch {
 	case o.here:
-		return " and is not there any more: it was evicted or forgotten"
+		return " and is no longer there: it was evicted or forgotten"
 	case !h.Asked:
-		return ", does not exist here, and there was nobody to ask"
+		return ", does not exist here, and there was no node to ask"
 	case !o.alive:
 		return ", which is not heard, and no other node that was asked has it"
 	default:
-		return ", and no node that was asked has it any more: it was evicted or forgotten"
+		return ", and no node that was asked still has it: it was evicted or forgotten"
 	}
 }
 
-// misfits are sessions that say nothing of who has them.
-var misfits = map[tlsconn.Outcome]string{
-	tlsconn.MissBadHandle:    "is none of this fleet: forged, damaged, or made under another secret",
+// unfit are outcomes for which the owner of the session does not matter.
+var unfit = map[tlsconn.Outcome]string{
+	tlsconn.MissBadHandle:    "is not from this fleet: forged, damaged, or made under another secret",
 	tlsconn.MissScopeContext: "was made under another session context",
 	tlsconn.MissScopePolicy:  "was made under another policy of versions and cipher suites",
 	tlsconn.MissScopeClient:  "was made under another policy of client certificates",
 	tlsconn.MissScopeName:    "was made for another server name",
-	tlsconn.MissDeclined:     "does not fit this handshake: another version or cipher suite, or its client certificate has ended",
-	tlsconn.MissCorrupt:      "cannot be read as it was stored",
+	tlsconn.MissDeclined:     "does not fit this handshake: another version or cipher suite, or its client certificate has expired",
+	tlsconn.MissCorrupt:      "was stored in an unreadable form",
 	tlsconn.MissOtherEngine:  "was made by the other tls-engine, which this one cannot read",
 }

@@ -12,13 +12,13 @@ import (
 	"sync/atomic"
 )
 
-// Access is who may control a node by TCP: clients that know its token. The zero value lets
-// nobody in. It is used by any goroutine.
+// Access decides which clients may control a node by TCP: those that know its token. The zero value
+// lets no client in. It is used by any goroutine.
 type Access struct {
-	token atomic.Pointer[[sha256.Size]byte] // its digest, so that no other memory has the token
+	token atomic.Pointer[[sha256.Size]byte] // its digest, so that the token itself is not kept in memory
 }
 
-// SetToken lets in whoever knows token, and nobody else; an empty one lets nobody in.
+// SetToken lets in only clients that know token; an empty one lets none in.
 func (a *Access) SetToken(token []byte) {
 	if len(token) == 0 {
 		a.token.Store(nil)
@@ -28,7 +28,7 @@ func (a *Access) SetToken(token []byte) {
 	a.token.Store(&digest)
 }
 
-// guard leads only those to h who know the token.
+// guard passes only requests with the token to h.
 func (a *Access) guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var want *[sha256.Size]byte
@@ -41,8 +41,8 @@ func (a *Access) guard(h http.Handler) http.Handler {
 				http.StatusForbidden)
 			return
 		}
-		said, isToken := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		got := sha256.Sum256([]byte(said)) // of equal length whatever was said
+		given, isToken := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		got := sha256.Sum256([]byte(given)) // of equal length for any input
 		if !isToken || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="reprise"`)
 			http.Error(w, "by TCP this takes the token of the node's admin-token-file",
@@ -53,13 +53,13 @@ func (a *Access) guard(h http.Handler) http.Handler {
 	})
 }
 
-// hosts are the names that an admin server goes by. A web page can make a browser ask any
-// address by a name of the page's own (DNS rebinding), and then reads the answer as its
-// own: but it cannot choose the Host that the browser sends, which is that name.
+// hosts are the names that an admin server accepts. A web page can make a browser ask any address
+// by a name of the page's own (DNS rebinding), and then reads the answer as its own: but it cannot
+// choose the Host that the browser sends, which is that name.
 type hosts []string
 
-// hostsOf returns those of a server at address: the host there, localhost, this machine's
-// name, and more.
+// hostsOf returns the names of a server at address: its host, localhost, this machine's name, and
+// more.
 func hostsOf(address string, more []string) hosts {
 	names := hosts{"localhost"}
 	if strings.Contains(address, "/") {
@@ -73,21 +73,21 @@ func hostsOf(address string, more []string) hosts {
 	return append(names, more...)
 }
 
-// only leads those to h who ask by a name that is the server's. That none is asked by comes
-// from HTTP/1.0, which no browser speaks.
+// only passes requests whose Host names the server to next. A request without Host is HTTP/1.0,
+// which no browser speaks.
 func (h hosts) only(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Host != "" && !h.has(r.Host) {
 			http.Error(w,
-				"the admin server does not go by this name: ask by its address, or write admin-host", http.StatusMisdirectedRequest)
+				"the admin server does not accept this name: ask by its address, or write admin-host", http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// has reports whether hostPort names the server. An address always does: a page that was
-// got from an address is of whoever has that address.
+// has reports whether hostPort names the server. An address always does: a page loaded from an
+// address comes from the owner of that address.
 func (h hosts) has(hostPort string) bool {
 	host := hostPort
 	if name, _, err := net.SplitHostPort(hostPort); err == nil {

@@ -94,9 +94,9 @@ func TestControlByTCPTakesAToken(t *testing.T) {
 		}
 	}
 	want("no token", 403)
-	want("no token, one said", 403, "Authorization", "Bearer ")
+	want("no token, but one sent", 403, "Authorization", "Bearer ")
 	access.SetToken([]byte("the right one"))
-	want("nothing said", 401)
+	want("none sent", 401)
 	want("empty", 401, "Authorization", "Bearer ")
 	want("wrong", 401, "Authorization", "Bearer the wrong one")
 	want("a beginning", 401, "Authorization", "Bearer the right")

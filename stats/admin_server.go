@@ -14,51 +14,49 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Bounds of what the admin server's clients may cost.
+// Bounds on the cost of the admin server's clients.
 const (
 	maxAdminConns     = 64
 	maxAdminHeader    = 16 << 10 // bytes
-	maxScrapes        = 4        // at once; others are told 503
+	maxScrapes        = 4        // at once; others get 503
 	adminReadTimeout  = 10 * time.Second
 	adminWriteTimeout = time.Minute // a CPU profile takes 30 s by default
 	adminIdleTimeout  = 30 * time.Second
 )
 
-// AdminOptions tune an AdminServer. The zero value serves /stats, /metrics, /healthz and
-// /readyz. /healthz says 200 as long as it can: that the process lives is all it says.
+// AdminOptions tune an AdminServer. The zero value serves /stats, /metrics, /healthz and /readyz.
+// /healthz answers 200 as long as the process lives.
 type AdminOptions struct {
-	// Ready tells whether the node wants traffic. /readyz answers 200 while it returns
-	// nil, else 503 with the error's text ("draining"). nil = always ready. Called from
-	// many goroutines.
+	// Ready reports whether the node wants traffic. /readyz answers 200 while it returns nil, else
+	// 503 with the error's text ("draining"). nil = always ready. Called from many goroutines.
 	Ready func(*http.Request) error
 
-	// Pprof adds /debug/pprof/. Profiles show memory and cost CPU time: only
-	// for who may see and do everything here anyway.
+	// Pprof adds /debug/pprof/. Profiles show memory and cost CPU time: only for clients that may
+	// see and do everything here anyway.
 	Pprof bool
 
 	Start Start
 
-	// Handlers adds more, by patterns of http.ServeMux, such as "GET /pools": what anybody
-	// may see who can reach the server.
+	// Handlers adds more, by patterns of http.ServeMux, such as "GET /pools", for all clients that
+	// can reach the server.
 	Handlers map[string]http.Handler
 
-	// Control adds what changes something or shows who was here, such as "POST /drain". On
-	// a unix socket, whose file says who may connect, that is for all; by TCP for those
-	// whom Access lets in. Requests that a browser sends on behalf of another site never
-	// reach one that changes something.
+	// Control adds handlers that change something or show clients' data, such as "POST /drain". On
+	// a unix socket, whose file's mode says who may connect, they are for all clients; by TCP for
+	// those that Access lets in. Requests that a browser sends on behalf of another site never
+	// reach a handler that changes something.
 	Control map[string]http.Handler
 
 	// Access knows the token of clients by TCP. nil = there is none.
 	Access *Access
 
-	// Hosts are names by which clients ask, besides addresses, localhost and the host that
-	// the server listens on: see hosts. In lower case.
+	// Hosts are further names of the server, besides addresses, localhost and the host that it
+	// listens on: see hosts. In lower case.
 	Hosts []string
 }
 
-// AdminServer is the HTTP server for operators and their monitoring. It speaks no TLS: it
-// belongs on loopback, a unix socket or a private network. What is not Control, anybody
-// can see.
+// AdminServer is the HTTP server for operators and their monitoring. It speaks no TLS: it belongs
+// on loopback, a unix socket or a private network. Every client can see what is not Control.
 type AdminServer struct {
 	http     http.Server
 	listener *boundedListener
@@ -83,7 +81,7 @@ func ListenAdmin(address string, r *Registry, o AdminOptions) (*AdminServer, err
 			IdleTimeout:       adminIdleTimeout,
 			MaxHeaderBytes:    maxAdminHeader,
 
-			DisableGeneralOptionsHandler: true, // it would answer whatever the Host
+			DisableGeneralOptionsHandler: true, // it would answer for any Host
 		},
 		listener: l,
 		served:   make(chan struct{}),
@@ -102,11 +100,11 @@ func (s *AdminServer) Addr() net.Addr { return s.listener.Addr() }
 // Socket returns a copy of the listening socket, for a successor.
 func (s *AdminServer) Socket() (fd int, err error) { return copyOf(s.listener) }
 
-// LeavePath lets the path of a unix socket stay at Shutdown: it is a successor's now.
+// LeavePath keeps the path of a unix socket at Shutdown, for a successor.
 func (s *AdminServer) LeavePath() { s.listener.ownPath(false) }
 
-// Shutdown accepts no more and waits for the requests being served, until ctx
-// ends: then it closes their connections and returns ctx's error.
+// Shutdown stops accepting and waits for the requests being served, until ctx ends: then it closes
+// their connections and returns ctx's error.
 func (s *AdminServer) Shutdown(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
 	if err != nil {
@@ -116,7 +114,7 @@ func (s *AdminServer) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// adminMux leads to what there is; remote says that clients need a token for Control.
+// adminMux routes to all handlers; remote says that clients need a token for Control.
 func adminMux(r *Registry, o AdminOptions, remote bool) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", servePage)
@@ -158,9 +156,8 @@ func adminMux(r *Registry, o AdminOptions, remote bool) *http.ServeMux {
 	return mux
 }
 
-// metricsHandler serves the registry's metrics and those of the Go runtime and the
-// process, from a registry of their own rather than Prometheus' global one, which
-// any imported package may write to.
+// metricsHandler serves the registry's metrics and those of the Go runtime and the process, from a
+// registry of their own, not Prometheus' global one, which any imported package may write to.
 func metricsHandler(r *Registry) http.Handler {
 	p := prometheus.NewRegistry()
 	p.MustRegister(
@@ -169,7 +166,7 @@ func metricsHandler(r *Registry) http.Handler {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return promhttp.HandlerFor(p, promhttp.HandlerOpts{
-		// one bad object must not blind the operator,
+		// one bad object must not hide the others,
 		ErrorHandling: promhttp.ContinueOnError,
 		// but counts in promhttp_metric_handler_errors_total
 		Registry:            p,

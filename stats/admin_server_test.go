@@ -61,7 +61,7 @@ func TestAdminMetrics(t *testing.T) {
 	_, body := ask(t, "GET", startAdmin(t, example(), AdminOptions{})+"/metrics")
 	var got []string
 	for line := range strings.Lines(body) {
-		// Of the histogram's buckets a few will do.
+		// A few of the histogram's buckets are enough.
 		if strings.HasPrefix(line, "reprise_") && !strings.Contains(line, "e-") && !strings.Contains(line, `le="0.`) {
 			got = append(got, strings.TrimSpace(line))
 		}
@@ -128,7 +128,7 @@ func TestMetricsFollowPrometheusConventions(t *testing.T) {
 	}
 }
 
-// A part with wrong tags, which Check would have told, does not blind the operator.
+// A part with wrong tags, which Check would report, does not hide the others.
 func TestMetricsSurviveABadObject(t *testing.T) {
 	r := example()
 	r.Register("bad", func() any {
@@ -147,7 +147,7 @@ func TestMetricsSurviveABadObject(t *testing.T) {
 	}
 }
 
-// A node that drains is alive and wants no traffic.
+// A draining node is alive and wants no traffic.
 func TestAdminHealth(t *testing.T) {
 	var draining atomic.Bool
 	url := startAdmin(t, example(), AdminOptions{Ready: func(*http.Request) error {

@@ -1,7 +1,7 @@
 package stats
 
-// Cache is one session cache as uWSGI's stats server shows it, under the same
-// names. Embed it in a struct with fields of our own to show those as well.
+// Cache is one session cache as uWSGI's stats server shows it, under the same names. A struct that
+// embeds it shows its own fields as well.
 type Cache struct {
 	Name           string `json:"name" label:"cache"`
 	Hash           string `json:"hash,omitempty"`
@@ -23,8 +23,8 @@ type CacheRow interface {
 
 func (c Cache) uwsgi() Cache { return c }
 
-// soleCache is the object "cache" of uWSGI before it had several caches: what
-// its "Scaling SSL connections" tells readers to look at.
+// soleCache is the object "cache" of uWSGI before it had several caches, which its "Scaling SSL
+// connections" refers to.
 type soleCache struct {
 	MaxItems  int    `json:"max_items"`
 	BlockSize int    `json:"blocksize"`

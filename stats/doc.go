@@ -4,8 +4,8 @@
 //
 // # One definition, two outputs
 //
-// A part hands over a function that returns a pointer to the struct in which it counts, or a struct
-// around it, registered under an object's name. The struct's tags say all the rest:
+// A part registers a function under an object's name. The function returns a pointer to the struct
+// in which the part counts, or a struct around it, whose tags say the rest:
 //
 //	type Flows struct {
 //		Open    metric.Gauge           `json:"open" help:"Client connections open now."`
@@ -38,21 +38,20 @@
 //     value labels every metric of that struct, so that the elements stay apart.
 //   - Pointers and interfaces are followed, nil ones left out. A bool counts as 0 or 1.
 //
-// What is not a struct (a number, a list of strings) may be registered too: it is
-// in the document only. Registry.Check finds wrong tags; a test of
-// whoever registers should call it.
+// A value that is not a struct (a number, a list of strings) may be registered too: it is in the
+// document only. Registry.Check finds wrong tags; a test of the package that registers should call
+// it.
 //
 // # The document
 //
-// version, pid, uid, gid and cwd of the process; caches, an array of what
-// embeds Cache, and cache, the first of them in the shape that uWSGI's early
-// versions (and its document) used; then the registered objects in order of
-// registration. Indented by tabs, as uWSGI does it.
+// version, pid, uid, gid and cwd of the process; caches, an array of structs that embed Cache, and
+// cache, the first of them in the form of uWSGI's early versions (and its document); then the
+// registered objects in order of registration. Indented by tabs, as uWSGI does it.
 //
 // # Concurrency
 //
-// Snapshot functions run on the servers' goroutines, never on a loop, and one at
-// a time. They should only read: atomics, or a short lock that no loop waits for.
-// Both servers are bounded in connections and in time per connection, so
-// a client that stops reading holds up neither the node nor other clients for long.
+// Snapshot functions run on the servers' goroutines, never on a loop, and one at a time. They
+// should only read atomics, or take a short lock that no loop waits for. Both servers are bounded
+// in connections and in time per connection, so a client that stops reading holds up neither the
+// node nor other clients for long.
 package stats

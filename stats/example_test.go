@@ -10,7 +10,7 @@ import (
 	"reprise/stats"
 )
 
-// A part shows a snapshot; whoever connects reads it.
+// A part registers a snapshot; a client that connects reads it.
 func Example() {
 	type snapshot struct {
 		Accepted uint64 `json:"accepted" metric:"counter" help:"Connections accepted."`

@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// Bounds of what one client of the JSON server may cost.
+// Bounds on the cost of one client of the JSON server.
 const (
 	defaultTimeout  = 5 * time.Second
 	defaultMaxConns = 16
 	maxRequest      = 16 << 10 // bytes of an HTTP request that are read
 	maxLinger       = 64 << 10 // bytes of unasked input that are read before closing
 	lingerTime      = time.Second
-	// after a failed accept, which most likely means: no descriptor left
+	// after a failed accept, most likely for want of a descriptor
 	acceptPause = 100 * time.Millisecond
 )
 
@@ -34,7 +34,7 @@ type JSONOptions struct {
 	Start    Start
 }
 
-// JSONServer writes the registry's document to whoever connects, and closes.
+// JSONServer writes the registry's document to each client that connects, and closes.
 type JSONServer struct {
 	registry *Registry
 	options  JSONOptions
@@ -64,7 +64,7 @@ func (s *JSONServer) Addr() net.Addr { return s.listener.Addr() }
 // Socket returns a copy of the listening socket, for a successor.
 func (s *JSONServer) Socket() (fd int, err error) { return copyOf(s.listener) }
 
-// LeavePath lets the path of a unix socket stay at Shutdown: it is a successor's now.
+// LeavePath keeps the path of a unix socket at Shutdown, for a successor.
 func (s *JSONServer) LeavePath() { s.listener.ownPath(false) }
 
 // Shutdown accepts no more and waits for the connections being served, until
@@ -137,8 +137,8 @@ func (s *JSONServer) answerHTTP(c net.Conn) []byte {
 	return b.Bytes()
 }
 
-// linger lets the client take what was written. Closing while input is unread
-// would reset the connection, and a reset destroys what is still on its way.
+// linger lets the client take what was written. Closing while input is unread would reset the
+// connection, and a reset destroys data in flight.
 func linger(c *boundedConn) {
 	if c.CloseWrite() == nil {
 		c.SetReadDeadline(time.Now().Add(lingerTime))

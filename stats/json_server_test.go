@@ -55,8 +55,8 @@ func TestConnectThenClose(t *testing.T) {
 	}
 }
 
-// Who talks first (curl, a browser, an impatient person) gets everything too:
-// unread input must not turn the close into a reset.
+// A client that writes first (curl, a browser) gets everything too: unread input must not turn the
+// close into a reset.
 func TestClientThatTalksFirst(t *testing.T) {
 	r := example()
 	r.Register("much", func() any { return strings.Repeat("x", 1<<20) })
@@ -96,7 +96,7 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-// A client that does not read is cut off: Shutdown, which waits for it, returns.
+// A client that does not read is cut off, so that Shutdown, which waits for it, returns.
 func TestSlowReaderIsCutOff(t *testing.T) {
 	r := NewRegistry("1")
 	const size = 4 << 20 // more than the buffer of a unix socket, which does not grow by itself
@@ -112,7 +112,7 @@ func TestSlowReaderIsCutOff(t *testing.T) {
 	}
 }
 
-// In HTTP mode a client that asks nothing is told so and cut off as well.
+// In HTTP mode a client that sends no request gets an error and is cut off as well.
 func TestSilentClientIsCutOff(t *testing.T) {
 	s := startJSON(t, "127.0.0.1:0", example(), JSONOptions{HTTP: true, Timeout: 50 * time.Millisecond})
 	c := dial(t, s.Addr())
@@ -156,7 +156,7 @@ func TestShutdownCutsOffWhenItsTimeIsOver(t *testing.T) {
 	silent := dial(t, s.Addr())
 	first := dial(t, s.Addr())
 	fmt.Fprint(first, "GET / HTTP/1.0\r\n\r\n")
-	io.ReadAll(first) // so the silent one, which came before, is being served
+	io.ReadAll(first) // so the silent one, which connected before, is being served
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Shutdown(over); !errors.Is(err, context.Canceled) {
@@ -179,7 +179,7 @@ func TestListenErrors(t *testing.T) {
 	tests := []struct{ address, want string }{
 		{tcp, inUse},
 		{unix, inUse},
-		{file, inUse}, // a file that is no socket is never removed
+		{file, inUse}, // a file that is not a socket is never removed
 		{"198.51.100.1:0", "cannot assign requested address: choose an address of this machine"},
 		{dir + "/none/sock", "no such file or directory: create the directory first"},
 		{dir + strings.Repeat("/long", 30), "invalid argument: choose a shorter path (at most 107 bytes)"},
@@ -276,7 +276,7 @@ func TestNothingLeaks(t *testing.T) {
 	}
 }
 
-// countDescriptors returns 0 where /proc does not tell.
+// countDescriptors returns 0 where there is no /proc.
 func countDescriptors(t *testing.T) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")

@@ -63,8 +63,8 @@ func tcpOf(address string) string {
 	}
 }
 
-// ownersOnly lets nobody but its owner connect to a unix socket, from the moment it exists:
-// Linux gives the file the mode of the descriptor.
+// ownersOnly lets only its owner connect to a unix socket, from the moment it exists: Linux gives
+// the file the mode of the descriptor.
 func ownersOnly(_, _ string, c syscall.RawConn) (err error) {
 	if controlErr := c.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) }); controlErr != nil {
 		return controlErr
@@ -72,8 +72,8 @@ func ownersOnly(_, _ string, c syscall.RawConn) (err error) {
 	return err
 }
 
-// removeStale removes the socket that a killed process left at path, which
-// would be "in use" for ever. One that somebody listens on stays, and so does any other file.
+// removeStale removes the socket that a killed process left at path, which would be "in use" for
+// ever. A socket with a listener stays, and so does any other file.
 func removeStale(path string) {
 	c, err := net.Dial("unix", path)
 	if err == nil {
@@ -82,12 +82,12 @@ func removeStale(path string) {
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
-			os.Remove(path) // if that fails, listening does too, and says why
+			os.Remove(path) // if that fails, listening fails too, with the reason
 		}
 	}
 }
 
-// explain returns what would be right, and the part of a listening error that an operator needs.
+// explain returns advice, and the part of a listening error that an operator needs.
 func explain(err error) (advice string, cause error) {
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {
@@ -117,26 +117,26 @@ func explain(err error) (advice string, cause error) {
 // Start says how a server of a process that succeeds another begins. The zero value binds
 // its address and serves at once.
 type Start struct {
-	// Inherited is the listening socket of the server before, which is this one's from
-	// then on; nil if there is none.
+	// Inherited is the listening socket of the server before, which this one then owns; nil if
+	// there is none.
 	Inherited *os.File
-	// Wait keeps who comes waiting until it is closed; nil keeps nobody.
+	// Wait makes clients wait until it is closed; nil makes none wait.
 	Wait <-chan struct{}
 	// SocketFile gives the file of a unix socket its owner and mode; nil leaves them.
 	SocketFile func(path string) error
 }
 
-// inherited returns the listener that there is already, nil if there is none.
+// inherited returns the inherited listener, nil if there is none.
 func (o *Start) inherited() (net.Listener, error) {
 	if o.Inherited == nil {
 		return nil, nil
 	}
-	defer o.Inherited.Close() // it is copied
+	defer o.Inherited.Close() // the listener has a copy
 	return net.FileListener(o.Inherited)
 }
 
-// await returns when the server may serve, or is closed. From then on the path of a unix
-// socket is its own to remove.
+// await returns when the server may serve, or is closed. From then on it removes the path of a unix
+// socket at its end.
 func (l *boundedListener) await(o *Start) {
 	if o.Wait != nil {
 		select {
@@ -150,8 +150,8 @@ func (l *boundedListener) await(o *Start) {
 	}
 }
 
-// copyOf returns a copy of a listening socket, for a successor. (That of File would become
-// a blocking one when its descriptor is asked for, and with it the original.)
+// copyOf returns a copy of a listening socket, for a successor. (File's copy becomes blocking when
+// its descriptor is asked for, and the original with it.)
 func copyOf(l *boundedListener) (fd int, err error) {
 	raw, err := l.Listener.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -165,7 +165,7 @@ func copyOf(l *boundedListener) (fd int, err error) {
 	return fd, err
 }
 
-// ownPath says whether the path of a unix socket goes with its listener.
+// ownPath sets whether the path of a unix socket is removed with its listener.
 func (l *boundedListener) ownPath(own bool) {
 	l.path.Lock()
 	defer l.path.Unlock()
@@ -174,14 +174,14 @@ func (l *boundedListener) ownPath(own bool) {
 	}
 }
 
-// boundedListener accepts no further connection while maxConns are open: they
-// wait in the kernel's backlog, which is bounded itself.
+// boundedListener accepts no further connection while maxConns are open: clients wait in the
+// kernel's backlog, which is bounded itself.
 type boundedListener struct {
 	net.Listener
 	slots  chan struct{} // one element per open connection
 	closed chan struct{}
 	once   sync.Once
-	path   sync.Mutex // guards whose the path of a unix socket is
+	path   sync.Mutex // guards the owner of a unix socket's path
 }
 
 func (l *boundedListener) Accept() (net.Conn, error) {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// The page at / shows what /status and /fleet of the same server have: what these are is
-// its caller's to say, by Handlers. It is one document that loads nothing else.
+// The page at / shows the content of /status and /fleet of the same server, which the caller
+// provides by Handlers. It is one document that loads nothing else.
 var (
 	//go:embed page/page.html
 	pageFrame string
@@ -21,12 +21,12 @@ var (
 	page = strings.NewReplacer("/*style*/", pageStyle, "/*script*/", pageScript).Replace(pageFrame)
 )
 
-// pagePolicy lets a browser run this script and style, and no other, and ask this server.
+// pagePolicy lets a browser use only this script and style, and ask only this server.
 var pagePolicy = "default-src 'none'; connect-src 'self'; style-src " + sourceHash(pageStyle) +
 	"; script-src " + sourceHash(pageScript) +
 	"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// sourceHash is how a Content-Security-Policy names a text within a document.
+// sourceHash is the name of a text within a document in a Content-Security-Policy.
 func sourceHash(text string) string {
 	digest := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'"

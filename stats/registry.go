@@ -13,16 +13,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Registry knows what there is to show. Safe for concurrent use, though
-// objects are normally all registered before a server starts.
+// Registry holds the objects to show. It is safe for concurrent use, though objects are normally
+// all registered before a server starts.
 type Registry struct {
 	mu      sync.Mutex // guards all below, and is held while snapshots are taken
-	process []object   // what stands at the top of the document
+	process []object   // at the top of the document
 	caches  func() []CacheRow
 	objects []source
 }
 
-// source is a registered object: where its snapshots come from.
+// source is a registered object: the function that returns its snapshots.
 type source struct {
 	name     string
 	snapshot func() any
@@ -34,9 +34,9 @@ type object struct {
 	value any
 }
 
-// NewRegistry returns a registry that knows of this process only. The version is Reprise's.
+// NewRegistry returns a registry with only the facts about this process. The version is Reprise's.
 func NewRegistry(version string) *Registry {
-	cwd, _ := os.Getwd() // for people to look at: empty when unknown
+	cwd, _ := os.Getwd() // only for display: empty when unknown
 	return &Registry{
 		process: []object{
 			{"version", version},
@@ -67,17 +67,17 @@ func (r *Registry) Register(name string, snapshot func() any) {
 	r.objects = append(r.objects, source{name, snapshot})
 }
 
-// RegisterCaches shows the rows that caches returns as the array "caches", and
-// the first of them as "cache" too. It is called as snapshots are (see Register).
+// RegisterCaches shows the rows that caches returns as the array "caches", and the first of them as
+// "cache" too. It is called like snapshots (see Register).
 func (r *Registry) RegisterCaches(caches func() []CacheRow) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.caches = caches
 }
 
-// Check reports every field of the registered snapshots whose tags make no
-// sense: a metric without help, on a field that is no number, or of an unknown
-// type; a slice whose elements no label tells apart; two fields that make one name. For tests.
+// Check reports every field of the registered snapshots with wrong tags: a metric without help, on
+// a field that is not a number, or of an unknown type; a slice whose elements no label tells apart;
+// two fields that make one name. For tests.
 func (r *Registry) Check() error {
 	var errs []error
 	for _, o := range r.measured() {
@@ -132,8 +132,8 @@ func (r *Registry) document() []byte {
 	return b.Bytes()
 }
 
-// encode returns value as JSON. What JSON cannot express (a NaN) costs only its own
-// object: the document shows the error in its place.
+// encode returns value as JSON. An object that JSON cannot express (a NaN) is replaced by the
+// error; the others stay.
 func encode(value any) []byte {
 	b, err := json.Marshal(value)
 	if err != nil {

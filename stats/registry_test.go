@@ -176,13 +176,13 @@ func TestCheck(t *testing.T) {
 		}{}, "reprise_part_OpenNow: JSON names"},
 		{"a string", struct {
 			A string `json:"a" metric:"gauge" help:"A."`
-		}{}, "string is no number"},
+		}{}, "string is not a number"},
 		{"a duration", struct {
 			A time.Duration `json:"a" metric:"gauge" help:"A."`
-		}{}, "time.Duration is no number"},
+		}{}, "time.Duration is not a number"},
 		{"a struct", struct {
 			A direction `json:"a" metric:"counter" help:"A."`
-		}{}, "direction is no number"},
+		}{}, "direction is not a number"},
 		{"no histogram", struct {
 			A int `json:"a" metric:"histogram" help:"A."`
 		}{}, "must be a metric.HistogramSnapshot"},
@@ -213,7 +213,7 @@ func TestCheck(t *testing.T) {
 		}{}, "needs string keys and a label tag"},
 		{"an empty map of no numbers", struct {
 			A map[string]string `json:"a" metric:"counter" help:"A." label:"x"`
-		}{}, "string is no number"},
+		}{}, "string is not a number"},
 		{"elements without label", []direction{{1}, {2}}, "needs a field with a label tag"},
 		{"no elements, without label", []direction{}, "needs a field with a label tag"},
 		{"no elements, without help", []struct {
@@ -236,7 +236,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// counting is a struct that is counted in, beside one that is embedded.
+// counting is a struct of counters, with an embedded one.
 type counting struct {
 	Seen  metric.Counter   `json:"seen" help:"Things seen."`
 	Size  metric.Gauge     `json:"size_bytes" help:"Bytes they take."`
@@ -250,8 +250,8 @@ type plain struct {
 	Inner metric.Counter `json:"inner" help:"Things within."`
 }
 
-// TestWhatCountsIsShown: in the document and as metrics, as it is at that time.
-func TestWhatCountsIsShown(t *testing.T) {
+// TestCountersAreShown: the document and the metrics show the current values of counters.
+func TestCountersAreShown(t *testing.T) {
 	var c counting
 	r := NewRegistry("1")
 	r.Register("things", func() any { return &c })

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestServersSucceedEachOther: who comes to an address while one server ends and the next
-// begins is answered by that.
+// TestServersSucceedEachOther: a client that connects while one server ends and the next begins is
+// answered by the next.
 func TestServersSucceedEachOther(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", t.TempDir() + "/admin"} {
 		first, err := ListenAdmin(address, example(), AdminOptions{})
@@ -54,7 +54,7 @@ func TestServersSucceedEachOther(t *testing.T) {
 	}
 }
 
-// dialText asks whether a server is healthy, and returns all that it says.
+// dialText asks whether a server is healthy, and returns the whole answer.
 func dialText(t *testing.T, addr net.Addr) string {
 	c, err := net.Dial(addr.Network(), addr.String())
 	if err != nil {

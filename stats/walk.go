@@ -18,7 +18,7 @@ type collector struct {
 	registry *Registry
 }
 
-// Describe describes nothing: which metrics there are shows in the snapshots only.
+// Describe describes nothing: only the snapshots show which metrics there are.
 func (c collector) Describe(chan<- *prometheus.Desc) {}
 
 func (c collector) Collect(metrics chan<- prometheus.Metric) {
@@ -34,15 +34,14 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// walker goes through a snapshot by reflection and makes a metric of each field
-// whose tags ask for one. Wrong tags fail whatever the values are: also those
-// within an empty slice or map.
+// walker goes through a snapshot by reflection and makes a metric of each field whose tags ask for
+// one. Wrong tags fail whatever the values are, even within an empty slice or map.
 type walker struct {
 	emit func(prometheus.Metric)
 	fail func(error)
 }
 
-// place is where the walk stands: the metric's name so far, and its labels.
+// place is the position of the walk: the metric's name so far, and its labels.
 type place struct {
 	name           string
 	labels, values []string
@@ -59,7 +58,7 @@ func (p place) with(label, value string) place {
 	return p
 }
 
-// tags are what a field says about itself.
+// tags are the struct tags of a field.
 type tags struct {
 	name, kind, help, label string
 }
@@ -73,7 +72,7 @@ func (w walker) object(o object) {
 	w.value(place{name: "reprise_" + o.name}, reflect.ValueOf(o.value), tags{})
 }
 
-// value makes the metrics of v, which stands in a field with the tags t.
+// value makes the metrics of v, the value of a field with the tags t.
 func (w walker) value(p place, v reflect.Value, t tags) {
 	v = indirect(v)
 	switch {
@@ -237,7 +236,7 @@ func (w walker) mapped(p place, v reflect.Value, t tags) {
 func (w walker) number(p place, v reflect.Value, t tags) {
 	value, ok := float(v)
 	if !ok {
-		w.fail(fmt.Errorf("%s: %v is no number (durations: float64 seconds or a histogram)", p.name,
+		w.fail(fmt.Errorf("%s: %v is not a number (durations: float64 seconds or a histogram)", p.name,
 			v.Type()))
 		return
 	}

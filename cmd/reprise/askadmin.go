@@ -20,19 +20,19 @@ import (
 )
 
 const (
-	// defaultConfig is asked for the admin address if no other file is named.
+	// defaultConfig has the admin address if no other file is named.
 	defaultConfig = "/etc/reprise/reprise.ini"
-	// configVariable and tokenVariable name files that no flag names.
+	// configVariable and tokenVariable name the files if no flag does.
 	configVariable = "REPRISE_CONFIG"
 	tokenVariable  = "REPRISE_ADMIN_TOKEN_FILE"
 )
 
-// A refusedError is that a node understood and did not do it, or not all of it.
+// A refusedError says that a node understood a request but did not carry it out, or only in part.
 type refusedError struct{ text string }
 
 func (e refusedError) Error() string { return e.text }
 
-// adminFlags are those of every command that asks a node, and say which.
+// adminFlags are the flags of every command that asks a node; they name the node.
 type adminFlags struct {
 	*pflag.FlagSet
 	usage              string
@@ -40,16 +40,16 @@ type adminFlags struct {
 	json               bool
 }
 
-// newAdminFlags returns those of a command. What its usage says stands above them in its help.
+// newAdminFlags returns the flags of a command. Its help prints usage above them.
 func newAdminFlags(command, usage string) *adminFlags {
 	f := &adminFlags{FlagSet: pflag.NewFlagSet(command, pflag.ContinueOnError), usage: usage}
 	f.Usage = func() {}
 	f.StringVar(&f.admin, "admin", "",
-		"admin address of the node, host:port or /unix/path (default: what the configuration has)")
+		"admin address of the node, host:port or /unix/path (default: the configuration's)")
 	f.StringVar(&f.file, "config", "",
 		"the node's configuration (default: $"+configVariable+", else "+defaultConfig+")")
 	f.StringVar(&f.token, "admin-token-file", "",
-		"what lets in by host:port (default: $"+tokenVariable+", else what the configuration has)")
+		"token for host:port (default: $"+tokenVariable+", else the configuration's)")
 	return f
 }
 
@@ -59,7 +59,7 @@ func (f *adminFlags) withJSON() *adminFlags {
 	return f
 }
 
-// parse reads args; helped says that help was asked for, and given.
+// parse reads args; helped reports that they asked for help, which was printed.
 func (f *adminFlags) parse(args []string, stdout io.Writer) (helped bool, err error) {
 	err = f.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) {
@@ -73,11 +73,11 @@ func (f *adminFlags) parse(args []string, stdout io.Writer) (helped bool, err er
 type admin struct {
 	command string // for errors
 	address string
-	token   []byte // nil if none is needed, or known
+	token   []byte // nil if none is needed, or none is known
 	http    http.Client
 }
 
-// node returns the one that the flags, the environment or the configuration name.
+// node returns the admin server that the flags, the environment or the configuration name.
 func (f *adminFlags) node() (*admin, error) {
 	a := &admin{command: f.Name(), address: f.admin, http: http.Client{Timeout: 30 * time.Second}}
 	file, token := first(f.file, os.Getenv(configVariable)),
@@ -87,7 +87,7 @@ func (f *adminFlags) node() (*admin, error) {
 	}
 	if file != "" {
 		read, err := config.ReadAdmin([]string{file})
-		if err != nil && a.address == "" { // else there is somebody to ask all the same
+		if err != nil && a.address == "" { // with --admin the node can be asked all the same
 			return nil, fmt.Errorf("%s: %w", f.Name(), err)
 		}
 		a.address = first(a.address, preferred(read.Addresses))
@@ -110,8 +110,8 @@ func (f *adminFlags) node() (*admin, error) {
 	return a, nil
 }
 
-// preferred returns a unix socket, which takes no token: the first that is written, or the
-// default one if it is there. Without, it is the first address.
+// preferred returns a unix socket, which takes no token: the first that is written, or the default
+// one if it exists. Without one it returns the first address.
 func preferred(list []config.Address) string {
 	for _, a := range list {
 		if a.Network == "unix" {
@@ -136,10 +136,10 @@ func first(values ...string) string {
 
 func (a *admin) isUnix() bool { return strings.HasPrefix(a.address, "/") }
 
-// maxAnswer bounds what a node may answer.
+// maxAnswer bounds the answer of a node.
 const maxAnswer = 16 << 20
 
-// ask makes a request and returns what is answered.
+// ask makes a request and returns the answer.
 func (a *admin) ask(method, pathAndQuery string) ([]byte, error) {
 	host := a.address
 	if a.isUnix() {
@@ -172,7 +172,7 @@ func (a *admin) ask(method, pathAndQuery string) ([]byte, error) {
 	return body, nil
 }
 
-// post asks the node that the flags name to do something.
+// post sends a command to the node that the flags name.
 func (f *adminFlags) post(pathAndQuery string) ([]byte, error) {
 	a, err := f.node()
 	if err != nil {
@@ -181,7 +181,7 @@ func (f *adminFlags) post(pathAndQuery string) ([]byte, error) {
 	return a.ask(http.MethodPost, pathAndQuery)
 }
 
-// list prints rows that the node that the flags name has: as JSON, or as table makes of them.
+// list prints rows of the node that the flags name, as JSON or as a table.
 func list[T any](f *adminFlags, path string, stdout io.Writer, table func([]T) table) error {
 	a, err := f.node()
 	if err != nil {
@@ -206,7 +206,7 @@ func list[T any](f *adminFlags, path string, stdout io.Writer, table func([]T) t
 	return table(rows).print(stdout)
 }
 
-// get reads what the node has at a path.
+// get reads the document of the node at a path.
 func (a *admin) get(path string, into any) error {
 	body, err := a.ask(http.MethodGet, path)
 	if err != nil {

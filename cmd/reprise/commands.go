@@ -19,7 +19,7 @@ type command struct {
 	args    string // what follows the name; empty: nothing but flags
 	summary string
 	words   []string // what may come next
-	// its own, without --, if it explains itself; a test holds them against its --help
+	// its own, without --, if it explains itself; a test compares them with its --help
 	flags []string
 	run   func(args []string, stdout, stderr io.Writer) error
 }
@@ -27,11 +27,11 @@ type command struct {
 // adminOptions are the flags of every command that asks a node.
 var adminOptions = []string{"admin", "admin-token-file", "config"}
 
-// asking returns adminOptions and what else a command has.
+// asking returns adminOptions and a command's own.
 func asking(own ...string) []string { return append(slices.Clone(adminOptions), own...) }
 
-// commands returns all of them, in the order of the help. It is a function because help is one.
-// A table: long, and flat.
+// commands returns all commands, in the order of the help. It is a function because help is one of
+// them. It is long because it is a table.
 func commands() []command {
 	return []command{
 		{
@@ -65,7 +65,7 @@ func commands() []command {
 			flags: asking("json"), run: unwarned(sessionsCommand),
 		},
 		{
-			name: "top", summary: "show how a node and its fleet are, live", flags: asking("fleet"),
+			name: "top", summary: "show the state of a node and its fleet, live", flags: asking("fleet"),
 			run: unwarned(topCommand),
 		},
 		{
@@ -108,14 +108,15 @@ func commands() []command {
 		},
 		{
 			name: "completion", args: "bash|zsh|fish",
-			summary: "print what makes a shell complete commands and options",
+			summary: "print a script with which a shell completes commands and options",
 			words:   []string{"bash", "zsh", "fish"}, run: unwarned(completion),
 		},
 		{name: "manual", summary: "print the manual page, for man -l", run: unwarned(manual)},
 	}
 }
 
-// commandNames is what help takes, written out since the table holds help itself; a test compares.
+// commandNames are the arguments of help, written out because the table holds help itself; a test
+// compares them.
 func commandNames() []string {
 	return []string{
 		"backend", "certificates", "check", "completion", "demo", "drain", "forget", "help",
@@ -138,16 +139,16 @@ func commandNamed(name string) *command {
 	return nil
 }
 
-// synopsis is the command as one types it.
+// synopsis is the command as it is typed.
 func (c *command) synopsis() string { return strings.TrimSpace("reprise " + c.name + " " + c.args) }
 
-// explained reports whether args ask what the command does.
+// explained reports whether args ask for help.
 func explained(args []string) bool {
 	return len(args) == 1 &&
 		(args[0] == "-h" || args[0] == "--help")
 }
 
-// explain writes what the command does.
+// explain prints the help of the command.
 func (c *command) explain(stdout, stderr io.Writer) error {
 	if c.flags != nil {
 		return c.run([]string{"--help"}, stdout, stderr)
@@ -157,7 +158,7 @@ func (c *command) explain(stdout, stderr io.Writer) error {
 	return err
 }
 
-// help explains a command, or all.
+// help explains one command, or all.
 func help(args []string, stdout io.Writer) error {
 	switch len(args) {
 	case 0:
@@ -179,8 +180,8 @@ func meant(word string) string {
 	return ": reprise help lists all"
 }
 
-// misspelt returns an error if what stands first on the command line was meant as a command: it is
-// neither a file nor the name of one.
+// misspelt returns an error if the first argument was meant as a command: it neither is a file nor
+// looks like the name of one.
 func misspelt(args []string) error {
 	if len(args) == 0 || strings.ContainsAny(args[0], "-./:") {
 		return nil

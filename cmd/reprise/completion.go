@@ -9,7 +9,7 @@ import (
 	"reprise/config"
 )
 
-// completion prints a script of a shell, made from the tables that the program itself goes by.
+// completion prints a script for a shell, made from the tables that the program itself uses.
 func completion(args []string, stdout io.Writer) error {
 	scripts := map[string]func(*strings.Builder){
 		"bash": bashCompletion, "zsh": zshCompletion,
@@ -36,7 +36,7 @@ func optionFlags() string {
 // takesOptions reports whether a command takes the options of the configuration.
 func (c *command) takesOptions() bool { return strings.Contains(c.args, "--OPTION") }
 
-// firstWords are what may stand first, besides files.
+// firstWords are the possible first arguments, besides files.
 func firstWords() string {
 	var words []string
 	for _, c := range commands() {
@@ -89,7 +89,7 @@ func zshCompletion(out *strings.Builder) {
 		}
 		form := "--" + o.Name + "="
 		if o.Optional {
-			form, value = form+"-", ":"+value // the value may be left out, and does not stand apart
+			form, value = form+"-", ":"+value // the value is optional, and follows =
 		}
 		fmt.Fprintf(out, "\t\t'%s%s[%s]%s'\n", repeat, form, quote(firstSentence(o.Help)), value)
 	}

@@ -27,8 +27,8 @@ import (
 // demoLen is how many nodes the demo runs.
 const demoLen = 3
 
-// demo runs three nodes that share their sessions, a raw balancer in front of
-// them and a backend behind, and tells what they do.
+// demo runs three nodes that share their sessions, with a raw balancer in front and a backend
+// behind, and prints what they do.
 func demo(args []string, stdout, stderr io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "reprise-demo-")
 	if err != nil {
@@ -100,7 +100,7 @@ sessions by sealed UDP. In another terminal:
   curl -k https://%[1]s/
 
   # A full handshake that keeps its session, then some that resume it, each at the next node: New, then Reused.
-  # The session comes after the handshake: who hangs up at once has none.
+  # The session comes after the handshake: a client that hangs up at once gets none.
   sleep 1 | openssl s_client -connect %[1]s -sess_out %[3]s 2>/dev/null | grep -E '^(New|Reused)'
   sleep 1 | openssl s_client -connect %[1]s -sess_in  %[3]s 2>/dev/null | grep -E '^(New|Reused)'
 
@@ -158,7 +158,7 @@ func demoPorts() (addrs []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		defer c.Close() // when all have been found
+		defer c.Close() // after all are found
 		addrs = append(addrs, c.LocalAddr().String())
 	}
 	return addrs, nil
@@ -174,7 +174,7 @@ func demoAddress(preferred string) string {
 	return preferred
 }
 
-// balance deals connections to the nodes in turn, without a look at TLS.
+// balance relays connections to the nodes in turn, without reading TLS.
 func balance(ln net.Listener, nodes []*node.Node) {
 	for i := 0; ; i++ {
 		c, err := ln.Accept()
@@ -202,7 +202,7 @@ func balance(ln net.Listener, nodes []*node.Node) {
 	}
 }
 
-// demoWords says for each outcome what it means.
+// demoWords explains each outcome.
 var demoWords = map[tlsconn.Outcome]string{
 	tlsconn.NewClient:     "full handshake with a new client",
 	tlsconn.ResumedLocal:  "resumed a session made here",
@@ -210,7 +210,7 @@ var demoWords = map[tlsconn.Outcome]string{
 	tlsconn.ResumedPulled: "resumed a session made at another node, which this one asked",
 }
 
-// tell writes what has changed since the last look.
+// tell writes the changes since the last call.
 func tell(w io.Writer, number int, s engine.Stats, before map[string]uint64) map[string]uint64 {
 	for o := tlsconn.NewClient; o <= tlsconn.MissOtherEngine; o++ {
 		words := demoWords[o]

@@ -20,7 +20,7 @@ left to a service manager for another process.
 
 `
 
-// drainCommand tells a node, by its admin server, to end.
+// drainCommand tells a node to end, by its admin server.
 func drainCommand(args []string, stdout io.Writer) error {
 	flags := newAdminFlags("drain", drainUsage)
 	noWait := flags.Bool("no-wait", false, "do not wait for its end")
@@ -47,7 +47,7 @@ func drainCommand(args []string, stdout io.Writer) error {
 	return err
 }
 
-// awaitEnd waits until nobody listens at an admin address any more.
+// awaitEnd waits until no process listens at an admin address.
 func awaitEnd(admin string) {
 	network := "tcp"
 	if strings.HasPrefix(admin, "/") {

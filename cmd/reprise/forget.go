@@ -25,7 +25,7 @@ a node obeys when it returns, before it serves a session of others.
 
 `
 
-// forget tells a node, by its admin server, to forget sessions.
+// forget tells a node to forget sessions, by its admin server.
 func forget(args []string, stdout io.Writer) error {
 	flags := newAdminFlags("forget", forgetUsage)
 	sni := flags.String("sni", "", "server name, as clients send it, or *.NAME")
@@ -62,7 +62,7 @@ func forget(args []string, stdout io.Writer) error {
 	return printForgotten(&result, stdout)
 }
 
-// printForgotten is an error if a node or store has not answered.
+// printForgotten returns an error if a node or store has not answered.
 func printForgotten(r *node.Forgotten, stdout io.Writer) error {
 	fmt.Fprintf(stdout, "forgotten here: %d\n", r.Here)
 	total := r.Here

@@ -9,7 +9,7 @@ import (
 	"reprise/node"
 )
 
-// listCommand prints what a node has, as the usage says.
+// listCommand prints a list of a node.
 func listCommand[T any](command, usage, path string, args []string, stdout io.Writer,
 	table func([]T) table,
 ) error {
@@ -51,7 +51,7 @@ func peersCommand(args []string, stdout io.Writer) error {
 func peerTable(rows []node.PeerRow) table {
 	t := table{
 		titles: []string{"PEER", "ADDRESS", "STATE", ">ROUND TRIP", ">LAG P99", ">LOST"},
-		empty:  "no peers: this node shares sessions with nobody",
+		empty:  "no peers: this node shares sessions with no other",
 	}
 	for _, r := range rows {
 		t.add(r.Name, r.Address, r.State, brief(r.RTT), brief(r.Lag), r.Lost)
@@ -104,7 +104,7 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// brief writes seconds with three digits; nothing for none.
+// brief writes seconds with three digits; "" for 0.
 func brief(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
 	switch {

@@ -19,7 +19,7 @@ import (
 // version is set by the build (-ldflags -X main.version=...).
 var version = "development"
 
-// Exit statuses: what an operator can mend is told from what went wrong later.
+// Exit statuses tell errors in the configuration from later failures.
 const (
 	exitOK      = 0
 	exitFailure = 1 // failed at run time
@@ -101,7 +101,7 @@ func parse(args []string, stderr io.Writer) (*config.Config, error) {
 	return c, nil
 }
 
-// check prints what a configuration means, as a configuration file.
+// check prints the effective configuration, as a configuration file.
 func check(args []string, stdout, stderr io.Writer) error {
 	c, err := parse(args, stderr)
 	if err != nil {
@@ -117,7 +117,7 @@ func check(args []string, stdout, stderr io.Writer) error {
 			fmt.Fprintf(stdout, "; %s:\n", part.title)
 		}
 		for line := range strings.Lines(part.lines.String()) {
-			fmt.Fprint(stdout, "; ", line) // so that the whole is still a configuration
+			fmt.Fprint(stdout, "; ", line) // so that the output is still a configuration
 		}
 	}
 	if err != nil {
@@ -126,7 +126,7 @@ func check(args []string, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// invocation is what runs here with args.
+// invocation is this program with args.
 func invocation(args []string) node.Program {
 	return node.Program{Version: version, Path: os.Args[0], Args: args}
 }

@@ -9,7 +9,7 @@ import (
 	"reprise/config"
 )
 
-// manual prints the manual page, made from the tables that the program itself goes by.
+// manual prints the manual page, made from the tables that the program itself uses.
 func manual(args []string, stdout io.Writer) error {
 	if len(args) > 0 {
 		return errors.New("manual: it takes no arguments: write reprise manual | man -l -")
@@ -36,7 +36,7 @@ SIZE is bytes, or such as 64k, 16m or 1g.
 		name, args, _ := strings.Cut(strings.TrimPrefix(c.synopsis(), "reprise "), " ")
 		fmt.Fprintf(&out, ".TP\n\\fB%s\\fR %s\n%s.\n", roff(name), roff(args), roff(c.summary))
 	}
-	out.WriteString(".PP\n\\fBreprise help\\fR \\fICOMMAND\\fR tells more of one.\n.SH OPTIONS\n")
+	out.WriteString(".PP\n\\fBreprise help\\fR \\fICOMMAND\\fR explains one of them.\n.SH OPTIONS\n")
 	group := ""
 	for _, o := range config.Options() {
 		if o.Group != group {
@@ -104,7 +104,7 @@ where the commands reach a node, unless its configuration has another address.
 .BR uwsgi (1)
 `
 
-// roff writes text so that troff takes nothing of it for a request or a macro.
+// roff escapes text so that troff reads no request or macro in it.
 func roff(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n", " ").Replace(text)
 	if strings.HasPrefix(text, ".") || strings.HasPrefix(text, "'") {

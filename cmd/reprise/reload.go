@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-const reloadUsage = `Take over what has changed in the configuration and its files, as SIGHUP does, and say what came of it.
+const reloadUsage = `Take over what has changed in the configuration and its files, as SIGHUP does, and print the result.
 
   reprise reload
 
@@ -14,7 +14,7 @@ printed and the exit status is 2.
 
 `
 
-// reloadCommand tells a node, by its admin server, to reload, and waits for what comes of it.
+// reloadCommand tells a node to reload, by its admin server, and waits for the result.
 func reloadCommand(args []string, stdout io.Writer) error {
 	flags := newAdminFlags("reload", reloadUsage)
 	if helped, err := flags.parse(args, stdout); helped || err != nil {
@@ -26,7 +26,7 @@ func reloadCommand(args []string, stdout io.Writer) error {
 	}
 	body, err := flags.post("/reload")
 	if refusal, ok := errors.AsType[refusedError](err); ok {
-		return errors.New(refusal.text) // the configuration's fault
+		return errors.New(refusal.text) // an error in the configuration
 	}
 	if err != nil {
 		return err

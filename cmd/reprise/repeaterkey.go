@@ -10,8 +10,8 @@ import (
 	"reprise/replicate"
 )
 
-// repeaterKey prints the key that a repeater needs, derived from a cluster secret
-// that it does not.
+// repeaterKey prints the key that a repeater needs, derived from a cluster secret, which it does
+// not need.
 func repeaterKey(args []string, stdout io.Writer) error {
 	if len(args) != 1 {
 		return errors.New("repeater-key: name one cluster-secret-file")

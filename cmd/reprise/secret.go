@@ -11,7 +11,7 @@ import (
 // secretLen is the length of a fleet's secret: that of the keys made from it.
 const secretLen = 32
 
-// printSecret prints a new secret for a fleet, as cluster-secret-file wants it.
+// printSecret prints a new secret for a fleet, for cluster-secret-file.
 func printSecret(args []string, stdout io.Writer) error {
 	if len(args) > 0 {
 		return errors.New("secret: it takes no arguments: write reprise secret > FILE")

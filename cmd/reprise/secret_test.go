@@ -9,8 +9,7 @@ import (
 	"reprise/config"
 )
 
-// TestSecret: what the command prints is what cluster-secret-file takes, and never
-// twice the same.
+// TestSecret: cluster-secret-file takes the output of the command, which is never twice the same.
 func TestSecret(t *testing.T) {
 	seen := make(map[string]bool)
 	for range 2 {

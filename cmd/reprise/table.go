@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// A table is rows of cells under a row of titles, as people read it.
+// A table is rows of cells under a row of titles.
 type table struct {
-	titles []string // those that begin with > stand at the right, as numbers do
+	titles []string // columns whose title begins with > are aligned at the right, as numbers are
 	rows   [][]string
-	empty  string // what is said instead if there are no rows
+	empty  string // printed instead if there are no rows
 }
 
 // add appends a row.
@@ -24,7 +24,7 @@ func (t *table) add(cells ...any) {
 	t.rows = append(t.rows, row)
 }
 
-// printable returns what a terminal may get of text from elsewhere.
+// printable removes what a terminal must not get from text of other origin.
 func printable(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

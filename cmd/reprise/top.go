@@ -11,7 +11,7 @@ import (
 	"reprise/node"
 )
 
-const topUsage = `Show how a node is, or all nodes of its fleet, and go on showing it.
+const topUsage = `Show the state of a node, or of all nodes of its fleet, and keep it up to date.
 
   reprise top
 
@@ -39,7 +39,7 @@ func topCommand(args []string, stdout io.Writer) error {
 	}
 	a.http.Timeout = 5 * time.Second
 	t := &top{admin: a, fleet: *fleet, rates: make(map[string]rated)}
-	// before the terminal is another: the error stays to be read
+	// before the screen is cleared, so that an error stays readable
 	if err := t.ask(*fleet); err != nil {
 		return err
 	}
@@ -54,17 +54,17 @@ func topCommand(args []string, stdout io.Writer) error {
 	return t.run(screen)
 }
 
-// A top is what is shown. It belongs to one goroutine.
+// A top is the state of the display. It belongs to one goroutine.
 type top struct {
 	admin  *admin
 	fleet  bool // all nodes are shown
 	status node.Status
 	nodes  []node.NodeStatus
 	rates  map[string]rated // by the id of the node
-	failed error            // the last question's
+	failed error            // of the last request
 }
 
-// A topAnswer is what came of a question.
+// A topAnswer is the answer to a request.
 type topAnswer struct {
 	fleet  bool
 	status node.Status
@@ -72,7 +72,7 @@ type topAnswer struct {
 	err    error
 }
 
-// question asks the node.
+// question makes a request to the node.
 func (a *admin) question(fleet bool) (got topAnswer) {
 	got.fleet = fleet
 	if fleet {
@@ -83,10 +83,10 @@ func (a *admin) question(fleet bool) (got topAnswer) {
 	return got
 }
 
-// ask asks and takes the answer.
+// ask makes a request and takes the answer.
 func (t *top) ask(fleet bool) error { return t.take(t.admin.question(fleet)) }
 
-// take notes an answer.
+// take stores an answer.
 func (t *top) take(got topAnswer) error {
 	t.failed = got.err
 	if got.err != nil {
@@ -104,7 +104,7 @@ func (t *top) take(got topAnswer) error {
 	return nil
 }
 
-// run shows answers as they come, and does what keys say.
+// run shows answers as they come, and handles keys.
 func (t *top) run(screen tcell.Screen) error {
 	events, quit := make(chan tcell.Event), make(chan struct{})
 	go screen.ChannelEvents(events, quit)
@@ -112,7 +112,7 @@ func (t *top) run(screen tcell.Screen) error {
 	answers := make(chan topAnswer, 1)
 	asking := false
 	ask := func(fleet bool) {
-		if !asking { // one question at a time, however slow the node is
+		if !asking { // one request at a time, however slow the node is
 			asking = true
 			go func() { answers <- t.admin.question(fleet) }()
 		}
@@ -125,7 +125,7 @@ func (t *top) run(screen tcell.Screen) error {
 		select {
 		case got := <-answers:
 			asking = false
-			_ = t.take(got) // which is shown
+			_ = t.take(got) // draw shows the error
 			if wanted != got.fleet {
 				ask(wanted)
 			}
@@ -151,7 +151,7 @@ func (t *top) run(screen tcell.Screen) error {
 	}
 }
 
-// A rated is what was seen of a node, and how fast it is.
+// A rated is the last status of a node, with its rates.
 type rated struct {
 	at                   int64
 	handshakes, requests uint64
@@ -159,7 +159,7 @@ type rated struct {
 	known                bool
 }
 
-// rate compares a node with what it was before.
+// rate computes rates from a node's previous status.
 func (t *top) rate(n *node.NodeStatus) {
 	before, seen := t.rates[n.ID]
 	if seen && before.at == n.At {

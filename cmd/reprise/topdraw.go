@@ -9,7 +9,7 @@ import (
 	"reprise/node"
 )
 
-// topKinds are the parts of the bar, as the page of the admin server has them.
+// topKinds are the parts of the bar, the same as on the admin server's page.
 var topKinds = []struct {
 	name  string
 	color tcell.Color
@@ -29,13 +29,13 @@ type canvas struct {
 	width, height, row int
 }
 
-// line writes a line, as far as there is room.
+// line writes a line, cut at the edge of the screen.
 func (c *canvas) line(style tcell.Style, text string) {
 	c.text(1, style, text)
 	c.row++
 }
 
-// text writes at a column and returns the one behind it.
+// text writes at a column and returns the column behind the text.
 func (c *canvas) text(column int, style tcell.Style, text string) int {
 	for _, r := range text {
 		if column < c.width && c.row < c.height-1 {
@@ -46,7 +46,7 @@ func (c *canvas) text(column int, style tcell.Style, text string) int {
 	return column
 }
 
-// table writes a table with its title, a line behind it.
+// table writes a table with its title, and an empty line behind it.
 func (c *canvas) table(title string, t table) {
 	c.line(tcell.StyleDefault.Bold(true), title)
 	for i, line := range t.lines() {
@@ -59,7 +59,7 @@ func (c *canvas) table(title string, t table) {
 	c.row++
 }
 
-// draw shows all there is.
+// draw fills the screen.
 func (t *top) draw(screen tcell.Screen) {
 	screen.Clear()
 	c := &canvas{Screen: screen}
@@ -72,7 +72,7 @@ func (t *top) draw(screen tcell.Screen) {
 	c.row = c.height - 2
 	foot := "q end   f all nodes   n this node"
 	if t.failed != nil {
-		foot = "no answer, this is old: " + printable(t.failed.Error())
+		foot = "no answer, these figures are old: " + printable(t.failed.Error())
 	}
 	c.text(1, tcell.StyleDefault.Dim(true), foot)
 	screen.Show()
@@ -92,7 +92,7 @@ func (t *top) drawHead(c *canvas, n *node.NodeStatus) {
 	c.row += 2
 }
 
-// drawShares shows what became of the sessions that clients offered.
+// drawShares shows the outcomes for the sessions that clients offered.
 func (t *top) drawShares(c *canvas, s *node.Shares) {
 	all := s.Local + s.Pushed + s.Pulled + s.Store + s.New + s.Missed
 	width, column, sum := c.width-2, 1, uint64(0)

@@ -15,7 +15,7 @@ If the new process does not come up within upgrade-timeout, the old one goes on 
 
 `
 
-// upgradeCommand tells a node, by its admin server, to start its successor.
+// upgradeCommand tells a node to start its successor, by its admin server.
 func upgradeCommand(args []string, stdout io.Writer) error {
 	flags := newAdminFlags("upgrade", upgradeUsage)
 	if helped, err := flags.parse(args, stdout); helped || err != nil {
@@ -29,7 +29,7 @@ func upgradeCommand(args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	node.http.Timeout = 0 // upgrade-timeout is the node's to know
+	node.http.Timeout = 0 // the node applies upgrade-timeout
 	body, err := node.ask(http.MethodPost, "/upgrade")
 	if err != nil {
 		return err

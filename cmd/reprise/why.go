@@ -20,7 +20,7 @@ address is the one that the PROXY header names.
 
 `
 
-// whyCommand asks a node what it remembers of a client.
+// whyCommand asks a node about the last handshakes of a client.
 func whyCommand(args []string, stdout io.Writer) error {
 	flags := newAdminFlags("why", whyUsage).withJSON()
 	if helped, err := flags.parse(args, stdout); helped || err != nil {
@@ -31,7 +31,7 @@ func whyCommand(args []string, stdout io.Writer) error {
 	}
 	client, err := netip.ParseAddr(flags.Arg(0))
 	if err != nil {
-		both, err := netip.ParseAddrPort(flags.Arg(0)) // as the logs have it
+		both, err := netip.ParseAddrPort(flags.Arg(0)) // the form of the logs
 		if err != nil {
 			return fmt.Errorf("why: bad address %q: write an IP address", flags.Arg(0))
 		}
@@ -43,7 +43,7 @@ func whyCommand(args []string, stdout io.Writer) error {
 func whyTable(rows []node.WhyRow) table {
 	t := table{
 		titles: []string{"TIME", "NAME", "VERSION", ">TOOK", "WHY"},
-		empty:  "nothing is remembered of this client: it was not here lately, or others have been since",
+		empty:  "the node remembers no handshake of this client: it did not connect lately, or others have since",
 	}
 	for _, r := range rows {
 		t.add(r.At.Local().Format(time.DateTime), r.Name, r.Version, brief(r.Took), r.Words)

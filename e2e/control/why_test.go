@@ -16,7 +16,7 @@ func TestWhy(t *testing.T) {
 		lines := strings.Split(strings.TrimSpace(f.nodes[i].do(0, "why", client)), "\n")
 		return lines[1:]
 	}
-	wantAll(t, f.nodes[0].do(0, "why", "127.0.0.1"), "nothing is remembered of this client")
+	wantAll(t, f.nodes[0].do(0, "why", "127.0.0.1"), "the node remembers no handshake of this client")
 
 	c := f.nodes[0].config()
 	f.nodes[0].get(c) // its first
@@ -47,7 +47,7 @@ func TestWhy(t *testing.T) {
 	}, "a handshake that failed is not told of")
 
 	wantAll(t, f.nodes[0].do(0, "why", "127.0.0.1", "--json"), `"outcome": "resumed_local"`, `"owner"`, `"words"`)
-	wantAll(t, f.nodes[0].do(0, "why", "192.0.2.1"), "nothing is remembered")
+	wantAll(t, f.nodes[0].do(0, "why", "192.0.2.1"), "the node remembers no handshake")
 	wantAll(t, f.nodes[0].do(2, "why", "localhost"), "write an IP address")
 	wantAll(t, f.nodes[0].do(2, "why"), "the address of one client")
 }

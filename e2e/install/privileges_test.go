@@ -242,7 +242,7 @@ func TestWrongUser(t *testing.T) {
 	}
 	told := run(t, 2, "setpriv", "--reuid=1", "--regid=1", "--clear-groups", copyOf(t, harness.Program(t), dir),
 		"--https", "127.0.0.1:0,"+own.CertFile+","+own.KeyFile, "--http-to", "127.0.0.1:9", "--user=nobody")
-	if !strings.Contains(told, "only root can go on as somebody else") {
+	if !strings.Contains(told, "only root can go on as another user") {
 		t.Errorf("got %q", told)
 	}
 }

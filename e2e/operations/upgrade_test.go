@@ -178,7 +178,7 @@ func TestUpgrade(t *testing.T) {
 			}
 		}
 	}
-	nettest.Eventually(t, harness.Patience, func() bool { return s.Logged("the process before has no connections any more") == 3 }, "old processes end")
+	nettest.Eventually(t, harness.Patience, func() bool { return s.Logged("the process before has no connections left") == 3 }, "old processes end")
 	clients.End()
 	for i, k := range keepers {
 		if k.finish(); k.err != nil || k.answered == 0 {
@@ -208,7 +208,7 @@ func TestUpgradeLeaksNoDescriptor(t *testing.T) {
 		pid := s.Upgrade()
 		n := len(counts) + 1
 		nettest.Eventually(t, harness.Patience, func() bool { return s.Logged(`"msg":"stopped"`) == n }, "the process before ends")
-		nettest.Eventually(t, harness.Patience, func() bool { return s.Logged("the process before has no connections any more") == n }, "and is not heard")
+		nettest.Eventually(t, harness.Patience, func() bool { return s.Logged("the process before has no connections left") == n }, "and is not heard")
 		list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 		if err != nil {
 			t.Fatal(err)

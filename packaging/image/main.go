@@ -22,8 +22,9 @@ import (
 	"time"
 )
 
-// nobody is who the program runs as: a number, since there is no list of users in the image.
-const nobody = 65532
+// unprivileged is the user that the program runs as: a number, since the image has no list of
+// users.
+const unprivileged = 65532
 
 // The media types of the image specification.
 const (
@@ -59,7 +60,7 @@ func main() {
 	}
 }
 
-// A layout is a directory as the image specification has it.
+// A layout is a directory in the form of the image specification.
 type layout struct {
 	dir  string
 	made time.Time
@@ -134,12 +135,13 @@ func (l *layout) labels(version string) map[string]string {
 	}
 }
 
-// config says how the image is run: reprise, as nobody, with the file that is mounted.
+// config says how the image is run: reprise, as an unprivileged user, with the file that is
+// mounted.
 func (l *layout) config(arch string, layer []byte) any {
 	return map[string]any{
 		"created": l.made.Format(time.RFC3339), "architecture": arch, "os": "linux",
 		"config": map[string]any{
-			"User":       fmt.Sprintf("%d:%d", nobody, nobody),
+			"User":       fmt.Sprintf("%d:%d", unprivileged, unprivileged),
 			"Entrypoint": []string{"/reprise"}, "Cmd": []string{"/etc/reprise/reprise.ini"},
 			"Env": []string{"PATH=/"}, "WorkingDir": "/", "StopSignal": "SIGTERM",
 		},
@@ -151,8 +153,8 @@ func (l *layout) config(arch string, layer []byte) any {
 	}
 }
 
-// files returns what is in the image, as a tar: the program, and directories for what is mounted
-// or made there.
+// files returns the content of the image, as a tar: the program, and directories for mounts and
+// files made at run time.
 func (l *layout) files(program []byte) ([]byte, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
@@ -160,7 +162,7 @@ func (l *layout) files(program []byte) ([]byte, error) {
 		{Name: "etc/", Mode: 0o755},
 		{Name: "etc/reprise/", Mode: 0o755},
 		{Name: "run/", Mode: 0o755},
-		{Name: "run/reprise/", Mode: 0o750, Uid: nobody, Gid: nobody},
+		{Name: "run/reprise/", Mode: 0o750, Uid: unprivileged, Gid: unprivileged},
 		{Name: "tmp/", Mode: 0o1777},
 	} {
 		h.Typeflag, h.ModTime, h.Format = tar.TypeDir, l.made, tar.FormatPAX
@@ -195,7 +197,7 @@ func digest(data []byte) string {
 }
 
 func (l *layout) blobJSON(mediaType string, v any) (descriptor, error) {
-	data, err := json.Marshal(v) // whose maps are in order
+	data, err := json.Marshal(v) // it sorts the keys of maps
 	if err != nil {
 		return descriptor{}, err
 	}

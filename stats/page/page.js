@@ -134,7 +134,7 @@
         ['failures', b => count(b.failures), 1]], s.backends, 'No backends.', true),
       table('Peers', [['peer', p => p.name], ['address', p => p.address], ['state', p => stateOf(p.state)],
         ['round trip', p => brief(p.rtt_seconds), 1], ['lag p99', p => brief(p.lag_p99_seconds), 1],
-        ['lost', p => count(p.lost_batches), 1]], s.peers, 'This node shares sessions with nobody.'),
+        ['lost', p => count(p.lost_batches), 1]], s.peers, 'This node shares sessions with no other.'),
       table('Pools', [['pool', p => p.router + ' ' + p.pool], ['up', p => p.up + ' of ' + p.backends, 1],
         ['active', p => count(p.active), 1], ['queued', p => count(p.queued), 1], ['refused', p => count(p.refused), 1]], s.pools, 'No pools.'),
       table('Loops', [['loop', l => l.loop], ['connections', l => count(l.open), 1], ['accepted', l => count(l.accepted), 1],
