@@ -67,7 +67,7 @@ type Config struct {
 	// from a listener's key, which is never so if there are SessionStores, or if sessions with
 	// client certificates are shared.
 	ClusterSecretFiles []string
-	// Replication says how the SessionCache is kept in step with other nodes, and who they are.
+	// Replication names the other nodes, and says how the SessionCache is kept in step with them.
 	Replication Replication
 	// SessionStores are the URLs of stores beyond the fleet: redis://, rediss:// or memcached://,
 	// in the order written. They may hold passwords: never log them.

@@ -48,7 +48,7 @@ func routerStats(router string) option {
 			router + "-ss",
 		}, group: groupObserve, form: "ADDR",
 		help: "send a JSON document about the " + router +
-			" listeners and their backends to whoever " +
+			" listeners and their backends to each client that " +
 			"connects to ADDR, and close",
 		set: func(b *builder, value string) error {
 			addr, err := ParseAddress(value)

@@ -1,6 +1,6 @@
 //go:build !race
 
-// With the race detector sync.Pool forgets things on purpose.
+// With the race detector sync.Pool drops items on purpose.
 
 package accesslog
 

@@ -2,7 +2,7 @@ package accesslog
 
 import "testing"
 
-// BenchmarkWrite is what a line costs the loop, while the writer sleeps.
+// BenchmarkWrite measures the cost of a line for the loop, while the writer sleeps.
 func BenchmarkWrite(b *testing.B) {
 	for name, format := range map[string]Format{"json": JSON, "combined": Combined} {
 		b.Run("format="+name, func(b *testing.B) {

@@ -1,15 +1,14 @@
-// Package accesslog writes a line for each HTTP request and each relayed
-// connection, without ever making a loop wait: a disk that is full or a pipe that
-// nobody reads costs lines, which are counted, and nothing else.
+// Package accesslog writes a line for each HTTP request and each relayed connection, without ever
+// making a loop wait: a full disk or a pipe without a reader costs lines, which are counted, and
+// nothing else.
 //
-// [Log.Write] formats an [Entry] into a pooled buffer and puts that into a bounded
-// queue. A goroutine writes what has gathered there with one system call.
-// Every line written, dropped or still queued was one call of Write.
+// [Log.Write] formats an [Entry] into a pooled buffer and puts that into a bounded queue. A
+// goroutine writes the lines that have gathered there with one system call. Every line written,
+// dropped or still queued was one call of Write.
 //
-// A line is one entry and nothing a client sends can change that: what is not
-// printable is escaped, so that neither a program that reads lines nor a terminal
-// that shows them can be deceived. A text longer than 4 KiB once it is escaped is
-// cut there and ends in "...".
+// A line is one entry whatever a client sends: characters that are not printable are escaped, so
+// that neither a program that reads lines nor a terminal that shows them can be deceived. A text
+// longer than 4 KiB once it is escaped is cut there and ends in "...".
 //
 // # JSON
 //

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Entry is one HTTP request, or one relayed connection. What does not apply is
-// left zero. The texts may be what a client sent, as it sent it.
+// Entry is one HTTP request, or one relayed connection. Fields that do not apply are zero. Texts
+// may be raw input of a client.
 type Entry struct {
 	Time     time.Time // when it started; Combined shows it in its own zone
 	Client   netip.AddrPort
@@ -19,7 +19,7 @@ type Entry struct {
 	ALPN       string
 	// where the session came from: local, pushed, pulled, store; empty after a full handshake
 	Resumed    string
-	Outcome    string // what became of the session the client offered, if any
+	Outcome    string // the outcome for the session that the client offered, if any
 	ClientCert string // the subject's common name
 
 	Method    []byte // empty for a connection
@@ -46,6 +46,5 @@ type Entry struct {
 	Total     time.Duration
 }
 
-// Failed reports whether this is what an operator will look for: an answer 5xx,
-// or an end before its time.
+// Failed reports whether an operator will look for this entry: a response 5xx, or an early end.
 func (e *Entry) Failed() bool { return e.Status >= 500 || e.Cause != "" }

@@ -23,7 +23,7 @@ func request() *Entry {
 	}
 }
 
-// connection returns an entry of which little is known.
+// connection returns an entry with few fields set.
 func connection() *Entry {
 	return &Entry{Time: started, Listener: "/run/reprise", BytesIn: 1, Total: time.Millisecond}
 }
@@ -90,7 +90,7 @@ func TestEscapes(t *testing.T) {
 	}
 }
 
-// Whatever a client sends, a line is not much longer than maxText for each text.
+// A line is not much longer than maxText for each text, whatever a client sends.
 func TestLongTextsAreCut(t *testing.T) {
 	for _, test := range []struct{ name, text string }{
 		{"plain", strings.Repeat("a", 2*maxText)},

@@ -11,13 +11,13 @@ import (
 	"unicode"
 )
 
-// hostile are texts with which somebody may try to forge a log.
+// hostile are texts with which a client may try to forge a log.
 var hostile = []string{
 	"", "-", `"`, `\`, "\n", "a\r\nb", `","status":200,"x":"`, `" 200 5 "-`, "\x00\x1b[2J\x7f",
 	"\xff\xfe", "\xed\xa0\x80", "\u009b\u2028\u202e", "\U000e0001😀", `\u000a\x0a`,
 }
 
-// sent returns an entry with text in all that a client has a say in.
+// sent returns an entry with text in every field that a client controls.
 func sent(text []byte) *Entry {
 	e := request()
 	e.ServerName, e.ALPN, e.ClientCert = string(text), string(text), string(text)
@@ -43,8 +43,8 @@ func members(t *testing.T, line []byte) (m map[string]any) {
 	return m
 }
 
-// FuzzJSON: each entry is one line of printable characters, in which encoding/json
-// finds exactly the members written, with what was sent.
+// FuzzJSON: each entry is one line of printable characters, in which encoding/json finds exactly
+// the members written, with the text that was sent.
 func FuzzJSON(f *testing.F) {
 	for _, s := range hostile {
 		f.Add([]byte(s))
@@ -74,8 +74,8 @@ var combinedLine = func() *regexp.Regexp {
 		` backend="127.0.0.1:9000" cause="backend_reset" reason="no answer" handshake=\S+ connect=\S+ first_byte=\S+ total=\S+\n$`)
 }()
 
-// FuzzCombined: each entry is one line of printable ASCII, with as many fields as
-// any other and in them what was sent.
+// FuzzCombined: each entry is one line of printable ASCII, with as many fields as any other, which
+// hold the text that was sent.
 func FuzzCombined(f *testing.F) {
 	for _, s := range hostile {
 		f.Add([]byte(s))

@@ -56,8 +56,7 @@ func jsonKey(b []byte, key string) []byte {
 	return append(b, `":`...)
 }
 
-// jsonClient leaves out an address that is none: a unix socket's clients have no
-// address.
+// jsonClient leaves out an invalid address: clients of a unix socket have none.
 func jsonClient(b []byte, client netip.AddrPort) []byte {
 	if !client.IsValid() {
 		return b
@@ -89,10 +88,9 @@ func jsonSeconds(b []byte, key string, d time.Duration) []byte {
 	return appendSeconds(jsonKey(b, key), d)
 }
 
-// escapeJSON appends s as the inside of a JSON string (RFC 8259, Section 7). It
-// escapes more than JSON asks for, whatever is not printable: to a terminal U+009B
-// starts a command, U+2028 ends a line for some readers, and U+202E turns round what
-// follows it.
+// escapeJSON appends s as the inside of a JSON string (RFC 8259, Section 7). It escapes more than
+// JSON requires, namely all that is not printable: to a terminal U+009B starts a command, U+2028
+// ends a line for some readers, and U+202E reverses the text after it.
 func escapeJSON[T text](b []byte, s T) []byte {
 	limit := len(b) + maxText
 	for i := 0; i < len(s); {
@@ -115,8 +113,8 @@ func escapeJSON[T text](b []byte, s T) []byte {
 	return b
 }
 
-// escapeRune appends the character s starts with and returns its length in s. An
-// invalid byte becomes U+FFFD, as a reader of JSON would make of it.
+// escapeRune appends the character s starts with and returns its length in s. An invalid byte
+// becomes U+FFFD, as with readers of JSON.
 func escapeRune(b []byte, s string) ([]byte, int) {
 	r, size := utf8.DecodeRuneInString(s)
 	switch {

@@ -16,7 +16,7 @@ import (
 	"reprise/internal/metric"
 )
 
-// Format is what a line looks like.
+// Format is the form of a line.
 type Format int
 
 const (
@@ -24,21 +24,21 @@ const (
 	Combined
 )
 
-// closeWait keeps a pipe that nobody reads from keeping the process.
+// closeWait bounds Close, so that a pipe without a reader does not keep the process from ending.
 const closeWait = 3 * time.Second
 
 // line is a formatted entry.
 type line struct{ text []byte }
 
-// pool has room for most lines from the start. It is no bytebufferpool: that one
-// throws away buffers longer than 95 % of those it saw, so every long line allocates.
+// pool has room for most lines from the start. It is not a bytebufferpool, which throws away
+// buffers longer than 95 % of those it saw, so that every long line allocates.
 var pool = sync.Pool{New: func() any { return &line{make([]byte, 0, 1024)} }}
 
 // Options say where lines go and which. Path and Queue are needed.
 type Options struct {
 	Path   string // "-" is standard output
 	Format Format
-	Sample int // log one in so many; 0 and 1 log all
+	Sample int // log one in this many; 0 and 1 log all
 	Queue  int // lines that may wait to be written
 }
 
@@ -97,17 +97,17 @@ func start(o Options, open func() (io.WriteCloser, error)) (*Log, error) {
 	return l, nil
 }
 
-// Sampled reports whether the next entry is among those to log. It is chance that
-// decides, so that no client can time what it does to stay out of the log.
-// What failed is to be logged whatever the sample:
+// Sampled reports whether the next entry is among those to log. It decides at random, so that no
+// client can time its requests to stay out of the log. Failures are to be logged whatever the
+// sample:
 //
 //	if e.Failed() || l.Sampled() {
 //		l.Write(&e)
 //	}
 func (l *Log) Sampled() bool { return l.sample <= 1 || rand.IntN(l.sample) == 0 }
 
-// Write queues a line for e, from which it keeps nothing. It never blocks: if the
-// queue is full, the line is dropped and counted. What comes after Close is lost.
+// Write queues a line for e, of which it keeps nothing. It never blocks: if the queue is full, the
+// line is dropped and counted. Lines after Close are lost.
 func (l *Log) Write(e *Entry) {
 	if len(l.queue) == cap(l.queue) { // not worth formatting
 		l.dropped.Inc()
@@ -128,10 +128,9 @@ func (l *Log) Write(e *Entry) {
 	}
 }
 
-// Reopen opens the path again, for after the file there was renamed. Lines of any
-// Write that starts after Reopen returned go to the new file; what is being written
-// to the old one is completed first, if it can be. On an error the old file stays in
-// use. On standard output it has no effect.
+// Reopen opens the path again, after the file there was renamed. Lines of any Write that starts
+// after Reopen returned go to the new file; a batch being written to the old one is completed
+// first, if it can be. On an error the old file stays in use. On standard output it has no effect.
 func (l *Log) Reopen() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -161,8 +160,8 @@ func (l *Log) Stats() Stats {
 	}
 }
 
-// Close writes what is queued and closes the file. It waits for that, but not for
-// ever: lines that cannot be written in some seconds are lost.
+// Close writes the queued lines and closes the file. It waits at most closeWait: lines that cannot
+// be written by then are lost.
 func (l *Log) Close() {
 	l.mu.Lock()
 	if !l.closed {
@@ -185,7 +184,7 @@ func openFile(path string) (*os.File, error) {
 	// O_NONBLOCK matters to pipes only: to open one without a reader would block.
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK, 0o640)
 	if errors.Is(err, syscall.ENXIO) {
-		return nil, fmt.Errorf("access log %s: nobody reads this pipe: start its reader first",
+		return nil, fmt.Errorf("access log %s: this pipe has no reader: start it first",
 			path)
 	}
 	if err != nil {

@@ -71,13 +71,13 @@ func fifo(t *testing.T) string {
 	return path
 }
 
-// A pipe nobody reads makes nobody wait, and every line is either read in the end
-// or counted as dropped.
+// A pipe without a reader makes no caller wait, and every line is either read in the end or counted
+// as dropped.
 func TestBlockedPipe(t *testing.T) {
 	nettest.LeakCheck(t)
 	const writers, each, length = 4, 500, 4000
-	// What goes somewhere unread: 16 lines into the pipe, which holds 64 KiB (pipe(7)), 17
-	// into the writer's batch, 64 into the queue.
+	// Lines that are held unread: 16 in the pipe, which holds 64 KiB (pipe(7)), 17 in the writer's
+	// batch, 64 in the queue.
 	const most = 100
 	path := fifo(t)
 	reader, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -107,7 +107,7 @@ func TestBlockedPipe(t *testing.T) {
 
 func TestPipeWithoutReader(t *testing.T) {
 	path := fifo(t)
-	want := "access log " + path + ": nobody reads this pipe: start its reader first"
+	want := "access log " + path + ": this pipe has no reader: start it first"
 	if _, err := accesslog.New(accesslog.Options{Path: path}); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
@@ -169,7 +169,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// What is written before Reopen and after it is in the old and in the new file.
+// Lines before Reopen are in the old file, lines after it in the new one.
 func TestReopen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	l := open(t, accesslog.Options{Path: path})
@@ -238,8 +238,8 @@ func TestFullDevice(t *testing.T) {
 	}
 }
 
-// TestStandardOutputGone runs itself as a process whose standard output is a pipe
-// that nobody reads any more, which must not end it.
+// TestStandardOutputGone runs itself as a process whose standard output is a pipe that has lost its
+// reader, which must not end it.
 func TestStandardOutputGone(t *testing.T) {
 	const child = "ACCESSLOG_TEST_CHILD"
 	if os.Getenv(child) != "" {

@@ -7,8 +7,8 @@ import (
 
 type text interface{ ~string | ~[]byte }
 
-// maxText bounds a text in a line once it is escaped. With it a queue of 4,096 lines
-// that someone fills with the worst he can send takes less than 128 MiB.
+// maxText bounds a text in a line once it is escaped. With it a queue of 4,096 lines of the worst
+// that clients can send takes less than 128 MiB.
 const maxText = 4096
 
 const ellipsis = "..."
@@ -27,7 +27,7 @@ func plainLen[T text](s T, most int) int {
 
 // appendSeconds appends d in seconds, to the microsecond.
 func appendSeconds(b []byte, d time.Duration) []byte {
-	us := max(d.Microseconds(), 0) // JSON has no room for a sign behind the zero
+	us := max(d.Microseconds(), 0) // a negative duration would be written wrong
 	b = strconv.AppendInt(b, us/1e6, 10)
 	b = append(b, '.')
 	for unit := int64(1e5); unit > 0; unit /= 10 {

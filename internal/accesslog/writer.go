@@ -20,15 +20,15 @@ const (
 
 var newline = []byte{'\n'}
 
-// writer is the goroutine that moves lines from the queue into the file. Lines
-// are only ever dropped in front of the queue, and when it ends: a batch that
-// cannot be written is tried again while the queue fills up.
+// writer is the goroutine that moves lines from the queue into the file. Lines are dropped only in
+// front of the queue, and when the writer ends: a batch that cannot be written is tried again while
+// the queue fills up.
 type writer struct {
 	*Log
 	file    io.WriteCloser
 	batch   []byte
 	failing bool
-	told    uint64 // how many of the lines dropped the log knows of
+	told    uint64 // how many dropped lines were logged
 	toldAt  time.Time
 }
 
@@ -45,8 +45,8 @@ func (w *writer) run() {
 	w.tell()
 }
 
-// gather waits for something to do and fills the batch with what there is. It
-// returns false when the log is closed and the queue empty.
+// gather waits for lines and fills the batch with them. It returns false when the log is closed and
+// the queue empty.
 func (w *writer) gather() bool {
 	w.batch = w.batch[:0]
 	closing := false
@@ -106,7 +106,7 @@ func (w *writer) write() {
 	}
 }
 
-// adopt goes on with the file that Reopen opened, if there is one.
+// adopt switches to the file that Reopen opened, if there is one.
 func (w *writer) adopt() bool {
 	select {
 	case file := <-w.files:
@@ -137,7 +137,7 @@ func (w *writer) recovered() {
 	w.failing = false
 }
 
-// tell says how many lines were dropped since it last did.
+// tell logs how many lines were dropped since it last did.
 func (w *writer) tell() {
 	if lost := w.dropped.Load(); lost != w.told {
 		slog.Warn("access log lines were dropped because the log is not written fast enough",

@@ -52,7 +52,7 @@ func startOn(t *testing.T, queue int, disks ...*disk) *Log {
 	return l
 }
 
-// wait passes the time in which the writer takes what is queued and tries to write it.
+// wait passes the time in which the writer takes the queued lines and tries to write them.
 func wait() {
 	time.Sleep(2 * gatherFor) // in a synctest bubble: this is exact
 	synctest.Wait()
@@ -104,8 +104,8 @@ func TestFullDiskThatIsEmptied(t *testing.T) {
 	})
 }
 
-// While a disk is full, the queue takes what it can, and no more. Then the operator
-// is told what is missing.
+// While a disk is full, the queue takes lines up to its bound. Then the log says how many are
+// missing.
 func TestFullDiskDrops(t *testing.T) {
 	var told bytes.Buffer
 	defer slog.SetDefault(slog.Default())
@@ -130,7 +130,7 @@ func TestFullDiskDrops(t *testing.T) {
 	})
 }
 
-// What a full disk never takes is counted when the log is closed, a torn line too.
+// Lines that a full disk never takes are counted when the log is closed, a torn line too.
 func TestFullDiskAtClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &disk{room: len(linesOf(0, 3)) + 5}

@@ -22,13 +22,13 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// maxChallenges bounds the challenges that are under way in a fleet, and its names with
-// them: more are left to the next look.
+// maxChallenges bounds the challenges in progress in a fleet, and its names with them: more wait
+// for the next look.
 const maxChallenges = 1024
 
-// A challenge is what an authority is to be answered under a name.
+// A challenge is the answer that an authority expects under a name.
 type challenge struct {
-	stored  []byte // as it lies in the storage
+	stored  []byte // the form in the storage
 	kind    string
 	token   string
 	keyAuth string
@@ -65,7 +65,7 @@ func (c *Client) Challenge(serverName string) *tls.Certificate {
 	return found.cert
 }
 
-// lookForChallenges takes from the storage what this node or another is to be asked for.
+// lookForChallenges reads the challenges of this node and others from the storage.
 func (c *Client) lookForChallenges(ctx context.Context) {
 	c.looking.Lock()
 	defer c.looking.Unlock()
@@ -119,7 +119,7 @@ func readChallenge(stored []byte,
 	return name, c, err
 }
 
-// placeholder makes a certificate for a name that is its own authority.
+// placeholder makes a self-signed certificate for a name.
 func placeholder(name string) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

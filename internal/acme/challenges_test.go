@@ -10,7 +10,7 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// newClient has a directory for its storage, and never speaks with an authority.
+// newClient has a directory for its storage, and never contacts an authority.
 func newClient(t *testing.T, storage string, names ...string) *Client {
 	t.Helper()
 	c, err := New(Options{Names: names, Directory: "https://127.0.0.1:9/dir", Storage: storage, Changed: func() {}})
@@ -21,8 +21,8 @@ func newClient(t *testing.T, storage string, names ...string) *Client {
 	return c
 }
 
-// TestChallengesOfAnotherNode: what one node stores, another answers, for just the name
-// and token that it is for, until it is deleted.
+// TestChallengesOfAnotherNode: another node answers a stored challenge, for exactly its name and
+// token, until it is deleted.
 func TestChallengesOfAnotherNode(t *testing.T) {
 	dir := t.TempDir()
 	orders, asked := newClient(t, dir, "a.test"), newClient(t, dir)
@@ -82,15 +82,15 @@ func TestChallengesOfAnotherNode(t *testing.T) {
 	}
 }
 
-// TestNames: until a certificate is issued a name has one that nobody trusts, and names
-// come and go.
+// TestNames: until a certificate is issued a name has a placeholder, and names can be added and
+// removed.
 func TestNames(t *testing.T) {
 	c := newClient(t, t.TempDir(), "a.test")
 	has := func(name string) *tls.Certificate {
 		t.Helper()
 		cert, issued := c.Certificate(name)
 		if issued {
-			t.Errorf("%s: issued by nobody", name)
+			t.Errorf("%s: reported as issued", name)
 		}
 		return cert
 	}

@@ -26,11 +26,11 @@ type Options struct {
 	Directory string   // URL of the authority
 	Email     string   // the authority may write to; may be ""
 	Storage   string   // a directory, or a URL of Redis
-	Secrets   [][]byte // the first seals what Redis is given, the others still open it
+	Secrets   [][]byte // for Redis: the first seals, all open
 	Roots     *x509.CertPool
 	// NoHTTP and NoTLSALPN turn a kind of challenge off.
 	NoHTTP, NoTLSALPN bool
-	// Changed is called when Certificate has something new for a name. It must not block.
+	// Changed is called when Certificate has a new certificate for a name. It must not block.
 	Changed func()
 }
 
@@ -38,12 +38,12 @@ type Options struct {
 type Client struct {
 	o       Options
 	cache   *certmagic.Cache
-	config  *certmagic.Config // what certificates are managed by
+	config  *certmagic.Config // manages certificates
 	brief   *certmagic.Config // likewise, if they are short-lived
 	storage *storage
 	decoy   net.Listener
 
-	certificates atomic.Pointer[map[string]*tls.Certificate] // by name, those that were issued
+	certificates atomic.Pointer[map[string]*tls.Certificate] // the issued ones, by name
 	challenges   atomic.Pointer[map[string]*challenge]
 
 	mu           sync.Mutex
@@ -60,22 +60,22 @@ type Client struct {
 }
 
 const (
-	// lookEvery is how often a node looks for what other nodes are to be asked for.
+	// lookEvery is how often a node looks for challenges of other nodes.
 	lookEvery = 500 * time.Millisecond
 	// settle is how long a node that orders waits for the others to have looked.
 	settle = 3 * lookEvery
-	// maxCheck is how often certificates are looked at whether they are to be renewed, more
-	// often if their lives are short.
+	// maxCheck is how often the client checks whether to renew certificates, more often if their
+	// lives are short.
 	maxCheck, minCheck = 10 * time.Minute, time.Second
 	manageEvery        = 5 * time.Second // new names are looked for
 	closeTime          = 2 * time.Second
 	storageTime        = 5 * time.Second // for what a storage has for new names
-	// briefLife is the life of certificates for which the authority's suggestion of when to
-	// renew (RFC 9773) is not asked: windows are some days wide.
+	// briefLife is the life up to which a certificate is renewed without asking the authority when
+	// (RFC 9773): its windows are some days wide.
 	briefLife = 96 * time.Hour
 )
 
-// New makes a client with what the storage has. It does not speak with the authority yet.
+// New makes a client with the certificates in the storage. It does not contact the authority yet.
 func New(o Options) (*Client, error) {
 	c := &Client{o: o}
 	c.certificates.Store(new(map[string]*tls.Certificate))
@@ -85,8 +85,8 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("acme-storage: %w", err)
 	}
 	c.storage = &storage{Storage: backend, client: c}
-	// certmagic listens where nobody does to be asked by the authority, and is content with
-	// anything that accepts there. It is the loops that are asked.
+	// certmagic listens for the authority's requests unless another listener already accepts there.
+	// The loops answer those requests, so this decoy only accepts.
 	if c.decoy, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		c.storage.close()
 		return nil, err
@@ -118,8 +118,8 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
-// SetNames says for which names certificates are got from now on. Those of new ones that
-// the storage has are there when it returns.
+// SetNames sets the names for which the client gets certificates. When it returns, stored
+// certificates of new names are in use.
 func (c *Client) SetNames(names []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), storageTime)
 	defer cancel()
@@ -154,7 +154,7 @@ func (c *Client) SetNames(names []string) error {
 	return nil
 }
 
-// Start begins to get what is missing and to renew what ends, until Close.
+// Start begins to get missing certificates and to renew those that expire, until Close.
 func (c *Client) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.stop = cancel
@@ -162,8 +162,8 @@ func (c *Client) Start() {
 	c.running.Go(func() { c.maintain(ctx) })
 }
 
-// Close stops. Orders under way are given up, and what others wait for is unlocked. What
-// takes longer than closeTime, for want of an answer, is left behind.
+// Close stops the client. It gives up orders in progress and releases locks that others wait for.
+// It does not wait for an answer longer than closeTime.
 func (c *Client) Close() {
 	released := make(chan struct{})
 	go func() {
@@ -187,8 +187,7 @@ func (c *Client) release() {
 	_ = c.decoy.Close()
 }
 
-// watch keeps up with what other nodes and certmagic have done. It waits for nothing but
-// the storage.
+// watch follows changes by other nodes and certmagic. It waits only for the storage.
 func (c *Client) watch(ctx context.Context) {
 	for tick(ctx, lookEvery) {
 		c.lookForChallenges(ctx)
@@ -198,7 +197,7 @@ func (c *Client) watch(ctx context.Context) {
 	}
 }
 
-// maintain gets the certificates of new names and renews those that end.
+// maintain gets the certificates of new names and renews those that expire.
 func (c *Client) maintain(ctx context.Context) {
 	var checked, managed time.Time
 	for {
@@ -220,7 +219,7 @@ func (c *Client) maintain(ctx context.Context) {
 	}
 }
 
-// tick reports, after a while, whether to go on.
+// tick waits and reports whether to go on.
 func tick(ctx context.Context, after time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -230,8 +229,8 @@ func tick(ctx context.Context, after time.Duration) bool {
 	}
 }
 
-// manage begins to get and renew the certificates of new names. One whose certificates the
-// storage does not tell is left for the next time.
+// manage begins to get and renew the certificates of new names. A name that cannot be looked up in
+// the storage waits for the next time.
 func (c *Client) manage(ctx context.Context) {
 	c.mu.Lock()
 	names := c.unmanaged
@@ -245,7 +244,7 @@ func (c *Client) manage(ctx context.Context) {
 		if err := c.configFor(leaf).ManageAsync(ctx, []string{name}); err != nil {
 			slog.Error("acme: a name waits for the storage", "name", name, "error", err)
 			c.mu.Lock()
-			if c.placeholders[name] != nil { // else it has gone
+			if c.placeholders[name] != nil { // else it was removed
 				c.unmanaged = append(c.unmanaged, name)
 			}
 			c.mu.Unlock()
@@ -271,8 +270,8 @@ func (c *Client) configFor(leaf *x509.Certificate) *certmagic.Config {
 	return c.config
 }
 
-// checkEvery returns how often it is looked whether certificates are to be renewed, by the
-// shortest life of one: that happens in the last third of it.
+// checkEvery returns how often to check whether certificates are due for renewal, by the shortest
+// life of one: renewal is due in the last third of a life.
 func (c *Client) checkEvery() time.Duration {
 	every := maxCheck
 	for _, cert := range *c.certificates.Load() {
@@ -281,7 +280,7 @@ func (c *Client) checkEvery() time.Duration {
 	return max(every, minCheck)
 }
 
-// look takes what certmagic has now for each name, and reports whether it is new.
+// look takes certmagic's current certificate for each name, and reports whether any is new.
 func (c *Client) look() (changed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -294,7 +293,7 @@ func (c *Client) lookLocked() (changed bool) {
 	for name := range c.placeholders {
 		best := before[name]
 		for _, cert := range c.cache.AllMatchingCertificates(name) {
-			// The newest: a new one may end before the last one would have.
+			// The newest: a new one may expire before the last one would have.
 			if leaf := cert.Leaf; leaf != nil &&
 				(best == nil || leaf.NotBefore.After(best.Leaf.NotBefore)) {
 				best = &cert.Certificate
@@ -312,8 +311,9 @@ func (c *Client) lookLocked() (changed bool) {
 	return true
 }
 
-// Certificate returns what is served under a name: until there is one by the authority, one
-// that nobody trusts. It returns nil for a name that no certificate is got for.
+// Certificate returns the certificate to serve under a name: until the authority has issued one, a
+// placeholder that no client trusts. It returns nil for a name that is not among the client's
+// names.
 func (c *Client) Certificate(name string) (cert *tls.Certificate, issued bool) {
 	if cert = (*c.certificates.Load())[name]; cert != nil {
 		return cert, true
@@ -333,7 +333,7 @@ func (c *Client) acceptNothing() {
 	}
 }
 
-// onEvent tells what certmagic does.
+// onEvent logs and counts events of certmagic.
 func (c *Client) onEvent(_ context.Context, event string, data map[string]any) error {
 	switch event {
 	case "cert_obtained":
@@ -348,13 +348,13 @@ func (c *Client) onEvent(_ context.Context, event string, data map[string]any) e
 	return nil
 }
 
-// Stats is what the statistics tell of a client.
+// Stats are the statistics of a client.
 type Stats struct {
 	Names      int    `json:"names" metric:"gauge" help:"Names for which certificates are got by ACME."`
-	Missing    int    `json:"missing" metric:"gauge" help:"Names that have none yet: their clients get one that nobody trusts."`
-	Obtained   uint64 `json:"obtained" metric:"counter" help:"Certificates that this node has got, renewals included."`
+	Missing    int    `json:"missing" metric:"gauge" help:"Names that have none yet: their clients get one that they do not trust."`
+	Obtained   uint64 `json:"obtained" metric:"counter" help:"Certificates that this node has obtained, renewals included."`
 	Failed     uint64 `json:"failed" metric:"counter" help:"Orders of this node that failed."`
-	Challenges uint64 `json:"challenges" metric:"counter" help:"Questions of authorities, or who speaks like them, that were answered."`
+	Challenges uint64 `json:"challenges" metric:"counter" help:"Challenges of authorities, or of clients that act like one, that were answered."`
 }
 
 // Stats returns what has happened.

@@ -8,8 +8,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// logger returns what certmagic logs by: warnings and errors go to the program's log, and
-// what it is busy with, which is a lot, to the level for that.
+// logger returns certmagic's logger: warnings and errors go to the program's log, and its many
+// progress lines to the debug level.
 func logger() *zap.Logger { return zap.New(core{}) }
 
 type core struct{ fields []zapcore.Field }

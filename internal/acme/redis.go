@@ -21,13 +21,13 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// A redis is a certmagic.Storage in Redis or Valkey. Values are sealed, since there are
-// keys among them; the server sees how they are called and how long they are.
+// A redis is a certmagic.Storage in Redis or Valkey. Values are sealed, since there are keys among
+// them; the server sees their names and lengths.
 //
 //	reprise:acme:value:KEY   XChaCha20-Poly1305 over the time of writing and the value,
 //	                         for KEY: nonce, 24 bytes, and the rest
-//	reprise:acme:dir:KEY     a set: what stands directly below KEY
-//	reprise:acme:lock:NAME   who has the lock, for leaseTime
+//	reprise:acme:dir:KEY     a set: the names directly below KEY
+//	reprise:acme:lock:NAME   the holder of the lock, for leaseTime
 type redis struct {
 	options rueidis.ClientOption
 	seals   []cipher.AEAD // the first seals
@@ -47,7 +47,7 @@ const (
 	dirPrefix   = "reprise:acme:dir:"
 	lockPrefix  = "reprise:acme:lock:"
 
-	leaseTime  = 30 * time.Second // a node that dies holds others up for so long
+	leaseTime  = 30 * time.Second // a node that dies delays others for this long
 	lockEvery  = 500 * time.Millisecond
 	redisPause = 5 * time.Second // for an answer
 )
@@ -186,7 +186,7 @@ func (r *redis) Load(ctx context.Context, key string) ([]byte, error) {
 	return value, err
 }
 
-// Delete implements certmagic.Storage: with all that stands below.
+// Delete implements certmagic.Storage: it deletes everything below key too.
 func (r *redis) Delete(ctx context.Context, key string) error {
 	keys, err := r.List(ctx, key, true)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -256,7 +256,7 @@ func (r *redis) Stat(ctx context.Context, key string) (certmagic.KeyInfo, error)
 	}, err
 }
 
-// Lock implements certmagic.Locker. The lock of a node that has died ends by itself.
+// Lock implements certmagic.Locker. The lock of a node that has died expires.
 func (r *redis) Lock(ctx context.Context, name string) error {
 	for {
 		taken, err := r.TryLock(ctx, name)
@@ -291,13 +291,13 @@ func (r *redis) TryLock(ctx context.Context, name string) (bool, error) {
 	return true, nil
 }
 
-// Both are run by the server as one step.
+// The server runs each as one step.
 const (
 	keepScript   = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0`
 	unlockScript = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`
 )
 
-// keep makes a lock last until it is given back.
+// keep renews a lock until it is released.
 func (r *redis) keep(name string, l *lease) {
 	ticker := time.NewTicker(leaseTime / 3)
 	defer ticker.Stop()

@@ -43,7 +43,7 @@ func open(t *testing.T, url string, secrets ...string) *redis {
 	return r
 }
 
-// TestRedis: it keeps what certmagic stores as a directory would, and cannot read it.
+// TestRedis: it keeps certmagic's values as a directory would, and cannot read them.
 func TestRedis(t *testing.T) {
 	url, ctx := startRedis(t), t.Context()
 	r := open(t, url, "first secret of all")
@@ -100,7 +100,7 @@ func testSealed(t *testing.T, url string, r *redis) {
 	if err != nil || bytes.Contains(raw, []byte("private")) {
 		t.Errorf("stored in clear: %q, %v", raw, err)
 	}
-	// A value in another's place is none.
+	// A value moved to another key is refused.
 	if err := r.client.Do(ctx, r.client.B().Copy().Source(valuePrefix+"a/b/one").Destination(valuePrefix+"a/c").Replace().Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestRedisLock(t *testing.T) {
 	}
 }
 
-// TestRedisComesLate: a node starts without it, and uses it when it is there.
+// TestRedisComesLate: a node starts without it, and uses it once it runs.
 func TestRedisComesLate(t *testing.T) {
 	addr := nettest.FreeAddr(t)
 	c, err := New(Options{

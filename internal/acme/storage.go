@@ -11,12 +11,12 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// storage is what certmagic keeps certificates, keys, accounts and challenges in, with a
-// pause behind each challenge that is stored.
+// storage holds certmagic's certificates, keys, accounts and challenges, with a pause after each
+// challenge is stored.
 type storage struct {
 	certmagic.Storage
 	client *Client
-	tokens string // where challenges lie
+	tokens string // the directory of challenges
 	failed atomic.Bool
 }
 
@@ -28,8 +28,8 @@ func openStorage(where string, secrets [][]byte) (certmagic.Storage, error) {
 	return &certmagic.FileStorage{Path: where}, nil
 }
 
-// Store implements certmagic.Storage. When it returns for a challenge, all nodes that can
-// read the storage have had the time to see it.
+// Store implements certmagic.Storage. When it returns for a challenge, all nodes that can read the
+// storage have had time to see it.
 func (s *storage) Store(ctx context.Context, key string, value []byte) error {
 	if err := s.Storage.Store(ctx, key, value); err != nil || path.Dir(key) != s.tokens {
 		return err
@@ -43,7 +43,7 @@ func (s *storage) Store(ctx context.Context, key string, value []byte) error {
 	}
 }
 
-// note tells when the storage cannot be read any more, and when it can again.
+// note logs when the storage becomes unreadable, and when it is readable again.
 func (s *storage) note(err error) {
 	if failed := err != nil; s.failed.Swap(failed) != failed {
 		if failed {

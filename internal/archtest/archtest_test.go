@@ -18,9 +18,8 @@ import (
 
 const module = "reprise"
 
-// layers says for each directory at the top which others the packages in it may
-// import. All may import sharedLeaves, and what is in their own directory;
-// "internal" here means every leaf in it.
+// layers says for each directory at the top which others the packages in it may import. All may
+// import sharedLeaves, and packages in their own directory; "internal" here means every leaf in it.
 var layers = map[string][]string{
 	"cmd":        {"config", "node", "engine", "tlsconn", "replicate", "internal"},
 	"node":       {"config", "engine", "tlsconn", "sessions", "cache", "replicate", "backend", "stats", "internal"},
@@ -38,37 +37,37 @@ var layers = map[string][]string{
 	"packaging":  {},
 }
 
-// sharedLeaves are what packages measure with, counts and time, what they keep bytes in, and
-// the URLs and options that one of them checks and another takes.
+// sharedLeaves hold metrics, time, queues of bytes, and the URLs and options that one package
+// checks and another takes.
 var sharedLeaves = []string{
 	"internal/metric", "internal/boottime", "internal/queue", "internal/storeurl", "internal/tuning",
 }
 
-// testLeaves are for tests, and for the demo, which is a test to look at.
+// testLeaves are for tests, and for the demo, which is a visible test.
 var testLeaves = []string{"internal/testpki", "internal/nettest", "internal/timeline"}
 
-// inside are the tests in e2e that need a part of the program in the test's own process:
-// one fills the memory of a node, one is a successor that does not do what it should.
+// inside are the tests in e2e that need a part of the program in the test's own process: one fills
+// the memory of a node, one is a faulty successor.
 var inside = map[string][]string{
 	"e2e/fleet/join_test.go":         {"config", "internal/asynclog", "node", "tlsconn"},
 	"e2e/operations/upgrade_test.go": {"internal/handover"},
 }
 
-// gnetPackage is the only one that knows gnet, so that its traps are met, and its
-// replacement would be written, in one place; reactorLayers are what stands on it.
+// gnetPackage is the only one that imports gnet, so that its traps are handled, and it could be
+// replaced, in one place; reactorLayers build on it.
 const gnetPackage = "internal/reactor"
 
 var reactorLayers = []string{"engine", "replicate"}
 
-// limitPackage counts what clients have, for the engine, which cmd sets up.
+// limitPackage counts the connections and requests of clients for the engine; node sets it up.
 const limitPackage = "internal/clientlimit"
 
-// x25519Files know circl beside tlsconn/primitive, which package replicate must not
-// import: the introduction of nodes, because the scalar of crypto/ecdh stays in memory
-// that cannot be wiped.
+// x25519Files import circl besides tlsconn/primitive, which package replicate must not import: the
+// introduction of nodes needs it because the scalar of crypto/ecdh stays in memory that cannot be
+// wiped.
 var x25519Files = []string{"replicate/wire/noise.go"}
 
-// cgoFile is the only one with cgo, in a build that one has to ask for.
+// cgoFile is the only one with cgo, in a build with its own tag.
 const cgoFile = "internal/libcrypto/openssl.go"
 
 // cacheModules are the only modules beyond the standard library that package
@@ -78,8 +77,7 @@ var cacheModules = []string{"golang.org/x/sys", "github.com/klauspost/cpuid"}
 // emptyNames say nothing about a package's subject.
 var emptyNames = []string{"util", "utils", "helper", "helpers", "common", "misc"}
 
-// source is what the rules look at: one file, of any operating system and build
-// tag.
+// source is one file to check, of any operating system and build tag.
 type source struct {
 	path    string   // from the module's root: "engine/poller.go"
 	imports []string // as written: "reprise/tlsconn"
@@ -161,7 +159,7 @@ func within(imported, mod string) bool {
 // modules start with a host name.
 func isStandard(imported string) bool { return !strings.Contains(layerOf(imported), ".") }
 
-// TestImports holds every file of the module against the rules.
+// TestImports checks every file of the module against the rules.
 func TestImports(t *testing.T) {
 	sources := load(t)
 	for _, s := range sources {
@@ -169,14 +167,14 @@ func TestImports(t *testing.T) {
 			t.Error(line)
 		}
 	}
-	// Only a look at this file proves that the module was looked at.
+	// Finding this file proves that the module was searched.
 	if !slices.ContainsFunc(sources, func(s source) bool { return s.path == "internal/archtest/archtest_test.go" }) {
 		t.Errorf("this file is not among the %d files found", len(sources))
 	}
 }
 
-// load lists the module's packages and reads the imports of their files. What
-// does not compile at the moment has imports all the same.
+// load lists the module's packages and reads the imports of their files. A file that does not
+// compile has imports all the same.
 func load(t *testing.T) []source {
 	t.Helper()
 	list := exec.Command("go", "list", "-e", "-find", "-json", module+"/...")
@@ -213,13 +211,13 @@ func load(t *testing.T) []source {
 	}
 }
 
-// TestRules holds the rules themselves against files that keep or break them. It is long
-// because it is a table.
+// TestRules checks the rules themselves with files that keep or break them. It is long because it
+// is a table.
 func TestRules(t *testing.T) {
 	for _, tc := range []struct {
 		file     string
 		imported string
-		want     string // part of the one violation; empty if there is to be none
+		want     string // part of the one violation; empty if there must be none
 	}{
 		{"engine/loop.go", "reprise/tlsconn", ""},
 		{"engine/loop.go", "reprise/internal/metric", ""},

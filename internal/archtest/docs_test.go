@@ -18,7 +18,7 @@ var (
 	link     = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
 )
 
-// TestDocuments: every test and every file that a document names is there.
+// TestDocuments: every test and every file that a document names exists.
 func TestDocuments(t *testing.T) {
 	root := filepath.Join("..", "..")
 	tests := make(map[string]bool)
@@ -59,16 +59,16 @@ func TestDocuments(t *testing.T) {
 			if tests[name] || strings.HasPrefix(rest, "*") && anyWith(tests, name) {
 				continue
 			}
-			t.Errorf("%s names %s, which is no test", document, name)
+			t.Errorf("%s names %s, which is not a test", document, name)
 		}
 		for _, name := range fileName.FindAllString(string(text), -1) {
 			if !isFile(name) && !isFile(path.Join(path.Dir(document), name)) {
-				t.Errorf("%s names %s, which is no file", document, name)
+				t.Errorf("%s names %s, which is not a file", document, name)
 			}
 		}
 		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
 			if !isFile(path.Join(path.Dir(document), m[1])) {
-				t.Errorf("%s links to %s, which is not there", document, m[1])
+				t.Errorf("%s links to %s, which does not exist", document, m[1])
 			}
 		}
 	}

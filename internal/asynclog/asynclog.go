@@ -1,5 +1,5 @@
-// Package asynclog writes log lines without ever making their author wait: a
-// terminal or pipe that nobody reads must not stop a loop.
+// Package asynclog writes log lines without ever making the caller wait: a terminal or pipe without
+// a reader must not stop a loop.
 package asynclog
 
 import (
@@ -10,9 +10,9 @@ import (
 	"reprise/internal/metric"
 )
 
-// A Writer passes lines on to another writer from a goroutine of its own. When
-// that one is slow and the queue is full, lines are dropped and counted, and
-// the next line that gets through says how many are missing.
+// A Writer passes lines on to another writer from a goroutine of its own. When that writer is slow
+// and the queue is full, lines are dropped and counted, and the next line that gets through says
+// how many are missing.
 type Writer struct {
 	lines   chan []byte
 	dst     io.Writer
@@ -42,7 +42,7 @@ func (w *Writer) Write(line []byte) (int, error) {
 // Dropped returns how many lines were lost.
 func (w *Writer) Dropped() uint64 { return w.dropped.Load() }
 
-// Close writes what is queued. Write must not be called any more.
+// Close writes the queued lines. Write must not be called after it.
 func (w *Writer) Close() {
 	close(w.lines)
 	w.done.Wait()

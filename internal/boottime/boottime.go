@@ -1,6 +1,6 @@
-// Package boottime is a clock that never goes back, and that goes on while the machine
-// sleeps. Go's monotonic clock stands still then: whatever is to end at a time would
-// come out of a suspended laptop, or virtual machine, as young as it went in.
+// Package boottime is a clock that never goes back, and that goes on while the machine sleeps. Go's
+// monotonic clock stands still then: a session would come out of a suspended laptop, or virtual
+// machine, as young as it went in.
 package boottime
 
 import (
@@ -14,9 +14,9 @@ var process = newClock(time.Now, readBoot)
 // it. It costs little more than time.Now.
 func Now() time.Duration { return process.now() }
 
-// A clock is the monotonic one, and for how long the machine was asleep. To ask the
-// kernel for that takes a system call. But the wall clock, which time.Now reads anyway,
-// jumps by as much at the moment of waking: the kernel is asked when it has jumped.
+// A clock is the monotonic clock plus the time that the machine was asleep. Asking the kernel for
+// that takes a system call. But the wall clock, which time.Now reads anyway, jumps by as much at
+// the moment of waking: the kernel is asked only after a jump.
 type clock struct {
 	source func() time.Time
 	boot   func() (time.Duration, bool) // the kernel's, false if it has none
@@ -24,10 +24,11 @@ type clock struct {
 	ahead  time.Duration // of boot when the clock began, at most
 
 	slept atomic.Int64 // nanoseconds; grows only
-	apart atomic.Int64 // wall clock less monotonic one, when the kernel was asked last
+	apart atomic.Int64 // wall clock less monotonic clock, when the kernel was last asked
 }
 
-// maxSlew is a jump of the wall clock that needs no look: it is corrected all the time.
+// maxSlew is a jump of the wall clock that needs no look, because the wall clock is corrected all
+// the time.
 const maxSlew = 20 * time.Millisecond
 
 func newClock(source func() time.Time, boot func() (time.Duration, bool)) *clock {
@@ -50,8 +51,8 @@ func (c *clock) now() time.Duration {
 	return ran + time.Duration(c.slept.Load())
 }
 
-// look asks the kernel. What it finds is less than the truth by the time between two
-// readings, in which others may have run: the most of some counts.
+// look asks the kernel. The result is too small by the time between two readings, in which other
+// threads may have run: the largest of several counts.
 func (c *clock) look() {
 	const looks = 3
 	for range looks {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// machine is clocks that a test moves. A time.Time that is made up has one reading only,
-// here that of ran; the wall clock is moved by jump.
+// machine is clocks that a test moves. A constructed time.Time has one reading only, here that of
+// ran; jump moves the wall clock.
 type machine struct{ ran, boot time.Duration }
 
 func (m *machine) clock() *clock {
@@ -28,7 +28,7 @@ func TestSleepCounts(t *testing.T) {
 		{time.Second, time.Second, time.Hour, 2 * time.Second},                        // the wall clock was set
 		{time.Second, 101 * time.Second, 100 * time.Second, 103 * time.Second},        // suspended
 		{time.Second, time.Second, -time.Hour, 104 * time.Second},                     // the wall clock was set back
-		{time.Second, time.Second + 10*time.Millisecond, 0, 105 * time.Second},        // nobody looks
+		{time.Second, time.Second + 10*time.Millisecond, 0, 105 * time.Second},        // a slew needs no look
 		{time.Second, time.Hour + time.Second, time.Hour - time.Minute, 3706010 * ms}, // set back meanwhile
 	} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -43,8 +43,7 @@ func TestSleepCounts(t *testing.T) {
 
 const ms = time.Millisecond
 
-// A kernel that is asked late says too little, never too much, and the clock does not
-// go back.
+// A late answer of the kernel is too small, never too large, and the clock does not go back.
 func TestNeverBack(t *testing.T) {
 	m := &machine{}
 	c := m.clock()

@@ -6,11 +6,10 @@ import (
 	"sort"
 )
 
-// Networks are a set of addresses, found in the logarithm of how many they are. The zero
-// value is empty.
+// Networks are a set of addresses; a look-up takes logarithmic time. The zero value is empty.
 type Networks struct{ ranges []addressRange }
 
-// An addressRange has both its ends. Ranges are in order and do not touch.
+// An addressRange includes both its ends. Ranges are in order and do not touch.
 type addressRange struct{ first, last netip.Addr }
 
 // NewNetworks returns the set of all addresses in networks, which have no zone.

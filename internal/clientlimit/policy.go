@@ -9,8 +9,8 @@ import (
 // zero value is without limit.
 type Rate struct{ PerSecond, Burst int }
 
-// A Policy is what clients may take. The zero value limits nothing. It must not be changed
-// once it is in use.
+// A Policy bounds what clients may take. The zero value limits nothing. It must not be changed once
+// it is in use.
 type Policy struct {
 	Connections int // of a client at the same time, 0 is without limit
 	Handshakes  Rate
@@ -18,11 +18,11 @@ type Policy struct {
 	// Prefix4 and Prefix6 are how many bits of an address tell clients apart: 0 stands for
 	// 32 and 64, which are the most.
 	Prefix4, Prefix6 int
-	// Allow is exempt, also from Deny, which is turned away.
+	// Allow is exempt, also from Deny, whose clients are refused.
 	Allow, Deny Networks
 }
 
-// Verdict is what becomes of a connection.
+// Verdict says how a connection is treated.
 type Verdict uint8
 
 const (
@@ -31,7 +31,7 @@ const (
 	TooMany          // connections of its client
 )
 
-// limits reports whether there is anything to be counted.
+// limits reports whether anything needs counting.
 func (p *Policy) limits() bool {
 	return p.Connections > 0 || p.Handshakes.PerSecond > 0 || p.Requests.PerSecond > 0
 }
@@ -75,9 +75,8 @@ func (p *Policy) Request(t *Table, key Key, now time.Time) time.Duration {
 	return t.take(key, requests, p.Requests, now)
 }
 
-// A Key stands for a client: the first 64 bits of an IPv6 address, or an IPv4 address
-// behind 32 bits that no client's IPv6 address begins with. 0 is a client that is not
-// counted.
+// A Key stands for a client: the first 64 bits of an IPv6 address, or an IPv4 address behind 32
+// bits that no client's IPv6 address begins with. 0 stands for a client that is not counted.
 type Key uint64
 
 const (

@@ -15,14 +15,14 @@ const (
 	minSets   = 4 // of a stripe
 )
 
-// An entry is what is known of a client. It is 32 bytes.
+// An entry is the state of a client. It is 32 bytes.
 type entry struct {
 	key   Key
 	conns int64
 	until [kinds]int64 // nanoseconds since the table's epoch
 }
 
-// kind is what a Rate is about.
+// kind is what a Rate limits.
 type kind uint8
 
 const (
@@ -31,7 +31,7 @@ const (
 	kinds
 )
 
-// free reports whether the entry holds nothing that is worth knowing.
+// free reports whether the entry can be reused without effect on its client.
 func (e *entry) free(now int64) bool {
 	return e.key == 0 || e.conns == 0 && e.until[handshakes] <= now && e.until[requests] <= now
 }
@@ -46,8 +46,8 @@ type stripe struct {
 	_       [64 - 8 - 24 - 8]byte
 }
 
-// A Table knows clients. Its methods may be called from any goroutine; they hold a lock
-// for some instructions and allocate nothing.
+// A Table holds the state of clients. Its methods may be called from any goroutine; they hold a
+// lock for some instructions and allocate nothing.
 type Table struct {
 	seed    maphash.Seed
 	epoch   time.Time
@@ -78,7 +78,7 @@ func NewTable(clients int) (*Table, error) {
 	return t, nil
 }
 
-// Close frees the table, which must not be used any more, but for Stats.
+// Close frees the table. Only Stats may be called after it.
 func (t *Table) Close() {
 	for i := range t.stripes {
 		t.stripes[i].mu.Lock()
@@ -190,15 +190,15 @@ func (t *Table) Disconnect(k Key) {
 		return
 	}
 	a, b := s.pairLocked(i, j)
-	if e := find(k, a, b); e.conns > 0 { // one with a connection stays, so it is there
+	if e := find(k, a, b); e.conns > 0 { // an entry with a connection stays, so it exists
 		if e.conns--; e.conns == 0 {
 			s.clients--
 		}
 	}
 }
 
-// take uses up one of a client's rate. It returns how long the client has to wait for
-// that, in which case nothing is used up.
+// take uses up one event of a client's rate. If the client has to wait, it returns for how long,
+// and uses up nothing.
 func (t *Table) take(k Key, what kind, r Rate, at time.Time) (wait time.Duration) {
 	now := int64(at.Sub(t.epoch))
 	s, i, j := t.place(k)
@@ -211,7 +211,7 @@ func (t *Table) take(k Key, what kind, r Rate, at time.Time) (wait time.Duration
 	}
 	each := int64(time.Second) / int64(r.PerSecond)
 	all := each * int64(max(r.Burst, 1))
-	// What was used up by another policy counts for no more than all there is by this one.
+	// Use under another policy counts for no more than the whole burst of this one.
 	until := min(max(e.until[what], now), now+all)
 	if until+each > now+all {
 		return time.Duration(until + each - now - all)
@@ -220,7 +220,7 @@ func (t *Table) take(k Key, what kind, r Rate, at time.Time) (wait time.Duration
 	return 0
 }
 
-// Stats tells how the table fares.
+// Stats are the statistics of the table.
 type Stats struct {
 	Clients   int64  `json:"clients" metric:"gauge" help:"Clients in the table of limits that have connections."`
 	Bytes     int64  `json:"bytes" metric:"gauge" help:"Memory that the table of limits may take."`
@@ -228,7 +228,7 @@ type Stats struct {
 	Untracked uint64 `json:"untracked" metric:"counter" help:"Connections that were not counted against their client because the table of limits was full."`
 }
 
-// Stats may be called at any time, also of no table.
+// Stats may be called at any time, even on a nil table.
 func (t *Table) Stats() Stats {
 	if t == nil {
 		return Stats{}

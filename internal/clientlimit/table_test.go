@@ -20,7 +20,7 @@ func newTable(t testing.TB, clients int) *Table {
 	return table
 }
 
-// client is the nth of as many IPv4 addresses as there are.
+// client is the nth IPv4 address.
 func client(n int) netip.Addr {
 	var b [4]byte
 	binary.BigEndian.PutUint32(b[:], uint32(n)+1<<24)
@@ -86,7 +86,7 @@ func TestRateAndBurst(t *testing.T) {
 	}
 }
 
-// What is used up stays so when all connections have ended, and whatever the policy is then.
+// Use stays counted when all connections have ended, and under another policy.
 func TestWhatIsUsedUpOutlivesConnectionsAndPolicies(t *testing.T) {
 	table, now := newTable(t, 100), time.Now()
 	p := &Policy{Requests: Rate{PerSecond: 1, Burst: 1000}}
@@ -177,7 +177,7 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// A million clients fit into the table that is made for them, in the memory that is stated.
+// A million clients fit into a table made for them, in the documented memory.
 func TestMillionClients(t *testing.T) {
 	const clients = 1_000_000
 	table, now := newTable(t, clients), time.Now()
@@ -203,12 +203,12 @@ func TestMillionClients(t *testing.T) {
 	}
 }
 
-// In a full table those without a connection make room, and what finds none is admitted.
+// In a full table clients without a connection make room, and a client that finds none is admitted.
 func TestFullTable(t *testing.T) {
 	table, now := newTable(t, 1), time.Now()
 	p := &Policy{Connections: 1, Requests: Rate{PerSecond: 1, Burst: 10}}
 	entries := int(table.Stats().Bytes) / 32
-	// One client has a connection, and there are many that have used something up and left.
+	// One client has a connection, and many have used something up and left.
 	stays, _ := p.Connect(table, client(0), now)
 	for i := 1; i <= 2*entries; i++ {
 		key, v := p.Connect(table, client(i), now)
@@ -251,7 +251,7 @@ func TestFullTable(t *testing.T) {
 	}
 }
 
-// Whatever loops do at the same time, a client has no more than it may, and ends with none.
+// Under concurrent use a client never has more than its limit, and ends with none.
 func TestHammer(t *testing.T) {
 	table, now := newTable(t, 1000), time.Now()
 	p := &Policy{Connections: 2, Handshakes: Rate{1000, 10}, Requests: Rate{1000, 10}}

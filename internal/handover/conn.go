@@ -19,21 +19,20 @@ type File struct {
 	FD   int
 }
 
-// A Message is what one end tells the other.
+// A Message goes from one end to the other.
 type Message struct {
 	Kind  string
 	Body  []byte
 	Files []File
 }
 
-// A Conn is one end between a process and its successor.
+// A Conn is one end of the connection between a process and its successor.
 type Conn struct{ c *net.UnixConn }
 
 const (
 	// maxFiles is how many descriptors go into a packet; the kernel takes 253.
 	maxFiles = 64
-	// maxPacket is what a packet may take: the kernel's default for a socket's buffer
-	// has room for it.
+	// maxPacket bounds a packet: it fits into the kernel's default buffer of a socket.
 	maxPacket = 160 << 10
 )
 
@@ -77,7 +76,7 @@ func newConn(fd int) (*Conn, error) {
 // Close ends the connection: the other end's Receive returns io.EOF.
 func (c *Conn) Close() error { return c.c.Close() }
 
-// Send sends a message within a time.
+// Send sends a message; it fails if that takes longer than within.
 func (c *Conn) Send(m Message, within time.Duration) error {
 	if err := c.c.SetWriteDeadline(time.Now().Add(within)); err != nil {
 		return err
@@ -113,8 +112,8 @@ func (c *Conn) send(p *packet, fds []int) error {
 	return err
 }
 
-// Receive waits for the next message, for so long if within is not 0. io.EOF says that
-// the other end has closed, or is gone.
+// Receive waits for the next message, at most for within if that is not 0. io.EOF means that the
+// other end has closed, or is gone.
 func (c *Conn) Receive(within time.Duration) (m Message, err error) {
 	deadline := time.Time{}
 	if within != 0 {
@@ -177,8 +176,8 @@ func (c *Conn) receive(b, rights []byte) (p packet, files []File, err error) {
 	return p, files, nil
 }
 
-// received returns the descriptors in what came beside the data. Package net has asked for
-// such that are closed on exec.
+// received returns the descriptors in the control messages. Package net has asked for
+// close-on-exec.
 func received(rights []byte) (fds []int) {
 	messages, err := unix.ParseSocketControlMessage(rights)
 	if err != nil {

@@ -35,7 +35,7 @@ func ends(t *testing.T) (a, b *Conn) {
 	return a, b
 }
 
-// pipeFile returns the end of a pipe in which a text waits, to be closed.
+// pipeFile returns the read end of a pipe with a text in it, which the caller closes.
 func pipeFile(t *testing.T, text string) int {
 	t.Helper()
 	var ends [2]int
@@ -49,7 +49,7 @@ func pipeFile(t *testing.T, text string) int {
 	return ends[0]
 }
 
-// content reads what waits at a descriptor, and closes it.
+// content reads all of a descriptor, and closes it.
 func content(t *testing.T, fd int) string {
 	t.Helper()
 	f := os.NewFile(uintptr(fd), "")
@@ -104,7 +104,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// TestEndsAndDelays: an end that closes, or says nothing, is noticed.
+// TestEndsAndDelays: an end that closes or sends nothing is noticed.
 func TestEndsAndDelays(t *testing.T) {
 	a, b := ends(t)
 	if _, err := b.Receive(time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -119,7 +119,7 @@ func TestEndsAndDelays(t *testing.T) {
 	}
 }
 
-// TestTooLong: what cannot be sent whole is not sent.
+// TestTooLong: a message that is too long is not sent.
 func TestTooLong(t *testing.T) {
 	a, _ := ends(t)
 	if err := a.Send(Message{Kind: "some", Body: make([]byte, maxPacket)}, patience); err == nil {
@@ -127,7 +127,7 @@ func TestTooLong(t *testing.T) {
 	}
 }
 
-// TestGarbage: what is no message is an error, and its descriptors are closed.
+// TestGarbage: a packet that is not a message is an error, and its descriptors are closed.
 func TestGarbage(t *testing.T) {
 	before := descriptors(t)
 	for name, text := range map[string]string{
@@ -167,7 +167,7 @@ func TestSet(t *testing.T) {
 		t.Errorf("left %q", names)
 	}
 	if _, err := unix.FcntlInt(uintptr(c), unix.F_GETFD, 0); err != unix.EBADF {
-		t.Errorf("what nobody takes stays open: %v", err)
+		t.Errorf("a descriptor that is not taken stays open: %v", err)
 	}
 	var none *Set
 	if none.Take("one", nil) != -1 || none.Close() != nil {
@@ -175,7 +175,7 @@ func TestSet(t *testing.T) {
 	}
 }
 
-// TestMemory: what a file in memory holds can be used once.
+// TestMemory: the content of a file in memory can be used once.
 func TestMemory(t *testing.T) {
 	f, err := NewMemory("test")
 	if err != nil {
@@ -202,7 +202,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// role says what this program is when the tests run it as a successor.
+// role says how this program behaves when the tests run it as a successor.
 const role = "REPRISE_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -217,7 +217,7 @@ func TestMain(m *testing.M) {
 	os.Exit(3)
 }
 
-// succeed answers a message with what waits in its descriptors.
+// succeed answers a message with the content of its descriptors.
 func succeed() int {
 	c, err := Predecessor()
 	if err != nil || c == nil || os.Getenv(variable) != "" {
@@ -253,7 +253,7 @@ func run(t *testing.T, as string) *Successor {
 	return s
 }
 
-// TestSuccessor: a program that was started gets what it is sent.
+// TestSuccessor: a started program gets the messages sent to it.
 func TestSuccessor(t *testing.T) {
 	before := descriptors(t)
 	s := run(t, "echo")
@@ -278,7 +278,7 @@ func TestSuccessor(t *testing.T) {
 	}
 }
 
-// TestSuccessorFails: one that crashes, hangs or is no program is noticed and ended.
+// TestSuccessorFails: a successor that crashes, hangs or is not a program is noticed and ended.
 func TestSuccessorFails(t *testing.T) {
 	s := run(t, "crash")
 	if _, err := s.Receive(patience); err != io.EOF || s.State() != "exit status 3" {
@@ -297,7 +297,7 @@ func TestSuccessorFails(t *testing.T) {
 	}
 }
 
-// TestNoPredecessor: a program that nobody started for this has none.
+// TestNoPredecessor: a program that was not started as a successor has none.
 func TestNoPredecessor(t *testing.T) {
 	if c, err := Predecessor(); c != nil || err != nil {
 		t.Errorf("got %v, %v", c, err)

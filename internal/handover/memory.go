@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NewMemory returns a file that lies in memory, has no name in any directory, and is gone
-// with the last descriptor of it.
+// NewMemory returns a file in memory that has no name in any directory and is freed with its last
+// descriptor.
 func NewMemory(name string) (*os.File, error) {
 	flags := unix.MFD_CLOEXEC | unix.MFD_NOEXEC_SEAL
 	fd, err := unix.MemfdCreate(name, flags)
@@ -20,8 +20,8 @@ func NewMemory(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// UseMemory calls use with what such a file holds, and overwrites that afterwards: it was
-// somebody's secret. It takes ownership of the descriptor.
+// UseMemory calls use with the content of such a file, and overwrites it afterwards: it holds
+// secrets. It takes ownership of the descriptor.
 func UseMemory(fd int, use func(content []byte) error) error {
 	f := os.NewFile(uintptr(fd), "memory")
 	defer f.Close()

@@ -60,8 +60,7 @@ func withoutVariable(env []string) []string {
 // Pid is the process's.
 func (s *Successor) Pid() int { return s.cmd.Process.Pid }
 
-// Kill ends the process and closes the connection. When it returns, the process does
-// nothing more.
+// Kill ends the process and closes the connection. When it returns, the process has ended.
 func (s *Successor) Kill() {
 	_ = s.cmd.Process.Kill()
 	<-s.exited
@@ -77,8 +76,9 @@ func (s *Successor) State() string {
 	return s.cmd.ProcessState.String()
 }
 
-// Predecessor returns the connection to the process that this one is to succeed, nil if
-// there is none. It is called once: what this process starts is not a successor by that.
+// Predecessor returns the connection to the process that this one is to succeed, nil if there is
+// none. It is called once: it clears the variable, so that processes which this one starts do not
+// take themselves for successors.
 func Predecessor() (*Conn, error) {
 	text, ok := os.LookupEnv(variable)
 	if !ok {

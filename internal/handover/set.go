@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// A Set is descriptors that were received and have yet to find their use. The zero value
-// is empty, and so is a nil one. Any goroutine may use it.
+// A Set holds received descriptors until they are used. The zero value is empty, and so is a nil
+// one. Any goroutine may use it.
 type Set struct {
 	mu    sync.Mutex // guards files
 	files []File
@@ -15,8 +15,8 @@ type Set struct {
 // NewSet takes ownership of files.
 func NewSet(files []File) *Set { return &Set{files: files} }
 
-// Take returns the first descriptor of that name that suits, which is the caller's from
-// then on, or -1. A nil suits takes any.
+// Take returns the first descriptor of that name that suits, which the caller then owns, or -1. A
+// nil suits takes any.
 func (s *Set) Take(name string, suits func(fd int) bool) int {
 	if s == nil {
 		return -1
@@ -35,7 +35,7 @@ func (s *Set) Take(name string, suits func(fd int) bool) int {
 	return fd
 }
 
-// Close closes what nobody has taken, and returns its names.
+// Close closes the descriptors that were not taken, and returns their names.
 func (s *Set) Close() (names []string) {
 	if s == nil {
 		return nil

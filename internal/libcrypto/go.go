@@ -4,7 +4,7 @@ package libcrypto
 
 import "crypto"
 
-// Version is that of the library, "" where there is none.
+// Version is "": this build has no library.
 func Version() string { return "" }
 
 // Signer returns key, which signs by itself in this build.

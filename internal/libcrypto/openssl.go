@@ -56,12 +56,12 @@ type signer struct {
 	fast            bool
 }
 
-// maxOnLoop is how long a signature may take to be made on a loop: as long as a turn.
+// maxOnLoop is how long a signature on a loop may take: as long as a turn.
 const maxOnLoop = 400 * time.Microsecond
 
-// Signer returns a signer for key that uses libcrypto if key is of a kind it is quicker
-// with and both agree on a signature; otherwise key itself. Its copy of the key is wiped
-// when the signer is not used any more.
+// Signer returns a signer for key that uses libcrypto if that is faster for its kind and both agree
+// on a signature; otherwise key itself. Its copy of the key is wiped when the signer is no longer
+// used.
 func Signer(key crypto.Signer) crypto.Signer {
 	private, isRSA := key.(*rsa.PrivateKey)
 	if !isRSA {
@@ -79,7 +79,7 @@ func Signer(key crypto.Signer) crypto.Signer {
 	_, _ = rand.Read(digest)
 	opts := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
 	var signature []byte
-	for range 4 { // the first makes what is made once, and others may take the core
+	for range 4 { // the first includes one-time work, and other programs may take the core
 		begun := time.Now()
 		signature = s.sign(digest, opts)
 		s.fast = s.fast || time.Since(begun) < maxOnLoop
@@ -90,7 +90,7 @@ func Signer(key crypto.Signer) crypto.Signer {
 	return s
 }
 
-// Fast reports whether a signature is made soon enough for a loop to wait for it.
+// Fast reports whether a signature is fast enough for a loop to wait for it.
 func (s *signer) Fast() bool { return s.fast }
 
 // Sign implements crypto.Signer. Its randomness is libcrypto's.
@@ -101,7 +101,7 @@ func (s *signer) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]
 	return s.PrivateKey.Sign(rand, digest, opts)
 }
 
-// sign returns nil for what libcrypto cannot or is not to sign.
+// sign returns nil if libcrypto cannot or must not sign.
 func (s *signer) sign(digest []byte, opts crypto.SignerOpts) []byte {
 	var md *C.EVP_MD
 	switch opts.HashFunc() {

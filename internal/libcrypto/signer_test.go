@@ -13,7 +13,7 @@ import (
 	"reprise/internal/libcrypto"
 )
 
-// TestSigner: whatever build this is, a signature is one that Go verifies.
+// TestSigner: in every build Go verifies the signature.
 func TestSigner(t *testing.T) {
 	t.Logf("signed by %q", libcrypto.Version())
 	for _, bits := range []int{2048, 3072, 4096} {

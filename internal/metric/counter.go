@@ -2,8 +2,8 @@ package metric
 
 import "sync/atomic"
 
-// Counter counts what only ever grows. The zero value is ready; it must not be
-// copied. It wraps around after 2^64 events, which no process lives to see.
+// Counter is a count that only grows. The zero value is ready; it must not be copied. It wraps
+// around after 2^64 events, which no process reaches.
 type Counter struct {
 	n atomic.Uint64
 }

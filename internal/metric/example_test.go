@@ -7,7 +7,7 @@ import (
 	"reprise/internal/metric"
 )
 
-// A loop counts in its own struct; whoever reads sums over the loops.
+// A loop counts in its own struct; a reader sums over the loops.
 func Example() {
 	type loop struct {
 		accepted metric.Counter

@@ -8,7 +8,7 @@ import (
 // A Key is an enumeration by which a family counts: a number from 0, with a name for each.
 type Key interface {
 	~uint8
-	// Names are those of all keys from 0 on; what has the name "" is not shown.
+	// Names are those of all keys from 0 on; a key with the name "" is not shown.
 	Names() []string
 }
 
@@ -63,7 +63,7 @@ func (h *Histograms[K]) Each(f func(name string, s HistogramSnapshot)) {
 	}
 }
 
-// Reasons counts what is too rare, and of too many kinds, for keys: by words of a closed list. The
+// Reasons counts events that are too rare and too varied for keys: by words of a closed list. The
 // zero value is ready; it must not be copied. It may be used from any goroutine.
 type Reasons struct {
 	byName sync.Map
@@ -80,7 +80,7 @@ func (r *Reasons) at(reason string) *Counter {
 	return c.(*Counter)
 }
 
-// Each calls f for each reason there was.
+// Each calls f for each reason that was counted.
 func (r *Reasons) Each(f func(reason string, n uint64)) {
 	r.byName.Range(func(reason, c any) bool {
 		f(reason.(string), c.(*Counter).Load())
@@ -88,7 +88,7 @@ func (r *Reasons) Each(f func(reason string, n uint64)) {
 	})
 }
 
-// Counts are those of all reasons there were.
+// Counts are those of all reasons that were counted.
 func (r *Reasons) Counts() map[string]uint64 { return collect(r.Each) }
 
 func collect[V any](each func(func(string, V))) map[string]V {

@@ -18,7 +18,7 @@ const (
 
 func (fruit) Names() []string { return []string{"apple", "", "plum"} }
 
-// basket has everything that counts, and something that does not.
+// basket has every kind of metric, and a field that is not one.
 type basket struct {
 	Name   string              `json:"name"`
 	Eaten  Counter             `json:"eaten"`
@@ -47,7 +47,7 @@ func filled(name string, times int) *basket {
 	return b
 }
 
-// TestSum: what loops have counted is added up, whatever it is counted by.
+// TestSum: counts of loops are added up, for every kind of metric.
 func TestSum(t *testing.T) {
 	got := Sum(filled("first", 1), filled("second", 3), filled("third", 0))
 	if got.Name != "first" || got.Eaten.Load() != 8 || got.Left.Load() != -4 || got.Inner.N.Load() != 4 {
@@ -68,7 +68,7 @@ func TestSum(t *testing.T) {
 	}
 }
 
-// TestJSON: what counts is in a document as numbers, and objects of them.
+// TestJSON: metrics are numbers in a document, and objects of numbers.
 func TestJSON(t *testing.T) {
 	b := filled("x", 2)
 	text, err := json.Marshal(b)
@@ -95,7 +95,7 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// TestReasonsFromManyGoroutines: none is lost when all begin with the same words.
+// TestReasonsFromManyGoroutines: no count is lost when all begin with the same words.
 func TestReasonsFromManyGoroutines(t *testing.T) {
 	var r Reasons
 	var running sync.WaitGroup

@@ -51,13 +51,13 @@ func (h *Histogram) Snapshot() HistogramSnapshot {
 	return s
 }
 
-// HistogramSnapshot is what a Histogram held at one moment: a plain value. The
-// zero value is that of an empty histogram.
+// HistogramSnapshot is the state of a Histogram at one moment: a plain value. The zero value is
+// that of an empty histogram.
 type HistogramSnapshot struct {
 	Count   uint64
 	Sum     time.Duration
 	Max     time.Duration
-	Buckets [bucketLen]uint64 // each for itself, not cumulative; Bound tells its upper edge
+	Buckets [bucketLen]uint64 // not cumulative; Bound returns the upper edge of each
 }
 
 // Bound returns the largest duration that falls into bucket i. The last bucket
@@ -73,7 +73,7 @@ func Bound(i int) (d time.Duration, ok bool) {
 	return d, true
 }
 
-// Merge adds what other counted, for instance on another loop, to s.
+// Merge adds the counts of other, for instance of another loop, to s.
 func (s *HistogramSnapshot) Merge(other HistogramSnapshot) {
 	s.Count += other.Count
 	s.Sum += other.Sum
@@ -105,9 +105,8 @@ func (s *HistogramSnapshot) Quantile(q float64) time.Duration {
 	return 0
 }
 
-// MarshalJSON writes what a person wants to read: the count, the sum in
-// seconds, p50, p90, p99 and maximum in microseconds, and the buckets that
-// are not empty, each under its upper bound in microseconds.
+// MarshalJSON writes a summary for people: the count, the sum in seconds, p50, p90, p99 and maximum
+// in microseconds, and the buckets that are not empty, each under its upper bound in microseconds.
 func (s HistogramSnapshot) MarshalJSON() ([]byte, error) {
 	b := make([]byte, 0, 512)
 	b = strconv.AppendUint(append(b, `{"count":`...), s.Count, 10)
@@ -134,10 +133,9 @@ func (s HistogramSnapshot) MarshalJSON() ([]byte, error) {
 	return append(b, "}}"...), nil
 }
 
-// bucketOf returns the index of the bucket that d >= 0 falls into. Counted in
-// half microseconds the bounds are 2, 3, 4, 6, 8, 12 ...: the highest bit tells
-// the octave and the bit after it the half. A bound belongs to the bucket below
-// it, as Prometheus' "le" has it, hence d-1.
+// bucketOf returns the index of the bucket that d >= 0 falls into. Counted in half microseconds the
+// bounds are 2, 3, 4, 6, 8, 12 ...: the highest bit is the octave and the bit after it the half. A
+// bound belongs to the bucket below it, as with Prometheus' "le", hence d-1.
 func bucketOf(d time.Duration) int {
 	if d <= time.Microsecond {
 		return 0

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// What counts is shown as it is: package json must be given a pointer to the struct around it.
+// Metrics are marshalled in place: package json must be given a pointer to the struct around them.
 
 // MarshalJSON implements json.Marshaler.
 func (c *Counter) MarshalJSON() ([]byte, error) {

@@ -2,9 +2,9 @@ package metric
 
 import "reflect"
 
-// Sum returns what several structs of one type have counted together: those of loops, which each
-// count for themselves. Exported fields are added up if they are of this package's types, structs
-// and arrays among them by what is in them; all others are the first struct's. There must be one.
+// Sum adds up several structs of one type, such as those in which loops count. Exported fields of
+// this package's types are added up, also within structs and arrays; all others are the first
+// struct's. There must be at least one.
 func Sum[T any](parts ...*T) *T {
 	sum := new(T)
 	for i, part := range parts {
@@ -13,7 +13,7 @@ func Sum[T any](parts ...*T) *T {
 	return sum
 }
 
-// adder is what has a way of its own to be added up.
+// adder is a type that can be added up.
 type adder interface{ add(part any) }
 
 func add(sum, part reflect.Value, first bool) {

@@ -16,8 +16,8 @@ const (
 	maxPort = 32767
 )
 
-// FreePort returns a loopback port that nobody listens on, neither TCP nor UDP,
-// and that no test on this machine gets again before this one ends.
+// FreePort returns a loopback port without a listener, TCP or UDP, that no test on this machine
+// gets again before this one ends.
 func FreePort(t T) int {
 	t.Helper()
 	for range 1000 {
@@ -49,9 +49,8 @@ func network(addr string) string {
 	return "tcp"
 }
 
-// reserve claims port if it is free. The claim is an abstract unix socket
-// (unix(7)): seen by all test processes in this network namespace, gone with
-// the process that made it, and no file.
+// reserve claims port if it is free. The claim is an abstract unix socket (unix(7)): seen by all
+// test processes in this network namespace, gone with the process that made it, and not a file.
 func reserve(port int) (release func(), ok bool) {
 	claim, err := net.ListenPacket("unixgram", fmt.Sprintf("@reprise-test-port-%d", port))
 	if err != nil {

@@ -33,8 +33,8 @@ func Serve(t T, handle Handler) *Backend {
 	return ServeAt(t, "127.0.0.1:0", handle)
 }
 
-// ServeAt is Serve at a given address, "host:port" or "/unix/path": for one that
-// comes back where it was, or that is not there yet.
+// ServeAt is Serve at a given address, "host:port" or "/unix/path": for a backend that comes back,
+// or that starts late.
 func ServeAt(t T, addr string, handle Handler) *Backend {
 	t.Helper()
 	listener, err := net.Listen(network(addr), addr)
@@ -89,14 +89,13 @@ func (b *Backend) acceptAll() {
 	}
 }
 
-// Echo sends back what it receives and closes after its client has.
+// Echo sends back its input and closes after its client has.
 func Echo(conn net.Conn) { _, _ = copyAll(conn, conn) }
 
-// Discard reads all there is and closes after its client has.
+// Discard reads all input and closes after its client has.
 func Discard(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
-// Digest reads all there is, then answers with the SHA-256 of it as one line of
-// hexadecimal digits.
+// Digest reads all input, then answers with its SHA-256 as one line of hexadecimal digits.
 func Digest(conn net.Conn) {
 	hash := sha256.New()
 	if _, err := io.Copy(hash, conn); err == nil {
@@ -104,18 +103,17 @@ func Digest(conn net.Conn) {
 	}
 }
 
-// Silent neither reads nor writes, whatever its client does, until the backend
-// is closed.
+// Silent neither reads nor writes until the backend is closed.
 func Silent(conn net.Conn) {
 	if raw, err := conn.(syscall.Conn).SyscallConn(); err == nil {
 		_ = raw.Read(func(uintptr) (done bool) { return false }) // waits for more for ever
 	}
 }
 
-// Source returns a handler that sends NewPattern(seed, n) and ends its stream at
-// once, be it with much of it still on the way. What its client sends is read and
-// ignored until that one closes: closing a connection with bytes unread would make
-// the kernel throw away those unsent (RFC 2525, Section 2.17).
+// Source returns a handler that sends NewPattern(seed, n) and ends its stream at once, even with
+// much of it in flight. Its client's input is read and ignored until the client closes: closing a
+// connection with bytes unread would make the kernel throw away those unsent (RFC 2525, Section
+// 2.17).
 func Source(seed uint64, n int64) Handler {
 	return func(conn net.Conn) {
 		ignored := make(chan struct{})
@@ -130,8 +128,8 @@ func Source(seed uint64, n int64) Handler {
 	}
 }
 
-// copyAll is io.Copy without splice(2), for which package net keeps pipes: to
-// [LeakCheck] they would be descriptors that somebody left open.
+// copyAll is io.Copy without splice(2), for which package net keeps pipes: to [LeakCheck] they
+// would be leaked descriptors.
 func copyAll(dst io.Writer, src io.Reader) (int64, error) {
 	return io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, make([]byte, 64<<10))
 }

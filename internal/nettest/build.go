@@ -18,10 +18,9 @@ var builds sync.Map
 // Build compiles a main package of this module, named by its import path, and
 // returns the path of the program, with the race detector if the test has it.
 //
-// Programs are kept in the user's cache directory, where the go command finds
-// them up to date the next time. They must not be modified or removed. The go
-// command does not know that the test depends on them: it may call an old
-// result a cached one, unless run with -count=1 as the Makefile does.
+// Programs are kept in the user's cache directory, where the go command finds them up to date the
+// next time. They must not be modified or removed. The go command does not know that the test
+// depends on them: it may reuse a cached result, unless run with -count=1 as the Makefile does.
 func Build(t T, pkg string) string {
 	t.Helper()
 	once, _ := builds.LoadOrStore(pkg, sync.OnceValues(func() (string,
@@ -41,8 +40,8 @@ func build(pkg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// Test processes of several packages may want the program at a time: the
-	// first one builds it, the others find it up to date.
+	// Test processes of several packages may want the program at the same time: the first one
+	// builds it, the others find it up to date.
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return "", err
@@ -52,7 +51,7 @@ func build(pkg string) (string, error) {
 		return "", err
 	}
 	program := filepath.Join(dir, filepath.Base(pkg))
-	// Without -buildvcs=false each commit would mean another link.
+	// Without -buildvcs=false each commit would need another link.
 	args := []string{"build", "-buildvcs=false", "-o", program}
 	if raceEnabled {
 		args = append(args, "-race")

@@ -2,8 +2,8 @@ package nettest
 
 import "time"
 
-// Eventually ends test t unless cond becomes true within timeout. The message
-// says what was waited for. cond runs on the caller's goroutine, often.
+// Eventually ends test t unless cond becomes true within timeout. The message names the condition.
+// cond runs on the caller's goroutine, often.
 func Eventually(t T, timeout time.Duration, cond func() bool, format string, args ...any) {
 	t.Helper()
 	if !poll(timeout, cond) {
@@ -11,9 +11,9 @@ func Eventually(t T, timeout time.Duration, cond func() bool, format string, arg
 	}
 }
 
-// poll calls cond until it returns true or timeout has passed, and at least
-// once. It starts out eager, since most conditions hold within a millisecond,
-// and soon leaves the processor to whoever is being waited for.
+// poll calls cond until it returns true or timeout has passed, and at least once. It starts with
+// short pauses, since most conditions hold within a millisecond, and soon leaves the processor to
+// the awaited goroutine.
 func poll(timeout time.Duration, cond func() bool) bool {
 	deadline := time.Now().Add(timeout)
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {

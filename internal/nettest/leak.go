@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// LeakCheck fails the test if at its end goroutines or descriptors exist that
-// did not at the time of this call, and still do a while later. Call it first,
-// so that whatever the test cleans up is gone by then, and not in tests that
-// run in parallel with others.
+// LeakCheck fails the test if at its end goroutines or descriptors exist that did not at the time
+// of this call, and still do a while later. Call it first, so that the test's own clean-up runs
+// before, and not in tests that run in parallel with others.
 func LeakCheck(t T) {
 	t.Helper()
 	openPoller()
@@ -44,8 +43,8 @@ func openPoller() {
 	}
 }
 
-// held returns what this process holds at the moment, goroutines and
-// descriptors, described, under a key that is never used twice.
+// held returns a description of each goroutine and descriptor of this process, under a key that is
+// never used twice.
 func held() map[string]string {
 	all := make(map[string]string)
 	for _, stack := range strings.Split(stacks(), "\n\n")[1:] { // the first is this goroutine's
@@ -57,9 +56,9 @@ func held() map[string]string {
 	for _, entry := range entries {
 		target, err := os.Readlink(filepath.Join(dir, entry.Name()))
 		if err != nil {
-			continue // what ReadDir read from is closed by now
+			continue // ReadDir's own descriptor is closed by now
 		}
-		// A number may have been closed and opened again: the target tells.
+		// A number may have been closed and reopened: the target tells them apart.
 		fd := fmt.Sprintf("descriptor %s: %s", entry.Name(), target)
 		all[fd] = fd
 	}

@@ -37,8 +37,7 @@ func Need(t T, names ...string) {
 	t.Skipf("%s", reason)
 }
 
-// debianPackages returns what to install for a program: by default a package of
-// the same name.
+// debianPackages returns the packages to install for a program: by default one of the same name.
 func debianPackages(program string) []string {
 	for line := range strings.Lines(programs) {
 		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == program {

@@ -4,9 +4,9 @@ import "sync"
 
 const maxOutput = 1 << 20
 
-// output keeps the latest maxOutput bytes written to it, at least: it forgets
-// in large steps, so that a chatty program does not make every write a copy.
-// Its zero value is empty. Safe for concurrent use.
+// output keeps at least the latest maxOutput bytes written to it: it drops older ones in large
+// steps, so that not every write copies the buffer. Its zero value is empty. Safe for concurrent
+// use.
 type output struct {
 	mu  sync.Mutex // guards buf
 	buf []byte

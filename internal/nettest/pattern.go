@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// NewPattern returns a reader of the first n bytes of the endless stream that
-// seed stands for. A byte lost, repeated or moved shows, since every eight
-// bytes are different and follow from their position.
+// NewPattern returns a reader of the first n bytes of the endless stream that seed stands for. A
+// byte lost, repeated or moved is detected, since every eight bytes are different and follow from
+// their position.
 func NewPattern(seed uint64, n int64) io.Reader {
 	return io.LimitReader(&pattern{seed: seed}, n)
 }
@@ -42,8 +42,8 @@ func NewChecker(seed uint64) *Checker {
 // Len returns the number of bytes that were right.
 func (c *Checker) Len() int64 { return c.want.off }
 
-// Write checks the next bytes of the stream. The first one that is wrong is an
-// error that says where, for that call and all later ones.
+// Write checks the next bytes of the stream. The first wrong one is an error with its position, for
+// that call and all later ones.
 func (c *Checker) Write(p []byte) (int, error) {
 	done := 0
 	for done < len(p) && c.err == nil {

@@ -38,8 +38,8 @@ func CPUTime(pid int) (time.Duration, error) {
 	return time.Duration(user+system) * clockTick, err
 }
 
-// procFields returns the space-separated fields of a file in /proc/pid. The
-// program's name in stat counts as one whatever is in it.
+// procFields returns the space-separated fields of a file in /proc/pid. The program's name in stat
+// counts as one field whatever it contains.
 func procFields(pid int, file string) ([]string, error) {
 	path := fmt.Sprintf("/proc/%d/%s", pid, file)
 	data, err := os.ReadFile(path)

@@ -15,8 +15,8 @@ import (
 
 // Command says what to run.
 //
-// uwsgi ends on SIGINT, not SIGTERM, and its master process loses one that
-// arrives while it still starts: let it answer a request before it is stopped.
+// uwsgi ends on SIGINT, not SIGTERM, and its master process loses a signal that arrives while it is
+// starting: let it answer a request before it is stopped.
 type Command struct {
 	Path  string    // a program's name, looked up as [Need] does, or its path
 	Args  []string  // without the program's own name
@@ -30,20 +30,19 @@ type Command struct {
 	StopSignal syscall.Signal // asks it to end; SIGTERM if zero
 	Grace      time.Duration  // from StopSignal to SIGKILL; 10 s if zero
 
-	// Successors says that what it starts may go on when it has ended, until the test does.
+	// Successors says that its child processes may go on when it has ended, until the test ends.
 	// Its standard output is taken for standard error.
 	Successors bool
 }
 
-// Result is how a program that ended by itself did.
+// Result is the result of a program that ended by itself.
 type Result struct {
 	ExitCode       int // -1 if a signal ended it
 	Stdout, Stderr string
 }
 
-// Process is a program that [Start] started. Its methods may be called from
-// several goroutines, except that those that wait end the test when they
-// have waited in vain and so belong on the test's own.
+// Process is a program that [Start] started. Its methods may be called from several goroutines,
+// except those that wait: they end the test on a time-out and so must be called on the test's own.
 type Process struct {
 	t              T
 	command        Command
@@ -53,15 +52,14 @@ type Process struct {
 	mayExit        atomic.Bool   // set before it is asked to end
 }
 
-// Condition is something to wait for while a program starts.
+// Condition is awaited while a program starts.
 type Condition struct {
 	what  string
 	holds func(*Process) bool
 }
 
-// Accepts holds when a connection to addr succeeds: "host:port" or "/unix/path".
-// The program sees a connection that closes at once; where that disturbs what
-// a test counts, wait for [Prints].
+// Accepts holds when a connection to addr succeeds: "host:port" or "/unix/path". The program sees a
+// connection that closes at once; where that disturbs a test's counts, wait for [Prints].
 func Accepts(addr string) Condition {
 	return Condition{"accept connections on " + addr, func(*Process) bool {
 		conn, err := Dial(addr)
@@ -83,9 +81,9 @@ func Prints(pattern string) Condition {
 	}
 }
 
-// Start runs a program until the test ends and returns once every condition in
-// ready holds. A program that ends before it was asked to, or that does not
-// when it was, fails the test. Its output is logged if the test fails.
+// Start runs a program until the test ends and returns once every condition in ready holds. A
+// program that ends unasked, or does not end when asked, fails the test. Its output is logged if
+// the test fails.
 func Start(t T, c Command, ready ...Condition) *Process {
 	t.Helper()
 	p := launch(t, c, false)
@@ -124,8 +122,8 @@ func (p *Process) Match(pattern string) []string {
 	return regexp.MustCompile("(?m)" + pattern).FindStringSubmatch(p.Output())
 }
 
-// Signal sends sig to the process. After one that usually ends a process its
-// end is no failure.
+// Signal sends sig to the process. After a signal that usually ends a process its end is not a
+// failure.
 func (p *Process) Signal(sig syscall.Signal) {
 	switch sig {
 	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL:
@@ -134,8 +132,7 @@ func (p *Process) Signal(sig syscall.Signal) {
 	_ = p.cmd.Process.Signal(sig) // fails only if it is gone already
 }
 
-// Kill ends the process and all it started, at once and without a chance to
-// tidy up, as a crash would.
+// Kill ends the process and its children at once, without a chance to clean up, as a crash would.
 func (p *Process) Kill() {
 	p.mayExit.Store(true)
 	p.killGroup()
@@ -158,8 +155,8 @@ func (p *Process) Stop() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Wait waits for the process to end by itself, which is then no failure, and
-// returns its exit code, -1 if a signal ended it.
+// Wait waits for the process to end by itself, which is then not a failure, and returns its exit
+// code, -1 if a signal ended it.
 func (p *Process) Wait() int {
 	p.t.Helper()
 	p.mayExit.Store(true)
@@ -190,7 +187,7 @@ func launch(t T, c Command, mayExit bool) *Process {
 	}
 	p := &Process{t: t, command: c, cmd: exec.Command(path, c.Args...), exited: make(chan struct{})}
 	p.mayExit.Store(mayExit || c.Successors)
-	// by default a second passes at each exit
+	// the default is a second at each exit
 	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=50")
 	p.cmd.Env = append(p.cmd.Env, c.Env...)
 	p.cmd.Dir = c.Dir
@@ -247,8 +244,7 @@ func (p *Process) run(started chan<- error) {
 	close(p.exited)
 }
 
-// killGroup kills what is left of the process group, be it workers whose master
-// is gone.
+// killGroup kills the rest of the process group, such as workers whose master is gone.
 func (p *Process) killGroup() { _ = syscall.Kill(-p.Pid(), syscall.SIGKILL) }
 
 func (p *Process) cleanUp() {
@@ -270,8 +266,8 @@ func (p *Process) cleanUp() {
 	}
 }
 
-// await ends the test unless c comes to hold while the process is alive and in
-// time. A process may print and then exit: what it printed counts.
+// await ends the test unless c comes to hold while the process is alive and in time. A process may
+// print and then exit: its output counts.
 func (p *Process) await(c Condition) {
 	p.t.Helper()
 	gone, held := false, false

@@ -1,13 +1,13 @@
-// Package queue holds bytes that have nowhere to go yet.
+// Package queue holds bytes that cannot be written yet.
 package queue
 
 import "github.com/valyala/bytebufferpool"
 
-// A Queue holds bytes that were not taken yet, in the order in which they came. Empty, it
-// holds no buffer. The zero value is ready; it must not be copied once used.
+// A Queue holds bytes in the order in which they came. An empty one holds no buffer. The zero value
+// is ready; it must not be copied once used.
 type Queue struct {
 	buf *bytebufferpool.ByteBuffer
-	off int // what is before has been taken
+	off int // bytes before it were popped
 }
 
 // Len returns how many bytes are queued.
@@ -18,7 +18,7 @@ func (q *Queue) Len() int {
 	return len(q.buf.B) - q.off
 }
 
-// Bytes returns what is queued; it is valid until the next call that changes q.
+// Bytes returns the queued bytes, valid until the next call that changes q.
 func (q *Queue) Bytes() []byte {
 	if q.buf == nil {
 		return nil

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Handler is told what happens to the descriptors it watches and the timers it owns.
+// A Handler gets the events of its descriptors and timers.
 type Handler interface {
 	OnEvent(fd int, e Events)
 	OnTimer()
@@ -22,13 +22,13 @@ type Handler interface {
 
 // A Host runs a reactor. Its methods are called on the reactor's goroutine.
 type Host interface {
-	// TurnBegins precedes each turn: what one event, timer or task leads to.
+	// TurnBegins precedes each turn: the work of one event, timer or task.
 	TurnBegins(now time.Time, tick uint64)
-	// TurnEnds follows it. h is whose turn it was, nil for a task; panicked is not nil
-	// if it ended so, and the reactor goes on.
+	// TurnEnds follows it. h is the handler of the turn, nil for a task; panicked is not nil if the
+	// turn ended by a panic, and the reactor goes on.
 	TurnEnds(h Handler, took time.Duration, panicked any)
-	// RoundEnds takes up what was put off. It reports whether something is left, in
-	// which case the reactor does not wait.
+	// RoundEnds does deferred work. It reports whether some is left, in which case the reactor does
+	// not wait.
 	RoundEnds() (more bool)
 }
 
@@ -36,8 +36,7 @@ type Host interface {
 type Options struct {
 	Host Host
 	Tick time.Duration // the resolution of timers
-	// Parks makes the goroutine wait as Go's own connections do: see wait.go for what
-	// is better off so.
+	// Parks makes the goroutine wait as Go's own connections do: see wait.go.
 	Parks bool
 }
 
@@ -50,29 +49,29 @@ type Reactor struct {
 	epoll  int      // the poller's descriptor, which it closes
 	parked *os.File // the same epoll set, watched by Go's runtime
 	raw    syscall.RawConn
-	look   func(uintptr) bool // (*Reactor).ready, made once
+	look   func(uintptr) bool // (*Reactor).ready, allocated once
 
 	events   []unix.EpollEvent
-	got      int   // how many of events the last look brought
+	got      int   // how many events the last look brought
 	failed   error // why it brought none
 	handlers []Handler
-	first    []bool // by descriptor: its events come before others of their round
+	first    []bool // by descriptor: its events come first in their round
 
-	// a tick before the reactor was made: no turn is at tick 0, which may stand for none
+	// a tick before the reactor was made: no turn is at tick 0, which may mean none
 	epoch     time.Time
 	tick      time.Duration
-	now       time.Time // when the turn began, between turns when the last one ended
+	now       time.Time // when the turn began; between turns, when the last one ended
 	looks     uint64    // how often epoll was asked
 	asked     time.Time // when it was the last time
 	wheel     wheel
 	timerfd   int
 	armed     uint64    // tick the timerfd is set to, 0 if none
 	due       bool      // it has expired, and not all timers have fired
-	timersEnd time.Time // until then they may in this round
+	timersEnd time.Time // until then timers may fire in this round
 
 	naps   naps
-	asleep atomic.Bool // set by the goroutine before it waits, reset by who wakes it
-	woken  atomic.Bool // there is something to do that epoll does not tell
+	asleep atomic.Bool // set by the goroutine before it waits, reset by its waker
+	woken  atomic.Bool // there is work that epoll does not report
 	// guards closed, and wakefd against being closed; the goroutine never takes it
 	waking   sync.Mutex
 	closed   bool
@@ -112,8 +111,8 @@ func (r *Reactor) open() (err error) {
 	if r.poller, err = netpoll.OpenPoller(); err != nil {
 		return err
 	}
-	// gnet has no method for it. The version is pinned, and this says so at the first
-	// start if it was raised to one that names it otherwise.
+	// gnet has no method for it. The version is pinned, and this fails at the first start with a
+	// version that names the field differently.
 	field := reflect.ValueOf(r.poller).Elem().FieldByName("fd")
 	if !field.IsValid() || !field.CanInt() {
 		return errors.New("reactor: gnet's poller is not the one of v2.10.0")
@@ -133,8 +132,8 @@ func (r *Reactor) watchOwn(fd int) error {
 	return r.poller.AddRead(&netpoll.PollAttachment{FD: fd}, true)
 }
 
-// Close frees what the reactor holds, after Run has returned or if it was never
-// called. Watched descriptors stay open.
+// Close frees the reactor, after Run has returned or if it was never called. Watched descriptors
+// stay open.
 func (r *Reactor) Close() error {
 	r.waking.Lock()
 	defer r.waking.Unlock()
@@ -186,8 +185,8 @@ func (r *Reactor) Give(fd int, h Handler) {
 	r.handlers[fd], r.first[fd] = h, false
 }
 
-// GiveFirst is Give for a handler whose events are to come before those of others: when
-// these have their turn, h has been told all that the round's look has brought.
+// GiveFirst is Give for a handler whose events come before those of others: when these have their
+// turn, h has had all its events of the round.
 func (r *Reactor) GiveFirst(fd int, h Handler) {
 	r.Give(fd, h)
 	r.first[fd] = true
@@ -200,17 +199,17 @@ func (r *Reactor) Forget(fd int) {
 	}
 }
 
-// Looks counts how often epoll was asked, which each round begins with.
+// Looks counts how often epoll was asked: each round begins with that.
 func (r *Reactor) Looks() uint64 { return r.looks }
 
-// Known reports whether the last look brought all that there was, and was when the turn began
-// no longer ago than that.
+// Known reports whether the last look brought all pending events, and happened at most ago before
+// the turn began.
 func (r *Reactor) Known(ago time.Duration) bool {
 	return r.got < maxEvents && r.now.Sub(r.asked) <= ago
 }
 
-// Unwatch ends the watch of a descriptor of which another process may have a copy, so that
-// closing it would not.
+// Unwatch ends the watch of a descriptor of which another process may have a copy: closing it would
+// not end the watch.
 func (r *Reactor) Unwatch(fd int) {
 	r.Forget(fd)
 	_ = r.poller.Delete(fd) // it may not be watched
@@ -240,12 +239,12 @@ func (r *Reactor) Stop() {
 	r.Wake()
 }
 
-// Restart lets Run be called again that has returned because of Stop.
+// Restart lets Run be called again after Stop has made it return.
 func (r *Reactor) Restart() { r.stopping.Store(false) }
 
-// Run goes round until Stop.
+// Run runs rounds until Stop.
 func (r *Reactor) Run() error {
-	// What was put off before is taken up first.
+	// Deferred work comes first.
 	for more := true; ; {
 		var err error
 		if more, err = r.Round(!more); err != nil || r.stopping.Load() {
@@ -254,14 +253,14 @@ func (r *Reactor) Run() error {
 	}
 }
 
-// Round goes round once: it waits for something to do if it may. It reports whether
-// something is left that waits for nothing.
+// Round runs one round: it waits for work if it may. It reports whether work is left that need not
+// wait.
 func (r *Reactor) Round(mayWait bool) (more bool, err error) {
 	r.arm()
 	if err := r.wait(mayWait); err != nil {
 		return false, fmt.Errorf("reactor: %w", err)
 	}
-	r.now = time.Now() // also of the wall, which may be set meanwhile
+	r.now = time.Now() // with the wall clock, which may be set meanwhile
 	r.looks, r.asked = r.looks+1, r.now
 	r.give(true)
 	r.give(false)
@@ -276,7 +275,7 @@ func (r *Reactor) Round(mayWait bool) (more bool, err error) {
 	return r.host.RoundEnds() || r.due, nil
 }
 
-// give gives their turns to the events of those with first claim, or of the others.
+// give gives their turns to the events of handlers with first claim, or of the others.
 func (r *Reactor) give(first bool) {
 	for i := range r.events[:r.got] {
 		switch fd, e := int(r.events[i].Fd), Events(r.events[i].Events); {
@@ -308,7 +307,7 @@ func (r *Reactor) timer(h Handler) {
 	h.OnTimer()
 }
 
-// runTasks runs what was posted before the round; what it posts waits for the next.
+// runTasks runs the tasks posted before the round; tasks that these post wait for the next.
 func (r *Reactor) runTasks() {
 	r.mu.Lock()
 	r.tasks, r.running = r.running[:0], r.tasks
@@ -319,23 +318,23 @@ func (r *Reactor) runTasks() {
 	}
 }
 
-// Enter begins a turn. Events and timers have one; what a task or the end of a round
-// leads to is one if it calls Enter, and defers Leave. It begins when the last one of its
-// round ended: a turn reads the clock once.
+// Enter begins a turn. Events and timers have one; a task or the end of a round begins one by
+// calling Enter and deferring Leave. It begins when the last one of its round ended: a turn reads
+// the clock once.
 func (r *Reactor) Enter() {
 	r.host.TurnBegins(r.now, uint64(r.now.Sub(r.epoch)/r.tick))
 }
 
-// Leave ends a turn of h; it must be deferred. A panic ends the turn, not the program:
-// what comes from a socket is hostile, and this is the last line.
+// Leave ends a turn of h; it must be deferred. A panic ends the turn, not the program: input from a
+// socket is hostile, and this is the last defence.
 func (r *Reactor) Leave(h Handler) {
 	p := recover()
 	r.host.TurnEnds(h, r.lookAtClock(), p)
 }
 
-// lookAtClock makes it now, and returns how long that is after it was the last time.
+// lookAtClock updates now, and returns the time since the last update.
 func (r *Reactor) lookAtClock() time.Duration {
-	now := r.asked.Add(time.Since(r.asked)) // does not ask for the wall's time
+	now := r.asked.Add(time.Since(r.asked)) // does not read the wall clock
 	took := now.Sub(r.now)
 	r.now = now
 	return took
@@ -347,10 +346,10 @@ func (r *Reactor) Now() time.Time { return r.now }
 // tickNow is the time in ticks since the reactor was made.
 func (r *Reactor) tickNow() uint64 { return uint64(time.Since(r.epoch) / r.tick) }
 
-// Epoch is when ticks began to count. No turn is at tick 0, which may stand for none.
+// Epoch is when ticks began to count. No turn is at tick 0, which may mean none.
 func (r *Reactor) Epoch() time.Time { return r.epoch }
 
-// SetTimerIn arms t for when d is over.
+// SetTimerIn arms t to fire after d.
 func (r *Reactor) SetTimerIn(t *Timer, d time.Duration) {
 	r.wheel.set(t, uint64((time.Since(r.epoch)+d+r.tick-1)/r.tick))
 }
@@ -373,7 +372,7 @@ func (r *Reactor) arm() {
 	wait := max(time.Until(r.epoch.Add(time.Duration(next)*r.tick)), 1)
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(wait))}
 	if err := unix.TimerfdSettime(r.timerfd, 0, &spec, nil); err != nil {
-		panic(os.NewSyscallError("timerfd_settime", err)) // its arguments are ours
+		panic(os.NewSyscallError("timerfd_settime", err)) // its arguments are always valid
 	}
 	r.armed = next
 }

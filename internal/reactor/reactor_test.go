@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A host counts what it is told.
+// A host counts its calls.
 type host struct {
 	now      time.Time
 	tick     uint64
@@ -91,7 +91,7 @@ func write(t *testing.T, fd int) {
 	}
 }
 
-// An edge is told once, what can be read in each round until it has been.
+// An edge is reported once, a level in each round until it has been read.
 func TestEdgesAndLevels(t *testing.T) {
 	r := open(t, new(host))
 	for _, tc := range []struct {
@@ -123,7 +123,7 @@ func TestEdgesAndLevels(t *testing.T) {
 	}
 }
 
-// What a task posts runs in the next round: in between come the events.
+// A task posted by a task runs in the next round: events come in between.
 func TestTasksThatPostTheirSuccessor(t *testing.T) {
 	r := open(t, new(host))
 	ours, theirs := pair(t)
@@ -147,7 +147,7 @@ func TestTasksThatPostTheirSuccessor(t *testing.T) {
 	}
 }
 
-// What is left at the end of a round is taken up in the next, without waiting.
+// Work left at the end of a round is done in the next, without waiting.
 func TestWorkThatIsLeft(t *testing.T) {
 	h := new(host)
 	r := open(t, h)
@@ -184,7 +184,7 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// A timer wakes a reactor that waits, not before its time.
+// A timer wakes a waiting reactor, and not too early.
 func TestTimerWakes(t *testing.T) {
 	bothWays(t, testTimerWakes)
 }
@@ -210,8 +210,8 @@ func testTimerWakes(t *testing.T, h *host, r *Reactor) {
 	}
 }
 
-// Tasks of many goroutines all run, each once, in the order of their goroutine, while
-// the reactor keeps falling asleep.
+// All tasks of many goroutines run once each, in the order of their goroutine, while the reactor
+// keeps falling asleep.
 func TestPostFromManyGoroutines(t *testing.T) { bothWays(t, testPostFromManyGoroutines) }
 
 func testPostFromManyGoroutines(t *testing.T, _ *host, r *Reactor) {
@@ -245,8 +245,8 @@ func testPostFromManyGoroutines(t *testing.T, _ *host, r *Reactor) {
 	}
 }
 
-// Whoever has first claim is told before others, whose events came before its own, and knows
-// by then all that a look at epoll has brought, unless that was as much as a look can bring.
+// A handler with first claim gets its events before others, even those whose events came earlier,
+// and has then all that a look at epoll has brought, unless the look was full.
 func TestFirstClaim(t *testing.T) {
 	r := open(t, new(host))
 	var order []string

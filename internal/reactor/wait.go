@@ -12,20 +12,20 @@ import (
 
 // A reactor waits in one of two ways.
 //
-// In epoll_wait(2): the goroutine keeps one of the Go scheduler's places until the
-// runtime's monitor takes it away, and while it might have to, the monitor wakes up every
-// 20 us. Who wakes it writes to an eventfd.
+// In epoll_wait(2): the goroutine keeps its P of the Go scheduler until the runtime's monitor takes
+// it away, and while it might have to, the monitor wakes up every 20 us. A waker writes to an
+// eventfd.
 //
-// Parked, as Go's own connections wait: the epoll set is itself watched by the runtime's,
-// so each event goes through two sets and a round of the scheduler. Who wakes it moves a
-// deadline, which costs no system call.
+// Parked, as Go's own connections wait: the epoll set is itself watched by the runtime's, so each
+// event goes through two sets and a round of the scheduler. A waker moves a deadline, which costs
+// no system call.
 //
-// What is awake for short moments only, beside loops that work, is better parked: of 80
-// context switches for a connection at eight nodes on one core 60 were the monitor's,
-// because the UDP poller was not. Loops are not: parked ones took 1.14 of the CPU time
-// for handshakes and 0.96 of it for small requests on kept connections.
+// A goroutine that is awake only briefly, beside busy loops, should park: of 80 context switches
+// for a connection at eight nodes on one core 60 were the monitor's, because the UDP poller did not
+// park. Loops should not: parked ones took 1.14 of the CPU time for handshakes and 0.96 of it for
+// small requests on kept connections.
 
-// openWaker prepares what ends a wait.
+// openWaker prepares the means to end a wait.
 func (r *Reactor) openWaker() (err error) {
 	if !r.parks {
 		if r.wakefd, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
@@ -37,7 +37,7 @@ func (r *Reactor) openWaker() (err error) {
 	if err != nil {
 		return os.NewSyscallError("fcntl", err)
 	}
-	_ = unix.SetNonblock(fd, true) // which tells os.NewFile to try
+	_ = unix.SetNonblock(fd, true) // which tells os.NewFile to use the runtime's poller
 	r.parked = os.NewFile(uintptr(fd), "epoll")
 	if r.raw, err = r.parked.SyscallConn(); err != nil {
 		return err
@@ -45,15 +45,15 @@ func (r *Reactor) openWaker() (err error) {
 	return r.parked.SetReadDeadline(time.Time{}) // an error if the runtime does not watch it
 }
 
-// wait fills events: with what there is, or, if there is nothing and it may, with what
-// comes first.
+// wait fills events with those that are ready, or, if there are none and it may wait, with the
+// first to come.
 func (r *Reactor) wait(may bool) error {
 	if !may {
 		r.ask(0)
 		return r.failed
 	}
-	// A waker says what it wants and then looks whether to wake: either that is seen
-	// here, or asleep there.
+	// A waker publishes its task and then reads asleep: either this goroutine sees the task, or the
+	// waker sees asleep.
 	r.asleep.Store(true)
 	switch {
 	case r.woken.Load():
@@ -85,9 +85,9 @@ func (r *Reactor) ready(uintptr) bool {
 	return r.got > 0 || r.failed != nil
 }
 
-// ask asks epoll for events: those that are there, or with -1 the next ones.
+// ask asks epoll for events: those that are ready, or with -1 the next ones.
 func (r *Reactor) ask(timeout int) {
-	call := unix.RawSyscall6 // what does not block need not tell Go's scheduler
+	call := unix.RawSyscall6 // a call that does not block need not tell Go's scheduler
 	if timeout != 0 {
 		call = unix.Syscall6
 	}
@@ -111,8 +111,8 @@ func (r *Reactor) ask(timeout int) {
 
 var past = time.Unix(1, 0)
 
-// Wake makes the goroutine go round, now or once more if it does at the moment. Any
-// goroutine may call it.
+// Wake makes the goroutine run a round: now, or one more if it is in a round. Any goroutine may
+// call it.
 func (r *Reactor) Wake() {
 	r.woken.Store(true)
 	if !r.asleep.CompareAndSwap(true, false) {

@@ -1,5 +1,5 @@
-// Package storeurl reads the URLs of stores for sessions, for whoever checks one and whoever opens
-// it.
+// Package storeurl reads the URLs of stores for sessions, for the package that checks one and the
+// package that opens it.
 package storeurl
 
 import (
@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// Want says what would be right.
+// Want describes a valid URL.
 const Want = "want redis[s]://[user:password@]host:port[,host:port...][/db][?ca=FILE] or memcached://host:port[,host:port...]"
 
 // A Location is a parsed URL of a store.
@@ -46,7 +46,7 @@ func Parse(raw string) (Location, error) {
 	case scheme != "redis":
 		return l, errors.New("unknown scheme")
 	}
-	// What an unescaped password contains comes before the last "@".
+	// An unescaped password ends before the last "@".
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 		if err := l.parseUser(rest[:at]); err != nil {
 			return l, err

@@ -6,7 +6,7 @@ const (
 	firstWait = 100 * time.Millisecond
 	maxWait   = 10 * time.Second
 
-	// stable is how long a child has to live for its end to be the first one again.
+	// stable is how long a child must live for the wait to start over.
 	stable = time.Minute
 )
 
@@ -14,7 +14,7 @@ const (
 // ready.
 type backoff struct{ last time.Duration }
 
-// next returns the wait after a child that ran for so long.
+// next returns the wait after a child that ran for ran.
 func (b *backoff) next(ran time.Duration) time.Duration {
 	if ran >= stable {
 		b.last = 0

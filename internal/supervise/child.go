@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// outputWait is how long a child that has ended may still be heard: a process that
-// left its group may hold its output open for ever.
+// outputWait is how long output is read after a child has ended: a process that left its group may
+// hold it open for ever.
 const outputWait = time.Second
 
 // child is one run of the program.
@@ -24,7 +24,7 @@ type child struct {
 // startChild starts a child that dies with the calling thread.
 func startChild(command Command, log *slog.Logger) (*child, error) {
 	if command.Dir != "" {
-		// else it is the program that seems to be missing
+		// else the error would name the program
 		if _, err := os.Stat(command.Dir); err != nil {
 			return nil, err
 		}
@@ -44,8 +44,8 @@ func (c *child) pid() int { return c.cmd.Process.Pid }
 // signal has no effect on a child that has ended.
 func (c *child) signal(sig syscall.Signal) { _ = c.cmd.Process.Signal(sig) }
 
-// killGroup kills the child and all it started that did not leave its group. The
-// child must not be reaped: until then the group's number is not given away.
+// killGroup kills the child and all its descendants that did not leave its group. The child must
+// not be reaped yet: until then the group's number is not reused.
 func (c *child) killGroup() { _ = syscall.Kill(-c.pid(), syscall.SIGKILL) }
 
 // awaitExit waits for the end of the child without reaping it.
@@ -54,9 +54,9 @@ func (c *child) awaitExit() {
 	}
 }
 
-// reap waits until all the child printed is passed on, and returns how it ended.
+// reap waits until all output of the child is passed on, and returns how it ended.
 func (c *child) reap() string {
-	_ = c.cmd.Wait() // tells what ProcessState does, or that the output is still open
+	_ = c.cmd.Wait() // its error repeats ProcessState, or says that the output is still open
 	c.output.flush()
 	return c.cmd.ProcessState.String()
 }

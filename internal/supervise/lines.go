@@ -2,12 +2,11 @@ package supervise
 
 import "bytes"
 
-// maxLine bounds what is kept of a line that does not end. A longer one is passed
-// on in pieces.
+// maxLine bounds a line. A longer one is passed on in pieces.
 const maxLine = 4096
 
-// lines cuts what is written to it into lines. Its zero value but for log is ready;
-// it belongs to one writer at a time.
+// lines cuts its input into lines and logs them. Only log must be set; it belongs to one writer at
+// a time.
 type lines struct {
 	log     func(line string)
 	partial []byte
@@ -32,7 +31,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush passes on what there is of a line. Empty ones say nothing.
+// flush passes on an unfinished line unless it is empty.
 func (l *lines) flush() {
 	if line := bytes.TrimRight(l.partial, "\r"); len(line) > 0 {
 		l.log(string(line))

@@ -15,8 +15,8 @@ import (
 const (
 	defaultStopTimeout = 10 * time.Second
 
-	// askAgain is after how long a child that is to end is asked again: a uwsgi loses a
-	// SIGINT that arrives some 50 ms after its start.
+	// askAgain is the time between two stop signals: a uwsgi loses a SIGINT that arrives some 50 ms
+	// after its start.
 	askAgain = 2 * time.Second
 
 	// killWait is how long Close waits for a child that was killed. Only one stuck in
@@ -36,12 +36,11 @@ type Command struct {
 	StopSignal  syscall.Signal // asks it to end, every 2 s; SIGTERM if zero
 	StopTimeout time.Duration  // from StopSignal to SIGKILL; 10 s if zero
 
-	// takes what it prints, a line each, and what becomes of it; slog.Default() if nil
+	// takes each line that it prints, its starts and its ends; slog.Default() if nil
 	Log *slog.Logger
 }
 
-// Process is a program that is kept running. Its methods may be called from any
-// goroutine.
+// Process is a supervised program. Its methods may be called from any goroutine.
 type Process struct {
 	command Command
 	log     *slog.Logger
@@ -49,21 +48,20 @@ type Process struct {
 	ended   chan struct{} // the last child is gone and will not be followed
 
 	mu    sync.Mutex // guards what follows; held while a child is started
-	child *child     // nil if none runs; not reaped yet, so that its pid is no one else's
+	child *child     // nil if none runs; not reaped yet, so that its pid is not reused
 	stats Stats
 	stop  bool // closing is closed
 }
 
-// Stats say how the program is.
+// Stats are the state of the program.
 type Stats struct {
 	Pid      int    // of the child that runs; 0 if none does
 	Starts   uint64 // children so far; 1 if the first still runs
 	LastExit string // how the last child ended, such as "exit status 1"; empty if none has
 }
 
-// Start runs the program until Close. The error, if it cannot be started at all, is
-// one line for the operator. Whether it does what it should is for [Process.Ready]
-// to tell.
+// Start runs the program until Close. The error, if it cannot be started at all, is one line for
+// the operator. [Process.Ready] waits until it works.
 func Start(c Command) (*Process, error) {
 	if c.StopSignal == 0 {
 		c.StopSignal = syscall.SIGTERM
@@ -88,9 +86,9 @@ func Start(c Command) (*Process, error) {
 	return p, nil
 }
 
-// Ready waits until something accepts connections on a unix socket, which the
-// program is to make, for as long as ctx allows. The program sees a connection that
-// closes at once. A socket file alone would prove nothing: it outlives its owner.
+// Ready waits until the program accepts connections on a unix socket, for as long as ctx allows.
+// The program sees a connection that closes at once. A socket file alone would prove nothing: it
+// outlives its owner.
 func (p *Process) Ready(ctx context.Context, socket string) error {
 	var dialer net.Dialer
 	poll := time.NewTicker(readyPoll)
@@ -118,7 +116,7 @@ func (p *Process) notReady(err error, socket string) error {
 	return fmt.Errorf("%s does not listen on %s: %w", p.name(), socket, err)
 }
 
-// Stats returns how the program is now.
+// Stats returns the current state.
 func (p *Process) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -163,7 +161,7 @@ func (p *Process) kill() error {
 	}
 }
 
-// stopFollowing sees to it that no child is started any more.
+// stopFollowing makes sure that no further child is started.
 func (p *Process) stopFollowing() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -173,7 +171,7 @@ func (p *Process) stopFollowing() {
 	}
 }
 
-// withChild does something to the child if there is one.
+// withChild calls do with the child if there is one.
 func (p *Process) withChild(do func(*child)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -214,7 +212,7 @@ func (p *Process) pause(d time.Duration) bool {
 	}
 }
 
-// launch starts a child, unless none is wanted any more, which is no error.
+// launch starts a child unless the process is closing, which is not an error.
 func (p *Process) launch() (*child, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -231,8 +229,8 @@ func (p *Process) launch() (*child, error) {
 	return c, nil
 }
 
-// attend waits for the end of a child and of all it leaves behind, and returns how
-// long it lived.
+// attend waits for the end of a child, kills the rest of its group, and returns how long the child
+// lived.
 func (p *Process) attend(c *child) time.Duration {
 	if c == nil {
 		return 0
@@ -240,7 +238,7 @@ func (p *Process) attend(c *child) time.Duration {
 	c.awaitExit()
 	p.mu.Lock()
 	c.killGroup()
-	p.child = nil // before it is reaped: from then on its pid may be another's
+	p.child = nil // before it is reaped: after that its pid may be reused
 	p.stats.Pid = 0
 	p.mu.Unlock()
 	exit := c.reap()

@@ -22,8 +22,7 @@ import (
 
 const patience = 10 * time.Second
 
-// The main thread cannot end before the process. Held by the main goroutine, it is
-// none of those that tests run on.
+// The main thread cannot end before the process. Locked by the main goroutine, it runs no test.
 func init() { runtime.LockOSThread() }
 
 // recorder is a slog.Handler that keeps messages.
@@ -87,7 +86,7 @@ func canceled() context.Context {
 	return ctx
 }
 
-// awaitGone waits until a process is no more, or a zombie of whoever inherited it.
+// awaitGone waits until a process has ended, or is a zombie of its new parent.
 func awaitGone(t *testing.T, pid int) {
 	t.Helper()
 	nettest.Eventually(t, patience, func() bool {
@@ -133,7 +132,7 @@ func TestStartsAgainAfterKill(t *testing.T) {
 	}
 }
 
-// A program that disappears, as in an upgrade, is started once it is there again.
+// A program that disappears, as in an upgrade, is started once it exists again.
 func TestProgramThatIsReplaced(t *testing.T) {
 	nettest.LeakCheck(t)
 	path := filepath.Join(t.TempDir(), "program")
@@ -234,8 +233,8 @@ func TestMissingProgram(t *testing.T) {
 	}
 }
 
-// What a child leaves behind when it crashes does not outlive it: it might hold the
-// socket that the next one needs.
+// Processes that a crashed child leaves behind are killed: they might hold the socket that the next
+// child needs.
 func TestGroupEndsWithItsLeader(t *testing.T) {
 	nettest.LeakCheck(t)
 	_, r := start(t, supervise.Command{}, `sleep 100 & echo "worker $!"; exit 1`)
@@ -250,7 +249,7 @@ func TestGroupOfItsOwn(t *testing.T) {
 	}
 }
 
-// A process that left the group and keeps the output open does not hold us up.
+// A process that left the group and keeps the output open does not delay us.
 func TestOutputHeldOpen(t *testing.T) {
 	nettest.Need(t, "setsid")
 	nettest.LeakCheck(t)
@@ -295,8 +294,8 @@ func TestDiesWithUs(t *testing.T) {
 	awaitGone(t, pid)
 }
 
-// The kernel takes the end of a thread for that of its process. That of the thread
-// that called Start must not end the child.
+// The kernel takes the end of a thread for that of its process. The end of the thread that called
+// Start must not end the child.
 func TestOutlivesTheCallersThread(t *testing.T) {
 	nettest.LeakCheck(t)
 	var p *supervise.Process

@@ -9,8 +9,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// A test would start with pki := testpki.New(t) and cert := pki.Server(...);
-// this is what it does, without a test.
+// A test would start with pki := testpki.New(t) and cert := pki.Server(...); this does the same
+// without a test.
 func Example() {
 	ca, err := testpki.NewCA("Example CA")
 	if err != nil {

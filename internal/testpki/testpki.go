@@ -115,8 +115,8 @@ func (c *CA) Revoke(certs ...*Cert) ([]byte, error) {
 	return c.RevokeUntil(time.Now().Add(validity), certs...)
 }
 
-// RevokeUntil is Revoke for a list that is to be replaced by another at a given time,
-// which may have passed, by less than an hour.
+// RevokeUntil is Revoke for a list with a given next update, which may have passed by less than an
+// hour.
 func (c *CA) RevokeUntil(nextUpdate time.Time, certs ...*Cert) ([]byte, error) {
 	now := time.Now()
 	list := &x509.RevocationList{

@@ -126,8 +126,7 @@ func TestCRL(t *testing.T) {
 	}
 }
 
-// TestOpenSSLAgrees holds the certificates against the library that most
-// clients verify them with.
+// TestOpenSSLAgrees verifies the certificates with the library that most clients use.
 func TestOpenSSLAgrees(t *testing.T) {
 	nettest.Need(t, "openssl")
 	pki := testpki.New(t)

@@ -1,4 +1,4 @@
-// Package timeline orders what happens in a simulation. It is for tests.
+// Package timeline orders the events of a simulation. It is for tests.
 package timeline
 
 import (
@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A Queue has what is to happen, by time and then by order. Its zero value is empty. It is
-// owned by one goroutine.
+// A Queue holds future events, by time and then by order. Its zero value is empty. It is owned by
+// one goroutine.
 type Queue struct{ events events }
 
 type event struct {
@@ -16,12 +16,12 @@ type event struct {
 	do    func()
 }
 
-// Add has do happen at a time, after what has a smaller order at the same time.
+// Add schedules do at a time, after events of a smaller order at the same time.
 func (q *Queue) Add(at time.Duration, order int, do func()) {
 	heap.Push(&q.events, event{at, order, do})
 }
 
-// Next takes out what happens next, if that is at end or before.
+// Next removes and returns the next event, if it is at end or before.
 func (q *Queue) Next(end time.Duration) (at time.Duration, do func(), ok bool) {
 	if len(q.events) == 0 || q.events[0].at > end {
 		return 0, nil, false
@@ -30,10 +30,10 @@ func (q *Queue) Next(end time.Duration) (at time.Duration, do func(), ok bool) {
 	return e.at, e.do, true
 }
 
-// Len is how much is to happen.
+// Len is the number of events.
 func (q *Queue) Len() int { return len(q.events) }
 
-// Clear makes nothing of it happen.
+// Clear drops all events.
 func (q *Queue) Clear() { q.events = nil }
 
 type events []event
@@ -47,7 +47,7 @@ func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
 func (e *events) Pop() any {
 	last := len(*e) - 1
 	x := (*e)[last]
-	(*e)[last] = event{} // what it holds goes with it
+	(*e)[last] = event{} // frees what it refers to
 	*e = (*e)[:last]
 	return x
 }

@@ -99,9 +99,8 @@ func run() error {
 	})
 }
 
-// judge runs scripts and prints how each does beside what is on record; doing worse than
-// that column of the record is an error. What they print goes to files in logs, if that is
-// not "".
+// judge runs scripts and prints their results beside those on record; a result worse than that
+// column of the record is an error. Their output goes to files in logs, if that is not "".
 func judge(scripts []script, column, logs string, run func(script) string) error {
 	worse := 0
 	var sum score
@@ -134,7 +133,7 @@ func judge(scripts []script, column, logs string, run func(script) string) error
 	return nil
 }
 
-// columns are what the table has figures for.
+// columns are the servers that the table has figures for.
 var columns = []string{"openssl", "standard", "own"}
 
 // A script is a line of the table.
@@ -183,13 +182,13 @@ func parseTable(table string) (list []script, err error) {
 	return list, nil
 }
 
-// patience is how long one script may take.
-const patience = 10 * time.Minute
+// maxScript is how long one script may take.
+const maxScript = 10 * time.Minute
 
-// startScript runs a script, with two differences. Scripts draw from many conversations at
-// random; here they always draw the same. And where a script offers a suite with
-// CBC, which most have no option to change, it offers the one with GCM: conversations
-// are about other things than the suite, and our engine has none with CBC.
+// startScript runs a script, with two differences. Scripts draw from many conversations at random;
+// here they always draw the same. And where a script offers a suite with CBC, which most have no
+// option to change, it offers the one with GCM: conversations test other things than the suite, and
+// our engine has none with CBC.
 const startScript = `
 import random, runpy, sys
 from tlslite.constants import CipherSuite
@@ -218,8 +217,8 @@ func (s *script) run(sources, port string, pki *certificates) string {
 	}
 	c := exec.Command("python3", args...)
 	c.Dir = sources
-	c.Env = append(os.Environ(), "PYTHONHASHSEED=1") // or sets would be drawn from in another order
-	timer := time.AfterFunc(patience, func() { _ = c.Process.Kill() })
+	c.Env = append(os.Environ(), "PYTHONHASHSEED=1") // else sets would be drawn from in another order
+	timer := time.AfterFunc(maxScript, func() { _ = c.Process.Kill() })
 	defer timer.Stop()
 	out, err := c.CombinedOutput()
 	if err != nil {

@@ -142,7 +142,7 @@ func start(ports map[string]string, name string, args ...string) (stop func(), e
 	return stop, nil
 }
 
-// freePort returns a port that nothing listens on at the moment.
+// freePort returns a port without a listener.
 func freePort() string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package tuning holds what an operator may tune of a component, in the form in which the component
-// takes it: package config fills these structs, which have no defaults of their own, package node
-// hands them on, and engine embeds them in its options. So an option is written in one place.
+// Package tuning holds the tunable settings of components: package config fills these structs,
+// which have no defaults of their own, package node passes them on, and engine embeds them in its
+// options. So an option is defined in one place.
 package tuning
 
 import (

@@ -1,17 +1,16 @@
 // Package workpool runs work that would hold up a loop, such as RSA signatures,
 // on a bounded number of goroutines with a bounded queue.
 //
-// Workers are threads of the class SCHED_IDLE where the kernel has it: they get what
-// loops leave of the cores, so that a loop need not wait for a core that a signature has
-// (measured with RSA handshakes as fast as clients can: p99 of established flows 6.0 ms
-// before, 1.3 ms after; nice(19) hardly helps). Loops, or other programs, that leave
-// nothing would starve them: once work has not been done within starvation, as many
-// workers of the usual class help, for relief at a time.
+// Workers are threads of the class SCHED_IDLE where the kernel has it: they get the CPU time that
+// loops leave, so that a loop need not wait for a core on which a signature runs (measured with RSA
+// handshakes as fast as clients can: p99 of established flows 6.0 ms before, 1.3 ms after; nice(19)
+// hardly helps). Loops, or other programs, that leave no time would starve them: when work is not
+// done within starvation, as many workers of the usual class help, for relief at a time.
 //
-// Work is served in the order in which it came as long as that keeps up. Once the
-// oldest has waited for longer than patience, the newest goes first: who has waited
-// that long has probably gone or soon will, and serving everybody late would serve
-// nobody (adaptive LIFO: Maurer, "Fail at Scale", ACM Queue 2015).
+// Work is done in the order in which it came as long as the workers keep up. Once the oldest has
+// waited for longer than maxWait, the newest goes first: a client that has waited that long has
+// probably gone or soon will, and serving all late would help none (adaptive LIFO: Maurer, "Fail at
+// Scale", ACM Queue 2015).
 package workpool
 
 import (
@@ -24,17 +23,17 @@ import (
 )
 
 const (
-	// patience is how long work may wait before the newest is served first.
-	patience = 100 * time.Millisecond
-	// starvation is how long idle workers may take to begin or to finish something, of which
-	// the slowest takes some milliseconds.
+	// maxWait is how long work may wait before the newest is done first.
+	maxWait = 100 * time.Millisecond
+	// starvation is how long idle workers may take to begin or to finish a piece of work, the
+	// slowest of which takes some milliseconds.
 	starvation = 25 * time.Millisecond
-	// helpers then work in their place for minRelief, and twice as long each time that idle
-	// workers have starved again when they had another try.
+	// minRelief is how long helpers then work in their place, twice as long each time that idle
+	// workers starve again afterwards, up to maxRelief.
 	minRelief, maxRelief = time.Second, 64 * time.Second
 )
 
-// A Pool belongs to whoever made it; TrySubmit may be called by any goroutine.
+// A Pool is owned by the goroutine that made it; TrySubmit may be called by any.
 type Pool struct {
 	running sync.WaitGroup
 	start   time.Time
@@ -49,11 +48,11 @@ type Pool struct {
 	closed bool
 
 	// Times are from the pool's start.
-	underWay int // what idle workers do
-	// when they last began or finished something, or first had something to do
+	underWay int // how much work idle workers are doing
+	// when they last began or finished work, or first had some to do
 	progress time.Duration
 	relieved time.Duration // until when helpers work
-	relief   time.Duration // how long they did last, 0 if idle workers are well
+	relief   time.Duration // how long they last did, 0 if idle workers keep up
 	watch    *time.Timer   // looks for starvation while there is work
 	watching bool
 }
@@ -77,10 +76,9 @@ func New(workers, queue int) *Pool {
 	return p
 }
 
-// TrySubmit queues work. It never blocks (it takes a lock for some instructions and
-// nothing more); false means that the queue is full and work will not be run. If
-// abandoned is set before a worker gets to it, work is not run either: nobody wants
-// it any more. It may be nil.
+// TrySubmit queues work. It never blocks (it only takes a lock for some instructions); false means
+// that the queue is full and work will not be run. If abandoned is set before a worker gets to it,
+// work is not run either: its result is no longer wanted. It may be nil.
 func (p *Pool) TrySubmit(work func(), abandoned *atomic.Bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -113,7 +111,7 @@ func (p *Pool) TrySubmit(work func(), abandoned *atomic.Bool) bool {
 // of TrySubmit.
 const sweepShare = 4
 
-// sweep drops what is abandoned, so that it does not take the place of what is not.
+// sweep drops abandoned work, so that it does not take the place of other work.
 func (p *Pool) sweep() {
 	p.calls = 0
 	kept := 0
@@ -137,7 +135,7 @@ func (e *entry) unwanted() bool { return e.abandoned != nil && e.abandoned.Load(
 // now is the time since the pool's start.
 func (p *Pool) now() time.Duration { return time.Since(p.start) }
 
-// Close waits for what is queued. TrySubmit must not be called any more.
+// Close waits for the queued work. TrySubmit must not be called after it.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	p.closed = true
@@ -148,8 +146,8 @@ func (p *Pool) Close() {
 	p.watch.Stop()
 }
 
-// serveIdle is a worker, a thread that ends with its goroutine, since its class cannot be
-// taken back.
+// serveIdle is a worker, on a thread that ends with its goroutine, since its class cannot be
+// changed back.
 func (p *Pool) serveIdle() {
 	runtime.LockOSThread()
 	leaveToOthers()
@@ -177,12 +175,12 @@ func (p *Pool) serveRelief() {
 	}
 }
 
-// await waits until there is work and it is the caller's turn; false means that there will
-// be none.
+// await waits until there is work and it is the caller's turn; false means that there will be no
+// more.
 func (p *Pool) await(signal *sync.Cond, turn func() bool) bool {
 	for p.len == 0 || !turn() {
 		if p.len == 0 && p.closed {
-			p.some.Broadcast() // whose turn it was not
+			p.some.Broadcast() // for workers that were waiting for their turn
 			p.help.Broadcast()
 			return false
 		}
@@ -191,7 +189,7 @@ func (p *Pool) await(signal *sync.Cond, turn func() bool) bool {
 	return true
 }
 
-// look has helpers work if idle workers do not get to it, and idle workers again later.
+// look makes helpers work while idle workers starve, and idle workers again later.
 func (p *Pool) look() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -219,7 +217,7 @@ func (p *Pool) look() {
 func (p *Pool) serveNext() {
 	p.len--
 	next := p.at(p.len) // the newest
-	if oldest := p.at(0); p.now()-oldest.since < patience {
+	if oldest := p.at(0); p.now()-oldest.since < maxWait {
 		next = oldest
 		p.first = (p.first + 1) % len(p.ring)
 	}
@@ -232,7 +230,7 @@ func (p *Pool) serveNext() {
 	}
 }
 
-// run keeps a panic in one piece of work from ending the process.
+// run keeps a panic in a piece of work from ending the process.
 func run(work func()) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -38,7 +38,7 @@ func TestRunsAllAndRefusesWhenFull(t *testing.T) {
 	}
 }
 
-// Whoever has waited too long waits longer, so that the others do not wait at all.
+// Work that has waited too long waits longer, so that newer work does not wait at all.
 func TestNewestFirstOnceItIsLate(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -71,10 +71,10 @@ func TestNewestFirstOnceItIsLate(t *testing.T) {
 	}
 }
 
-// starved is when idle workers that do not get to their work certainly have help.
+// starved is the time after which starving idle workers certainly have help.
 const starved = 200 * time.Millisecond
 
-// Work is done although the idle worker never gets to go on.
+// Work is done although the idle worker never gets CPU time.
 func TestHelpForStarvedWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, release := busy(t, 8)
@@ -83,7 +83,7 @@ func TestHelpForStarvedWorkers(t *testing.T) {
 			p.TrySubmit(func() { done.Store(true) }, nil)
 			time.Sleep(starved)
 			if !done.Load() {
-				t.Errorf("nobody has done it after %v", starved)
+				t.Errorf("not done after %v", starved)
 			}
 		}
 		close(release)
@@ -91,7 +91,7 @@ func TestHelpForStarvedWorkers(t *testing.T) {
 	})
 }
 
-// What nobody wants any more is not done, and takes no place in the queue.
+// Abandoned work is not done, and takes no place in the queue.
 func TestAbandonedWork(t *testing.T) {
 	const queue = 100
 	p, release := busy(t, queue)
@@ -121,7 +121,7 @@ func TestAbandonedWork(t *testing.T) {
 	}
 	close(release)
 	p.Close()
-	slices.Sort(ran) // the test may take longer than patience
+	slices.Sort(ran) // the test may take longer than maxWait
 	if !slices.Equal(ran, want) {
 		t.Errorf("ran %v, want %v", ran, want)
 	}
@@ -138,7 +138,7 @@ func TestPanicCostsOnlyItsWork(t *testing.T) {
 	}
 }
 
-// Many submit, many serve, and each piece is run once.
+// Many goroutines submit, many workers serve, and each piece of work runs once.
 func TestHammer(t *testing.T) {
 	p := workpool.New(4, 64)
 	const each = 2000

@@ -1,4 +1,4 @@
-// Program hello is what TestBuild builds.
+// Program hello is for TestBuild.
 package main
 
 import "fmt"
