@@ -127,8 +127,8 @@ h2spec: build ## judge HTTP/2 by h2spec, which is fetched; a few seconds
 	scripts/h2spec
 
 .PHONY: bench
-bench: build build-openssl ## measure all beside other servers, 5 rounds, CASE=regexp for some of it; under 45 minutes, says how long
-	cd benchmarks && $(GO) run ./harness $(if $(CASE),-case '$(CASE)')
+bench: build build-openssl ## measure all beside other servers, 5 rounds, CASE=regexp for some of it, CONTINUE=1 for the rest; says how long
+	cd benchmarks && $(GO) run ./harness $(if $(CASE),-case '$(CASE)') $(if $(CONTINUE),-continue)
 
 .PHONY: bench-smoke
 bench-smoke: ## every measurement for a moment, to see that it still runs

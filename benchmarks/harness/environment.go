@@ -16,7 +16,7 @@ func (b *bench) describe() error {
 	e := &b.results.Environment
 	e.Date = time.Now().Format(time.DateOnly)
 	e.Command = "go run ./harness " + strings.Join(os.Args[1:], " ")
-	e.Commit = output("git", "-C", "..", "describe", "--always", "--dirty", "--abbrev=12")
+	e.Commit = commit("..")
 	e.CPULen = len(b.cpus)
 	e.Kernel = output("uname", "-r")
 	e.CPU = "an unknown processor"
@@ -58,6 +58,17 @@ func (b *bench) describe() error {
 			b.serverCPUs[0], cpuList(b.loadCPUs)))
 	}
 	return nil
+}
+
+// commit names the commit of a checkout, and says if files differ from it that matter: results are
+// written there meanwhile, and documents from them.
+func commit(dir string) string {
+	name := output("git", "-C", dir, "describe", "--always", "--abbrev=12")
+	if output("git", "-C", dir, "status", "--porcelain", "--untracked-files=no", "--",
+		":(top)", ":(top,exclude)benchmarks/results", ":(top,exclude)*.md") != "" {
+		name += "-dirty"
+	}
+	return name
 }
 
 // output is what a program says, of which some use exit codes and streams of their own; "" if it is
