@@ -99,17 +99,37 @@ func (f *flow) lingerOn() {
 	}
 }
 
+// finishOut sends what the turn has gathered for a client that gets no more, before the FIN. It
+// reports whether the flow lives.
+func (f *flow) finishOut() bool {
+	f.client.last = true
+	if !f.settle() {
+		return false
+	}
+	if f.client.ended() && f.out.pending.Len() == 0 && f.onlyOutIsLeft() {
+		f.out.end = closed // the close sends the FIN
+		f.end(causeDone, atOnce)
+		return false
+	}
+	return true
+}
+
 // endIfDone ends a flow whose ways are both complete.
 func (f *flow) endIfDone() {
-	if f.phase != serving || f.http != nil || f.mux != nil && f.stream == nil || f.link.seeks() {
-		return
-	}
-	if !f.backend.ended() && f.backend.open() {
-		return // to close on what it still sends would reset what it has yet to read
-	}
-	if f.out.end == closed && f.in.end == closed && (f.client.ended() || f.clientDone) {
+	if f.out.end == closed && f.onlyOutIsLeft() {
 		f.end(causeDone, atOnce)
 	}
+}
+
+// onlyOutIsLeft reports whether nothing keeps the flow but the way out.
+func (f *flow) onlyOutIsLeft() bool {
+	if f.phase != serving || f.http != nil || f.mux != nil && f.stream == nil || f.link.seeks() {
+		return false
+	}
+	if !f.backend.ended() && f.backend.open() {
+		return false // to close on what it still sends would reset what it has yet to read
+	}
+	return f.in.end == closed && (f.client.ended() || f.clientDone)
 }
 
 // closeAll closes both sockets and frees what the flow holds.

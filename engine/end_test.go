@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -72,6 +74,40 @@ func TestUploadOutlivesTheClient(t *testing.T) {
 	close(gone)
 	if got := <-received; got != size {
 		t.Errorf("the backend got %d bytes of %d", got, size)
+	}
+}
+
+// A client that has said all and sent its FIN gets the whole answer, close_notify and a FIN, be
+// the answer one that the kernel takes at once or not.
+func TestAnswerAfterTheClientsEnd(t *testing.T) {
+	for _, size := range []int{0, 1, 8 << 20} {
+		want := bytes.Repeat([]byte("a"), size)
+		backend := nettest.Serve(t, func(c net.Conn) {
+			if _, err := io.Copy(io.Discard, c); err == nil {
+				_, _ = c.Write(want)
+			}
+		})
+		e, addr := startEngine(t, testOptions(), backend.Addr)
+		c := dial(t, addr)
+		if _, err := c.Write([]byte("question")); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		raw := c.NetConn().(*net.TCPConn)
+		if err := raw.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(c); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("got %d bytes, %v; want %d and close_notify", len(got), err, size)
+		}
+		if n, err := raw.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("after close_notify: %d bytes, %v; want a FIN", n, err)
+		}
+		nettest.Eventually(t, 10*time.Second, func() bool {
+			return e.Stats().Flows.Closed.Load(causeDone) == 1
+		}, "the flow is done")
 	}
 }
 

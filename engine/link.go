@@ -151,7 +151,8 @@ func (r *route) beginElsewhere() {
 func (f *flow) connect() error {
 	l := f.loop
 	f.noTLS = false
-	fd, err := l.connect(f.node, &f.route.cursor)
+	early := f.in.pending.Len() > 0
+	fd, err := l.connect(f.node, &f.route.cursor, early || f.http != nil || f.node.TLS() != nil)
 	if err != nil {
 		return err
 	}
@@ -164,7 +165,7 @@ func (f *flow) connect() error {
 	f.link, f.began, f.until = connecting, l.tick,
 		l.tick+ticks(f.route.pool.Options().ConnectTimeout)
 	// On this machine the connection may stand already; if not, the write says so.
-	f.backend.writable = f.in.pending.Len() > 0 && f.node.TLS() == nil
+	f.backend.writable = early && f.node.TLS() == nil
 	return nil
 }
 

@@ -75,9 +75,6 @@ type loop struct {
 	spareFrames [][]byte // for muxes
 	name, value []byte   // of a field
 
-	sockaddr4 unix.SockaddrInet4 // what connect(2) is given
-	sockaddr6 unix.SockaddrInet6
-
 	uniqueID    [16]byte // of connections: random for the loop, then counted
 	connections uint64   // that were given one
 
@@ -134,7 +131,9 @@ func newLoop(id int, o Options) (*loop, error) {
 	}
 	_, _ = rand.Read(l.uniqueID[:8])
 	var err error
-	if l.reactor, err = reactor.Open(reactor.Options{Host: l, Tick: tick}); err != nil {
+	if l.reactor, err = reactor.Open(reactor.Options{
+		Host: l, Tick: tick, KeepsP: runtime.GOMAXPROCS(0) > o.Loops,
+	}); err != nil {
 		return nil, err
 	}
 	l.now = time.Now()
@@ -207,7 +206,7 @@ func (l *loop) free() {
 func (l *loop) closeSocket(s *socket) {
 	if s.open() {
 		l.reactor.Forget(s.fd)
-		unix.Close(s.fd)
+		rawClose(s.fd)
 		s.fd, s.readable, s.writable = -1, false, false
 	}
 	if s.tls != nil {

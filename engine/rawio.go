@@ -26,8 +26,8 @@ func rawReceive(fd int, p []byte) (int, error) {
 	return rawCall6(unix.SYS_RECVFROM, fd, p, 0)
 }
 
-func rawSend(fd int, p []byte) (int, error) {
-	return rawCall6(unix.SYS_SENDTO, fd, p, unix.MSG_NOSIGNAL)
+func rawSend(fd int, p []byte, flags uintptr) (int, error) {
+	return rawCall6(unix.SYS_SENDTO, fd, p, unix.MSG_NOSIGNAL|flags)
 }
 
 func rawCall(trap uintptr, fd int, p []byte) (int, error) {
@@ -88,3 +88,38 @@ func rawAccept(fd int) (int, netip.AddrPort, error) {
 	}
 	return int(n), netip.AddrPortFrom(addr, binary.BigEndian.Uint16(port[:])), nil
 }
+
+// rawConnect starts a connection of a socket that does not block.
+func rawConnect(fd int, to netip.AddrPort) error {
+	// Both begin with the family and the port, in network byte order.
+	var sa unix.RawSockaddrInet6
+	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&sa.Port))[:], to.Port())
+	size := unix.SizeofSockaddrInet6
+	if ip := to.Addr(); ip.Is4() {
+		sa.Family, size = unix.AF_INET, unix.SizeofSockaddrInet4
+		(*unix.RawSockaddrInet4)(unsafe.Pointer(&sa)).Addr = ip.As4()
+	} else {
+		sa.Family, sa.Addr, sa.Scope_id = unix.AF_INET6, ip.As16(), zoneID(ip.Zone())
+	}
+	_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&sa)),
+		uintptr(size))
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// rawSetOption sets an option of TCP. It may fail: all of them are about speed.
+func rawSetOption(fd, option int, value int32) {
+	unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, uintptr(option),
+		uintptr(unsafe.Pointer(&value)), unsafe.Sizeof(value), 0)
+}
+
+// rawShutdown makes a FIN follow what was written.
+func rawShutdown(fd int) {
+	// ENOTCONN: the peer has reset the connection, which the next read will tell.
+	unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0)
+}
+
+// rawClose closes a socket. It does not wait: SO_LINGER is not set, or to no time at all.
+func rawClose(fd int) { unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }

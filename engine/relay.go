@@ -57,8 +57,8 @@ func (f *flow) lives() bool {
 
 // flush sends what is pending either way.
 func (f *flow) flush() bool {
-	if f.out.end == closing && !f.settle() {
-		return false // the FIN comes behind what the turn has gathered
+	if f.out.end == closing && !f.finishOut() {
+		return false
 	}
 	owed := f.out.pending.Len()
 	if f.out.flush(&f.client) != nil && !f.clientGone() {

@@ -341,7 +341,7 @@ func (c *idleConn) sayGoodbye() {
 		return
 	}
 	c.loop.sealed = c.tls.conn.CloseNotify(c.loop.sealed[:0])
-	_, _ = rawSend(c.fd, c.loop.sealed) // if there is no room, it will see the end alone
+	_, _ = rawSend(c.fd, c.loop.sealed, 0) // if there is no room, it will see the end alone
 }
 
 // errNotReading is that of a backend that makes TLS answer, and does not read.

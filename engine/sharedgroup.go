@@ -83,7 +83,7 @@ func (g *sharedGroup) grow(l *loop, s *settings, connectTimeout uint64) error {
 		l.tick < g.retryAt {
 		return nil
 	}
-	fd, err := l.connect(g.node, &g.cursor)
+	fd, err := l.connect(g.node, &g.cursor, true)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ type socket struct {
 	readable bool
 	writable bool
 	bulk     bool // the last read filled the buffer
+	last     bool // what is written leaves with the FIN that follows it, in one packet
 	input    input
 	tls      *secured // of a backend that is spoken to by TLS, nil without
 	unsent   int      // bytes that the kernel held when drains was last asked
@@ -83,8 +84,12 @@ func (s *socket) took(n, fit int, err error) (int, error) {
 
 // write writes once.
 func (s *socket) write(p []byte) (int, error) {
+	var flags uintptr
+	if s.last {
+		flags = unix.MSG_MORE
+	}
 	for {
-		n, err := rawSend(s.fd, p)
+		n, err := rawSend(s.fd, p, flags)
 		switch err {
 		case nil:
 			if n < len(p) {

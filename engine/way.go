@@ -1,10 +1,6 @@
 package engine
 
-import (
-	"golang.org/x/sys/unix"
-
-	"reprise/internal/queue"
-)
+import "reprise/internal/queue"
 
 // A way is one direction of a flow: what is on its way to a socket, and how its end is
 // doing. The zero value is open and empty.
@@ -69,9 +65,7 @@ func (w *way) flush(to *socket) error {
 	}
 	if w.end == closing && w.pending.Len() == 0 {
 		w.end = closed
-		// ENOTCONN: the peer has reset the connection, which the next read
-		// will tell.
-		_ = unix.Shutdown(to.fd, unix.SHUT_WR)
+		rawShutdown(to.fd)
 	}
 	return nil
 }

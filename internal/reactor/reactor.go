@@ -38,11 +38,15 @@ type Options struct {
 	Tick time.Duration // the resolution of timers
 	// Parks makes the goroutine wait as Go's own connections do: see wait.go.
 	Parks bool
+	// KeepsP keeps Go's scheduler out of short waits. There must be a P for this goroutine that no
+	// other one needs.
+	KeepsP bool
 }
 
 // A Reactor is one epoll set with its timers and tasks.
 type Reactor struct {
 	parks  bool
+	keepsP bool
 	wakefd int // an eventfd, -1 if it parks
 	host   Host
 	poller *netpoll.Poller
@@ -95,8 +99,8 @@ const maxEvents = 256
 // Open makes a reactor, which Close frees.
 func Open(o Options) (*Reactor, error) {
 	r := &Reactor{
-		host: o.Host, tick: o.Tick, parks: o.Parks, wakefd: -1, epoch: time.Now().Add(-o.Tick),
-		epoll: -1, timerfd: -1,
+		host: o.Host, tick: o.Tick, parks: o.Parks, keepsP: o.KeepsP,
+		epoch: time.Now().Add(-o.Tick), wakefd: -1, epoll: -1, timerfd: -1,
 		events: make([]unix.EpollEvent, maxEvents),
 	}
 	r.now, r.look = time.Now(), r.ready

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -186,16 +187,19 @@ func TestPanic(t *testing.T) {
 
 // A timer wakes a waiting reactor, and not too early.
 func TestTimerWakes(t *testing.T) {
-	bothWays(t, testTimerWakes)
+	eachWay(t, testTimerWakes)
 }
 
-// bothWays runs a test with a reactor that parks and one that does not.
-func bothWays(t *testing.T, test func(t *testing.T, h *host, r *Reactor)) {
+// eachWay runs a test with a reactor for each way to wait.
+func eachWay(t *testing.T, test func(t *testing.T, h *host, r *Reactor)) {
 	t.Helper()
-	for name, parks := range map[string]bool{"epoll_wait": false, "parked": true} {
+	for name, o := range map[string]Options{
+		"epoll_wait": {}, "keeps its P": {KeepsP: true}, "parked": {Parks: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			h := new(host)
-			test(t, h, openWith(t, Options{Host: h, Tick: time.Millisecond, Parks: parks}))
+			o.Host, o.Tick = h, time.Millisecond
+			test(t, h, openWith(t, o))
 		})
 	}
 }
@@ -210,9 +214,22 @@ func testTimerWakes(t *testing.T, h *host, r *Reactor) {
 	}
 }
 
+// The collector gets its pauses while a reactor waits or works.
+func TestCollections(t *testing.T) { eachWay(t, testCollections) }
+
+func testCollections(t *testing.T, _ *host, r *Reactor) {
+	run(t, r)
+	for range 20 {
+		ran := make(chan bool)
+		r.Post(func(any) { close(ran) }, nil)
+		runtime.GC()
+		<-ran
+	}
+}
+
 // All tasks of many goroutines run once each, in the order of their goroutine, while the reactor
 // keeps falling asleep.
-func TestPostFromManyGoroutines(t *testing.T) { bothWays(t, testPostFromManyGoroutines) }
+func TestPostFromManyGoroutines(t *testing.T) { eachWay(t, testPostFromManyGoroutines) }
 
 func testPostFromManyGoroutines(t *testing.T, _ *host, r *Reactor) {
 	const posters, each = 8, 2000

@@ -14,7 +14,9 @@ import (
 //
 // In epoll_wait(2): the goroutine keeps its P of the Go scheduler until the runtime's monitor takes
 // it away, and while it might have to, the monitor wakes up every 20 us. A waker writes to an
-// eventfd.
+// eventfd. A reactor that keeps its P does not tell the scheduler of the first millisecond, so that
+// the monitor has nothing to take while there is work: 0.95 of the CPU time of a resumed TLS 1.2
+// handshake. The collector need not wait for that millisecond's end: Go's signal ends the call.
 //
 // Parked, as Go's own connections wait: the epoll set is itself watched by the runtime's, so each
 // event goes through two sets and a round of the scheduler. A waker moves a deadline, which costs
@@ -45,9 +47,13 @@ func (r *Reactor) openWaker() (err error) {
 	return r.parked.SetReadDeadline(time.Time{}) // an error if the runtime does not watch it
 }
 
+// briefly is for how many milliseconds of a wait a reactor keeps its P.
+const briefly = 1
+
 // wait fills events with those that are ready, or, if there are none and it may wait, with the
 // first to come.
 func (r *Reactor) wait(may bool) error {
+	r.got = 0
 	if !may {
 		r.ask(0)
 		return r.failed
@@ -63,10 +69,20 @@ func (r *Reactor) wait(may bool) error {
 			return err
 		}
 	case !r.nap():
-		r.ask(-1)
+		r.await()
 	}
 	r.asleep.Store(false)
 	return r.failed
+}
+
+// await waits for the next events.
+func (r *Reactor) await() {
+	if r.keepsP {
+		if r.ask(briefly); r.got > 0 || r.failed != nil {
+			return
+		}
+	}
+	r.ask(-1)
 }
 
 func (r *Reactor) park() error {
@@ -85,10 +101,11 @@ func (r *Reactor) ready(uintptr) bool {
 	return r.got > 0 || r.failed != nil
 }
 
-// ask asks epoll for events: those that are ready, or with -1 the next ones.
+// ask asks epoll for events: those that are ready, those that come within so many milliseconds, or
+// with -1 the next ones.
 func (r *Reactor) ask(timeout int) {
-	call := unix.RawSyscall6 // a call that does not block need not tell Go's scheduler
-	if timeout != 0 {
+	call := unix.RawSyscall6 // a call that does not block for long need not tell Go's scheduler
+	if timeout < 0 {
 		call = unix.Syscall6
 	}
 	for {
@@ -96,12 +113,15 @@ func (r *Reactor) ask(timeout int) {
 		n, _, errno := call(unix.SYS_EPOLL_PWAIT, uintptr(r.epoll),
 			uintptr(unsafe.Pointer(unsafe.SliceData(r.events))), uintptr(len(r.events)),
 			uintptr(timeout), 0, 0)
-		switch errno {
-		case 0:
+		switch {
+		case errno == 0:
 			r.got = int(n)
 			r.naps.events += r.got
 			return
-		case unix.EINTR:
+		case errno == unix.EINTR && timeout > 0:
+			r.got = 0 // the signal's sender waits for this goroutine
+			return
+		case errno == unix.EINTR:
 		default:
 			r.got, r.failed = 0, os.NewSyscallError("epoll_wait", errno)
 			return
