@@ -5,8 +5,8 @@ import (
 	"reprise/replicate/wire"
 )
 
-// What the protocol is made of has its home in package wire, and in udp where it
-// listens; who uses this package needs to know neither.
+// The protocol's types are defined in package wire, and in udp for its sockets; users of this
+// package need to import neither.
 type (
 	Key      = wire.Key
 	ID       = wire.ID
@@ -21,7 +21,7 @@ type (
 	ForgetScope = wire.ForgetScope
 )
 
-// The verdicts on a session that was asked for.
+// The verdicts on a session asked for.
 const (
 	Unknown    = wire.Unknown
 	Found      = wire.Found
@@ -31,7 +31,7 @@ const (
 	Unanswered = wire.Unanswered
 )
 
-// What a command to forget is about.
+// The scopes of a command to forget.
 const (
 	ForgetAll     = wire.ForgetAll
 	ForgetName    = wire.ForgetName
@@ -42,6 +42,5 @@ const (
 // NewID returns a random id for a node that starts.
 func NewID() ID { return wire.NewID() }
 
-// NewSecret derives a [Secret] from a cluster secret's bytes, which stay the
-// caller's, to be wiped.
+// NewSecret derives a [Secret] from a cluster secret's bytes, which the caller keeps and wipes.
 func NewSecret(b []byte) (Secret, error) { return wire.NewSecret(b) }

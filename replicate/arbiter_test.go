@@ -8,7 +8,7 @@ import (
 	"reprise/internal/boottime"
 )
 
-// Nodes in contact agree about who decides, it is the owner while it is heard, and the
+// Nodes in contact agree on the deciding node, it is the owner while it is heard, and the
 // work is spread over all when it is not.
 func TestArbiter(t *testing.T) {
 	const nodes = 5
@@ -36,8 +36,8 @@ func TestArbiter(t *testing.T) {
 		var key Key
 		_, _ = rand.Read(key[:])
 		for i, p := range heard(-1) {
-			if who, self := p.Arbiter(key, ids[2].Short()); who != ids[2].Short() || self != (i == 2) {
-				t.Fatalf("node %d: %v decides (itself: %t) while the owner is heard", i, who, self)
+			if arbiter, self := p.Arbiter(key, ids[2].Short()); arbiter != ids[2].Short() || self != (i == 2) {
+				t.Fatalf("node %d: %v decides (itself: %t) while the owner is heard", i, arbiter, self)
 			}
 		}
 		var agreed ShortID
@@ -45,11 +45,11 @@ func TestArbiter(t *testing.T) {
 			if i == 2 {
 				continue // is gone
 			}
-			who, self := p.Arbiter(key, ids[2].Short())
-			if self != (who == ids[i].Short()) || i > 0 && who != agreed {
-				t.Fatalf("node %d: %v decides (itself: %t), node 0 says %v", i, who, self, agreed)
+			arbiter, self := p.Arbiter(key, ids[2].Short())
+			if self != (arbiter == ids[i].Short()) || i > 0 && arbiter != agreed {
+				t.Fatalf("node %d: %v decides (itself: %t), by node 0 it is %v", i, arbiter, self, agreed)
 			}
-			agreed = who
+			agreed = arbiter
 		}
 		chosen[agreed]++
 	}

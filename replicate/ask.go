@@ -12,10 +12,10 @@ const (
 	askAgain = time.Millisecond
 )
 
-// asking is a question under way. Its first round goes to one node, the owner of the
-// session if that is heard. Each later one goes to that node again and to another in
-// turn: whether a datagram was lost, or a node is slow or has died, is not known, and
-// there is no time to find out. The first that has the session ends it.
+// asking is a question under way. Its first round goes to one node, the owner of the session if
+// that is in contact. Each later one goes to that node again and to another in turn: there is no
+// time to find out whether a datagram was lost, or a node is slow or has died. The first node that
+// has the session ends the question.
 type asking struct {
 	*Question
 	targets [3]target // in the order in which they are asked
@@ -25,12 +25,12 @@ type asking struct {
 	againAt time.Duration // the next round
 }
 
-// A target is a node that may have what is asked for.
+// A target is a node that may have the session.
 type target struct {
 	*peer
 	tries  int
-	asked  time.Duration // the last time
-	absent bool          // it has said that it does not have it
+	asked  time.Duration // time of the last question
+	absent bool          // it has answered that it does not have it
 }
 
 func (a *asking) add(p *peer) {
@@ -53,8 +53,8 @@ func (a *asking) target(p *peer) *target {
 type questions struct {
 	last uint64 // number of the newest
 	open map[uint64]*asking
-	held map[uint64]time.Duration // those answered with a hold, and until when that lasts
-	// dueAt is when the first of the open ones may have to be asked again or given up.
+	held map[uint64]time.Duration // questions answered with a hold, and when that ends
+	// dueAt is when the first of the open questions may have to be repeated or given up.
 	dueAt time.Duration
 	order []uint64 // scratch
 }
@@ -64,9 +64,9 @@ func (q *questions) init() {
 	q.held = make(map[uint64]time.Duration)
 }
 
-// Ask asks the session's owner, and others if that one is dead, says nothing at once,
-// or does not have it: its homes, or the closest node where there are none. A session
-// for one use is asked for only of its owner.
+// Ask asks the session's owner, and others if that one is dead, does not answer at once, or does
+// not have it: its homes, or the closest node where there are none. Only the owner is asked for a
+// single-use session.
 func (n *Node) Ask(now time.Duration, q *Question) {
 	n.now = now
 	if len(n.questions.open) >= n.o.MaxQuestions {
@@ -87,7 +87,7 @@ func (n *Node) Ask(now time.Duration, q *Question) {
 	n.askRound(n.questions.last, a)
 }
 
-// choose finds out who is to be asked.
+// choose selects the nodes to ask.
 func (n *Node) choose(a *asking) {
 	owner := n.byShort[a.Owner]
 	if owner != nil && n.alive(owner) {
@@ -105,9 +105,9 @@ func (n *Node) choose(a *asking) {
 	a.add(n.closest(owner))
 }
 
-// askRound asks once more.
+// askRound repeats the question.
 func (n *Node) askRound(number uint64, a *asking) {
-	var open [len(a.targets)]*target // those who may have it
+	var open [len(a.targets)]*target // targets that may have it
 	openN := 0
 	for i := range a.targets[:a.targetN] {
 		if t := &a.targets[i]; !t.absent {
@@ -124,9 +124,9 @@ func (n *Node) askRound(number uint64, a *asking) {
 		n.counts.Lookups.AskedOther.Inc()
 		n.sendAsk(number, a, open[1+(a.rounds-1)%(openN-1)])
 	}
-	// At first it is the answer that is late, by what is known of the round trip; but
-	// a quarter of the time is all that is risked on that. Later rounds thin out, so
-	// that a long time has few of them.
+	// The wait adapts to the round trip, since the answer is probably just late; but it takes at
+	// most a quarter of the total time. Later rounds are spaced further apart, so that a long time
+	// has few of them.
 	wait := (n.now - a.asked) / 8
 	if a.rounds == 0 {
 		wait = min(first.rtt+first.rtt/2, n.o.LookupTimeout/4)
@@ -182,7 +182,7 @@ func (n *Node) handleAnswer(p *peer, m wire.Answer) {
 	found := a != nil && m.Verdict == Found && m.Record.Kind == UpdateSession &&
 		m.Record.Key == a.Key && left > 0
 	if !found {
-		// too late: nobody waits for it any more
+		// too late: the handshake no longer waits
 		if _, again := n.questions.held[m.Question]; held && !again {
 			n.giveBack(p, m.Question, m.Record.Key)
 		}
@@ -205,7 +205,7 @@ func (n *Node) handleAnswer(p *peer, m wire.Answer) {
 	a.Answer(reply)
 }
 
-// handleAbsent goes on when one of those asked does not give the session.
+// handleAbsent continues when a target does not give the session.
 func (n *Node) handleAbsent(p *peer, m wire.Answer, a *asking) {
 	t := a.target(p)
 	if t == nil || t.tries == 0 {
@@ -232,17 +232,16 @@ func (n *Node) handleAbsent(p *peer, m wire.Answer, a *asking) {
 	}
 }
 
-// sampleAnswer takes a round-trip time. Heartbeats are few, and the first one
-// measures how busy a node is that starts: questions would be repeated too rarely
-// for long. If it was asked more than once, nothing is known of which question this
-// answers (RFC 6298, Section 3).
+// sampleAnswer takes a round-trip time. Heartbeats are few, and the first one measures a node busy
+// with starting: questions would be repeated too rarely for long. If the target was asked more than
+// once, it is unknown which question this answers (RFC 6298, Section 3).
 func (n *Node) sampleAnswer(t *target) {
 	if t != nil && t.tries == 1 {
 		t.sampleRTT(n.now - t.asked)
 	}
 }
 
-// tickQuestions asks again, or gives up.
+// tickQuestions repeats questions, or gives them up.
 func (n *Node) tickQuestions() time.Duration {
 	if len(n.questions.open) > 0 && n.now < n.questions.dueAt {
 		return n.questions.dueAt

@@ -10,17 +10,17 @@ import (
 	"reprise/replicate/wire"
 )
 
-// A ContactState is what is known of a configured address.
+// A ContactState is the state of a configured address.
 type ContactState uint8
 
-// The states, of which the later ones tell more.
+// The states; later ones are more informative.
 const (
 	NeverHeard     ContactState = iota
 	SpeaksForeign               // another version of the protocol
 	HasOtherSecret              // another cluster secret
 	Introducing                 // it has the secret, and has yet to prove that it lives
 	Alive
-	Lost // it was alive, and is not heard any more
+	Lost // it was alive, but is no longer in contact
 )
 
 func (s ContactState) String() string {
@@ -30,20 +30,19 @@ func (s ContactState) String() string {
 	}[s]
 }
 
-// A contact is an address that this node was told to talk to: a peer's, a
-// repeater's or a group's. What is known of it can be told even if nothing that
-// came from there could ever be opened.
+// A contact is an address from the configuration: a peer's, a repeater's or a group's. Its state is
+// reported even if no datagram from there could ever be opened.
 type contact struct {
 	addr    netip.AddrPort
 	isGroup bool
 
 	name  atomic.Pointer[string] // as configured or announced
 	state metric.Gauge
-	// Of the peer that was introduced there last.
+	// Of the last peer introduced there.
 	foreignContext, clockApart metric.Gauge // 0 or 1; nanoseconds
 	told                       complaints
 	heardAt                    time.Duration
-	toldAt                     time.Duration // when this node was told of it
+	toldAt                     time.Duration // when this node reported it
 }
 
 func (c *contact) label() string {
@@ -53,8 +52,8 @@ func (c *contact) label() string {
 	return c.addr.String()
 }
 
-// SetPeers exchanges the addresses that are talked to. What is known of those that
-// stay is kept. names are those of addresses, as configured, if they have some.
+// SetPeers replaces the configured addresses. The state of those that stay is kept. names are the
+// configured names of addresses, if any.
 func (n *Node) SetPeers(now time.Duration, peers []netip.AddrPort,
 	names map[netip.AddrPort]string,
 ) {
@@ -83,8 +82,8 @@ func (n *Node) SetPeers(now time.Duration, peers []netip.AddrPort,
 
 func (c *contact) is(s ContactState) bool { return ContactState(c.state.Load()) == s }
 
-// noteForeign notes what a datagram that is not believed tells of where it came
-// from: of a configured address, and by a notice of any.
+// noteForeign records what an unauthenticated datagram shows about its source: in the state of a
+// configured address, and in a notice for any other.
 func (n *Node) noteForeign(from netip.AddrPort, why wire.Reason, datagram []byte) {
 	state, kind := NeverHeard, NoticeKind(0)
 	var theirs, ours byte
@@ -123,22 +122,22 @@ func (n *Node) noteForeign(from netip.AddrPort, why wire.Reason, datagram []byte
 	}
 }
 
-// strangersEvery is how often it is told that there are datagrams of strangers. There
-// may be as many addresses as somebody invents, who is not to fill the log with them,
-// nor to keep complaints about real peers out of it.
-const strangersEvery = time.Minute
+// unknownEvery is the interval of notices about datagrams from unknown addresses. An attacker can
+// forge any number of addresses, and must neither fill the log nor keep complaints about real peers
+// out of it.
+const unknownEvery = time.Minute
 
 func (n *Node) noteStranger(m Notice) {
-	n.strangers++
-	if n.now < n.strangersAt {
+	n.unknown++
+	if n.now < n.unknownAt {
 		return
 	}
-	m.Strangers = n.strangers
-	n.strangers, n.strangersAt = 0, n.now+strangersEvery
+	m.Unknown = n.unknown
+	n.unknown, n.unknownAt = 0, n.now+unknownEvery
 	n.notice(m)
 }
 
-// contactIntroduced notes that p has proved to be at a configured address.
+// contactIntroduced records that p has proved to be at a configured address.
 func (n *Node) contactIntroduced(p *peer, from netip.AddrPort) {
 	c := n.contacts[from]
 	if c == nil {
@@ -157,7 +156,7 @@ func (n *Node) sweepContacts() {
 	}
 }
 
-// A NoticeKind says what a [Notice] is about.
+// A NoticeKind is the subject of a [Notice].
 type NoticeKind uint8
 
 // The kinds.
@@ -167,22 +166,22 @@ const (
 	NoticeContext                        // a peer serves other session contexts
 	NoticeClock                          // a peer's clock differs
 	NoticeLifetime                       // sessions live for another time at a peer
-	NoticeCopies                         // two peers have one instance
-	NoticeUp                             // a peer was introduced, or is heard again
-	NoticeDown                           // a peer is not heard any more
+	NoticeCopies                         // two peers share one instance
+	NoticeUp                             // a peer was introduced, or is in contact again
+	NoticeDown                           // a peer is no longer in contact
 	NoticeLeft                           // a peer has ended
 )
 
-// A Notice is what an operator should know of a peer, or of what may be one.
+// A Notice is something an operator should know about a peer, or a possible peer.
 type Notice struct {
 	Kind NoticeKind
 	Addr netip.AddrPort
-	Name string // "" if it is a stranger
-	// then: how many datagrams since the last such notice, this the last of them
-	Strangers    uint64
+	Name string // "" for an unknown address
+	// datagrams from unknown addresses since the last such notice, of which this is the last
+	Unknown      uint64
 	Theirs, Ours string // what differs, of contexts and clocks
-	// The same of versions and of secrets, by their ids: as numbers, since there
-	// may be many a second.
+	// The same for versions and secrets, by their ids: as numbers, since there may be many per
+	// second.
 	TheirByte, OurByte byte
 }
 

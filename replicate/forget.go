@@ -10,27 +10,27 @@ import (
 	"reprise/replicate/wire"
 )
 
-// What is to be forgotten is a set of rules that all nodes have, like the sessions:
-// heartbeats carry a digest of it, and who finds another one there sends its rules.
-// So a node that was away, or that no node but one hears, learns what it missed.
+// The rules to forget are a set that all nodes have, like the sessions: heartbeats carry its
+// digest, and a node that receives a different digest sends its rules. So a node that was away, or
+// is in contact with only one node, learns what it missed.
 
 const (
 	forgetEvery = 100 * time.Millisecond
-	// forgetFor is how long acknowledgements are waited for.
+	// forgetFor is the time to wait for acknowledgements.
 	forgetFor = 3 * time.Second
 	// rulesPerDatagram keeps a list within the smallest datagram.
 	rulesPerDatagram = 30
-	// maxDropped bounds the rules of which it is remembered what they dropped.
+	// maxDropped bounds the rules whose numbers of dropped sessions are kept.
 	maxDropped = 256
 )
 
 // forgetting is a command of this node under way.
 type forgetting struct {
 	here    bool               // this node itself has obeyed
-	waiting map[ShortID]string // who has not, by what it is called
-	obeyed  map[ShortID]bool   // who has
-	// unheard are configured addresses where nobody has been heard yet. Who is
-	// there may have lived, and got sessions, before this node did.
+	waiting map[ShortID]string // nodes that have not acknowledged, with their labels
+	obeyed  map[ShortID]bool   // nodes that have
+	// unheard are configured addresses from which no node has been heard yet. A node there may have
+	// lived, and received sessions, before this node started.
 	unheard map[netip.AddrPort]string
 	result  Forgetting
 	until   time.Duration
@@ -38,10 +38,10 @@ type forgetting struct {
 	done    func(Forgetting)
 }
 
-// Forget makes this node and all others drop sessions. done is called once, on the
-// node's goroutine, when all have obeyed that are known to have lived within the
-// longest life of a session, or some have not for a while. For so long configured
-// peers count as known though they have never been heard.
+// Forget makes this node and all others drop sessions. done is called once, on the node's
+// goroutine, when all nodes have obeyed that are known to have lived within the longest life of a
+// session, or some have not for a while. Configured peers count as known for that time even if they
+// have never been heard.
 func (n *Node) Forget(now time.Duration, what ForgetScope, hash uint64, done func(Forgetting)) {
 	n.now = now
 	rule := Rule{What: what, Hash: hash, Left: n.longest()}
@@ -113,7 +113,7 @@ func (n *Node) tickForgets() time.Duration {
 	return next
 }
 
-// hearUnheard waits for those that have been introduced meanwhile like for others.
+// hearUnheard adds peers introduced meanwhile to the waiting set.
 func (n *Node) hearUnheard(f *forgetting) {
 	for addr := range f.unheard {
 		if c := n.contacts[addr]; c != nil && !c.is(Alive) {
@@ -128,7 +128,7 @@ func (n *Node) hearUnheard(f *forgetting) {
 	}
 }
 
-// sendRules tells p the rules in force, since it has others.
+// sendRules sends p the rules in force, since its digest differs.
 func (n *Node) sendRules(p *peer) {
 	n.rules = n.memory.Rules(n.rules[:0])
 	for rules := range slices.Chunk(n.rules, rulesPerDatagram) {
@@ -142,7 +142,7 @@ func (n *Node) sendRules(p *peer) {
 	}
 }
 
-// handleRules puts rules in force and acknowledges each, also those that are.
+// handleRules puts rules in force and acknowledges each, even known ones.
 func (n *Node) handleRules(p *peer, m wire.Rules) {
 	for r := range m.List.All() {
 		if r.Left <= 0 {
@@ -161,9 +161,9 @@ func (n *Node) handleRules(p *peer, m wire.Rules) {
 	}
 }
 
-// obeyed acknowledges a rule. What it dropped when it was new is remembered, because
-// an acknowledgement may be lost. Whoever waits for it has to wait for those too that it
-// does not know, since it started after them, and that this node does not hear.
+// obeyed acknowledges a rule. The number of sessions it dropped when it was new is kept, because an
+// acknowledgement may be lost. The commanding node must also wait for the nodes that this node is
+// not in contact with and that it does not know, having started after them.
 func (n *Node) obeyed(p *peer, id RuleID, dropped int, isNew bool) {
 	if dropped > 0 {
 		if len(n.dropped) >= maxDropped {

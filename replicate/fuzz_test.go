@@ -44,7 +44,7 @@ func FuzzRing(f *testing.F) {
 	})
 }
 
-// Whatever a peer says, well sealed, and whatever comes besides does no harm: the node
+// Messages of a peer, well sealed, and any other bytes do no harm: the node
 // goes on, and what it remembers has its bounds.
 func FuzzNode(f *testing.F) {
 	f.Add([]byte{}, false)
@@ -58,7 +58,7 @@ func FuzzNode(f *testing.F) {
 	f.Add(wire.SnapshotPart{Parts: 65535}.Append(nil), true)
 	f.Add(wire.Members{List: wire.MemberList{}.Append(wire.Member{ID: ShortID{1}, Addr: elsewhere})}.Append(nil), true)
 	f.Add(wire.Rules{List: wire.RuleList{}.Append(Rule{What: 200, Left: time.Hour})}.Append(nil), true)
-	f.Add(wire.Goodbye{}.Append(nil), true)
+	f.Add(wire.Leave{}.Append(nil), true)
 	f.Fuzz(func(t *testing.T, b []byte, sealed bool) {
 		n, _, out, peer := pairOf(t)
 		now := time.Duration(0)
@@ -71,7 +71,7 @@ func FuzzNode(f *testing.F) {
 			out.last = out.last[:0]
 			n.Receive(now, elsewhere, d)
 			if !sealed && len(out.last) > len(d) {
-				t.Fatalf("%d bytes that nobody sealed drew %d", len(d), len(out.last))
+				t.Fatalf("%d unsealed bytes drew %d", len(d), len(out.last))
 			}
 			n.Tick(now)
 		}

@@ -73,7 +73,7 @@ func (n *Node) handleEcho(p *peer, m wire.Echo) {
 	p.sampleRTT(rtt)
 }
 
-// sampleRTT takes the time after which an answer has come, which is being handled.
+// sampleRTT takes the round-trip time of the answer being handled.
 func (p *peer) sampleRTT(rtt time.Duration) {
 	p.opener.Sample(rtt)
 	if p.rtt == 0 {
@@ -84,7 +84,7 @@ func (p *peer) sampleRTT(rtt time.Duration) {
 	p.counts.rtt.Set(int64(p.rtt))
 }
 
-// closest returns the live peer with the shortest round trip, other than not.
+// closest returns the live peer with the shortest round trip, except not.
 func (n *Node) closest(not *peer) *peer {
 	var best *peer
 	for _, m := range n.members {

@@ -6,10 +6,10 @@ import (
 	"reprise/replicate/wire"
 )
 
-// A session for one use is held by its owner for the node that asks for it. That node
-// spends it, which is a delete to all, or gives it back; what it has not given back by
-// the end of HoldFor counts as spent. So a release must not be lost: nobody may use a
-// session up who cannot prove to have it. It is repeated until it is acknowledged.
+// The owner of a single-use session holds it for the node that asks for it. That node spends it,
+// which is a delete to all, or releases it; if it has not released it by the end of HoldFor, the
+// session counts as spent. So a release must not be lost: a client that cannot prove possession
+// must not use a session up. It is repeated until it is acknowledged.
 
 const (
 	// maxHolds bounds the sessions that are held for peers.
@@ -22,13 +22,13 @@ const (
 	releaseMost  = 250 * time.Millisecond
 )
 
-// A hold is a session that is kept for a peer's handshake. Until it is released it
-// is given to no other; when that comes too late, it counts as spent.
+// A hold reserves a session for a peer's handshake. Until it is released, no other gets the
+// session; without a release in time it counts as spent.
 type hold struct {
 	key   Key
 	token uint64
 	until time.Duration
-	ends  time.Duration // the session's life
+	ends  time.Duration // end of the session's life
 }
 
 type holdKey struct {
@@ -36,7 +36,7 @@ type holdKey struct {
 	question uint64
 }
 
-// holds are those of peers here, and those of this node at peers that it gives back.
+// holds are those given to peers here, and those of this node at peers that it releases.
 type holds struct {
 	given map[holdKey]*hold
 	byKey map[Key]holdKey // of given
@@ -45,10 +45,10 @@ type holds struct {
 	releaseAt time.Duration // when the first of them is due
 }
 
-// A release is one that a peer, the owner, has not acknowledged.
+// A release is one that the owner, a peer, has not acknowledged.
 type release struct {
 	key     Key
-	until   time.Duration // what is held has lapsed by then
+	until   time.Duration // the hold has lapsed by then
 	againAt time.Duration
 	wait    time.Duration
 }
@@ -59,7 +59,7 @@ func (h *holds) init() {
 	h.releases = make(map[holdKey]*release)
 }
 
-// holdFor answers a question for a session for one use.
+// holdFor answers a question for a single-use session.
 func (n *Node) holdFor(p *peer, m wire.Ask, answer *wire.Answer) (value []byte) {
 	key := holdKey{p.id.Short(), m.Question}
 	h := n.holds.given[key]
@@ -68,7 +68,7 @@ func (n *Node) holdFor(p *peer, m wire.Ask, answer *wire.Answer) (value []byte) 
 	case h != nil && h.key != m.Key: // one number is one question: the first hold stays
 		answer.Verdict = Unknown
 		return nil
-	case h != nil: // asked again: the answer may be lost, or on its way
+	case h != nil: // asked again: the answer may be lost, or under way
 		again = h.token
 	case p.released != nil && !p.released.IsNew(m.Question): // it was late
 		answer.Verdict = Held
@@ -80,7 +80,7 @@ func (n *Node) holdFor(p *peer, m wire.Ask, answer *wire.Answer) (value []byte) 
 	value, age, left, token, verdict := n.memory.Hold(n.value[:0], m.Key, again)
 	answer.Verdict = verdict
 	if verdict != Found {
-		return value // a hold that there is stays: the first answer may have arrived
+		return value // an existing hold stays: the first answer may have arrived
 	}
 	if h == nil {
 		h = &hold{key: m.Key, token: token, until: n.now + n.o.HoldFor}
@@ -100,15 +100,15 @@ func (n *Node) endHold(key holdKey, h *hold) {
 	}
 }
 
-// spentHold notes that a session was spent: there is nothing more to hold.
+// spentHold removes the hold of a spent session.
 func (n *Node) spentHold(session Key) {
 	if key, ok := n.holds.byKey[session]; ok {
 		n.endHold(key, n.holds.given[key])
 	}
 }
 
-// handleRelease takes a session back, and says so. The question's number is at its
-// end: a copy of it that comes later holds nothing, since nobody would release that.
+// handleRelease ends a hold and acknowledges that. It also ends the question's number: a late copy
+// of the question holds nothing, since no node would release that.
 func (n *Node) handleRelease(p *peer, m wire.Release) {
 	key := holdKey{p.id.Short(), m.Question}
 	if h := n.holds.given[key]; h != nil {
@@ -124,8 +124,7 @@ func (n *Node) handleRelease(p *peer, m wire.Release) {
 	}.Append(n.begin()))
 }
 
-// sweepHolds deletes what was not released in time: its handshake may have
-// succeeded.
+// sweepHolds deletes sessions not released in time: their handshakes may have succeeded.
 func (n *Node) sweepHolds() {
 	for _, key := range keysOf(n.holds.given, compareHolds) {
 		h := n.holds.given[key]
@@ -142,7 +141,7 @@ func (n *Node) sweepHolds() {
 	}
 }
 
-// release gives a session back that a peer holds for this node.
+// release releases a session that a peer holds for this node.
 func (n *Node) release(u *Update) {
 	if p := n.byShort[u.Owner]; p != nil {
 		n.giveBack(p, u.Hold, u.Key)
@@ -177,12 +176,12 @@ func (n *Node) sendRelease(p *peer, key holdKey, r *release) {
 	}
 }
 
-// handleReleased takes the acknowledgement of a release.
+// handleReleased handles the acknowledgement of a release.
 func (n *Node) handleReleased(p *peer, m wire.Answer) {
 	delete(n.holds.releases, holdKey{p.id.Short(), m.Question})
 }
 
-// tickReleases repeats what was not acknowledged.
+// tickReleases repeats unacknowledged releases.
 func (n *Node) tickReleases() time.Duration {
 	if len(n.holds.releases) > 0 && n.now < n.holds.releaseAt {
 		return n.holds.releaseAt
@@ -191,7 +190,7 @@ func (n *Node) tickReleases() time.Duration {
 	for _, key := range keysOf(n.holds.releases, compareHolds) {
 		p, r := n.byShort[key.peer], n.holds.releases[key]
 		switch {
-		case p == nil: // it has ended, and what it held with it
+		case p == nil: // it has ended, and its holds with it
 			delete(n.holds.releases, key)
 			continue
 		case n.now >= r.until:

@@ -5,31 +5,30 @@ import (
 	"time"
 )
 
-// In a large fleet each session is sent to two homes instead of all: those two of
-// the nodes that are heard for which a hash of the session's key and the node's id is
-// the highest (rendezvous hashing). So its cost does not grow with the fleet, and no
-// node needs to be told who is whose home: a node that comes or goes changes the
-// homes of its share only. Nothing moves then. Who looks for a session asks its
-// owner, who always has it, and the homes when the owner is gone or silent.
+// In a large fleet each session is sent to two homes instead of all: the two nodes in contact for
+// which a hash of the session's key and the node's id is the highest (rendezvous hashing). So the
+// cost does not grow with the fleet, and homes need not be announced: a node that comes or goes
+// changes only the homes of its share. No session moves then. A node that needs a session asks its
+// owner, which always has it, and the homes when the owner is gone or silent.
 
 const (
-	// pushNodes is up to how many nodes every session goes to each, in mode
-	// auto: then it is as cheap, and nothing has to be asked for.
+	// pushNodes is the largest number of nodes for which mode auto sends each session to all: up to
+	// there that costs no more, and no session has to be asked for.
 	pushNodes = 4
-	// autoDelay is how long a fleet must have been larger or smaller before the
-	// mode changes, so that a restart does not change it.
+	// autoDelay is how long a fleet must have been larger or smaller before the mode changes, so
+	// that a restart does not change it.
 	autoDelay = 10 * time.Second
 )
 
-// A member is a node that sessions may be sent to: a peer that is up, or this node
-// itself, which has no peer.
+// A member is a node to which sessions may be sent: a peer that is up, or this node itself, which
+// has no peer.
 type member struct {
 	peer *peer
 	hash uint64
 }
 
-// memberHash is what a node is called when homes are chosen: by its installation, so
-// that after a restart it is a home of the same sessions.
+// memberHash represents a node in the choice of homes: it depends on the installation, so that
+// after a restart the node is a home of the same sessions.
 func memberHash(id ID, instance Instance) uint64 {
 	name := [16]byte(instance)
 	if instance == (Instance{}) {
@@ -38,8 +37,7 @@ func memberHash(id ID, instance Instance) uint64 {
 	return score(binary.BigEndian.Uint64(name[:]), binary.BigEndian.Uint64(name[8:]))
 }
 
-// tellApart sees to it that no two members have one hash, because they were installed
-// as copies of each other.
+// tellApart gives members that were installed as copies of each other different hashes.
 func tellApart(members []member, own ID) {
 	for i := range members {
 		for j := range members[:i] {
@@ -57,8 +55,8 @@ func tellApart(members []member, own ID) {
 	}
 }
 
-// score says how much a member is a home for a key: the finalizer of splitmix64,
-// over two random numbers.
+// score is the rank of a member as a home for a key: the finalizer of splitmix64, over two random
+// numbers.
 func score(key, member uint64) uint64 {
 	x := key*0x9e3779b97f4a7c15 ^ member
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -66,7 +64,7 @@ func score(key, member uint64) uint64 {
 	return x ^ x>>31
 }
 
-// homesOf returns the two homes of a session; this node itself is nil.
+// homesOf returns the two homes of a session; nil stands for this node.
 func (n *Node) homesOf(key Key) (a, b *peer) {
 	var first, second uint64
 	k := binary.BigEndian.Uint64(key[:])
@@ -86,7 +84,7 @@ func (n *Node) homesOf(key Key) (a, b *peer) {
 // autoMode is the choice between push and homes in mode auto.
 type autoMode struct {
 	homes     bool
-	since     time.Duration // when the fleet last had a size that the choice fits
+	since     time.Duration // when the fleet last had a size that fits the choice
 	began     time.Duration
 	homeFirst uint64 // where new streams of home batches begin
 }

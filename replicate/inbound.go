@@ -12,34 +12,34 @@ const (
 	// repairFirst is the shortest time between two requests for one gap.
 	repairFirst = 3 * time.Millisecond
 	repairMost  = 200 * time.Millisecond
-	// repairTries is how often the oldest gap is asked for before it is given
-	// up. Whoever needs one of its sessions asks for it.
+	// repairTries is how often the oldest gap is asked for before it is given up. A node that needs
+	// one of its sessions asks for that.
 	repairTries = 20
 	// repairRanges and repairBatches bound a request and its answer.
 	repairRanges  = 32
 	repairBatches = 128
 )
 
-// An inbound is a stream of a peer as it arrives here.
+// An inbound is a peer's stream as received here.
 type inbound struct {
 	peer     *peer
 	stream   wire.Stream
 	batches  tracker
-	tracking bool // batches has been told where to begin
+	tracking bool // batches has its starting number
 
 	listed      bool // it is in Node.gaps
 	repairAt    time.Duration
 	repairing   uint64 // the oldest missing batch when it was last asked for
-	repairTries int    // of that one
+	repairTries int    // for that one
 }
 
-// track begins to follow the batches, with the last ones before seq.
+// track starts tracking the batches, with the last ones before seq.
 func (in *inbound) track(seq uint64) {
 	in.tracking = true
 	in.batches.from(max(1, seq-min(seq, catchUpLen)))
 }
 
-// handleBatch applies a batch that is new.
+// handleBatch applies a new batch.
 func (n *Node) handleBatch(p *peer, b wire.Batch) {
 	if b.Stream > wire.StreamHome {
 		return // of a later version
@@ -63,7 +63,7 @@ func (n *Node) handleBatch(p *peer, b wire.Batch) {
 	n.noteGaps(in)
 }
 
-// apply does what records say.
+// apply carries out records.
 func (n *Node) apply(records wire.Records) {
 	for u := range records.All() {
 		switch u.Kind {
@@ -80,7 +80,7 @@ func (n *Node) apply(records wire.Records) {
 	}
 }
 
-// announce notes which batches a peer made and can repeat.
+// announce records which batches a peer made and can repeat.
 func (n *Node) announce(in *inbound, newest, oldest uint64) {
 	if !in.tracking {
 		in.track(newest + 1)
@@ -90,7 +90,7 @@ func (n *Node) announce(in *inbound, newest, oldest uint64) {
 	n.noteGaps(in)
 }
 
-// noteGaps plans a request for what is missing.
+// noteGaps schedules a request for missing batches.
 func (n *Node) noteGaps(in *inbound) {
 	p := in.peer
 	p.counts.Lost.Add(p.in[0].batches.givenUpLen +
@@ -109,7 +109,7 @@ func (n *Node) noteGaps(in *inbound) {
 	}
 }
 
-// tickGaps repairs what is missing.
+// tickGaps requests missing batches.
 func (n *Node) tickGaps() time.Duration {
 	next := n.now + time.Second
 	kept := n.gaps[:0]
@@ -127,7 +127,7 @@ func (n *Node) tickGaps() time.Duration {
 	return next
 }
 
-// repair asks for what is missing, if it is time, and returns when it will be.
+// repair requests missing batches if it is time, and returns when the next request is due.
 func (n *Node) repair(in *inbound) time.Duration {
 	if n.now < in.repairAt {
 		return in.repairAt
@@ -139,8 +139,8 @@ func (n *Node) repair(in *inbound) time.Duration {
 		return n.now + time.Second
 	}
 	n.ranges = in.batches.missing(n.ranges[:0], repairRanges)
-	// Under steady loss something is missing at any time, so tries are counted
-	// for the oldest gap only.
+	// Under steady loss some batch is missing at any time, so tries are counted only for the oldest
+	// gap.
 	oldest := n.ranges[0]
 	if oldest.First != in.repairing {
 		in.repairing, in.repairTries = oldest.First, 0

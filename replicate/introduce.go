@@ -10,34 +10,32 @@ import (
 )
 
 const (
-	// cookieEpoch is for how long at least a cookie is good.
+	// cookieEpoch is the minimum time for which a cookie is valid.
 	cookieEpoch = 10 * time.Second
-	// Each sender that is not understood gets at most retriesLen retries in
-	// retriesEvery. Who is the sender has been verified, so those whom others
-	// invent or replay do not keep a joining node out.
+	// Each unknown sender gets at most retriesLen retries in retriesEvery. The sender's id has been
+	// verified, so forged or replayed ids do not keep a joining node out.
 	retriesLen   = 4
 	retriesEvery = 20 * time.Millisecond
-	// maxSenders bounds for how many senders that is remembered.
+	// maxSenders bounds the senders for which that is recorded.
 	maxSenders = 4096
-	// maxBegun and maxAwaited bound introductions under way, as initiator and
-	// responder; the oldest gives way.
+	// maxBegun and maxAwaited bound introductions under way, as initiator and responder; the oldest
+	// gives way.
 	maxBegun   = 1024
 	maxAwaited = 1024
-	// introductionFor is how long one may take.
+	// introductionFor is how long an introduction may take.
 	introductionFor = time.Second
-	// helloAgain is when a hello is repeated, doubled each time, helloTries
-	// times; helloEvery is how often one node may make another begin.
+	// helloAgain is when a hello is repeated, doubled each time, helloTries times; helloEvery is
+	// the shortest interval at which one node may make another begin an introduction.
 	helloAgain = 20 * time.Millisecond
 	helloTries = 4
 	helloEvery = 50 * time.Millisecond
-	// maxPeers bounds what nodes with the secret can make a node remember.
+	// maxPeers bounds the peers that nodes with the secret can make a node keep.
 	maxPeers = 4096
-	// clockApart is the difference of wall clocks that is told.
+	// clockApart is the difference of wall clocks that is reported.
 	clockApart = 5 * time.Second
 )
 
-// introductions are those under way. All keys of its maps have passed the fleet's
-// check.
+// introductions are those under way. All keys of its maps have passed the fleet's check.
 type introductions struct {
 	cookies *wire.CookieJar
 	retried map[ShortID]retried
@@ -48,11 +46,11 @@ type introductions struct {
 	buf     []byte
 }
 
-// retried is what is remembered of a sender that may not be known.
+// retried is the state of a possibly unknown sender.
 type retried struct {
 	left    int // retries that it may still get until then
 	until   time.Duration
-	counter uint64 // of the newest datagram of ours that it could not open
+	counter uint64 // of our newest datagram that it could not open
 }
 
 // begun is an introduction that this node has begun.
@@ -84,7 +82,7 @@ func (i *introductions) init() {
 	i.since = make(map[awaitedKey]time.Duration)
 }
 
-// about returns what is remembered of a sender, and whether there is room to.
+// about returns the state of a sender, and whether there is room for it.
 func (i *introductions) about(id ShortID, now time.Duration) (retried, bool) {
 	r, ok := i.retried[id]
 	if !ok && len(i.retried) >= maxSenders {
@@ -100,8 +98,8 @@ func (i *introductions) about(id ShortID, now time.Duration) (retried, bool) {
 	return r, true
 }
 
-// retry asks the sender of a datagram that cannot be believed to introduce itself:
-// with a datagram that is shorter than what it answers. It reports whether it may.
+// retry asks the sender of a datagram that cannot be opened to introduce itself, with a datagram
+// shorter than that one. It reports whether a retry was allowed.
 func (n *Node) retry(from netip.AddrPort, h wire.Header, secret *liveSecret) bool {
 	i := &n.intro
 	r, ok := i.about(h.Sender, n.now)
@@ -123,7 +121,7 @@ func (n *Node) retry(from netip.AddrPort, h wire.Header, secret *liveSecret) boo
 	return true
 }
 
-// receiveIntroduction takes what is not sealed.
+// receiveIntroduction handles a datagram that is not sealed.
 func (n *Node) receiveIntroduction(from netip.AddrPort, datagram []byte, h wire.Header,
 	secret *liveSecret,
 ) wire.Reason {
@@ -149,7 +147,7 @@ func (n *Node) handleRetry(from netip.AddrPort, datagram []byte, h wire.Header,
 		return wire.TooShort
 	}
 	if m.To != n.id {
-		return wire.Opened // it passes by
+		return wire.Opened // addressed to another node
 	}
 	i := &n.intro
 	if wire.Kind(h.Epoch) == wire.KindHello {
@@ -159,8 +157,8 @@ func (n *Node) handleRetry(from netip.AddrPort, datagram []byte, h wire.Header,
 		}
 		n.endBegun(old)
 	} else {
-		// What it answers is recent, and each of our datagrams makes us begin
-		// once, however often the answer is repeated.
+		// It answers a recent datagram, and each of our datagrams starts one introduction, however
+		// often the answer is repeated.
 		r, ok := i.about(h.Sender, n.now)
 		if !ok {
 			return dropIntroductions
@@ -209,7 +207,7 @@ func (n *Node) endBegun(b *begun) {
 	}
 }
 
-// handleHello answers a node that has shown a cookie, and asks for one else.
+// handleHello answers a node that has shown a valid cookie, and else asks for one.
 func (n *Node) handleHello(from netip.AddrPort, datagram []byte, h wire.Header,
 	secret *liveSecret,
 ) wire.Reason {
@@ -267,7 +265,7 @@ func (n *Node) endAwaited(key awaitedKey) {
 	delete(n.intro.since, key)
 }
 
-// handleWelcome ends an introduction for its initiator.
+// handleWelcome completes an introduction for its initiator.
 func (n *Node) handleWelcome(from netip.AddrPort, datagram []byte, h wire.Header) wire.Reason {
 	to, ok := wire.To(datagram)
 	if !ok {
@@ -282,7 +280,7 @@ func (n *Node) handleWelcome(from netip.AddrPort, datagram []byte, h wire.Header
 	}
 	secret := n.liveSecret(b.secret)
 	if secret == nil {
-		return wire.ForeignSecret // exchanged meanwhile
+		return wire.ForeignSecret // the secret was replaced meanwhile
 	}
 	own := n.introduction()
 	other, proof, ok := b.Welcome(datagram, secret.check, &own)
@@ -297,13 +295,13 @@ func (n *Node) handleWelcome(from netip.AddrPort, datagram []byte, h wire.Header
 			n.endBegun(other)
 		}
 	}
-	// Which of the hellos it answers cannot be told. Taking the first one makes what
-	// it sends look older than it is, if anything; the last one would make it look
-	// younger, and a session outlive the rule that forgets it.
+	// Which of the hellos it answers is unknown. Assuming the first one can only make what it sends
+	// look older; assuming the last one would make it look younger, and let a session outlive the
+	// rule that forgets it.
 	return n.introduce(&other, from, b.secret, n.now-b.since, b.tries == 0)
 }
 
-// handleProof ends it for its responder.
+// handleProof completes it for its responder.
 func (n *Node) handleProof(from netip.AddrPort, datagram []byte, h wire.Header) wire.Reason {
 	to, ok := wire.To(datagram)
 	if !ok {
@@ -326,7 +324,7 @@ func (n *Node) handleProof(from netip.AddrPort, datagram []byte, h wire.Header) 
 	return n.introduce(&other, from, r.Secret, took, true)
 }
 
-// introduction is what this node says of itself. The caller wipes it.
+// introduction is this node's own introduction. The caller wipes it.
 func (n *Node) introduction() wire.Introduction {
 	i := wire.Introduction{
 		ID: n.o.ID, Instance: n.o.Instance, Wall: n.o.Wall(), Context: n.o.Context,
@@ -336,8 +334,8 @@ func (n *Node) introduction() wire.Introduction {
 	return i
 }
 
-// introduce believes a node that has proved itself, and its address. took is how long
-// it took to answer at most, and isRTT whether that is a round trip.
+// introduce accepts a node that has proved itself, and its address. took is an upper bound of the
+// time that its answer took, and isRTT says whether that is a round trip.
 func (n *Node) introduce(
 	i *wire.Introduction, from netip.AddrPort, secret wire.Fingerprint, took time.Duration,
 	isRTT bool,
@@ -384,7 +382,7 @@ func (n *Node) introduce(
 	return wire.Opened
 }
 
-// compare tells what should be the same at all nodes and is not.
+// compare reports settings that should be the same at all nodes and differ.
 func (n *Node) compare(p *peer, i *wire.Introduction, from netip.AddrPort) {
 	apart := i.Wall.Sub(n.o.Wall())
 	isApart := apart > clockApart || apart < -clockApart
@@ -423,8 +421,8 @@ func boolean(b bool) int64 {
 	return 0
 }
 
-// tickIntroductions repeats hellos, to addresses that this node was told to talk to
-// or that have proved themselves before: others get no more than one for each retry.
+// tickIntroductions repeats hellos to addresses that are configured or have proved themselves
+// before: others get one hello for each retry.
 func (n *Node) tickIntroductions() time.Duration {
 	i := &n.intro
 	next := n.now + time.Second

@@ -8,32 +8,30 @@ import (
 	"reprise/replicate/wire"
 )
 
-// Nodes tell each other whom they know, when they find by heartbeats that it is not
-// the same. So all of a fleet become introduced to each other, even if a names b and
-// c names a in their configurations and nothing else is named. And they know of those
-// that are not heard and may still have sessions, though they have started after
-// them: a command to forget has to wait for these.
+// Nodes exchange the members that they know when heartbeats show that these differ. So all nodes of
+// a fleet become introduced to each other, even if a names b and c names a in their configurations
+// and nothing else is named. They also learn of nodes that are not in contact and may still have
+// sessions, even if they have started after those: a command to forget has to wait for them.
 
 const (
-	// membersAgain is when a peer is told of the same members again that it
-	// cannot hear.
+	// membersAgain is the interval at which a peer is sent the same members again that it has no
+	// contact with.
 	membersAgain = 30 * time.Second
-	// maxRumours bounds the nodes heard of and not introduced, and those that have
-	// ended.
+	// maxRumours bounds the nodes heard of and not introduced, and those that have ended.
 	maxRumours = 1024
 	// knockMost is the longest time between two heartbeats to such a node.
 	knockMost = 30 * time.Second
 	// membersPerDatagram keeps a list within the smallest datagram.
 	membersPerDatagram = 24
-	// longestLife is that of any session (RFC 8446, Section 4.6.1).
+	// longestLife is the longest life of any session (RFC 8446, Section 4.6.1).
 	longestLife = 7 * 24 * time.Hour
 )
 
-// A rumour is a node that a peer hears, or has heard, and this one does not.
+// A rumour is a node with which a peer is or was in contact, and this one is not.
 type rumour struct {
 	addr     netip.AddrPort
-	instance Instance      // zero if it is not the name of one node
-	until    time.Duration // it may have sessions until then, if nobody hears it
+	instance Instance      // zero if it names more than one node
+	until    time.Duration // until then it may have sessions, if no node is in contact with it
 	knockAt  time.Duration
 	wait     time.Duration
 }
@@ -41,7 +39,7 @@ type rumour struct {
 // departed is a node that has ended.
 type departed struct {
 	addr  netip.AddrPort
-	until time.Duration // others may take it for silent until then
+	until time.Duration // until then others may take it for silent
 }
 
 func (n *Node) depart(id ShortID, d departed) {
@@ -51,8 +49,8 @@ func (n *Node) depart(id ShortID, d departed) {
 	n.departed[id] = d
 }
 
-// sendMembers tells p who is there, and who was, since it knows others: soon if it has
-// not been told since that changed.
+// sendMembers sends p the present and former members, since its digest differs: soon, if they have
+// changed since the last time.
 func (n *Node) sendMembers(p *peer, theirs uint32) {
 	wait := n.o.Heartbeat / 2
 	if p.toldSelf == n.digest && p.toldOther == theirs {
@@ -72,7 +70,7 @@ func (n *Node) sendMembers(p *peer, theirs uint32) {
 	count := 0
 	for _, id := range keysOf(n.departed, compareShort) {
 		d := n.departed[id]
-		if count++; count > membersPerDatagram { // others another time
+		if count++; count > membersPerDatagram { // the others follow later
 			break
 		}
 		list = list.Append(wire.Member{
@@ -83,7 +81,7 @@ func (n *Node) sendMembers(p *peer, theirs uint32) {
 	n.sendMemberList(p, list)
 }
 
-// appendSilent appends those that this node does not hear and that may have sessions.
+// appendSilent appends the nodes that are not in contact with this one and may have sessions.
 func (n *Node) appendSilent(list wire.MemberList, to *peer) wire.MemberList {
 	for _, p := range n.known {
 		if !p.up && !p.superseded && p != to {
@@ -119,9 +117,8 @@ func (n *Node) sendMemberList(p *peer, list wire.MemberList) {
 	}
 }
 
-// handleMembers notes who is there or was, and talks to those that are not known.
-// Where they are is what a peer says: they get a heartbeat, which they answer with a
-// retry if they are what they are said to be.
+// handleMembers records present and former members, and contacts those that are unknown. Their
+// addresses are a peer's claim: they get a heartbeat, which a real node answers with a retry.
 func (n *Node) handleMembers(m wire.Members) {
 	changed := false
 	for member := range m.List.All() {
@@ -129,7 +126,7 @@ func (n *Node) handleMembers(m wire.Members) {
 		if member.ID == n.id || p != nil && (p.up || p.superseded) {
 			continue
 		}
-		// However often it is told from one to the next, the end comes no later.
+		// However often it is passed on, the end does not move.
 		until := n.now + min(member.Left, longestLife) - n.transit
 		switch {
 		case until <= n.now, p != nil && member.State == wire.MemberSilent:
@@ -150,7 +147,7 @@ func (n *Node) handleMembers(m wire.Members) {
 	}
 }
 
-// hearOf notes a node that this one does not hear, and reports whether it is new.
+// hearOf records a node that is not in contact with this one, and reports whether it is new.
 func (n *Node) hearOf(m wire.Member, until time.Duration) (isNew bool) {
 	if _, gone := n.departed[m.ID]; gone || !isHost(m.Addr) {
 		return false
@@ -180,8 +177,7 @@ func (n *Node) hearOf(m wire.Member, until time.Duration) (isNew bool) {
 	return isNew
 }
 
-// livesAgain reports whether a later life of a silent node is known: the memory that
-// it had is gone.
+// livesAgain reports whether a later life of a silent node is known: its earlier memory is gone.
 func (n *Node) livesAgain(m wire.Member) bool {
 	if m.Instance == (Instance{}) || n.copied[m.Instance] {
 		return false
@@ -197,7 +193,7 @@ func (n *Node) livesAgain(m wire.Member) bool {
 	return false
 }
 
-// dropRumoursOf forgets earlier lives of an installation that is heard.
+// dropRumoursOf removes earlier lives of an installation that is in contact.
 func (n *Node) dropRumoursOf(i Instance) {
 	for id, r := range n.rumours {
 		if r.instance == i && i != (Instance{}) {
@@ -206,8 +202,7 @@ func (n *Node) dropRumoursOf(i Instance) {
 	}
 }
 
-// rumourLabel is what logs call a node that is only heard of: as configured, or where
-// it is.
+// rumourLabel names such a node in logs: as configured, or by its address.
 func (n *Node) rumourLabel(r *rumour) string {
 	if c := n.contacts[r.addr]; c != nil {
 		return c.label()
@@ -242,7 +237,7 @@ func (n *Node) sweepRumours() {
 	}
 }
 
-// isHost reports whether something may be sent to addr because a peer says so.
+// isHost reports whether a datagram may be sent to addr on a peer's claim.
 func isHost(addr netip.AddrPort) bool {
 	ip := addr.Addr()
 	return addr.Port() != 0 && ip.IsValid() && !ip.IsMulticast() && !ip.IsUnspecified()

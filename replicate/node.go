@@ -12,39 +12,39 @@ import (
 // receiveLen is the longest datagram taken: a session of the largest size.
 const receiveLen = wire.DatagramOverhead + wire.BatchOverhead + wire.MaxRecordLen + 1024
 
-// A Transport sends datagrams and forgets about them; it must copy what it keeps.
+// A Transport sends datagrams without confirmation; it must copy what it keeps.
 type Transport interface {
 	Send(to netip.AddrPort, datagram []byte)
 	SendAll(to []netip.AddrPort, datagram []byte)
 }
 
-// Options are what a node is told once. Zero values are not defaults.
+// Options are a node's fixed settings. Zero values are not defaults.
 type Options struct {
 	ID       ID
 	Instance Instance // the same in each life of this node
-	Name     string   // of this node, for the logs and statistics of others
+	Name     string   // for the logs and statistics of other nodes
 	Secrets  []Secret // live ones; the first introduces
 	Mode     Mode
 	Context  uint64 // hash of the session contexts that this node serves
 
-	DatagramLen   int           // most bytes of a datagram, but for a larger session
-	Heartbeat     time.Duration // between two of them
-	DeadAfter     time.Duration // of silence
-	LookupTimeout time.Duration // for a question, to all that are asked
+	DatagramLen   int           // longest datagram in bytes, except for a larger session
+	Heartbeat     time.Duration // interval
+	DeadAfter     time.Duration // silence after which a peer counts as dead
+	LookupTimeout time.Duration // for a question, over all nodes asked
 	MaxQuestions  int           // under way at once
-	SnapshotRate  int           // bytes per second given to joining nodes, together
-	HoldFor       time.Duration // for which a session is kept for a peer's handshake
+	SnapshotRate  int           // bytes per second for all joining nodes together
+	HoldFor       time.Duration // for which a session is held for a peer's handshake
 	Lifetime      time.Duration // of a session; 0 is KnownFor
-	// Lifetime and a little more: so long are rules kept, and nodes remembered
+	// Lifetime and a little more: how long rules are kept and nodes remembered
 	KnownFor time.Duration
 
 	Wall func() time.Time // for comparing clocks; nil means time.Now
 }
 
-// A Node is one node's side of the protocol as a value: datagrams, updates and
-// the time come in, datagrams go out through its Transport. It belongs to one
-// goroutine; only Stats and the answers of questions may be used elsewhere. Time
-// is a duration on a clock of the caller's choosing that never goes back.
+// A Node is one node's side of the protocol as a value: datagrams, updates and the time come in,
+// datagrams go out through its Transport. It belongs to one goroutine; only Stats and the answers
+// of questions may be used elsewhere. Time is a duration on a clock of the caller's choice that
+// never goes back.
 type Node struct {
 	o      Options
 	id     ShortID
@@ -52,29 +52,28 @@ type Node struct {
 	out    Transport
 	now    time.Duration
 
-	// transit is for how long at most the datagram being handled was on its way.
-	// The sessions in it are older by that; else one that was under way while a
-	// rule came in force would be taken for one that was born after it.
+	// transit bounds how long the current datagram was under way. Its sessions are older by that;
+	// else one that was under way while a rule came in force would be taken for one born after it.
 	transit time.Duration
-	// paused is for how long this node got no time, until when what it finds in its
-	// sockets may have lain there as long, whatever is known of the senders' clocks.
+	// paused is how long this node got no time; until pausedUntil, datagrams found in its sockets
+	// may have waited as long, whatever is known of the senders' clocks.
 	paused, pausedUntil time.Duration
 
-	// Notice is called, if set, for what an operator should know.
+	// Notice, if set, is called with what an operator should know.
 	Notice func(Notice)
-	// Status says, if it is set, how this node is: see [Poller.SetStatus].
+	// Status, if set, returns this node's status: see [Poller.SetStatus].
 	Status func() []byte
-	// Defer runs f on the node's goroutine; it may be called by any. By
-	// default it calls f at once.
+	// Defer runs f on the node's goroutine; any goroutine may call it. By default it calls f at
+	// once.
 	Defer func(f func())
 
 	secrets []liveSecret // the first introduces
 	sender  *wire.Sender
 
 	peers   map[ID]*peer
-	known   []*peer // the same, by id; a walk goes on with what it had
+	known   []*peer // the same, by id; a running walk keeps the list it began with
 	byShort map[ShortID]*peer
-	placed  map[netip.AddrPort]*peer // by address, when it was last found out who is there
+	placed  map[netip.AddrPort]*peer // by address, as last determined
 	listed  atomic.Pointer[[]*peer]  // some of the same, for readers elsewhere
 
 	contacts  map[netip.AddrPort]*contact // configured addresses
@@ -83,31 +82,31 @@ type Node struct {
 	up      atomic.Pointer[map[ShortID]*peer] // those that are up, for readers elsewhere
 	members []member                          // this node and the peers that are up
 	digest  uint32                            // of members
-	beats   []netip.AddrPort                  // who gets heartbeats
-	told    []netip.AddrPort                  // who gets batches for all
+	beats   []netip.AddrPort                  // targets of heartbeats
+	told    []netip.AddrPort                  // targets of batches for all
 	rumours map[ShortID]*rumour
-	// departed are those that have ended, and where: others may yet tell of them.
+	// departed are nodes that have ended, with their addresses: others may still mention them.
 	departed map[ShortID]departed
-	// copied are instances that two nodes have at once: machines that were made as
-	// copies of each other. That one of them lives says nothing of the other.
+	// copied are instances that two nodes use at once: machines that were made as copies of each
+	// other. That one of them lives shows nothing about the other.
 	copied    map[Instance]bool
-	unordered bool // of some lives it is not known which is the later one
+	unordered bool // of some lives it is unknown which is the later one
 
-	strangers   uint64        // datagrams of addresses that are nobody's, not yet told of
-	strangersAt time.Duration // when they may be
+	unknown   uint64        // datagrams from unknown addresses, not yet reported
+	unknownAt time.Duration // when they may be reported
 
 	intro     introductions
 	mode      autoMode
 	all       stream
 	pending   []*stream // with updates that have yet to be sent
-	tails     []*peer   // whose stream of home batches has ended lately
+	tails     []*peer   // whose stream of home batches has recently ended
 	gaps      []*inbound
 	questions questions
 	holds     holds
 	snapshot  snapshots
 	statuses  statuses
 	forgets   map[RuleID]*forgetting
-	dropped   map[RuleID]int // sessions, by rules of others
+	dropped   map[RuleID]int // sessions dropped by rules of others
 
 	heartbeatAt time.Duration
 	starting    int           // heartbeats sent since the start, up to a few
@@ -117,8 +116,8 @@ type Node struct {
 
 	counts counts
 
-	// Buffers that are empty between calls. Those that hold secrets never grow,
-	// or they would leave copies behind.
+	// Buffers that are empty between calls. Those that hold secrets never grow, or copies would be
+	// left behind.
 	plain      []byte // opened
 	msgs       []byte // to be sealed
 	value      []byte // found
@@ -137,14 +136,14 @@ type liveSecret struct {
 // Reasons to drop a datagram or message beyond those of package wire.
 const (
 	dropMalformed = wire.Stale + 1 + iota
-	dropReflected // our own, sent back to us
+	dropReflected // our own, returned to us
 	dropNotIntroduced
 	dropTooManyPeers
 	dropIntroductions // too many at once
 	drops
 )
 
-// NewNode returns a node that knows nobody yet.
+// NewNode returns a node without peers.
 func NewNode(o Options, m Memory, t Transport) *Node {
 	n := &Node{
 		o: o, id: o.ID.Short(), memory: m, out: t,
@@ -180,9 +179,9 @@ func NewNode(o Options, m Memory, t Transport) *Node {
 	return n
 }
 
-// Rekey exchanges the live secrets of a running node. When one goes, peers that were
-// introduced under it are forgotten until they are introduced anew, and all get a new
-// key, which whoever has the old secret only cannot learn.
+// Rekey replaces the live secrets of a running node. Peers introduced under a removed secret are
+// dropped until they are introduced anew, and all get a new key, which holders of only the old
+// secret cannot learn.
 func (n *Node) Rekey(now time.Duration, secrets []Secret) {
 	n.now = now
 	live := make([]liveSecret, len(secrets))
@@ -202,11 +201,11 @@ func (n *Node) Rekey(now time.Duration, secrets []Secret) {
 			p.introduced = false
 		}
 	}
-	n.heartbeatAt = now // whoever cannot open it asks for an introduction
+	n.heartbeatAt = now // a peer that cannot open it asks for an introduction
 }
 
-// liveSecret returns the live secret that has a fingerprint. Ids are not enough: one
-// that leaked, and one of 256 that replace it, have the same.
+// liveSecret returns the live secret with a fingerprint. Ids are not enough: a leaked secret and
+// one in 256 of its successors have the same.
 func (n *Node) liveSecret(f wire.Fingerprint) *liveSecret {
 	for i := range n.secrets {
 		if n.secrets[i].Fingerprint().Is(f) {
@@ -216,10 +215,10 @@ func (n *Node) liveSecret(f wire.Fingerprint) *liveSecret {
 	return nil
 }
 
-// verify returns the secret by whose check a datagram passes.
+// verify returns the secret whose check a datagram passes.
 func (n *Node) verify(datagram []byte, h wire.Header) (*liveSecret, wire.Reason) {
 	reason := wire.ForeignSecret
-	for i := range n.secrets { // ids may collide, so the first that matches need not be the one
+	for i := range n.secrets { // ids may collide, so the first match need not be the right one
 		s := &n.secrets[i]
 		if s.check.ID() != h.SecretID {
 			continue
@@ -236,7 +235,7 @@ func (n *Node) verify(datagram []byte, h wire.Header) (*liveSecret, wire.Reason)
 	return nil, reason
 }
 
-// Receive takes a datagram that arrived. It is not kept.
+// Receive handles a received datagram. It does not keep it.
 func (n *Node) Receive(now time.Duration, from netip.AddrPort, datagram []byte) {
 	n.now = now
 	n.noticePause()
@@ -256,7 +255,7 @@ func (n *Node) Receive(now time.Duration, from netip.AddrPort, datagram []byte) 
 		} else {
 			wire.ScrubStack()
 			reason = n.receiveIntroduction(from, datagram, h, secret)
-			wire.ScrubStack() // an introduction's keys are gone when it has ended
+			wire.ScrubStack() // the keys of an introduction that has ended are gone
 		}
 	}
 	if reason != wire.Opened {
@@ -264,8 +263,8 @@ func (n *Node) Receive(now time.Duration, from netip.AddrPort, datagram []byte) 
 	}
 }
 
-// receiveSealed opens a datagram and acts on its messages. Nothing is sent to its
-// source but a retry: peers get what they ask for where they have proved to be.
+// receiveSealed opens a datagram and acts on its messages. Its source gets nothing but a retry:
+// answers to peers go to addresses they have proved.
 func (n *Node) receiveSealed(from netip.AddrPort, datagram []byte, h wire.Header,
 	secret *liveSecret,
 ) wire.Reason {
@@ -283,7 +282,7 @@ func (n *Node) receiveSealed(from netip.AddrPort, datagram []byte, h wire.Header
 	if reason != wire.Opened {
 		switch reason {
 		case wire.NotAuthentic, wire.KeyGone, wire.Stale:
-			// perhaps the sender has another key now, or its clock has stood still
+			// perhaps the sender has a new key, or its clock has stood still
 			n.retry(from, h, secret)
 		}
 		return reason
@@ -294,12 +293,12 @@ func (n *Node) receiveSealed(from netip.AddrPort, datagram []byte, h wire.Header
 		return dropMalformed
 	}
 	if !p.heard(n.now, from, len(datagram)) {
-		n.retry(from, h, secret) // it says something new, but where it is has to be proved
+		n.retry(from, h, secret) // it is new, but its address has to be proved
 	}
 	if !p.secret.Is(secret.Fingerprint()) && secret == &n.secrets[0] {
 		n.retry(from, h, secret) // both have the new secret: before the old one goes
 	}
-	if !p.superseded { // else it may be a late datagram of a life that has ended
+	if !p.superseded { // otherwise it may be a late datagram of a life that has ended
 		n.rise(p)
 	}
 	if n.transit = p.opener.Transit(); n.now < n.pausedUntil {
@@ -341,7 +340,7 @@ func (n *Node) handle(p *peer, m wire.Message) {
 		n.handleObeyed(p, m.Obeyed())
 	case wire.TypeMembers:
 		n.handleMembers(m.Members())
-	case wire.TypeGoodbye:
+	case wire.TypeLeave:
 		n.leave(p)
 	case wire.TypeStatusRequest:
 		n.handleStatusRequest(p)
@@ -350,13 +349,13 @@ func (n *Node) handle(p *peer, m wire.Message) {
 	}
 }
 
-// Tick does what has become due and returns when to call again, at the latest.
+// Tick does what is due and returns when to call again at the latest.
 func (n *Node) Tick(now time.Duration) (next time.Duration) {
 	n.now = now
 	n.noticePause()
 	if now >= n.sweepAt {
 		n.sweep()
-		wire.ScrubStack() // of keys that were in use for a while
+		wire.ScrubStack() // the keys were in use for a while
 	}
 	next = min(n.sweepAt, n.tickHeartbeat())
 	next = min(next, n.tickTails())
@@ -368,20 +367,20 @@ func (n *Node) Tick(now time.Duration) (next time.Duration) {
 	return min(next, n.tickForgets())
 }
 
-// sweepEvery is how late it may be noticed that something has ended.
+// sweepEvery bounds the delay until an end is noticed.
 const sweepEvery = 100 * time.Millisecond
 
-// pauseLen is how late a node must be to think that it was stopped.
+// pauseLen is the delay from which on a node assumes that it was stopped.
 const pauseLen = time.Second
 
-// noticePause notes that the node has not run for a while: it was stopped, or starved.
+// noticePause records that the node has not run for a while: it was stopped, or starved.
 func (n *Node) noticePause() {
 	if late := n.now - n.sweepAt; n.sweepAt != 0 && late > pauseLen && n.now >= n.pausedUntil {
 		n.paused, n.pausedUntil = late+sweepEvery, n.now+pauseLen
 	}
 }
 
-// sweep looks at everything that time alone changes.
+// sweep handles everything that time alone changes.
 func (n *Node) sweep() {
 	n.sweepAt = n.now + sweepEvery
 	unordered := n.unordered
@@ -398,22 +397,22 @@ func (n *Node) sweep() {
 	n.mode.update(n)
 }
 
-// drop counts a datagram that is not believed, and notes what it tells about the
-// configured address that it came from.
+// drop counts a datagram that was not accepted, and records what it shows about the configured
+// address that it came from.
 func (n *Node) drop(from netip.AddrPort, why wire.Reason, datagram []byte) {
 	n.counts.Dropped.Inc(dropReason(why))
 	n.noteForeign(from, why, datagram)
 }
 
-// Goodbye tells the peers that this node ends, and its memory with it.
-func (n *Node) Goodbye(now time.Duration) {
+// Leave tells the peers that this node ends, and its memory with it.
+func (n *Node) Leave(now time.Duration) {
 	n.now = now
-	n.seal(wire.Goodbye{}.Append(n.begin()))
+	n.seal(wire.Leave{}.Append(n.begin()))
 	n.out.SendAll(n.told, n.sealed)
 }
 
-// wipe overwrites keys and what the node still holds of sessions. It must not be
-// used afterwards.
+// wipe overwrites keys and what the node still holds of sessions. The node must not be used
+// afterwards.
 func (n *Node) wipe() {
 	n.sender.Wipe()
 	for _, p := range n.known {
@@ -430,8 +429,7 @@ func (n *Node) wipe() {
 	wire.ScrubStack()
 }
 
-// begin returns the buffer for the messages of a datagram, which are appended to
-// it.
+// begin returns the buffer to which a datagram's messages are appended.
 func (n *Node) begin() []byte { return n.msgs[:wire.PlainHeaderLen] }
 
 // sendTo seals messages for one peer. They must have been made in [Node.begin].

@@ -65,7 +65,7 @@ func (s *sink) Send(_ netip.AddrPort, datagram []byte) { s.last = append(s.last[
 
 func (s *sink) SendAll(_ []netip.AddrPort, datagram []byte) { s.last = append(s.last[:0], datagram...) }
 
-// A puppet is a peer of which a test decides what it says.
+// A puppet is a peer whose messages a test decides.
 type puppet struct {
 	id     ID
 	sender *wire.Sender

@@ -15,7 +15,7 @@ import (
 	"reprise/replicate/wire"
 )
 
-// BenchmarkPublish tells three peers of sessions as fast as the poller takes them,
+// BenchmarkPublish sends sessions to three peers as fast as the poller takes them,
 // all on the cores of this machine. A loop would drop what the ring refuses; here
 // it is tried again.
 func BenchmarkPublish(b *testing.B) {
@@ -144,7 +144,7 @@ func BenchmarkRefuse(b *testing.B) {
 }
 
 // BenchmarkSendPath is what the system call path costs for one datagram of 1200
-// bytes on loopback, to a socket that nobody reads.
+// bytes on loopback, to a socket that is not read.
 func BenchmarkSendPath(b *testing.B) {
 	for _, peers := range []int{1, 3, 30} {
 		b.Run(fmt.Sprintf("peers=%d", peers), func(b *testing.B) {
@@ -197,7 +197,7 @@ func BenchmarkTick(b *testing.B) {
 	}
 }
 
-// BenchmarkPeer says how many bytes a node remembers of another.
+// BenchmarkPeer measures how many bytes a node keeps for another.
 func BenchmarkPeer(b *testing.B) {
 	n, _, _, _ := pairOf(b)
 	b.ReportAllocs()

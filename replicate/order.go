@@ -6,9 +6,8 @@ import (
 	"slices"
 )
 
-// keysOf returns m's keys in order. A walk that sends, tells or decides has an order
-// of its own, so that a node that hears the same does the same: what a simulation has
-// found can be found again.
+// keysOf returns m's keys in order. Walks that send, report or decide use it, so that a node with
+// the same input behaves the same and a simulation's findings can be reproduced.
 func keysOf[K comparable, V any](m map[K]V, compare func(a, b K) int) []K {
 	return appendKeys(nil, m, compare)
 }

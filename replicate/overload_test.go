@@ -39,7 +39,7 @@ func TestOverload(t *testing.T) {
 	}
 }
 
-// A ring that is full of sessions leaves room for what must be told.
+// A ring that is full of sessions leaves room for deletes and releases.
 func TestFullRingTakesDeletesAndReleases(t *testing.T) {
 	p, err := NewPoller(PollerOptions{
 		Network: Network{Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}}, RingLen: 8,

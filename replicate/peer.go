@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// keysFor is how long a peer's keys are kept that is not heard: as long as
-	// two keys are in use, so that they open nothing older.
+	// keysFor is how long the keys of a silent peer are kept: as long as two keys are in use, so
+	// that they open nothing older.
 	keysFor = 2 * wire.RatchetEvery
-	// catchUpLen is how many batches from before its introduction a peer is
-	// asked for. More comes by the snapshot, or when it is missed.
+	// catchUpLen is how many batches from before its introduction a peer is asked for. Older
+	// sessions come by the snapshot, or when they are missed.
 	catchUpLen = 256
 	// maxProved bounds the addresses of one peer.
 	maxProved = 8
@@ -27,38 +27,38 @@ type peer struct {
 	name     string        // as announced
 	lifetime time.Duration // of sessions there, as announced
 
-	// Keys are there once the peer has proved that it has the secret and lives.
+	// Keys exist once the peer has proved that it has the secret and lives.
 	introduced bool
-	secret     wire.Fingerprint // by which
+	secret     wire.Fingerprint // the secret of its introduction
 	opener     wire.Opener
 
-	addr   netip.AddrPort // where it gets what is sent to it, one of proved
+	addr   netip.AddrPort // where datagrams for it go, one of proved
 	proved []provedAddr
 
 	seen       time.Duration
-	up         bool          // heard lately
+	up         bool          // heard recently
 	upAt       time.Duration // since when
 	superseded bool          // by a later life of the same instance
-	// It was there when firstAt was, or before, and lived when aliveAt was, or after:
-	// that tells a life that has ended from another node of the same name.
+	// It existed at firstAt or before, and lived at aliveAt or after: that distinguishes a life
+	// that has ended from another node of the same name.
 	firstAt, aliveAt time.Duration
 
-	rtt time.Duration // smoothed, 0 if not known
+	rtt time.Duration // smoothed, 0 if unknown
 
 	in   [2]inbound // its batches, by stream
 	home stream     // ours for it
 
-	released *wire.Window // its questions that are at their end
+	released *wire.Window // its questions that have ended
 
 	tail     int // of home
 	tailFrom time.Duration
 
 	echoedAt  time.Duration // when it got an echo of us
-	echoAt    time.Duration // when we got one of it
-	deaf      bool          // it does not hear what is sent to groups
-	rulesAt   time.Duration // when it may be told the rules again
-	membersAt time.Duration // when it was told the members
-	toldSelf  uint32        // digests then
+	echoAt    time.Duration // when we got an echo of it
+	deaf      bool          // it does not receive what is sent to groups
+	rulesAt   time.Duration // when it may be sent the rules again
+	membersAt time.Duration // when it was sent the members
+	toldSelf  uint32        // the digests at that time
 	toldOther uint32
 
 	told   complaints
@@ -67,11 +67,11 @@ type peer struct {
 	counts peerCounts
 }
 
-// complaints are those that were made about a peer or an address, by kind: each is made
-// once, until it is right again.
+// complaints are those made about a peer or an address, by kind: each is made once, until the cause
+// is gone.
 type complaints [NoticeLifetime + 1]bool
 
-// isNew reports whether something is wrong that was not yet told.
+// isNew reports whether a fault has not yet been reported.
 func (c *complaints) isNew(kind NoticeKind, wrong bool) bool {
 	told := c[kind]
 	c[kind] = wrong
@@ -83,8 +83,8 @@ type provedAddr struct {
 	heard time.Duration
 }
 
-// heard notes that the peer lives, and reports whether it has proved to be where
-// the datagram came from.
+// heard records that the peer lives, and reports whether it has proved the address from which the
+// datagram came.
 func (p *peer) heard(now time.Duration, from netip.AddrPort, size int) bool {
 	p.counts.ReceivedDatagrams.Inc()
 	p.counts.ReceivedBytes.Add(uint64(size))
@@ -99,7 +99,7 @@ func (p *peer) heard(now time.Duration, from netip.AddrPort, size int) bool {
 	return false
 }
 
-// prove notes that the peer receives what is sent to addr.
+// prove records that the peer receives what is sent to addr.
 func (p *peer) prove(now time.Duration, addr netip.AddrPort) {
 	if !p.heardAt(now, addr) {
 		if len(p.proved) == maxProved {
@@ -134,13 +134,13 @@ func (p *peer) hasProved(addr netip.AddrPort) bool {
 func (p *peer) moveTo(addr netip.AddrPort) {
 	if p.addr != addr {
 		p.addr = addr
-		moved := addr // or each call would allocate
+		moved := addr // otherwise each call would allocate
 		p.counts.addr.Store(&moved)
 	}
 }
 
-// settle chooses the address to send to: the one in use while the peer is heard
-// from there, else where it was heard last.
+// settle chooses the address to send to: the one in use while the peer is heard from there, else
+// the one from which it was heard last.
 func (p *peer) settle(now, deadAfter time.Duration) {
 	best := provedAddr{}
 	for _, a := range p.proved {
@@ -156,17 +156,16 @@ func (p *peer) settle(now, deadAfter time.Duration) {
 	}
 }
 
-// alive reports whether p can be asked something.
+// alive reports whether p can be asked.
 func (n *Node) alive(p *peer) bool { return p.introduced && n.now-p.seen < n.o.DeadAfter }
 
-// meet remembers a node that has proved itself. It returns nil if there is no room
-// for another.
+// meet adds a node that has proved itself. It returns nil if there is no room for another.
 func (n *Node) meet(id ID) *peer {
 	if len(n.peers) >= maxPeers && !n.forgetOldest() {
 		return nil
 	}
 	if old := n.byShort[id.Short()]; old != nil {
-		n.removePeer(old) // the same beginning by chance
+		n.removePeer(old) // the same short id by chance
 	}
 	p := &peer{id: id, firstAt: n.now, echoedAt: n.now - n.o.Heartbeat, echoAt: n.now}
 	for s := range p.in {
@@ -194,7 +193,7 @@ func (n *Node) removePeer(p *peer) {
 	n.retarget()
 }
 
-// forgetOldest makes room by forgetting a dead peer.
+// forgetOldest makes room by removing a dead peer.
 func (n *Node) forgetOldest() bool {
 	var oldest *peer
 	for _, p := range n.known {
@@ -209,7 +208,7 @@ func (n *Node) forgetOldest() bool {
 	return true
 }
 
-// rise notes that a peer is heard that was not.
+// rise records that a silent peer is heard again.
 func (n *Node) rise(p *peer) {
 	if p.up {
 		return
@@ -221,20 +220,20 @@ func (n *Node) rise(p *peer) {
 	n.notice(Notice{Kind: NoticeUp, Addr: p.addr, Name: n.label(p)})
 }
 
-// leave takes a peer's goodbye.
+// leave handles a peer's leave message.
 func (n *Node) leave(p *peer) {
 	n.notice(Notice{Kind: NoticeLeft, Addr: p.addr, Name: n.label(p)})
 	n.depart(p.id.Short(), departed{addr: p.addr, until: n.now + n.keepFor(p.lifetime)})
 	n.removePeer(p)
 }
 
-// keepFor is for how long after a node was heard last it may still have sessions, if
-// they live so long there: then it is remembered, and rules for it are kept.
+// keepFor is how long after its last datagram a node may still have sessions of that lifetime: for
+// so long it is remembered, and rules for it are kept.
 func (n *Node) keepFor(lifetime time.Duration) time.Duration {
 	return max(n.o.KnownFor, min(lifetime, longestLife)+n.o.KnownFor-n.o.Lifetime)
 }
 
-// longest is that of the node where sessions live for the longest time.
+// longest is the longest session lifetime of all nodes.
 func (n *Node) longest() time.Duration {
 	longest := n.o.KnownFor
 	for _, p := range n.known {
@@ -256,10 +255,10 @@ func (n *Node) supersede(p *peer) {
 	n.dropRumoursOf(p.instance)
 }
 
-// order finds out which of two lives of one installation is the later one; the memory
-// of the other is gone. One that was alive when the other was already there is later
-// than that, since they cannot be at once. If both are, they are two nodes, and of that
-// name none is taken for ended any more before its sessions are.
+// order finds out which of two lives of one installation is the later one; the other's memory is
+// gone. A life that was alive when the other already existed is the later one, since they cannot
+// exist at once. If that holds for both, they are two nodes, and no node of that name is taken for
+// ended any more before its sessions have ended.
 func (n *Node) order(a, b *peer) {
 	aLater, bLater := a.aliveAt >= b.firstAt, b.aliveAt >= a.firstAt
 	switch {
@@ -269,7 +268,7 @@ func (n *Node) order(a, b *peer) {
 		n.end(b)
 	case bLater:
 		n.end(a)
-	default: // both came at once, and one of them may be late
+	default: // both came at once, and one may be late
 		n.unordered = true
 	}
 }
@@ -300,7 +299,7 @@ func (n *Node) noteCopies(a, b *peer) {
 	})
 }
 
-// sweepPeer does what is due because a peer has been silent for some time.
+// sweepPeer does what is due after some silence of a peer.
 func (n *Node) sweepPeer(p *peer) {
 	silent := n.now - p.seen
 	p.opener.Expire(n.now)
@@ -323,7 +322,7 @@ func (n *Node) sweepPeer(p *peer) {
 	if p.up && silent >= n.o.DeadAfter {
 		p.up = false
 		n.retarget()
-		if !p.superseded { // of whom it was said that it is there, as another life
+		if !p.superseded { // as another life, it was announced as up
 			n.notice(Notice{Kind: NoticeDown, Addr: p.addr, Name: n.label(p)})
 		}
 	}
@@ -338,7 +337,7 @@ func (n *Node) sweepPeer(p *peer) {
 	}
 }
 
-// label is what logs and statistics call a peer: its name, or where it is.
+// label names a peer in logs and statistics: by its name, or its address.
 func (n *Node) label(p *peer) string {
 	if p.name != "" {
 		return p.name
@@ -349,7 +348,7 @@ func (n *Node) label(p *peer) string {
 	return p.addr.String()
 }
 
-// retarget finds out anew who is there to be told, after that has changed.
+// retarget recomputes the targets after members have changed.
 func (n *Node) retarget() {
 	n.members = append(n.members[:0], member{nil, memberHash(n.o.ID, n.o.Instance)})
 	n.beats, n.told = n.beats[:0], n.told[:0]
@@ -372,12 +371,12 @@ func (n *Node) retarget() {
 		n.members = append(n.members, member{p, memberHash(p.id, p.instance)})
 		isContact := n.contacts[p.addr] != nil
 		if hasGroup && !isContact && !p.deaf {
-			continue // it hears the group
+			continue // it receives the group's datagrams
 		}
 		if !isContact {
 			n.beats = append(n.beats, p.addr)
 		}
-		if !contains(n.told, p.addr) { // several behind one repeater
+		if !contains(n.told, p.addr) { // several may be behind one repeater
 			n.told = append(n.told, p.addr)
 		}
 	}
@@ -394,7 +393,7 @@ func (n *Node) retarget() {
 	n.redigest()
 }
 
-// redigest makes the digest of those that are known: heard, or silent.
+// redigest computes the digest of the known nodes: in contact, or silent.
 func (n *Node) redigest() {
 	n.digest = n.id.Uint32()
 	for id, p := range n.byShort {
@@ -413,25 +412,24 @@ func (n *Node) redigest() {
 	}
 }
 
-// silentDigest stands in a digest for a node that is not heard.
+// silentDigest represents a silent node in a digest.
 func silentDigest(id ShortID) uint32 { return bits.RotateLeft32(id.Uint32(), 16) }
 
-// Reachable reports whether a node is heard. Any goroutine may call it.
+// Reachable reports whether a node is in contact. Any goroutine may call it.
 func (n *Node) Reachable(id ShortID, now time.Duration) bool {
 	p := (*n.up.Load())[id]
 	return p != nil && now-time.Duration(p.counts.seen.Load()) < n.o.DeadAfter
 }
 
-// heartbeatTail is when further heartbeats, each after the one before and the
-// first after the last batch, let receivers find that the end is missing, long
-// before the regular one. While batches keep coming these say as much, and the tail
-// waits.
+// heartbeatTail has the delays of further heartbeats, each after the one before and the first after
+// the last batch. They let receivers detect a missing end long before the regular heartbeat. While
+// batches keep coming, these have the same effect, and the tail waits.
 var heartbeatTail = [...]time.Duration{
 	25 * time.Millisecond, 50 * time.Millisecond,
 	150 * time.Millisecond,
 }
 
-// heartbeatStart is when further heartbeats follow the first ones of a node's life.
+// heartbeatStart has the delays of further heartbeats after the first ones of a node's life.
 var heartbeatStart = [...]time.Duration{
 	50 * time.Millisecond, 100 * time.Millisecond,
 	200 * time.Millisecond, 400 * time.Millisecond,

@@ -22,27 +22,27 @@ import (
 )
 
 const (
-	// flushEvery is how long updates gather while they keep coming, flushSoon how
-	// long at least, if the goroutine runs for another reason. The first one
-	// after a pause of drainFor goes out at once: until then loops need wake
-	// nobody, and a fleet's cost is that of being woken.
+	// flushEvery is how long updates gather while they keep coming, flushSoon the minimum if the
+	// goroutine runs for another reason. The first update after a pause of drainFor is sent at
+	// once: until then loops need not wake the goroutine, and being woken is most of a fleet's
+	// cost.
 	flushEvery = 5 * time.Millisecond
 	flushSoon  = 3 * time.Millisecond
 	drainFor   = 50 * time.Millisecond
-	// drainLen bounds how many updates are taken before datagrams are looked at.
+	// drainLen bounds how many updates are taken before datagrams are handled.
 	drainLen = 4096
-	// maxOwed bounds the deletes and releases beside a full ring.
+	// maxOwed bounds the deletes and releases kept beside a full ring.
 	maxOwed = 1 << 16
-	// maxVersion is what may be taken for a version, in the first byte.
+	// maxVersion is the largest first byte that may be a version.
 	maxVersion = 15
 )
 
-// PollerOptions say where a node listens and whom it tells.
+// PollerOptions say where a node listens and to which peers it sends.
 type PollerOptions struct {
 	Network
-	Names   map[netip.AddrPort]string // what peers are called in the configuration
-	RingLen int                       // updates that may wait to be sent
-	Logger  *slog.Logger              // nil: nothing is said
+	Names   map[netip.AddrPort]string // configured names of peers
+	RingLen int                       // bound on updates waiting to be sent
+	Logger  *slog.Logger              // nil: nothing is logged
 }
 
 // A Poller is the goroutine that owns a node's sockets: it drains the ring,
@@ -54,20 +54,20 @@ type Poller struct {
 	began time.Duration
 
 	sockets *udp.Sockets
-	subs    *repeater.Subscriber // at those peers that are repeaters
+	subs    *repeater.Subscriber // at peers that are repeaters
 	in      *udp.Batch
 	reactor *reactor.Reactor
 	timer   reactor.Timer
 
-	draining  bool          // updates came lately: drain by time, not by wake-up
-	drainAt   time.Duration // when at the latest
-	drainedAt time.Duration // when it was last
-	updatedAt time.Duration // when there was an update then
+	draining  bool          // updates came recently: drain by time, not by wake-up
+	drainAt   time.Duration // at the latest
+	drainedAt time.Duration // time of the last drain
+	updatedAt time.Duration // when there was last an update
 	tickAt    time.Duration
 
 	panics metric.Counter
 
-	news atomic.Bool // something is in the ring, or beside it, that does not wait for its time
+	news atomic.Bool // something urgent is in the ring, or beside it
 	mu   sync.Mutex  // guards owed
 	owed []Update    // deletes and releases for which the ring had no room
 	kept metric.Counter
@@ -83,7 +83,7 @@ func NewPoller(o PollerOptions, n Options, m Memory) (*Poller, error) {
 	p := &Poller{
 		ring: NewRing(o.RingLen), log: o.Logger, began: boottime.Now(), closed: make(chan struct{}),
 		in:       udp.NewBatch(udp.BatchLen, receiveLen),
-		draining: true, // so that the ring is told before the first sleep
+		draining: true, // so that the ring knows before the first sleep
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -109,7 +109,7 @@ func NewPoller(o PollerOptions, n Options, m Memory) (*Poller, error) {
 	return p, nil
 }
 
-// timerTick is the resolution of timers. Nothing is due sooner after another thing.
+// timerTick is the resolution of timers. Two events are due no closer together.
 const timerTick = 50 * time.Microsecond
 
 func (p *Poller) openReactor() (err error) {
@@ -118,7 +118,7 @@ func (p *Poller) openReactor() (err error) {
 	}
 	p.timer.Owner = p
 	for _, s := range p.sockets.List {
-		// What a batch leaves in a buffer comes in the next round.
+		// Datagrams left by a batch are received in the next round.
 		if err := p.reactor.WatchLevel(s.FD, &socketHandler{p, s}); err != nil {
 			p.reactor.Close()
 			return err
@@ -127,7 +127,7 @@ func (p *Poller) openReactor() (err error) {
 	return nil
 }
 
-// instance names this installation: by its machine, and where it listens.
+// instance names this installation: by its machine and its listening addresses.
 func (p *Poller) instance() Instance {
 	machine, err := os.ReadFile("/etc/machine-id")
 	if err != nil {
@@ -151,8 +151,7 @@ func (p *Poller) Start() {
 	}()
 }
 
-// Close stops the goroutine and closes the sockets. Updates that still wait are
-// lost to the peers.
+// Close stops the goroutine and closes the sockets. Updates that still wait do not reach the peers.
 func (p *Poller) Close() error {
 	if p.retired {
 		return p.failed
@@ -160,12 +159,12 @@ func (p *Poller) Close() error {
 	p.reactor.Stop()
 	p.running.Wait()
 	close(p.closed)
-	p.node.Goodbye(p.Now())
+	p.node.Leave(p.Now())
 	p.sockets.Flush()
 	return p.free()
 }
 
-// free wipes and closes what the goroutine has had.
+// free wipes and closes the goroutine's resources.
 func (p *Poller) free() error {
 	p.ring.Drain(len(p.ring.slots), func(*Update) {}) // wipes
 	p.node.wipe()
@@ -174,14 +173,13 @@ func (p *Poller) free() error {
 	return p.failed
 }
 
-// Now is the node's clock. It goes on while the machine sleeps: what lies in a socket
-// meanwhile is late by that, and not fresh.
+// Now is the node's clock. It counts while the machine sleeps: datagrams in a socket meanwhile
+// become late by that, not fresh.
 func (p *Poller) Now() time.Duration { return boottime.Now() - p.began }
 
-// Publish tells the peers of an update. Any goroutine may call it; it copies the
-// value, never blocks for long and reports whether there was room. Sessions do not
-// take the room of deletes and releases: one that is not told would let a spent session
-// be used again, or use one up.
+// Publish sends an update to the peers. Any goroutine may call it; it copies the value, never
+// blocks for long and reports whether there was room. Sessions cannot take the room of deletes and
+// releases: a lost one would let a spent session be used again, or use up an unspent one.
 func (p *Poller) Publish(u Update) bool {
 	u.Made = p.Now()
 	ok := p.ring.TryPush(u)
@@ -194,8 +192,7 @@ func (p *Poller) Publish(u Update) bool {
 	return ok
 }
 
-// owe keeps an update beside the ring. A delete may so overtake the session that it is
-// for, which peers expect.
+// owe keeps an update beside the ring. A delete may thus overtake its session, which peers expect.
 func (p *Poller) owe(u Update) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -212,30 +209,29 @@ func (p *Poller) wake() {
 	p.reactor.Wake()
 }
 
-// TryAsk asks the peers for a session. Any goroutine may call it; false means
-// that there is no room for another question.
+// TryAsk asks the peers for a session. Any goroutine may call it; false means that there is no room
+// for another question.
 func (p *Poller) TryAsk(q *Question) bool {
 	if !p.ring.TryPush(Update{Kind: UpdateAsk, Ask: q}) {
 		return false
 	}
 	p.ring.NeedsWake()
-	p.wake() // a handshake waits: not for the time of the next flush
+	p.wake() // a handshake waits: do not wait for the next flush
 	return true
 }
 
-// Reachable reports whether a node, other than this one, is heard now: whether a
-// question to it would have an answer. Any goroutine may call it.
+// Reachable reports whether another node is in contact now and would answer a question. Any
+// goroutine may call it.
 func (p *Poller) Reachable(id ShortID) bool { return p.node.Reachable(id, p.Now()) }
 
-// Release gives a session back that its owner holds for this node. Any goroutine
-// may call it.
+// Release releases a session that its owner holds for this node. Any goroutine may call it.
 func (p *Poller) Release(key Key, owner ShortID, hold uint64) {
 	p.Publish(Update{Kind: UpdateRelease, Key: key, Owner: owner, Hold: hold})
 }
 
-// Forget makes this node and all others drop sessions and waits until they have, or
-// some have not for some seconds. Any goroutine but a loop's may call it. If the node
-// ends before that, it is not known who has, and the result is [ErrClosed].
+// Forget makes this node and all others drop sessions and waits until they have, or some have not
+// for some seconds. Any goroutine but a loop's may call it. If the node ends before, the outcome is
+// unknown, and the result is [ErrClosed].
 func (p *Poller) Forget(what ForgetScope, hash uint64) (Forgetting, error) {
 	result := make(chan Forgetting, 1)
 	p.do(func() { p.node.Forget(p.Now(), what, hash, func(f Forgetting) { result <- f }) })
@@ -247,10 +243,10 @@ func (p *Poller) Forget(what ForgetScope, hash uint64) (Forgetting, error) {
 	}
 }
 
-// ErrClosed is the result of what a node could not finish before its end.
+// ErrClosed is the result of an operation that the node's end has interrupted.
 var ErrClosed = errors.New("the node has ended")
 
-// Rekey exchanges the live secrets. Any goroutine may call it.
+// Rekey replaces the live secrets. Any goroutine may call it.
 func (p *Poller) Rekey(secrets []Secret) {
 	p.do(func() {
 		p.node.Rekey(p.Now(), secrets)
@@ -261,8 +257,8 @@ func (p *Poller) Rekey(secrets []Secret) {
 	})
 }
 
-// SetPeers exchanges the addresses that are told everything, when names resolve
-// to others. names are what they are called, if they are. Any goroutine may call it.
+// SetPeers replaces the configured addresses when names resolve to others. names are their
+// configured names, if any. Any goroutine may call it.
 func (p *Poller) SetPeers(peers []netip.AddrPort, names map[netip.AddrPort]string) {
 	p.do(func() {
 		p.node.SetPeers(p.Now(), peers, names)
@@ -280,7 +276,7 @@ func (p *Poller) do(f func()) {
 	}, nil)
 }
 
-// A socketHandler has the datagrams of a socket.
+// A socketHandler receives the datagrams of a socket.
 type socketHandler struct {
 	poller *Poller
 	socket *udp.Socket
@@ -295,13 +291,13 @@ func (s *socketHandler) OnTimer() {}
 // OnEvent implements reactor.Handler: the timer's owner has no descriptor.
 func (p *Poller) OnEvent(int, reactor.Events) {}
 
-// OnTimer implements reactor.Handler: what is due is done when the round ends.
+// OnTimer implements reactor.Handler: work that is due is done when the round ends.
 func (p *Poller) OnTimer() {}
 
 // TurnBegins implements reactor.Host.
 func (p *Poller) TurnBegins(time.Time, uint64) {}
 
-// TurnEnds implements reactor.Host. Datagrams have their own shield: see receive.
+// TurnEnds implements reactor.Host. Panics of datagrams are caught separately: see receive.
 func (p *Poller) TurnEnds(_ reactor.Handler, _ time.Duration, panicked any) {
 	if panicked != nil {
 		panic(panicked)
@@ -322,7 +318,7 @@ func (p *Poller) RoundEnds() (more bool) {
 	return false
 }
 
-// receiveFrom takes one batch of datagrams: what it leaves comes in the next turn.
+// receiveFrom receives one batch of datagrams; the rest follows in the next turn.
 func (p *Poller) receiveFrom(s *udp.Socket) {
 	now := p.Now()
 	_, err := p.in.Receive(s.FD, func(from netip.AddrPort, datagram []byte) {
@@ -332,11 +328,11 @@ func (p *Poller) receiveFrom(s *udp.Socket) {
 	if err != nil && err != unix.EAGAIN {
 		p.sockets.Count.ReceiveErrors.Inc()
 	}
-	p.tickAt = 0 // what came may have made something due
+	p.tickAt = 0 // the datagrams may have made something due
 }
 
-// receive takes one datagram. A panic costs that datagram, not the node: what
-// comes from a socket is hostile, and this is the last line.
+// receive handles one datagram. A panic costs that datagram, not the node: input from a socket is
+// hostile, and this is the last line of defence.
 func (p *Poller) receive(now time.Duration, from netip.AddrPort, datagram []byte) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -350,7 +346,7 @@ func (p *Poller) receive(now time.Duration, from netip.AddrPort, datagram []byte
 	}
 }
 
-// turn does what is due and sends what came of it.
+// turn does what is due and sends the results.
 func (p *Poller) turn() {
 	now := p.Now()
 	if p.draining && (now >= p.drainAt || now >= p.drainedAt+flushSoon) {
@@ -363,8 +359,8 @@ func (p *Poller) turn() {
 	p.sockets.Flush()
 }
 
-// drain takes updates from the ring. While there are some it goes by time, so
-// that a busy loop need wake nobody; after an idle time it sleeps.
+// drain takes updates from the ring. While there are some it runs by time, so that a busy loop need
+// not wake it; after an idle time it sleeps.
 func (p *Poller) drain(now time.Duration) {
 	p.mu.Lock()
 	owed := p.owed
@@ -395,56 +391,56 @@ func (p *Poller) drain(now time.Duration) {
 	}
 }
 
-// report says what an operator should know.
+// report logs a notice.
 func (p *Poller) report(m Notice) {
-	who := m.Name
-	if who == "" {
-		who = m.Addr.String()
-	} else if who != m.Addr.String() {
-		who += " (" + m.Addr.String() + ")"
+	peer := m.Name
+	if peer == "" {
+		peer = m.Addr.String()
+	} else if peer != m.Addr.String() {
+		peer += " (" + m.Addr.String() + ")"
 	}
 	switch m.Kind {
 	case NoticeUp:
-		p.log.Info("peer " + who + " is there")
+		p.log.Info("peer " + peer + " is there")
 		return
 	case NoticeDown:
-		p.log.Warn("peer " + who + " is not heard any more")
+		p.log.Warn("peer " + peer + " is not heard any more")
 		return
 	case NoticeLeft:
-		p.log.Info("peer " + who + " has ended")
+		p.log.Info("peer " + peer + " has ended")
 		return
 	}
-	if m.Strangers > 1 {
-		who = fmt.Sprintf(
-			"%d datagrams from addresses of no peer could not be opened, the last: %s", m.Strangers,
-			who)
+	if m.Unknown > 1 {
+		peer = fmt.Sprintf(
+			"%d datagrams from addresses of no peer could not be opened, the last: %s", m.Unknown,
+			peer)
 	}
 	switch m.Kind {
 	case NoticeVersion:
 		if m.TheirByte == 0 || m.TheirByte > maxVersion {
-			p.log.Warn(who + " sends something else than this replication protocol")
+			p.log.Warn(peer + " sends something else than this replication protocol")
 			return
 		}
 		p.log.Warn(
 			fmt.Sprintf(
-				"%s speaks version %d of the replication protocol, this node version %d: they share no sessions until both run the same release", who, m.TheirByte, m.OurByte))
+				"%s speaks version %d of the replication protocol, this node version %d: they share no sessions until both run the same release", peer, m.TheirByte, m.OurByte))
 	case NoticeSecret:
 		p.log.Warn(
 			fmt.Sprintf(
-				"%s sends datagrams this node cannot open: do both have the same cluster-secret-file / key? (theirs has the id %02x, this node's %02x)", who, m.TheirByte, m.OurByte))
+				"%s sends datagrams this node cannot open: do both have the same cluster-secret-file / key? (theirs has the id %02x, this node's %02x)", peer, m.TheirByte, m.OurByte))
 	case NoticeContext:
 		p.log.Warn(
 			fmt.Sprintf(
-				"peer %s serves other session contexts (%s, this node's are %s): sessions of one are of no use at the other", who, m.Theirs, m.Ours))
+				"peer %s serves other session contexts (%s, this node's are %s): sessions of one are of no use at the other", peer, m.Theirs, m.Ours))
 	case NoticeLifetime:
 		p.log.Warn(
 			fmt.Sprintf(
-				"peer %s resumes sessions for %s, this node for %s: ssl-sessions-timeout should be the same at both", who, m.Theirs, m.Ours))
+				"peer %s resumes sessions for %s, this node for %s: ssl-sessions-timeout should be the same at both", peer, m.Theirs, m.Ours))
 	case NoticeCopies:
 		p.log.Warn(
 			fmt.Sprintf(
-				"peers %s and %s (%s) call themselves the same, like copies of one machine: if one is restarted, forget waits for its earlier life too. Give each its own /etc/machine-id or host name", who, m.Theirs, m.Ours))
+				"peers %s and %s (%s) call themselves the same, like copies of one machine: if one is restarted, forget waits for its earlier life too. Give each its own /etc/machine-id or host name", peer, m.Theirs, m.Ours))
 	case NoticeClock:
-		p.log.Warn(fmt.Sprintf("the clock of peer %s is %s ahead of this node's", who, m.Theirs))
+		p.log.Warn(fmt.Sprintf("the clock of peer %s is %s ahead of this node's", peer, m.Theirs))
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"reprise/internal/nettest"
 )
 
-// A node that ends while it waits for a silent peer does not say that all have obeyed.
+// A node that ends while it waits for a silent peer does not report that all have obeyed.
 func TestForgetAtTheEndIsAnError(t *testing.T) {
 	addrs := []netip.AddrPort{netip.MustParseAddrPort(nettest.FreeAddr(t)), netip.MustParseAddrPort(nettest.FreeAddr(t))}
 	memory := &lockedMemory{mapMemory: newMapMemory(func() time.Duration { return time.Since(testBegan) })}

@@ -211,9 +211,9 @@ func TestPollerSaysWhoHasAnotherSecret(t *testing.T) {
 		pa.do(func() { result <- pa.log.String() })
 		return <-result
 	}
-	nettest.Eventually(t, 10*time.Second, func() bool { return strings.Contains(text(), "cluster-secret-file") }, "nothing was said")
+	nettest.Eventually(t, 10*time.Second, func() bool { return strings.Contains(text(), "cluster-secret-file") }, "a line in the log")
 	if got := strings.Count(text(), "sends datagrams"); got != 1 {
-		t.Errorf("said %d times, want once:\n%s", got, text())
+		t.Errorf("logged %d times, want once:\n%s", got, text())
 	}
 	if !strings.Contains(text(), b.String()+" sends datagrams this node cannot open") {
 		t.Errorf("got %q", text())

@@ -208,7 +208,7 @@ func TestRepeaterOutlivesNodes(t *testing.T) {
 func TestSubscribersAtNodes(t *testing.T) {
 	fleet := loopbackFleet(t, 2, nil)
 	for _, l := range fleet {
-		nettest.Eventually(t, 10*time.Second, func() bool { return l.subs.Ignored() > 0 }, "nobody tried")
+		nettest.Eventually(t, 10*time.Second, func() bool { return l.subs.Ignored() > 0 }, "a node to try")
 		if got := l.node.counts.Dropped.Load(dropReason(wire.ForeignVersion)); got != 0 {
 			t.Errorf("the node was bothered %d times", got)
 		}

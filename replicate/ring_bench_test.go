@@ -89,7 +89,7 @@ func BenchmarkPushAlone(b *testing.B) {
 			b.StartTimer()
 		}
 		if r.TryPush(benchSession); r.NeedsWake() {
-			b.Fatal("nobody sleeps")
+			b.Fatal("the consumer is not asleep")
 		}
 	}
 }

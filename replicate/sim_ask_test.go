@@ -15,7 +15,7 @@ func TestAskingSchedule(t *testing.T) {
 			for _, loss := range []float64{0, 0.05, 0.2} {
 				for _, dead := range []bool{false, true} {
 					if dead && mode == Pull {
-						continue // nobody else has it
+						continue // no other node has it
 					}
 					a := askUnderLoss(t, mode, delay, loss, dead, questions)
 					owner := "answers"
@@ -65,7 +65,7 @@ func askUnderLoss(t *testing.T, mode Mode, delay time.Duration, loss float64, de
 	s.runUntil(10*time.Second, s.introduced)
 	s.run(3 * time.Second)
 	asker, owner := s.nodes[0], s.nodes[1]
-	key := func(i int) (key Key) { // of which the asker is no home
+	key := func(i int) (key Key) { // the asking node is not a home of it
 		for n := 0; ; n++ {
 			key = simKey(1000*i + n)
 			if first, second := asker.homesOf(key); first != nil && second != nil {

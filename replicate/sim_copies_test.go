@@ -93,11 +93,11 @@ func TestLateDatagramsOfAnEarlierLife(t *testing.T) {
 func TestSupersededLifeIsNotTheLastWord(t *testing.T) {
 	s := newSim(t, 2)
 	s.run(3 * time.Second)
-	var said []NoticeKind
-	s.nodes[0].Notice = func(m Notice) { said = append(said, m.Kind) }
+	var notices []NoticeKind
+	s.nodes[0].Notice = func(m Notice) { notices = append(notices, m.Kind) }
 	s.restart(s.nodes[1])
 	s.run(10 * time.Second)
-	if !slices.Equal(said, []NoticeKind{NoticeUp}) {
-		t.Errorf("said %v, want that the new life is there", said)
+	if !slices.Equal(notices, []NoticeKind{NoticeUp}) {
+		t.Errorf("notices %v, want NoticeUp for the new life", notices)
 	}
 }

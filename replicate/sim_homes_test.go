@@ -99,7 +99,7 @@ func TestHomes(t *testing.T) {
 					t.Fatalf("session %d was not found", i)
 				}
 			}
-			s.nodes[0].down = true // nobody knows it yet
+			s.nodes[0].down = true // no node knows it yet
 			found, tried := 0, 0
 			for i := 100; i < sessions; i++ {
 				from := s.nodes[1+s.rand.IntN(nodes-1)]
@@ -148,7 +148,7 @@ func TestAutoMode(t *testing.T) {
 }
 
 // A fleet in mode homes is restarted node by node and loses nothing: each new life
-// fetches what it is a home of.
+// fetches the sessions that it is a home of.
 func TestHomesOutliveRollingRestart(t *testing.T) {
 	s := newSim(t, 0)
 	const nodes, sessions = 6, 1000
@@ -293,7 +293,7 @@ func testHolds(t *testing.T, s *sim) {
 		t.Errorf("while it is held: %+v", got)
 	}
 
-	// The owner is dead: whoever has a copy decides.
+	// The owner is dead: the deciding node may have a copy.
 	a.down = true
 	s.run(a.o.DeadAfter + time.Second)
 	if got := holdAt(b, a.id, simKey(3)); got.Verdict != Unanswered {
@@ -379,7 +379,7 @@ func TestForgetReachesWhoWasAway(t *testing.T) {
 	}
 	s.run(time.Second)
 	s.cut = func(from, to *simNode) bool { return from == c || to == c }
-	s.run(2 * time.Minute) // longer than anybody keeps keys
+	s.run(2 * time.Minute) // longer than any node keeps keys
 	var result *Forgetting
 	a.Forget(a.clock(), ForgetAll, 0, func(f Forgetting) { result = &f })
 	a.tick()
@@ -400,13 +400,13 @@ func TestForgetReachesWhoWasAway(t *testing.T) {
 	s.runUntil(5*time.Second, func() bool { return len(late.memory.rules) == 1 })
 }
 
-// A node that ends says so: nobody waits for it.
-func TestGoodbye(t *testing.T) {
+// A node that ends announces it: no node waits for it.
+func TestLeave(t *testing.T) {
 	s := newSim(t, 3)
 	s.runUntil(5*time.Second, s.introduced)
 	s.run(time.Second) // both ways
 	a, b := s.nodes[0], s.nodes[1]
-	b.Goodbye(b.clock())
+	b.Leave(b.clock())
 	b.down = true
 	s.runUntil(time.Second, func() bool { return len(a.stats(a.clock()).Peers) == 1 })
 	var result *Forgetting
@@ -414,7 +414,7 @@ func TestGoodbye(t *testing.T) {
 	a.tick()
 	s.run(time.Second)
 	if result == nil || len(result.Silent) != 0 || len(result.Dropped) != 1 {
-		t.Errorf("result %+v, want one node that obeyed and nobody silent", result)
+		t.Errorf("result %+v, want one node that obeyed and none silent", result)
 	}
 	if got := len(a.stats(a.clock()).Peers); got != 1 {
 		t.Errorf("%d peers are listed", got)

@@ -147,7 +147,7 @@ func TestDropsAreTold(t *testing.T) {
 }
 
 // A flood of garbage, of recordings of earlier lives and of replays costs the
-// flooded node no peer, no answer, and keeps nobody out.
+// flooded node no peer, no answer, and keeps no node out.
 func TestFlood(t *testing.T) {
 	s := newSim(t, 3)
 	var recorded [][]byte
@@ -337,7 +337,7 @@ func TestGreedyPeer(t *testing.T) {
 			}
 		}
 	}
-	// Numbers without sense from a peer harm only what that peer says.
+	// Absurd numbers from a peer harm only what that peer sends.
 	for _, seq := range []uint64{1 << 63, 1<<64 - 1, 0, 1 << 20} {
 		b.handleHeartbeat(b.peers[a.o.ID], wire.Heartbeat{Newest: seq, Oldest: seq, Sent: seq})
 		b.handleBatch(b.peers[a.o.ID], wire.Batch{Seq: seq})
@@ -351,7 +351,7 @@ func TestGreedyPeer(t *testing.T) {
 	}
 }
 
-// Any bytes, also well sealed ones, do nothing worse than what they say.
+// Any bytes, even well sealed ones, do no more than their messages allow.
 func TestRandomMessages(t *testing.T) {
 	s := newSim(t, 2)
 	s.run(3 * time.Second)

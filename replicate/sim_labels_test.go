@@ -60,11 +60,11 @@ func TestStrangersSilenceNothing(t *testing.T) {
 	s := newSim(t, 0)
 	s.unlisted = true
 	a := s.add(nil)
-	var strangers []uint64
+	var counts []uint64
 	told := make(map[string]int)
 	a.Notice = func(m Notice) {
 		if m.Name == "" {
-			strangers = append(strangers, m.Strangers)
+			counts = append(counts, m.Unknown)
 			return
 		}
 		told[fmt.Sprint(m.Kind, m.Name)]++
@@ -83,8 +83,8 @@ func TestStrangersSilenceNothing(t *testing.T) {
 	}
 	s.run(time.Minute)
 	a.Receive(a.clock(), elsewhere, []byte{1, 2, 3})
-	if !slices.Equal(strangers, []uint64{1, sent}) {
-		t.Errorf("strangers: told of %v datagrams, want of 1 and then of %d", strangers, sent)
+	if !slices.Equal(counts, []uint64{1, sent}) {
+		t.Errorf("unknown addresses: notices of %v datagrams, want of 1 and then of %d", counts, sent)
 	}
 	// It is put right, and then wrong again.
 	b.Rekey(b.clock(), a.o.Secrets)

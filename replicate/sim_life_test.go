@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A node that is killed and started again is introduced as somebody new and gets
-// everything back; nobody asks its former life for anything.
+// A node that is killed and started again is introduced as a new node and gets
+// everything back; no node asks its former life for anything.
 func TestRestart(t *testing.T) {
 	s := newSim(t, 4)
 	s.runUntil(5*time.Second, s.introduced)
@@ -29,7 +29,7 @@ func TestRestart(t *testing.T) {
 	s.runUntil(2*time.Second, func() bool { return s.have(sessions + 100) })
 	// A handle made by its first life still names that as its owner.
 	if got, ok := s.nodes[2].ask(simKey(1_000_000), old.o.ID.Short(), 6*time.Millisecond); ok {
-		t.Errorf("got %q for a session of nobody", got)
+		t.Errorf("got %q for a session of no node", got)
 	}
 	s.nodes[2].Forget(s.nodes[2].clock(), ForgetAll, 0, func(f Forgetting) {
 		if len(f.Silent) > 1 {
@@ -202,12 +202,12 @@ func TestAlone(t *testing.T) {
 		n.publish(simKey(i), "session")
 	}
 	if _, ok := n.ask(simKey(1000), ShortID{1}, 0); ok || len(n.questions.open) != 0 {
-		t.Errorf("asked nobody: found %v, %d questions open", ok, len(n.questions.open))
+		t.Errorf("without a node to ask: found %v, %d questions open", ok, len(n.questions.open))
 	}
 	done := false
 	n.Forget(n.clock(), ForgetAll, 0, func(f Forgetting) { done = len(f.Dropped)+len(f.Silent) == 0 })
 	if !done {
-		t.Error("a command to nobody is not done at once")
+		t.Error("a command without peers is not done at once")
 	}
 	s.run(time.Minute)
 	if got := n.stats(n.clock()).Join; got != JoinAlone.String() {

@@ -45,7 +45,7 @@ func TestForgetAfterARestartNamesTheSilent(t *testing.T) {
 			t.Errorf("b has the session and was not told; silent: %q", f.Silent)
 		}
 	})
-	t.Run("though nobody is left who has heard it", func(t *testing.T) {
+	t.Run("though no node is left that has heard it", func(t *testing.T) {
 		s, a, b, c := oneWay(t)
 		a = s.restartKnowing(a, c)
 		s.runUntil(2*time.Second, func() bool { return len(a.rumours) == 1 })
@@ -55,9 +55,9 @@ func TestForgetAfterARestartNamesTheSilent(t *testing.T) {
 			t.Errorf("b has the session and was not told; silent: %q", f.Silent)
 		}
 		if a.digest != c.digest {
-			t.Error("they do not agree on who is known")
+			t.Error("they do not agree on the known nodes")
 		}
-		// However long they tell each other, it ends.
+		// However long they pass it on to each other, it ends.
 		for range 20 {
 			s.run(a.o.KnownFor / 20)
 		}
@@ -77,7 +77,7 @@ func TestForgetAfterARestartNamesTheSilent(t *testing.T) {
 		s.runUntil(40*time.Second, func() bool { return len(b.memory.rules) == 1 && a.peers[b.o.ID] != nil })
 		s.run(2 * time.Second)
 		if len(a.rumours)+len(b.rumours)+len(c.rumours) != 0 || a.digest != b.digest || a.digest != c.digest {
-			t.Error("they do not agree on who is known")
+			t.Error("they do not agree on the known nodes")
 		}
 	})
 }
@@ -92,7 +92,7 @@ func TestForgetDoesNotWaitForTheDead(t *testing.T) {
 		a = s.restartKnowing(a, c)
 		s.run(5 * time.Second)
 		if f := a.forget(t); len(f.Silent) != 0 || len(f.Dropped) != 2 {
-			t.Errorf("%+v, want two nodes that obeyed and nobody silent", f)
+			t.Errorf("%+v, want two nodes that obeyed and none silent", f)
 		}
 	})
 	t.Run("it lives again, after another node was told that it is silent", func(t *testing.T) {
@@ -104,16 +104,16 @@ func TestForgetDoesNotWaitForTheDead(t *testing.T) {
 		s.runUntil(5*time.Second, func() bool { return a.peers[b.o.ID] != nil })
 		s.run(5 * time.Second)
 		if f := a.forget(t); len(f.Silent) != 0 || len(f.Dropped) != 2 {
-			t.Errorf("%+v, want two nodes that obeyed and nobody silent", f)
+			t.Errorf("%+v, want two nodes that obeyed and none silent", f)
 		}
 	})
-	t.Run("one has not heard its goodbye", func(t *testing.T) {
+	t.Run("one has not received its leave message", func(t *testing.T) {
 		s := newSim(t, 3)
 		s.runUntil(5*time.Second, s.introduced)
 		s.run(time.Second) // both ways
 		a, b, c := s.nodes[0], s.nodes[1], s.nodes[2]
 		s.cut = func(from, to *simNode) bool { return from == b && to == c }
-		b.Goodbye(b.clock())
+		b.Leave(b.clock())
 		b.down = true
 		s.run(10 * time.Second)
 		for _, n := range []*simNode{a, c} {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// What keeps a configured peer from sharing sessions is told by a notice with its name
+// What keeps a configured peer from sharing sessions is reported by a notice with its name
 // and address, and shown by its state, also if nothing it sends can be opened.
 func TestContactsTellWhatIsWrong(t *testing.T) {
 	s := newSim(t, 0)

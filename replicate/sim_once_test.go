@@ -9,7 +9,7 @@ import (
 )
 
 // A question may arrive once more after its hold was released. What is held by that is
-// released too: nobody has used the session.
+// released too: no handshake has used the session.
 func TestLateQuestionUsesNothingUp(t *testing.T) {
 	s := newSim(t, 2)
 	s.run(3 * time.Second)
@@ -39,7 +39,7 @@ func TestLateQuestionUsesNothingUp(t *testing.T) {
 	a.tick()
 	s.run(3 * time.Second)
 	if _, _, _, ok := a.memory.Find(nil, simKey(1)); !ok {
-		t.Error("the session is gone though nobody has used it")
+		t.Error("the session is gone though no handshake has used it")
 	}
 }
 
@@ -92,7 +92,7 @@ func TestRepeatedQuestionKeepsTheHold(t *testing.T) {
 	}
 	a.handleRelease(p, wire.Release{Question: 7, Key: simKey(1)})
 	if memory.got != 1 {
-		t.Error("nobody could have the session after its release: nothing was tested")
+		t.Error("no handshake got the session after its release")
 	}
 }
 
@@ -152,7 +152,7 @@ func TestLostReleaseUsesNothingUp(t *testing.T) {
 			}
 			s.run(3 * time.Second)
 			if _, _, _, ok := a.memory.Find(nil, simKey(1)); !ok {
-				t.Error("the session is gone though nobody has used it")
+				t.Error("the session is gone though no handshake has used it")
 			}
 			if len(a.holds.given)+len(a.holds.byKey)+len(b.holds.releases) != 0 || b.counts.Lookups.Unheard.Load() != 0 {
 				t.Errorf("left behind: %d holds, %d by key, %d releases", len(a.holds.given), len(a.holds.byKey), len(b.holds.releases))
@@ -161,7 +161,7 @@ func TestLostReleaseUsesNothingUp(t *testing.T) {
 	}
 }
 
-// A release that nobody hears ends when what it is about has lapsed, and there is a
+// A release that is not received ends when what it is about has lapsed, and there is a
 // bound on how many there are.
 func TestReleasesEnd(t *testing.T) {
 	s := newSim(t, 2)

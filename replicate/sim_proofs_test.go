@@ -201,7 +201,7 @@ func collectKeys(v reflect.Value, keys map[[32]byte]bool, seen map[uintptr]bool)
 
 func isZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
 
-// attackers are the keys that somebody can derive.
+// attackers are the keys that can be derived.
 type attackers [][]byte
 
 // openers takes each value for a key, and for the state of a ratchet, which leads to
@@ -263,7 +263,7 @@ func TestForkedNode(t *testing.T) {
 	}
 }
 
-// A datagram that somebody holds back makes no session live longer.
+// Holding a datagram back makes no session live longer.
 func TestHeldBackDatagramsMakeNothingYounger(t *testing.T) {
 	for _, delay := range []time.Duration{100 * time.Millisecond, time.Second, 3 * time.Second, time.Minute} {
 		t.Run(fmt.Sprint(delay), func(t *testing.T) {

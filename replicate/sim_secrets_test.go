@@ -35,7 +35,7 @@ func TestSecretsOfOneIDAreToldApart(t *testing.T) {
 	a.out = out
 	h, _ := wire.ParseHeader(batch)
 	if _, reason := b.peers[a.o.ID].opener.Open(nil, batch, h, b.clock()); reason == wire.Opened {
-		t.Error("the keys of those who had the old secret open what is sealed after it has gone")
+		t.Error("the keys of nodes with the old secret open what is sealed after it has gone")
 	}
 	// With both alive at b, the second of the two introduces.
 	b.Rekey(b.clock(), []Secret{old, fresh})

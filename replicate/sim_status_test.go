@@ -8,15 +8,15 @@ import (
 	"reprise/replicate/wire"
 )
 
-// Whoever asks gets what each peer says of itself, and no more often than is allowed.
+// A node that asks gets each peer's status, no more often than is allowed.
 func TestStatus(t *testing.T) {
 	s := newSim(t, 3)
 	s.run(2 * time.Second)
 	a, b, c := s.nodes[0], s.nodes[1], s.nodes[2]
-	said := make(map[*simNode]int)
+	sent := make(map[*simNode]int)
 	for _, n := range []*simNode{b, c} {
 		n.Status = func() []byte {
-			said[n]++
+			sent[n]++
 			return []byte("of " + n.id.String())
 		}
 	}
@@ -32,24 +32,24 @@ func TestStatus(t *testing.T) {
 		a.AskStatus(a.clock())
 		s.run(10 * time.Millisecond)
 	}
-	if got := said[b]; got < 3 || got > 6 {
-		t.Errorf("asked without a pause for a second, it said %d times how it is", got)
+	if got := sent[b]; got < 3 || got > 6 {
+		t.Errorf("asked without a pause for a second, it sent its status %d times", got)
 	}
 
 	// A peer that asks more often than it may is not answered more often.
-	before := said[b]
+	before := sent[b]
 	for range 100 {
 		b.handleStatusRequest(b.byShort[a.id])
 	}
-	if got := said[b] - before; got > 1 {
+	if got := sent[b] - before; got > 1 {
 		t.Errorf("100 requests at once were answered %d times", got)
 	}
 
-	// What nobody has asked for is not kept, nor what is too long.
+	// A status that was not asked for is not kept, nor one that is too long.
 	s.run(statusPatience + time.Second)
 	a.handleStatus(a.byShort[b.id], wire.Status{Text: []byte("unasked")})
 	if got := reportsTo(t, a); got[b.id.String()] == "unasked" {
-		t.Error("an answer that nobody asked for was kept")
+		t.Error("an unsolicited answer was kept")
 	}
 	long := wire.Status{Text: bytes.Repeat([]byte("x"), wire.MaxStatusLen+1)}
 	if b := long.Append(nil); len(b) > wire.BatchOverhead {
@@ -58,12 +58,12 @@ func TestStatus(t *testing.T) {
 	s.run(time.Second)
 	for _, r := range a.Reports(a.clock()) {
 		if r.Age < statusPatience {
-			t.Errorf("the last word of %s is said to be %v old", r.ID, r.Age)
+			t.Errorf("the status of %s is reported as %v old", r.ID, r.Age)
 		}
 	}
 }
 
-// reportsTo is what peers, all of which are alive, have said to a node of themselves.
+// reportsTo is what peers, all of which are alive, have sent to a node of themselves.
 func reportsTo(t *testing.T, a *simNode) map[string]string {
 	list := make(map[string]string)
 	for _, r := range a.Reports(a.clock()) {

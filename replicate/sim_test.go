@@ -270,7 +270,7 @@ func TestAsk(t *testing.T) {
 		t.Errorf("asked of its owner: got %q, %v", got, ok)
 	}
 	if got, ok := c.ask(simKey(2), a.o.ID.Short(), 5*time.Millisecond); ok {
-		t.Errorf("a session that nobody has: got %q", got)
+		t.Errorf("a session of no node: got %q", got)
 	}
 	a.down = true
 	if got, ok := c.ask(simKey(1), a.o.ID.Short(), 6*time.Millisecond); !ok || got != "made at a" {
@@ -278,7 +278,7 @@ func TestAsk(t *testing.T) {
 	}
 	s.run(10 * time.Second)
 	if got, ok := s.add(func(o *Options) { o.Mode = Pull }).ask(simKey(1), a.o.ID.Short(), 5*time.Millisecond); ok {
-		t.Errorf("a node that knows nobody found %q", got)
+		t.Errorf("a node without peers found %q", got)
 	}
 }
 

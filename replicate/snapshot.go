@@ -10,29 +10,27 @@ import (
 const (
 	// maxDonations bounds how many joining nodes are served at once.
 	maxDonations = 4
-	// donationIdle ends the service of one that neither asks nor is being sent
-	// anything. While it lives, a joining node asks every joinAgain or two round
-	// trips; while it is served, others wait.
+	// donationIdle ends the service of a joining node that neither asks nor is being sent anything.
+	// A live one asks every joinAgain or two round trips; while it is served, others wait.
 	donationIdle = time.Second
-	// joinDelay is how long a node waits, after the first peer is there, for
-	// others: how many there are decides what it fetches, and from whom.
+	// joinDelay is how long a node waits for further peers after the first: their number decides
+	// what it fetches, and from whom.
 	joinDelay = 50 * time.Millisecond
-	// joinPause is when a node begins again that no peer has given everything.
+	// joinPause is when a node starts again that got everything from no peer.
 	joinPause = 100 * time.Millisecond
-	// joinAgain is how long missing parts are waited for.
+	// joinAgain is how long to wait for missing parts.
 	joinAgain = 20 * time.Millisecond
-	// joinTries is when another donor is tried.
+	// joinTries is the number of tries before another donor is tried.
 	joinTries = 25
-	// maxParts bounds the parts of one step. A scan of the memory may give more:
-	// then it is several steps, whose number is the upper bits of the cursor.
+	// maxParts bounds the parts of one step. If a scan of the memory yields more, it is split into
+	// several steps, whose number is in the upper bits of the cursor.
 	maxParts  = 4096
 	stepShift = 48
-	// snapshotBurst is how much may be given at once at most, so that a
-	// receiver's socket buffer holds it.
+	// snapshotBurst bounds the bytes sent at once, so that a receiver's socket buffer holds them.
 	snapshotBurst = 64 << 10
 )
 
-// snapshots is both sides of giving what is in memory to a node that joins.
+// snapshots is both sides of sending a memory's contents to a joining node.
 type snapshots struct {
 	join      join
 	donations map[ID]*donation
@@ -42,24 +40,24 @@ type snapshots struct {
 
 func (s *snapshots) init() { s.donations = make(map[ID]*donation) }
 
-// JoinState is how far a node has come that fetches the sessions of a peer.
+// JoinState is the progress of a node that fetches the sessions of a peer.
 type JoinState uint8
 
 // The states of joining.
 const (
-	JoinAlone JoinState = iota // nobody to fetch from yet
+	JoinAlone JoinState = iota // no peer yet
 	JoinUnderWay
 	JoinDone
 )
 
 func (s JoinState) String() string { return [...]string{"alone", "under way", "done"}[s] }
 
-// join is the receiver's side: everything of one peer, or of each peer what this node
-// is a home of.
+// join is the receiver's side: everything from one peer, or from each peer the sessions that this
+// node is a home of.
 type join struct {
 	state   JoinState
 	beginAt time.Duration
-	stream  wire.Stream // what is asked for
+	stream  wire.Stream // the requested stream
 	donor   *peer
 	rest    []*peer // donors to come
 	cursor  uint64  // of the step being fetched
@@ -70,28 +68,27 @@ type join struct {
 	tries   int
 }
 
-// donation is the giver's side: the keys of one scan of the memory, kept to repeat
-// parts of it. The sessions are looked up when a part is sealed, so that none is given
-// that has expired or been forgotten meanwhile.
+// donation is the donor's side: the keys of one scan of the memory, kept to repeat parts of it. The
+// sessions are looked up when a part is sealed, so that expired and forgotten ones are not sent.
 type donation struct {
 	peer    *peer
 	stream  wire.Stream
 	scanned bool
 	cursor  uint64   // of the scan
-	next    uint64   // of the one after it
+	next    uint64   // of the following scan
 	plan    [][]Key  // all parts of the scan
-	step    int      // the one being given
-	pending []uint16 // parts of it that were asked for and not yet sent
+	step    int      // the current one
+	pending []uint16 // its requested parts, not yet sent
 	seen    time.Duration
 }
 
-// parts are those of the step.
+// parts are the parts of the step.
 func (d *donation) parts() [][]Key {
 	begin := min(d.step*maxParts, len(d.plan))
 	return d.plan[begin:min(begin+maxParts, len(d.plan))]
 }
 
-// cursors are those of the step, and of the one after it.
+// cursors are the cursors of the step and of the following one.
 func (d *donation) cursors() (this, next uint64) {
 	this, next = d.cursor|uint64(d.step)<<stepShift, d.next
 	if (d.step+1)*maxParts < len(d.plan) {
@@ -100,7 +97,7 @@ func (d *donation) cursors() (this, next uint64) {
 	return this, next
 }
 
-// startJoining fetches sessions of live peers, as soon as there are some.
+// startJoining fetches sessions of live peers as soon as there are some.
 func (n *Node) startJoining() time.Duration {
 	j := &n.snapshot.join
 	if n.o.Mode == Pull || len(n.members) == 1 {
@@ -128,7 +125,7 @@ func (n *Node) startJoining() time.Duration {
 	return n.now
 }
 
-// nextDonor goes on with another peer, or ends the join.
+// nextDonor continues with another peer, or ends the join.
 func (n *Node) nextDonor() {
 	j := n.snapshot.join
 	for len(j.rest) > 0 {
@@ -143,7 +140,7 @@ func (n *Node) nextDonor() {
 			return
 		}
 	}
-	if j.stream == wire.StreamAll { // none has given all
+	if j.stream == wire.StreamAll { // no peer has given everything
 		n.setJoin(join{beginAt: n.now + joinPause})
 		return
 	}
@@ -155,7 +152,7 @@ func (n *Node) setJoin(j join) {
 	n.counts.joinState.Set(int64(j.state))
 }
 
-// requestSnapshot asks for the parts of the step that are missing.
+// requestSnapshot asks for the missing parts of the step.
 func (n *Node) requestSnapshot() {
 	j := &n.snapshot.join
 	var parts wire.Parts
@@ -202,13 +199,13 @@ func (n *Node) handleSnapshotPart(p *peer, m wire.SnapshotPart) {
 	n.requestSnapshot()
 }
 
-// handleSnapshotRequest gives a step, or parts of it again.
+// handleSnapshotRequest sends a step, or parts of it again.
 func (n *Node) handleSnapshotRequest(p *peer, m wire.SnapshotRequest) {
 	s := &n.snapshot
 	d := s.donations[p.id]
 	if d == nil {
 		if len(s.donations) >= maxDonations {
-			return // it will ask again, or somebody else
+			return // it will ask again, or ask another node
 		}
 		d = &donation{peer: p}
 		s.donations[p.id] = d
@@ -220,7 +217,7 @@ func (n *Node) handleSnapshotRequest(p *peer, m wire.SnapshotRequest) {
 		n.scan(d)
 	}
 	d.step = int(m.Cursor >> stepShift)
-	parts := max(len(d.parts()), 1) // an empty one tells the joining node to go on
+	parts := max(len(d.parts()), 1) // an empty part tells the joining node to continue
 	d.pending = d.pending[:0]
 	for part := range m.Parts.All() {
 		if int(part) < parts {
@@ -263,7 +260,7 @@ func (n *Node) isHome(key Key, p *peer) bool {
 	return a == p || b == p
 }
 
-// give sends pending parts as the rate allows and returns when to go on.
+// give sends pending parts as the rate allows and returns when to continue.
 func (n *Node) give() time.Duration {
 	s := &n.snapshot
 	s.budget = min(s.budget+(n.now-s.budgetAt).Seconds()*float64(n.o.SnapshotRate), snapshotBurst)
@@ -287,7 +284,7 @@ func (n *Node) give() time.Duration {
 	return n.now + time.Second
 }
 
-// givePart seals the sessions of a part that are still there.
+// givePart seals those sessions of a part that still exist.
 func (n *Node) givePart(d *donation, part uint16) {
 	parts := d.parts()
 	if len(parts) == 0 {
@@ -310,7 +307,7 @@ func (n *Node) givePart(d *donation, part uint16) {
 	n.sendTo(d.peer, wire.EndMessage(b, start))
 }
 
-// endDonation forgets a joining node.
+// endDonation drops a joining node.
 func (s *snapshots) endDonation(id ID) { delete(s.donations, id) }
 
 func (n *Node) tickSnapshot() time.Duration {
@@ -330,7 +327,7 @@ func (n *Node) tickSnapshot() time.Duration {
 			n.requestSnapshot()
 			break
 		}
-		n.nextDonor() // from the beginning: cursors mean nothing to another donor
+		n.nextDonor() // from the beginning: another donor cannot interpret the cursor
 	}
 	if s.join.state == JoinUnderWay {
 		next = min(next, s.join.againAt)

@@ -13,7 +13,7 @@ import (
 	"reprise/replicate/wire"
 )
 
-// Stats is what a node has sent, heard and dropped.
+// Stats is what a node has sent, received and dropped.
 type Stats struct {
 	ID       string         `json:"id"`
 	Name     string         `json:"name"`
@@ -31,7 +31,7 @@ type Stats struct {
 	Sockets SocketStats `json:"sockets"`
 }
 
-// counts are written by the node's goroutine and read by anybody.
+// counts are written by the node's goroutine; any goroutine may read them.
 type counts struct {
 	Homes metric.Gauge `json:"homes" help:"1 while each session is sent to two nodes instead of all."`
 
@@ -60,8 +60,8 @@ type counts struct {
 	joinState metric.Gauge
 }
 
-// lookupCounts are of questions for sessions that this node did not have, and answers
-// to those of others.
+// lookupCounts are of questions for sessions that this node did not have, and of answers to those
+// of others.
 type lookupCounts struct {
 	Asked      metric.Counter `json:"asked" help:"Sessions asked for at other nodes."`
 	AskedOther metric.Counter `json:"asked_other" help:"Questions put to a second node because the owner said nothing."`
@@ -80,7 +80,7 @@ type lookupCounts struct {
 	Time metric.Histogram `json:"time" help:"Time from question to answer."`
 }
 
-// A dropReason is why a datagram was not believed.
+// A dropReason is the reason why a datagram was not accepted.
 type dropReason wire.Reason
 
 // Names implements metric.Key.
@@ -94,8 +94,8 @@ var dropNames = func() []string {
 	return names
 }()
 
-// ContactStats is what is known of a configured address, be it that nothing which
-// came from there could be opened.
+// ContactStats is the state of a configured address, even if no datagram from there could be
+// opened.
 type ContactStats struct {
 	Name    string `json:"name" label:"contact"` // as configured, else the address
 	Address string `json:"address"`
@@ -118,7 +118,7 @@ type PeerStats struct {
 	RTT float64 `json:"rtt_seconds" metric:"gauge" help:"Smoothed round-trip time."`
 }
 
-// peerCounts are written by the node's goroutine and read by anybody.
+// peerCounts are written by the node's goroutine; any goroutine may read them.
 type peerCounts struct {
 	Introduced metric.Gauge `json:"introduced" help:"1 once the peer has proved that it lives."`
 
@@ -139,7 +139,7 @@ type peerCounts struct {
 	label          atomic.Pointer[string]
 }
 
-// SocketStats is what the kernel says of the sockets.
+// SocketStats has the sockets' settings in the kernel.
 type SocketStats struct {
 	ReceiveBuffer int `json:"receive_buffer_bytes" metric:"gauge" help:"Receive buffer that the kernel has granted, the smallest of all sockets."`
 	SendBuffer    int `json:"send_buffer_bytes" metric:"gauge" help:"Send buffer that the kernel has granted, the smallest of all sockets."`
@@ -147,8 +147,8 @@ type SocketStats struct {
 	Panics *metric.Counter `json:"panics" help:"Datagrams dropped because of a bug; the log has the stack."`
 }
 
-// Joined reports whether the node has what its peers could give it: it has fetched their
-// sessions, or has a peer and a mode in which none are fetched. Any goroutine may call it.
+// Joined reports whether the node has what its peers could send it: it has fetched their sessions,
+// or has a peer and a mode in which none are fetched. Any goroutine may call it.
 func (p *Poller) Joined() bool {
 	if JoinState(p.node.counts.joinState.Load()) == JoinDone {
 		return true
@@ -220,9 +220,9 @@ func (p *peer) stats(now, deadAfter time.Duration) PeerStats {
 	return s
 }
 
-// list publishes a peer for stats, in a copy sorted by names. Each has its own: a second
-// node of one name that is heard is "name#2". Those that are not heard give their names
-// and addresses up, so that a node that comes back as somebody else is its own heir.
+// list publishes a peer for stats, in a copy sorted by names. Each has its own name: a second node
+// of one name in contact is "name#2". Silent ones give up their names and addresses, so that a node
+// that comes back with a new id takes over its own.
 func (n *Node) list(p *peer) {
 	n.unlist(p)
 	name := n.label(p)

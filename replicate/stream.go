@@ -7,27 +7,25 @@ import (
 )
 
 const (
-	// keptLen is how many batches a node can repeat in the stream to all. It is
-	// what a receiver tracks.
+	// keptLen is how many batches a node can repeat in the stream to all: as many as a receiver
+	// tracks.
 	keptLen = trackedLen
 	// homeKeptLen is the same for each peer's stream of home batches.
 	homeKeptLen = 1024
-	// keptAtFirst is how many there is room for at first: in a large fleet most
-	// streams carry little.
+	// keptAtFirst is the initial room: in a large fleet most streams carry little.
 	keptAtFirst = 16
 )
 
-// A stream is batches in order: the one being filled, and of the last ones made
-// what was in them, in case they are asked for again. Of those it keeps keys, no
-// sessions: a batch is made again from what the memory has by then, with the ages of
-// then. So nothing comes back that has expired or been forgotten, and no session is
-// kept beyond its time.
+// A stream is batches in order: the one being filled, and the contents of the last ones, in case
+// they are asked for again. Of those it keeps keys, not sessions: a repeated batch is made from the
+// memory's contents at that time, with the ages of that time. So expired and forgotten sessions do
+// not come back, and no session is kept beyond its time.
 type stream struct {
 	id   wire.Stream
 	peer *peer // nil: to all
 
 	maxLen   int
-	records  wire.Records // being filled; as of packedAt
+	records  wire.Records // being filled; their times are those of packedAt
 	entries  []entry      // of records
 	packedAt time.Duration
 	made     time.Duration // when the first update in records was made
@@ -36,13 +34,13 @@ type stream struct {
 	first   uint64 // the first batch of the stream
 	seq     uint64 // the newest batch made
 	kept    [][]entry
-	keptMax int // how many it may become
+	keptMax int // bound on its growth
 }
 
 // An entry is an update of a batch, without its value.
 type entry struct {
 	key   Key
-	until time.Duration // of a delete: what it is for has expired by then
+	until time.Duration // of a delete: its session has expired by then
 	kind  wire.UpdateKind
 }
 
@@ -63,7 +61,7 @@ func (s *stream) oldest() uint64 {
 	return max(s.seq+1, max(s.first, 1)+uint64(len(s.kept))) - uint64(len(s.kept))
 }
 
-// next begins a batch and returns where its entries are to be kept.
+// next begins a batch and returns the place for its entries.
 func (s *stream) next() *[]entry {
 	s.seq++
 	if n := uint64(len(s.kept)); s.seq-s.first >= n && len(s.kept) < s.keptMax {
@@ -78,8 +76,8 @@ func (s *stream) next() *[]entry {
 
 func (s *stream) slot(seq uint64) *[]entry { return &s.kept[seq%uint64(len(s.kept))] }
 
-// tryAdd adds u and reports whether it did: false if it does not fit any more, and
-// never so when the batch is empty.
+// tryAdd adds u and reports whether it did: false if it does not fit any more, which cannot happen
+// in an empty batch.
 func (s *stream) tryAdd(now time.Duration, u *Update) bool {
 	passed := max(now-u.Made, 0)
 	record := wire.Update{
@@ -105,14 +103,14 @@ func (s *stream) tryAdd(now time.Duration, u *Update) bool {
 	return true
 }
 
-// wipe overwrites the sessions that wait.
+// wipe overwrites the waiting sessions.
 func (s *stream) wipe() {
 	clear(s.records[:cap(s.records)])
 	s.records = s.records[:0]
 }
 
-// Publish tells peers of an update, at the latest when Flush is called. All are
-// told of a delete; who is told of a session the mode says.
+// Publish sends an update to peers, at the latest when Flush is called. A delete goes to all; the
+// mode decides where a session goes.
 func (n *Node) Publish(now time.Duration, u *Update) {
 	n.now = now
 	switch u.Kind {
@@ -158,7 +156,7 @@ func (n *Node) add(s *stream, u *Update) {
 	}
 }
 
-// Flush sends what Publish has gathered.
+// Flush sends the updates that Publish has gathered.
 func (n *Node) Flush(now time.Duration) {
 	n.now = now
 	for i, s := range n.pending {
@@ -197,8 +195,8 @@ func (s *stream) to() ShortID {
 	return wire.Everybody
 }
 
-// repack makes the batches that wait anew from what the memory still has, after a
-// rule has come in force.
+// repack remakes the waiting batches from what the memory still has, after a rule has come in
+// force.
 func (n *Node) repack() {
 	for _, s := range n.pending {
 		s.wipe()
@@ -229,9 +227,9 @@ func (n *Node) appendEntries(b []byte, entries []entry) []byte {
 	return b
 }
 
-// homeTail is when a peer is told, after the last home batch, how many there were.
-// While batches keep coming they say as much. What is missing meanwhile is found at
-// the other home, or at the owner.
+// homeTail has the delays after which a peer is told, following the last home batch, how many there
+// were. While batches keep coming they have the same effect. Sessions missing meanwhile are found
+// at the other home, or at the owner.
 var homeTail = [...]time.Duration{200 * time.Millisecond}
 
 func (n *Node) startHomeTail(p *peer) {
@@ -269,8 +267,8 @@ func (n *Node) tickTails() time.Duration {
 	return next
 }
 
-// handleRepair repeats batches, a bounded number for each request. The next
-// heartbeat says which are gone.
+// handleRepair repeats batches, a bounded number for each request. The next heartbeat shows which
+// are gone.
 func (n *Node) handleRepair(p *peer, m wire.Repair) {
 	s := &n.all
 	if m.Stream == wire.StreamHome {
@@ -281,7 +279,7 @@ func (n *Node) handleRepair(p *peer, m wire.Repair) {
 	}
 	left := repairBatches
 	for r := range m.Ranges.All() {
-		// Clipped first, or a range of what never was would cost its length.
+		// Limited first, or a range of batches that never existed would cost its length.
 		end := min(r.First+uint64(r.Count), s.seq+1)
 		for seq := max(r.First, s.oldest()); seq < end; seq++ {
 			if left--; left < 0 {

@@ -7,25 +7,24 @@ import (
 	"reprise/replicate/wire"
 )
 
-// A process that succeeds a node goes on as that node: under its id, so that sessions that
-// name it as their owner are asked for where they are, and peers neither take it for
-// silent nor for a life that has begun with nothing. It gets no key. It seals under a
-// random one of its own, with counters that go on, and peers introduce themselves to it
-// anew when they find that they cannot open what it says. So no nonce is used twice,
-// whichever of the two processes lives on, and what was recorded before cannot be opened
-// by what the successor knows.
+// A process that succeeds a node continues as that node: under its id, so that sessions that name
+// it as their owner are asked for at the right place, and peers take it neither for silent nor for
+// a new life without sessions. It gets no key. It seals under a random one of its own, with
+// counters that continue, and peers are introduced to it anew when they find that they cannot open
+// its datagrams. So no nonce is used twice, whichever of the two processes lives on, and recordings
+// from before cannot be opened with what the successor knows.
 
 // State is what a node's successor needs to know.
 type State struct {
 	ID       ID
 	Counter  uint64 // of the next datagram
-	Batch    uint64 // the newest of the stream to all
+	Batch    uint64 // of the stream to all
 	Home     uint64 // where streams of home batches may begin
 	Question uint64 // the newest
-	Members  []byte // those that are known, or were not long ago, as they are told to peers
+	Members  []byte // those known now or recently, in the form sent to peers
 }
 
-// state returns the node's, which must say nothing from then on.
+// state returns the node's state; the node must send nothing from then on.
 func (n *Node) state() State {
 	s := State{
 		ID: n.o.ID, Counter: n.sender.Next(), Batch: n.all.seq, Home: n.mode.homeFirst,
@@ -49,8 +48,8 @@ func (n *Node) state() State {
 	return s
 }
 
-// succeed makes n, which has not begun, go on where another process has ended. passed is
-// how long ago that was. It talks to those that were known at once.
+// succeed makes n, which has not begun, continue where another process ended that long ago. It
+// contacts the known members at once.
 func (n *Node) succeed(now, passed time.Duration, s *State) {
 	n.now = now
 	n.sender.Continue(s.Counter)
@@ -68,8 +67,8 @@ func (n *Node) succeed(now, passed time.Duration, s *State) {
 	n.handleMembers(wire.Members{To: n.id, List: list})
 }
 
-// Suspend stops the goroutine when it has sent what waits, and returns what a successor
-// needs. Nothing is heard or said until Resume or Retire. It follows Start.
+// Suspend stops the goroutine once it has sent its pending datagrams, and returns what a successor
+// needs. Nothing is received or sent until Resume or Retire. It follows Start.
 func (p *Poller) Suspend() State {
 	p.reactor.Stop()
 	p.running.Wait()
@@ -80,26 +79,26 @@ func (p *Poller) Suspend() State {
 	return p.node.state()
 }
 
-// Resume goes on after Suspend: there is no successor, and none has said anything.
+// Resume continues after Suspend: there is no successor, and none has sent anything.
 func (p *Poller) Resume() {
 	p.reactor.Restart()
 	p.draining, p.drainAt, p.tickAt = true, 0, 0
 	p.Start()
 }
 
-// Retire closes what Suspend has stopped. Peers are told nothing: the node lives on in
-// its successor. Updates that still come are lost. Close does nothing afterwards.
+// Retire closes what Suspend has stopped. Peers get no message: the node lives on in its successor.
+// Later updates are lost. Close does nothing afterwards.
 func (p *Poller) Retire() error {
 	p.retired = true
 	close(p.closed)
 	return p.free()
 }
 
-// Succeed makes p, before Start, go on as a node whose process has ended, or will before
-// Start. passed is for how long at most nobody has spoken for that node.
+// Succeed makes p, before Start, continue as a node whose process has ended, or will before Start.
+// passed bounds how long no process has sent for that node.
 func (p *Poller) Succeed(s State, passed time.Duration) { p.node.succeed(p.Now(), passed, &s) }
 
-// Sockets returns the sockets of the node, as a successor inherits them.
+// Sockets returns the node's sockets for a successor.
 func (p *Poller) Sockets() (list []Socket) {
 	for _, s := range p.sockets.List {
 		list = append(list, Socket{Address: s.Asked, FD: s.FD})

@@ -12,7 +12,7 @@ import (
 )
 
 // TestSuccessor: a process goes on as a node whose process has ended. Peers take it for
-// the same, hear it at once and are heard, and what is to be forgotten waits for nobody.
+// the same, hear it at once and are heard, and a command to forget waits for no other.
 func TestSuccessor(t *testing.T) {
 	fleet := loopbackFleet(t, 3, nil)
 	old, peer := fleet[0], fleet[1]
@@ -92,7 +92,7 @@ func succeeded(t *testing.T, old *livePoller) *livePoller {
 	return succeedPoller(t, network, state)
 }
 
-// TestSuspendedGoesOn: a node whose successor has not come up is what it was.
+// TestSuspendedGoesOn: a node whose successor has not come up continues as before.
 func TestSuspendedGoesOn(t *testing.T) {
 	fleet := loopbackFleet(t, 2, nil)
 	for i := range 3 {

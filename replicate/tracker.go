@@ -2,12 +2,12 @@ package replicate
 
 import "reprise/replicate/wire"
 
-// trackedLen is how many batches behind the newest can still be missing; what
-// is older is given up. It bounds a tracker's memory and a sender's window.
+// trackedLen is how far behind the newest a batch may be and still be awaited; older ones are given
+// up. It bounds a tracker's memory and a sender's window.
 const trackedLen = 8192
 
-// A tracker knows which of a sender's batches have arrived. The zero value has
-// seen nothing and expects batch 1.
+// A tracker records which of a sender's batches have arrived. The zero value is empty and expects
+// batch 1.
 type tracker struct {
 	next   uint64 // all before it have arrived or been given up; starts at 1 (see from)
 	newest uint64 // the highest number known to exist
@@ -23,7 +23,7 @@ func (t *tracker) bit(seq uint64) (word *uint64, mask uint64) {
 	return &t.got[seq/64%uint64(len(t.got))], 1 << (seq % 64)
 }
 
-// arrived notes batch seq and reports whether it is new.
+// arrived records batch seq and reports whether it is new.
 func (t *tracker) arrived(seq uint64) bool {
 	if seq < t.next {
 		t.repeatedLen++
@@ -41,7 +41,7 @@ func (t *tracker) arrived(seq uint64) bool {
 	return true
 }
 
-// announce notes that batches up to newest exist.
+// announce records that batches up to newest exist.
 func (t *tracker) announce(newest uint64) {
 	t.newest = max(t.newest, newest)
 	if t.newest >= trackedLen {
@@ -49,10 +49,9 @@ func (t *tracker) announce(newest uint64) {
 	}
 }
 
-// giveUp stops waiting for batches before seq, because the sender does not have
-// them any more.
+// giveUp stops waiting for batches before seq, because the sender no longer has them.
 func (t *tracker) giveUp(seq uint64) {
-	// A jump larger than the window would only walk over clear bits again.
+	// A jump larger than the window would only visit clear bits again.
 	if seq > t.next+trackedLen {
 		for i := range t.got {
 			t.givenUpLen += 64
@@ -76,7 +75,7 @@ func (t *tracker) giveUp(seq uint64) {
 	t.advance()
 }
 
-// advance moves next over what has arrived.
+// advance moves next over batches that have arrived.
 func (t *tracker) advance() {
 	for {
 		word, mask := t.bit(t.next)

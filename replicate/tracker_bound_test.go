@@ -7,7 +7,7 @@ import (
 	"reprise/replicate/wire"
 )
 
-// A peer that says it made as many batches as a message may say keeps nobody busy:
+// A peer that says it made as many batches as a message may say keeps no receiver busy:
 // the gap is given up, and the loop sleeps.
 func TestHugeNumbersOfBatchesKeepNobodyBusy(t *testing.T) {
 	const greatest = 1<<62 - 1

@@ -22,57 +22,52 @@ const (
 	defaultLifetime       = 10 * time.Second
 	defaultMaxSubscribers = 1024
 
-	// pendingLen is how many datagrams gather for one socket before they are
-	// sent in between.
+	// pendingLen is how many datagrams gather for one socket before they are sent early.
 	pendingLen = 1024
-	// sendWait is how long a full send buffer may take to have room again.
-	// What comes waits in the receive buffers: without this, 64 datagrams for
-	// 29 nodes on a link of 100 Mbit/s lost 1734 of 1856, with it none.
+	// sendWait is how long a full send buffer may take to have room again. Incoming datagrams wait
+	// in the receive buffers: without this, 64 datagrams for 29 nodes on a link of 100 Mbit/s lost
+	// 1734 of 1856, with it none.
 	sendWait = 10 * time.Millisecond
-	// expireEvery is how long expired subscriptions may be counted as ones,
-	// while nothing comes.
+	// expireEvery is how long expired subscriptions may still be counted while no datagram comes.
 	expireEvery = time.Second
-	// maxReported bounds how many addresses are remembered as complained about.
+	// maxReported bounds the addresses recorded as complained about.
 	maxReported = 1024
 	// receiveLen is the longest datagram taken: a session of the largest size.
 	receiveLen = wire.DatagramOverhead + wire.BatchOverhead + wire.MaxRecordLen + 1024
 )
 
-// Options are what a repeater is told once.
+// Options are a repeater's fixed settings.
 type Options struct {
-	// Listen are own addresses: one fleet's. Nodes subscribed at different
-	// ones hear each other.
+	// Listen are own addresses, of one fleet. Nodes subscribed at different ones receive each
+	// other's datagrams.
 	Listen []netip.AddrPort
-	// Keys are from [wire.Secret.RepeaterKey]: the newest first, the others while the
-	// cluster secret is being rotated. They stay the caller's, to be wiped.
+	// Keys are from [wire.Secret.RepeaterKey]: the newest first, the others during a rotation of
+	// the cluster secret. The caller keeps and wipes them.
 	Keys [][]byte
-	// BufferLen is how many bytes are asked for each socket buffer; 0 leaves
-	// the kernel's.
+	// BufferLen is the requested size of each socket buffer in bytes; 0 leaves the kernel's.
 	BufferLen int
-	// Lifetime is that of a subscription, which nodes renew five times in it;
-	// 0 means 10 s.
+	// Lifetime is that of a subscription, which nodes renew five times in it; 0 means 10 s.
 	Lifetime time.Duration
-	// Inherit returns a socket that a predecessor has bound to an address, or -1; nil: there
-	// are none.
+	// Inherit returns a socket that a predecessor has bound to an address, or -1; nil: there is no
+	// predecessor.
 	Inherit func(addr netip.AddrPort) (fd int)
 	// MaxSubscribers bounds them; 0 means 1024.
 	MaxSubscribers int
 	Logger         *slog.Logger
 }
 
-// A Repeater is a gateway between nodes that need to know nothing but its
-// address: it forwards each sealed datagram of a subscriber to all the others. It
-// cannot read them, and sends nothing to anybody who has not proven to be one of
-// the fleet, at that address; see subscription.go.
+// A Repeater is a gateway between nodes that need to know only its address: it forwards each sealed
+// datagram of a subscriber to all the others. It cannot read them, and sends them only to addresses
+// of nodes that have proved to be of the fleet; see subscription.go.
 //
-// What it forwards has passed the fleet's check, once: neither garbage under a forged
-// source address nor a recording is multiplied.
+// What it forwards has passed the fleet's check, once: neither garbage under a forged source
+// address nor a recording is multiplied.
 type Repeater struct {
 	log            *slog.Logger
 	lifetime       time.Duration
 	maxSubscribers int
 	began          time.Time
-	keys           atomic.Pointer[[]fleetKey] // used by the goroutine only
+	keys           atomic.Pointer[[]fleetKey] // used only by the goroutine
 
 	outlets []*outlet
 	in      *udp.Batch
@@ -80,7 +75,7 @@ type Repeater struct {
 	reactor *reactor.Reactor
 	timer   reactor.Timer
 
-	// What follows belongs to the goroutine.
+	// The rest belongs to the goroutine.
 	cookies     *wire.CookieJar
 	subscribers []subscribed
 	seen        seen
@@ -94,21 +89,21 @@ type Repeater struct {
 	closing sync.Once
 }
 
-// fleetKey is what a repeater knows of one cluster secret.
+// fleetKey is the repeater's part of one cluster secret.
 type fleetKey struct {
 	mac     *wire.MAC
 	checker *wire.Checker
 }
 
-// subscribed is a node that datagrams are forwarded to.
+// subscribed is a node to which datagrams are forwarded.
 type subscribed struct {
 	addr  netip.AddrPort
-	via   *outlet // where it subscribed: what it gets comes from there
+	via   *outlet // where it subscribed: its datagrams are sent from there
 	until time.Duration
 	intro budget
 }
 
-// Sockets returns the repeater's sockets, as a successor inherits them.
+// Sockets returns the repeater's sockets for a successor.
 func (r *Repeater) Sockets() (list []*udp.Socket) {
 	for _, o := range r.outlets {
 		list = append(list, o.Socket)
@@ -116,25 +111,25 @@ func (r *Repeater) Sockets() (list []*udp.Socket) {
 	return list
 }
 
-// An outlet is a socket and what is to be sent by it.
+// An outlet is a socket and its pending datagrams.
 type outlet struct {
 	*udp.Socket
 	repeater *Repeater
 	pending  []udp.Outgoing
 }
 
-// Counts are written by the goroutine and read by anybody.
+// Counts are written by the goroutine; any goroutine may read them.
 type Counts struct {
 	Subscribers       metric.Gauge           `json:"subscribers" help:"Nodes subscribed now."`
 	Subscriptions     metric.Counters[event] `json:"subscriptions" label:"event" help:"Subscriptions by what became of them."`
-	ReceivedDatagrams metric.Counter         `json:"received_datagrams" help:"Datagrams received, of any kind and from anybody."`
+	ReceivedDatagrams metric.Counter         `json:"received_datagrams" help:"Datagrams received, of any kind and from any address."`
 	ReceivedBytes     metric.Counter         `json:"received_bytes" help:"Bytes of these."`
-	SentDatagrams     metric.Counter         `json:"sent_datagrams" help:"Datagrams sent: forwarded ones, and answers to who subscribes."`
+	SentDatagrams     metric.Counter         `json:"sent_datagrams" help:"Datagrams sent: forwarded ones, and answers to subscribers."`
 	SentBytes         metric.Counter         `json:"sent_bytes" help:"Bytes of these."`
 	Dropped           metric.Counters[drop]  `json:"dropped" label:"reason" help:"Datagrams not taken or not sent."`
 }
 
-// An event is what becomes of a subscription.
+// An event is the outcome of a subscription.
 type event uint8
 
 const (
@@ -151,16 +146,16 @@ var repeaterEventNames = [repeaterEvents]string{
 	"refused",
 }
 
-// A drop is why a datagram was dropped.
+// A drop is the reason why a datagram was dropped.
 type drop uint8
 
 const (
-	dropNotSubscribed drop = iota // from nobody we know
+	dropNotSubscribed drop = iota // from an unknown address
 	dropNotSealed                 // neither a node's datagram nor a control
-	dropForged                    // its check is not of our keys
+	dropForged                    // its check is of another key
 	dropRepeated                  // forwarded before, or too many or too long of its kind
 	dropBadControl                // of no use to a repeater
-	dropForgedControl             // its tag is not of our keys
+	dropForgedControl             // its tag is of another key
 	dropReceiveError              // of a system call
 	dropSendFull                  // the kernel had no room
 	dropUndeliverable             // the kernel refused it
@@ -219,7 +214,7 @@ func (r *Repeater) open(o *Options) (err error) {
 		}
 		o := &outlet{Socket: s, repeater: r, pending: make([]udp.Outgoing, 0, pendingLen)}
 		r.outlets = append(r.outlets, o)
-		// What a batch leaves in a buffer comes in the next round.
+		// Datagrams left by a batch are received in the next round.
 		if err := r.reactor.WatchLevel(s.FD, o); err != nil {
 			return err
 		}
@@ -227,7 +222,7 @@ func (r *Repeater) open(o *Options) (err error) {
 	return nil
 }
 
-// Addrs returns the addresses as bound.
+// Addrs returns the bound addresses.
 func (r *Repeater) Addrs() []netip.AddrPort {
 	list := make([]netip.AddrPort, len(r.outlets))
 	for i, o := range r.outlets {
@@ -245,8 +240,8 @@ func (r *Repeater) Start() {
 	}()
 }
 
-// Close stops the goroutine and closes the sockets. It must be called once, and
-// returns what ended the goroutine before, if anything did.
+// Close stops the goroutine and closes the sockets. It must be called once, and returns the error
+// that ended the goroutine before, if any.
 func (r *Repeater) Close() error {
 	r.closing.Do(func() {
 		r.reactor.Stop()
@@ -265,8 +260,8 @@ func (r *Repeater) free() {
 	}
 }
 
-// Rekey exchanges the keys: see [Options]. It keeps the old ones if one of
-// the new could be guessed, as [wire.NewSecret] does. Any goroutine may call it.
+// Rekey replaces the keys: see [Options]. It keeps the old ones if one of the new could be guessed,
+// as [wire.NewSecret] does. Any goroutine may call it.
 func (r *Repeater) Rekey(keys [][]byte) error {
 	rekey, err := r.PrepareRekey(keys)
 	if err == nil {
@@ -275,7 +270,7 @@ func (r *Repeater) Rekey(keys [][]byte) error {
 	return err
 }
 
-// PrepareRekey is Rekey in two steps: the second, which makes the exchange, cannot fail.
+// PrepareRekey is Rekey in two steps: the second, which replaces the keys, cannot fail.
 func (r *Repeater) PrepareRekey(keys [][]byte) (rekey func(), err error) {
 	if len(keys) == 0 {
 		return nil, errors.New("replicate: a repeater needs a key")
@@ -322,7 +317,7 @@ func (r *Repeater) TurnEnds(_ reactor.Handler, _ time.Duration, panicked any) {
 // RoundEnds implements reactor.Host.
 func (r *Repeater) RoundEnds() (more bool) { return false }
 
-// serve forwards one batch of what has come in by o.
+// serve forwards one batch of datagrams received by o.
 func (r *Repeater) serve(now time.Duration, o *outlet) {
 	_, err := r.in.Receive(o.FD, func(from netip.AddrPort, datagram []byte) {
 		r.handle(now, o, from, datagram)
@@ -336,7 +331,7 @@ func (r *Repeater) serve(now time.Duration, o *outlet) {
 	r.answers = r.answers[:0]
 }
 
-// handle plans what a datagram makes us send. It must stay as it is until then.
+// handle plans what a datagram makes us send. The datagram must not change until then.
 func (r *Repeater) handle(now time.Duration, via *outlet, from netip.AddrPort, datagram []byte) {
 	r.counts.ReceivedDatagrams.Inc()
 	r.counts.ReceivedBytes.Add(uint64(len(datagram)))
@@ -372,8 +367,8 @@ func (r *Repeater) handle(now time.Duration, via *outlet, from netip.AddrPort, d
 	}
 }
 
-// handleControl answers a subscribe. Whoever has no key gets no answer, and
-// whoever has no cookie nothing but one.
+// handleControl answers a subscribe. Without the key there is no answer, and without a cookie only
+// a cookie.
 func (r *Repeater) handleControl(now time.Duration, via *outlet, from netip.AddrPort,
 	datagram []byte,
 ) {
@@ -427,7 +422,7 @@ func (r *Repeater) subscribe(now time.Duration, via *outlet, addr netip.AddrPort
 	return true
 }
 
-// expire drops who has not renewed.
+// expire drops subscriptions that were not renewed.
 func (r *Repeater) expire(now time.Duration) {
 	r.subscribers = slices.DeleteFunc(r.subscribers, func(s subscribed) bool {
 		if now < s.until {
@@ -451,8 +446,8 @@ func (r *Repeater) send(via *outlet, to netip.AddrPort, datagram []byte) {
 	via.pending = append(via.pending, udp.Outgoing{To: to, Datagram: datagram})
 }
 
-// flush sends what is pending. What the kernel does not take soon is dropped: the
-// nodes notice and ask each other again.
+// flush sends pending datagrams. What the kernel does not take soon is dropped: the nodes notice
+// and ask each other again.
 func (r *Repeater) flush(o *outlet) {
 	for rest := o.pending; len(rest) > 0; {
 		n, err := r.out.Send(o.FD, o.Family, rest)
@@ -482,7 +477,7 @@ func becomesWritable(fd int) bool {
 	return n > 0
 }
 
-// report says once for each address what is the likeliest mistake.
+// report logs the likeliest mistake, once for each address.
 func (r *Repeater) report(from netip.AddrPort) {
 	if r.reported[from.Addr()] || len(r.reported) >= maxReported {
 		return
@@ -492,5 +487,5 @@ func (r *Repeater) report(from netip.AddrPort) {
 		" subscribes with a key that this repeater does not have: do both have the same cluster-secret-file / udprepeater-secret-file?")
 }
 
-// Stats returns the counters, which go on counting. Any goroutine may call it.
+// Stats returns the live counters. Any goroutine may call it.
 func (r *Repeater) Stats() *Counts { return &r.counts }

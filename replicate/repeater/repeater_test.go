@@ -193,7 +193,7 @@ func TestRepeaterDrops(t *testing.T) {
 	}
 }
 
-// Whoever listens on the wire and sends a subscribe again, subscribes nobody.
+// A recorded subscribe that is sent again from another address subscribes nothing.
 func TestRepeaterReplay(t *testing.T) {
 	const lifetime = 10 * time.Second
 	r := newTestRepeater(t, Options{Lifetime: lifetime})
@@ -259,7 +259,7 @@ func TestRepeaterIsBounded(t *testing.T) {
 		t.Errorf("got %+v", s)
 	}
 	if got := strings.Count(r.log.String(), "cannot subscribe"); got != 1 {
-		t.Errorf("said %d times, want once:\n%s", got, r.log)
+		t.Errorf("logged %d times, want once:\n%s", got, r.log)
 	}
 	r.offer(10*time.Second, addrC, late) // A has expired
 	if r.find(addrC) < 0 {

@@ -7,23 +7,22 @@ import (
 )
 
 const (
-	// maxSenders bounds what is kept of senders: 2 KiB each.
+	// maxSenders bounds the senders kept: 2 KiB each.
 	maxSenders = 4096
 	// senderIdle is when a sender's window is forgotten.
 	senderIdle = 10 * time.Minute
-	// A subscriber may have so many datagrams of introductions forwarded: enough
-	// for a fleet that starts at once.
+	// A subscriber may have this many datagrams of introductions forwarded: enough for a fleet that
+	// starts at once.
 	introductionsLen   = 256
 	introductionsEvery = 100 * time.Millisecond
-	// Of one sender, kind and number as many are forwarded as a node repeats a
-	// hello, and the number of the first; what is remembered of a sender is the
-	// newest recentLen of these.
+	// For one sender, kind and number, as many datagrams are forwarded as a node repeats a hello,
+	// and the first one's number; the newest recentLen of these are kept for a sender.
 	introductionTries = 5
 	recentLen         = 64
 )
 
-// fits reports whether a datagram is no longer than one of its kind can be: the body
-// of an introduction is not checked here, and is not to carry anything else.
+// fits reports whether a datagram is no longer than its kind can be: the body of an introduction is
+// not checked here, and must not carry anything else.
 func fits(kind wire.Kind, length int) bool {
 	switch kind {
 	case wire.KindRetry:
@@ -36,8 +35,8 @@ func fits(kind wire.Kind, length int) bool {
 	return true
 }
 
-// seen tells what was forwarded before. Whoever records a datagram cannot have it
-// multiplied again. The zero value has seen nothing.
+// seen records what was forwarded before. An attacker cannot have a recorded datagram multiplied
+// again. The zero value is empty.
 type seen struct {
 	senders map[wire.ShortID]*sender
 }
@@ -58,14 +57,14 @@ type introduction struct {
 	left   int
 }
 
-// budget is how many datagrams of introductions a subscriber may still send, until then.
+// budget is the number of datagrams of introductions a subscriber may still send, until then.
 type budget struct {
 	left  int
 	until time.Duration
 }
 
-// take reports whether there is one left. It is the subscriber's and not the
-// sender's, or whoever repeats a recorded header would use up another node's.
+// take reports whether there is one left. The budget is the subscriber's and not the sender's:
+// otherwise repeating a recorded header would use up another node's.
 func (b *budget) take(now time.Duration) bool {
 	if now >= b.until {
 		b.left, b.until = introductionsLen, now+introductionsEvery
@@ -74,8 +73,8 @@ func (b *budget) take(now time.Duration) bool {
 	return b.left >= 0
 }
 
-// isNew reports whether a datagram with such a header is to be forwarded. The
-// header's check has been verified.
+// isNew reports whether a datagram with such a header is to be forwarded. The header's check has
+// been verified.
 func (s *seen) isNew(now time.Duration, h wire.Header) bool {
 	from := s.senders[h.Sender]
 	if from == nil {
@@ -95,7 +94,7 @@ func (s *seen) isNew(now time.Duration, h wire.Header) bool {
 	return from.mayRepeat(h)
 }
 
-// mayRepeat reports whether a datagram of an introduction may be forwarded once more.
+// mayRepeat reports whether a datagram of an introduction may be forwarded again.
 func (f *sender) mayRepeat(h wire.Header) bool {
 	for i := range f.recent {
 		r := &f.recent[i]
@@ -109,7 +108,7 @@ func (f *sender) mayRepeat(h wire.Header) bool {
 	return true
 }
 
-// forget makes room by forgetting senders that are gone.
+// forget makes room by dropping idle senders.
 func (s *seen) forget(now time.Duration) bool {
 	for id, from := range s.senders {
 		if now-from.last > senderIdle {

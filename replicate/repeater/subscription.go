@@ -17,12 +17,12 @@ const (
 	controlLen     = 54
 	tagLen         = 16
 
-	// renewals is how often a subscription is renewed in its lifetime, so that
-	// it outlives the loss of some of them.
+	// renewals is how often a subscription is renewed in its lifetime, so that it survives the loss
+	// of some renewals.
 	renewals = 5
 
-	// subscribeFirst and subscribeMost bound the time between two attempts at
-	// a peer that has never answered.
+	// subscribeFirst and subscribeMost bound the time between two attempts at a peer that has never
+	// answered.
 	subscribeFirst = 250 * time.Millisecond
 	subscribeMost  = 10 * time.Second
 )
@@ -36,7 +36,7 @@ const (
 	controlAccepted  controlType = 3
 )
 
-// A Nonce ties an answer to its question.
+// A nonce ties an answer to its question.
 type nonce [16]byte
 
 // A control is a datagram between a node and a repeater.
@@ -44,14 +44,13 @@ type control struct {
 	kind     controlType
 	nonce    nonce
 	cookie   wire.Cookie
-	lifetime time.Duration // whole milliseconds and at most 49 days on the wire
+	lifetime time.Duration // in whole milliseconds and at most 49 days on the wire
 }
 
-// isControl reports whether a datagram is meant to be a control, however wrong.
+// isControl reports whether a datagram is meant to be a control, even if malformed.
 func isControl(datagram []byte) bool { return len(datagram) > 0 && datagram[0] == controlVersion }
 
-// parseControl reads a datagram. Nothing of it is to be believed before its tag
-// has been verified.
+// parseControl reads a datagram. Its contents must not be trusted before its tag has been verified.
 func parseControl(datagram []byte) (control, bool) {
 	if len(datagram) != controlLen || !isControl(datagram) {
 		return control{}, false
@@ -81,9 +80,9 @@ func verify(m *wire.MAC, datagram []byte) bool {
 	return m.Verify(datagram[:controlLen-tagLen], datagram[controlLen-tagLen:])
 }
 
-// A Subscriber keeps a node subscribed at those of its peers that are repeaters,
-// as a value: time and datagrams come in, datagrams go out. It belongs to one
-// goroutine; only the counts may be read elsewhere.
+// A Subscriber keeps a node subscribed at those of its peers that are repeaters, as a value: time
+// and datagrams come in, datagrams go out. It belongs to one goroutine; only the counts may be read
+// elsewhere.
 type Subscriber struct {
 	mac  *wire.MAC
 	list []subscription
@@ -92,7 +91,7 @@ type Subscriber struct {
 	counts struct{ sent, accepted, ignored metric.Counter }
 }
 
-// A subscription is a node's side of one, if peer is a repeater.
+// A subscription is a node's side of a subscription, if peer is a repeater.
 type subscription struct {
 	peer   netip.AddrPort
 	nonce  nonce // of the newest subscribe, zero once that is answered
@@ -101,7 +100,7 @@ type subscription struct {
 	dueAt    time.Duration // when to subscribe again
 	wait     time.Duration // from then to the next
 	answerAt time.Duration // when a challenge may be answered at once
-	accepted bool          // once, so that peer is a repeater
+	accepted bool          // at least once, so peer is a repeater
 }
 
 // NewSubscriber returns a subscriber that begins with the first Tick. key is from
@@ -113,15 +112,15 @@ func NewSubscriber(key []byte, peers []netip.AddrPort) *Subscriber {
 	return s
 }
 
-// Rekey goes on with another key. Repeaters must have got it before.
+// Rekey continues with another key. Repeaters must have it before.
 func (s *Subscriber) Rekey(key []byte) { s.mac = wire.NewMAC(key) }
 
-// SetPeers exchanges the peers. Subscriptions at those that stay go on.
+// SetPeers replaces the peers. Subscriptions at those that stay continue.
 func (s *Subscriber) SetPeers(peers []netip.AddrPort) {
 	list := make([]subscription, 0, len(peers))
 	for _, peer := range peers {
 		if peer.Addr().IsMulticast() {
-			continue // a group repeats by itself
+			continue // a group needs no repeater
 		}
 		i := slices.IndexFunc(s.list, func(old subscription) bool { return old.peer == peer })
 		if i >= 0 {
@@ -133,8 +132,8 @@ func (s *Subscriber) SetPeers(peers []netip.AddrPort) {
 	s.list = list
 }
 
-// Tick subscribes where it is time to and returns when to call again, at the
-// latest. send must copy what it keeps.
+// Tick subscribes where it is due and returns when to call again at the latest. send must copy what
+// it keeps.
 func (s *Subscriber) Tick(now time.Duration, send func(to netip.AddrPort,
 	datagram []byte),
 ) (next time.Duration) {
@@ -158,14 +157,12 @@ func (s *Subscriber) Tick(now time.Duration, send func(to netip.AddrPort,
 	return next
 }
 
-// Ignored returns how many controls were not for this node. Any goroutine may call
-// it.
+// Ignored returns the number of controls that were not for this node. Any goroutine may call it.
 func (s *Subscriber) Ignored() uint64 { return s.counts.ignored.Load() }
 
-// Receive takes a datagram that arrived and reports whether it was a control,
-// which is not for the node. Something may have become due by it. The nonce says
-// what it answers, so that a repeater may answer from another address of its
-// machine than it was asked at.
+// Receive handles a datagram and reports whether it was a control, which is not for the node. It
+// may make something due. The nonce identifies the question, so that a repeater may answer from
+// another address of its machine than it was asked at.
 func (s *Subscriber) Receive(now time.Duration, datagram []byte) bool {
 	if !isControl(datagram) {
 		return false
@@ -173,7 +170,7 @@ func (s *Subscriber) Receive(now time.Duration, datagram []byte) bool {
 	c, ok := parseControl(datagram)
 	i := slices.IndexFunc(s.list, func(sub subscription) bool { return sub.nonce == c.nonce })
 	if !ok || c.kind == controlSubscribe || i < 0 || !verify(s.mac, datagram) {
-		s.counts.ignored.Inc() // a node took us for a repeater, or somebody lies
+		s.counts.ignored.Inc() // a node took this one for a repeater, or the control is forged
 		return true
 	}
 	sub := &s.list[i]
@@ -181,8 +178,8 @@ func (s *Subscriber) Receive(now time.Duration, datagram []byte) bool {
 	sub.cookie = c.cookie
 	switch c.kind {
 	case controlChallenge:
-		// At once, but not for ever: an address that changes on the way
-		// makes each cookie a wrong one.
+		// At once, but not for ever: with an address that changes on the way, each cookie is
+		// invalid.
 		if now >= sub.answerAt {
 			sub.answerAt = now + subscribeFirst
 			sub.dueAt = now

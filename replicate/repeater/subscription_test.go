@@ -145,7 +145,7 @@ func TestSubscriberSetPeers(t *testing.T) {
 	}
 }
 
-// Somebody who answers every subscribe with a challenge gets no storm of them.
+// A peer that answers every subscribe with a challenge gets no storm of them.
 func TestSubscriberEndlessChallenges(t *testing.T) {
 	s := newSubscriberTest(t)
 	for ; s.now < time.Minute; s.now += 10 * time.Millisecond {
@@ -170,7 +170,7 @@ func TestSubscriberIgnores(t *testing.T) {
 		answer func(s *subscriberTest, nonce nonce) []byte
 	}{
 		{"no answer to anything", func(s *subscriberTest, _ nonce) []byte { return challenge.append(nil, s.mac) }},
-		{"somebody's subscribe", func(s *subscriberTest, nonce nonce) []byte {
+		{"another node's subscribe", func(s *subscriberTest, nonce nonce) []byte {
 			return control{kind: controlSubscribe, nonce: nonce, cookie: wire.Cookie{1}}.append(nil, s.mac)
 		}},
 		{"forged", func(_ *subscriberTest, nonce nonce) []byte {
@@ -212,7 +212,7 @@ func TestSubscriberIgnores(t *testing.T) {
 	}
 }
 
-// Whatever is read as a control, writes the same; nobody without the key makes
+// Whatever is read as a control, writes the same; without the key nothing makes
 // or changes one, and neither side panics.
 func FuzzControl(f *testing.F) {
 	key := clusterKey(f, 1)

@@ -23,8 +23,8 @@ type Batch struct {
 	slow  bool // the kernel has no recvmmsg or sendmmsg: one call for each
 }
 
-// NewBatch makes a batch of n datagrams of at most size bytes each. One to send
-// with needs no buffers: size is 0. A batch is for one direction only.
+// NewBatch makes a batch of n datagrams of at most size bytes each. A batch for sending needs no
+// buffers: size is 0. A batch is for one direction only.
 func NewBatch(n, size int) *Batch {
 	b := &Batch{
 		msgs: make([]mmsghdr, n), iovs: make([]unix.Iovec, n),
@@ -41,10 +41,9 @@ func NewBatch(n, size int) *Batch {
 	return b
 }
 
-// Receive fills the batch from a non-blocking socket and calls each for every
-// datagram, which is valid until the next call. It returns how many there
-// were; 0 means that there are no more now. Datagrams that were cut because they
-// exceed the buffer come with a length of 0.
+// Receive fills the batch from a non-blocking socket and calls each for every datagram, which is
+// valid until the next call. It returns their number; 0 means that there are no more now. Datagrams
+// longer than the buffer come with a length of 0.
 func (b *Batch) Receive(fd int, each func(from netip.AddrPort, datagram []byte)) (int, error) {
 	for i := range b.msgs {
 		b.iovs[i].SetLen(len(b.bufs[i]))
@@ -72,8 +71,8 @@ type Outgoing struct {
 	Datagram []byte
 }
 
-// Send sends what it can and returns how many datagrams that were. The error is
-// that of the first one that could not be sent.
+// Send sends what it can and returns the number of datagrams sent. The error is that of the first
+// one that could not be sent.
 func (b *Batch) Send(fd int, family uint16, list []Outgoing) (int, error) {
 	n := min(len(list), len(b.msgs))
 	for i, o := range list[:n] {
@@ -83,21 +82,21 @@ func (b *Batch) Send(fd int, family uint16, list []Outgoing) (int, error) {
 	}
 	sent, err := b.call(unix.SYS_SENDMMSG, unix.SYS_SENDMSG, fd, n)
 	for i := range n {
-		b.iovs[i].Base = nil // let go of what is not ours
+		b.iovs[i].Base = nil // release memory that is not ours
 	}
 	return sent, err
 }
 
-// call makes one system call for n messages, or, where the kernel does not know
-// it, one each until the first that fails.
+// call makes one system call for n messages, or, if the kernel does not have it, one for each until
+// the first that fails.
 func (b *Batch) call(many, single uintptr, fd, n int) (int, error) {
 	if n == 0 {
 		return 0, nil
 	}
 	if !b.slow {
 		for {
-			// The pointers inside msgs lead to memory that b keeps alive and
-			// Go's collector does not move.
+			// The pointers inside msgs lead to memory that b keeps alive and that Go's collector
+			// does not move.
 			done, _, errno := unix.Syscall6(many, uintptr(fd), uintptr(unsafe.Pointer(&b.msgs[0])),
 				uintptr(n), unix.MSG_DONTWAIT, 0, 0)
 			switch errno {
@@ -138,8 +137,7 @@ func addrPort(name *unix.RawSockaddrInet6) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(name.Addr).Unmap(), number)
 }
 
-// putAddrPort writes to as an address of the socket's family and returns its
-// length.
+// putAddrPort writes to as an address of the socket's family and returns its length.
 func putAddrPort(name *unix.RawSockaddrInet6, family uint16, to netip.AddrPort) uint32 {
 	port := [2]byte{byte(to.Port() >> 8), byte(to.Port())}
 	if family == unix.AF_INET {

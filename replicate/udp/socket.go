@@ -15,14 +15,13 @@ import (
 // Network says which UDP addresses a node uses. Addresses are numeric.
 type Network struct {
 	Listen []netip.AddrPort // own addresses and multicast groups
-	Peers  []netip.AddrPort // who is told everything: nodes, groups, repeaters
-	// Interface is where multicast goes out and comes in, by name; "" leaves
-	// it to the kernel's routes.
+	Peers  []netip.AddrPort // targets of every update: nodes, groups, repeaters
+	// Interface is the interface for multicast, by name; "" leaves it to the kernel's routes.
 	Interface string
 	TTL       int // of multicast datagrams; 0 means 1: this network only
-	BufferLen int // bytes asked for each socket buffer; 0 leaves the kernel's
-	// Inherit returns a socket that a predecessor has bound to an address, which is the
-	// caller's from then on, or -1. nil: there are none.
+	BufferLen int // requested size of each socket buffer in bytes; 0 leaves the kernel's
+	// Inherit returns a socket that a predecessor has bound to an address, which the caller owns
+	// from then on, or -1. nil: there is no predecessor.
 	Inherit func(addr netip.AddrPort) (fd int)
 }
 
@@ -31,27 +30,27 @@ type Socket struct {
 	FD     int
 	Family uint16
 	Addr   netip.AddrPort // as bound
-	Asked  netip.AddrPort // as it was to be
-	group  bool           // only receives what is sent to a multicast group
+	Asked  netip.AddrPort // as requested
+	group  bool           // receives only what is sent to a multicast group
 }
 
-// Sockets are those of one node; they belong to one goroutine. What is sent is
-// gathered until Flush.
+// Sockets are those of one node; they belong to one goroutine. Outgoing datagrams gather until
+// Flush.
 type Sockets struct {
 	List  []*Socket
-	send4 *Socket // what is sent comes from these, so that peers can answer
+	send4 *Socket // outgoing datagrams have these sources, so that peers can answer
 	send6 *Socket
 
 	out     *Batch
 	pending []Outgoing
-	arena   []byte // what pending points into
+	arena   []byte // holds the datagrams of pending
 
 	// As the kernel has granted, the smallest of all.
 	ReceiveBuffer, SendBuffer int
 	Count                     Counts
 }
 
-// Counts are written by the goroutine and read by anybody.
+// Counts are written by the goroutine; any goroutine may read them.
 type Counts struct {
 	ReceiveCalls  metric.Counter `json:"receive_calls" help:"System calls to receive, each for up to 64 datagrams."`
 	ReceiveErrors metric.Counter `json:"receive_errors" help:"Failed system calls to receive."`
@@ -60,10 +59,10 @@ type Counts struct {
 	SendErrors    metric.Counter `json:"send_errors" help:"Datagrams that could not be sent, for want of a route and the like."`
 }
 
-// BatchLen is how many datagrams are moved by one system call.
+// BatchLen is the largest number of datagrams of one system call.
 const BatchLen = 64
 
-// arenaLen is how many bytes gather before they are sent in between.
+// arenaLen is how many bytes gather before they are sent early.
 const arenaLen = 256 << 10
 
 // Open binds the sockets of a node.
@@ -77,8 +76,7 @@ func Open(n *Network) (*Sockets, error) {
 		}
 		s.add(one)
 	}
-	// Who listens to a group only, or to nothing, still needs an address of
-	// its own for answers.
+	// A node that listens only to a group, or not at all, still needs an own address for answers.
 	for _, peer := range n.Peers {
 		v4 := peer.Addr().Is4()
 		if v4 && s.send4 != nil || !v4 && s.send6 != nil {
@@ -147,7 +145,7 @@ func OpenSocket(n *Network, addr netip.AddrPort) (*Socket, error) {
 		s.Family = unix.AF_INET
 	}
 	if n.Inherit != nil {
-		if s.FD = n.Inherit(addr); s.FD >= 0 { // with its options, which are the socket's
+		if s.FD = n.Inherit(addr); s.FD >= 0 { // with its options, which belong to the socket
 			s.Addr = boundTo(s.FD, addr)
 			return s, unix.SetNonblock(s.FD, true)
 		}
@@ -182,7 +180,7 @@ func (s *Socket) prepare(n *Network) error {
 			return os.NewSyscallError("setsockopt SO_REUSEADDR", err)
 		}
 	}
-	// Bound to the group itself, so that nothing else comes in by it.
+	// Bound to the group itself, so that it receives nothing else.
 	var sa unix.Sockaddr = &unix.SockaddrInet6{Port: int(s.Addr.Port()), Addr: s.Addr.Addr().As16()}
 	if s.Family == unix.AF_INET {
 		sa = &unix.SockaddrInet4{Port: int(s.Addr.Port()), Addr: s.Addr.Addr().As4()}
@@ -194,7 +192,7 @@ func (s *Socket) prepare(n *Network) error {
 	return s.multicast(n)
 }
 
-// multicast joins a group, and sets how this socket sends to groups.
+// multicast joins a group, and configures how this socket sends to groups.
 func (s *Socket) multicast(n *Network) error {
 	index := 0
 	if n.Interface != "" {
@@ -251,7 +249,7 @@ func boundTo(fd int, addr netip.AddrPort) netip.AddrPort {
 	return addr
 }
 
-// Close closes all.
+// Close closes all sockets.
 func (s *Sockets) Close() {
 	for _, one := range s.List {
 		unix.Close(one.FD)
@@ -280,8 +278,8 @@ func (s *Sockets) keep(datagram []byte) []byte {
 	return s.arena[start:]
 }
 
-// Flush sends what is pending. What the kernel has no room for is dropped: the
-// receivers notice and ask again.
+// Flush sends pending datagrams. Those for which the kernel has no room are dropped: the receivers
+// notice and ask again.
 func (s *Sockets) Flush() {
 	rest := s.pending
 	for len(rest) > 0 {
@@ -308,8 +306,8 @@ func (s *Sockets) Flush() {
 	s.pending, s.arena = s.pending[:0], s.arena[:0]
 }
 
-// run returns how many datagrams at the beginning of list go out by one socket,
-// and which that is; nil if there is none for their family.
+// run returns how many datagrams at the beginning of list can go out by one socket, and that
+// socket; nil if their family has none.
 func (s *Sockets) run(list []Outgoing) (*Socket, int) {
 	v4 := list[0].To.Addr().Is4()
 	n := 1

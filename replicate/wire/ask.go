@@ -4,16 +4,16 @@ import "encoding/binary"
 
 // Flags of an [Ask] and an [Answer].
 const (
-	// FlagHold: the session is for one use. The asked node shall keep it for the
-	// asking one, or does.
+	// FlagHold: the session is for single use. The asked node shall hold it for the asking one, or
+	// does.
 	FlagHold = 1
-	// FlagReleased, of an answer only: the question's session was released, or never
-	// held, and nothing will be held for that question any more.
+	// FlagReleased, in answers only: the question's session was released, or never held, and will
+	// not be held for that question any more.
 	FlagReleased = 2
 )
 
-// An Ask asks for a session. The answer carries the same Question, a number of
-// the asker's choice.
+// An Ask asks for a session. The answer carries the same Question, a number that the asking node
+// chooses.
 type Ask struct {
 	To       ShortID
 	Question uint64
@@ -34,17 +34,17 @@ func (m Message) Ask() Ask {
 	return Ask{ShortID(m.body), binary.BigEndian.Uint64(m.body[4:]), m.body[12], Key(m.body[13:])}
 }
 
-// A Verdict says what has become of a session that was asked for.
+// A Verdict is the result of a question for a session.
 type Verdict uint8
 
-// The verdicts. Those that travel have the number they have on the wire.
+// The verdicts. Those sent between nodes have their number on the wire.
 const (
 	Unknown    Verdict = 0    // the node does not have it
 	Found      Verdict = 1    // here it is
 	Held       Verdict = 2    // another handshake is trying it
-	Spent      Verdict = 3    // it was for one use, and has been used
-	Expired    Verdict = 4    // its time is over
-	Unanswered Verdict = 0xff // never on the wire: the node that decides was not reached
+	Spent      Verdict = 3    // it was for single use, and has been used
+	Expired    Verdict = 4    // it has expired
+	Unanswered Verdict = 0xff // never on the wire: the deciding node was not reached
 )
 
 // An Answer answers an [Ask]. Its record's kind is 0 unless the verdict is Found.
@@ -56,7 +56,7 @@ type Answer struct {
 	Record   Update
 }
 
-// Append appends the message to b. A record that cannot travel is left out.
+// Append appends the message to b. A record that cannot be sent is left out.
 func (m Answer) Append(b []byte) []byte {
 	b, start := beginMessage(b, TypeAnswer, m.To)
 	b = binary.BigEndian.AppendUint64(b, m.Question)
@@ -73,8 +73,8 @@ func (m Message) Answer() Answer {
 	}
 }
 
-// A Release gives a session back that was held for its sender by the answer to a
-// question. It is acknowledged by an [Answer] to that question with FlagReleased.
+// A Release releases a session that was held for its sender by the answer to a question. It is
+// acknowledged by an [Answer] to that question with FlagReleased.
 type Release struct {
 	To       ShortID
 	Question uint64

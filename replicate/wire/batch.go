@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Stream says which of a sender's streams of batches is meant: each receiver
-// counts both on its own.
+// Stream identifies one of a sender's streams of batches: each receiver numbers both separately.
 type Stream uint8
 
 // The streams.
@@ -15,9 +14,8 @@ const (
 	StreamHome Stream = 1 // to one node, of the sessions that it is a home of
 )
 
-// A Batch is what changed at its sender. Seq counts a stream's batches from 1. To
-// is [Everybody] in the stream to all. Waited is for how long the first of its
-// updates waited for the others.
+// A Batch has changes at its sender. Seq numbers a stream's batches from 1. To is [Everybody] in
+// the stream to all. Waited is how long the first of its updates waited for the others.
 type Batch struct {
 	To      ShortID
 	Stream  Stream
@@ -51,11 +49,10 @@ func (m Message) Batch() Batch {
 	}
 }
 
-// A Heartbeat says which batches its sender made in the stream to all, and what it
-// knows. Oldest is the oldest batch that it can still repeat; Sent is the time of
-// sending in microseconds by its own clock, of no meaning to others but to be
-// echoed. Rules and Members are the exclusive or of what the rules in force and the
-// nodes that it knows, itself too, are called by.
+// A Heartbeat says which batches its sender made in the stream to all, and what it knows. Oldest is
+// the oldest batch that it can still repeat; Sent is the time of sending in microseconds by its own
+// clock, meaningful only to the sender, to which it is echoed. Rules is the exclusive or of the ids
+// of the rules in force, Members that of the nodes it knows, itself included.
 type Heartbeat struct {
 	To      ShortID
 	Newest  uint64
@@ -85,10 +82,9 @@ func (m Message) Heartbeat() Heartbeat {
 	}
 }
 
-// An Echo gives a [Heartbeat] back to its sender. Held is for how long the echo
-// waited, not counting the network. Stream, Newest and Oldest say which batches
-// the echo's sender made in a stream, as a heartbeat does of the stream to all; an
-// Echo whose Sent is 0 says only that.
+// An Echo returns a [Heartbeat] to its sender. Held is how long the echo waited, not counting the
+// network. Stream, Newest and Oldest say which batches the echo's sender made in a stream, as a
+// heartbeat does for the stream to all; an Echo whose Sent is 0 says only that.
 type Echo struct {
 	To     ShortID
 	Sent   uint64

@@ -22,7 +22,7 @@ type MAC struct {
 	long [sha256.Size]byte // here because it would escape from the stack
 }
 
-// NewMAC returns a MAC. key stays the caller's.
+// NewMAC returns a MAC. The caller keeps key.
 func NewMAC(key []byte) *MAC { return &MAC{h: hmac.New(sha256.New, key)} }
 
 // Sum returns the tag over b.
@@ -38,17 +38,17 @@ func (m *MAC) Verify(b, tag []byte) bool {
 	return hmac.Equal(want[:], tag)
 }
 
-// A CookieJar makes and recognizes cookies, and remembers nothing about who has
-// them. A cookie is HMAC-SHA-256(key made at the jar's start, IPv6 or IPv4-mapped
-// address 16, port 2, epoch 8), cut to 16 bytes. It belongs to one goroutine.
+// A CookieJar makes and recognizes cookies, and keeps no record of them. A cookie is
+// HMAC-SHA-256(key made at the jar's start, IPv6 or IPv4-mapped address 16, port 2, epoch 8), cut
+// to 16 bytes. It belongs to one goroutine.
 type CookieJar struct {
 	mac   *MAC
 	epoch time.Duration
 	input [26]byte // here because it would escape from the stack
 }
 
-// NewCookieJar returns a jar whose cookies are good for one to two epochs, and no
-// longer than it exists.
+// NewCookieJar returns a jar whose cookies are valid for one to two epochs, and no longer than the
+// jar exists.
 func NewCookieJar(epoch time.Duration) *CookieJar {
 	key := make([]byte, sha256.Size)
 	_, _ = rand.Read(key) // never fails

@@ -1,6 +1,6 @@
-// Package wire is what nodes say to each other, as bytes: headers and their check,
-// introductions, sealing, messages. It knows no sockets, and no clock but the readings
-// it is given. docs/WIRE.md says the same with an example, and what happens when.
+// Package wire is the encoding of the messages between nodes: headers and their check,
+// introductions, sealing, messages. It uses no sockets, and no clock but the readings it is given.
+// docs/WIRE.md describes the same with an example, and the sequence of events.
 //
 // All integers are big endian.
 //
@@ -22,15 +22,14 @@
 //	welcome:  to 4, Noise message 2: 32 + introduction + 16
 //	proof:    to 4, Noise transport message: introduction + 16
 //
-// A sealed datagram is XChaCha20-Poly1305 under the key of the sender's epoch, with the
-// random bytes and the counter as nonce and bytes 0 to 15 as additional data. The keys
-// of epochs follow from each other one way ([Chain]): who has one has none before. A
-// [Sender] seals once for all that get a datagram; an [Opener] is a receiver's view of
-// one sender, with its window of counters (RFC 6479) and a bound of how long a datagram
-// was on its way.
+// A sealed datagram is XChaCha20-Poly1305 under the key of the sender's epoch, with the random
+// bytes and the counter as nonce and bytes 0 to 15 as additional data. The keys of epochs follow
+// from each other one way ([Chain]): a key does not reveal earlier ones. A [Sender] seals once for
+// all receivers of a datagram; an [Opener] is a receiver's view of one sender, with its window of
+// counters (RFC 6479) and a bound on how long a datagram was under way.
 //
-// Introductions are Noise_NNpsk0_25519_ChaChaPoly_SHA256; see introduction.go. What the
-// cluster secret is for is in secret.go: it proves, and encrypts nothing that lasts.
+// Introductions are Noise_NNpsk0_25519_ChaChaPoly_SHA256; see introduction.go. secret.go says how
+// the cluster secret is used: it authenticates, and encrypts nothing that lasts.
 //
 // # Messages
 //
@@ -53,12 +52,12 @@
 //	  10  rules             id 16, what 1, hash 8, age ms 4, left ms 4, each
 //	  11  obeyed            id 16, sessions dropped 4
 //	  12  members           short id 4, address 16, port 2, state 1, ms left 4, instance 16, each
-//	  13  goodbye
+//	  13  leave
 //	  14  status request
 //	  15  status            text, at most 1024
 //
 //	record  kind 1, key 16, age ms 4, left ms 4, length 2, value
 //
-// A body that is too short for its type makes the whole datagram malformed; bytes behind
-// what is listed, unknown types and records of unknown kinds are skipped.
+// A body that is too short for its type makes the whole datagram malformed; bytes behind the listed
+// ones, unknown types and records of unknown kinds are skipped.
 package wire

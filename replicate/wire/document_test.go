@@ -46,7 +46,7 @@ func TestWireDocument(t *testing.T) {
 		t.Errorf("docs/WIRE.md has\n%x\nwant\n%x", got, want)
 	}
 
-	// And it is opened by who was told the chain.
+	// A receiver that was given the chain opens it.
 	o := new(Opener)
 	o.Introduce(&Introduction{Epoch: 3, Chain: chain, Counter: 1, Clock: 0xf424}, time.Hour, 0)
 	h, _ := ParseHeader(datagram)

@@ -11,8 +11,7 @@ const (
 	// Version is the first byte of every datagram of this protocol.
 	Version = 2
 
-	// HeaderLen is the length of what every datagram begins with, the check
-	// included.
+	// HeaderLen is the length of the beginning of every datagram, including the check.
 	HeaderLen = blockLen + checkLen
 
 	blockLen  = aes.BlockSize
@@ -24,7 +23,7 @@ const (
 	idInfo    = "reprise secret id v2"
 )
 
-// Kind says what a datagram is for.
+// Kind is the purpose of a datagram.
 type Kind uint8
 
 // The kinds.
@@ -36,16 +35,16 @@ const (
 	KindProof   Kind = 5 // its third
 )
 
-// Header is what a datagram shows to everyone.
+// Header is the unencrypted part of a datagram.
 type Header struct {
 	Kind     Kind
 	SecretID byte
-	// sealed: the low byte of the key's; retry: the kind of what could not be opened
+	// sealed: the low byte of the key's; retry: the kind of the datagram that could not be opened
 	Epoch  byte
-	Sender ShortID // who sealed it
-	// Counter is, of a sealed datagram, its number in the sender's life; of an
-	// introduction's messages, the number that its initiator chose; of a retry,
-	// the counter of what could not be opened.
+	Sender ShortID // the node that sealed it
+	// Counter is, in a sealed datagram, its number in the sender's life; in an introduction's
+	// messages, the number that its initiator chose; in a retry, the counter of the datagram that
+	// could not be opened.
 	Counter uint64
 }
 
@@ -53,17 +52,17 @@ type Header struct {
 type Reason uint8
 
 const (
-	Opened         Reason = iota // it was not
+	Opened         Reason = iota // it was not dropped
 	TooShort                     // no room for what it claims to be
 	ForeignVersion               // another version of this protocol, or another protocol
 	ForeignSecret                // of a fleet with another secret
-	// its check is wrong: garbage, damaged, or another secret that has the same id
+	// its check is wrong: garbage, damaged, or of another secret with the same id
 	Forged
-	// the header's check is right and the rest is not: damaged, or sealed under a key not known
+	// the header's check is right but not the rest: damaged, or sealed under an unknown key
 	NotAuthentic
 	Replayed // its counter is not new, or too old to tell
-	KeyGone  // sealed under a key whose time is over, or that has yet to come
-	Stale    // too long on its way
+	KeyGone  // sealed under a key that has expired, or does not exist yet
+	Stale    // too long under way
 )
 
 // String returns a few lower-case words.
@@ -79,8 +78,8 @@ func (r Reason) String() string {
 	return "invalid"
 }
 
-// ParseHeader reads a datagram's header, of which nothing is to be believed before
-// its check. The reason is Opened, TooShort or ForeignVersion.
+// ParseHeader reads a datagram's header, which must not be trusted before its check. The reason is
+// Opened, TooShort or ForeignVersion.
 func ParseHeader(datagram []byte) (Header, Reason) {
 	if len(datagram) == 0 {
 		return Header{}, TooShort
@@ -98,8 +97,8 @@ func ParseHeader(datagram []byte) (Header, Reason) {
 	}, Opened
 }
 
-// append appends the header and its half of the check to b; [Checker.finish] fills in
-// the other half when the body is there.
+// append appends the header and its half of the check to b; [Checker.finish] fills in the other
+// half once the body is complete.
 func (h Header) append(b []byte, c *Checker) []byte {
 	start := len(b)
 	b = append(b, Version, byte(h.Kind), c.id, h.Epoch)
@@ -110,18 +109,18 @@ func (h Header) append(b []byte, c *Checker) []byte {
 	return append(b, make([]byte, checkLen/2)...)
 }
 
-// A Checker makes and verifies the check of datagrams: a cheap proof that they were
-// made by somebody of the fleet. Its first half is of the header, which is one block
-// of AES, and when garbage comes the only thing that is computed: 20 ns instead of a
-// hash's 250. The second half is of header and body, so that nobody can put garbage
-// behind a header that was recorded and have it opened by nodes, or sent to a whole
-// fleet by a repeater. Both are cut to four bytes: who guesses them has won a look at
-// what is not authentic. A datagram that was recorded passes again; counters and
+// A Checker makes and verifies the check of datagrams: a cheap proof that they were made in the
+// fleet. Its first half covers the header, which is one block of AES, and for garbage it is the
+// only computation: 20 ns instead of a hash's 250. The second half covers header and body, so that
+// an attacker cannot put garbage behind a recorded header and have nodes try to open it, or a
+// repeater send it to a whole fleet. Both are cut to four bytes: guessing them only gets a datagram
+// to the decryption, which rejects it. A recorded datagram passes again; counters and cookies
+// prevent that.
 // cookies are against that.
 //
-// The second half is AES of header xor h(body), where h is what GCM hashes additional
-// data to under a key and a nonce of their own that never change: a universal hash,
-// which nobody sees, under a pseudorandom function (Carter and Wegman, 1981).
+// The second half is AES of header xor h(body), where h is GCM's hash of additional data under a
+// separate fixed key and nonce: a universal hash, whose output stays hidden, under a pseudorandom
+// function (Carter and Wegman, 1981).
 //
 // It belongs to one goroutine.
 type Checker struct {
@@ -131,13 +130,13 @@ type Checker struct {
 	in, out [blockLen]byte // here because they would escape from the stack
 }
 
-// hashNonce is the one that never changes: what is made with it stays inside.
+// hashNonce is that fixed nonce; its outputs stay inside.
 var hashNonce = make([]byte, 12)
 
 // NewChecker derives the check from a repeater's key: [Secret.RepeaterKey].
 func NewChecker(repeaterKey []byte) *Checker {
-	// The id is derived too, so that all agree on it without a convention. It
-	// tells nothing about the keys.
+	// The id is derived too, so that all agree on it without a convention. It reveals nothing about
+	// the keys.
 	c := &Checker{id: expand(repeaterKey, idInfo, 1)[0], block: newBlock(repeaterKey, checkInfo)}
 	var err error
 	if c.hash, err = cipher.NewGCM(newBlock(repeaterKey, bodyInfo)); err != nil {
@@ -165,7 +164,7 @@ func (c *Checker) sum(header []byte) [checkLen / 2]byte {
 	return [checkLen / 2]byte(c.out[:])
 }
 
-// sumAll is of header and body.
+// sumAll covers header and body.
 func (c *Checker) sumAll(datagram []byte) [checkLen / 2]byte {
 	c.hash.Seal(c.in[:0], hashNonce, nil, datagram[HeaderLen:])
 	subtle.XORBytes(c.in[:], c.in[:], datagram[:blockLen])
@@ -173,7 +172,7 @@ func (c *Checker) sumAll(datagram []byte) [checkLen / 2]byte {
 	return [checkLen / 2]byte(c.out[checkLen/2:])
 }
 
-// finish fills in the check's second half, of a datagram that is complete but for it.
+// finish fills in the second half of the check of an otherwise complete datagram.
 func (c *Checker) finish(datagram []byte) []byte {
 	sum := c.sumAll(datagram)
 	copy(datagram[bodyCheck:HeaderLen], sum[:])
@@ -185,8 +184,7 @@ func (c *Checker) Verify(datagram []byte) bool {
 	return c.VerifyHeader(datagram) && c.VerifyBody(datagram)
 }
 
-// VerifyHeader is the first half of Verify: whether somebody of the fleet has made such
-// a header.
+// VerifyHeader is the first half of Verify: whether the header was made in the fleet.
 func (c *Checker) VerifyHeader(datagram []byte) bool {
 	if datagram[2] != c.id {
 		return false
@@ -195,7 +193,7 @@ func (c *Checker) VerifyHeader(datagram []byte) bool {
 	return subtle.ConstantTimeCompare(want[:], datagram[blockLen:bodyCheck]) == 1
 }
 
-// VerifyBody is the second half: whether the body is the header's.
+// VerifyBody is the second half: whether the body belongs to the header.
 func (c *Checker) VerifyBody(datagram []byte) bool {
 	want := c.sumAll(datagram)
 	return subtle.ConstantTimeCompare(want[:], datagram[bodyCheck:HeaderLen]) == 1

@@ -2,12 +2,12 @@ package wire
 
 import "crypto/sha256"
 
-// hmacSum writes HMAC-SHA-256 (RFC 2104) over the parts of a message to out, which
-// may be key. It is for messages of at most hmacLen bytes.
+// hmacSum writes HMAC-SHA-256 (RFC 2104) over the parts of a message to out, which may be key. The
+// message has at most hmacLen bytes.
 //
-// crypto/hmac and crypto/hkdf leave the padded key, and what they derive, in memory
-// that they give back to the collector: keys whose time was over were found there
-// minutes later. What is computed here is on the stack only, and overwritten: [ScrubStack].
+// crypto/hmac and crypto/hkdf leave the padded key, and what they derive, in memory that they
+// return to the collector: expired keys were found there minutes later. This computation is on the
+// stack only, and overwritten: [ScrubStack].
 func hmacSum(out *[sha256.Size]byte, key []byte, message ...[]byte) {
 	const (
 		inner = 0x36
@@ -27,7 +27,7 @@ func hmacSum(out *[sha256.Size]byte, key []byte, message ...[]byte) {
 	n := sha256.BlockSize
 	for _, part := range message {
 		if copy(b[n:], part) < len(part) {
-			panic("replicate: message too long for its code") // all are ours
+			panic("replicate: message too long for its code") // all messages are ours
 		}
 		n += len(part)
 	}
@@ -51,11 +51,10 @@ var (
 	block3 = []byte{3}
 )
 
-// ScrubStack overwrites what functions that have returned may have left on the stack
-// of this goroutine below the caller's frame: keys, in the frames of hashes and
-// ciphers, which nothing else overwrites until as much of the stack is used again.
-// Called before such functions too it makes the stack large enough that it does not
-// move while they run, which would leave a copy behind.
+// ScrubStack overwrites what returned functions may have left on the stack of this goroutine below
+// the caller's frame: keys, in the frames of hashes and ciphers, which otherwise stay until as much
+// of the stack is used again. Called before such functions too, it makes the stack large enough not
+// to move while they run, which would leave a copy behind.
 //
 //go:noinline
 func ScrubStack() {

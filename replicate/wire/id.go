@@ -6,7 +6,7 @@ import (
 	"encoding/hex"
 )
 
-// A Key names a session: random, and known to its client and the fleet only.
+// A Key names a session: random, and known only to its client and the fleet.
 type Key [16]byte
 
 // An ID names one life of a node: random, made at its start.
@@ -26,9 +26,9 @@ func (id ID) Short() ShortID { return ShortID(id[:len(ShortID{})]) }
 // String returns the id in hexadecimal.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
-// A ShortID is the beginning of a node's [ID], by which session handles name
-// their owner, datagrams their sender and messages their addressee. It is unique
-// only within a fleet, and there only probably.
+// A ShortID is the beginning of a node's [ID]. Session handles use it for their owner, datagrams
+// for their sender and messages for their addressee. It is unique only within a fleet, and only
+// probably.
 type ShortID [4]byte
 
 // String returns the id in hexadecimal.
@@ -37,5 +37,5 @@ func (id ShortID) String() string { return hex.EncodeToString(id[:]) }
 // Uint32 returns the id as a number, for use as a key of maps.
 func (id ShortID) Uint32() uint32 { return binary.BigEndian.Uint32(id[:]) }
 
-// A RuleID names a command to forget in all nodes: random.
+// A RuleID identifies a command to forget in all nodes; it is random.
 type RuleID [16]byte

@@ -17,17 +17,16 @@ import (
 //	welcome: Noise message 2  ->
 //	                          <-  proof     Noise transport message
 //
-// It is Noise_NNpsk0_25519_ChaChaPoly_SHA256 (the Noise Protocol Framework,
-// revision 34), with the cluster secret's introduction key as the pre-shared key.
-// Each side tells in its [Introduction], encrypted under ephemeral keys, what the
-// other needs to open its datagrams: the initiator in the proof, the responder in
-// the welcome. The welcome proves to the initiator that the responder has the
-// secret and lives now, the proof proves the same the other way round, and that the
+// It is Noise_NNpsk0_25519_ChaChaPoly_SHA256 (the Noise Protocol Framework, revision 34), with the
+// cluster secret's introduction key as the pre-shared key. Each side sends in its [Introduction],
+// encrypted under ephemeral keys, what the other needs to open its datagrams: the initiator in the
+// proof, the responder in the welcome. The welcome proves to the initiator that the responder has
+// the secret and lives now; the proof proves the same in the other direction, and that the
 // initiator receives what is sent to its address.
 //
-// The cookie comes first so that an address is proved before anything is computed
-// or remembered for it, and so that a retry, which is shorter than what it answers,
-// is all that an unproved address ever gets.
+// The cookie comes first so that an address is proved before anything is computed or stored for it,
+// and so that an unproved address never gets more than a retry, which is shorter than the datagram
+// it answers.
 
 const (
 	// MaxNameLen bounds a node's name.
@@ -39,19 +38,18 @@ const (
 	noiseHelloLen = ephemeralLen + aeadLen
 	prologue      = "reprise introduction v2"
 
-	// introductionLen is that of an [Introduction] but for the name.
+	// introductionLen is the length of an [Introduction] without the name.
 	introductionLen = 16 + 16 + 4 + keyLen + 8 + 4 + 8 + 8 + 4 + 1
 
-	// MaxWelcomeLen is the length of a welcome, and more than that of a proof, with
-	// the longest name.
+	// MaxWelcomeLen is the length of a welcome with the longest name, and exceeds that of a proof.
 	MaxWelcomeLen = HeaderLen + toLen + ephemeralLen + introductionLen + MaxNameLen + aeadLen
 )
 
-// An Instance names a node's installation: the same in each of its lives, and of
-// no other node at one time.
+// An Instance names a node's installation: the same in each of its lives, and used by no other node
+// at the same time.
 type Instance [16]byte
 
-// An Introduction is what nodes tell each other first.
+// An Introduction is the first data that nodes exchange.
 type Introduction struct {
 	ID       ID
 	Instance Instance
@@ -82,8 +80,7 @@ func (i *Introduction) append(b []byte) []byte {
 	return append(append(b, byte(len(name))), name...)
 }
 
-// parseIntroduction reads what append wrote. What later versions add behind it is
-// skipped.
+// parseIntroduction reads what append wrote. Additions of later versions are skipped.
 func parseIntroduction(b []byte) (i Introduction, ok bool) {
 	if len(b) < introductionLen {
 		return Introduction{}, false
@@ -104,7 +101,7 @@ func parseIntroduction(b []byte) (i Introduction, ok bool) {
 	return i, true
 }
 
-// printable replaces what would disturb a log or a metric's label.
+// printable replaces characters that would disturb a log or a metric's label.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == '"' || r == '\\' {
@@ -114,8 +111,7 @@ func printable(s string) string {
 	}, strings.ToValidUTF8(s, "_"))
 }
 
-// AppendRetry appends a retry for a datagram with the given header, to a node at an
-// address.
+// AppendRetry appends a retry for a datagram with the given header, to a node at an address.
 func AppendRetry(b []byte, c *Checker, from ShortID, h Header, cookie Cookie) []byte {
 	start := len(b)
 	b = Header{Kind: KindRetry, Epoch: byte(h.Kind), Sender: from, Counter: h.Counter}.append(b, c)
@@ -148,8 +144,7 @@ type Initiator struct {
 	state  *handshake
 }
 
-// NewInitiator begins an introduction of the node from to the node to, which has
-// given it a cookie.
+// NewInitiator begins an introduction of the node from to the node to, with a cookie from that.
 func NewInitiator(s Secret, c *Checker, from, to ShortID, cookie Cookie) *Initiator {
 	var number [8]byte
 	_, _ = rand.Read(number[:]) // never fails
@@ -163,9 +158,8 @@ func NewInitiator(s Secret, c *Checker, from, to ShortID, cookie Cookie) *Initia
 	return i
 }
 
-// Welcome takes the responder's welcome. It returns what that says of the
-// responder, which is proved by it, and the proof to be sent with our own
-// introduction.
+// Welcome handles the responder's welcome. It returns the responder's introduction, which it
+// proves, and the proof to be sent with our own introduction.
 func (i *Initiator) Welcome(datagram []byte, c *Checker,
 	own *Introduction,
 ) (other Introduction, proof []byte, ok bool) {
@@ -193,10 +187,10 @@ func (i *Initiator) Welcome(datagram []byte, c *Checker,
 	return other, c.finish(i.state.sealProof(proof, payload, bound[:])), true
 }
 
-// Wipe overwrites the keys, of an introduction that ends.
+// Wipe overwrites the keys of an introduction that ends.
 func (i *Initiator) Wipe() { i.state.wipe() }
 
-// HelloTo returns whom a hello is for, and its cookie.
+// HelloTo returns the addressee of a hello, and its cookie.
 func HelloTo(datagram []byte) (to ShortID, cookie Cookie, ok bool) {
 	if len(datagram) < helloLen {
 		return ShortID{}, Cookie{}, false
@@ -204,7 +198,7 @@ func HelloTo(datagram []byte) (to ShortID, cookie Cookie, ok bool) {
 	return ShortID(datagram[HeaderLen:]), Cookie(datagram[HeaderLen+toLen:]), true
 }
 
-// To returns whom a welcome or a proof is for.
+// To returns the addressee of a welcome or a proof.
 func To(datagram []byte) (to ShortID, ok bool) {
 	if len(datagram) < HeaderLen+toLen {
 		return ShortID{}, false
@@ -212,25 +206,23 @@ func To(datagram []byte) (to ShortID, ok bool) {
 	return ShortID(datagram[HeaderLen:]), true
 }
 
-// A Responder is an introduction that another node has begun, between welcome and
-// proof.
+// A Responder is an introduction that another node has begun, between welcome and proof.
 type Responder struct {
 	// Welcome is the datagram to be sent, perhaps again.
 	Welcome []byte
 	From    ShortID
 	Number  uint64
-	// For the caller: where the cookie was good, and by which secret.
+	// For the caller: the address the cookie was valid for, and the secret.
 	Addr   netip.AddrPort
 	Secret Fingerprint
 	state  *handshake
 }
 
-// Wipe overwrites the keys, of an introduction that ends.
+// Wipe overwrites the keys of an introduction that ends.
 func (r *Responder) Wipe() { r.state.wipe() }
 
-// NewResponder answers a hello whose cookie is good. It reports whether the hello
-// was made by a node that has the secret; the key exchange is not computed before
-// that is known.
+// NewResponder answers a hello whose cookie is valid. It reports whether a node that has the secret
+// made the hello; the key exchange is not computed before that is known.
 func NewResponder(s Secret, c *Checker, hello []byte, own *Introduction) (*Responder, bool) {
 	h, reason := ParseHeader(hello)
 	if reason != Opened || len(hello) < helloLen {
@@ -257,7 +249,7 @@ func NewResponder(s Secret, c *Checker, hello []byte, own *Introduction) (*Respo
 		true
 }
 
-// Proof takes the initiator's proof and returns what it says of the initiator.
+// Proof handles the initiator's proof and returns the initiator's introduction.
 func (r *Responder) Proof(datagram []byte) (other Introduction, ok bool) {
 	if len(datagram) < HeaderLen+toLen {
 		return Introduction{}, false
@@ -276,15 +268,15 @@ func (r *Responder) Proof(datagram []byte) (other Introduction, ok bool) {
 	return other, true
 }
 
-// newState begins a handshake that is bound to the beginning of its hello.
+// newState begins a handshake bound to the beginning of its hello.
 func newState(s Secret, hello []byte) *handshake {
 	psk := s.presharedKey()
 	defer clear(psk)
 	return newHandshake(psk, []byte(prologue), hello[:blockLen], hello[HeaderLen:])
 }
 
-// proofData is what a proof is bound to: all before what is encrypted, but for the
-// check, which is made last.
+// proofData is the data to which a proof is bound: all before the ciphertext, except the check,
+// which is made last.
 func proofData(proof []byte) (b [blockLen + toLen]byte) {
 	copy(b[:], proof[:blockLen])
 	copy(b[blockLen:], proof[HeaderLen:HeaderLen+toLen])

@@ -69,7 +69,7 @@ func TestIntroduction(t *testing.T) {
 	}
 }
 
-// Nothing that was changed on its way introduces anybody, but for bytes that only say
+// Nothing that was altered on its way introduces a node, except bytes that only say
 // whose the datagram is, which the caller looks at.
 func TestSpoiledIntroductions(t *testing.T) {
 	a, b := newParty(t, 1, "alpha"), newParty(t, 1, "beta")
@@ -101,7 +101,7 @@ func TestSpoiledIntroductions(t *testing.T) {
 	}
 }
 
-// Recordings of an introduction introduce nobody again, and its sizes amplify nothing.
+// Recordings of an introduction introduce no node again, and its sizes amplify nothing.
 func TestReplayedIntroduction(t *testing.T) {
 	a, b := newParty(t, 1, "alpha"), newParty(t, 1, "beta")
 	var hello, welcome, proof []byte
@@ -147,7 +147,7 @@ func TestReplayedIntroduction(t *testing.T) {
 	}
 }
 
-// Whatever bytes are taken for a part of an introduction, nobody is introduced by them
+// Whatever bytes are taken for a part of an introduction, they introduce no node
 // and nothing panics.
 func FuzzIntroduction(f *testing.F) {
 	a, b := newParty(f, 1, "alpha"), newParty(f, 1, "beta")

@@ -7,29 +7,29 @@ import (
 	"time"
 )
 
-// A MemberState is what is known of a member.
+// A MemberState is the state of a member.
 type MemberState uint8
 
 // The states.
 const (
-	MemberHeard  MemberState = 0 // the teller hears it
-	MemberSilent MemberState = 1 // it was heard, and may still have sessions
-	MemberEnded  MemberState = 2 // it has said goodbye, and has none any more
+	MemberHeard  MemberState = 0 // the sender is in contact with it
+	MemberSilent MemberState = 1 // it was in contact, and may still have sessions
+	MemberEnded  MemberState = 2 // it has left, and has no sessions any more
 )
 
-// A Member is a node that another one knows, and where it is.
+// A Member is a node that another one knows, and its address.
 type Member struct {
 	ID    ShortID
 	Addr  netip.AddrPort
 	State MemberState // perhaps of a later version
-	// Left is for how long it may have sessions, should it not be heard any more.
+	// Left is how long it may have sessions if it stays silent.
 	Left time.Duration // whole milliseconds
-	// Instance names the installation. It is zero if that is not the name of one
-	// node: then no later life of it tells that this one has ended.
+	// Instance names the installation. It is zero if that name is not unique: then a later life
+	// does not show that this one has ended.
 	Instance Instance
 }
 
-// MemberLen is how long a member is in a [MemberList].
+// MemberLen is the length of a member in a [MemberList].
 const MemberLen = 4 + 16 + 2 + 1 + 4 + 16
 
 // MemberList is members in wire form.
@@ -60,7 +60,7 @@ func (ms MemberList) All() iter.Seq[Member] {
 	}
 }
 
-// Members tells of the nodes that its sender knows.
+// Members lists the nodes that its sender knows.
 type Members struct {
 	To   ShortID
 	List MemberList
@@ -75,14 +75,14 @@ func (m Members) Append(b []byte) []byte {
 // Members returns the message's contents.
 func (m Message) Members() Members { return Members{ShortID(m.body), m.body[4:]} }
 
-// Goodbye says that its sender ends, and its memory with it.
-type Goodbye struct{ To ShortID }
+// Leave says that its sender ends, and its memory with it.
+type Leave struct{ To ShortID }
 
 // Append appends the message to b.
-func (m Goodbye) Append(b []byte) []byte {
-	b, start := beginMessage(b, TypeGoodbye, m.To)
+func (m Leave) Append(b []byte) []byte {
+	b, start := beginMessage(b, TypeLeave, m.To)
 	return EndMessage(b, start)
 }
 
-// Goodbye returns the message's contents.
-func (m Message) Goodbye() Goodbye { return Goodbye{ShortID(m.body)} }
+// Leave returns the message's contents.
+func (m Message) Leave() Leave { return Leave{ShortID(m.body)} }

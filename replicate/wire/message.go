@@ -9,12 +9,12 @@ import (
 const (
 	messageHeaderLen = 3
 
-	// BatchOverhead is how many bytes longer a batch message, of whichever
-	// stream, is than its records.
+	// BatchOverhead is how much longer, in bytes, a batch message of either stream is than its
+	// records.
 	BatchOverhead = messageHeaderLen + 17
 
-	// SnapshotPartOverhead is how many bytes longer a snapshot part message is
-	// than its records.
+	// SnapshotPartOverhead is how much longer, in bytes, a snapshot part message is than its
+	// records.
 	SnapshotPartOverhead = messageHeaderLen + 24
 )
 
@@ -35,15 +35,15 @@ const (
 	TypeRules           MessageType = 10
 	TypeObeyed          MessageType = 11
 	TypeMembers         MessageType = 12
-	TypeGoodbye         MessageType = 13
+	TypeLeave           MessageType = 13
 	TypeStatusRequest   MessageType = 14
 	TypeStatus          MessageType = 15
 )
 
-// Everybody is whom a message is for that is for all.
+// Everybody is the addressee of messages for all nodes.
 var Everybody ShortID
 
-// minBodyLen is how long the body of each known type must at least be.
+// minBodyLen is the minimum length of the body of each known type.
 var minBodyLen = [...]int{
 	TypeBatch:           17,
 	TypeHeartbeat:       40,
@@ -57,7 +57,7 @@ var minBodyLen = [...]int{
 	TypeRules:           4,
 	TypeObeyed:          24,
 	TypeMembers:         4,
-	TypeGoodbye:         4,
+	TypeLeave:           4,
 	TypeStatusRequest:   4,
 	TypeStatus:          4,
 }
@@ -65,13 +65,13 @@ var minBodyLen = [...]int{
 // known reports whether t is a type of this version.
 func (t MessageType) known() bool { return t >= TypeBatch && t <= TypeStatus }
 
-// Messages are those of one datagram, checked as a whole: whatever is read from
-// them is complete. They alias the datagram's plaintext.
+// Messages are those of one datagram, checked as a whole: all that is read from them is complete.
+// They alias the datagram's plaintext.
 type Messages struct{ b []byte }
 
-// ParseMessages checks a datagram's plaintext, without what [Sender.Seal] put in
-// front, and reports whether it is well formed. What is not has no messages at
-// all, so that nothing half understood takes effect.
+// ParseMessages checks a datagram's plaintext, without the prefix of [Sender.Seal], and reports
+// whether it is well formed. A malformed one has no messages at all, so that it takes no partial
+// effect.
 func ParseMessages(b []byte) (Messages, bool) {
 	for rest := b; len(rest) > 0; {
 		m, next, ok := cutMessage(rest)
@@ -96,9 +96,8 @@ func (ms Messages) All() iter.Seq[Message] {
 	}
 }
 
-// A Message is one of [Messages]. Of the methods named like messages only that of
-// its type may be called. It aliases the datagram's plaintext, and so do the
-// values of its records.
+// A Message is one of [Messages]. Of the methods named like messages only the one of its type may
+// be called. It aliases the datagram's plaintext, and so do the values of its records.
 type Message struct {
 	Type MessageType
 	body []byte
@@ -150,15 +149,14 @@ func (m Message) wellFormed() bool {
 	return true
 }
 
-// maxSeq is what numbers of batches stay below. No node comes so far; with what is
-// behind, receivers' sums would wrap around, and one heartbeat would let them look
-// for missing batches for ever.
+// maxSeq bounds the numbers of batches. No node reaches it; above it, receivers' sums would wrap
+// around, and one heartbeat would make them look for missing batches for ever.
 const maxSeq = 1 << 62
 
-// isSeq reports whether b begins with what may be the number of a batch.
+// isSeq reports whether b begins with a valid number of a batch.
 func isSeq(b []byte) bool { return binary.BigEndian.Uint64(b) < maxSeq }
 
-// IsFor reports whether the message is meant for node: for it alone or for all.
+// IsFor reports whether the message is addressed to node: to it alone or to all.
 func (m Message) IsFor(node ShortID) bool {
 	to := ShortID(m.body)
 	return to == node || to == Everybody

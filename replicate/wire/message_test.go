@@ -55,8 +55,8 @@ func (m Message) contents(t *testing.T) message {
 		return m.Obeyed()
 	case TypeMembers:
 		return m.Members()
-	case TypeGoodbye:
-		return m.Goodbye()
+	case TypeLeave:
+		return m.Leave()
 	case TypeStatusRequest:
 		return m.StatusRequest()
 	case TypeStatus:
@@ -131,7 +131,7 @@ var wireTests = []struct {
 		})},
 		"0c 002f bbbbbbbb 01020304 00000000000000000000ffffc0000201 1c03 01 0000ea60 05060000000000000000000000000000",
 	},
-	{"goodbye", Goodbye{}, "0d 0004 00000000"},
+	{"leave", Leave{}, "0d 0004 00000000"},
 	{"status request", StatusRequest{}, "0e 0004 00000000"},
 	{"status", Status{To: toB, Text: []byte("{}")}, "0f 0006 bbbbbbbb 7b7d"},
 }
@@ -171,7 +171,7 @@ func TestLaterVersions(t *testing.T) {
 	for m := range messages.All() {
 		types = append(types, m.Type)
 	}
-	if !ok || !reflect.DeepEqual(types, []MessageType{TypeAsk, TypeGoodbye}) {
+	if !ok || !reflect.DeepEqual(types, []MessageType{TypeAsk, TypeLeave}) {
 		t.Errorf("types %v, %v", types, ok)
 	}
 }

@@ -11,25 +11,24 @@ import (
 const (
 	noiseName = "Noise_NNpsk0_25519_ChaChaPoly_SHA256"
 
-	// ephemeralLen is that of a public key.
+	// ephemeralLen is the length of a public key.
 	ephemeralLen = x25519.Size
 )
 
-// A handshake is one side of a Noise handshake of the pattern NNpsk0 (the Noise
-// Protocol Framework, revision 34, Sections 5, 7.4 and 9):
+// A handshake is one side of a Noise handshake of the pattern NNpsk0 (the Noise Protocol Framework,
+// revision 34, Sections 5, 7.4 and 9):
 //
 //	-> psk, e
 //	<- e, ee
 //
-// and of the one transport message that follows, from the initiator. It is here by
-// hand so that all its keys are in arrays which are cleared when it ends. A library
-// leaves copies on the heap, and an introduction's keys must be gone: what is
-// encrypted under them, the chains that both sides' keys come from, would open all
-// that was recorded since.
+// and of the one transport message that follows, from the initiator. It is implemented here so that
+// all its keys are in arrays which are cleared when it ends. A library leaves copies on the heap,
+// and an introduction's keys must be gone: they encrypt the chains from which both sides' keys
+// come, and would open all that was recorded since.
 //
 // Each key seals one message, so all nonces are 0.
 type handshake struct {
-	hash   [sha256.Size]byte // "h": of all that was said
+	hash   [sha256.Size]byte // "h": over all messages
 	chain  [sha256.Size]byte // "ck"
 	temp   [sha256.Size]byte // of HKDF
 	secret x25519.Key        // our ephemeral key
@@ -40,8 +39,8 @@ type handshake struct {
 
 var zeroNonce [chacha20poly1305.NonceSize]byte
 
-// newHandshake begins a handshake, which is bound to the parts of its prologue. psk
-// stays the caller's.
+// newHandshake begins a handshake, which is bound to the parts of its prologue. The caller keeps
+// psk.
 func newHandshake(psk []byte, prologue ...[]byte) *handshake {
 	n := &handshake{aead: wipeable(chacha20poly1305.New), isLive: true}
 	n.hash = sha256.Sum256([]byte(noiseName))
@@ -51,8 +50,8 @@ func newHandshake(psk []byte, prologue ...[]byte) *handshake {
 	return n
 }
 
-// wipe overwrites the keys. The handshake is of no use afterwards: it opens nothing,
-// rather than what somebody seals under the key of zeros.
+// wipe overwrites the keys. The handshake is unusable afterwards: it opens nothing, not even a
+// message sealed under the key of zeros.
 func (n *handshake) wipe() {
 	n.aead.wipe()
 	clear(n.hash[:])
@@ -68,8 +67,8 @@ func (n *handshake) appendHello(b, payload []byte) []byte {
 	return n.seal(n.appendEphemeral(b), payload)
 }
 
-// readHello reads it. The key exchange is not computed before it is known to be made
-// by somebody who has the pre-shared key.
+// readHello reads it. The key exchange is not computed before it is known that the sender has the
+// pre-shared key.
 func (n *handshake) readHello(message []byte) (public x25519.Key, payload []byte, ok bool) {
 	if !n.isLive || len(message) < ephemeralLen+aeadLen {
 		return public, nil, false
@@ -79,8 +78,8 @@ func (n *handshake) readHello(message []byte) (public x25519.Key, payload []byte
 	return public, payload, ok
 }
 
-// appendWelcome appends the responder's message. It returns false if the initiator's
-// public key is one of those with which everything agrees.
+// appendWelcome appends the responder's message. It returns false if the initiator's public key is
+// one of low order.
 func (n *handshake) appendWelcome(b []byte, other *x25519.Key, payload []byte) ([]byte, bool) {
 	b = n.appendEphemeral(b)
 	if !n.agree(other) {
@@ -91,8 +90,7 @@ func (n *handshake) appendWelcome(b []byte, other *x25519.Key, payload []byte) (
 	return b, true
 }
 
-// readWelcome reads it. What is not authentic changes nothing: the genuine message
-// may yet come.
+// readWelcome reads it. A forged message changes nothing: the genuine one may follow.
 func (n *handshake) readWelcome(message []byte) (payload []byte, ok bool) {
 	if !n.isLive || len(message) < ephemeralLen+aeadLen {
 		return nil, false
@@ -117,7 +115,7 @@ func (n *handshake) sealProof(b, payload, additional []byte) []byte {
 	return b
 }
 
-// openProof opens it. What is authentic ends the handshake.
+// openProof opens it. An authentic message ends the handshake.
 func (n *handshake) openProof(message, additional []byte) (payload []byte, ok bool) {
 	if !n.isLive {
 		return nil, false
@@ -130,7 +128,7 @@ func (n *handshake) openProof(message, additional []byte) (payload []byte, ok bo
 	return payload, true
 }
 
-// appendEphemeral is the token "e" of a pattern with a pre-shared key, for writing.
+// appendEphemeral writes the token "e" of a pattern with a pre-shared key.
 func (n *handshake) appendEphemeral(b []byte) []byte {
 	if n.secret == (x25519.Key{}) { // or it is a test's
 		_, _ = rand.Read(n.secret[:]) // never fails
@@ -142,7 +140,7 @@ func (n *handshake) appendEphemeral(b []byte) []byte {
 	return append(b, public[:]...)
 }
 
-// readEphemeral is the same for reading.
+// readEphemeral reads it.
 func (n *handshake) readEphemeral(message []byte) x25519.Key {
 	public := x25519.Key(message)
 	n.mixHash(public[:])
@@ -150,7 +148,7 @@ func (n *handshake) readEphemeral(message []byte) x25519.Key {
 	return public
 }
 
-// agree is the token "ee".
+// agree performs the token "ee".
 func (n *handshake) agree(other *x25519.Key) bool {
 	if !x25519.Shared(&n.shared, &n.secret, other) {
 		return false
@@ -160,7 +158,7 @@ func (n *handshake) agree(other *x25519.Key) bool {
 }
 
 func (n *handshake) mixHash(parts ...[]byte) {
-	h := sha256.New() // of nothing that is secret
+	h := sha256.New() // over nothing secret
 	h.Write(n.hash[:])
 	for _, part := range parts {
 		h.Write(part)
@@ -183,8 +181,8 @@ func (n *handshake) mixKeyAndHash(material []byte) {
 	hmacSum(n.aead.key, n.temp[:], mixed[:], block3)
 }
 
-// split makes the key that of the initiator's transport messages. Those of the
-// responder are of no use here: it sends none.
+// split derives the key of the initiator's transport messages. Those of the responder are not
+// needed: it sends none.
 func (n *handshake) split() {
 	hmacSum(&n.temp, n.chain[:])
 	hmacSum(n.aead.key, n.temp[:], block1)

@@ -12,17 +12,16 @@ const (
 	rangeLen        = 10
 	partLen         = 2
 
-	// MaxValueLen is the longest session that travels. With it a datagram is
-	// fragmented by IP, which is tolerable for the rare session that holds a
-	// client's certificates.
+	// MaxValueLen is the longest session that is sent. With it a datagram is fragmented by IP,
+	// which is tolerable for the rare session that holds a client's certificates.
 	MaxValueLen = 16 << 10
 
 	// MaxRecordLen is the length of the longest record.
 	MaxRecordLen = recordHeaderLen + MaxValueLen
 )
 
-// UpdateKind says what an update tells. Those that travel have the number they
-// have on the wire; others are for use inside a node.
+// UpdateKind is the kind of an update. Those sent between nodes have their number on the wire;
+// others are for use inside a node.
 type UpdateKind uint8
 
 // The kinds.
@@ -31,21 +30,21 @@ const (
 	UpdateDelete  UpdateKind = 2 // a session must not be resumed any more
 )
 
-// An Update is what nodes tell each other about one session.
+// An Update is a change of one session, sent between nodes.
 type Update struct {
 	Kind  UpdateKind
 	Key   Key
-	Age   time.Duration // since the full handshake, when the datagram was sealed
-	Left  time.Duration // to live, then; both whole milliseconds and at most 49 days on the wire
-	Value []byte        // of a session; whose memory it is, the function that hands it over says
+	Age   time.Duration // since the full handshake, at sealing
+	Left  time.Duration // to live, at sealing; both in ms and at most 49 days on the wire
+	Value []byte        // of a session; the function that passes it defines its ownership
 }
 
-// Records are updates in wire form, whole and well formed: [AppendRecord] or
-// [ParseMessages] made them.
+// Records are updates in wire form, whole and well formed: [AppendRecord] or [ParseMessages] made
+// them.
 type Records []byte
 
-// All yields the records in order, those of unknown kinds too. Their values alias
-// the receiver.
+// All yields the records in order, including those of unknown kinds. Their values alias the
+// receiver.
 func (r Records) All() iter.Seq[Update] {
 	return func(yield func(Update) bool) {
 		for rest := []byte(r); len(rest) > 0; {
@@ -69,8 +68,8 @@ func (r Records) wellFormed() bool {
 	return true
 }
 
-// RecordLen returns how many bytes u takes as a record, or 0 if it cannot travel:
-// because it is not of a kind that does, or because its value is too long.
+// RecordLen returns the length of u as a record, or 0 if it cannot be sent because of its kind or
+// the length of its value.
 func RecordLen(u *Update) int {
 	if u.Kind != UpdateDelete && u.Kind != UpdateSession || len(u.Value) > MaxValueLen {
 		return 0
@@ -78,8 +77,8 @@ func RecordLen(u *Update) int {
 	return recordHeaderLen + len(u.Value)
 }
 
-// AppendRecord appends u to b, or nothing if it cannot travel. The age is rounded
-// up and what is left down: no session grows younger on its way.
+// AppendRecord appends u to b, or nothing if it cannot be sent. The age is rounded up and the
+// remaining life down: a session does not grow younger on its way.
 func AppendRecord(b []byte, u *Update) []byte {
 	if RecordLen(u) == 0 {
 		return b
@@ -92,7 +91,7 @@ func AppendRecord(b []byte, u *Update) []byte {
 	return append(b, u.Value...)
 }
 
-// cutRecord takes the first record off b, of whatever kind. Its value aliases b.
+// cutRecord takes the first record off b, of any kind. Its value aliases b.
 func cutRecord(b []byte) (u Update, rest []byte, ok bool) {
 	if len(b) < recordHeaderLen {
 		return Update{}, nil, false
@@ -112,8 +111,8 @@ func cutRecord(b []byte) (u Update, rest []byte, ok bool) {
 	return u, b[end:], true
 }
 
-// appendDuration appends d in four bytes, whole units rounded down: what a
-// session has left to live must not grow on its way.
+// appendDuration appends d in four bytes, whole units rounded down: a session's remaining life must
+// not grow on its way.
 func appendDuration(b []byte, d, unit time.Duration) []byte {
 	return binary.BigEndian.AppendUint32(b, uint32(min(max(d/unit, 0), math.MaxUint32)))
 }
@@ -131,7 +130,7 @@ type Range struct {
 // Ranges are ranges in wire form.
 type Ranges []byte
 
-// Append returns rs with r behind.
+// Append returns rs with r appended.
 func (rs Ranges) Append(r Range) Ranges {
 	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint64(rs, r.First), r.Count)
 }
@@ -145,8 +144,7 @@ func (rs Ranges) wellFormed() bool {
 	return true
 }
 
-// All yields the ranges in order. Nothing is said about their size, but that First
-// may be the number of a batch.
+// All yields the ranges in order. Their size is unchecked, but First is a valid number of a batch.
 func (rs Ranges) All() iter.Seq[Range] {
 	return func(yield func(Range) bool) {
 		for rest := rs; len(rest) >= rangeLen; rest = rest[rangeLen:] {
@@ -160,7 +158,7 @@ func (rs Ranges) All() iter.Seq[Range] {
 // Parts are numbers of snapshot parts in wire form.
 type Parts []byte
 
-// Append returns ps with part behind.
+// Append returns ps with part appended.
 func (ps Parts) Append(part uint16) Parts { return binary.BigEndian.AppendUint16(ps, part) }
 
 // All yields the numbers in order.
@@ -174,8 +172,7 @@ func (ps Parts) All() iter.Seq[uint16] {
 	}
 }
 
-// Pass lets time pass for records that have waited to be sealed, in place. Deletes
-// have no age.
+// Pass ages records that have waited to be sealed, in place. Deletes have no age.
 func (r Records) Pass(d time.Duration) {
 	ms := int64((d + time.Millisecond - 1) / time.Millisecond)
 	for rest := []byte(r); len(rest) >= recordHeaderLen && ms > 0; {

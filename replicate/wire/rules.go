@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// ForgetScope says which sessions a [Rule] is about.
+// ForgetScope says which sessions a [Rule] covers.
 type ForgetScope uint8
 
 // The scopes.
@@ -18,14 +18,14 @@ const (
 	ForgetParent ForgetScope = 3
 )
 
-// A Rule is a command to forget: it refuses the sessions that were born at the
-// moment it was given, or before.
+// A Rule is a command to forget: it refuses the sessions that were born at the moment it was given,
+// or before.
 type Rule struct {
 	ID   RuleID
 	What ForgetScope // perhaps of a later version
 	Hash uint64
 	Age  time.Duration // since it was given
-	Left time.Duration // for which it must still be kept; both whole milliseconds
+	Left time.Duration // for which it must still be kept; both in whole milliseconds
 }
 
 const ruleLen = 16 + 1 + 8 + 4 + 4
@@ -33,8 +33,8 @@ const ruleLen = 16 + 1 + 8 + 4 + 4
 // RuleList is rules in wire form.
 type RuleList []byte
 
-// Append returns rs with r behind. The age is rounded down and what is left up, so
-// that a rule refuses rather too much, and for too long, than too little.
+// Append returns rs with r appended. The age is rounded down and the rest of its life up, so that a
+// rule refuses too much, and for too long, rather than too little.
 func (rs RuleList) Append(r Rule) RuleList {
 	rs = append(rs, r.ID[:]...)
 	rs = append(rs, byte(r.What))
@@ -59,8 +59,7 @@ func (rs RuleList) All() iter.Seq[Rule] {
 	}
 }
 
-// Rules tells of rules in force. Nodes put them in force and say for each that
-// they have: [Obeyed].
+// Rules sends rules in force. Nodes put them in force and confirm each: [Obeyed].
 type Rules struct {
 	To   ShortID
 	List RuleList
@@ -75,8 +74,7 @@ func (m Rules) Append(b []byte) []byte {
 // Rules returns the message's contents.
 func (m Message) Rules() Rules { return Rules{ShortID(m.body), m.body[4:]} }
 
-// Obeyed says that a rule is in force at its sender, which dropped some sessions by
-// it.
+// Obeyed says that a rule is in force at its sender, and how many sessions it dropped there.
 type Obeyed struct {
 	To      ShortID
 	ID      RuleID

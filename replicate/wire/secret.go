@@ -9,45 +9,41 @@ import (
 )
 
 const (
-	// minSecretLen is what a cluster secret must at least have: a guessable one
-	// would let anybody into the fleet (GnuTLS CVE-2020-13777, hitch's all-zero
-	// key).
+	// minSecretLen is the minimum length of a cluster secret: a guessable one would let anyone into
+	// the fleet (GnuTLS CVE-2020-13777, hitch's all-zero key).
 	minSecretLen = 16
 
-	// keyLen is that of every key but the checks'.
+	// keyLen is the length of every key except the checks'.
 	keyLen = 32
 
-	repeaterInfo     = "reprise repeater v1" // of wire version 1 too: key files stay good
+	repeaterInfo     = "reprise repeater v1" // as in wire version 1: key files stay valid
 	introductionInfo = "reprise introduction v2"
 	fingerprintInfo  = "reprise fingerprint v2"
 )
 
-// A Secret is what the nodes of a fleet share. It keeps no copy of the bytes it
-// was made of, only what keys are derived from. Copies share memory; everything
-// but [Secret.Wipe] is safe for concurrent use. The zero value is not for use: it
-// panics.
+// A Secret is what the nodes of a fleet share. It keeps no copy of the bytes it was made from, only
+// what keys are derived from. Copies share memory; everything but [Secret.Wipe] is safe for
+// concurrent use. The zero value must not be used: it panics.
 //
-// It proves that a node belongs to the fleet and encrypts nothing that outlives an
-// introduction: whoever learns it can join from then on, but opens nothing that
-// was recorded before.
+// It proves that a node belongs to the fleet and encrypts nothing that outlives an introduction: an
+// attacker that learns it can join from then on, but opens nothing that was recorded before.
 type Secret struct {
 	id          byte
 	prk         []byte // HKDF's pseudorandom key
 	fingerprint Fingerprint
 }
 
-// A Fingerprint tells secrets apart that have the same id. It is of no use for
-// anything else, and stays in the memory of a node. That of no secret is zero.
+// A Fingerprint distinguishes secrets that have the same id. It has no other use, and stays in the
+// memory of a node. The zero value is that of no secret.
 type Fingerprint [keyLen]byte
 
-// Is reports whether f is that of the same secret.
+// Is reports whether f belongs to the same secret.
 func (f Fingerprint) Is(other Fingerprint) bool {
 	return subtle.ConstantTimeCompare(f[:], other[:]) == 1
 }
 
-// NewSecret derives a Secret from a cluster secret's bytes. It refuses what is
-// shorter than 16 bytes or one byte repeated, never pads or replaces it. b stays
-// the caller's, to be wiped.
+// NewSecret derives a Secret from a cluster secret's bytes. It refuses fewer than 16 bytes and one
+// byte repeated, and never pads or replaces it. The caller keeps and wipes b.
 func NewSecret(b []byte) (Secret, error) {
 	if len(b) < minSecretLen {
 		return Secret{},
@@ -69,22 +65,22 @@ func NewSecret(b []byte) (Secret, error) {
 	return s, nil
 }
 
-// ID is the byte by which datagrams name the secret of their fleet. It is not
-// secret, and two secrets may have the same: [Secret.Fingerprint].
+// ID is the byte by which datagrams name the secret of their fleet. It is not secret, and two
+// secrets may have the same: [Secret.Fingerprint].
 func (s Secret) ID() byte { return s.id }
 
-// Fingerprint is the secret's, also when it has been wiped.
+// Fingerprint is the secret's, even after it has been wiped.
 func (s Secret) Fingerprint() Fingerprint { return s.fingerprint }
 
-// Wipe overwrites the secret, also in its copies, which are useless afterwards.
+// Wipe overwrites the secret, including its copies, which are useless afterwards.
 func (s Secret) Wipe() { clear(s.prk) }
 
 // Format writes only the id, whatever the verb: a secret must not reach a log.
 func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "secret %02x", s.id) }
 
-// RepeaterKey derives what a repeater must know of a cluster secret: enough to
-// tell the fleet's datagrams from others', nothing about what they say. Whoever has
-// it can subscribe and see sealed datagrams pass by. The caller wipes it.
+// RepeaterKey derives a repeater's part of a cluster secret: enough to recognize the fleet's
+// datagrams, but not to read them. Its holder can subscribe and receive sealed datagrams. The
+// caller wipes it.
 func (s Secret) RepeaterKey() []byte { return s.expand(repeaterInfo) }
 
 // Checker returns the fleet's check.
@@ -94,7 +90,7 @@ func (s Secret) Checker() *Checker {
 	return NewChecker(key)
 }
 
-// presharedKey is what nodes prove to have when they are introduced.
+// presharedKey is the key that nodes prove to have when they are introduced.
 func (s Secret) presharedKey() []byte { return s.expand(introductionInfo) }
 
 func (s Secret) expand(info string) []byte {
@@ -110,8 +106,8 @@ func expand(prk []byte, info string, n int) []byte {
 	return key
 }
 
-// expandInto is HKDF-Expand (RFC 5869) to at most 32 bytes, HMAC-SHA-256(prk, info
-// and a byte of 1), into dst, which may be prk.
+// expandInto is HKDF-Expand (RFC 5869) to at most 32 bytes, HMAC-SHA-256(prk, info and a byte of
+// 1), into dst, which may be prk.
 func expandInto(dst, prk []byte, info string) {
 	var sum [sha256.Size]byte
 	if len(dst) > len(sum) {

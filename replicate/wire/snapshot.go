@@ -2,9 +2,9 @@ package wire
 
 import "encoding/binary"
 
-// A SnapshotRequest asks for what a node has in memory from Cursor on, which is 0
-// for all or the last part's Next. Parts are those wanted; none means all. Stream
-// is StreamHome to ask only for those sessions that the asker is a home of.
+// A SnapshotRequest asks for a node's sessions from Cursor on, which is 0 for all or the last
+// part's Next. Parts are those wanted; none means all. Stream is StreamHome to ask only for
+// sessions that the asking node is a home of.
 type SnapshotRequest struct {
 	To     ShortID
 	Stream Stream
@@ -28,8 +28,7 @@ func (m Message) SnapshotRequest() SnapshotRequest {
 	}
 }
 
-// A SnapshotPart answers a [SnapshotRequest] in one of Parts datagrams, of which
-// it is number Part.
+// A SnapshotPart is one of the Parts datagrams that answer a [SnapshotRequest]; Part is its number.
 type SnapshotPart struct {
 	To      ShortID
 	Cursor  uint64 // as in the request

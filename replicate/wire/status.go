@@ -1,10 +1,9 @@
 package wire
 
-// MaxStatusLen bounds the text of a [Status], which has to fit into one datagram of any
-// network.
+// MaxStatusLen bounds the text of a [Status], which has to fit into one datagram of any network.
 const MaxStatusLen = 1024
 
-// A StatusRequest asks how a node is, for an operator who looks at all of them.
+// A StatusRequest asks for a node's status, for an operator's view of the fleet.
 type StatusRequest struct{ To ShortID }
 
 // Append appends the message to b.
@@ -16,8 +15,8 @@ func (m StatusRequest) Append(b []byte) []byte {
 // StatusRequest returns the message's contents.
 func (m Message) StatusRequest() StatusRequest { return StatusRequest{ShortID(m.body)} }
 
-// A Status answers a [StatusRequest]. What Text says, nodes agree on elsewhere: it is JSON,
-// and of a peer, so whoever reads it has to check it. It aliases the datagram's plaintext.
+// A Status answers a [StatusRequest]. The format of Text is defined elsewhere: it is JSON from a
+// peer, so its reader has to check it. It aliases the datagram's plaintext.
 type Status struct {
 	To   ShortID
 	Text []byte

@@ -4,29 +4,27 @@ const (
 	windowBlockBits = 64
 	windowBlocks    = 32 // a power of two
 
-	// windowLen is how far behind the newest counter another may come and
-	// still be told from a replay. One block less than the bits there are: the
-	// newest block is only partly in use.
+	// windowLen is how far behind the newest counter another may be and still be distinguished from
+	// a replay. It is one block less than the bits: the newest block is only partly in use.
 	windowLen = (windowBlocks - 1) * windowBlockBits
 )
 
-// A Window tells new counters from replayed ones, in any order of arrival. What
-// comes more than 1984 counters behind the newest is taken for a replay, since
-// nobody can know any more. The zero value is ready for use; a Window belongs to
-// one goroutine.
+// A Window distinguishes new counters from replayed ones, in any order of arrival. A counter more
+// than 1984 behind the newest counts as a replay, since its history is gone. The zero value is
+// ready for use; a Window belongs to one goroutine.
 //
 // It is a ring of bits in blocks, so that moving on clears whole words and never
 // shifts (RFC 6479).
 type Window struct {
 	newest uint64
-	floor  uint64 // what is less is old
+	floor  uint64 // lower counters are old
 	blocks [windowBlocks]uint64
 }
 
-// raise makes everything before counter old.
+// raise makes all counters below counter old.
 func (w *Window) raise(counter uint64) { w.floor = max(w.floor, counter) }
 
-// IsNew reports what Check would, and marks nothing.
+// IsNew returns what Check would, and marks nothing.
 func (w *Window) IsNew(counter uint64) bool {
 	if counter < w.floor || counter <= w.newest && w.newest-counter > windowLen {
 		return false
