@@ -43,7 +43,33 @@ func (e *Engine) Prepare(o Options, listeners []Listener) (c *Change, err error)
 			return c, err
 		}
 	}
-	c.bound, c.leaves = make([]*bound, len(listeners)), slices.Clone(e.bound)
+	c.match(listeners, made)
+	var leaving []string
+	for _, b := range c.leaves {
+		c.Removed = append(c.Removed, b.address)
+		leaving = append(leaving, b.address)
+	}
+	for i := range listeners {
+		if c.bound[i] != nil {
+			continue
+		}
+		b, err := e.bind(listeners[i], made[i], leaving)
+		if b != nil {
+			c.added = append(c.added, b) // which Discard closes
+		}
+		if err != nil {
+			return c, err
+		}
+		c.bound[i] = b
+		c.Added = append(c.Added, b.address)
+	}
+	return c, c.watch()
+}
+
+// match gives listeners what is bound already: of the same kind, or only at the same address, which
+// is then another's. What nobody gets leaves.
+func (c *Change) match(listeners []Listener, made [][]*settings) {
+	c.bound, c.leaves = make([]*bound, len(listeners)), slices.Clone(c.e.bound)
 	take := func(i int, fits func(*bound) bool) *bound {
 		at := slices.IndexFunc(c.leaves,
 			func(b *bound) bool { return b.asked == listeners[i].Address && fits(b) })
@@ -66,26 +92,6 @@ func (e *Engine) Prepare(o Options, listeners []Listener) (c *Change, err error)
 			c.heirs[b] = c.bound[i]
 		}
 	}
-	var leaving []string
-	for _, b := range c.leaves {
-		c.Removed = append(c.Removed, b.address)
-		leaving = append(leaving, b.address)
-	}
-	for i := range listeners {
-		if c.bound[i] != nil {
-			continue
-		}
-		b, err := e.bind(listeners[i], made[i], leaving)
-		if b != nil {
-			c.added = append(c.added, b) // which Discard closes
-		}
-		if err != nil {
-			return c, err
-		}
-		c.bound[i] = b
-		c.Added = append(c.Added, b.address)
-	}
-	return c, c.watch()
 }
 
 // live returns the options of the start with those of o that can change.

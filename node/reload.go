@@ -120,32 +120,18 @@ func (n *Node) prepare(c *config.Config) (_ *plan, err error) {
 	if err = n.canTake(c); err != nil {
 		return nil, err
 	}
-	if n.acme != nil {
-		// Removed names stay until the commit.
-		was := p.before.config.ACME.Names
-		if err = n.acme.SetNames(union(was, c.ACME.Names)); err != nil {
-			return nil, err
-		}
-		defer func() {
-			if err != nil {
-				_ = n.acme.SetNames(was)
-			}
-		}()
-	}
-	p.from = placesBefore(p.before.config, c)
-	var unread []error
-	p.revoked, unread = readRevocations(c, n.revoked)
-	if p.files, p.refused, err = n.readAgain(c, p.from, newSources(p.revoked.prepared(), n.acme),
-		unread); err != nil {
+	undo, err := n.prepareNames(c)
+	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			undo()
+		}
+	}()
 	same := p.before.config.SameClients(c)
-	if len(p.refused) > 0 && (!same || p.asksLess()) {
-		// The previous certificate would ask clients for what it asked before, and a new one that
-		// is left out has its name served under the listener's policy.
-		return nil,
-			fmt.Errorf(
-				"%w: and the certificates that clients must show change, which takes either all files or none", errors.Join(p.refused...))
+	if err = p.readCertificates(same); err != nil {
+		return nil, err
 	}
 	raw, err := n.secretsAgain(p)
 	if err != nil {
@@ -174,15 +160,51 @@ func (n *Node) prepare(c *config.Config) (_ *plan, err error) {
 	if len(c.Listeners) == 0 {
 		return p, nil
 	}
+	return p, p.prepareEngine(raw)
+}
+
+// prepareEngine makes the listeners and binds those that are new.
+func (p *plan) prepareEngine(raw [][]byte) (err error) {
 	if p.keys, err = handleKeys(raw); err != nil {
-		return nil, err
+		return err
 	}
-	listeners, err := n.engineListeners(p.pools.next, p.files, p.keys)
+	listeners, err := p.n.engineListeners(p.pools.next, p.files, p.keys)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	p.engine, err = n.engine.Prepare(n.engineOptions(c, p.access), listeners)
-	return p, err
+	p.engine, err = p.n.engine.Prepare(p.n.engineOptions(p.config, p.access), listeners)
+	return err
+}
+
+// prepareNames asks for certificates of added names; removed ones stay until the commit. undo takes
+// that back.
+func (n *Node) prepareNames(c *config.Config) (undo func(), _ error) {
+	if n.acme == nil {
+		return func() {}, nil
+	}
+	was := n.now().config.ACME.Names
+	undo = func() { _ = n.acme.SetNames(was) }
+	return undo, n.acme.SetNames(union(was, c.ACME.Names))
+}
+
+// readCertificates reads the files of listeners; same says that clients are asked for what they
+// were asked before.
+func (p *plan) readCertificates(same bool) (err error) {
+	n, c := p.n, p.config
+	p.from = placesBefore(p.before.config, c)
+	var unread []error
+	p.revoked, unread = readRevocations(c, n.revoked)
+	if p.files, p.refused, err = n.readAgain(c, p.from, newSources(p.revoked.prepared(), n.acme),
+		unread); err != nil {
+		return err
+	}
+	if len(p.refused) > 0 && (!same || p.asksLess()) {
+		// The previous certificate would ask clients for what it asked before, and a new one that
+		// is left out has its name served under the listener's policy.
+		return fmt.Errorf(
+			"%w: and the certificates that clients must show change, which takes either all files or none", errors.Join(p.refused...))
+	}
+	return nil
 }
 
 // asksLess reports whether some name asks less of clients than before.

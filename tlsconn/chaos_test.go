@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"runtime"
 	"strconv"
@@ -15,13 +14,14 @@ import (
 	"testing"
 	"time"
 
+	"reprise/internal/memconn"
 	"reprise/internal/testpki"
 	"reprise/tlsconn"
 )
 
 // chaosEnd is the client's end of a connection that a test moves by hand.
 type chaosEnd struct {
-	net.Conn
+	memconn.Rest
 	mu         sync.Mutex
 	cond       *sync.Cond
 	in, out    []byte
@@ -55,10 +55,6 @@ func (e *chaosEnd) Write(p []byte) (int, error) {
 	e.out = append(e.out, p...)
 	return len(p), nil
 }
-func (e *chaosEnd) Close() error                     { return nil }
-func (e *chaosEnd) SetDeadline(time.Time) error      { return nil }
-func (e *chaosEnd) SetReadDeadline(time.Time) error  { return nil }
-func (e *chaosEnd) SetWriteDeadline(time.Time) error { return nil }
 
 type chaosConn struct {
 	end   *chaosEnd

@@ -3,10 +3,10 @@ package tlsconn_test
 import (
 	"crypto/tls"
 	"io"
-	"net"
 	"testing"
 	"time"
 
+	"reprise/internal/memconn"
 	"reprise/internal/testpki"
 	"reprise/tlsconn"
 )
@@ -87,6 +87,7 @@ func handshake(b *testing.B, config *tls.Config, s meteredServer, resumed bool) 
 }
 
 type benchWire struct {
+	memconn.Rest
 	server        meteredServer
 	sent, arrived []byte
 }
@@ -105,12 +106,6 @@ func (w *benchWire) Read(p []byte) (int, error) {
 	w.arrived = w.arrived[n:]
 	return n, nil
 }
-func (w *benchWire) Close() error                     { return nil }
-func (w *benchWire) LocalAddr() net.Addr              { return nil }
-func (w *benchWire) RemoteAddr() net.Addr             { return nil }
-func (w *benchWire) SetDeadline(time.Time) error      { return nil }
-func (w *benchWire) SetReadDeadline(time.Time) error  { return nil }
-func (w *benchWire) SetWriteDeadline(time.Time) error { return nil }
 
 // ownServer drives a Conn.
 type ownServer struct {
@@ -189,6 +184,7 @@ func (l *lastSession) Spend(tlsconn.Key, tlsconn.NodeID, uint64, time.Duration) 
 // stdServer runs crypto/tls as most programs have it, on a goroutine, which works
 // only between being given input and asking for more.
 type stdServer struct {
+	memconn.Rest
 	in, out chan []byte
 	pending []byte
 	answer  []byte
@@ -257,9 +253,3 @@ func (s *stdServer) Write(p []byte) (int, error) {
 	s.answer = append(s.answer, p...)
 	return len(p), nil
 }
-func (s *stdServer) Close() error                     { return nil }
-func (s *stdServer) LocalAddr() net.Addr              { return nil }
-func (s *stdServer) RemoteAddr() net.Addr             { return nil }
-func (s *stdServer) SetDeadline(time.Time) error      { return nil }
-func (s *stdServer) SetReadDeadline(time.Time) error  { return nil }
-func (s *stdServer) SetWriteDeadline(time.Time) error { return nil }

@@ -6,11 +6,11 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"io"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"reprise/internal/memconn"
 	"reprise/internal/testpki"
 	"reprise/tlsconn"
 	"reprise/tlsconn/primitive"
@@ -125,6 +125,7 @@ func handmadeServer(t testing.TB, m tlsconn.Sessions, change func(*tlsconn.Confi
 
 // handmadeLink is the client's end of a connection whose other end is a Conn.
 type handmadeLink struct {
+	memconn.Rest
 	conn     tlsconn.Conn
 	sent     []byte // by the client, not fed yet
 	arrived  []byte // for the client
@@ -186,12 +187,6 @@ func (l *handmadeLink) Write(p []byte) (int, error) {
 	l.sent = append(l.sent, p...)
 	return len(p), nil
 }
-func (l *handmadeLink) Close() error                     { return nil }
-func (l *handmadeLink) LocalAddr() net.Addr              { return nil }
-func (l *handmadeLink) RemoteAddr() net.Addr             { return nil }
-func (l *handmadeLink) SetDeadline(time.Time) error      { return nil }
-func (l *handmadeLink) SetReadDeadline(time.Time) error  { return nil }
-func (l *handmadeLink) SetWriteDeadline(time.Time) error { return nil }
 
 // flush feeds what the client has sent.
 func (l *handmadeLink) flush() { in := l.sent; l.sent = nil; l.feed(in) }

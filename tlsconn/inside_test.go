@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"crypto/tls"
 	"io"
-	"net"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"reprise/internal/memconn"
 )
 
 // A talk is a crypto/tls client, on a goroutine of its own, with a Conn that the
@@ -43,7 +44,7 @@ func newTalk(s Server, config *tls.Config, question []byte) *talk {
 	config = config.Clone()
 	config.ServerName, config.InsecureSkipVerify, config.KeyLogWriter = "www.example.test", true, &k.keys
 	go func() {
-		client := tls.Client((*talkConn)(k), config)
+		client := tls.Client(talkConn{talk: k}, config)
 		k.err = ask(client, question)
 		k.state = client.ConnectionState()
 		k.mu.Lock()
@@ -111,9 +112,12 @@ func (k *talk) step(n int, buf []byte) bool {
 }
 
 // talkConn is the client's end.
-type talkConn talk
+type talkConn struct {
+	*talk
+	memconn.Rest
+}
 
-func (c *talkConn) Read(p []byte) (int, error) {
+func (c talkConn) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for len(c.toClient) == 0 {
@@ -130,20 +134,13 @@ func (c *talkConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (c *talkConn) Write(p []byte) (int, error) {
+func (c talkConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.toServer = append(c.toServer, p...)
 	c.changed.Broadcast()
 	return len(p), nil
 }
-
-func (c *talkConn) Close() error                     { return nil }
-func (c *talkConn) LocalAddr() net.Addr              { return nil }
-func (c *talkConn) RemoteAddr() net.Addr             { return nil }
-func (c *talkConn) SetDeadline(time.Time) error      { return nil }
-func (c *talkConn) SetReadDeadline(time.Time) error  { return nil }
-func (c *talkConn) SetWriteDeadline(time.Time) error { return nil }
 
 // run drives talks to their end, each in turn by n bytes at most.
 func run(t testing.TB, talks []*talk, next func(round int) (which, n int)) {

@@ -5,13 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"slices"
 	"testing"
 	"time"
 
 	"reprise/tlsconn"
 
+	"reprise/internal/memconn"
 	"reprise/internal/testpki"
 )
 
@@ -79,6 +79,7 @@ func (p *pair) send(b []byte) {
 // A link carries bytes between a client, which sees it as its net.Conn, and a
 // Conn, which it drives.
 type link struct {
+	memconn.Rest
 	conn tlsconn.Conn
 	wake waker
 
@@ -193,18 +194,7 @@ func (l *link) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// noAddr is the address of either end.
-type noAddr struct{}
-
-func (noAddr) Network() string { return "memory" }
-func (noAddr) String() string  { return "memory" }
-
-func (l *link) Close() error                     { l.eof = true; return nil }
-func (l *link) LocalAddr() net.Addr              { return noAddr{} }
-func (l *link) RemoteAddr() net.Addr             { return noAddr{} }
-func (l *link) SetDeadline(time.Time) error      { return nil }
-func (l *link) SetReadDeadline(time.Time) error  { return nil }
-func (l *link) SetWriteDeadline(time.Time) error { return nil }
+func (l *link) Close() error { l.eof = true; return nil }
 
 // clientConfig returns a client that trusts anybody and keeps its sessions.
 func clientConfig() *tls.Config {

@@ -2,15 +2,18 @@ package tlsconn_test
 
 import (
 	"io"
-	"net"
 	"sync"
-	"time"
+
+	"reprise/internal/memconn"
 )
 
 // A pipe is one end of a buffered connection in memory between two goroutines:
 // net.Pipe without its rendezvous, which would count against plain crypto/tls
 // in a comparison.
-type pipe struct{ in, out *pipeHalf }
+type pipe struct {
+	in, out *pipeHalf
+	memconn.Rest
+}
 
 type pipeHalf struct {
 	mu     sync.Mutex
@@ -22,7 +25,7 @@ type pipeHalf struct {
 func newPipe() (a, b *pipe) {
 	x, y := new(pipeHalf), new(pipeHalf)
 	x.filled.L, y.filled.L = &x.mu, &y.mu
-	return &pipe{x, y}, &pipe{y, x}
+	return &pipe{in: x, out: y}, &pipe{in: y, out: x}
 }
 
 func (p *pipe) Read(b []byte) (int, error) {
@@ -61,12 +64,6 @@ func (p *pipe) Close() error {
 	}
 	return nil
 }
-
-func (p *pipe) LocalAddr() net.Addr              { return noAddr{} }
-func (p *pipe) RemoteAddr() net.Addr             { return noAddr{} }
-func (p *pipe) SetDeadline(time.Time) error      { return nil }
-func (p *pipe) SetReadDeadline(time.Time) error  { return nil }
-func (p *pipe) SetWriteDeadline(time.Time) error { return nil }
 
 // A script is a server's pipe that, once live, reads what it was given and
 // keeps what is sent.

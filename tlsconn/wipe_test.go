@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"crypto/tls"
 	"io"
-	"net"
 	"testing"
 	"time"
 
+	"reprise/internal/memconn"
 	"reprise/internal/testpki"
 	"reprise/tlsconn/primitive"
 	"reprise/tlsconn/record"
@@ -15,7 +15,7 @@ import (
 )
 
 type wipeLink struct {
-	net.Conn
+	memconn.Rest
 	c             Conn
 	sent, arrived []byte
 }
@@ -35,10 +35,6 @@ func (l *wipeLink) Read(p []byte) (int, error) {
 	l.arrived = l.arrived[n:]
 	return n, nil
 }
-func (l *wipeLink) Close() error                     { return nil }
-func (l *wipeLink) SetDeadline(time.Time) error      { return nil }
-func (l *wipeLink) SetReadDeadline(time.Time) error  { return nil }
-func (l *wipeLink) SetWriteDeadline(time.Time) error { return nil }
 
 // What a key update has derived does not stay in the loop's scratch.
 func TestScratchIsWipedAfterKeyUpdate(t *testing.T) {

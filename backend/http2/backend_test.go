@@ -3,7 +3,6 @@ package http2
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -357,36 +356,16 @@ func ask(b *Backend, pieces [][]byte) (transcript string, out []byte) {
 // to the byte.
 func TestBackendCuts(t *testing.T) {
 	input := answers(t)
-	newConn := func() *Backend { return NewBackend(DefaultBackendOptions(&testLimits), new(Scratch)) }
-	wantTold, wantOut := ask(newConn(), [][]byte{input})
+	told := testCuts(t, input, func(pieces [][]byte) (string, []byte) {
+		return ask(NewBackend(DefaultBackendOptions(&testLimits), new(Scratch)), pieces)
+	})
 	for _, want := range []string{
 		"response 1 \"HTTP/1.1 103 Early Hints\\r\\nlink: </a>\\r\\n\\r\\n\"", "trailers 1 \"grpc-status: 0\\r\\n\"", "end 1 of 9 bytes", "end 3 of 3 bytes",
 		"reset 5 1 false malformed response", "reset 7 7 true", "reset 11 7 true", "response 9 \"HTTP/1.1 204 No Content", "failed 1 " + errIdle.reason,
 	} {
-		if !strings.Contains(wantTold, want) {
-			t.Fatalf("no %s in\n%s", want, wantTold)
+		if !strings.Contains(told, want) {
+			t.Fatalf("no %s in\n%s", want, told)
 		}
-	}
-	check := func(name string, pieces [][]byte) {
-		t.Helper()
-		told, out := ask(newConn(), pieces)
-		if told != wantTold || !bytes.Equal(out, wantOut) {
-			t.Fatalf("%s: got\n%s%x\nwant\n%s%x", name, told, out, wantTold, wantOut)
-		}
-	}
-	var single [][]byte
-	for i := range input {
-		single = append(single, input[i:i+1])
-		check(fmt.Sprintf("cut at %d", i), [][]byte{input[:i], input[i:]})
-	}
-	check("byte by byte", single)
-	for range 200 {
-		var pieces [][]byte
-		for rest := input; len(rest) > 0; {
-			n := min(1+rand.IntN(40), len(rest))
-			pieces, rest = append(pieces, rest[:n]), rest[n:]
-		}
-		check("at random", pieces)
 	}
 }
 
@@ -417,12 +396,8 @@ func FuzzBackend(f *testing.F) {
 		if n := cap(b.in.head.text) + cap(b.scratch.head); n > 4*testLimits.HeadLen {
 			t.Fatalf("%d bytes of heads are kept", n)
 		}
-		var pieces [][]byte
-		for rest := input; len(rest) > 0; {
-			n := min(1+int(cut), len(rest))
-			pieces, rest = append(pieces, rest[:n]), rest[n:]
-		}
-		toldCut, outCut := ask(NewBackend(DefaultBackendOptions(&testLimits), new(Scratch)), pieces)
+		cuts := pieces(input, func() int { return 1 + int(cut) })
+		toldCut, outCut := ask(NewBackend(DefaultBackendOptions(&testLimits), new(Scratch)), cuts)
 		if told != toldCut || !bytes.Equal(out, outCut) {
 			t.Fatalf("cut in pieces of %d: got\n%s%x\nwant\n%s%x", int(cut)+1, toldCut, outCut, told, out)
 		}

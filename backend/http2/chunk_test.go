@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -84,14 +85,22 @@ func serve(c *Conn, pieces [][]byte) (transcript string, out []byte) {
 // the byte.
 func TestCuts(t *testing.T) {
 	input := conversation(t)
-	newConn := func() *Conn { return New(DefaultOptions(&testLimits), new(Scratch)) }
-	wantTold, wantOut := serve(newConn(), [][]byte{input})
-	if want := "failed 1 " + errIdle.reason + "\n"; !bytes.HasSuffix([]byte(wantTold), []byte(want)) {
-		t.Fatalf("the conversation does not reach its end:\n%s", wantTold)
+	told := testCuts(t, input, func(pieces [][]byte) (string, []byte) {
+		return serve(New(DefaultOptions(&testLimits), new(Scratch)), pieces)
+	})
+	if want := "failed 1 " + errIdle.reason + "\n"; !strings.HasSuffix(told, want) {
+		t.Fatalf("the conversation does not reach its end:\n%s", told)
 	}
+}
+
+// testCuts gives run, which makes a connection and says what it was told and sent, input as a whole
+// and in pieces, and returns what it was told.
+func testCuts(t *testing.T, input []byte, run func(pieces [][]byte) (string, []byte)) string {
+	t.Helper()
+	wantTold, wantOut := run([][]byte{input})
 	check := func(name string, pieces [][]byte) {
 		t.Helper()
-		told, out := serve(newConn(), pieces)
+		told, out := run(pieces)
 		if told != wantTold || !bytes.Equal(out, wantOut) {
 			t.Fatalf("%s: got\n%s%x\nwant\n%s%x", name, told, out, wantTold, wantOut)
 		}
@@ -103,11 +112,16 @@ func TestCuts(t *testing.T) {
 	}
 	check("byte by byte", single)
 	for range 200 {
-		var pieces [][]byte
-		for rest := input; len(rest) > 0; {
-			n := min(1+rand.IntN(40), len(rest))
-			pieces, rest = append(pieces, rest[:n]), rest[n:]
-		}
-		check("at random", pieces)
+		check("at random", pieces(input, func() int { return 1 + rand.IntN(40) }))
 	}
+	return wantTold
+}
+
+// pieces cuts p into pieces of the lengths that next returns.
+func pieces(p []byte, next func() int) (all [][]byte) {
+	for len(p) > 0 {
+		n := min(next(), len(p))
+		all, p = append(all, p[:n]), p[n:]
+	}
+	return all
 }

@@ -22,12 +22,8 @@ func FuzzConn(f *testing.F) {
 		told, out := serve(c, [][]byte{input})
 		checkBounds(t, c, len(input), len(out))
 
-		var pieces [][]byte
-		for rest := input; len(rest) > 0; {
-			n := min(1+int(cut), len(rest))
-			pieces, rest = append(pieces, rest[:n]), rest[n:]
-		}
-		toldCut, outCut := serve(New(DefaultOptions(&testLimits), new(Scratch)), pieces)
+		cuts := pieces(input, func() int { return 1 + int(cut) })
+		toldCut, outCut := serve(New(DefaultOptions(&testLimits), new(Scratch)), cuts)
 		if told != toldCut || !bytes.Equal(out, outCut) {
 			t.Fatalf("cut in pieces of %d: got\n%s%x\nwant\n%s%x", int(cut)+1, toldCut, outCut, told, out)
 		}

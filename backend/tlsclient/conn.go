@@ -34,7 +34,7 @@ type Conn struct {
 // NewConn begins a connection. The first Step, with no input, produces its first flight.
 func (c *Client) NewConn() *Conn {
 	conn := &Conn{client: c, hs: newHandshake()}
-	conn.tls = tls.Client((*wire)(conn), c.config)
+	conn.tls = tls.Client(&wire{c: conn}, c.config)
 	return conn
 }
 

@@ -2,17 +2,20 @@ package tlsclient
 
 import (
 	"io"
-	"net"
-	"time"
+
+	"reprise/internal/memconn"
 )
 
 // wire is the network connection that crypto/tls sees: a Conn from below.
-type wire Conn
+type wire struct {
+	c *Conn
+	memconn.Rest
+}
 
 // Read gives crypto/tls the input. Without input it waits during the handshake, and returns
 // errWouldBlock afterwards.
 func (w *wire) Read(p []byte) (int, error) {
-	c := (*Conn)(w)
+	c := w.c
 	for len(c.in) == 0 {
 		switch {
 		case c.hs == nil:
@@ -31,21 +34,9 @@ func (w *wire) Read(p []byte) (int, error) {
 
 // Write collects what crypto/tls sends.
 func (w *wire) Write(p []byte) (int, error) {
-	w.out = append(w.out, p...)
+	w.c.out = append(w.c.out, p...)
 	return len(p), nil
 }
-
-func (w *wire) Close() error                     { return nil }
-func (w *wire) LocalAddr() net.Addr              { return noAddr{} }
-func (w *wire) RemoteAddr() net.Addr             { return noAddr{} }
-func (w *wire) SetDeadline(time.Time) error      { return nil }
-func (w *wire) SetReadDeadline(time.Time) error  { return nil }
-func (w *wire) SetWriteDeadline(time.Time) error { return nil }
-
-type noAddr struct{}
-
-func (noAddr) Network() string { return "tlsclient" }
-func (noAddr) String() string  { return "tlsclient" }
 
 var errWouldBlock error = wouldBlock{}
 

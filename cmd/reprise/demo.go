@@ -52,22 +52,10 @@ func demo(args []string, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	var nodes []*node.Node
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		for _, n := range nodes {
-			n.Drain(ctx)
-			err = errors.Join(err, n.Close())
-		}
-	}()
-	for _, c := range configs {
-		n, err := node.New(invocation(nil), c, log)
-		if err != nil {
-			return err
-		}
-		n.Start()
-		nodes = append(nodes, n)
+	nodes, err := startDemo(configs, log)
+	defer func() { err = errors.Join(err, endDemo(nodes)) }()
+	if err != nil {
+		return err
 	}
 	balancer, err := net.Listen("tcp", demoAddress("127.0.0.1:8443"))
 	if err != nil {
@@ -78,16 +66,45 @@ func demo(args []string, stdout, stderr io.Writer) (err error) {
 
 	fmt.Fprintf(stdout, demoText, balancer.Addr(), nodes[0].StatsAddr(),
 		filepath.Join(os.TempDir(), "reprise-session.pem"), demoLen)
+	tellAll(stdout, nodes, signals)
+	return nil
+}
+
+// startDemo returns the nodes that have started, with an error if one has not.
+func startDemo(configs []*config.Config, log *asynclog.Writer) (nodes []*node.Node, err error) {
+	for _, c := range configs {
+		n, err := node.New(invocation(nil), c, log)
+		if err != nil {
+			return nodes, err
+		}
+		n.Start()
+		nodes = append(nodes, n)
+	}
+	return nodes, nil
+}
+
+func endDemo(nodes []*node.Node) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, n := range nodes {
+		n.Drain(ctx)
+		err = errors.Join(err, n.Close())
+	}
+	return err
+}
+
+// tellAll tells what nodes do until a signal comes.
+func tellAll(w io.Writer, nodes []*node.Node, signals <-chan os.Signal) {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	told := make([]map[string]uint64, len(nodes))
 	for {
 		select {
 		case <-signals:
-			return nil
+			return
 		case <-ticker.C:
 			for i, n := range nodes {
-				told[i] = tell(stdout, i+1, n.EngineStats(), told[i])
+				told[i] = tell(w, i+1, n.EngineStats(), told[i])
 			}
 		}
 	}

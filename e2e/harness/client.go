@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/internal/memconn"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
@@ -204,13 +205,9 @@ func ClientHello(t *testing.T, config *tls.Config) []byte {
 
 // A firstFlight keeps what a client writes, and has no answer.
 type firstFlight struct {
-	net.Conn
+	memconn.Rest
 	bytes.Buffer
 }
 
-func (f *firstFlight) Write(p []byte) (int, error)      { return f.Buffer.Write(p) }
-func (f *firstFlight) Read([]byte) (int, error)         { return 0, io.EOF }
-func (f *firstFlight) Close() error                     { return nil }
-func (f *firstFlight) SetDeadline(time.Time) error      { return nil }
-func (f *firstFlight) SetReadDeadline(time.Time) error  { return nil }
-func (f *firstFlight) SetWriteDeadline(time.Time) error { return nil }
+func (f *firstFlight) Write(p []byte) (int, error) { return f.Buffer.Write(p) }
+func (f *firstFlight) Read([]byte) (int, error)    { return 0, io.EOF }

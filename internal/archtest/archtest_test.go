@@ -37,10 +37,11 @@ var layers = map[string][]string{
 	"packaging":  {},
 }
 
-// sharedLeaves hold metrics, time, queues of bytes, and the URLs and options that one package
-// checks and another takes.
+// sharedLeaves hold metrics, time, queues of bytes, what makes a net.Conn of them, and the URLs and
+// options that one package checks and another takes.
 var sharedLeaves = []string{
-	"internal/metric", "internal/boottime", "internal/queue", "internal/storeurl", "internal/tuning",
+	"internal/metric", "internal/boottime", "internal/queue", "internal/memconn", "internal/storeurl",
+	"internal/tuning",
 }
 
 // testLeaves are for tests, and for the demo, which is a visible test.

@@ -114,14 +114,20 @@ func find(k Key, a, b *set) *entry {
 	return nil
 }
 
+// lock locks the stripe that a client is in, for the caller to unlock, and returns the sets where it
+// may be, with its entry, nil if there is none.
+func (t *Table) lock(k Key) (s *stripe, a, b *set, e *entry) {
+	s, i, j := t.place(k)
+	s.mu.Lock()
+	a, b = s.pairLocked(i, j)
+	return s, a, b, find(k, a, b)
+}
+
 // connect counts a connection of a client that may have at most that many.
 func (t *Table) connect(k Key, most int, at time.Time) (tracked, admitted bool) {
 	now := int64(at.Sub(t.epoch))
-	s, i, j := t.place(k)
-	s.mu.Lock()
+	s, a, b, e := t.lock(k)
 	defer s.mu.Unlock()
-	a, b := s.pairLocked(i, j)
-	e := find(k, a, b)
 	if e == nil {
 		if e = t.makeRoom(a, b, now); e == nil {
 			t.untracked.Inc()
@@ -201,11 +207,8 @@ func (t *Table) Disconnect(k Key) {
 // and uses up nothing.
 func (t *Table) take(k Key, what kind, r Rate, at time.Time) (wait time.Duration) {
 	now := int64(at.Sub(t.epoch))
-	s, i, j := t.place(k)
-	s.mu.Lock()
+	s, _, _, e := t.lock(k)
 	defer s.mu.Unlock()
-	a, b := s.pairLocked(i, j)
-	e := find(k, a, b)
 	if e == nil {
 		return 0
 	}

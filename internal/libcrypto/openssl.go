@@ -42,8 +42,10 @@ import (
 	"crypto/x509"
 	"io"
 	"runtime"
+	"sync"
 	"time"
 	"unsafe"
+	"weak"
 )
 
 // Version is that of the library.
@@ -59,19 +61,52 @@ type signer struct {
 // maxOnLoop is how long a signature on a loop may take: as long as a turn.
 const maxOnLoop = 400 * time.Microsecond
 
+// signers are those in use, by the modulus of their keys.
+var signers = struct {
+	sync.Mutex
+	byKey map[string]weak.Pointer[signer]
+}{byKey: make(map[string]weak.Pointer[signer])}
+
 // Signer returns a signer for key that uses libcrypto if that is faster for its kind and both agree
 // on a signature; otherwise key itself. Its copy of the key is wiped when the signer is no longer
-// used.
+// used. Until then the same key has the same signer: listeners that share one, and reloads that find
+// it unchanged, have it tried once.
 func Signer(key crypto.Signer) crypto.Signer {
 	private, isRSA := key.(*rsa.PrivateKey)
 	if !isRSA {
 		return key
 	}
+	signers.Lock()
+	defer signers.Unlock()
+	name := string(private.N.Bytes())
+	if s := signers.byKey[name].Value(); s != nil && s.PrivateKey.Equal(private) {
+		return s
+	}
+	s := newSigner(private)
+	if s == nil {
+		return key
+	}
+	signers.byKey[name] = weak.Make(s)
+	runtime.AddCleanup(s, forget, name)
+	return s
+}
+
+// forget drops a signer that is not in use any more, unless another has come in its place.
+func forget(name string) {
+	signers.Lock()
+	defer signers.Unlock()
+	if signers.byKey[name].Value() == nil {
+		delete(signers.byKey, name)
+	}
+}
+
+// newSigner returns nil if libcrypto does not take the key, or signs otherwise than it should.
+func newSigner(private *rsa.PrivateKey) *signer {
 	der := x509.MarshalPKCS1PrivateKey(private)
 	defer clear(der)
 	c := C.reprise_key((*C.uchar)(unsafe.Pointer(&der[0])), C.long(len(der)))
 	if c == nil {
-		return key
+		return nil
 	}
 	s := &signer{PrivateKey: private, key: c}
 	runtime.AddCleanup(s, func(c *C.EVP_PKEY) { C.EVP_PKEY_free(c) }, c)
@@ -85,7 +120,7 @@ func Signer(key crypto.Signer) crypto.Signer {
 		s.fast = s.fast || time.Since(begun) < maxOnLoop
 	}
 	if rsa.VerifyPSS(&private.PublicKey, crypto.SHA256, digest, signature, opts) != nil {
-		return key
+		return nil
 	}
 	return s
 }

@@ -7,6 +7,8 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	_ "crypto/sha1" // which clients of TLS 1.2 may still ask for
+	"crypto/x509"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -54,6 +56,7 @@ func TestSigner(t *testing.T) {
 			t.Errorf("%d bits: signed what is no digest", bits)
 		}
 	}
+	wantOneSigner(t)
 	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +64,28 @@ func TestSigner(t *testing.T) {
 	if libcrypto.Signer(other) != crypto.Signer(other) {
 		t.Error("a key that is not of RSA has another signer")
 	}
+}
+
+// wantOneSigner: a key that was read again has the signer that it had, if that is in use.
+func wantOneSigner(t *testing.T) {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := x509.ParsePKCS1PrivateKey(x509.MarshalPKCS1PrivateKey(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := libcrypto.Signer(key)
+	want := crypto.Signer(again) // which signs by itself where there is no library
+	if libcrypto.Version() != "" {
+		want = first
+	}
+	if libcrypto.Signer(again) != want {
+		t.Error("a key that has not changed was wrapped again")
+	}
+	runtime.KeepAlive(first)
 }
 
 func BenchmarkSign(b *testing.B) {

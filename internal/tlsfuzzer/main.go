@@ -67,16 +67,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	var ports map[string]string
-	var stop func()
-	switch *server {
-	case "reprise":
-		ports, stop, err = startReprise(*binary, pki, *engine)
-	case "openssl":
-		ports, stop, err = startOpenSSL(pki)
-	default:
-		err = fmt.Errorf("-server %q: it is reprise or openssl", *server)
-	}
+	ports, stop, err := startServer(*server, *binary, *engine, pki)
 	if err != nil {
 		return err
 	}

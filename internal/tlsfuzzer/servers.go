@@ -44,6 +44,19 @@ func makeCertificates(dir string) (*certificates, error) {
 	return &pki, nil
 }
 
+// startServer starts what the scripts run against.
+func startServer(server, binary, engine string, pki *certificates) (
+	ports map[string]string, stop func(), err error,
+) {
+	switch server {
+	case "reprise":
+		return startReprise(binary, pki, engine)
+	case "openssl":
+		return startOpenSSL(pki)
+	}
+	return nil, nil, fmt.Errorf("-server %q: it is reprise or openssl", server)
+}
+
 // startReprise starts the program with a listener for each kind of certificate
 // and one that asks for the client's.
 func startReprise(binary string, pki *certificates,

@@ -25,33 +25,54 @@ var errorMap []byte
 //go:embed expected.txt
 var expectedFailures string
 
-// judge builds the runner, runs it, and prints what became of the tests. What
-// it returns is nil only if every failure is one that is expected.
-func judge(args []string) error {
+// judgement is the command line of judge.
+type judgement struct {
+	sources, tests      string
+	workers             int
+	verbose             bool
+	relay, relayOptions string
+	engine              string
+	keep                string
+	loose               bool
+}
+
+func (j *judgement) parse(args []string) error {
 	set := stdflag.NewFlagSet("judge", stdflag.ContinueOnError)
-	sources := set.String("boringssl", "", "directory with the sources of BoringSSL")
-	tests := set.String("test", "", "tests to run, patterns with semicolons between; all if empty")
-	workers := set.Int("workers", 2, "tests to run at once")
-	verbose := set.Bool("v", false, "print all that the runner says")
-	relay := set.String("relay", "",
+	set.StringVar(&j.sources, "boringssl", "", "directory with the sources of BoringSSL")
+	set.StringVar(&j.tests, "test", "",
+		"tests to run, patterns with semicolons between; all if empty")
+	set.IntVar(&j.workers, "workers", 2, "tests to run at once")
+	set.BoolVar(&j.verbose, "v", false, "print all that the runner says")
+	set.StringVar(&j.relay, "relay", "",
 		"the real program: have it serve, and relay the runner's bytes to it")
-	relayOptions := set.String("relay-options", "", "more options for it, with spaces between")
-	engineName := set.String("engine", defaultEngine, "the engine to judge")
-	keep := set.String("o", "", "file for the list of tests and results")
-	loose := set.Bool("loose", false, "take any reason for a failure that is wanted")
+	set.StringVar(&j.relayOptions, "relay-options", "",
+		"more options for it, with spaces between")
+	set.StringVar(&j.engine, "engine", defaultEngine, "the engine to judge")
+	set.StringVar(&j.keep, "o", "", "file for the list of tests and results")
+	set.BoolVar(&j.loose, "loose", false, "take any reason for a failure that is wanted")
 	if err := set.Parse(args); err != nil {
 		return err
 	}
-	if *sources == "" {
+	if j.sources == "" {
 		return fmt.Errorf(
 			"-boringssl is missing: the sources are at https://boringssl.googlesource.com/boringssl")
+	}
+	return nil
+}
+
+// judge builds the runner, runs it, and prints what became of the tests. What
+// it returns is nil only if every failure is one that is expected.
+func judge(args []string) error {
+	var j judgement
+	if err := j.parse(args); err != nil {
+		return err
 	}
 	dir, err := os.MkdirTemp("", "bogo")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	runnerDir := filepath.Join(*sources, "ssl", "test", "runner")
+	runnerDir := filepath.Join(j.sources, "ssl", "test", "runner")
 	runner := filepath.Join(dir, "runner")
 	if err := buildRunner(runnerDir, runner); err != nil {
 		return err
@@ -64,26 +85,26 @@ func judge(args []string) error {
 	if err := os.WriteFile(config, errorMap, 0o600); err != nil {
 		return err
 	}
-	environment := append(os.Environ(), causesVariable+"="+causes, engineVariable+"="+*engineName)
-	if *relay != "" {
-		l, err := newLender(*relay, strings.Fields(*relayOptions), dir)
+	environment := append(os.Environ(), causesVariable+"="+causes, engineVariable+"="+j.engine)
+	if j.relay != "" {
+		l, err := newLender(j.relay, strings.Fields(j.relayOptions), dir)
 		if err != nil {
 			return err
 		}
 		defer l.close()
 		environment = append(environment, relayVariable+"="+l.control.Addr().String())
-		*loose = true // of a listener's reasons only the alert is seen
+		j.loose = true // of a listener's reasons only the alert is seen
 	}
-	if *engineName != defaultEngine {
-		*loose = true // errors.json has our engine's reasons
+	if j.engine != defaultEngine {
+		j.loose = true // errors.json has our engine's reasons
 	}
 	run := exec.Command(runner, "-test.timeout", "2h", "-pipe", "-allow-unimplemented",
-		"-shim-path", shimPath, "-shim-config", config, "-num-workers", fmt.Sprint(*workers),
+		"-shim-path", shimPath, "-shim-config", config, "-num-workers", fmt.Sprint(j.workers),
 		"-transcript-dir", filepath.Join(dir, "transcripts"), // for the names, see parseTest
-		"-test", *tests, fmt.Sprintf("-loose-errors=%v", *loose))
+		"-test", j.tests, fmt.Sprintf("-loose-errors=%v", j.loose))
 	run.Dir, run.Stderr = runnerDir, os.Stderr
 	run.Env = environment
-	r, err := resultsOf(run, *verbose)
+	r, err := resultsOf(run, j.verbose)
 	if err != nil {
 		return err
 	}
@@ -92,8 +113,8 @@ func judge(args []string) error {
 		return err
 	}
 	r.explain(string(log))
-	if *keep != "" {
-		if err := os.WriteFile(*keep, r.list(), 0o644); err != nil {
+	if j.keep != "" {
+		if err := os.WriteFile(j.keep, r.list(), 0o644); err != nil {
 			return err
 		}
 	}

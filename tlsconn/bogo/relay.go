@@ -43,7 +43,7 @@ const (
 	closesFirst behaviour = "closes first" // at once
 )
 
-// wish says which listener a connection needs.
+// wish says which listener a connection needs. It is long because it is a list of what tests want.
 func (o *options) wish(initial *options) (wish, error) {
 	engine, err := chosenEngine()
 	if err != nil {

@@ -29,7 +29,7 @@ type Conn struct {
 // NewConn implements tlsconn.Server.
 func (s *Server) NewConn(waker tlsconn.Waker) tlsconn.Conn {
 	c := &Conn{server: s, waker: waker}
-	c.tls = tls.Server((*wire)(c), s.tls)
+	c.tls = tls.Server(&wire{c: c}, s.tls)
 	return c
 }
 

@@ -2,20 +2,22 @@ package standard
 
 import (
 	"io"
-	"net"
-	"time"
 
+	"reprise/internal/memconn"
 	"reprise/tlsconn"
 )
 
 // wire is what crypto/tls takes for the network connection: a Conn seen from
 // below.
-type wire Conn
+type wire struct {
+	c *Conn
+	memconn.Rest
+}
 
 // Read gives crypto/tls what has been fed. During the handshake it parks the
 // coroutine when there is nothing; afterwards it says so.
 func (w *wire) Read(p []byte) (int, error) {
-	c := (*Conn)(w)
+	c := w.c
 	for len(c.in) == 0 {
 		switch {
 		case c.co == nil:
@@ -34,18 +36,6 @@ func (w *wire) Read(p []byte) (int, error) {
 
 // Write collects what crypto/tls sends.
 func (w *wire) Write(p []byte) (int, error) {
-	w.out = append(w.out, p...)
+	w.c.out = append(w.c.out, p...)
 	return len(p), nil
 }
-
-func (w *wire) Close() error                     { return nil }
-func (w *wire) LocalAddr() net.Addr              { return noAddr{} }
-func (w *wire) RemoteAddr() net.Addr             { return noAddr{} }
-func (w *wire) SetDeadline(time.Time) error      { return nil }
-func (w *wire) SetReadDeadline(time.Time) error  { return nil }
-func (w *wire) SetWriteDeadline(time.Time) error { return nil }
-
-type noAddr struct{}
-
-func (noAddr) Network() string { return "tlsconn" }
-func (noAddr) String() string  { return "tlsconn" }
