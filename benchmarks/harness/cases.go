@@ -31,6 +31,14 @@ type testcase struct {
 // measure takes one sample. It fills in what it measured and Invalid; an error is the same as Invalid.
 type measure func(ctx context.Context, b *bench, s *server, point int) (report.Sample, error)
 
+// aims is 1 for a case that has one, else 0.
+func (c testcase) aims() int {
+	if c.Aim > 0 || len(c.AimGrowth) > 0 {
+		return 1
+	}
+	return 0
+}
+
 const (
 	cpuPerOp  = "CPU µs per connection" // as package report knows it
 	cpuPerReq = "CPU µs per request"

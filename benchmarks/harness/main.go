@@ -17,6 +17,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -81,6 +82,9 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 	wanted := slices.DeleteFunc(cases(), func(c testcase) bool {
 		return o.match != nil && !o.match.MatchString(c.Name) || b.measured(c) ||
 			b.realtime && c.setup.allCores // where servers would starve
+	})
+	slices.SortStableFunc(wanted, func(a, b testcase) int { // if time is short, aims come first
+		return cmp.Compare(b.aims(), a.aims())
 	})
 	if !o.smoke {
 		expected := b.expectAll(wanted)

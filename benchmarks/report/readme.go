@@ -57,17 +57,16 @@ func (r Results) Update(file, dir string) error {
 // made says where and when r was made.
 func (r Results) made(link string) string {
 	e := r.Environment
-	return fmt.Sprintf(
-		"Measured on %s at commit %s, on %d cores of %s, Linux %s: [all figures](%s/%s).\n\n",
-		e.Date, e.Commit, e.CPULen, e.CPU, e.Kernel, link, tableFile)
+	return paragraph(fmt.Sprintf(
+		"Measured on %s at commit %s, on %d cores of %s, Linux %s: [all figures](%s/%s).",
+		e.Date, e.Commit, e.CPULen, e.CPU, e.Kernel, link, tableFile)) + "\n"
 }
 
 // performance are the headlines' ratios, and what is not claimed. The files of r are linked
 // under the path link.
 func (r Results) performance(link string) string {
-	return r.made(link) + r.ratioTable() +
-		"\nRatios are to the best of hitch, HAProxy, nginx, h2o, stunnel and uWSGI that serves the case, in the same round; less is better: median\n" +
-		"(least to greatest). Not claimed: anything about other processors, real networks, or peers built and tuned beyond Debian's packages.\n"
+	return r.made(link) + r.ratioTable() + r.growing() +
+		"\n" + paragraph("Ratios are to the best of hitch, HAProxy, nginx, h2o, stunnel and uWSGI that serves the case, in the same round; less is better: median (least to greatest). Not claimed: anything about other processors, real networks, or peers built and tuned beyond Debian's packages.")
 }
 
 // spare is the share of a core that capacity leaves unused.

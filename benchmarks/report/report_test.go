@@ -235,6 +235,7 @@ func TestSections(t *testing.T) {
 	add("idle", "good", 9000, 12, nil)
 	tests := []struct{ name, got, want string }{
 		{"growth beside its aim", r.fleets("x"), "| fleet | 2 | 120 | 1.20 | 1.10 |"},
+		{"growth in a sentence", r.performance("x"), "at a single node 1.20 times at 2 nodes (aim\n1.10).\n"},
 		{"lag", r.fleets("x"), "| apart-push | 8 | 150 | 700 |"},
 		{"no case measured", r.fleets("x"), "A ninth node is started:\n\nNot measured.\n"},
 		{"bytes", r.sizes("x"), "| session13 | 161 | 6.20 |"},
@@ -244,6 +245,22 @@ func TestSections(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			if !strings.Contains(tt.got, tt.want) || strings.Contains(tt.got, "300") {
 				t.Errorf("got no %q, or a peer's row, in\n%s", tt.want, tt.got)
+			}
+		})
+	}
+}
+
+func TestParagraph(t *testing.T) {
+	long := strings.Repeat("µ", 70)
+	tests := []struct{ name, text, want string }{
+		{"short", "one  two\nthree", "one two three\n"},
+		{"too long for a line", long + " " + long, long + "\n" + long + "\n"},
+		{"just fits", long + " " + long[:98], long + " " + long[:98] + "\n"}, // 70, a blank, 49 of two bytes each
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := paragraph(tt.text); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
 	}

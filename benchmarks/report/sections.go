@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 )
 
 // own are Reprise's rows of some cases.
@@ -10,6 +12,31 @@ func (r Results) own(cases ...string) []standing {
 	return slices.DeleteFunc(r.standings(), func(row standing) bool {
 		return row.Rounds == 0 || !isReprise(row.Server) || !slices.Contains(cases, row.Case.Name)
 	})
+}
+
+// lineLen is how long a line of a document may be.
+const lineLen = 120
+
+// paragraph is text in lines.
+func paragraph(text string) string {
+	var b strings.Builder
+	length := 0
+	for _, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case length == 0:
+		case length+1+n > lineLen:
+			b.WriteByte('\n')
+			length = 0
+		default:
+			b.WriteByte(' ')
+			length++
+		}
+		b.WriteString(word)
+		length += n
+	}
+	b.WriteByte('\n')
+	return b.String()
 }
 
 // Columns of sections.
@@ -33,17 +60,35 @@ func more(name string) column {
 	return column{name, func(row standing) string { return number(row.More[name]) }}
 }
 
+// growing says what resumption at any of several nodes costs beside that at one.
+func (r Results) growing() string {
+	var said []string
+	for _, row := range r.own("fleet") {
+		if row.Growth > 0 {
+			text := fmt.Sprintf("%s times at %d nodes", number(row.Growth), row.Point)
+			if want := row.Case.AimGrowth[row.Point]; want > 0 {
+				text += fmt.Sprintf(" (aim %.2f)", want)
+			}
+			said = append(said, text)
+		}
+	}
+	if len(said) == 0 {
+		return ""
+	}
+	return "\n" + paragraph("A resumption at any node of a fleet on one core takes the CPU time of one at a single node "+
+		strings.Join(said, ", ")+".")
+}
+
 // fleets says what sharing sessions costs.
 func (r Results) fleets(link string) string {
 	return r.made(link) +
-		"Several nodes on one core, saturated with resumptions at any of them; CPU of all nodes together:\n\n" +
+		paragraph("Several nodes on one core, saturated with resumptions at any of them; CPU of all nodes together. `fleet` is `cache-replication = auto`:") + "\n" +
 		markdown([]column{
 			named("case"), point("nodes"), figure("CPU µs for each"), growth("to one node"),
 			{"aim", func(row standing) string { return number(row.Case.AimGrowth[row.Point]) }},
 			{"resumed", func(row standing) string { return share(row.Resumed) }},
 		}, r.own("fleet", "fleet-push", "fleet-homes")) +
-		"\nThe same with each node in a network namespace of its own. Lag is from a client's Finished at one node until all others\n" +
-		"have the session; calm are 200 resumptions a second, each at another node than the last, some of which have to ask:\n\n" +
+		"\n" + paragraph("The same with each node in a network namespace of its own. Lag is from a client's Finished at one node until all others have the session; calm are 200 resumptions a second, each at another node than the last, some of which have to ask:") + "\n" +
 		markdown([]column{
 			named("case"), point("nodes"), figure("CPU µs for each"), growth("to one node"),
 			more("lag p50 µs"), more("lag p99 µs"), more("calm p50 µs"), more("calm p99 µs"),
