@@ -9,8 +9,12 @@ import (
 )
 
 func TestPickDoesNotAllocate(t *testing.T) {
-	for _, balance := range []backend.Balance{backend.RoundRobin, backend.LeastConns, backend.Source, backend.TwoChoices} {
-		p := newPool(t, limited(specs(1, 2, 3), 1, 1, 1), backend.Options{Balance: balance, QueueLen: 1, SlowStart: time.Hour})
+	for _, balance := range []backend.Balance{
+		backend.RoundRobin, backend.LeastConns, backend.Source,
+		backend.TwoChoices,
+	} {
+		p := newPool(t, limited(specs(1, 2, 3), 1, 1, 1),
+			backend.Options{Balance: balance, QueueLen: 1, SlowStart: time.Hour})
 		var c backend.Cursor
 		p.Nodes()[1].SetDraining(true)
 		p.Nodes()[1].SetDraining(false)
@@ -20,7 +24,8 @@ func TestPickDoesNotAllocate(t *testing.T) {
 				n.Endpoint(&c)
 				n.Connected()
 			}
-			if _, verdict := p.Pick(&c, client(1), p.Nodes()[0], start); verdict != backend.Full || !p.Enqueue() {
+			if _, verdict := p.Pick(&c, client(1), p.Nodes()[0], start); verdict != backend.Full ||
+				!p.Enqueue() {
 				t.Fatal("not full")
 			}
 			p.Dequeue()

@@ -155,7 +155,8 @@ func TestSourceHasNoOrder(t *testing.T) {
 	list := specs(1, 2, 3)
 	reversed := []backend.Spec{list[2], list[1], list[0]}
 	o := backend.Options{Balance: backend.Source}
-	if fmt.Sprint(where(newPool(t, list, o), start, 1000)) != fmt.Sprint(where(newPool(t, reversed, o), start, 1000)) {
+	if fmt.Sprint(where(newPool(t, list, o), start, 1000)) != fmt.Sprint(where(newPool(t, reversed, o),
+		start, 1000)) {
 		t.Error("the order of nodes matters")
 	}
 }

@@ -40,7 +40,8 @@ func TestChange(t *testing.T) {
 		t.Error("a pool without backends")
 	}
 	named := backend.Spec{Network: "tcp", Address: "backend.example:80"}
-	if _, err := p.Prepare(t.Context(), []backend.Spec{spec("new"), named}, o, nameless); err == nil || !strings.Contains(err.Error(), "no such host") {
+	if _, err := p.Prepare(t.Context(), []backend.Spec{spec("new"), named}, o, nameless); err == nil ||
+		!strings.Contains(err.Error(), "no such host") {
 		t.Errorf("a name that does not resolve: %v", err)
 	}
 	same, err := p.Prepare(t.Context(), []backend.Spec{spec("stays"), spec("goes"), spec("ill")}, o, nameless)
@@ -70,7 +71,8 @@ func TestChange(t *testing.T) {
 		t.Error("the wrong one is removed")
 	}
 	for range 5 {
-		if n, verdict := p.Pick(&cursor, netip.Addr{}, nil, now); verdict != backend.Picked || n != nodes[0] {
+		if n, verdict := p.Pick(&cursor, netip.Addr{}, nil, now); verdict != backend.Picked ||
+			n != nodes[0] {
 			t.Fatalf("picked %v, %v, want the new one", n, verdict)
 		}
 	}
@@ -87,7 +89,8 @@ func TestRetire(t *testing.T) {
 	p.Retire()
 	defer stop()
 	p.Nodes()[0].SetDraining(true)
-	heir, err := backend.NewPool([]backend.Spec{{Network: "unix", Address: "/b"}, {Network: "unix", Address: "/a"}}, backend.Options{Grace: time.Hour})
+	heir, err := backend.NewPool([]backend.Spec{{Network: "unix", Address: "/b"}, {Network: "unix", Address: "/a"}},
+		backend.Options{Grace: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +105,8 @@ func TestRetire(t *testing.T) {
 	if heir.Stats().Nodes[1].State != "grace" {
 		t.Errorf("inherited: %+v", heir.Stats().Nodes)
 	}
-	if n, verdict := p.Pick(new(backend.Cursor), netip.Addr{}, nil, time.Now()); verdict != backend.Picked || !n.Removed() || !p.Closed() {
+	if n, verdict := p.Pick(new(backend.Cursor), netip.Addr{}, nil,
+		time.Now()); verdict != backend.Picked || !n.Removed() || !p.Closed() {
 		t.Errorf("got %v, %v", n, verdict)
 	}
 }

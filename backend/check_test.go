@@ -117,8 +117,12 @@ func TestCheckThresholds(t *testing.T) {
 			close(done)
 		}
 	})
-	p = newPool(t, []backend.Spec{{Network: "tcp", Address: b.Addr, Protocol: backend.HTTP}}, backend.Options{})
-	stop := p.StartChecks(backend.Check{Kind: backend.CheckHTTP, Interval: soon, Timeout: patient, Fall: fall, Rise: rise})
+	p = newPool(t, []backend.Spec{{Network: "tcp", Address: b.Addr, Protocol: backend.HTTP}},
+		backend.Options{})
+	stop := p.StartChecks(backend.Check{
+		Kind: backend.CheckHTTP, Interval: soon, Timeout: patient,
+		Fall: fall, Rise: rise,
+	})
 	close(ready)
 	select {
 	case <-done:
@@ -182,7 +186,8 @@ func TestCheckKinds(t *testing.T) {
 			nettest.LeakCheck(t)
 			captureLog(t)
 			b := nettest.Serve(t, test.handler)
-			p := newPool(t, []backend.Spec{{Network: "tcp", Address: b.Addr, Protocol: test.protocol}}, backend.Options{})
+			p := newPool(t, []backend.Spec{{Network: "tcp", Address: b.Addr, Protocol: test.protocol}},
+				backend.Options{})
 			startChecks(t, p, backend.Check{Kind: test.kind, Rise: 1, Fall: 1})
 			// When the second check is counted, the first has taken effect.
 			nettest.Eventually(t, patient, func() bool { return p.Stats().Nodes[0].Checks >= 2 }, "two checks")
@@ -225,7 +230,8 @@ func TestCheckRequest(t *testing.T) {
 		if strings.HasPrefix(address, "/") {
 			network = "unix"
 		}
-		return newPool(t, []backend.Spec{{Network: network, Address: address, Protocol: backend.HTTP}}, backend.Options{})
+		return newPool(t, []backend.Spec{{Network: network, Address: address, Protocol: backend.HTTP}},
+			backend.Options{})
 	}
 	request := func(path, host string) string {
 		return "GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: reprise-check\r\nConnection: close\r\n\r\n"
@@ -266,7 +272,8 @@ func TestCheckTimeout(t *testing.T) {
 	captureLog(t)
 	for _, kind := range []backend.CheckKind{backend.CheckTLS, backend.CheckHTTP} {
 		b := nettest.Serve(t, nettest.Silent)
-		p := newPool(t, []backend.Spec{{Network: "tcp", Address: b.Addr, Protocol: backend.HTTP}}, backend.Options{})
+		p := newPool(t, []backend.Spec{{Network: "tcp", Address: b.Addr, Protocol: backend.HTTP}},
+			backend.Options{})
 		startChecks(t, p, backend.Check{Kind: kind, Timeout: 5 * time.Millisecond})
 		waitFor(t, p, "down")
 	}
@@ -304,8 +311,12 @@ func TestStopChecks(t *testing.T) {
 		asked <- struct{}{}
 		nettest.Silent(conn)
 	})
-	p := newPool(t, []backend.Spec{{Network: "tcp", Address: b.Addr, Protocol: backend.HTTP}}, backend.Options{})
-	stop := p.StartChecks(backend.Check{Kind: backend.CheckHTTP, Interval: soon, Timeout: 24 * time.Hour})
+	p := newPool(t, []backend.Spec{{Network: "tcp", Address: b.Addr, Protocol: backend.HTTP}},
+		backend.Options{})
+	stop := p.StartChecks(backend.Check{
+		Kind: backend.CheckHTTP, Interval: soon,
+		Timeout: 24 * time.Hour,
+	})
 	<-asked
 	stop()
 	if s := p.Stats().Nodes[0]; s.Checks != 0 || s.State != "up" {
@@ -342,7 +353,8 @@ func TestCheckH2C(t *testing.T) {
 		{"silent", nettest.Serve(t, nettest.Silent).Addr, backend.CheckTCP, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p := newPool(t, []backend.Spec{{Network: "tcp", Address: test.addr, Protocol: backend.H2C}}, backend.Options{})
+			p := newPool(t, []backend.Spec{{Network: "tcp", Address: test.addr, Protocol: backend.H2C}},
+				backend.Options{})
 			startChecks(t, p, backend.Check{Kind: test.kind, Path: "/health", Preface: []byte("PROXY UNKNOWN\r\n")})
 			if test.well {
 				nettest.Eventually(t, patient, func() bool { return p.Stats().Nodes[0].Checks >= 5 }, "5 checks")

@@ -143,7 +143,10 @@ func TestMembersAreChecked(t *testing.T) {
 
 // TestMembersHammer: members come and go while all loops pick.
 func TestMembersHammer(t *testing.T) {
-	for _, balance := range []backend.Balance{backend.RoundRobin, backend.LeastConns, backend.Source, backend.TwoChoices} {
+	for _, balance := range []backend.Balance{
+		backend.RoundRobin, backend.LeastConns, backend.Source,
+		backend.TwoChoices,
+	} {
 		p := changing(t, backend.Options{Balance: balance, QueueLen: 10})
 		p.OnRoom(func() {})
 		ctx, cancel := context.WithCancel(t.Context())

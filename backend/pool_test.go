@@ -168,7 +168,10 @@ func TestPickAvoids(t *testing.T) {
 		{"it rather than wait", limited(specs(1, 1), 2, 1), func([]*backend.Node) {}, "1 0 0 full"},
 	}
 	for _, test := range tests {
-		for _, balance := range []backend.Balance{backend.RoundRobin, backend.LeastConns, backend.Source, backend.TwoChoices} {
+		for _, balance := range []backend.Balance{
+			backend.RoundRobin, backend.LeastConns, backend.Source,
+			backend.TwoChoices,
+		} {
 			t.Run(fmt.Sprint(test.name, "/", balance), func(t *testing.T) {
 				p := newPool(t, test.specs, backend.Options{Grace: time.Minute, Balance: balance})
 				test.given(p.Nodes())
@@ -207,7 +210,10 @@ func TestSlowStart(t *testing.T) {
 	shares := []struct {
 		after    time.Duration
 		picks, n int // of so many picks the node gets n
-	}{{-slowStart, 11, 1}, {0, 11, 1}, {slowStart / 2, 31, 11}, {slowStart, 20, 10}, {time.Hour, 20, 10}}
+	}{{-slowStart, 11, 1}, {0, 11, 1}, {slowStart / 2, 31, 11}, {slowStart, 20, 10}, {
+		time.Hour, 20,
+		10,
+	}}
 	for _, back := range comeBacks {
 		for _, share := range shares {
 			t.Run(fmt.Sprint(back.name, "/", share.after), func(t *testing.T) {
@@ -272,7 +278,8 @@ func TestWrongSpecs(t *testing.T) {
 		{"large weight", backend.Spec{Network: "tcp", Address: "127.0.0.1:1", Weight: 65537}, "write 1 to 65536"},
 		{"connections", backend.Spec{Network: "tcp", Address: "127.0.0.1:1", MaxConns: -1}, "write 0 (no limit) or more"},
 	} {
-		if _, err := backend.NewPool([]backend.Spec{test.spec}, backend.Options{}); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := backend.NewPool([]backend.Spec{test.spec}, backend.Options{}); err == nil ||
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
 		}
 	}

@@ -205,15 +205,16 @@ func TestResolvedLater(t *testing.T) {
 		r["a.example"] = "192.0.2.1"
 		hangs := make(chan struct{})
 		first := true
-		stop := p.StartResolving(time.Minute, func(ctx context.Context, host string) ([]netip.Addr, error) {
-			if !first {
-				close(hangs)
-				<-ctx.Done()
-				return nil, ctx.Err()
-			}
-			first = false
-			return r.lookup(ctx, host)
-		})
+		stop := p.StartResolving(time.Minute,
+			func(ctx context.Context, host string) ([]netip.Addr, error) {
+				if !first {
+					close(hangs)
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				first = false
+				return r.lookup(ctx, host)
+			})
 		<-told
 		if got := picks(p, time.Now(), 1); got != "a.example:80" {
 			t.Errorf("got %v, want a.example:80", got)

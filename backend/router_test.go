@@ -162,7 +162,8 @@ func TestRouterRefuses(t *testing.T) {
 			t.Errorf("path %.20q: accepted", path)
 		}
 	}
-	if _, err := backend.NewRouter(nil, backend.Rule{Host: "a", Pool: pool}, backend.Rule{Host: "a", Pool: pool}); err == nil {
+	if _, err := backend.NewRouter(nil, backend.Rule{Host: "a", Pool: pool},
+		backend.Rule{Host: "a", Pool: pool}); err == nil {
 		t.Error("the same rule twice: accepted")
 	}
 }
@@ -228,7 +229,8 @@ func cleaned(path string) string {
 	inParameter := false
 	for i := 0; i < len(path); i++ {
 		var c byte
-		if n, err := fmt.Sscanf(path[i:min(i+3, len(path))], "%%%02x", &c); err == nil && n == 1 && i+2 < len(path) &&
+		if n, err := fmt.Sscanf(path[i:min(i+3, len(path))], "%%%02x", &c); err == nil && n == 1 &&
+			i+2 < len(path) &&
 			strings.Trim(path[i+1:i+3], "0123456789abcdefABCDEF") == "" {
 			i += 2
 		} else {

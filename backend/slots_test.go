@@ -128,7 +128,10 @@ func TestNoWakeUpIsLost(t *testing.T) {
 // for room is woken in the end.
 func TestLimitsHold(t *testing.T) {
 	for _, procs := range []int{1, 2, max(4, runtime.NumCPU())} {
-		for _, balance := range []backend.Balance{backend.RoundRobin, backend.LeastConns, backend.Source, backend.TwoChoices} {
+		for _, balance := range []backend.Balance{
+			backend.RoundRobin, backend.LeastConns, backend.Source,
+			backend.TwoChoices,
+		} {
 			t.Run(fmt.Sprint("procs=", procs, "/", balance), func(t *testing.T) {
 				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
 				hammer(t, balance)
@@ -144,7 +147,8 @@ const (
 
 func hammer(t *testing.T, balance backend.Balance) {
 	limits := []int{1, 2, 3}
-	p := newPool(t, limited(specs(1, 1, 1), limits...), backend.Options{Balance: balance, QueueLen: hammerLoops})
+	p := newPool(t, limited(specs(1, 1, 1), limits...),
+		backend.Options{Balance: balance, QueueLen: hammerLoops})
 	loops := make([]*hammerLoop, hammerLoops)
 	held := map[*backend.Node]*atomic.Int32{}
 	for _, n := range p.Nodes() {
@@ -238,7 +242,10 @@ func (l *hammerLoop) wait(giveUp <-chan struct{}) *backend.Node {
 
 // The last of concurrent failures and recoveries decides the state.
 func TestHealthIsRaceFree(t *testing.T) {
-	p := newPool(t, specs(1, 1, 1), backend.Options{Grace: time.Hour, SlowStart: time.Second, QueueLen: 1})
+	p := newPool(t, specs(1, 1, 1), backend.Options{
+		Grace: time.Hour, SlowStart: time.Second,
+		QueueLen: 1,
+	})
 	var running sync.WaitGroup
 	for i := range 4 {
 		running.Go(func() {

@@ -23,7 +23,8 @@ func TestLogLinesAreSpaced(t *testing.T) {
 		{"b", tellEvery + 3, 0},
 		{"a", 2*tellEvery + 1, 3},
 	} {
-		if times, isDue := log.due(test.why, start.Add(test.after)); times != test.times || isDue != (test.times > 0) {
+		if times, isDue := log.due(test.why, start.Add(test.after)); times != test.times ||
+			isDue != (test.times > 0) {
 			t.Errorf("%s after %v: got %d, %v, want %d", test.why, test.after, times, isDue, test.times)
 		}
 	}

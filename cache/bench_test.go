@@ -15,7 +15,10 @@ var benchStripes = []int{1, Options{Items: benchItems}.stripes()}
 
 // benchCache is a cache of benchItems entries of 200 bytes, at half of its bound, with their keys.
 func benchCache(b *testing.B, stripes int) (*Cache, [][]byte) {
-	c := newCache(b, Options{Name: "b", Items: 2 * benchItems, KeyLen: 128, BlockLen: 4096, Stripes: stripes})
+	c := newCache(b, Options{
+		Name: "b", Items: 2 * benchItems, KeyLen: 128, BlockLen: 4096,
+		Stripes: stripes,
+	})
 	keys := make([][]byte, benchItems)
 	rng := rand.NewChaCha8([32]byte{})
 	value := make([]byte, 200)
@@ -73,7 +76,10 @@ func BenchmarkPut(b *testing.B) {
 		b.Run(fmt.Sprintf("stripes=%d", stripes), func(b *testing.B) {
 			c, keys := benchCache(b, stripes)
 			value := make([]byte, 200)
-			inParallel(b, func(i int, _ []byte) { c.Put(keys[i%len(keys)], value, Entry{Expires: 1 << 62}, 0) })
+			inParallel(b, func(i int, _ []byte) {
+				c.Put(keys[i%len(keys)], value, Entry{Expires: 1 << 62},
+					0)
+			})
 		})
 	}
 }
@@ -81,7 +87,10 @@ func BenchmarkPut(b *testing.B) {
 func BenchmarkPutFull(b *testing.B) {
 	for _, stripes := range benchStripes {
 		b.Run(fmt.Sprintf("stripes=%d", stripes), func(b *testing.B) {
-			c := newCache(b, Options{Name: "b", Items: benchItems, KeyLen: 128, BlockLen: 4096, Stripes: stripes})
+			c := newCache(b, Options{
+				Name: "b", Items: benchItems, KeyLen: 128, BlockLen: 4096,
+				Stripes: stripes,
+			})
 			value := make([]byte, 200)
 			var goroutine atomic.Int64
 			b.ReportAllocs()

@@ -53,7 +53,10 @@ func TestLookUpOutcomes(t *testing.T) {
 	for _, tt := range []lookUpCase{
 		{"unknown", func(*Cache) {}, 5, Unknown, nil},
 		{"hit", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0) }, 9, Hit, nil},
-		{"expired", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0) }, 10, Expired, func(s Counts) uint64 { return s.Expired }},
+		{
+			"expired", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0) }, 10, Expired,
+			func(s Counts) uint64 { return s.Expired },
+		},
 		{"held", func(c *Cache) {
 			c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0)
 			c.Hold(nil, key, 0, Hold{ID: 6, Until: 6})
@@ -83,13 +86,31 @@ func TestLookUpOutcomes(t *testing.T) {
 			c.Release(key, 2)
 			c.stripes[0].counts = Counts{}
 		}, 5, Held, func(s Counts) uint64 { return s.Held }},
-		{"spent", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0); c.Delete(key, 0, 6) }, 5, Spent, func(s Counts) uint64 { return s.Spent }},
+		{
+			"spent", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0); c.Delete(key, 0, 6) }, 5,
+			Spent, func(s Counts) uint64 { return s.Spent },
+		},
 		{"spent unseen", func(c *Cache) { c.Delete(key, 0, 6) }, 5, Spent, func(s Counts) uint64 { return s.Spent }},
-		{"tombstone over", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0); c.Delete(key, 0, 5) }, 5, Unknown, nil},
-		{"deleted without tombstone", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0); c.Delete(key, 0, 0) }, 5, Unknown, nil},
-		{"tombstone lengthened", func(c *Cache) { c.Delete(key, 0, 5); c.Delete(key, 0, 6) }, 5, Spent, func(s Counts) uint64 { return s.Spent }},
-		{"tombstone not shortened", func(c *Cache) { c.Delete(key, 0, 6); c.Delete(key, 0, 5) }, 5, Spent, func(s Counts) uint64 { return s.Spent }},
-		{"stored again after the tombstone", func(c *Cache) { c.Delete(key, 0, 4); c.Put(key, value, Entry{Tag: 7, Expires: 10}, 4) }, 5, Hit, nil},
+		{
+			"tombstone over", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0); c.Delete(key, 0, 5) }, 5,
+			Unknown, nil,
+		},
+		{
+			"deleted without tombstone", func(c *Cache) { c.Put(key, value, Entry{Tag: 7, Expires: 10}, 0); c.Delete(key, 0, 0) }, 5,
+			Unknown, nil,
+		},
+		{
+			"tombstone lengthened", func(c *Cache) { c.Delete(key, 0, 5); c.Delete(key, 0, 6) }, 5, Spent,
+			func(s Counts) uint64 { return s.Spent },
+		},
+		{
+			"tombstone not shortened", func(c *Cache) { c.Delete(key, 0, 6); c.Delete(key, 0, 5) }, 5, Spent,
+			func(s Counts) uint64 { return s.Spent },
+		},
+		{
+			"stored again after the tombstone", func(c *Cache) { c.Delete(key, 0, 4); c.Put(key, value, Entry{Tag: 7, Expires: 10}, 4) }, 5,
+			Hit, nil,
+		},
 	} {
 		for _, hold := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/hold=%v", tt.name, hold), func(t *testing.T) {
@@ -152,8 +173,14 @@ func TestPutOutcomes(t *testing.T) {
 		{"value too long", func(*Cache) {}, key, make([]byte, 65), 0, TooLarge, Counts{TooLarge: 1}},
 		{"already expired", func(*Cache) {}, key, nil, 10, AlreadyExpired, Counts{Late: 1}},
 		{"already spent", func(c *Cache) { c.Delete(key, 0, 6) }, key, nil, 5, AlreadySpent, Counts{Refused: 1}},
-		{"replaced", func(c *Cache) { c.Put(key, nil, Entry{Expires: 9}, 0) }, key, nil, 5, Stored, Counts{Replaced: 1}},
-		{"replaced expired", func(c *Cache) { c.Put(key, nil, Entry{Expires: 5}, 0) }, key, nil, 5, Stored, Counts{Swept: 1}},
+		{
+			"replaced", func(c *Cache) { c.Put(key, nil, Entry{Expires: 9}, 0) }, key, nil, 5, Stored,
+			Counts{Replaced: 1},
+		},
+		{
+			"replaced expired", func(c *Cache) { c.Put(key, nil, Entry{Expires: 5}, 0) }, key, nil, 5, Stored,
+			Counts{Swept: 1},
+		},
 		{"replaced in a full cache", fill, numbered(3), nil, 5, Stored, Counts{Replaced: 1}},
 		{"full", fill, key, nil, 5, StoredFull, Counts{Full: 1, Evicted: 1}},
 		{"full of expired", func(c *Cache) {
@@ -191,7 +218,11 @@ func TestDeleteOutcomes(t *testing.T) {
 	}{
 		{"unknown", func(*Cache) {}, Unknown, Counts{}},
 		{"live", func(c *Cache) { c.Put(key, nil, Entry{Expires: 10}, 0) }, Hit, Counts{Deleted: 1}},
-		{"held", func(c *Cache) { c.Put(key, nil, Entry{Expires: 10}, 0); c.Hold(nil, key, 0, Hold{ID: 9, Until: 9}) }, Hit, Counts{Hits: 1, Deleted: 1}},
+		{"held", func(c *Cache) {
+			c.Put(key, nil, Entry{Expires: 10}, 0)
+			c.Hold(nil, key, 0,
+				Hold{ID: 9, Until: 9})
+		}, Hit, Counts{Hits: 1, Deleted: 1}},
 		{"expired", func(c *Cache) { c.Put(key, nil, Entry{Expires: 5}, 0) }, Expired, Counts{Swept: 1}},
 		{"twice", func(c *Cache) { c.Delete(key, 0, 6) }, Spent, Counts{}},
 		{"after the tombstone", func(c *Cache) { c.Delete(key, 0, 5) }, Unknown, Counts{}},
@@ -331,7 +362,8 @@ func TestStripesFollowItemsAndCores(t *testing.T) {
 		t.Errorf("stripes are %d bytes apart, cache lines are %d", stripePad, line)
 	}
 	var two [2]stripe
-	if gap := uintptr(unsafe.Pointer(&two[1])) - uintptr(unsafe.Pointer(&two[0].counts)) - unsafe.Sizeof(Counts{}); gap < stripePad {
+	if gap := uintptr(unsafe.Pointer(&two[1])) - uintptr(
+		unsafe.Pointer(&two[0].counts)) - unsafe.Sizeof(Counts{}); gap < stripePad {
 		t.Errorf("stripes are %d bytes apart, want %d", gap, stripePad)
 	}
 }
@@ -370,7 +402,8 @@ func TestCloseLeavesNothingToUse(t *testing.T) {
 	if got := scanAll(c, 0); len(got) != 0 {
 		t.Errorf("scanned %d", len(got))
 	}
-	if st := c.Stats(); st.Items != 0 || st.Tombstones != 0 || st.BytesLive != 0 || st.BytesResident != 0 {
+	if st := c.Stats(); st.Items != 0 || st.Tombstones != 0 || st.BytesLive != 0 ||
+		st.BytesResident != 0 {
 		t.Errorf("stats %+v", st)
 	}
 }

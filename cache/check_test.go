@@ -92,7 +92,8 @@ func checkInvariants(tb testing.TB, c *Cache) {
 		s.mu.Lock()
 		items += s.entries.len
 		for name, f := range map[string]*fifo{"entries": &s.entries, "spent": &s.spent} {
-			if err := checkFifo(f, func(hash uint64) bool { return hash>>c.shift == uint64(n) }); err != nil {
+			if err := checkFifo(f,
+				func(hash uint64) bool { return hash>>c.shift == uint64(n) }); err != nil {
 				tb.Errorf("stripe %d: %s: %v", n, name, err)
 			}
 		}

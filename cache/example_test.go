@@ -20,11 +20,13 @@ func Example() {
 	handle := []byte("0123456789abcdef")
 	const local = 1 // a tag: this session was made here
 
-	fmt.Println(sessions.Put(handle, []byte("session state"), cache.Entry{Tag: local, Expires: now() + int64(300*time.Second)}, now()))
+	fmt.Println(sessions.Put(handle, []byte("session state"),
+		cache.Entry{Tag: local, Expires: now() + int64(300*time.Second)}, now()))
 
 	// Single use: reserve, and consume when the handshake has succeeded.
 	until := now() + int64(10*time.Second)
-	state, entry, outcome := sessions.Hold(nil, handle, now(), cache.Hold{ID: uint64(until), Until: until})
+	state, entry, outcome := sessions.Hold(nil, handle, now(),
+		cache.Hold{ID: uint64(until), Until: until})
 	fmt.Printf("%v: %s, tag %d\n", outcome, state, entry.Tag)
 	_, _, outcome = sessions.AppendGet(nil, handle, now())
 	fmt.Println(outcome)

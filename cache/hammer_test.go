@@ -28,7 +28,8 @@ func TestHammer(t *testing.T) {
 			if got := int64(st.Hits + st.Miss); got != lookUps.Load() {
 				t.Errorf("hits+miss = %d, look-ups %d", got, lookUps.Load())
 			}
-			if st.Hits == 0 || st.Evicted == 0 || st.Held == 0 || st.Spent == 0 || st.Swept == 0 || st.Refused == 0 {
+			if st.Hits == 0 || st.Evicted == 0 || st.Held == 0 || st.Spent == 0 || st.Swept == 0 ||
+				st.Refused == 0 {
 				t.Errorf("some outcome did not occur: %+v", st)
 			}
 			checkInvariants(t, c)
@@ -59,7 +60,8 @@ func hammer(t *testing.T, c *Cache, rng *rand.Rand, clock, lookUps *atomic.Int64
 			lookUps.Add(1)
 		case 3:
 			var outcome Outcome
-			if buf, _, outcome = c.Hold(buf[:0], key, now, Hold{ID: uint64(now + 20_000), Until: now + 20_000}); outcome == Hit {
+			if buf, _, outcome = c.Hold(buf[:0], key, now,
+				Hold{ID: uint64(now + 20_000), Until: now + 20_000}); outcome == Hit {
 				checkValue(i, buf)
 				switch n % 3 {
 				case 0:
@@ -81,7 +83,8 @@ func hammer(t *testing.T, c *Cache, rng *rand.Rand, clock, lookUps *atomic.Int64
 				c.Scan(Cursor(rng.IntN(4))<<32, now, func(key, value []byte, _ Entry) {
 					checkValue(int(key[14])<<8|int(key[15]), value)
 				})
-				c.DeleteFunc(Cursor(rng.IntN(4))<<32, func(key, _ []byte, _ Entry) bool { return key[15] == byte(n) })
+				c.DeleteFunc(Cursor(rng.IntN(4))<<32,
+					func(key, _ []byte, _ Entry) bool { return key[15] == byte(n) })
 			}
 		}
 	}

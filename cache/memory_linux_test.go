@@ -10,7 +10,8 @@ import (
 	"unsafe"
 )
 
-// mapping returns what the kernel says about the mapping of mem: its resident kilobytes and its flags.
+// mapping returns what the kernel says about the mapping of mem: its resident kilobytes and its
+// flags.
 func mapping(t *testing.T, mem []byte) (rssKB int, flags []string) {
 	t.Helper()
 	smaps, err := os.ReadFile("/proc/self/smaps")
@@ -67,7 +68,8 @@ func TestNewSaysThatMemoryIsShort(t *testing.T) {
 	}
 }
 
-// A large configuration costs address space only, and what the kernel counts stays below what Stats says.
+// A large configuration costs address space only, and what the kernel counts stays below what Stats
+// says.
 func TestResidentMemory(t *testing.T) {
 	c := newCache(t, Options{Name: "t", Items: 5_000_000, KeyLen: 128, BlockLen: 65_536, Stripes: 16})
 	if rss, _ := mapping(t, c.mem); rss > 0 {

@@ -20,7 +20,8 @@ func TestMemoryFollowsWhatIsLive(t *testing.T) {
 	if live := lifetime * recordLen(16, 200); st.BytesLive < live || st.BytesLive > live+live/10 {
 		t.Errorf("%d bytes live, want about %d", st.BytesLive, live)
 	}
-	// Beyond the live records: the index, and in each stripe parts of the oldest and the newest segment.
+	// Beyond the live records: the index, and in each stripe parts of the oldest and the newest
+	// segment.
 	index := 2 * indexSlots(lifetime/4) * slotLen
 	if most := st.BytesLive + 4*(index+2*c.segmentLen); st.BytesResident > most {
 		t.Errorf("%d bytes resident of %d live, want at most %d", st.BytesResident, st.BytesLive, most)
@@ -76,7 +77,10 @@ func TestSecretsAreWiped(t *testing.T) {
 		{"expired and held", func(c *Cache) { c.Hold(nil, key, 10, Hold{ID: 20, Until: 20}) }},
 		{"expired and swept", func(c *Cache) { c.Sweep(10, 100) }},
 		{"expired and another put", func(c *Cache) { c.Put(numbered(1), nil, Entry{Expires: 20}, 10) }},
-		{"forgotten", func(c *Cache) { c.DeleteFunc(0, func(k, _ []byte, _ Entry) bool { return bytes.Equal(k, key) }) }},
+		{"forgotten", func(c *Cache) {
+			c.DeleteFunc(0,
+				func(k, _ []byte, _ Entry) bool { return bytes.Equal(k, key) })
+		}},
 		{"cleared", func(c *Cache) { c.Clear() }},
 		{"closed", func(c *Cache) { c.stripes[0].close() }}, // all of Close but the unmapping
 	} {

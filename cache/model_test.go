@@ -72,7 +72,8 @@ func (m *model) put(key, value []byte, put Entry, now int64, done Counts) PutOut
 	}
 	m.sweep(now, sweepPerPut)
 	outcome := Stored
-	for len(m.entries) >= m.opts.Items || len(m.entries) > 0 && m.counts.Evicted+m.counts.Swept < done.Evicted+done.Swept {
+	for len(m.entries) >= m.opts.Items || len(m.entries) > 0 &&
+		m.counts.Evicted+m.counts.Swept < done.Evicted+done.Swept {
 		if m.entries[0].expires > now {
 			m.counts.Evicted++
 			outcome = StoredFull

@@ -9,7 +9,10 @@ import (
 // as often as it is tried, and has no effect for others.
 func TestSpend(t *testing.T) {
 	key := []byte("key")
-	hold := func(c *Cache, now int64, id uint64) { c.Hold(nil, key, now, Hold{ID: id, Until: now + 3}) }
+	hold := func(c *Cache, now int64, id uint64) {
+		c.Hold(nil, key, now,
+			Hold{ID: id, Until: now + 3})
+	}
 	for _, tt := range []struct {
 		name  string
 		setUp func(c *Cache)

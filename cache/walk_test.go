@@ -120,7 +120,8 @@ func TestAnyCursorIsSafe(t *testing.T) {
 	for i := range 3000 {
 		c.Put(numbered(i), make([]byte, 100), Entry{Expires: 100}, 0)
 	}
-	for _, cursor := range []Cursor{1, 1 << 31, 1<<32 - 1, 1 << 32, 3<<32 + 5, 3<<32 | 1<<31, 4 << 32, 1 << 63, 1<<64 - 1} {
+	for _, cursor := range []Cursor{1, 1 << 31, 1<<32 - 1, 1 << 32, 3<<32 +
+		5, 3<<32 | 1<<31, 4 << 32, 1 << 63, 1<<64 - 1} {
 		steps := 0
 		for steps < 1000 {
 			steps++

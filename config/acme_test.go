@@ -37,7 +37,8 @@ func TestACME(t *testing.T) {
 		t.Errorf("without a listener for HTTP: got %+v", c.ACME)
 	}
 	var printed bytes.Buffer
-	if err := c.Print(&printed); err != nil || strings.Contains(printed.String(), "geheim") || !strings.Contains(printed.String(), "acme-storage = redis://u:***@h:1") {
+	if err := c.Print(&printed); err != nil || strings.Contains(printed.String(), "geheim") ||
+		!strings.Contains(printed.String(), "acme-storage = redis://u:***@h:1") {
 		t.Errorf("printed, %v:\n%s", err, &printed)
 	}
 	if c = mustParse(t, good); !reflect.DeepEqual(c.ACME, ACME{}) {

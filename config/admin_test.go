@@ -40,9 +40,11 @@ func TestAdminOptions(t *testing.T) {
 	for _, tt := range tests {
 		c, err := Parse(append([]string{"--rawrouter=127.0.0.1:1", "--rawrouter-to=127.0.0.1:2"}, tt.args...))
 		switch {
-		case tt.want == "" && err != nil, tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+		case tt.want == "" && err != nil, tt.want != "" &&
+			(err == nil || !strings.Contains(err.Error(), tt.want)):
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
-		case tt.warning != "" && !slices.ContainsFunc(c.Warnings, func(w string) bool { return strings.Contains(w, tt.warning) }):
+		case tt.warning != "" && !slices.ContainsFunc(c.Warnings,
+			func(w string) bool { return strings.Contains(w, tt.warning) }):
 			t.Errorf("%s: warnings %q, want %q", tt.name, c.Warnings, tt.warning)
 		}
 	}

@@ -106,7 +106,8 @@ func TestSNIDir(t *testing.T) {
 	c := mustParse(t, "[reprise]\nhttps = :8443,cert.pem,key.pem\nhttp-to = 127.0.0.1:9000\nsni-dir-ciphers = ECDHE-RSA-AES128-GCM-SHA256\nsni-dir = names\n")
 	var got []string
 	for _, cert := range certsOf(c)[1:] {
-		got = append(got, fmt.Sprint(cert.Name, " ", cert.CertFile, " ", cert.KeyFile, " ", cert.ClientCA, " ", len(cert.Ciphers)))
+		got = append(got, fmt.Sprint(cert.Name, " ", cert.CertFile, " ", cert.KeyFile, " ", cert.ClientCA, " ",
+			len(cert.Ciphers)))
 	}
 	want := []string{
 		"*.a.example names/*.a.example.crt names/*.a.example.key  1",

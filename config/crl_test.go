@@ -53,7 +53,8 @@ func TestClientCRL(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), tc.err) || !strings.HasPrefix(err.Error(), "edge.ini:7: ssl-client-crl = ") {
 					t.Errorf("got %v, want %s", err, tc.err)
 				}
-				if c, err = Reread([]string{"edge.ini"}); err != nil || len(c.Unusable) != 1 || !strings.Contains(c.Unusable[0].Err.Error(), tc.err) {
+				if c, err = Reread([]string{"edge.ini"}); err != nil || len(c.Unusable) != 1 ||
+					!strings.Contains(c.Unusable[0].Err.Error(), tc.err) {
 					t.Errorf("to a node that serves: %v", err)
 				}
 				return
@@ -61,8 +62,10 @@ func TestClientCRL(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			about := slices.DeleteFunc(slices.Clone(c.Warnings), func(w string) bool { return !strings.Contains(w, "ssl-client-crl") })
-			if len(about) > 1 || (len(about) == 1) != (tc.warning != "") || tc.warning != "" && !strings.Contains(about[0], tc.warning) {
+			about := slices.DeleteFunc(slices.Clone(c.Warnings),
+				func(w string) bool { return !strings.Contains(w, "ssl-client-crl") })
+			if len(about) > 1 || (len(about) == 1) != (tc.warning != "") || tc.warning != "" &&
+				!strings.Contains(about[0], tc.warning) {
 				t.Errorf("got the warnings %q, want %q", about, tc.warning)
 			}
 			if dirs := c.ReloadDirs(); !slices.Equal(dirs, []string{"."}) {

@@ -80,7 +80,8 @@ func TestIncludes(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			c := mustParse(t, good+test.ini, strings.Fields(test.args)...)
-			if got := c.Tuning.LingerTimeout.String(); c.Name != test.node && test.node != "" || got != test.linger {
+			if got := c.Tuning.LingerTimeout.String(); c.Name != test.node && test.node != "" ||
+				got != test.linger {
 				t.Errorf("got name %q and linger-timeout %s, want %q and %s", c.Name, got, test.node, test.linger)
 			}
 		})

@@ -187,7 +187,8 @@ func TestHitchAmongOthers(t *testing.T) {
 	inHitchPKI(t)
 	writeFile(t, "terminator.cfg", []byte("backend = \"/run/b\"\npem-file = \"a.pem\"\n"))
 	c := mustParse(t, "[reprise]\nidle-timeout = 5\n", "terminator.cfg", "--loops", "3")
-	if len(c.inForce(optionsByName["sslrouter2"])) != 1 || c.Tuning.Loops != 3 || c.PoolOf(SSLRouter).IdleTimeout.Seconds() != 5 {
+	if len(c.inForce(optionsByName["sslrouter2"])) != 1 || c.Tuning.Loops != 3 ||
+		c.PoolOf(SSLRouter).IdleTimeout.Seconds() != 5 {
 		t.Errorf("got %+v", c)
 	}
 	var out bytes.Buffer
@@ -274,7 +275,8 @@ shared-cache-peer = "[h]:7171"
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := c.Replication; c.Caches[0].Items != 5000 || fmt.Sprint(s.Listen) != "[127.0.0.1:7171]" || fmt.Sprint(s.Peers) != "[h:7171]" || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "add cluster-secret-file") {
+	if s := c.Replication; c.Caches[0].Items != 5000 || fmt.Sprint(s.Listen) != "[127.0.0.1:7171]" ||
+		fmt.Sprint(s.Peers) != "[h:7171]" || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "add cluster-secret-file") {
 		t.Errorf("got %+v and warnings %q", s, c.Warnings)
 	}
 }

@@ -114,7 +114,8 @@ func TestParseCheck(t *testing.T) {
 		{"http:/a:b", CheckHTTP, "/a:b"},
 	}
 	for _, test := range tests {
-		if kind, path, err := parseCheck(test.value); err != nil || kind != test.kind || path != test.path {
+		if kind, path, err := parseCheck(test.value); err != nil || kind != test.kind ||
+			path != test.path {
 			t.Errorf("%s: got %v %q, %v, want %v %q", test.value, kind, path, err, test.kind, test.path)
 		}
 	}

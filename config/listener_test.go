@@ -23,7 +23,8 @@ sni = *.a.example,rsa.pem,rsa-key.pem
 sni = www.a.example	cert.pem,key.pem
 sslrouter-to = /run/backend
 `)
-	ecdsa, rsa := []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, []uint16{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384}
+	ecdsa, rsa := []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
+		[]uint16{tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384}
 	required, optional := Policy{ClientCA: "ca.pem", ClientCARequired: true}, Policy{ClientCA: "ca.pem"}
 	with := func(p Policy, ciphers []uint16) Policy { p.Ciphers = ciphers; return p }
 	want := []Listener{
@@ -163,7 +164,8 @@ func TestWarningAboutCertificateOfTomorrow(t *testing.T) {
 	inPKI(t)
 	b := newBuilder()
 	from := setting{optionsByName["sni"], "sni", "a.example cert.pem,key.pem", "edge.ini:1"}
-	b.checkCertificate(from, Certificate{CertFile: "cert.pem", KeyFile: "key.pem"}, make(offers), time.Now().Add(-48*time.Hour))
+	b.checkCertificate(from, Certificate{CertFile: "cert.pem", KeyFile: "key.pem"}, make(offers),
+		time.Now().Add(-48*time.Hour))
 	if w := b.config.Warnings; len(w) != 1 || !strings.Contains(w[0], "cert.pem is not valid before ") || len(b.errs) > 0 {
 		t.Errorf("got warnings %q and errors %v, want one warning", w, b.errs)
 	}
@@ -235,7 +237,8 @@ func TestCertificateNeverServed(t *testing.T) {
 				never = append(never, w)
 			}
 		}
-		if len(b.errs) > 0 || tc.want == "" && len(never) > 0 || tc.want != "" && (len(never) != 1 || !strings.Contains(never[0], tc.want)) {
+		if len(b.errs) > 0 || tc.want == "" && len(never) > 0 || tc.want != "" &&
+			(len(never) != 1 || !strings.Contains(never[0], tc.want)) {
 			t.Errorf("%v: %q and %v, want %q", tc.files, never, b.errs, tc.want)
 		}
 	}

@@ -79,7 +79,8 @@ func TestEveryOptionOfUWSGI(t *testing.T) {
 	}
 	for _, match := range options {
 		name := string(match[1])
-		if optionsByName[name] == nil && uwsgiTable.Named(name) == nil && foreignRow(name, false) == nil && !slices.Contains(uwsgiCommands, name) {
+		if optionsByName[name] == nil && uwsgiTable.Named(name) == nil &&
+			foreignRow(name, false) == nil && !slices.Contains(uwsgiCommands, name) {
 			t.Errorf("%s: no verdict", name)
 		}
 	}

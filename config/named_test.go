@@ -31,7 +31,8 @@ rawrouter-pool = api to=d:4
 rawrouter-use-pool = api sni=x.example.com
 `
 
-// A pool has what was written for it, and else what its family's default pool has, wherever that is written.
+// A pool has what was written for it, and else what its family's default pool has, wherever that is
+// written.
 func TestNamedPools(t *testing.T) {
 	inPKI(t)
 	c := mustParse(t, good+namedPools)
@@ -45,8 +46,12 @@ func TestNamedPools(t *testing.T) {
 	}
 	api.Balance, api.MaxConns, api.SendProxy = Source, 5, 2
 	static := NamedPool{HTTPRouter, "static", *c.PoolOf(HTTPRouter)}
-	static.Backends = []Backend{{Text: "b:2", Addr: Address{Network: "tcp", Host: "b", Port: 2}, Protocol: UWSGI, Weight: 1}}
-	if static.Balance != LeastConns || static.ConnectTimeout != 7*time.Second || static.Check.Kind != CheckTCP {
+	static.Backends = []Backend{{
+		Text: "b:2", Addr: Address{Network: "tcp", Host: "b", Port: 2}, Protocol: UWSGI,
+		Weight: 1,
+	}}
+	if static.Balance != LeastConns || static.ConnectTimeout != 7*time.Second ||
+		static.Check.Kind != CheckTCP {
 		t.Errorf("the default pool is %+v", static.Pool)
 	}
 	raw := NamedPool{RawRouter, "api", *c.PoolOf(RawRouter)}
@@ -98,7 +103,8 @@ func TestNoRoutes(t *testing.T) {
 	}
 }
 
-// A name that asks for other client certificates is allowed on an sslrouter if it has backends of its own.
+// A name that asks for other client certificates is allowed on an sslrouter if it has backends of
+// its own.
 func TestClientCAWithPoolOfItsOwn(t *testing.T) {
 	inPKI(t)
 	for name, ini := range map[string]string{
@@ -277,7 +283,8 @@ func TestWrongPools(t *testing.T) {
 func TestSubscriptions(t *testing.T) {
 	inPKI(t)
 	c := mustParse(t, "[uwsgi]\nhttp = :80\nhttp-subscription-server = 127.0.0.1:4040\nsubscription-tolerance = 5\nhttp-subscription-sockets = /run/a/\n")
-	if s := c.Subscriptions; len(c.Warnings) > 0 || len(s.Servers) != 1 || s.Servers[0].Port != 4040 || s.Tolerance != 5*time.Second || len(s.From) != 2 || s.Digest != "" {
+	if s := c.Subscriptions; len(c.Warnings) > 0 || len(s.Servers) != 1 || s.Servers[0].Port != 4040 ||
+		s.Tolerance != 5*time.Second || len(s.From) != 2 || s.Digest != "" {
 		t.Errorf("got %+v, warnings %q", s, c.Warnings)
 	}
 	c = mustParse(t, "[uwsgi]\nhttp = :80\nhttp-subscription-server = :4040\nsubscriptions-sign-check = SHA1:.\n")

@@ -36,7 +36,8 @@ func TestDefaults(t *testing.T) {
 	c.settings = nil
 	pool := func(backends ...Backend) Pool {
 		return Pool{
-			Backends: backends, Retries: 3, Grace: 30 * time.Second, ConnectTimeout: 5 * time.Second, IdleTimeout: time.Minute, QueueLen: 1024,
+			Backends: backends, Retries: 3, Grace: 30 * time.Second, ConnectTimeout: 5 * time.Second,
+			IdleTimeout: time.Minute, QueueLen: 1024,
 			Check: Check{Interval: 2 * time.Second, Rise: 2, Fall: 3},
 		}
 	}
@@ -187,12 +188,16 @@ func TestEveryScalar(t *testing.T) {
 	}); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if p := c.PoolOf(SSLRouter); p.ConnectTimeout != 250*time.Millisecond || p.IdleTimeout != 90*time.Minute {
+	if p := c.PoolOf(SSLRouter); p.ConnectTimeout != 250*time.Millisecond ||
+		p.IdleTimeout != 90*time.Minute {
 		t.Errorf("got %v to connect and %v idle, want what holds for all pools", p.ConnectTimeout, p.IdleTimeout)
 	}
-	if c.Name != "edge-1" || c.MinVersion != tls.VersionTLS13 || c.SessionTimeout != 2*time.Hour || !c.SingleUse || c.SessionTickets != 3 || c.TLSEngine != StandardEngine || c.NameStrictness != OnlyKnown || !c.Pprof ||
+	if c.Name != "edge-1" || c.MinVersion != tls.VersionTLS13 || c.SessionTimeout != 2*time.Hour ||
+		!c.SingleUse || c.SessionTickets != 3 || c.TLSEngine != StandardEngine ||
+		c.NameStrictness != OnlyKnown || !c.Pprof ||
 		c.LogLevel != slog.LevelDebug || c.LogFormat != "json" || c.RepeaterSecretFile != "secret" ||
-		c.Stats != (Address{Network: "tcp", Host: "::1", Port: 5001}) || !slices.Equal(c.Admin, []Address{{Network: "unix", Path: "/run/admin"}}) {
+		c.Stats != (Address{Network: "tcp", Host: "::1", Port: 5001}) ||
+		!slices.Equal(c.Admin, []Address{{Network: "unix", Path: "/run/admin"}}) {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -266,7 +271,8 @@ cluster-secret-file = secret`, "\n")
 	if got, want := fmt.Sprint(r.Listen, r.Peers), "[127.0.0.1:7171] [127.0.0.2:7171]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if got := first.Listeners[1].TLS.SessionContext; got != "foobar" || first.SessionTimeout != 200*time.Second || first.Tuning.Loops != 8 {
+	if got := first.Listeners[1].TLS.SessionContext; got != "foobar" ||
+		first.SessionTimeout != 200*time.Second || first.Tuning.Loops != 8 {
 		t.Errorf("got %+v", first)
 	}
 }
@@ -407,7 +413,10 @@ func TestSessionCache(t *testing.T) {
 		})
 	}
 	c := mustParse(t, good+two)
-	if got, want := c.Caches[1], (Cache{Name: "b", Items: 20, KeySize: 64, BlockSize: 8192}); !reflect.DeepEqual(got, want) {
+	if got, want := c.Caches[1], (Cache{
+		Name: "b", Items: 20, KeySize: 64,
+		BlockSize: 8192,
+	}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

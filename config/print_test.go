@@ -144,7 +144,8 @@ func TestOptions(t *testing.T) {
 		if o.repeat && o.byDefault != "" {
 			t.Errorf("%s: a default could not be overridden", o.name)
 		}
-		if !strings.Contains(text, "--"+o.name+" ") || !strings.Contains(text, strings.Join(strings.Fields(o.describe()), " ")) {
+		if !strings.Contains(text, "--"+o.name+" ") ||
+			!strings.Contains(text, strings.Join(strings.Fields(o.describe()), " ")) {
 			t.Errorf("%s: not in the help", o.name)
 		}
 	}
@@ -196,7 +197,8 @@ func FuzzINI(f *testing.F) {
 		if again == nil {
 			t.Fatalf("not accepted:\n%s", &printed)
 		}
-		c.Warnings, again.Warnings = nil, nil // lines outside of sections and values of env are not printed
+		// lines outside of sections and values of env are not printed
+		c.Warnings, again.Warnings = nil, nil
 		normalize(c)
 		normalize(again)
 		if !reflect.DeepEqual(c, again) {

@@ -59,7 +59,8 @@ func TestRepeater(t *testing.T) {
 	inPKI(t)
 	for _, option := range []string{"--udprepeater-secret-file", "--cluster-secret-file"} {
 		c := mustParse(t, "", "--udprepeater", "127.0.0.1:0", "--udprepeater", ":7171", option, "secret")
-		if got, want := fmt.Sprint(c.Repeaters), "[127.0.0.1:0 :7171]"; got != want || len(c.Listeners) > 0 || len(c.Warnings) > 0 {
+		if got, want := fmt.Sprint(c.Repeaters), "[127.0.0.1:0 :7171]"; got != want || len(c.Listeners) > 0 ||
+			len(c.Warnings) > 0 {
 			t.Errorf("got repeaters %s, listeners %v and warnings %q, want %s and none", got, c.Listeners, c.Warnings, want)
 		}
 	}

@@ -105,7 +105,8 @@ func TestBackends(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.resolvePools()
-			if got, want := b.config.PoolOf(test.router).Backends, []Backend{test.want}; !reflect.DeepEqual(got, want) {
+			if got, want := b.config.PoolOf(test.router).Backends,
+				[]Backend{test.want}; !reflect.DeepEqual(got, want) {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 		})
@@ -174,7 +175,10 @@ func TestTimersOfPools(t *testing.T) {
 	inPKI(t)
 	c := mustParse(t, good+"rawrouter = :1\nrawrouter-to = a:1\nidle-timeout = 5\nconnect-timeout = 6\n",
 		"--rawrouter-timeout", "7", "--rawrouter-connect-timeout", "8")
-	for r, want := range map[Router][2]time.Duration{SSLRouter: {5 * time.Second, 6 * time.Second}, RawRouter: {7 * time.Second, 8 * time.Second}} {
+	for r, want := range map[Router][2]time.Duration{
+		SSLRouter: {5 * time.Second, 6 * time.Second},
+		RawRouter: {7 * time.Second, 8 * time.Second},
+	} {
 		if p := c.PoolOf(r); p.IdleTimeout != want[0] || p.ConnectTimeout != want[1] {
 			t.Errorf("%v: got %v and %v, want %v", r, p.IdleTimeout, p.ConnectTimeout, want)
 		}

@@ -24,7 +24,10 @@ func (c *heldConn) State() tlsconn.State { return c.state }
 
 // heldFlow is a flow whose full handshake waits on l since a tick.
 func heldFlow(l *loop, q *flowRing, since uint64) *flow {
-	f := &flow{loop: l, phase: handshaking, admission: waiting, tls: &heldConn{state: tlsconn.AwaitAdmission}}
+	f := &flow{
+		loop: l, phase: handshaking, admission: waiting,
+		tls: &heldConn{state: tlsconn.AwaitAdmission},
+	}
 	q.push(f, since)
 	l.count.Flows.FullWaiting.Inc()
 	return f
@@ -127,7 +130,8 @@ func TestLateLoopReadsHellosFirst(t *testing.T) {
 	connect(30)
 	round() // accepts
 	round() // the first events
-	nettest.Eventually(t, time.Minute, func() bool { return time.Since(l.reactor.Epoch()) > (busyAfter+2)*tick }, "a wait since the start is a long one")
+	nettest.Eventually(t, time.Minute,
+		func() bool { return time.Since(l.reactor.Epoch()) > (busyAfter+2)*tick }, "a wait since the start is a long one")
 	for steps := &l.turns.steps; steps.len() > 0; {
 		for _, f := range steps.list[steps.head:] {
 			f.since = 0 // it looks as if they had waited for long
@@ -139,7 +143,8 @@ func TestLateLoopReadsHellosFirst(t *testing.T) {
 	}
 	connect(3)
 	round()
-	if evicted, dropped := l.count.Flows.Closed.Load(causeHandshakeEvicted), l.count.Flows.Closed.Load(causeOverload); evicted != 0 || dropped != 3 {
+	if evicted, dropped := l.count.Flows.Closed.Load(causeHandshakeEvicted),
+		l.count.Flows.Closed.Load(causeOverload); evicted != 0 || dropped != 3 {
 		t.Errorf("%d handshakes were evicted, %d dropped that waited, want 0 and 3", evicted, dropped)
 	}
 	for round() {
@@ -158,7 +163,8 @@ func TestLateLoopReadsHellosFirst(t *testing.T) {
 
 // unstartedLoop is the loop of an engine that does not run, with a bound of 30 handshakes.
 func unstartedLoop(t *testing.T) (*Engine, *loop) {
-	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
+	certs, err := tlsconn.NewCertificates(
+		[]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,10 @@ func TestKeepAliveAllocations(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if o.ResponseRules, err = http1.NewRules([]http1.Rule{{Name: "Server", Value: "edge"}, {Name: "X-Request-ID", Value: "${REQUEST_ID}"}}); err != nil {
+		if o.ResponseRules, err = http1.NewRules([]http1.Rule{
+			{Name: "Server", Value: "edge"},
+			{Name: "X-Request-ID", Value: "${REQUEST_ID}"},
+		}); err != nil {
 			t.Fatal(err)
 		}
 		testKeepAliveAllocations(t, o)
@@ -55,7 +58,8 @@ func testKeepAliveAllocations(t *testing.T, options *HTTP) {
 	}).Addr
 	o := testOptions()
 	o.Loops = 1
-	_, router := startListener(t, o, Listener{HTTP: options, Pools: newRouter(t, backend.HTTP, addr)}, true)
+	_, router := startListener(t, o, Listener{HTTP: options, Pools: newRouter(t, backend.HTTP, addr)},
+		true)
 	c := dial(t, router)
 	request := []byte("GET /index.html?a=b HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n")
 	buf := make([]byte, 4096)
@@ -89,12 +93,17 @@ func TestHTTP2Allocations(t *testing.T) {
 			_, _ = c.Write(answer)
 		}
 	}).Addr
-	_, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, true)
+	_, router := startListener(t, oneLoop(),
+		Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, true)
 	h := dialH2(t, router)
 	h.get(1, "/")
 	h.until("the end", func(f http2.Frame) bool { d, ok := f.(*http2.DataFrame); return ok && d.StreamEnded() })
 	// :method GET, :scheme https, :path / and :authority localhost in entry 62.
-	request := []byte{0, 0, 4, byte(http2.FrameHeaders), byte(http2.FlagHeadersEndHeaders | http2.FlagHeadersEndStream), 0, 0, 0, 0, 0x82, 0x87, 0x84, 0x80 | 62}
+	request := []byte{
+		0, 0, 4, byte(http2.FrameHeaders),
+		byte(http2.FlagHeadersEndHeaders | http2.FlagHeadersEndStream), 0, 0, 0, 0, 0x82, 0x87, 0x84,
+		0x80 | 62,
+	}
 	id, buf := uint32(1), make([]byte, 4096)
 	ask := func() {
 		id += 2

@@ -63,7 +63,8 @@ func TestSurplusIsNoAnswer(t *testing.T) {
 					<-next
 				}
 			})
-			e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, false)
+			e, router := startListener(t, oneLoop(),
+				Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, false)
 			c := dialRaw(t, router)
 			_, _ = io.WriteString(c, strings.Repeat("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 2))
 			written := 0
@@ -110,7 +111,10 @@ func TestUnreadSurplusIsNoAnswer(t *testing.T) {
 			_, _ = io.WriteString(c, okAnswer)
 		}
 	})
-	_, router := startListener(t, o, Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, false)
+	_, router := startListener(t, o, Listener{
+		HTTP:  httpOptions(),
+		Pools: newRouter(t, backend.HTTP, addr),
+	}, false)
 	for _, want := range []string{"200 " + body, "200 ok"} {
 		c := dialRaw(t, router)
 		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -152,7 +156,8 @@ func TestAnswersNobodyReads(t *testing.T) {
 	data := []byte(strings.Repeat(request, total))
 	_ = c.SetWriteDeadline(time.Now().Add(2 * time.Second))
 	n, err := c.Write(data)
-	if in := e.Stats().Flows.PlainInBytes.Load(); !errors.Is(err, os.ErrDeadlineExceeded) || in > uint64(len(data))/2 {
+	if in := e.Stats().Flows.PlainInBytes.Load(); !errors.Is(err, os.ErrDeadlineExceeded) ||
+		in > uint64(len(data))/2 {
 		t.Fatalf("%d of %d bytes were taken, %v", in, len(data), err)
 	}
 	go func() {
@@ -207,7 +212,8 @@ func TestNextAfterAnEnd(t *testing.T) {
 		t.Run(test.path, func(t *testing.T) {
 			both.Add(2)
 			e, router := startListener(t, oneLoop(), Listener{
-				HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr), IdleTimeout: 500 * time.Millisecond,
+				HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP,
+					addr), IdleTimeout: 500 * time.Millisecond,
 			}, false)
 			get := func(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n" }
 			a, b := dialRaw(t, router), dialRaw(t, router)
@@ -253,7 +259,8 @@ func TestClosedOnce(t *testing.T) {
 	e, addr2 := startEngine(t, testOptions(), "127.0.0.1:1")
 	c := dialRaw(t, addr2)
 	_, _ = io.WriteString(c, "no TLS at all, and no end")
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Closed.Counts()["handshake_failed"] == 1 }, "it was not refused")
+	nettest.Eventually(t, 10*time.Second,
+		func() bool { return e.Stats().Flows.Closed.Counts()["handshake_failed"] == 1 }, "it was not refused")
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}

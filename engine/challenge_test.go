@@ -74,8 +74,13 @@ func TestChallengesOfOthers(t *testing.T) {
 	for _, served := range []bool{true, false} {
 		h := httpOptions()
 		h.RedirectPort, h.ServeChallenges = 443, served
-		_, addr := startListener(t, testOptions(), Listener{HTTP: h, Pools: newRouter(t, backend.HTTP, server.Listener.Addr().String())}, false)
-		client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		_, addr := startListener(t, testOptions(),
+			Listener{HTTP: h, Pools: newRouter(t, backend.HTTP, server.Listener.Addr().String())}, false)
+		client := &http.Client{CheckRedirect: func(*http.Request,
+			[]*http.Request,
+		) error {
+			return http.ErrUseLastResponse
+		}}
 		for path, want := range map[string]int{exchange.ChallengePath + "token": 200, "/": 301} {
 			if !served {
 				want = 301
@@ -100,7 +105,8 @@ func (s shown) Challenge(string) *tls.Certificate { return &s.cert }
 // HTTP and at one that relays; no backend hears of it.
 func TestChallengeByHandshake(t *testing.T) {
 	pki := testpki.New(t)
-	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: pki.Server(testpki.ECDSA, "localhost").TLS}})
+	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: pki.Server(testpki.ECDSA,
+		"localhost").TLS}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +117,10 @@ func TestChallengeByHandshake(t *testing.T) {
 			e, addr := startListener(t, testOptions(), Listener{
 				HTTP: h, Pools: newRouter(t, backend.TCP, echo.Addr),
 				TLS: func(now func() time.Time) (tlsconn.Server, error) {
-					return tlsconn.New(tlsconn.Config{Certificates: certs, Now: now, ALPN: []string{"h2", "http/1.1"}, Challenges: challenge})
+					return tlsconn.New(tlsconn.Config{
+						Certificates: certs, Now: now, ALPN: []string{"h2", "http/1.1"},
+						Challenges: challenge,
+					})
 				},
 			}, false)
 			c, err := tls.Dial("tcp", addr, &tls.Config{

@@ -122,8 +122,10 @@ func TestChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	added.HTTP, added.Pools = newWeb.HTTP, newWeb.Pools
-	newRaw.Pools = newRouter(t, backend.TCP, nettest.Serve(t, func(c net.Conn) { _, _ = io.WriteString(c, "new") }).Addr)
-	if c := changed(t, e, o, newWeb, newRaw, added); len(c.Added) != 1 || c.Added[0] != added.Address || len(c.Removed) != 0 {
+	newRaw.Pools = newRouter(t, backend.TCP,
+		nettest.Serve(t, func(c net.Conn) { _, _ = io.WriteString(c, "new") }).Addr)
+	if c := changed(t, e, o, newWeb, newRaw, added); len(c.Added) != 1 ||
+		c.Added[0] != added.Address || len(c.Removed) != 0 {
 		t.Errorf("added %v, removed %v", c.Added, c.Removed)
 	}
 
@@ -154,8 +156,11 @@ func TestChange(t *testing.T) {
 // TestChangeHTTP2 holds that streams of a connection that was there before go by the new.
 func TestChangeHTTP2(t *testing.T) {
 	h := httpOptions()
-	e, addr := startListener(t, testOptions(), Listener{HTTP: h, Pools: newRouter(t, backend.HTTP, says(t, "old"))}, true)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
+	e, addr := startListener(t, testOptions(),
+		Listener{HTTP: h, Pools: newRouter(t, backend.HTTP, says(t, "old"))}, true)
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true,
+	}}
 	defer client.CloseIdleConnections()
 	ask := func() (string, string) {
 		t.Helper()
@@ -174,7 +179,8 @@ func TestChangeHTTP2(t *testing.T) {
 		t.Fatalf("before: %q", body)
 	}
 	fresh, err := e.bound[0].own[0].Listener, error(nil)
-	fresh.Address, fresh.HTTP, fresh.Pools = e.bound[0].asked, httpOptions(), newRouter(t, backend.HTTP, says(t, "new"))
+	fresh.Address, fresh.HTTP, fresh.Pools = e.bound[0].asked, httpOptions(), newRouter(t,
+		backend.HTTP, says(t, "new"))
 	if fresh.HTTP.ResponseRules, err = http1.NewRules([]http1.Rule{{Name: "X-ID", Value: "${REQUEST_ID}"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -252,13 +258,15 @@ func TestChangeThatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	old, good, bad := plainListener("rawrouter", nettest.FreeAddr(t)), plainListener("rawrouter", nettest.FreeAddr(t)), plainListener("rawrouter", taken.Addr().String())
+	old, good, bad := plainListener("rawrouter", nettest.FreeAddr(t)), plainListener("rawrouter",
+		nettest.FreeAddr(t)), plainListener("rawrouter", taken.Addr().String())
 	unix := Listener{Name: "rawrouter", Network: "unix", Address: t.TempDir() + "/s", IdleTimeout: time.Minute}
 	for _, ln := range []*Listener{&old, &good, &bad, &unix} {
 		ln.Pools = echo
 	}
 	e := startListeners(t, testOptions(), old)
-	if _, err := e.Prepare(testOptions(), []Listener{good, unix, bad}); err == nil || !strings.Contains(err.Error(), "address already in use") {
+	if _, err := e.Prepare(testOptions(), []Listener{good, unix, bad}); err == nil ||
+		!strings.Contains(err.Error(), "address already in use") {
 		t.Fatalf("got %v", err)
 	}
 	if c, err := net.Dial("tcp", good.Address); err == nil {

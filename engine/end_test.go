@@ -38,7 +38,8 @@ func TestBackendResetDuringUpload(t *testing.T) {
 	}
 	before := e.Stats().Flows.CipherOutBytes.Load()
 	close(stuck)
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Closed.Counts()["backend_reset"] == 1 }, "the reset was not noticed")
+	nettest.Eventually(t, 10*time.Second,
+		func() bool { return e.Stats().Flows.Closed.Counts()["backend_reset"] == 1 }, "the reset was not noticed")
 	if after := e.Stats().Flows.CipherOutBytes.Load(); after != before {
 		t.Errorf("%d more bytes went out: a close_notify", after-before)
 	}
@@ -70,7 +71,8 @@ func TestUploadOutlivesTheClient(t *testing.T) {
 	}
 	c.Close()
 	// What the client's kernel still holds would be lost by its own doing.
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.PlainInBytes.Load() == size }, "the upload did not get here")
+	nettest.Eventually(t, 10*time.Second,
+		func() bool { return e.Stats().Flows.PlainInBytes.Load() == size }, "the upload did not get here")
 	close(gone)
 	if got := <-received; got != size {
 		t.Errorf("the backend got %d bytes of %d", got, size)
@@ -120,7 +122,10 @@ func TestSlowReaderIsNotIdle(t *testing.T) {
 	})
 	o := testOptions()
 	o.HighWatermark = 8 << 20
-	_, addr := startListener(t, o, Listener{Pools: newRouter(t, backend.TCP, source.Addr), IdleTimeout: 500 * time.Millisecond}, true)
+	_, addr := startListener(t, o, Listener{
+		Pools:       newRouter(t, backend.TCP, source.Addr),
+		IdleTimeout: 500 * time.Millisecond,
+	}, true)
 	c := dial(t, addr)
 	if err := c.NetConn().(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
 		t.Fatal(err)

@@ -26,7 +26,8 @@ func testOptions() Options {
 	return Options{Engine: tuning.Engine{
 		Loops: 2, HighWatermark: 64 << 10,
 		Backlog: 1024, MaxConnections: 1000, MaxHandshakes: 100,
-		HandshakeTimeout: 10 * time.Second, LookupTimeout: 5 * time.Millisecond, LingerTimeout: 5 * time.Second,
+		HandshakeTimeout: 10 * time.Second, LookupTimeout: 5 * time.Millisecond,
+		LingerTimeout: 5 * time.Second,
 	}, ReadSize: 64 << 10, TurnBudget: 128 << 10, AcceptBudget: 4}
 }
 
@@ -40,7 +41,10 @@ func newPool(t *testing.T, protocol backend.Protocol, addrs ...string) *backend.
 	t.Helper()
 	var specs []backend.Spec
 	for _, addr := range addrs {
-		specs = append(specs, backend.Spec{Name: addr, Network: "tcp", Address: addr, Protocol: protocol, Weight: 1})
+		specs = append(specs, backend.Spec{
+			Name: addr, Network: "tcp", Address: addr, Protocol: protocol,
+			Weight: 1,
+		})
 	}
 	pool, err := backend.NewPool(specs, poolOptions())
 	if err != nil {
@@ -50,7 +54,10 @@ func newPool(t *testing.T, protocol backend.Protocol, addrs ...string) *backend.
 }
 
 func poolOptions() backend.Options {
-	return backend.Options{Grace: time.Second, QueueLen: 100, Retries: 3, ConnectTimeout: 5 * time.Second}
+	return backend.Options{
+		Grace: time.Second, QueueLen: 100, Retries: 3,
+		ConnectTimeout: 5 * time.Second,
+	}
 }
 
 // routerOf makes a router that has nothing to choose.
@@ -64,7 +71,9 @@ func routerOf(t *testing.T, pool *backend.Pool) *backend.Router {
 }
 
 // proxyRouter makes one whose backends get PROXY headers.
-func proxyRouter(t *testing.T, version int, protocol backend.Protocol, addr string) *backend.Router {
+func proxyRouter(t *testing.T, version int, protocol backend.Protocol,
+	addr string,
+) *backend.Router {
 	t.Helper()
 	o := poolOptions()
 	o.SendProxy = version
@@ -88,7 +97,8 @@ func startListener(t *testing.T, o Options, ln Listener, secure bool) (*Engine, 
 		ln.IdleTimeout = time.Minute
 	}
 	if secure {
-		certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
+		certs, err := tlsconn.NewCertificates(
+			[]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -258,13 +268,15 @@ func TestHandshakeLimit(t *testing.T) {
 		}
 		defer c.Close()
 		stalled = append(stalled, c)
-		nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Accepted.Load() == uint64(i+1) }, "not accepted")
+		nettest.Eventually(t, 10*time.Second,
+			func() bool { return e.Stats().Flows.Accepted.Load() == uint64(i+1) }, "not accepted")
 	}
 	dial(t, addr)
 	if err := stalled[0].SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stalled[0].Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) {
+	if _, err := stalled[0].Read(make([]byte, 1)); err == nil ||
+		errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the oldest handshake was not closed: %v", err)
 	}
 	if got := e.Stats().Flows.Closed.Counts()["handshake_evicted"]; got != 1 {
@@ -296,7 +308,8 @@ func TestPeekLimit(t *testing.T) {
 		c := dialRaw(t, e.Addresses()[0])
 		_, _ = io.WriteString(c, "\x16\x03\x01")
 	}
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Accepted.Load() == 5 }, "not accepted")
+	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Accepted.Load() == 5 },
+		"not accepted")
 	if got := e.Stats().Flows.Closed.Counts()["handshake_evicted"]; got != 2 {
 		t.Errorf("%d of 5 were evicted, want 2", got)
 	}
@@ -309,7 +322,10 @@ func TestListenErrors(t *testing.T) {
 		{"not ours", "192.0.2.1:8443", "cannot listen on 192.0.2.1:8443: bind: cannot assign requested address: no interface has this address; :PORT listens on all"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := New(testOptions(), []Listener{{Network: "tcp", Address: test.address, Pools: newRouter(t, backend.TCP, taken.Addr)}})
+			_, err := New(testOptions(), []Listener{{
+				Network: "tcp", Address: test.address,
+				Pools: newRouter(t, backend.TCP, taken.Addr),
+			}})
 			if err == nil || err.Error() != test.want {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
@@ -332,10 +348,11 @@ func TestAffinity(t *testing.T) {
 	}
 }
 
-// TestAcceptAgainWithoutFlows: a loop that could not accept for want of descriptors tries again, also
-// if it has no flow whose end would tell it to.
+// TestAcceptAgainWithoutFlows: a loop that could not accept for want of descriptors tries again,
+// also if it has no flow whose end would tell it to.
 func TestAcceptAgainWithoutFlows(t *testing.T) {
-	e, addr := startListener(t, oneLoop(), Listener{Pools: newRouter(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr)}, false)
+	e, addr := startListener(t, oneLoop(),
+		Listener{Pools: newRouter(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr)}, false)
 	e.Hold()
 	c := dialRaw(t, addr)
 	on := func(f func(l *loop, ln *listener)) { e.everywhere(func(l *loop) { f(l, l.listeners[0]) }) }
@@ -383,5 +400,6 @@ func dialRaw(t *testing.T, addr string) *net.TCPConn {
 // apart from it.
 func readFromBackend(t *testing.T, e *Engine, n int) {
 	t.Helper()
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.PlainOutBytes.Load() >= uint64(n) }, "less than %d bytes read", n)
+	nettest.Eventually(t, 10*time.Second,
+		func() bool { return e.Stats().Flows.PlainOutBytes.Load() >= uint64(n) }, "less than %d bytes read", n)
 }

@@ -48,7 +48,9 @@ func newH2CServer(t *testing.T, handler http.HandlerFunc, maxStreams int) *h2cSe
 
 // startH2C serves HTTP over TLS in front of such servers, with one client for each
 // version of HTTP.
-func startH2C(t *testing.T, h *HTTP, servers ...string) (e *Engine, addr string, pool *backend.Pool, clients map[string]*http.Client) {
+func startH2C(t *testing.T, h *HTTP, servers ...string) (e *Engine, addr string, pool *backend.Pool,
+	clients map[string]*http.Client,
+) {
 	t.Helper()
 	pool = newPool(t, backend.H2C, servers...)
 	e, addr = startListener(t, testOptions(), Listener{HTTP: h, Pools: routerOf(t, pool)}, true)
@@ -108,17 +110,21 @@ func TestH2CRequests(t *testing.T) {
 		}
 		a.testH2CRest(t, proto)
 	}
-	nettest.Eventually(t, 10*time.Second, func() bool { return pool.Shared().Streams.Load() == 0 }, "%d calls are left", pool.Shared().Streams.Load())
+	nettest.Eventually(t, 10*time.Second, func() bool { return pool.Shared().Streams.Load() == 0 }, "%d calls are left",
+		pool.Shared().Streams.Load())
 	if n := server.accepted.Load(); n > 2 || n != pool.Shared().Conns.Load() {
 		t.Errorf("%d connections to the backend for two loops, %d counted", n, pool.Shared().Conns.Load())
 	}
-	if s := e.Stats(); s.HTTP2.BackendResets.Load() == 0 || len(s.HTTP2.BackendFaults.Counts()) > 0 || s.HTTP.Reused.Load() == 0 {
+	if s := e.Stats(); s.HTTP2.BackendResets.Load() == 0 || len(s.HTTP2.BackendFaults.Counts()) > 0 ||
+		s.HTTP.Reused.Load() == 0 {
 		t.Errorf("got %+v, %+v", s.HTTP2, s.HTTP)
 	}
 }
 
 // doWith asks, with a request that is changed, and reads the answer.
-func (a *asker) doWith(ctx context.Context, method, path string, body io.Reader, change func(*http.Request)) (*http.Response, string, error) {
+func (a *asker) doWith(ctx context.Context, method, path string, body io.Reader,
+	change func(*http.Request),
+) (*http.Response, string, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "https://"+a.addr+path, body)
 	if err != nil {
 		a.Fatal(err)
@@ -155,7 +161,8 @@ func (a *asker) testH2CRest(t *testing.T, proto string) {
 				return nil
 			},
 		})
-		if _, got, err := do(ctx, "GET", "/hints", nil, nil); err != nil || got != "final" || len(hints) != 1 || hints[0] != "103</a>" {
+		if _, got, err := do(ctx, "GET", "/hints", nil, nil); err != nil || got != "final" || len(hints) != 1 ||
+			hints[0] != "103</a>" {
 			t.Errorf("got %q, hints %q, %v", got, hints, err)
 		}
 	})
@@ -207,7 +214,8 @@ func TestH2CFirstUpload(t *testing.T) {
 		_, addr, _, _ := startH2C(t, httpOptions(), server.addr)
 		large := strings.Repeat("x", 1<<20) // more than the windows of a client
 		for _, body := range []io.Reader{
-			strings.NewReader("12345"), io.MultiReader(strings.NewReader("12345")), strings.NewReader(large), io.MultiReader(strings.NewReader(large)),
+			strings.NewReader("12345"), io.MultiReader(strings.NewReader("12345")), strings.NewReader(large),
+			io.MultiReader(strings.NewReader(large)),
 		} {
 			resp, err := client.Post("https://"+addr+"/a", "", body)
 			if err != nil {
@@ -251,7 +259,8 @@ func TestH2CBothWays(t *testing.T) {
 	for i := range 20 {
 		said := fmt.Sprint("said ", i)
 		_, _ = io.WriteString(out, said)
-		if n, err := io.ReadFull(resp.Body, buffer[:len(said)]); err != nil || string(buffer[:n]) != strings.ToUpper(said) {
+		if n, err := io.ReadFull(resp.Body, buffer[:len(said)]); err != nil ||
+			string(buffer[:n]) != strings.ToUpper(said) {
 			t.Fatalf("got %q, %v after %q", buffer[:n], err, said)
 		}
 	}
@@ -309,7 +318,8 @@ func TestH2CIsShared(t *testing.T) {
 	} else {
 		t.Logf("%d streams of %d clients share %d connections", clients*streams, clients, n)
 	}
-	if s := e.Stats(); s.HTTP2.Connections.Load() != clients || s.HTTP.Requests.Load() != clients*(streams+1) {
+	if s := e.Stats(); s.HTTP2.Connections.Load() != clients ||
+		s.HTTP.Requests.Load() != clients*(streams+1) {
 		t.Errorf("got %+v", s.HTTP2)
 	}
 	nettest.Eventually(t, 10*time.Second, func() bool { return pool.Shared().Streams.Load() == 0 }, "calls are left")

@@ -70,12 +70,15 @@ func (b *fakeBackend) head(id uint32, end bool, fields ...string) error {
 	for i := 0; i < len(fields); i += 2 {
 		_ = b.encoder.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
 	}
-	return b.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: b.block.Bytes(), EndHeaders: true, EndStream: end})
+	return b.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: id, BlockFragment: b.block.Bytes(),
+		EndHeaders: true, EndStream: end,
+	})
 }
 
 // TestH2CGoAway has backends go away again and again under load, each time without looking
-// at what is already on its way to them: no request that may be repeated is lost, nor is one that was
-// not looked at, whatever it is.
+// at what is already on its way to them: no request that may be repeated is lost, nor is one that
+// was not looked at, whatever it is.
 func TestH2CGoAway(t *testing.T) {
 	addr := serveFake(t, func(b *fakeBackend) {
 		for range 20 {
@@ -144,7 +147,8 @@ func TestH2CGracefulEnd(t *testing.T) {
 			}
 		}()
 	}
-	nettest.Eventually(t, 10*time.Second, func() bool { return first.accepted.Load() > 0 && second.accepted.Load() > 0 }, "both are not asked")
+	nettest.Eventually(t, 10*time.Second,
+		func() bool { return first.accepted.Load() > 0 && second.accepted.Load() > 0 }, "both are not asked")
 	if err := first.Config.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -235,7 +239,9 @@ func testHostileBackend(t *testing.T, serve func(b *fakeBackend)) {
 }
 
 // flood is a backend that says one frame over and over.
-func flood(first func(b *fakeBackend, id uint32), frame func(b *fakeBackend, id uint32) error) func(b *fakeBackend) {
+func flood(first func(b *fakeBackend, id uint32),
+	frame func(b *fakeBackend, id uint32) error,
+) func(b *fakeBackend) {
 	return func(b *fakeBackend) {
 		id := b.nextRequest()
 		if first != nil {
@@ -286,10 +292,16 @@ func TestH2CNoWindow(t *testing.T) {
 
 // TestH2CFewStreams holds that requests wait when a backend allows few at once.
 func TestH2CFewStreams(t *testing.T) {
-	server := newH2CServer(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) }, 2)
+	server := newH2CServer(t, func(w http.ResponseWriter, r *http.Request) {
+		_,
+			_ = io.WriteString(w, r.URL.Path)
+	}, 2)
 	o := testOptions()
 	o.Loops = 1
-	_, router := startListener(t, o, Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.H2C, server.addr)}, true)
+	_, router := startListener(t, o, Listener{
+		HTTP:  httpOptions(),
+		Pools: newRouter(t, backend.H2C, server.addr),
+	}, true)
 	client := http2Client(t)
 	if _, err := client.Get("https://" + router); err != nil {
 		t.Fatal(err)
@@ -362,7 +374,8 @@ func TestH2CResets(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, %v, want %s", content, resp, err, want)
 		}
-		if resp, err := clients["HTTP/1.1"].Post("https://"+router, "", strings.NewReader(content)); err != nil || resp.StatusCode != 502 {
+		if resp, err := clients["HTTP/1.1"].Post("https://"+router, "", strings.NewReader(content)); err != nil ||
+			resp.StatusCode != 502 {
 			t.Errorf("%s by HTTP/1.1: got %v, %v", content, resp, err)
 		}
 	}
@@ -371,7 +384,8 @@ func TestH2CResets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := io.ReadAll(resp.Body); string(got) != "some" && len(got) > 0 || err == nil || !strings.Contains(err.Error(), want) {
+		if got, err := io.ReadAll(resp.Body); string(got) != "some" && len(got) > 0 || err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %q, %v of a response that broke off", proto, got, err)
 		}
 		resp.Body.Close()

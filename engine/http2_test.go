@@ -35,7 +35,10 @@ func startHTTP2(t *testing.T, h *HTTP, handler http.HandlerFunc) (*Engine, strin
 }
 
 func http2Client(t *testing.T) *http.Client {
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
+	transport := &http.Transport{
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+		ForceAttemptHTTP2: true,
+	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
 }
@@ -51,7 +54,10 @@ type h2 struct {
 
 func dialH2(t *testing.T, addr string, settings ...http2.Setting) *h2 {
 	t.Helper()
-	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", NextProtos: []string{"h2"}})
+	c, err := tls.Dial("tcp", addr, &tls.Config{
+		InsecureSkipVerify: true, ServerName: "localhost",
+		NextProtos: []string{"h2"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +77,10 @@ func (h *h2) request(id uint32, end bool, list ...string) {
 	for i := 0; i+1 < len(list); i += 2 {
 		_ = h.encoder.WriteField(hpack.HeaderField{Name: list[i], Value: list[i+1]})
 	}
-	_ = h.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: h.block.Bytes(), EndStream: end, EndHeaders: true})
+	_ = h.framer.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: id, BlockFragment: h.block.Bytes(),
+		EndStream: end, EndHeaders: true,
+	})
 }
 
 func (h *h2) get(id uint32, path string) {
@@ -102,7 +111,8 @@ func ends(id uint32) func(http2.Frame) bool {
 	return func(f http2.Frame) bool {
 		h := f.Header()
 		return h.StreamID == id && (h.Type == http2.FrameRSTStream ||
-			(h.Type == http2.FrameData || h.Type == http2.FrameHeaders) && h.Flags.Has(http2.FlagDataEndStream))
+			(h.Type == http2.FrameData || h.Type == http2.FrameHeaders) &&
+				h.Flags.Has(http2.FlagDataEndStream))
 	}
 }
 
@@ -144,12 +154,14 @@ func TestHTTP2WebSocket(t *testing.T) {
 		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\nwelcome ")
 		_, _ = io.Copy(c, r)
 	}).Addr
-	_, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, true)
+	_, router := startListener(t, testOptions(),
+		Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, true)
 	h := dialH2(t, router)
 	h.request(1, false, ":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "localhost", ":path", "/chat",
 		"sec-websocket-version", "13")
 	_ = h.framer.WriteData(1, false, []byte("early "))
-	if f, _ := h.until("answer", func(f http2.Frame) bool { return f.Header().Type == http2.FrameHeaders }); f.(*http2.MetaHeadersFrame).PseudoValue("status") != "200" {
+	f, _ := h.until("answer", func(f http2.Frame) bool { return f.Header().Type == http2.FrameHeaders })
+	if f.(*http2.MetaHeadersFrame).PseudoValue("status") != "200" {
 		t.Fatalf("got %v", f)
 	}
 	_ = h.framer.WriteData(1, true, []byte("late"))
@@ -300,7 +312,8 @@ func TestHTTP2RapidReset(t *testing.T) {
 		mu.Unlock()
 		_, _ = io.Copy(io.Discard, c)
 	}).Addr
-	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, slow)}, true)
+	e, router := startListener(t, oneLoop(),
+		Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, slow)}, true)
 	h := dialH2(t, router)
 	go func() {
 		for id := uint32(1); id < 20001; id += 2 {
@@ -315,7 +328,8 @@ func TestHTTP2RapidReset(t *testing.T) {
 		t.Errorf("got %v", code)
 	}
 	s := e.Stats()
-	if s.HTTP2.Streams.Load() > 1000 || s.Flows.Closed.Counts()["http2"] != 1 || s.HTTP2.Faults.Counts()["flood of stream resets"] != 1 {
+	if s.HTTP2.Streams.Load() > 1000 || s.Flows.Closed.Counts()["http2"] != 1 ||
+		s.HTTP2.Faults.Counts()["flood of stream resets"] != 1 {
 		t.Errorf("got %+v, closed %v", s.HTTP2, s.Flows.Closed.Counts())
 	}
 	mu.Lock()
@@ -329,7 +343,8 @@ func TestHTTP2RapidReset(t *testing.T) {
 // reaches no backend, once it has done so a few times.
 func TestHTTP2TakenBackAtOnce(t *testing.T) {
 	backends := nettest.Serve(t, nettest.Discard)
-	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, backends.Addr)}, true)
+	e, router := startListener(t, oneLoop(),
+		Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, backends.Addr)}, true)
 	h := dialH2(t, router)
 	const requests = 100
 	var together bytes.Buffer
@@ -357,7 +372,10 @@ func TestHTTP2FloodIsNotRead(t *testing.T) {
 	o := oneLoop()
 	o.LingerTimeout = time.Minute
 	silent := nettest.Serve(t, nettest.Discard).Addr
-	_, router := startListener(t, o, Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, silent)}, true)
+	_, router := startListener(t, o, Listener{
+		HTTP:  httpOptions(),
+		Pools: newRouter(t, backend.HTTP, silent),
+	}, true)
 	h := dialH2(t, router)
 	h.get(2, "/") // of a stream that is not a client's
 	h.until("GOAWAY", isGoAway)
@@ -421,7 +439,8 @@ func TestHTTP2UploadToNobody(t *testing.T) {
 	stop := make(chan struct{})
 	stuck := nettest.Serve(t, func(net.Conn) { <-stop }).Addr
 	t.Cleanup(func() { close(stop) })
-	e, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, stuck)}, true)
+	e, router := startListener(t, testOptions(),
+		Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, stuck)}, true)
 	h := dialH2(t, router)
 	h.request(1, false, ":method", "POST", ":scheme", "https", ":authority", "localhost", ":path", "/")
 	// What the kernel takes for the backend is a bound that is not ours.

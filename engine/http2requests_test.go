@@ -49,7 +49,8 @@ func TestHTTP2Requests(t *testing.T) {
 	}
 	a.testRest(t)
 	s := e.Stats()
-	if s.HTTP.Reused.Load() == 0 || s.Flows.Accepted.Load() != 1 || s.HTTP2.Connections.Load() != 1 || s.HTTP2.Streams.Load() < 270 || len(s.HTTP2.Faults.Counts()) != 0 {
+	if s.HTTP.Reused.Load() == 0 || s.Flows.Accepted.Load() != 1 || s.HTTP2.Connections.Load() != 1 ||
+		s.HTTP2.Streams.Load() < 270 || len(s.HTTP2.Faults.Counts()) != 0 {
 		t.Errorf("%d backend connections reused, %d accepted, HTTP/2 %+v, closed %v", s.HTTP.Reused.Load(), s.Flows.Accepted.Load(), s.HTTP2, s.Flows.Closed.Counts())
 	}
 }
@@ -87,7 +88,8 @@ func (a *asker) testRest(t *testing.T) {
 				slots <- struct{}{}
 				defer func() { <-slots }()
 				want := fmt.Sprintf("POST /n%d %d []", i, 500*i)
-				if _, got, err := a.do(t.Context(), "POST", fmt.Sprint("/n", i), bytes.NewReader(make([]byte, 500*i))); err != nil || got != want {
+				if _, got, err := a.do(t.Context(), "POST", fmt.Sprint("/n", i),
+					bytes.NewReader(make([]byte, 500*i))); err != nil || got != want {
 					t.Errorf("got %q, %v; want %q", got, err, want)
 				}
 			})
@@ -104,7 +106,9 @@ type asker struct {
 }
 
 // do asks, with a trailer if that is the path, and reads the answer.
-func (a *asker) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, string, error) {
+func (a *asker) do(ctx context.Context, method, path string, body io.Reader) (*http.Response,
+	string, error,
+) {
 	return a.doWith(ctx, method, path, body, func(r *http.Request) {
 		if path == "/trailers" {
 			r.Trailer = http.Header{"X-Checksum": {"ok"}}

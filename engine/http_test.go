@@ -39,7 +39,10 @@ func startRouter(t *testing.T, h *HTTP, handler http.HandlerFunc) (*Engine, stri
 	e, addr := startListener(t, testOptions(), Listener{
 		HTTP: h, Pools: newRouter(t, backend.HTTP, server.Listener.Addr().String()),
 	}, true)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxConnsPerHost: 4}
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		MaxConnsPerHost: 4,
+	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return e, addr, &http.Client{Transport: transport, Timeout: 20 * time.Second}
 }
@@ -245,7 +248,8 @@ func TestBadAnswers(t *testing.T) {
 				_, _ = io.WriteString(c, test.answer)
 				c.Close()
 			})
-			_, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, true)
+			_, router := startListener(t, testOptions(),
+				Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, true)
 			c := dial(t, router)
 			_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
 			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -279,7 +283,8 @@ func TestRetry(t *testing.T) {
 				}
 				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 			})
-			e, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, true)
+			e, router := startListener(t, testOptions(),
+				Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, true)
 			c := dial(t, router)
 			r := bufio.NewReader(c)
 			for i, want := range []int{200, test.want, 200} {
@@ -310,7 +315,8 @@ func TestUpgrade(t *testing.T) {
 		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nwelcome ")
 		_, _ = io.Copy(c, r)
 	}).Addr
-	_, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, true)
+	_, router := startListener(t, testOptions(),
+		Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, true)
 	got := exchangeRaw(t, router, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly ", "late")
 	head, body, _ := strings.Cut(got, "\r\n\r\n")
 	if !strings.HasPrefix(head, "HTTP/1.1 101 ") || body != "welcome early late" {
@@ -360,12 +366,16 @@ func TestBackendLimit(t *testing.T) {
 		<-gate
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 	})
-	pool, err := backend.NewPool([]backend.Spec{{Name: addr, Network: "tcp", Address: addr, Protocol: backend.HTTP, Weight: 1, MaxConns: 2}},
+	pool, err := backend.NewPool([]backend.Spec{{
+		Name: addr, Network: "tcp", Address: addr,
+		Protocol: backend.HTTP, Weight: 1, MaxConns: 2,
+	}},
 		backend.Options{QueueLen: 3, Retries: 3, ConnectTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Pools: routerOf(t, pool)}, true)
+	e, router := startListener(t, testOptions(),
+		Listener{HTTP: httpOptions(), Pools: routerOf(t, pool)}, true)
 	statuses := make(chan int, 10)
 	for range 10 {
 		c := dial(t, router)

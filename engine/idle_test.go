@@ -32,7 +32,8 @@ func newStepped(t *testing.T) *stepped {
 		<-t.Context().Done()
 	}).Addr
 	e, err := New(oneLoop(), []Listener{{
-		Network: "tcp", Address: "127.0.0.1:0", IdleTimeout: time.Minute, HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr),
+		Network: "tcp", Address: "127.0.0.1:0", IdleTimeout: time.Minute, HTTP: httpOptions(), Pools: newRouter(t,
+			backend.HTTP, addr),
 	}})
 	if err != nil {
 		t.Fatal(err)

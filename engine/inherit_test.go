@@ -47,19 +47,20 @@ func testInherit(t *testing.T, network string, loops, successors int) {
 		defer c.Close()
 		waiting = append(waiting, c)
 	}
-	second := startInherited(t, network, address, echo.Addr, successors, func(network, address string) (fds []int) {
-		for _, s := range first.Sockets() {
-			if s.Network != network || s.Address != address {
-				t.Errorf("a socket of %s %s, want %s %s", s.Network, s.Address, network, address)
+	second := startInherited(t, network, address, echo.Addr, successors,
+		func(network, address string) (fds []int) {
+			for _, s := range first.Sockets() {
+				if s.Network != network || s.Address != address {
+					t.Errorf("a socket of %s %s, want %s %s", s.Network, s.Address, network, address)
+				}
+				fd, err := unix.FcntlInt(uintptr(s.FD), unix.F_DUPFD_CLOEXEC, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fds = append(fds, fd)
 			}
-			fd, err := unix.FcntlInt(uintptr(s.FD), unix.F_DUPFD_CLOEXEC, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			fds = append(fds, fd)
-		}
-		return fds
-	})
+			return fds
+		})
 	first.GiveUp()
 	if got := second.Addresses()[0]; got != target {
 		t.Errorf("the successor is at %s, want %s", got, target)
@@ -85,11 +86,14 @@ func testInherit(t *testing.T, network string, loops, successors int) {
 }
 
 // startInherited runs an engine that takes over sockets.
-func startInherited(t *testing.T, network, address, backendAddr string, loops int, inherit func(network, address string) []int) *Engine {
+func startInherited(t *testing.T, network, address, backendAddr string, loops int,
+	inherit func(network, address string) []int,
+) *Engine {
 	o := testOptions()
 	o.Loops, o.Inherit = loops, inherit
 	e, err := New(o, []Listener{{
-		Network: network, Address: address, Pools: newRouter(t, backend.TCP, backendAddr), IdleTimeout: time.Minute,
+		Network: network, Address: address, Pools: newRouter(t, backend.TCP,
+			backendAddr), IdleTimeout: time.Minute,
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +106,8 @@ func startInherited(t *testing.T, network, address, backendAddr string, loops in
 // TestHoldAndResume holds that who came meanwhile is served afterwards.
 func TestHoldAndResume(t *testing.T) {
 	echo := nettest.Serve(t, nettest.Echo)
-	e, addr := startListener(t, testOptions(), Listener{Pools: newRouter(t, backend.TCP, echo.Addr)}, false)
+	e, addr := startListener(t, testOptions(), Listener{Pools: newRouter(t, backend.TCP, echo.Addr)},
+		false)
 	e.Hold()
 	c := dialRaw(t, addr)
 	e.Resume()

@@ -45,9 +45,13 @@ func TestLateWordsAreNoAnswer(t *testing.T) {
 					}
 				}
 			}
-			e, router := startListener(t, o, Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, false)
+			e, router := startListener(t, o, Listener{
+				HTTP:  httpOptions(),
+				Pools: newRouter(t, backend.HTTP, addr),
+			}, false)
 			first, second := dialRaw(t, router), dialRaw(t, router)
-			nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Accepted.Load() == 2 }, "not accepted")
+			nettest.Eventually(t, 10*time.Second,
+				func() bool { return e.Stats().Flows.Accepted.Load() == 2 }, "not accepted")
 			_, _ = io.WriteString(first, test.request)
 			<-parked
 			_, _ = io.WriteString(second, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")

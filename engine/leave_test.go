@@ -130,7 +130,8 @@ func TestDrainDuringResponse(t *testing.T) {
 		<-gate
 		_, _ = io.WriteString(c, "k")
 	})
-	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, false)
+	e, router := startListener(t, oneLoop(),
+		Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, addr)}, false)
 	c := dialRaw(t, router)
 	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	first := make([]byte, 1)

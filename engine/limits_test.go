@@ -18,7 +18,8 @@ import (
 func TestBackendDoesNotRead(t *testing.T) {
 	silent := nettest.Serve(t, nettest.Silent)
 	_, router := startListener(t, testOptions(), Listener{
-		HTTP: httpOptions(), IdleTimeout: 300 * time.Millisecond, Pools: newRouter(t, backend.HTTP, silent.Addr),
+		HTTP: httpOptions(), IdleTimeout: 300 * time.Millisecond, Pools: newRouter(t, backend.HTTP,
+			silent.Addr),
 	}, false)
 	c := dialRaw(t, router)
 	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
@@ -32,13 +33,17 @@ func TestBackendDoesNotRead(t *testing.T) {
 func TestPlainConnectionEvictsNoHandshake(t *testing.T) {
 	echo := nettest.Serve(t, nettest.Echo)
 	pki := testpki.New(t)
-	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: pki.Server(testpki.ECDSA, "localhost").TLS}})
+	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: pki.Server(testpki.ECDSA,
+		"localhost").TLS}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := oneLoop()
 	o.MaxHandshakes = 1
-	plain := Listener{Network: "tcp", Address: "127.0.0.1:0", Pools: newRouter(t, backend.TCP, echo.Addr), IdleTimeout: time.Minute}
+	plain := Listener{
+		Network: "tcp", Address: "127.0.0.1:0", Pools: newRouter(t, backend.TCP, echo.Addr),
+		IdleTimeout: time.Minute,
+	}
 	secure := plain
 	secure.TLS = func(now func() time.Time) (tlsconn.Server, error) {
 		return tlsconn.New(tlsconn.Config{Certificates: certs, Now: now})
@@ -88,7 +93,10 @@ func TestTalkToNobody(t *testing.T) {
 	})
 	o := testOptions()
 	o.LingerTimeout = 200 * time.Millisecond
-	e, addr := startListener(t, o, Listener{Pools: newRouter(t, backend.TCP, source.Addr), IdleTimeout: time.Second}, false)
+	e, addr := startListener(t, o, Listener{
+		Pools:       newRouter(t, backend.TCP, source.Addr),
+		IdleTimeout: time.Second,
+	}, false)
 	c := dialRaw(t, addr)
 	if _, err := io.ReadFull(c, make([]byte, 1000)); err != nil {
 		t.Fatal(err)
@@ -107,15 +115,20 @@ func TestNobodyOvertakes(t *testing.T) {
 		order <- r.URL.Path
 		_, _ = io.WriteString(c, okAnswer)
 	})
-	pool, err := backend.NewPool([]backend.Spec{{Network: "tcp", Address: addr, Protocol: backend.HTTP, MaxConns: 1}}, backend.Options{QueueLen: 10, Retries: 3, ConnectTimeout: 5 * time.Second})
+	pool, err := backend.NewPool([]backend.Spec{{
+		Network: "tcp", Address: addr, Protocol: backend.HTTP,
+		MaxConns: 1,
+	}}, backend.Options{QueueLen: 10, Retries: 3, ConnectTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: routerOf(t, pool)}, false)
+	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: routerOf(t, pool)},
+		false)
 	const busy, patient = "GET /busy HTTP/1.1\r\nHost: a\r\n\r\n", "GET /patient HTTP/1.1\r\nHost: a\r\n\r\n"
 	a, b := dialRaw(t, router), dialRaw(t, router)
 	_, _ = io.WriteString(a, strings.Repeat(busy, 20))
-	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.PlainInBytes.Load() == 20*uint64(len(busy)) }, "no requests")
+	nettest.Eventually(t, 10*time.Second,
+		func() bool { return e.Stats().Flows.PlainInBytes.Load() == 20*uint64(len(busy)) }, "no requests")
 	_, _ = io.WriteString(b, patient)
 	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().HTTP.Requests.Load() == 2 }, "no third request")
 	close(gate)

@@ -180,16 +180,23 @@ func (w *heldWorkers) TrySubmit(work func(), _ *atomic.Bool) bool {
 // its FIN included, and is still owed the answer; one that resets is not.
 func TestClientEndsWhileItsCertificateIsVerified(t *testing.T) {
 	pki := testpki.New(t)
-	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: pki.Server(testpki.ECDSA, "localhost").TLS}})
+	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: pki.Server(testpki.ECDSA,
+		"localhost").TLS}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	workers := &heldWorkers{work: make(chan func(), 1)}
 	e, addr := startTLS(t, oneLoop(), tlsconn.Config{
 		Certificates: certs, Workers: workers,
-		Policy: tlsconn.Policy{ClientAuth: tlsconn.RequireClientCert, ClientCAs: []*x509.Certificate{caOf(t, pki)}},
+		Policy: tlsconn.Policy{
+			ClientAuth: tlsconn.RequireClientCert,
+			ClientCAs:  []*x509.Certificate{caOf(t, pki)},
+		},
 	})
-	config := &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pki.Client("client").TLS}, MinVersion: tls.VersionTLS13}
+	config := &tls.Config{
+		InsecureSkipVerify: true, Certificates: []tls.Certificate{pki.Client("client").TLS},
+		MinVersion: tls.VersionTLS13,
+	}
 	connect := func() (*net.TCPConn, *tls.Conn) {
 		raw := dialRaw(t, addr)
 		c := tls.Client(raw, config)

@@ -93,7 +93,8 @@ func testCallsInPieces(t *testing.T) {
 }
 
 func testBytesInPieces(t *testing.T) {
-	_, addr := startListener(t, testOptions(), Listener{Pools: newRouter(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr)}, true)
+	_, addr := startListener(t, testOptions(),
+		Listener{Pools: newRouter(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr)}, true)
 	c := dial(t, addr)
 	data := make([]byte, 4<<20)
 	_, _ = rand.Read(data)
@@ -113,12 +114,16 @@ func testWaitingInPieces(t *testing.T) {
 		<-gate
 		_, _ = io.WriteString(c, okAnswer)
 	})
-	pool, err := backend.NewPool([]backend.Spec{{Network: "tcp", Address: addr, Protocol: backend.HTTP, MaxConns: 5}},
+	pool, err := backend.NewPool([]backend.Spec{{
+		Network: "tcp", Address: addr, Protocol: backend.HTTP,
+		MaxConns: 5,
+	}},
 		backend.Options{QueueLen: 100, Retries: 3, ConnectTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: routerOf(t, pool)}, false)
+	e, router := startListener(t, oneLoop(), Listener{HTTP: httpOptions(), Pools: routerOf(t, pool)},
+		false)
 	const n = 50
 	var clients []net.Conn
 	for range n {

@@ -15,7 +15,8 @@ import (
 // sent more than has been read.
 func TestPlainHTTPToHTTPS(t *testing.T) {
 	silent := nettest.Serve(t, nettest.Discard).Addr
-	e, addr := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, silent)}, true)
+	e, addr := startListener(t, testOptions(),
+		Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, silent)}, true)
 	for _, request := range []string{
 		"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n" + strings.Repeat("x", 300_000),

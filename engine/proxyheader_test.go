@@ -164,7 +164,8 @@ func TestNoProxyHeaderForUWSGI(t *testing.T) {
 		begins <- b[0]
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
 	}).Addr
-	_, router := startListener(t, testOptions(), Listener{HTTP: httpOptions(), Pools: proxyRouter(t, 1, backend.UWSGI, addr)}, false)
+	_, router := startListener(t, testOptions(),
+		Listener{HTTP: httpOptions(), Pools: proxyRouter(t, 1, backend.UWSGI, addr)}, false)
 	for _, framing := range []string{"Content-Length: 1\r\n\r\nx", "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"} {
 		c := dialRaw(t, router)
 		_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\n"+framing)

@@ -24,7 +24,8 @@ func TestRawRelay(t *testing.T) {
 	}{{"fast reader", 0}, {"slow reader", 100 * time.Microsecond}} {
 		t.Run(test.name, func(t *testing.T) {
 			echo := nettest.Serve(t, nettest.Echo)
-			e, addr := startListener(t, testOptions(), Listener{Pools: newRouter(t, backend.TCP, echo.Addr)}, false)
+			e, addr := startListener(t, testOptions(), Listener{Pools: newRouter(t, backend.TCP, echo.Addr)},
+				false)
 			c, err := net.Dial("tcp", addr)
 			if err != nil {
 				t.Fatal(err)
@@ -44,7 +45,8 @@ func TestRawRelay(t *testing.T) {
 			if err != io.EOF || !bytes.Equal(got, data) {
 				t.Errorf("%d bytes came back, %v; want the %d that were sent", len(got), err, len(data))
 			}
-			nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Closed.Counts()["done"] == 1 }, "the flow did not end as done")
+			nettest.Eventually(t, 10*time.Second,
+				func() bool { return e.Stats().Flows.Closed.Counts()["done"] == 1 }, "the flow did not end as done")
 			if e.loops[0].splicer == nil && e.loops[1].splicer == nil {
 				t.Error("nothing was spliced")
 			}
@@ -72,7 +74,8 @@ func TestUniqueIDs(t *testing.T) {
 			}
 		}
 	}).Addr
-	_, router := startListener(t, testOptions(), Listener{Pools: proxyRouter(t, 2, backend.TCP, addr)}, false)
+	_, router := startListener(t, testOptions(), Listener{Pools: proxyRouter(t, 2, backend.TCP, addr)},
+		false)
 	seen := make(map[string]bool)
 	for range cap(ids) {
 		c, err := net.Dial("tcp", router)
@@ -91,7 +94,8 @@ func TestUniqueIDs(t *testing.T) {
 // A FIN without TLS goes through while nothing else moves.
 func TestRawHalfClose(t *testing.T) {
 	echo := nettest.Serve(t, nettest.Echo)
-	_, addr := startListener(t, testOptions(), Listener{Pools: newRouter(t, backend.TCP, echo.Addr)}, false)
+	_, addr := startListener(t, testOptions(), Listener{Pools: newRouter(t, backend.TCP, echo.Addr)},
+		false)
 	c := dialRaw(t, addr)
 	_, _ = io.WriteString(c, "x")
 	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {

@@ -29,10 +29,12 @@ func TestRecentHandshakes(t *testing.T) {
 	for range 100_000 {
 		add(flooder, tlsconn.NewClient)
 	}
-	if got := r.of(quiet, nil); len(got) != 2 || got[0].Outcome != tlsconn.NewClient || got[1].Outcome != tlsconn.ResumedPulled {
+	if got := r.of(quiet, nil); len(got) != 2 || got[0].Outcome != tlsconn.NewClient ||
+		got[1].Outcome != tlsconn.ResumedPulled {
 		t.Errorf("of the quiet client there is %+v", got)
 	}
-	if got := r.of(flooder, nil); len(got) != recentLen || now.Sub(got[0].At) > recentLen*time.Millisecond {
+	if got := r.of(flooder, nil); len(got) != recentLen ||
+		now.Sub(got[0].At) > recentLen*time.Millisecond {
 		t.Errorf("of the other one there are %d, want its last %d", len(got), recentLen)
 	}
 	if got := r.of(client(1<<20), nil); len(got) != 0 {

@@ -26,7 +26,10 @@ func TestBadRecordWhileQueued(t *testing.T) {
 				_, _ = io.WriteString(c, okAnswer)
 			}).Addr
 			t.Cleanup(func() { release.Do(func() { close(gate) }) })
-			pool, err := backend.NewPool([]backend.Spec{{Network: "tcp", Address: addr, Protocol: protocol, MaxConns: 1}}, backend.Options{QueueLen: 10, Retries: 3, ConnectTimeout: 5 * time.Second})
+			pool, err := backend.NewPool([]backend.Spec{{
+				Network: "tcp", Address: addr, Protocol: protocol,
+				MaxConns: 1,
+			}}, backend.Options{QueueLen: 10, Retries: 3, ConnectTimeout: 5 * time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -40,9 +43,11 @@ func TestBadRecordWhileQueued(t *testing.T) {
 			_, _ = io.WriteString(first, request)
 			bad := dial(t, router)
 			_, _ = io.WriteString(bad, request)
-			nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.PlainInBytes.Load() == 2*uint64(len(request)) }, "the requests did not arrive")
+			nettest.Eventually(t, 10*time.Second,
+				func() bool { return e.Stats().Flows.PlainInBytes.Load() == 2*uint64(len(request)) }, "the requests did not arrive")
 			_, _ = bad.NetConn().Write([]byte("\x17\x03\x03\x00\x20not encrypted with any known key"))
-			nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Closed.Counts()["bad_record"] == 1 }, "the record was taken")
+			nettest.Eventually(t, 10*time.Second,
+				func() bool { return e.Stats().Flows.Closed.Counts()["bad_record"] == 1 }, "the record was taken")
 			third := dial(t, router)
 			_, _ = io.WriteString(third, request)
 			release.Do(func() { close(gate) })
@@ -62,7 +67,8 @@ func TestSlowRecord(t *testing.T) {
 	o := httpOptions()
 	o.HeadersTimeout = 200 * time.Millisecond
 	silent := nettest.Serve(t, nettest.Discard).Addr
-	_, router := startListener(t, testOptions(), Listener{HTTP: o, Pools: newRouter(t, backend.HTTP, silent)}, true)
+	_, router := startListener(t, testOptions(),
+		Listener{HTTP: o, Pools: newRouter(t, backend.HTTP, silent)}, true)
 	c := dial(t, router).NetConn()
 	ended := make(chan error, 1)
 	go func() {

@@ -35,7 +35,8 @@ func (c *restingConn) Rest() {
 // A connection that has been idle for a second rests, once, until there is traffic
 // again, which it serves as before; whatever its listener relays.
 func TestIdleConnectionsRest(t *testing.T) {
-	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
+	certs, err := tlsconn.NewCertificates(
+		[]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,10 @@ func subscribed(t *testing.T, addrs ...string) *backend.Pool {
 		t.Fatal(err)
 	}
 	for _, addr := range addrs {
-		if _, err := pool.Add(backend.Spec{Network: "tcp", Address: addr, Protocol: backend.HTTP, MaxConns: 1}); err != nil {
+		if _, err := pool.Add(backend.Spec{
+			Network: "tcp", Address: addr, Protocol: backend.HTTP,
+			MaxConns: 1,
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -43,8 +46,8 @@ func statusFor(t *testing.T, conn net.Conn, r *bufio.Reader, host string) int {
 	return resp.StatusCode
 }
 
-// TestPoolsComeAndGo: pools and members appear and vanish while loops run. Clients that wait at one that goes
-// are told so, and loops keep nothing of it.
+// TestPoolsComeAndGo: pools and members appear and vanish while loops run. Clients that wait at one
+// that goes are told so, and loops keep nothing of it.
 func TestPoolsComeAndGo(t *testing.T) {
 	silent := nettest.Serve(t, nettest.Silent).Addr
 	page := nettest.Serve(t, func(conn net.Conn) {
@@ -94,7 +97,8 @@ func TestPoolsComeAndGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := e.loops[0]
-	if n := len(l.routes); n > 3 { // the default's, the last one's, and one still waited at when it was looked at
+	// the default's, the last one's, and one still waited at when it was looked at
+	if n := len(l.routes); n > 3 {
 		t.Errorf("the loop keeps routes to %d pools", n)
 	}
 	if n := len(l.idle); n > 3 {

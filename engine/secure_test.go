@@ -66,9 +66,11 @@ func TestHandshakesWithBackendsAreBounded(t *testing.T) {
 			answers <- response.Status
 		}()
 	}
-	nettest.Eventually(t, time.Minute, func() bool { return pool.Stats().Nodes[0].Active == clients }, "all have a connection, or will")
+	nettest.Eventually(t, time.Minute, func() bool { return pool.Stats().Nodes[0].Active == clients },
+		"all have a connection, or will")
 	for left := int64(clients); left > 0; left-- {
-		nettest.Eventually(t, time.Minute, func() bool { return under.Load() == min(left, places) }, "%d of %d are under way", places, left)
+		nettest.Eventually(t, time.Minute, func() bool { return under.Load() == min(left, places) }, "%d of %d are under way",
+			places, left)
 		goOn <- struct{}{}
 		if got := <-answers; got != "200 OK" {
 			t.Errorf("got %s", got)
@@ -84,11 +86,16 @@ func TestHandshakesWithBackendsAreBounded(t *testing.T) {
 
 // startSecuring runs a loop before a backend by TLS, with so many places for handshakes with
 // it.
-func startSecuring(t *testing.T, addr string, pki *testpki.PKI, places int) (*Engine, *backend.Pool) {
+func startSecuring(t *testing.T, addr string, pki *testpki.PKI, places int) (*Engine,
+	*backend.Pool,
+) {
 	o := poolOptions()
 	o.ConnectTimeout = time.Minute
 	o.TLS = &tlsclient.Policy{Name: "backend.test", Roots: pki.CA.Pool()}
-	pool, err := backend.NewPool([]backend.Spec{{Name: addr, Network: "tcp", Address: addr, Protocol: backend.HTTP, Weight: 1, TLS: true}}, o)
+	pool, err := backend.NewPool([]backend.Spec{{
+		Name: addr, Network: "tcp", Address: addr,
+		Protocol: backend.HTTP, Weight: 1, TLS: true,
+	}}, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,8 @@ import (
 // Of the handshakes that one round of epoll brings, most wait for the next rounds, so
 // that established flows have their turn in between; and none is forgotten.
 func TestHandshakesTakeTurns(t *testing.T) {
-	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
+	certs, err := tlsconn.NewCertificates(
+		[]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,10 @@ func TestValidFirst(t *testing.T) {
 	now := time.Now()
 	cert := func(name, id string, left time.Duration) tlsconn.Certificate {
 		return tlsconn.Certificate{Name: name, TLS: tls.Certificate{
-			OCSPStaple: []byte(id), Leaf: &x509.Certificate{NotBefore: now.Add(-time.Hour), NotAfter: now.Add(left)},
+			OCSPStaple: []byte(id), Leaf: &x509.Certificate{
+				NotBefore: now.Add(-time.Hour),
+				NotAfter:  now.Add(left),
+			},
 		}}
 	}
 	for _, tc := range []struct {
@@ -60,11 +63,13 @@ func TestReadTLS(t *testing.T) {
 	write("ca", pki.CA.CertPEM())
 	strict := config.Policy{ClientCA: "ca", ClientCARequired: true}
 	certificate := func(name string, kind testpki.KeyType, p config.Policy) config.Certificate {
-		return config.Certificate{Name: name, CertFile: kind.String() + ".crt", KeyFile: kind.String() + ".key", Policy: p}
+		return config.Certificate{Name: name, CertFile: kind.String() + ".crt", KeyFile: kind.String() +
+			".key", Policy: p}
 	}
 	listener := func(p config.Policy) *config.TLS {
 		return &config.TLS{Certs: []config.Certificate{
-			certificate("", testpki.ECDSA, config.Policy{}), certificate("a.example", testpki.ECDSA, p), certificate("a.example", testpki.RSA, p),
+			certificate("", testpki.ECDSA, config.Policy{}), certificate("a.example", testpki.ECDSA, p), certificate("a.example",
+				testpki.RSA, p),
 		}}
 	}
 	lax := readListener(t, listener(config.Policy{}), nil, 0)
@@ -73,20 +78,24 @@ func TestReadTLS(t *testing.T) {
 		t.Errorf("%d of 2 certificates ask for one of the client", requiredLen(files))
 	}
 	write("RSA.crt", []byte("-----BEGIN CERTIFICATE-----"))
-	if now := readListener(t, listener(strict), files, 1); len(now.offers) != 3 || requiredLen(now) != 2 {
+	if now := readListener(t, listener(strict), files, 1); len(now.offers) != 3 ||
+		requiredLen(now) != 2 {
 		t.Errorf("%d certificates, %d ask", len(now.offers), requiredLen(now))
 	}
-	if now := readListener(t, listener(strict), lax, 1); len(now.offers) != 3 || requiredLen(now) != 2 {
+	if now := readListener(t, listener(strict), lax, 1); len(now.offers) != 3 ||
+		requiredLen(now) != 2 {
 		t.Errorf("a broken certificate keeps the policy of before: %d certificates, %d ask", len(now.offers), requiredLen(now))
 	}
 	write("ca", nil)
-	if now := readListener(t, listener(strict), files, 2); len(now.offers) != 3 || requiredLen(now) != 2 {
+	if now := readListener(t, listener(strict), files, 2); len(now.offers) != 3 ||
+		requiredLen(now) != 2 {
 		t.Errorf("%d certificates, %d ask", len(now.offers), requiredLen(now))
 	}
 	own := listener(config.Policy{})
 	own.Policy = strict
 	asks := &tlsFiles{policy: *files.offers[1].read.Policy, offers: lax.offers}
-	if now := readListener(t, own, asks, 2); now.policy.ClientAuth != tlsconn.RequireClientCert || len(now.policy.ClientCAs) != 1 {
+	if now := readListener(t, own, asks, 2); now.policy.ClientAuth != tlsconn.RequireClientCert ||
+		len(now.policy.ClientCAs) != 1 {
 		t.Errorf("a broken authority of the listener changes what it asks for: %+v", now.policy)
 	}
 	if names := laxer(files, lax); len(names) != 1 || names[0] != "a.example" {
@@ -106,7 +115,8 @@ func TestReadTLS(t *testing.T) {
 // requiredLen is how many names require a certificate of the client.
 func requiredLen(f *tlsFiles) (n int) {
 	for _, o := range f.offers {
-		if o.Name != "" && o.read.Policy != nil && o.read.Policy.ClientAuth == tlsconn.RequireClientCert && len(o.read.Policy.ClientCAs) == 1 {
+		if o.Name != "" && o.read.Policy != nil && o.read.Policy.ClientAuth == tlsconn.RequireClientCert &&
+			len(o.read.Policy.ClientCAs) == 1 {
 			n++
 		}
 	}
@@ -149,7 +159,8 @@ func TestListenersShareFiles(t *testing.T) {
 	if err != nil || !second.offers[0].read.TLS.Leaf.Equal(first.offers[0].read.TLS.Leaf) {
 		t.Errorf("the second listener offers another certificate, %v", err)
 	}
-	if third, _, err := readTLS(tls, newSources(nil, nil), nil, nil); err != nil || third.offers[0].read.TLS.Leaf.Equal(first.offers[0].read.TLS.Leaf) {
+	if third, _, err := readTLS(tls, newSources(nil, nil), nil, nil); err != nil ||
+		third.offers[0].read.TLS.Leaf.Equal(first.offers[0].read.TLS.Leaf) {
 		t.Errorf("the next reload offers the old certificate, %v", err)
 	}
 

@@ -23,7 +23,8 @@ func TestExpiryWarnings(t *testing.T) {
 		return o
 	}
 	lists := revocations{"clients.crl": {{
-		Issuer: pkix.Name{CommonName: "authority"}, ThisUpdate: start.Add(-30 * day), NextUpdate: start.Add(30 * time.Hour),
+		Issuer: pkix.Name{CommonName: "authority"}, ThisUpdate: start.Add(-30 * day),
+		NextUpdate: start.Add(30 * time.Hour),
 	}}}
 	var e expiry
 	set := func(now time.Time) {
@@ -31,7 +32,8 @@ func TestExpiryWarnings(t *testing.T) {
 			"old.crt":    cert("old.crt", start.Add(3*day)).read.TLS.Leaf,
 			"client.crt": cert("client.crt", start.Add(4*day)).read.TLS.Leaf,
 		}
-		e.set(c, offered{{offers: []offer{cert("old.crt", start.Add(3*day)), cert("new.crt", now.Add(80*day))}}}, lists, shown, now)
+		e.set(c, offered{{offers: []offer{cert("old.crt", start.Add(3*day)), cert("new.crt", now.Add(80*day))}}}, lists,
+			shown, now)
 	}
 	set(start)
 	var said []string
@@ -55,7 +57,8 @@ func TestExpiryWarnings(t *testing.T) {
 	if got, want := strings.Join(said, "\n"), strings.Join(want, "\n"); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
-	if rows := e.crlSnapshot(); len(rows) != 1 || rows[0].Issuer != "CN=authority" || rows[0].NextUpdate != start.Add(30*time.Hour).Unix() {
+	if rows := e.crlSnapshot(); len(rows) != 1 || rows[0].Issuer != "CN=authority" ||
+		rows[0].NextUpdate != start.Add(30*time.Hour).Unix() {
 		t.Errorf("got %+v", rows)
 	}
 }

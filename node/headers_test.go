@@ -17,7 +17,10 @@ func TestConfiguredRules(t *testing.T) {
 		"Client-Cert-Chain", "X-SSL-Client-CN", "SSL-Client-Verify", "X-Client-Cert-DN",
 	}
 	for _, name := range names {
-		for _, name := range []string{name, strings.ReplaceAll(name, "-", "_"), strings.Replace(name, "-", ".", 1), strings.ToLower(name)} {
+		for _, name := range []string{
+			name, strings.ReplaceAll(name, "-", "_"), strings.Replace(name, "-", ".", 1),
+			strings.ToLower(name),
+		} {
 			for _, text := range []string{"set " + name + ": a", "add " + name + ": a", "remove " + name} {
 				c, err := config.Parse([]string{"--http", "127.0.0.1:1", "--http-to", "http://127.0.0.1:2", "--request-header", text})
 				if err != nil {

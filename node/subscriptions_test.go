@@ -25,7 +25,8 @@ func newSubscriptions(t *testing.T, o subscription.Options) (*subscriptions, *ba
 	n.service.Store(now)
 	o.Members, o.HostMembers = maxSubscribers, maxOfHost
 	return &subscriptions{
-		n: n, table: subscription.New(o), hosts: make(map[string]*subscribedHost), stop: make(chan struct{}),
+		n: n, table: subscription.New(o), hosts: make(map[string]*subscribedHost),
+		stop:   make(chan struct{}),
 		logged: make(map[subscription.Refusal]time.Time),
 	}, router
 }
@@ -67,7 +68,10 @@ func TestSubscribersOfSuccessor(t *testing.T) {
 	now := time.Now()
 	before.apply(before.table.Take([]subscription.Known{
 		{Member: subscription.Member{Host: "a.example", Network: "tcp", Address: "127.0.0.1:1", Weight: 7, HTTP: true}, Present: true},
-		{Member: subscription.Member{Host: "b.example", Network: "tcp", Address: "127.0.0.1:2", Weight: 1}, Present: true, Silent: 12 * time.Second},
+		{
+			Member: subscription.Member{Host: "b.example", Network: "tcp", Address: "127.0.0.1:2", Weight: 1}, Present: true,
+			Silent: 12 * time.Second,
+		},
 	}, 0, now))
 	head, err := json.Marshal(estate{Subscribed: before.known()})
 	var left estate
@@ -92,7 +96,10 @@ func TestSubscribersOfSuccessor(t *testing.T) {
 // TestOwnAddresses: no subscriber may name an address where this process itself listens.
 func TestOwnAddresses(t *testing.T) {
 	own := ownAddresses(&config.Config{
-		Admin: []config.Address{{Network: "unix", Path: "/run/reprise/admin.sock"}}, Stats: config.Address{Network: "tcp", Host: "127.0.0.1", Port: 5001},
+		Admin: []config.Address{{Network: "unix", Path: "/run/reprise/admin.sock"}}, Stats: config.Address{
+			Network: "tcp", Host: "127.0.0.1",
+			Port: 5001,
+		},
 		Listeners: []config.Listener{{Addr: config.Address{Network: "tcp", Port: 8443}}},
 	})
 	for address, want := range map[string]bool{

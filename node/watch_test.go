@@ -12,7 +12,8 @@ import (
 // TestWatchGoesOn: the directory that currently has a name is watched, and constant writing there
 // does not put off reloads for ever.
 func TestWatchGoesOn(t *testing.T) {
-	defer func(a, b, c time.Duration) { quiet, maxDelay, lookEvery = a, b, c }(quiet, maxDelay, lookEvery)
+	defer func(a, b, c time.Duration) { quiet, maxDelay, lookEvery = a, b, c }(quiet, maxDelay,
+		lookEvery)
 	quiet, maxDelay, lookEvery = quiet/5, maxDelay/5, lookEvery/5
 	at := t.TempDir()
 	dir, linked, later := filepath.Join(at, "live"), filepath.Join(at, "linked"), filepath.Join(at, "later")

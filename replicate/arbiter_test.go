@@ -36,7 +36,8 @@ func TestArbiter(t *testing.T) {
 		var key Key
 		_, _ = rand.Read(key[:])
 		for i, p := range heard(-1) {
-			if arbiter, self := p.Arbiter(key, ids[2].Short()); arbiter != ids[2].Short() || self != (i == 2) {
+			if arbiter, self := p.Arbiter(key, ids[2].Short()); arbiter != ids[2].Short() ||
+				self != (i == 2) {
 				t.Fatalf("node %d: %v decides (itself: %t) while the owner is heard", i, arbiter, self)
 			}
 		}

@@ -24,7 +24,9 @@ func (s sessions) Scan(uint64, func(replicate.Key, []byte, time.Duration, time.D
 	return 0
 }
 
-func (s sessions) Hold(dst []byte, _ replicate.Key, _ uint64) ([]byte, time.Duration, time.Duration, uint64, replicate.Verdict) {
+func (s sessions) Hold(dst []byte, _ replicate.Key, _ uint64) ([]byte, time.Duration, time.Duration,
+	uint64, replicate.Verdict,
+) {
 	return dst, 0, 0, 0, replicate.Unknown
 }
 func (s sessions) Release(replicate.Key, uint64)                 {}
@@ -51,7 +53,8 @@ func Example() {
 		return replicate.NewNode(replicate.Options{
 			ID: replicate.NewID(), Secrets: []replicate.Secret{secret}, Mode: replicate.Push,
 			DatagramLen: 1200, Heartbeat: time.Second, DeadAfter: 3 * time.Second,
-			LookupTimeout: 5 * time.Millisecond, MaxQuestions: 100, SnapshotRate: 1 << 20, HoldFor: time.Second, KnownFor: time.Hour,
+			LookupTimeout: 5 * time.Millisecond, MaxQuestions: 100, SnapshotRate: 1 << 20,
+			HoldFor: time.Second, KnownFor: time.Hour,
 		}, memory, network{out})
 	}
 	var toA, toB [][]byte
@@ -78,7 +81,10 @@ func Example() {
 	deliver() // they introduce themselves
 
 	key := replicate.Key{1}
-	a.Publish(now, &replicate.Update{Kind: replicate.UpdateSession, Key: key, Left: time.Minute, Value: []byte("state")})
+	a.Publish(now, &replicate.Update{
+		Kind: replicate.UpdateSession, Key: key, Left: time.Minute,
+		Value: []byte("state"),
+	})
 	a.Flush(now)
 	deliver()
 	a.Ask(now, &replicate.Question{Key: key, Answer: func(r replicate.Reply) {

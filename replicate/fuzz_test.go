@@ -18,7 +18,10 @@ func FuzzRing(f *testing.F) {
 		var model []Update
 		for i, op := range ops {
 			if op < 0x80 {
-				u := Update{Kind: UpdateSession, Key: Key{byte(i), byte(i >> 8)}, Value: bytes.Repeat([]byte{byte(i)}, 8*int(op))}
+				u := Update{
+					Kind: UpdateSession, Key: Key{byte(i), byte(i >> 8)},
+					Value: bytes.Repeat([]byte{byte(i)}, 8*int(op)),
+				}
 				pushed := r.TryPush(u)
 				if pushed != (len(model) < slots) {
 					t.Fatalf("op %d: pushed %v with %d in the ring", i, pushed, len(model))
@@ -53,10 +56,17 @@ func FuzzNode(f *testing.F) {
 	f.Add(wire.Batch{Stream: 9, Seq: 1}.Append(nil), true)
 	f.Add(wire.Heartbeat{Newest: 1<<64 - 1, Oldest: 7, Rules: 1}.Append(nil), true)
 	f.Add(wire.Echo{Sent: 1, Stream: 1, Newest: 1 << 62, Oldest: 1 << 61}.Append(nil), true)
-	f.Add(wire.Repair{Stream: 1, Ranges: wire.Ranges{}.Append(wire.Range{First: 0, Count: 65535})}.Append(nil), true)
-	f.Add(wire.SnapshotRequest{Stream: 1, Cursor: 1 << 60, Parts: wire.Parts{}.Append(9)}.Append(nil), true)
+	f.Add(wire.Repair{Stream: 1, Ranges: wire.Ranges{}.Append(wire.Range{
+		First: 0,
+		Count: 65535,
+	})}.Append(nil), true)
+	f.Add(wire.SnapshotRequest{Stream: 1, Cursor: 1 << 60, Parts: wire.Parts{}.Append(9)}.Append(nil),
+		true)
 	f.Add(wire.SnapshotPart{Parts: 65535}.Append(nil), true)
-	f.Add(wire.Members{List: wire.MemberList{}.Append(wire.Member{ID: ShortID{1}, Addr: elsewhere})}.Append(nil), true)
+	f.Add(wire.Members{List: wire.MemberList{}.Append(wire.Member{
+		ID:   ShortID{1},
+		Addr: elsewhere,
+	})}.Append(nil), true)
 	f.Add(wire.Rules{List: wire.RuleList{}.Append(Rule{What: 200, Left: time.Hour})}.Append(nil), true)
 	f.Add(wire.Leave{}.Append(nil), true)
 	f.Fuzz(func(t *testing.T, b []byte, sealed bool) {
@@ -75,7 +85,8 @@ func FuzzNode(f *testing.F) {
 			}
 			n.Tick(now)
 		}
-		if len(n.peers) > 1 || len(n.rumours) > maxRumours || len(n.holds.given) > 3 || len(n.snapshot.donations) > maxDonations {
+		if len(n.peers) > 1 || len(n.rumours) > maxRumours || len(n.holds.given) > 3 ||
+			len(n.snapshot.donations) > maxDonations {
 			t.Fatalf("%d peers, %d rumours, %d holds", len(n.peers), len(n.rumours), len(n.holds.given))
 		}
 	})

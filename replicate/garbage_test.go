@@ -37,7 +37,10 @@ func TestGarbage(t *testing.T) {
 		if i%2 == 0 {
 			asker, owner, key = b, a, simKey(i)
 		}
-		asker.TryAsk(&Question{Key: key, Owner: owner.node.id, Answer: func(r Reply) { answers <- r.Verdict == Found }})
+		asker.TryAsk(&Question{
+			Key: key, Owner: owner.node.id,
+			Answer: func(r Reply) { answers <- r.Verdict == Found },
+		})
 		if <-answers {
 			found++
 		}
@@ -54,11 +57,14 @@ func TestGarbage(t *testing.T) {
 		t.Errorf("%d of %d look-ups were answered", found, asks)
 	}
 	t.Logf("%.0f datagrams of garbage a second: %d of %d look-ups answered; dropped %v", float64(sent)/took.Seconds(), found, asks, b.Stats().Dropped.Counts())
-	nettest.Eventually(t, 10*time.Second, func() bool { return b.Stats().Dropped.Load(dropReason(wire.Forged)) > 0 }, "no garbage arrived")
+	nettest.Eventually(t, 10*time.Second,
+		func() bool { return b.Stats().Dropped.Load(dropReason(wire.Forged)) > 0 }, "no garbage arrived")
 }
 
 // sendGarbage sends it until it is stopped, a tenth with a version and a secret's id.
-func sendGarbage(sockets *udp.Sockets, target netip.AddrPort, secret byte) (stop func() (sent int)) {
+func sendGarbage(sockets *udp.Sockets, target netip.AddrPort,
+	secret byte,
+) (stop func() (sent int)) {
 	const perMillisecond = 100
 	end, stopped := make(chan struct{}), make(chan int)
 	go func() {

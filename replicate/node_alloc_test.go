@@ -48,9 +48,15 @@ func (m *slotMemory) Delete(key Key, _ time.Duration) {
 	m.deleteLen++
 }
 
-func (m *slotMemory) Scan(uint64, func(Key, []byte, time.Duration, time.Duration)) uint64 { return 0 }
+func (m *slotMemory) Scan(uint64, func(Key, []byte, time.Duration,
+	time.Duration),
+) uint64 {
+	return 0
+}
 
-func (m *slotMemory) Hold(dst []byte, key Key, again uint64) (_ []byte, age, left time.Duration, hold uint64, v Verdict) {
+func (m *slotMemory) Hold(dst []byte, key Key, again uint64) (_ []byte, age, left time.Duration,
+	hold uint64, v Verdict,
+) {
 	return dst, 0, 0, 0, Unknown
 }
 func (m *slotMemory) Release(Key, uint64)                 {}
@@ -63,7 +69,11 @@ type sink struct{ last []byte }
 
 func (s *sink) Send(_ netip.AddrPort, datagram []byte) { s.last = append(s.last[:0], datagram...) }
 
-func (s *sink) SendAll(_ []netip.AddrPort, datagram []byte) { s.last = append(s.last[:0], datagram...) }
+func (s *sink) SendAll(_ []netip.AddrPort,
+	datagram []byte,
+) {
+	s.last = append(s.last[:0], datagram...)
+}
 
 // A puppet is a peer whose messages a test decides.
 type puppet struct {
@@ -79,7 +89,10 @@ func newPuppet(t testing.TB, n *Node, out *sink, from netip.AddrPort) *puppet {
 	t.Helper()
 	id := NewID()
 	secret := n.secrets[0].Secret
-	p := &puppet{id: id, check: secret.Checker(), plain: make([]byte, 0, receiveLen), out: make([]byte, 0, receiveLen)}
+	p := &puppet{
+		id: id, check: secret.Checker(), plain: make([]byte, 0, receiveLen),
+		out: make([]byte, 0, receiveLen),
+	}
 	p.sender = wire.NewSender(secret.Checker(), id.Short(), n.now)
 	n.Receive(n.now, from, p.seal(n.now, nil)) // not understood
 	retry, ok := wire.ParseRetry(out.last)
@@ -113,7 +126,8 @@ func pairOf(t testing.TB) (n *Node, m *slotMemory, out *sink, peer *puppet) {
 	m, out = newSlotMemory(), new(sink)
 	o := Options{
 		ID: NewID(), Secrets: []Secret{testSecret(t, "a cluster secret for tests")}, DatagramLen: 1200, Mode: Push,
-		Heartbeat: time.Second, DeadAfter: time.Hour, LookupTimeout: 5 * time.Millisecond, MaxQuestions: 1024, SnapshotRate: 1 << 20,
+		Heartbeat: time.Second, DeadAfter: time.Hour, LookupTimeout: 5 * time.Millisecond,
+		MaxQuestions: 1024, SnapshotRate: 1 << 20,
 		HoldFor: time.Second, KnownFor: time.Hour,
 	}
 	n = NewNode(o, m, out)
@@ -139,7 +153,8 @@ func TestNodeDoesNotAllocate(t *testing.T) {
 	}
 	var records wire.Records
 	for range 4 {
-		records = wire.AppendRecord(records, &wire.Update{Kind: UpdateSession, Key: keyA, Left: time.Minute, Value: benchSession.Value})
+		records = wire.AppendRecord(records,
+			&wire.Update{Kind: UpdateSession, Key: keyA, Left: time.Minute, Value: benchSession.Value})
 	}
 	seq := uint64(0)
 	messages := make([]byte, 0, 1200)
@@ -183,7 +198,13 @@ func TestAskAllocatesOnce(t *testing.T) {
 	messages := make([]byte, 0, 1200)
 	got := testing.AllocsPerRun(1000, func() {
 		n.Ask(0, q)
-		messages = wire.Answer{To: n.id, Question: n.questions.last, Verdict: Found, Record: wire.Update{Kind: UpdateSession, Key: keyA, Left: time.Minute, Value: benchSession.Value}}.Append(messages[:0])
+		messages = wire.Answer{
+			To: n.id, Question: n.questions.last, Verdict: Found,
+			Record: wire.Update{
+				Kind: UpdateSession, Key: keyA, Left: time.Minute,
+				Value: benchSession.Value,
+			},
+		}.Append(messages[:0])
 		n.Receive(0, elsewhere, peer.seal(0, messages))
 	})
 	if got > 1 || answered != 1001 {

@@ -44,7 +44,8 @@ func benchFleet(b *testing.B, n int) (fleet []*Poller) {
 		}
 		p, err := NewPoller(PollerOptions{Network: network, RingLen: 8192}, Options{
 			ID: NewID(), Secrets: []Secret{testSecret(b, "a cluster secret for tests")}, DatagramLen: 1200,
-			Heartbeat: 50 * time.Millisecond, DeadAfter: time.Second, LookupTimeout: 5 * time.Millisecond, MaxQuestions: 1024, SnapshotRate: 1 << 20, Mode: Push, HoldFor: time.Second, KnownFor: time.Hour,
+			Heartbeat: 50 * time.Millisecond, DeadAfter: time.Second, LookupTimeout: 5 * time.Millisecond,
+			MaxQuestions: 1024, SnapshotRate: 1 << 20, Mode: Push, HoldFor: time.Second, KnownFor: time.Hour,
 		}, newSlotMemory())
 		if err != nil {
 			b.Fatal(err)
@@ -79,7 +80,8 @@ func BenchmarkReceive(b *testing.B) {
 			seq++
 			records := benchRecords()
 			perBatch = len(slices.Collect(records.All()))
-			datagrams = append(datagrams, slices.Clone(peer.seal(0, wire.Batch{Seq: seq, Records: records}.Append(nil))))
+			datagrams = append(datagrams, slices.Clone(peer.seal(0,
+				wire.Batch{Seq: seq, Records: records}.Append(nil))))
 		}
 	}
 	b.ReportAllocs()
@@ -148,7 +150,9 @@ func BenchmarkRefuse(b *testing.B) {
 func BenchmarkSendPath(b *testing.B) {
 	for _, peers := range []int{1, 3, 30} {
 		b.Run(fmt.Sprintf("peers=%d", peers), func(b *testing.B) {
-			sinkSocket, err := udp.Open(&udp.Network{Listen: []netip.AddrPort{netip.MustParseAddrPort(nettest.FreeAddr(b))}})
+			sinkSocket, err := udp.Open(&udp.Network{
+				Listen: []netip.AddrPort{netip.MustParseAddrPort(nettest.FreeAddr(b))},
+			})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -162,7 +166,8 @@ func BenchmarkSendPath(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer s.Close()
-			if err := unix.SetsockoptInt(sinkSocket.List[0].FD, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20); err != nil {
+			if err := unix.SetsockoptInt(sinkSocket.List[0].FD, unix.SOL_SOCKET, unix.SO_RCVBUF,
+				1<<20); err != nil {
 				b.Fatal(err)
 			}
 			datagram := make([]byte, 1200)
@@ -208,7 +213,10 @@ func BenchmarkPeer(b *testing.B) {
 
 // benchRecords are as many sessions as fit a datagram.
 func benchRecords() (records wire.Records) {
-	u := wire.Update{Kind: UpdateSession, Key: keyA, Left: 300 * time.Second, Value: benchSession.Value}
+	u := wire.Update{
+		Kind: UpdateSession, Key: keyA, Left: 300 * time.Second,
+		Value: benchSession.Value,
+	}
 	for len(records)+wire.RecordLen(&u) <= 1200-wire.DatagramOverhead-wire.BatchOverhead {
 		records = wire.AppendRecord(records, &u)
 	}

@@ -32,7 +32,10 @@ func TestOverload(t *testing.T) {
 	nettest.Eventually(t, 20*time.Second, func() bool { return b.memory.len() == 4096 }, "what the ring took did not arrive")
 	answers := make(chan bool)
 	for i := 4096; i < sessions; i += 512 {
-		b.TryAsk(&Question{Key: simKey(i), Owner: a.node.o.ID.Short(), Answer: func(r Reply) { answers <- r.Verdict == Found }})
+		b.TryAsk(&Question{
+			Key: simKey(i), Owner: a.node.o.ID.Short(),
+			Answer: func(r Reply) { answers <- r.Verdict == Found },
+		})
 		if !<-answers {
 			t.Fatalf("session %d was not found by asking", i)
 		}

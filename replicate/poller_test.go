@@ -36,7 +36,9 @@ func (m *lockedMemory) Delete(key Key, lifetime time.Duration) {
 	m.mapMemory.Delete(key, lifetime)
 }
 
-func (m *lockedMemory) Scan(cursor uint64, visit func(Key, []byte, time.Duration, time.Duration)) uint64 {
+func (m *lockedMemory) Scan(cursor uint64,
+	visit func(Key, []byte, time.Duration, time.Duration),
+) uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.mapMemory.Scan(cursor, visit)
@@ -48,7 +50,9 @@ func (m *lockedMemory) AddRule(r Rule, done func(int)) bool {
 	return m.mapMemory.AddRule(r, done)
 }
 
-func (m *lockedMemory) Hold(dst []byte, key Key, again uint64) (value []byte, age, left time.Duration, hold uint64, v Verdict) {
+func (m *lockedMemory) Hold(dst []byte, key Key, again uint64) (value []byte, age,
+	left time.Duration, hold uint64, v Verdict,
+) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.mapMemory.Hold(dst, key, again)
@@ -96,16 +100,23 @@ func startPoller(t *testing.T, secret string, network Network, change func(*Opti
 // newPoller returns a poller that is to be started.
 func newPoller(t *testing.T, secret string, network Network, change func(*Options)) *livePoller {
 	t.Helper()
-	l := &livePoller{memory: &lockedMemory{mapMemory: newMapMemory(func() time.Duration { return time.Since(testBegan) })}, log: new(strings.Builder)}
+	l := &livePoller{memory: &lockedMemory{
+		mapMemory: newMapMemory(func() time.Duration { return time.Since(testBegan) }),
+	}, log: new(
+		strings.Builder)}
 	o := Options{
 		ID: NewID(), Secrets: []Secret{testSecret(t, secret)}, DatagramLen: 1200,
 		Heartbeat: 50 * time.Millisecond, DeadAfter: time.Second, LookupTimeout: 200 * time.Millisecond,
-		MaxQuestions: 100, SnapshotRate: 32 << 20, Mode: Push, HoldFor: time.Second, KnownFor: time.Minute,
+		MaxQuestions: 100, SnapshotRate: 32 << 20, Mode: Push, HoldFor: time.Second,
+		KnownFor: time.Minute,
 	}
 	if change != nil {
 		change(&o)
 	}
-	p, err := NewPoller(PollerOptions{Network: network, RingLen: 4096, Logger: slog.New(slog.NewTextHandler(l.log, nil))}, o, l.memory)
+	p, err := NewPoller(PollerOptions{
+		Network: network, RingLen: 4096,
+		Logger: slog.New(slog.NewTextHandler(l.log, nil)),
+	}, o, l.memory)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +234,10 @@ func TestPollerSaysWhoHasAnotherSecret(t *testing.T) {
 // Two nodes of one machine find each other by a group on the loopback interface.
 func TestPollersMulticast(t *testing.T) {
 	group := netip.MustParseAddrPort(fmt.Sprintf("239.255.71.71:%d", nettest.FreePort(t)))
-	network := Network{Listen: []netip.AddrPort{group}, Peers: []netip.AddrPort{group}, Interface: "lo", TTL: 1}
+	network := Network{
+		Listen: []netip.AddrPort{group}, Peers: []netip.AddrPort{group}, Interface: "lo",
+		TTL: 1,
+	}
 	var fleet []*livePoller
 	for range 3 {
 		fleet = append(fleet, startPoller(t, "a cluster secret for tests", network, nil))
@@ -251,7 +265,8 @@ func TestNetworkErrors(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := NewPoller(PollerOptions{Network: test.network, RingLen: 2}, Options{Secrets: []Secret{testSecret(t, "a cluster secret for tests")}}, nil)
+			_, err := NewPoller(PollerOptions{Network: test.network, RingLen: 2},
+				Options{Secrets: []Secret{testSecret(t, "a cluster secret for tests")}}, nil)
 			if err == nil || err.Error() != test.want {
 				t.Errorf("got %v, want %v", err, test.want)
 			}

@@ -43,7 +43,8 @@ func (r *repeaterLife) stop(t *testing.T) {
 
 func (r *repeaterLife) requireSubscribers(t *testing.T, n int64) {
 	t.Helper()
-	nettest.Eventually(t, 10*time.Second, func() bool { return r.Stats().Subscribers.Load() == n }, "there are not %d subscribers", n)
+	nettest.Eventually(t, 10*time.Second, func() bool { return r.Stats().Subscribers.Load() == n }, "there are not %d subscribers",
+		n)
 }
 
 const fleetSecret = "a cluster secret for tests"
@@ -51,7 +52,10 @@ const fleetSecret = "a cluster secret for tests"
 // startMember starts a node that knows a repeater and nothing else.
 func startMember(t *testing.T, listen, gateway netip.AddrPort) *livePoller {
 	t.Helper()
-	return startPoller(t, fleetSecret, Network{Listen: []netip.AddrPort{listen}, Peers: []netip.AddrPort{gateway}}, nil)
+	return startPoller(t, fleetSecret, Network{
+		Listen: []netip.AddrPort{listen},
+		Peers:  []netip.AddrPort{gateway},
+	}, nil)
 }
 
 func (l *livePoller) requireSession(t *testing.T, key Key, value string) {
@@ -93,7 +97,8 @@ func startTap(t *testing.T, gateway netip.AddrPort) *tap {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &tap{conn, repeater.NewSubscriber(testSecret(t, fleetSecret).RepeaterKey(), []netip.AddrPort{gateway}), gateway, make(chan []byte, 1)}
+	p := &tap{conn, repeater.NewSubscriber(testSecret(t, fleetSecret).RepeaterKey(),
+		[]netip.AddrPort{gateway}), gateway, make(chan []byte, 1)}
 	go p.run()
 	return p
 }
@@ -102,7 +107,8 @@ func (p *tap) run() {
 	var seen []byte
 	buf := make([]byte, receiveLen)
 	for began := time.Now(); ; {
-		next := p.sub.Tick(time.Since(began), func(to netip.AddrPort, b []byte) { _, _ = p.conn.WriteToUDPAddrPort(b, to) })
+		next := p.sub.Tick(time.Since(began),
+			func(to netip.AddrPort, b []byte) { _, _ = p.conn.WriteToUDPAddrPort(b, to) })
 		_ = p.conn.SetReadDeadline(began.Add(next))
 		n, _, err := p.conn.ReadFromUDPAddrPort(buf)
 		switch {
@@ -137,9 +143,12 @@ func TestRepeaterFleet(t *testing.T) {
 	// Asked for, since it was never pushed.
 	fleet[0].on(func() { fleet[0].memory.Put(simKey(7), []byte("a master secret to ask for"), 0, time.Minute, false) })
 	answer := make(chan string, 1)
-	fleet[1].TryAsk(&Question{Key: simKey(7), Owner: fleet[0].node.o.ID.Short(), Answer: func(r Reply) {
-		answer <- fmt.Sprint(string(r.Value), r.Verdict == Found)
-	}})
+	fleet[1].TryAsk(&Question{
+		Key: simKey(7), Owner: fleet[0].node.o.ID.Short(),
+		Answer: func(r Reply) {
+			answer <- fmt.Sprint(string(r.Value), r.Verdict == Found)
+		},
+	})
 	if got := <-answer; got != "a master secret to ask fortrue" {
 		t.Errorf("the answer is %q", got)
 	}

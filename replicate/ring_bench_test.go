@@ -10,7 +10,10 @@ import (
 )
 
 // benchSession is a session as TLS 1.3 makes it, without client certificates.
-var benchSession = Update{Kind: UpdateSession, Key: keyA, Left: 300 * time.Second, Value: make([]byte, 230)}
+var benchSession = Update{
+	Kind: UpdateSession, Key: keyA, Left: 300 * time.Second,
+	Value: make([]byte, 230),
+}
 
 const benchSlots = 4096
 

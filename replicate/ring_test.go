@@ -48,18 +48,29 @@ func TestRingKeepsOrderThroughLaps(t *testing.T) {
 func TestRingCarriesEveryField(t *testing.T) {
 	r := NewRing(2)
 	value := []byte("value")
-	want := Update{Kind: UpdateAsk, Key: Key{1, 2, 3}, Left: time.Hour, Value: value, Ask: new(Question)}
+	want := Update{
+		Kind: UpdateAsk, Key: Key{1, 2, 3}, Left: time.Hour, Value: value,
+		Ask: new(Question),
+	}
 	r.TryPush(want)
 	value[0] = 'X' // the ring has a copy
 	r.Drain(1, func(u *Update) {
-		if u.Kind != want.Kind || u.Key != want.Key || u.Left != want.Left || u.Ask != want.Ask || string(u.Value) != "value" {
+		if u.Kind != want.Kind || u.Key != want.Key || u.Left != want.Left || u.Ask != want.Ask ||
+			string(u.Value) != "value" {
 			t.Errorf("got %+v, want %+v", *u, want)
 		}
 	})
 }
 
 func TestRingFull(t *testing.T) {
-	for _, tt := range []struct{ slots, want int }{{0, 2}, {1, 2}, {2, 2}, {3, 4}, {4, 4}, {1000, 1024}} {
+	for _, tt := range []struct{ slots, want int }{
+		{0, 2},
+		{1, 2},
+		{2, 2},
+		{3, 4},
+		{4, 4},
+		{1000, 1024},
+	} {
 		r := NewRing(tt.slots)
 		for i := range tt.want {
 			if !r.TryPush(Update{}) {
@@ -122,7 +133,10 @@ func TestRingWipes(t *testing.T) {
 	r := NewRing(2)
 	for _, n := range []int{100, ringValueLen, 4000} {
 		var kept []byte
-		r.TryPush(Update{Kind: UpdateSession, Key: Key{1}, Value: bytes.Repeat([]byte{0xaa}, n), Ask: new(Question)})
+		r.TryPush(Update{
+			Kind: UpdateSession, Key: Key{1}, Value: bytes.Repeat([]byte{0xaa}, n),
+			Ask: new(Question),
+		})
 		s := r.slot(r.head)
 		r.Drain(1, func(u *Update) { kept, u.Value = u.Value, nil })
 		if i := bytes.IndexByte(kept, 0xaa); i >= 0 {
@@ -195,7 +209,10 @@ func hammerRing(t *testing.T, producers, each int, lockStep bool) {
 		wg.Go(func() {
 			awaitTaken := func(int) {}
 			if lockStep {
-				awaitTaken = func(i int) { until(&stopped, func() bool { return consumed[p].Load() > int64(i) }) }
+				awaitTaken = func(i int) {
+					until(&stopped,
+						func() bool { return consumed[p].Load() > int64(i) })
+				}
 			}
 			produce(r, p, each, wake, &stopped, awaitTaken)
 		})
@@ -207,7 +224,8 @@ func hammerRing(t *testing.T, producers, each int, lockStep bool) {
 	for left := producers * each; left > 0; {
 		n := r.Drain(7, func(u *Update) {
 			p := int(u.Key[0])
-			if got, want := binary.BigEndian.Uint64(u.Value), consumed[p].Load(); got != uint64(want) || len(u.Value) != 8+p*150 {
+			if got, want := binary.BigEndian.Uint64(u.Value), consumed[p].Load(); got != uint64(want) ||
+				len(u.Value) != 8+p*150 {
 				t.Fatalf("producer %d: got update %d with %d bytes, want %d", p, got, len(u.Value), want)
 			}
 			consumed[p].Add(1)
@@ -239,7 +257,9 @@ func until(stopped *atomic.Bool, ok func() bool) {
 }
 
 // produce pushes numbered updates of one producer, and waits after each as it is told to.
-func produce(r *Ring, p, each int, wake chan<- struct{}, stopped *atomic.Bool, awaitTaken func(i int)) {
+func produce(r *Ring, p, each int, wake chan<- struct{}, stopped *atomic.Bool,
+	awaitTaken func(i int),
+) {
 	value := make([]byte, 8+p*150) // long ones grow their slots
 	for i := range each {
 		binary.BigEndian.PutUint64(value, uint64(i))

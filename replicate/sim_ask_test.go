@@ -11,7 +11,10 @@ func TestAskingSchedule(t *testing.T) {
 	const questions = 2000
 	t.Logf("%6s %9s %6s %10s %9s %10s %10s", "mode", "RTT", "loss", "owner", "answered", "datagrams", "mean time")
 	for _, mode := range []Mode{Push, Homes, Pull} {
-		for _, delay := range []time.Duration{100 * time.Microsecond, 500 * time.Microsecond, 1500 * time.Microsecond} {
+		for _, delay := range []time.Duration{
+			100 * time.Microsecond, 500 * time.Microsecond,
+			1500 * time.Microsecond,
+		} {
 			for _, loss := range []float64{0, 0.05, 0.2} {
 				for _, dead := range []bool{false, true} {
 					if dead && mode == Pull {
@@ -22,7 +25,8 @@ func TestAskingSchedule(t *testing.T) {
 					if dead {
 						owner = "is gone"
 					}
-					t.Logf("%6v %9v %5.0f%% %10s %8.2f%% %10.2f %10v", mode, 2*delay, 100*loss, owner, 100*a.share, a.datagrams, a.took.Round(10*time.Microsecond))
+					t.Logf("%6v %9v %5.0f%% %10s %8.2f%% %10.2f %10v", mode, 2*delay, 100*loss, owner, 100*a.share, a.datagrams,
+						a.took.Round(10*time.Microsecond))
 					want, most := 0.999, 12.0
 					switch {
 					case delay > time.Millisecond:
@@ -53,7 +57,9 @@ type asked struct {
 
 // askUnderLoss asks at one node for sessions that another has made, and that are where
 // the mode would have brought them but here.
-func askUnderLoss(t *testing.T, mode Mode, delay time.Duration, loss float64, dead bool, questions int) (a asked) {
+func askUnderLoss(t *testing.T, mode Mode, delay time.Duration, loss float64, dead bool,
+	questions int,
+) (a asked) {
 	s := newSim(t, 0)
 	s.delay = delay
 	for range 5 {
@@ -99,7 +105,8 @@ func askUnderLoss(t *testing.T, mode Mode, delay time.Duration, loss float64, de
 		asker.tick()
 		s.run(20 * time.Millisecond)
 	}
-	a.share, a.datagrams = float64(answered)/float64(questions), float64(s.datagrams)/float64(questions)
+	a.share, a.datagrams = float64(answered)/float64(questions),
+		float64(s.datagrams)/float64(questions)
 	if answered > 0 {
 		a.took /= time.Duration(answered)
 	}

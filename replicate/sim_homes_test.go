@@ -249,7 +249,10 @@ func TestSingleUse(t *testing.T) {
 		t.Errorf("after the release the second got %+v", second)
 	}
 	c.memory.Delete(simKey(0), time.Minute)
-	c.Publish(c.clock(), &Update{Kind: UpdateDelete, Key: simKey(0), Left: time.Minute, Made: c.clock()})
+	c.Publish(c.clock(), &Update{
+		Kind: UpdateDelete, Key: simKey(0), Left: time.Minute,
+		Made: c.clock(),
+	})
 	c.Flush(c.clock())
 	s.run(10 * time.Millisecond)
 	if got := holdAt(b, a.id, simKey(0)); got.Verdict != Spent {
@@ -384,7 +387,8 @@ func TestForgetReachesWhoWasAway(t *testing.T) {
 	a.Forget(a.clock(), ForgetAll, 0, func(f Forgetting) { result = &f })
 	a.tick()
 	s.run(5 * time.Second)
-	if result == nil || len(result.Silent) != 1 || result.Silent[0] != c.addr.String() || len(result.Dropped) != 1 {
+	if result == nil || len(result.Silent) != 1 || result.Silent[0] != c.addr.String() ||
+		len(result.Dropped) != 1 {
 		t.Fatalf("result %+v, want %v silent", result, c.addr)
 	}
 	s.cut = nil
@@ -431,7 +435,11 @@ func TestRestartsLeaveNoSeries(t *testing.T) {
 	for range 5 {
 		s.nodes[1].down = true
 		fresh := s.start(s.nodes[1].addr, func(o *Options) { o.Name = "beta" })
-		s.runUntil(10*time.Second, func() bool { p := s.nodes[0].peers[fresh.o.ID]; return p != nil && p.introduced })
+		s.runUntil(10*time.Second, func() bool {
+			p := s.nodes[0].peers[fresh.o.ID]
+			return p != nil &&
+				p.introduced
+		})
 		fresh.down = true
 		s.run(4 * time.Second)
 	}

@@ -105,7 +105,8 @@ func TestDropsAreTold(t *testing.T) {
 		d[at] = to
 		return d
 	}
-	malformed := a.sender.Seal(nil, append(make([]byte, wire.PlainHeaderLen), byte(wire.TypeAsk), 0, 1, 0), a.clock())
+	malformed := a.sender.Seal(nil, append(make([]byte, wire.PlainHeaderLen), byte(wire.TypeAsk), 0, 1,
+		0), a.clock())
 	stranger := wire.NewSender(a.secrets[0].check, wire.ShortID{9}, 0)
 	late := func() []byte {
 		d := a.sender.Seal(nil, make([]byte, wire.PlainHeaderLen), a.clock())
@@ -196,7 +197,8 @@ func TestFlood(t *testing.T) {
 	if sent > received {
 		t.Errorf("%d bytes were sent for %d received", sent, received)
 	}
-	if len(b.peers) != 4 || len(b.intro.awaited) > maxAwaited || len(b.intro.begun) > maxBegun || len(b.intro.retried) > maxSenders {
+	if len(b.peers) != 4 || len(b.intro.awaited) > maxAwaited || len(b.intro.begun) > maxBegun ||
+		len(b.intro.retried) > maxSenders {
 		t.Errorf("%d peers, %d and %d introductions, %d senders", len(b.peers), len(b.intro.awaited), len(b.intro.begun), len(b.intro.retried))
 	}
 	t.Logf("introduced after %v, %.2f bytes sent for each received: %v", introducedAt-lateAt, float64(sent)/float64(received), b.stats(b.clock()).Dropped.Counts())
@@ -266,7 +268,10 @@ func TestCapturedRepairDrawsNothing(t *testing.T) {
 	s.cut = func(from, _ *simNode) bool { return from == b }
 	s.tap = func(d []byte) { repair = bytes.Clone(d) }
 	p := b.peers[a.o.ID]
-	b.sendTo(p, wire.Repair{To: a.id, Ranges: wire.Ranges(nil).Append(wire.Range{First: 1, Count: 1000})}.Append(b.begin()))
+	b.sendTo(p, wire.Repair{To: a.id, Ranges: wire.Ranges(nil).Append(wire.Range{
+		First: 1,
+		Count: 1000,
+	})}.Append(b.begin()))
 	s.tap, s.cut = nil, nil
 	s.live[elsewhere] = &simNode{sim: s, down: true}
 	sent := 0
@@ -332,7 +337,8 @@ func TestGreedyPeer(t *testing.T) {
 		for _, times := range []int{1, 1700} {
 			before := a.counts.RepairsSent.Load()
 			a.handleRepair(p, wire.Repair{Ranges: slices.Repeat(wire.Ranges{}.Append(test.r), times)})
-			if got, want := a.counts.RepairsSent.Load()-before, min(test.want*uint64(times), repairBatches); got != want {
+			if got, want := a.counts.RepairsSent.Load()-before, min(test.want*uint64(times),
+				repairBatches); got != want {
 				t.Errorf("%s, %d times: %d batches sent, want %d", test.name, times, got, want)
 			}
 		}
@@ -376,7 +382,8 @@ func TestRandomMessages(t *testing.T) {
 		s.run(50 * time.Microsecond)
 	}
 	s.run(5 * time.Second)
-	if len(b.questions.open) != 0 || len(b.forgets) != 0 || len(b.snapshot.donations) > maxDonations || len(b.peers) > 2 || len(b.rumours) > maxRumours || len(b.holds.given) > maxHolds {
+	if len(b.questions.open) != 0 || len(b.forgets) != 0 || len(b.snapshot.donations) > maxDonations ||
+		len(b.peers) > 2 || len(b.rumours) > maxRumours || len(b.holds.given) > maxHolds {
 		t.Errorf("left behind: %d questions, %d forgets, %d donations, %d peers", len(b.questions.open), len(b.forgets), len(b.snapshot.donations), len(b.peers))
 	}
 }

@@ -73,7 +73,8 @@ func TestStrangersSilenceNothing(t *testing.T) {
 	a.SetPeers(a.clock(), addrsOf(b), map[netip.AddrPort]string{b.addr: "b.example"})
 	const sent = 3000
 	for i := range sent {
-		a.Receive(a.clock(), netip.AddrPortFrom(elsewhere.Addr(), uint16(1+i)), []byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16})
+		a.Receive(a.clock(), netip.AddrPortFrom(elsewhere.Addr(), uint16(1+i)),
+			[]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16})
 	}
 	b.SetPeers(b.clock(), addrsOf(a), nil)
 	b.tick()

@@ -56,7 +56,9 @@ func largeFleet(t *testing.T, nodes int, mode Mode) {
 	for _, n := range s.nodes {
 		n.snapshot.join.state = JoinDone // which is not what is measured
 	}
-	introductions := float64(s.kinds[wire.KindRetry]+s.kinds[wire.KindHello]+s.kinds[wire.KindWelcome]+s.kinds[wire.KindProof]) / float64(nodes*(nodes-1)/2)
+	messages := s.kinds[wire.KindRetry] + s.kinds[wire.KindHello] +
+		s.kinds[wire.KindWelcome] + s.kinds[wire.KindProof]
+	introductions := float64(messages) / float64(nodes*(nodes-1)/2)
 	s.run(3 * time.Second)
 
 	idle := s.perNode(func() { s.run(3 * time.Second) }, 3*time.Second)
@@ -75,7 +77,8 @@ func largeFleet(t *testing.T, nodes int, mode Mode) {
 	}
 	t.Logf("%d nodes, %v: introduced in %v, with %.1f datagrams a pair; a node sends, idle, %.0f datagrams/s and %.1f KB/s, with 50 sessions/s %.0f and %.0f KB/s (%.1f and %.1f KB a session), "+
 		"CPU with the simulator %.1f %% and %.1f %% of a core; the last of 1,000 was there after %v; %.2f %% of questions answered; heap %d MB",
-		nodes, mode, introduced, introductions, idle.datagrams, idle.bytes/1e3, paced.datagrams, paced.bytes/1e3, (paced.datagrams-idle.datagrams)/50, (paced.bytes-idle.bytes)/50e3,
+		nodes, mode, introduced, introductions, idle.datagrams, idle.bytes/1e3, paced.datagrams,
+		paced.bytes/1e3, (paced.datagrams-idle.datagrams)/50, (paced.bytes-idle.bytes)/50e3,
 		100*idle.cpu, 100*paced.cpu, converged, 100*share, heapLen()>>20)
 }
 
@@ -99,7 +102,10 @@ func (s *largeSim) publish(n *simNode) Key {
 	key := bitKey(s.made)
 	s.made++
 	n.Node.memory.Put(key, largeValue, 0, time.Hour, false)
-	n.Publish(n.clock(), &Update{Kind: UpdateSession, Key: key, Left: time.Hour, Value: largeValue, Made: n.clock()})
+	n.Publish(n.clock(), &Update{
+		Kind: UpdateSession, Key: key, Left: time.Hour, Value: largeValue,
+		Made: n.clock(),
+	})
 	n.Flush(n.clock())
 	n.tick()
 	return key
@@ -218,7 +224,9 @@ func (m *bitMemory) Find(dst []byte, key Key) (_ []byte, age, left time.Duration
 	return append(dst, largeValue...), 0, time.Hour, true
 }
 
-func (m *bitMemory) Hold(dst []byte, _ Key, _ uint64) ([]byte, time.Duration, time.Duration, uint64, Verdict) {
+func (m *bitMemory) Hold(dst []byte, _ Key, _ uint64) ([]byte, time.Duration, time.Duration, uint64,
+	Verdict,
+) {
 	return dst, 0, 0, 0, Unknown
 }
 func (m *bitMemory) Release(Key, uint64)       {}

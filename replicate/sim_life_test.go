@@ -178,7 +178,10 @@ func TestDeleteBeatsLateCopies(t *testing.T) {
 	a.publish(simKey(1), "session") // lost on its way to b
 	s.cut = nil
 	b.memory.Delete(simKey(1), time.Minute)
-	b.Publish(b.clock(), &Update{Kind: UpdateDelete, Key: simKey(1), Left: time.Minute, Made: b.clock()})
+	b.Publish(b.clock(), &Update{
+		Kind: UpdateDelete, Key: simKey(1), Left: time.Minute,
+		Made: b.clock(),
+	})
 	b.Flush(b.clock())
 	b.tick()
 	s.run(2 * time.Second)

@@ -30,7 +30,8 @@ func (s *sim) restartKnowing(n *simNode, peers ...*simNode) *simNode {
 	fresh.SetPeers(fresh.clock(), addrsOf(peers...), nil)
 	fresh.tick()
 	s.runUntil(5*time.Second, func() bool {
-		return !slices.ContainsFunc(peers, func(p *simNode) bool { return fresh.peers[p.o.ID] == nil || p.peers[fresh.o.ID] == nil })
+		return !slices.ContainsFunc(peers,
+			func(p *simNode) bool { return fresh.peers[p.o.ID] == nil || p.peers[fresh.o.ID] == nil })
 	})
 	return fresh
 }
@@ -74,9 +75,13 @@ func TestForgetAfterARestartNamesTheSilent(t *testing.T) {
 		a = s.restartKnowing(a, c)
 		a.forget(t)
 		s.cut = nil
-		s.runUntil(40*time.Second, func() bool { return len(b.memory.rules) == 1 && a.peers[b.o.ID] != nil })
+		s.runUntil(40*time.Second, func() bool {
+			return len(b.memory.rules) == 1 &&
+				a.peers[b.o.ID] != nil
+		})
 		s.run(2 * time.Second)
-		if len(a.rumours)+len(b.rumours)+len(c.rumours) != 0 || a.digest != b.digest || a.digest != c.digest {
+		if len(a.rumours)+len(b.rumours)+len(c.rumours) != 0 || a.digest != b.digest ||
+			a.digest != c.digest {
 			t.Error("they do not agree on the known nodes")
 		}
 	})
@@ -130,13 +135,25 @@ func TestHostileMembers(t *testing.T) {
 	s := newSim(t, 2)
 	s.runUntil(5*time.Second, s.introduced)
 	a, b := s.nodes[0], s.nodes[1]
-	for _, state := range []wire.MemberState{wire.MemberHeard, wire.MemberSilent, wire.MemberEnded, 99} {
+	for _, state := range []wire.MemberState{
+		wire.MemberHeard, wire.MemberSilent, wire.MemberEnded,
+		99,
+	} {
 		for i := range maxRumours + 100 {
 			id := NewID()
 			var list wire.MemberList
-			list = list.Append(wire.Member{ID: id.Short(), Addr: elsewhere, State: state, Left: time.Hour, Instance: Instance{byte(i), byte(i >> 8), 1}})
-			list = list.Append(wire.Member{ID: b.o.ID.Short(), Addr: elsewhere, State: state, Left: time.Hour, Instance: b.o.Instance})
-			list = list.Append(wire.Member{ID: a.o.ID.Short(), Addr: elsewhere, State: state, Left: time.Hour, Instance: a.o.Instance})
+			list = list.Append(wire.Member{
+				ID: id.Short(), Addr: elsewhere, State: state, Left: time.Hour,
+				Instance: Instance{byte(i), byte(i >> 8), 1},
+			})
+			list = list.Append(wire.Member{
+				ID: b.o.ID.Short(), Addr: elsewhere, State: state,
+				Left: time.Hour, Instance: b.o.Instance,
+			})
+			list = list.Append(wire.Member{
+				ID: a.o.ID.Short(), Addr: elsewhere, State: state,
+				Left: time.Hour, Instance: a.o.Instance,
+			})
 			a.handleMembers(wire.Members{List: list})
 		}
 	}

@@ -61,7 +61,8 @@ func TestMemoryDoesNotOpenIntroductions(t *testing.T) {
 			aead, _ := chacha20poly1305.New(key[:])
 			for _, p := range proofs {
 				const sealedAt = wire.HeaderLen + 4
-				if _, err := aead.Open(nil, make([]byte, 12), p[sealedAt:], slices.Concat(p[:16], p[wire.HeaderLen:sealedAt])); err == nil {
+				if _, err := aead.Open(nil, make([]byte, 12), p[sealedAt:],
+					slices.Concat(p[:16], p[wire.HeaderLen:sealedAt])); err == nil {
 					t.Fatalf("a key in memory (pad %02x) opens an introduction of four minutes ago", pad)
 				}
 			}

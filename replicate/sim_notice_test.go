@@ -41,11 +41,15 @@ func TestContactsTellWhatIsWrong(t *testing.T) {
 	for kind, want := range map[NoticeKind]Notice{
 		NoticeContext: {Addr: otherContext.addr, Name: "other context"},
 		NoticeClock:   {Addr: otherClock.addr, Name: "other clock", Theirs: "1h0m0s"},
-		NoticeSecret:  {Addr: otherSecret.addr, Name: "d.example:7171", TheirByte: otherSecret.secrets[0].ID(), OurByte: a.secrets[0].ID()},
+		NoticeSecret: {
+			Addr: otherSecret.addr, Name: "d.example:7171", TheirByte: otherSecret.secrets[0].ID(),
+			OurByte: a.secrets[0].ID(),
+		},
 		NoticeVersion: {Addr: elsewhere, Name: "e.example:7171", TheirByte: 1, OurByte: 2},
 	} {
 		got, ok := noticed[kind]
-		if got.Kind = 0; !ok || got.Addr != want.Addr || got.Name != want.Name || got.TheirByte != want.TheirByte ||
+		if got.Kind = 0; !ok || got.Addr != want.Addr || got.Name != want.Name ||
+			got.TheirByte != want.TheirByte ||
 			got.OurByte != want.OurByte || want.Theirs != "" && got.Theirs != want.Theirs {
 			t.Errorf("kind %d: noticed %+v, want %+v", kind, got, want)
 		}

@@ -18,7 +18,10 @@ func TestLateQuestionUsesNothingUp(t *testing.T) {
 	s.run(10 * time.Millisecond)
 	delete(b.memory.sessions, simKey(1))
 	var hold uint64
-	b.Ask(b.clock(), &Question{Key: simKey(1), Owner: a.id, Hold: true, Answer: func(r Reply) { hold = r.Hold }})
+	b.Ask(b.clock(), &Question{
+		Key: simKey(1), Owner: a.id, Hold: true,
+		Answer: func(r Reply) { hold = r.Hold },
+	})
 	var late []byte
 	s.tap = func(d []byte) { late = slices.Clone(d) }
 	s.cut = func(from, _ *simNode) bool { return from == b }
@@ -121,7 +124,10 @@ func TestLostReleaseUsesNothingUp(t *testing.T) {
 			a.publish(simKey(1), "session")
 			s.run(10 * time.Millisecond)
 			var hold uint64
-			b.Ask(b.clock(), &Question{Key: simKey(1), Owner: a.id, Hold: true, Answer: func(r Reply) { hold = r.Hold }})
+			b.Ask(b.clock(), &Question{
+				Key: simKey(1), Owner: a.id, Hold: true,
+				Answer: func(r Reply) { hold = r.Hold },
+			})
 			b.tick()
 			cutFor := func(from *simNode, d time.Duration) {
 				s.cut = func(f, _ *simNode) bool { return f == from }
@@ -154,7 +160,8 @@ func TestLostReleaseUsesNothingUp(t *testing.T) {
 			if _, _, _, ok := a.memory.Find(nil, simKey(1)); !ok {
 				t.Error("the session is gone though no handshake has used it")
 			}
-			if len(a.holds.given)+len(a.holds.byKey)+len(b.holds.releases) != 0 || b.counts.Lookups.Unheard.Load() != 0 {
+			if len(a.holds.given)+len(a.holds.byKey)+len(b.holds.releases) != 0 ||
+				b.counts.Lookups.Unheard.Load() != 0 {
 				t.Errorf("left behind: %d holds, %d by key, %d releases", len(a.holds.given), len(a.holds.byKey), len(b.holds.releases))
 			}
 		})
@@ -176,7 +183,8 @@ func TestReleasesEnd(t *testing.T) {
 	}
 	b.tick()
 	s.run(b.o.HoldFor + time.Second)
-	if got, unheard := len(b.holds.releases), b.counts.Lookups.Unheard.Load(); got != 0 || unheard != maxReleases+10 {
+	if got, unheard := len(b.holds.releases), b.counts.Lookups.Unheard.Load(); got != 0 ||
+		unheard != maxReleases+10 {
 		t.Errorf("%d releases still wait, %d were given up", got, unheard)
 	}
 }
@@ -187,8 +195,12 @@ func TestSpentHoldsAreOver(t *testing.T) {
 	s.run(3 * time.Second)
 	a, b := s.nodes[0], s.nodes[1]
 	a.publish(simKey(1), "session")
-	a.holdFor(a.peers[b.o.ID], wire.Ask{Question: 7, Flags: wire.FlagHold, Key: simKey(1)}, &wire.Answer{})
-	b.Publish(b.clock(), &Update{Kind: UpdateDelete, Key: simKey(1), Left: time.Minute, Made: b.clock()})
+	a.holdFor(a.peers[b.o.ID], wire.Ask{Question: 7, Flags: wire.FlagHold, Key: simKey(1)},
+		&wire.Answer{})
+	b.Publish(b.clock(), &Update{
+		Kind: UpdateDelete, Key: simKey(1), Left: time.Minute,
+		Made: b.clock(),
+	})
 	b.Flush(b.clock())
 	s.run(10 * time.Millisecond)
 	if len(a.holds.given)+len(a.holds.byKey) != 0 {

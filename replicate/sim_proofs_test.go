@@ -265,7 +265,10 @@ func TestForkedNode(t *testing.T) {
 
 // Holding a datagram back makes no session live longer.
 func TestHeldBackDatagramsMakeNothingYounger(t *testing.T) {
-	for _, delay := range []time.Duration{100 * time.Millisecond, time.Second, 3 * time.Second, time.Minute} {
+	for _, delay := range []time.Duration{
+		100 * time.Millisecond, time.Second, 3 * time.Second,
+		time.Minute,
+	} {
 		t.Run(fmt.Sprint(delay), func(t *testing.T) {
 			s := newSim(t, 2)
 			s.run(3 * time.Second)
@@ -281,7 +284,8 @@ func TestHeldBackDatagramsMakeNothingYounger(t *testing.T) {
 				b.Receive(b.clock(), a.addr, d)
 			}
 			s.requireAges(born, 10*time.Second)
-			if got := len(b.memory.sessions); delay < time.Second && got != 1 || delay > 2*time.Second && got != 0 {
+			if got := len(b.memory.sessions); delay < time.Second && got != 1 || delay > 2*time.Second &&
+				got != 0 {
 				t.Errorf("after %v %d sessions were taken", delay, got)
 			}
 		})

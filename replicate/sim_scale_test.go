@@ -77,7 +77,10 @@ func scale(t *testing.T, nodes int, loss float64) {
 	made := 0
 	publish := func(n *simNode) {
 		n.memory.Put(simKey(made), []byte(value), 0, time.Minute, false)
-		n.Publish(n.clock(), &Update{Kind: UpdateSession, Key: simKey(made), Left: time.Minute, Value: []byte(value), Made: n.clock()})
+		n.Publish(n.clock(), &Update{
+			Kind: UpdateSession, Key: simKey(made), Left: time.Minute,
+			Value: []byte(value), Made: n.clock(),
+		})
 		made++
 	}
 	// Each node makes a session every 20 ms, in turn.
@@ -110,7 +113,8 @@ func scale(t *testing.T, nodes int, loss float64) {
 		converged = s.runUntil(10*time.Second, func() bool { return s.have(made) })
 	})
 	// The peers' share of what all sent, per session and peer.
-	perPaced, perBurst := float64(pacedSessions)/float64(nodes)*float64(nodes-1), float64(burst)/float64(nodes)*float64(nodes-1)
+	perPaced, perBurst := float64(pacedSessions)/float64(nodes)*float64(nodes-1),
+		float64(burst)/float64(nodes)*float64(nodes-1)
 	t.Logf("%5d %4.0f%% %6d %12v %12v %12.1f %9.0f %12.2f %9.0f %12.2f %9.0f", nodes, loss*100, 50, introduced, converged,
 		idleD/10, idleB/10, pacedD/perPaced, pacedB/perPaced, burstD/perBurst, burstB/perBurst)
 }

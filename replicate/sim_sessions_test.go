@@ -29,7 +29,10 @@ type mapRule struct {
 }
 
 func newMapMemory(clock func() time.Duration) *mapMemory {
-	return &mapMemory{clock: clock, sessions: make(map[Key]mapSession), deleted: make(map[Key]time.Duration), scanLen: 200}
+	return &mapMemory{
+		clock: clock, sessions: make(map[Key]mapSession),
+		deleted: make(map[Key]time.Duration), scanLen: 200,
+	}
 }
 
 func (m *mapMemory) Put(key Key, value []byte, age, left time.Duration, _ bool) {
@@ -62,7 +65,9 @@ func (m *mapMemory) Find(dst []byte, key Key) (_ []byte, age, left time.Duration
 	return append(dst, s.value...), m.clock() - s.born, s.expires - m.clock(), true
 }
 
-func (m *mapMemory) Hold(dst []byte, key Key, again uint64) (_ []byte, age, left time.Duration, hold uint64, v Verdict) {
+func (m *mapMemory) Hold(dst []byte, key Key, again uint64) (_ []byte, age, left time.Duration,
+	hold uint64, v Verdict,
+) {
 	s, ok := m.sessions[key]
 	switch {
 	case m.deleted[key] > m.clock():
@@ -91,7 +96,9 @@ func (m *mapMemory) Delete(key Key, left time.Duration) {
 	delete(m.sessions, key)
 }
 
-func (m *mapMemory) Scan(cursor uint64, visit func(Key, []byte, time.Duration, time.Duration)) uint64 {
+func (m *mapMemory) Scan(cursor uint64,
+	visit func(Key, []byte, time.Duration, time.Duration),
+) uint64 {
 	cursor = min(cursor, uint64(len(m.order)))
 	end := min(cursor+uint64(m.scanLen), uint64(len(m.order)))
 	for _, key := range m.order[cursor:end] {

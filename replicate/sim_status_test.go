@@ -25,7 +25,8 @@ func TestStatus(t *testing.T) {
 	}
 	a.AskStatus(a.clock())
 	s.run(100 * time.Millisecond)
-	if got := reportsTo(t, a); got[b.id.String()] != "of "+b.id.String() || got[c.id.String()] != "of "+c.id.String() {
+	if got := reportsTo(t, a); got[b.id.String()] != "of "+b.id.String() ||
+		got[c.id.String()] != "of "+c.id.String() {
 		t.Errorf("got %v", got)
 	}
 	for range 100 {

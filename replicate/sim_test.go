@@ -55,7 +55,10 @@ func testSecret(t testing.TB, text string) Secret {
 }
 
 func newSim(t testing.TB, nodes int) *sim {
-	s := &sim{t: t, rand: rand.New(rand.NewPCG(7, 11)), delay: 200 * time.Microsecond, live: make(map[netip.AddrPort]*simNode)}
+	s := &sim{
+		t: t, rand: rand.New(rand.NewPCG(7, 11)), delay: 200 * time.Microsecond,
+		live: make(map[netip.AddrPort]*simNode),
+	}
 	for range nodes {
 		s.add(nil)
 	}
@@ -65,7 +68,8 @@ func newSim(t testing.TB, nodes int) *sim {
 // add starts a node; change, if not nil, may change its options.
 func (s *sim) add(change func(*Options)) *simNode {
 	i := len(s.nodes)
-	return s.start(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, byte(i >> 8), byte(i)}), 7171), change)
+	return s.start(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, byte(i >> 8), byte(i)}), 7171),
+		change)
 }
 
 // restart kills n and starts another life of it at its address.
@@ -115,7 +119,8 @@ func (s *sim) list() {
 			continue // nothing but an address
 		}
 		own := n.addr
-		n.SetPeers(n.clock(), slices.DeleteFunc(slices.Clone(addrs), func(a netip.AddrPort) bool { return a == own }), nil)
+		n.SetPeers(n.clock(), slices.DeleteFunc(slices.Clone(addrs),
+			func(a netip.AddrPort) bool { return a == own }), nil)
 		n.tick()
 	}
 }
@@ -196,7 +201,10 @@ func (n *simNode) publish(key Key, value string) { n.publishFor(time.Minute, key
 
 func (n *simNode) publishFor(life time.Duration, key Key, value string) {
 	n.memory.Put(key, []byte(value), 0, life, false)
-	n.Publish(n.clock(), &Update{Kind: UpdateSession, Key: key, Left: life, Value: []byte(value), Made: n.clock()})
+	n.Publish(n.clock(), &Update{
+		Kind: UpdateSession, Key: key, Left: life, Value: []byte(value),
+		Made: n.clock(),
+	})
 	n.Flush(n.clock())
 	n.tick()
 }
@@ -277,7 +285,8 @@ func TestAsk(t *testing.T) {
 		t.Errorf("owner silent, another has it: got %q, %v", got, ok)
 	}
 	s.run(10 * time.Second)
-	if got, ok := s.add(func(o *Options) { o.Mode = Pull }).ask(simKey(1), a.o.ID.Short(), 5*time.Millisecond); ok {
+	if got, ok := s.add(func(o *Options) { o.Mode = Pull }).ask(simKey(1), a.o.ID.Short(),
+		5*time.Millisecond); ok {
 		t.Errorf("a node without peers found %q", got)
 	}
 }
@@ -322,7 +331,8 @@ func TestJoinLargeSteps(t *testing.T) {
 			s.loss = loss
 			joined := s.add(nil)
 			s.run(15 * time.Second)
-			if got := len(joined.memory.sessions); got != sessions || joined.snapshot.join.state != JoinDone {
+			if got := len(joined.memory.sessions); got != sessions ||
+				joined.snapshot.join.state != JoinDone {
 				t.Errorf("has %d sessions of %d after joining, which is %v", got, sessions, joined.snapshot.join.state)
 			}
 		})
@@ -362,7 +372,10 @@ func TestDelete(t *testing.T) {
 		n := s.nodes[i%4]
 		n.publish(simKey(i), "session")
 		n.memory.Delete(simKey(i), time.Minute)
-		n.Publish(n.clock(), &Update{Kind: UpdateDelete, Key: simKey(i), Left: time.Minute, Made: n.clock()})
+		n.Publish(n.clock(), &Update{
+			Kind: UpdateDelete, Key: simKey(i), Left: time.Minute,
+			Made: n.clock(),
+		})
 		n.Flush(n.clock())
 		n.tick()
 	}
@@ -415,7 +428,8 @@ func TestForeignSecret(t *testing.T) {
 	if got := reported[other.addr]; got != NoticeSecret {
 		t.Errorf("reported %v", got)
 	}
-	if got := s.nodes[0].stats(s.nodes[0].clock()).Contacts[0]; got.State != "foreign secret" || got.ForeignSecret != 1 {
+	if got := s.nodes[0].stats(s.nodes[0].clock()).Contacts[0]; got.State != "foreign secret" ||
+		got.ForeignSecret != 1 {
 		t.Errorf("the peer is %+v", got)
 	}
 }

@@ -44,7 +44,10 @@ func TestSuccessor(t *testing.T) {
 		nettest.Eventually(t, 10*time.Second, func() bool { return next.introducedLen() == 2 }, "peers introduce themselves to the successor")
 		publish(next, 10)
 		nettest.Eventually(t, 10*time.Second, arrived, "sessions of both processes arrive")
-		u := Update{Kind: UpdateSession, Key: testKey(1000 + published), Value: []byte("session"), Left: time.Minute}
+		u := Update{
+			Kind: UpdateSession, Key: testKey(1000 + published), Value: []byte("session"),
+			Left: time.Minute,
+		}
 		peer.Publish(u)
 		nettest.Eventually(t, 10*time.Second, func() bool {
 			_, _, _, ok := next.memory.Find(nil, u.Key)
@@ -79,12 +82,15 @@ func succeeded(t *testing.T, old *livePoller) *livePoller {
 		}
 		inherited = append(inherited, Socket{s.Address, fd})
 	}
-	network := Network{Listen: []netip.AddrPort{inherited[0].Address}, Inherit: func(addr netip.AddrPort) int {
-		if addr != inherited[0].Address {
-			t.Errorf("asked for %v, want %v", addr, inherited[0].Address)
-		}
-		return inherited[0].FD
-	}}
+	network := Network{
+		Listen: []netip.AddrPort{inherited[0].Address},
+		Inherit: func(addr netip.AddrPort) int {
+			if addr != inherited[0].Address {
+				t.Errorf("asked for %v, want %v", addr, inherited[0].Address)
+			}
+			return inherited[0].FD
+		},
+	}
 	if err := old.Retire(); err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,10 @@ func TestTracker(t *testing.T) {
 		{"announced only", func(tr *tracker) { arrive(tr, 1); tr.announce(3) }, "[{2 2}]", 0, 0},
 		{"given up", func(tr *tracker) { arrive(tr, 1, 5); tr.giveUp(4) }, "[{4 1}]", 2, 0},
 		{"given up what came", func(tr *tracker) { arrive(tr, 2, 3); tr.giveUp(3) }, "[]", 1, 0},
-		{"far ahead", func(tr *tracker) { arrive(tr, 1); tr.announce(3 * trackedLen) }, fmt.Sprintf("[{%d %d}]", 2*trackedLen+1, trackedLen), 2*trackedLen - 1, 0},
+		{
+			"far ahead", func(tr *tracker) { arrive(tr, 1); tr.announce(3 * trackedLen) },
+			fmt.Sprintf("[{%d %d}]", 2*trackedLen+1, trackedLen), 2*trackedLen - 1, 0,
+		},
 		{"joined late", func(tr *tracker) { tr.from(100); arrive(tr, 99, 100, 102) }, "[{101 1}]", 0, 1},
 	}
 	for _, test := range tests {

@@ -35,7 +35,10 @@ func TestGateStandsBeforeEveryWay(t *testing.T) {
 			return v == tlsconn.Found
 		}},
 		{"answer of a peer, held there", func(t *testing.T, m *Memory, value []byte, age, left time.Duration) bool {
-			m.fleet = &answering{Answer{Value: value, Age: age, Left: left, Verdict: tlsconn.Found, Hold: 77}}
+			m.fleet = &answering{Answer{
+				Value: value, Age: age, Left: left, Verdict: tlsconn.Found,
+				Hold: 77,
+			}}
 			l, _ := ask(m, 1, other, true)
 			_, v, _ := l.Result()
 			return v == tlsconn.Found
@@ -162,7 +165,11 @@ func TestAgeTravels(t *testing.T) {
 			if value, age, left, ok := from.Lookup(nil, numbered(1)); ok {
 				to.Put(numbered(1), value, age, left, false)
 			}
-			from.Scan(0, func(key [16]byte, value []byte, age, left time.Duration) { to.Put(key, value, age, left, true) })
+			from.Scan(0, func(key [16]byte, value []byte, age,
+				left time.Duration,
+			) {
+				to.Put(key, value, age, left, true)
+			})
 		}
 		wantAge(t, b, 1, age, lifetime-age)
 		clock.pass(9 * time.Second)

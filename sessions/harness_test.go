@@ -46,7 +46,10 @@ func newMemoryOf(tb testing.TB, clock *fakeClock, id tlsconn.NodeID, items int) 
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = c.Close() })
-	return New(Options{Cache: c, Lifetime: lifetime, Hold: 11 * time.Second, Self: id, MaxLookups: 4, Now: clock.Now})
+	return New(Options{
+		Cache: c, Lifetime: lifetime, Hold: 11 * time.Second, Self: id, MaxLookups: 4,
+		Now: clock.Now,
+	})
 }
 
 func numbered(i int) (key tlsconn.Key) {
@@ -56,7 +59,8 @@ func numbered(i int) (key tlsconn.Key) {
 
 // state is a session's state in tlsconn's form, as far as this package reads it.
 func state(name, context string) []byte {
-	b := tlsconn.AppendStatePrefix(nil, tlsconn.NameHash(name), tlsconn.ContextHash(context), tlsconn.CodecStandard)
+	b := tlsconn.AppendStatePrefix(nil, tlsconn.NameHash(name), tlsconn.ContextHash(context),
+		tlsconn.CodecStandard)
 	return append(b, "a master secret"...)
 }
 
@@ -124,7 +128,9 @@ func (s *fakeStore) Set(key [16]byte, value []byte, age, left time.Duration) boo
 	return true
 }
 
-func (s *fakeStore) Get(key [16]byte, answer func([]byte, time.Duration, time.Duration, bool)) bool {
+func (s *fakeStore) Get(key [16]byte,
+	answer func([]byte, time.Duration, time.Duration, bool),
+) bool {
 	s.mu.Lock()
 	v, ok := s.values[key]
 	reply := func() { answer(append([]byte(nil), v.value...), v.age, v.left, ok) }

@@ -68,7 +68,10 @@ type handshake struct {
 }
 
 func newWorld(t *testing.T, seed uint64, nodes, items int) *world {
-	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), clock: newFakeClock(), truth: make(map[int]*sessionTruth), dead: -1}
+	w := &world{
+		t: t, rng: rand.New(rand.NewPCG(seed, 1)), clock: newFakeClock(),
+		truth: make(map[int]*sessionTruth), dead: -1,
+	}
 	for i := range nodes {
 		n := &worldNode{w: w, index: i, id: tlsconn.NodeID{byte(i + 1)}}
 		n.m = newMemoryOf(t, w.clock, n.id, items)
@@ -99,7 +102,10 @@ func (w *world) send(from, to int, reliable bool, do func()) {
 		case w.contact(from, to):
 			do()
 		case reliable: // it is repeated until there is contact
-			w.events = append(w.events, event{w.clock.Now().Add(time.Second), func() { w.send(from, to, true, do) }})
+			w.events = append(w.events, event{
+				w.clock.Now().Add(time.Second),
+				func() { w.send(from, to, true, do) },
+			})
 		}
 	}})
 }
@@ -133,7 +139,11 @@ func (n *worldNode) Made(key [16]byte, value []byte, _, _ time.Duration) {
 	for _, to := range n.others() {
 		n.push(to, key)
 		if n.w.rng.IntN(4) == 0 { // repaired later, from what is there then
-			n.w.events = append(n.w.events, event{n.w.clock.Now().Add(time.Duration(n.w.rng.IntN(60)) * time.Second), func() { n.push(to, key) }})
+			n.w.events = append(n.w.events,
+				event{
+					n.w.clock.Now().Add(time.Duration(n.w.rng.IntN(60)) * time.Second),
+					func() { n.push(to, key) },
+				})
 		}
 	}
 }
@@ -172,7 +182,8 @@ func (n *worldNode) Arbiter(key [16]byte, owner tlsconn.NodeID) tlsconn.NodeID {
 	}
 	best, bestScore := n.id, -1
 	for _, o := range n.w.nodes {
-		if score := int(key[15]) * (7 + 31*o.index) % 257; (o == n || n.w.contact(n.index, o.index)) && score > bestScore {
+		if score := int(key[15]) * (7 + 31*o.index) % 257; (o == n || n.w.contact(n.index, o.index)) &&
+			score > bestScore {
 			best, bestScore = o.id, score
 		}
 	}
@@ -188,7 +199,8 @@ func (n *worldNode) Ask(q *Question) bool {
 	target, hold := n.node(q.Owner), q.Hold
 	if target == nil || target == n || !n.w.contact(n.index, target.index) {
 		hold = false
-		others := slices.DeleteFunc(n.others(), func(o *worldNode) bool { return !n.w.contact(n.index, o.index) })
+		others := slices.DeleteFunc(n.others(),
+			func(o *worldNode) bool { return !n.w.contact(n.index, o.index) })
 		if len(others) == 0 {
 			return false
 		}
@@ -201,7 +213,10 @@ func (n *worldNode) Ask(q *Question) bool {
 			q.Answer(a)
 		}
 	}
-	n.w.events = append(n.w.events, event{n.w.clock.Now().Add(50 * time.Millisecond), func() { answer(Answer{Verdict: tlsconn.Unknown}) }})
+	n.w.events = append(n.w.events, event{
+		n.w.clock.Now().Add(50 * time.Millisecond),
+		func() { answer(Answer{Verdict: tlsconn.Unknown}) },
+	})
 	n.w.send(n.index, target.index, false, func() {
 		var a Answer
 		if hold {

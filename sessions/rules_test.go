@@ -119,7 +119,8 @@ func TestRulesArePassedOn(t *testing.T) {
 	if a.RulesDigest() != b.RulesDigest() || a.RulesDigest() == 0 {
 		t.Errorf("digests %x and %x after an exchange", a.RulesDigest(), b.RulesDigest())
 	}
-	if got := b.Rules(nil); len(got) != 2 || got[0].Age != 5*time.Second || got[0].What != ForgetName || got[0].Hash != 7 {
+	if got := b.Rules(nil); len(got) != 2 || got[0].Age != 5*time.Second ||
+		got[0].What != ForgetName || got[0].Hash != 7 {
 		t.Errorf("b has %+v", got)
 	}
 	for passed := time.Duration(0); passed < lifetime+2*ruleMargin; passed += 700 * time.Millisecond {
@@ -166,7 +167,8 @@ func TestTooManyRules(t *testing.T) {
 	}
 	digest, rulesLen := m.RulesDigest(), m.Stats().Rules
 	for _, r := range rules { // a node that has not merged them sends them again
-		r.Age = clock.Now().Sub(born[slices.IndexFunc(rules, func(o Rule) bool { return o.ID == r.ID })]) - time.Millisecond
+		r.Age = clock.Now().Sub(born[slices.IndexFunc(rules,
+			func(o Rule) bool { return o.ID == r.ID })]) - time.Millisecond
 		r.Left -= r.Age
 		forget(t, m, r)
 	}
@@ -247,7 +249,8 @@ func TestRulesCodec(t *testing.T) {
 	}
 	want := m.Rules(nil)
 	if got := restarted.Rules(nil); !slices.EqualFunc(got, want, func(a, b Rule) bool {
-		return a.ID == b.ID && a.What == b.What && a.Hash == b.Hash && (a.Age-b.Age).Abs() <= time.Millisecond && (a.Left-b.Left).Abs() <= time.Millisecond
+		return a.ID == b.ID && a.What == b.What && a.Hash == b.Hash &&
+			(a.Age-b.Age).Abs() <= time.Millisecond && (a.Left-b.Left).Abs() <= time.Millisecond
 	}) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -261,7 +264,13 @@ func FuzzParseRules(f *testing.F) {
 		{ID: RuleID{1}, What: ForgetName, Hash: 7, Age: time.Second, Left: time.Minute},
 		{ID: RuleID{2}, What: 200, Left: longestLife},
 	})
-	for _, seed := range [][]byte{nil, {1}, {2}, good, good[:len(good)-1], append(bytes.Clone(good), 0), bytes.Repeat([]byte{1}, 1+ruleLen*(maxRules+1))} {
+	for _, seed := range [][]byte{
+		nil,
+		{1},
+		{2},
+		good, good[:len(good)-1],
+		append(bytes.Clone(good), 0), bytes.Repeat([]byte{1}, 1+ruleLen*(maxRules+1)),
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -19,8 +19,12 @@ func (s *sim) step() {
 		truth := &simSession{born: s.now, name: fmt.Sprintf("%c.example", 'a'+s.rand.IntN(3)), owner: n.id}
 		s.truth[s.last] = truth
 		born := time.Unix(1e9, 0).Add(n.clock())
-		state := tlsconn.AppendStatePrefix(nil, tlsconn.NameHash(truth.name), tlsconn.ContextHash("ctx"), tlsconn.CodecStandard)
-		n.memory.Save(simKey(s.last), tlsconn.Session{State: append(state, "a master secret"...), Born: born, Expires: born.Add(simLifetime)})
+		state := tlsconn.AppendStatePrefix(nil, tlsconn.NameHash(truth.name), tlsconn.ContextHash("ctx"),
+			tlsconn.CodecStandard)
+		n.memory.Save(simKey(s.last), tlsconn.Session{
+			State: append(state, "a master secret"...), Born: born,
+			Expires: born.Add(simLifetime),
+		})
 	case what < 10:
 		n.forget()
 	case what < 11:

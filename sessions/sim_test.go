@@ -170,7 +170,8 @@ func (s *sim) start(i int) {
 	o := replicate.Options{
 		ID: simID(s.order), DatagramLen: 1200, Mode: s.kind.mode,
 		Heartbeat: time.Second, DeadAfter: 3 * time.Second, LookupTimeout: 50 * time.Millisecond,
-		MaxQuestions: 1024, SnapshotRate: 32 << 20, HoldFor: 15 * time.Second, KnownFor: simLifetime + time.Minute,
+		MaxQuestions: 1024, SnapshotRate: 32 << 20, HoldFor: 15 * time.Second, KnownFor: simLifetime +
+			time.Minute,
 		Name: fmt.Sprintf("node %d", i), Instance: replicate.Instance{0: byte(i + 1)}, Context: 1,
 		Wall: func() time.Time { return time.Unix(1e9, 0).Add(s.now) },
 	}
@@ -266,7 +267,10 @@ func (n *simNode) SendAll(to []netip.AddrPort, datagram []byte) {
 // The Fleet of the memory.
 
 func (n *simNode) Made(key [16]byte, value []byte, age, left time.Duration) {
-	n.publish(&replicate.Update{Kind: replicate.UpdateSession, Key: key, Value: value, Age: age, Left: left, Made: n.clock()})
+	n.publish(&replicate.Update{
+		Kind: replicate.UpdateSession, Key: key, Value: value, Age: age,
+		Left: left, Made: n.clock(),
+	})
 }
 
 func (n *simNode) Deleted(key [16]byte, left time.Duration) {
@@ -274,7 +278,10 @@ func (n *simNode) Deleted(key [16]byte, left time.Duration) {
 }
 
 func (n *simNode) Release(key [16]byte, arbiter tlsconn.NodeID, hold uint64) {
-	n.publish(&replicate.Update{Kind: replicate.UpdateRelease, Key: key, Owner: replicate.ShortID(arbiter), Hold: hold})
+	n.publish(&replicate.Update{
+		Kind: replicate.UpdateRelease, Key: key,
+		Owner: replicate.ShortID(arbiter), Hold: hold,
+	})
 }
 
 func (n *simNode) publish(u *replicate.Update) {
@@ -359,8 +366,14 @@ func TestLawsOverTheRealProtocol(t *testing.T) {
 		{name: "partitions", nodes: 3, mode: replicate.Push, part: true},
 		{name: "restarts", nodes: 3, mode: replicate.Push, restart: true},
 		{name: "snapshots of machines", nodes: 3, mode: replicate.Push, restored: true},
-		{name: "everything", nodes: 3, mode: replicate.Push, loss: 0.05, pause: true, part: true, restart: true, restored: true},
-		{name: "everything, with homes", nodes: 4, mode: replicate.Homes, loss: 0.05, pause: true, part: true, restart: true, restored: true},
+		{
+			name: "everything", nodes: 3, mode: replicate.Push, loss: 0.05, pause: true, part: true, restart: true,
+			restored: true,
+		},
+		{
+			name: "everything, with homes", nodes: 4, mode: replicate.Homes, loss: 0.05, pause: true, part: true, restart: true,
+			restored: true,
+		},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			var resumed, refused, spent, forgotten int
@@ -372,7 +385,8 @@ func TestLawsOverTheRealProtocol(t *testing.T) {
 				for _, n := range s.nodes {
 					n.end()
 				}
-				resumed, refused, spent, forgotten = resumed+s.resumed, refused+s.refused, spent+s.spent, forgotten+s.forgotten
+				resumed, refused, spent, forgotten = resumed+s.resumed, refused+s.refused, spent+s.spent,
+					forgotten+s.forgotten
 				if t.Failed() {
 					t.Fatalf("with seed %d", seed)
 				}

@@ -69,7 +69,8 @@ func TestSuccessorHasWhatThereWas(t *testing.T) {
 	m.Freeze(newFakeHeir())
 	next := succeed(t, m)
 	for i, want := range map[int]tlsconn.Verdict{
-		1: tlsconn.Found, 2: tlsconn.Unknown, 3: tlsconn.Spent, 4: tlsconn.Unknown, 5: tlsconn.Found, 6: tlsconn.Unknown,
+		1: tlsconn.Found, 2: tlsconn.Unknown, 3: tlsconn.Spent, 4: tlsconn.Unknown, 5: tlsconn.Found,
+		6: tlsconn.Unknown,
 	} {
 		wantFind(t, next, i, want)
 	}
@@ -134,7 +135,8 @@ func TestOnceInBothProcesses(t *testing.T) {
 		var spent atomic.Int32
 		var loops sync.WaitGroup
 		try := func(m *Memory) {
-			if s, v := m.Find(nil, numbered(1), self, true); v == tlsconn.Found && m.Spend(numbered(1), self, s.Hold, lifetime) {
+			if s, v := m.Find(nil, numbered(1), self, true); v == tlsconn.Found &&
+				m.Spend(numbered(1), self, s.Hold, lifetime) {
 				spent.Add(1)
 			}
 		}

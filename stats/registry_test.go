@@ -65,7 +65,10 @@ func example() *Registry {
 	r.Register("load", func() any { return 7 })
 	r.RegisterCaches(func() []CacheRow {
 		return []CacheRow{
-			row{Cache{Name: "ssl", KeySize: 128, MaxItems: 20000, Blocks: 20000, BlockSize: 4096, Items: 3, Hits: 8, Miss: 2, Full: 1}, 4},
+			row{Cache{
+				Name: "ssl", KeySize: 128, MaxItems: 20000, Blocks: 20000, BlockSize: 4096, Items: 3,
+				Hits: 8, Miss: 2, Full: 1,
+			}, 4},
 			Cache{Name: "other", MaxItems: 10},
 		}
 	})
@@ -104,7 +107,8 @@ func TestDocument(t *testing.T) {
 	if d.Version != "1.2.3" || d.PID != os.Getpid() || d.CWD != cwd || d.Load != 7 {
 		t.Errorf("got version %q, pid %d, cwd %q, load %d", d.Version, d.PID, d.CWD, d.Load)
 	}
-	if len(d.Caches) != 2 || d.Caches[0].Hits != 8 || d.Caches[0].Evicted != 4 || d.Caches[1].Name != "other" {
+	if len(d.Caches) != 2 || d.Caches[0].Hits != 8 || d.Caches[0].Evicted != 4 ||
+		d.Caches[1].Name != "other" {
 		t.Errorf("got caches %+v", d.Caches)
 	}
 	if d.Cache["hits"] != 8 || d.Cache["max_items"] != 20000 || len(d.Cache) != 6 {
@@ -277,7 +281,8 @@ func TestCountersAreShown(t *testing.T) {
 	if err := json.Unmarshal(r.document(), &d); err != nil {
 		t.Fatal(err)
 	}
-	if got := d.Things; got.Seen != 7 || got.Size != -3 || got.Lost["cat"] != 1 || got.Quiet != 1 || got.Took.Count != 1 || got.Inner != 5 || d.Around.Inner != 5 {
+	if got := d.Things; got.Seen != 7 || got.Size != -3 || got.Lost["cat"] != 1 || got.Quiet != 1 ||
+		got.Took.Count != 1 || got.Inner != 5 || d.Around.Inner != 5 {
 		t.Errorf("got %s", r.document())
 	}
 	p := prometheus.NewRegistry()

@@ -22,7 +22,8 @@ func TestServersSucceedEachOther(t *testing.T) {
 			t.Fatal(err)
 		}
 		begin := make(chan struct{})
-		second, err := ListenAdmin(address, example(), AdminOptions{Start: Start{Inherited: os.NewFile(uintptr(fd), ""), Wait: begin}})
+		second, err := ListenAdmin(address, example(),
+			AdminOptions{Start: Start{Inherited: os.NewFile(uintptr(fd), ""), Wait: begin}})
 		if err != nil {
 			t.Fatal(err)
 		}

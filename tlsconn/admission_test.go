@@ -98,10 +98,11 @@ func TestMissThatAwaitsAdmission(t *testing.T) {
 	for _, version := range versions {
 		t.Run(version.name, func(t *testing.T) {
 			client, _ := clientOf(version.id)
-			s, sessions := engines[0].askedServer(t, client, func(l *tlsconn.Lookup, _ tlsconn.Session) bool {
-				l.Answer(tlsconn.Session{}, tlsconn.Unknown)
-				return true
-			})
+			s, sessions := engines[0].askedServer(t, client,
+				func(l *tlsconn.Lookup, _ tlsconn.Session) bool {
+					l.Answer(tlsconn.Session{}, tlsconn.Unknown)
+					return true
+				})
 			a := new(admitter)
 			p := admittedPair(t, s, client, a)
 			finds := 0
@@ -113,7 +114,8 @@ func TestMissThatAwaitsAdmission(t *testing.T) {
 				p.link.toClient = p.conn.Resume(p.link.toClient)
 			}
 			p.doHandshake()
-			if got := p.conn.Info().Outcome; got != tlsconn.MissUnknown || sessions.asks != finds || finds != 1 {
+			if got := p.conn.Info().Outcome; got != tlsconn.MissUnknown || sessions.asks != finds ||
+				finds != 1 {
 				t.Errorf("got %v, asked %d times, %d of them before it waited", got, sessions.asks, finds)
 			}
 		})

@@ -27,7 +27,8 @@ func (d *difference) String() string {
 
 // kind tells differences apart roughly.
 func (d *difference) kind() string {
-	return fmt.Sprintf("own %q %d %q, standard %q %d %.60q", d.own.answer, d.own.alert, d.own.why, d.standard.answer, d.standard.alert, d.standard.why)
+	return fmt.Sprintf("own %q %d %q, standard %q %d %.60q", d.own.answer, d.own.alert, d.own.why, d.standard.answer, d.standard.alert,
+		d.standard.why)
 }
 
 func (h *rawHello) String() string {
@@ -44,7 +45,8 @@ func (h *rawHello) String() string {
 
 // allowed says why a difference is meant, "" if it is not.
 func (d *difference) allowed() string {
-	ownRefused, standardRefused := d.own.answer == "" && d.own.failed, d.standard.answer == "" && d.standard.failed
+	ownRefused, standardRefused := d.own.answer == "" && d.own.failed, d.standard.answer == "" &&
+		d.standard.failed
 	if d.resumedByID() {
 		return "TLS 1.2 by session ID: crypto/tls resumes by ticket alone"
 	}
@@ -64,8 +66,10 @@ func (d *difference) allowed() string {
 	if ownRefused || standardRefused {
 		return ""
 	}
-	if d.own.answer != d.standard.answer || d.own.version != d.standard.version || d.own.suite != d.standard.suite ||
-		d.own.group != d.standard.group || d.own.psk != d.standard.psk || d.own.resumed != d.standard.resumed {
+	if d.own.answer != d.standard.answer || d.own.version != d.standard.version ||
+		d.own.suite != d.standard.suite ||
+		d.own.group != d.standard.group || d.own.psk != d.standard.psk ||
+		d.own.resumed != d.standard.resumed {
 		return d.find(choices, 0)
 	}
 	if d.own.failed && d.standard.failed && alertClass(d.own.alert) == alertClass(d.standard.alert) {
@@ -139,13 +143,15 @@ var ownRefuses = []irregularity{
 	{"two key shares of a group, or one of a group not offered (Section 4.2.8)", []int{47}, has(irregularShares)},
 	{"not as many binders as identities (Section 4.2.11)", []int{47}, has(unequalBinders)},
 	{"pre_shared_key is not the last extension (Section 4.2.11)", []int{47}, has(func(h *rawHello) bool {
-		return slices.ContainsFunc(h.extensions[:max(0, len(h.extensions)-1)], func(e rawExtension) bool { return e.id == idPSK })
+		return slices.ContainsFunc(h.extensions[:max(0, len(h.extensions)-1)],
+			func(e rawExtension) bool { return e.id == idPSK })
 	})},
 	{"pre_shared_key without psk_key_exchange_modes (Section 4.2.9)", []int{109}, has(func(h *rawHello) bool {
 		return h.find(idPSK) != nil && h.find(idPSKModes) == nil
 	})},
 	{"supported_groups, key_share or signature_algorithms missing in TLS 1.3 (Section 9.2)", []int{109}, has(func(h *rawHello) bool {
-		return h.offers13() && (h.find(idGroups) == nil || h.find(idKeyShare) == nil || h.find(idSigAlgs) == nil)
+		return h.offers13() && (h.find(idGroups) == nil || h.find(idKeyShare) == nil ||
+			h.find(idSigAlgs) == nil)
 	})},
 	{"server name that is no host name, or two (RFC 6066, Section 3)", []int{47, 112}, has(irregularName)},
 	{"legacy_version of SSL 3.0 (RFC 8446, Appendix D.5)", []int{70}, has(func(h *rawHello) bool { return h.version <= 0x0300 })},
@@ -161,7 +167,8 @@ var ownRefuses = []irregularity{
 		return h.find(idSigAlgs) == nil
 	})},
 	{"no signature scheme for the certificate, noticed before anything is sent", []int{40}, has(func(h *rawHello) bool {
-		return !slices.ContainsFunc(h.list16(idSigAlgs, 2), func(s uint16) bool { // in TLS 1.3 a curve has one hash
+		// in TLS 1.3 a curve has one hash
+		return !slices.ContainsFunc(h.list16(idSigAlgs, 2), func(s uint16) bool {
 			return s == 0x0403 || !h.offers13() && (s == 0x0503 || s == 0x0603)
 		})
 	})},
@@ -226,7 +233,8 @@ func irregularName(h *rawHello) bool {
 	for s.ReadUint8(&kind) && s.ReadUint16LengthPrefixed(&name) {
 		if kind == 0 {
 			hosts++
-			irregular = irregular || len(name) > 255 || slices.ContainsFunc(name, func(c byte) bool { return c <= ' ' || c > '~' })
+			irregular = irregular || len(name) > 255 ||
+				slices.ContainsFunc(name, func(c byte) bool { return c <= ' ' || c > '~' })
 		}
 	}
 	return irregular || hosts > 1
@@ -249,7 +257,8 @@ func (h *rawHello) firstSuiteIsOld() bool {
 		if slices.Contains([]uint16{0x1301, 0x1302, 0x1303}, id) || slices.Contains(twinSuites, id) {
 			return false
 		}
-		if slices.ContainsFunc(slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()), func(s *tls.CipherSuite) bool { return s.ID == id }) {
+		if slices.ContainsFunc(slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()),
+			func(s *tls.CipherSuite) bool { return s.ID == id }) {
 			return true
 		}
 	}
@@ -309,18 +318,21 @@ var standardRefuses = []irregularity{
 func statusParses(b []byte) bool {
 	s := cryptobyte.String(b)
 	var list cryptobyte.String
-	return s.Skip(1) && s.ReadUint16LengthPrefixed(&list) && s.ReadUint16LengthPrefixed(&list) && s.Empty()
+	return s.Skip(1) && s.ReadUint16LengthPrefixed(&list) && s.ReadUint16LengthPrefixed(&list) &&
+		s.Empty()
 }
 
 // choices are those between what a client offers.
 var choices = []irregularity{
 	{"crypto/tls takes clients whose first suite is an old one for such without AES-GCM", nil, func(d *difference) bool {
 		rest := d.own
-		rest.suite, rest.psk, rest.failed, rest.alert = d.standard.suite, d.standard.psk, d.standard.failed, d.standard.alert
+		rest.suite, rest.psk, rest.failed, rest.alert = d.standard.suite, d.standard.psk,
+			d.standard.failed, d.standard.alert
 		if d.groupsByOrder() {
 			rest.group = d.standard.group
 		}
-		return d.hello != nil && d.hello.firstSuiteIsOld() && rest.same(d.standard) && isChaCha(d.standard.suite)
+		return d.hello != nil && d.hello.firstSuiteIsOld() && rest.same(d.standard) &&
+			isChaCha(d.standard.suite)
 	}},
 	{"the group of TLS 1.2: ours is the best by our order, crypto/tls's by the client's", nil, func(d *difference) bool {
 		rest := d.own
@@ -328,10 +340,12 @@ var choices = []irregularity{
 		return d.groupsByOrder() && rest.same(d.standard)
 	}},
 	{"the suite of the session that is resumed, where crypto/tls may change to another of the same hash", nil, func(d *difference) bool {
-		return d.own.psk >= 0 && d.own.psk == d.standard.psk && (d.own.suite == 0x1302) == (d.standard.suite == 0x1302)
+		return d.own.psk >= 0 && d.own.psk == d.standard.psk &&
+			(d.own.suite == 0x1302) == (d.standard.suite == 0x1302)
 	}},
 	{"a share is there, so the client is not asked for a better group", nil, func(d *difference) bool {
-		return d.hello != nil && retryForPQ(d.hello) && d.standard.answer == "retry" && d.standard.group == 0x11ec && d.own.version == 0x0304
+		return d.hello != nil && retryForPQ(d.hello) && d.standard.answer == "retry" &&
+			d.standard.group == 0x11ec && d.own.version == 0x0304
 	}},
 }
 
@@ -342,7 +356,8 @@ func (d *difference) groupsByOrder() bool {
 		return false
 	}
 	offered := d.hello.list16(idGroups, 2)
-	return slices.Contains(offered, d.own.group) && slices.Index(offered, d.standard.group) <= slices.Index(offered, d.own.group)
+	return slices.Contains(offered, d.own.group) &&
+		slices.Index(offered, d.standard.group) <= slices.Index(offered, d.own.group)
 }
 
 // later is what comes after the first answer.
@@ -381,13 +396,16 @@ var meetingsAllowed = []struct {
 }{
 	{"the type of a record is looked at before it is decrypted (RFC 8446, Section 5.2)", func(d *meetingDifference) bool {
 		return (d.own.why == "tlsconn: record of a type not expected now" || d.own.why == "tlsconn: message not expected now") &&
-			d.standard.state == tlsconn.Failed && alertClass(d.standard.alert) == "keys" && d.own.read == d.standard.read
+			d.standard.state == tlsconn.Failed && alertClass(d.standard.alert) == "keys" &&
+			d.own.read == d.standard.read
 	}},
 	{"the version of a record says nothing (RFC 8446, Section 5.1), or makes it fail to authenticate", func(d *meetingDifference) bool {
-		return strings.Contains(d.standard.why, "received record with version") && (d.own.state != tlsconn.Failed || d.own.read >= d.standard.read)
+		return strings.Contains(d.standard.why, "received record with version") &&
+			(d.own.state != tlsconn.Failed || d.own.read >= d.standard.read)
 	}},
 	{"ChangeCipherSpec after the client's Finished (RFC 8446, Section 5)", func(d *meetingDifference) bool {
-		return d.own.state == tlsconn.Failed && d.own.alert == alertUnexpectedMessage && d.own.read <= d.standard.read && ccsAfterData(d.wire)
+		return d.own.state == tlsconn.Failed && d.own.alert == alertUnexpectedMessage &&
+			d.own.read <= d.standard.read && ccsAfterData(d.wire)
 	}},
 	{"client certificates are parsed and verified at the client's Finished, the signature in the order of messages", func(d *meetingDifference) bool {
 		return d.own.state == tlsconn.Failed && strings.Contains(d.standard.why, "certificate")
@@ -420,10 +438,12 @@ var meetingsAllowed = []struct {
 		return d.own.why == "tlsconn: too many records without content" && bytes.Count(d.wire, []byte{20, 3, 3, 0, 1, 1}) > 16
 	}},
 	{"what looks like HTTP behind a first hello that was to be sent anew", func(d *meetingDifference) bool {
-		return d.standard.why == tlsconn.ErrPlainHTTP.Error() && d.own.state == tlsconn.Failed && d.standard.state == tlsconn.Failed
+		return d.standard.why == tlsconn.ErrPlainHTTP.Error() && d.own.state == tlsconn.Failed &&
+			d.standard.state == tlsconn.Failed
 	}},
 	{"what looks like SSLv2 in the middle", func(d *meetingDifference) bool {
-		return strings.Contains(d.standard.why, "SSLv2") && d.own.state == tlsconn.Failed && d.own.read == d.standard.read
+		return strings.Contains(d.standard.why, "SSLv2") && d.own.state == tlsconn.Failed &&
+			d.own.read == d.standard.read
 	}},
 	{"a record is refused when it is whole, crypto/tls refuses the header", func(d *meetingDifference) bool {
 		return d.own.why == "tlsconn: the byte stream ended early" && strings.Contains(d.standard.why, "first record")

@@ -64,7 +64,8 @@ func TestClientAgainstStandardAtRandom(t *testing.T) {
 		if d == nil {
 			continue
 		}
-		kind := fmt.Sprintf("own %v %d %q, standard %v %d %q", d.own.state, d.own.alert, d.own.why, d.standard.state, d.standard.alert, d.standard.why)
+		kind := fmt.Sprintf("own %v %d %q, standard %v %d %q", d.own.state, d.own.alert, d.own.why, d.standard.state, d.standard.alert,
+			d.standard.why)
 		if differ[kind]++; differ[kind] == 1 {
 			t.Errorf("%v", d)
 		}
@@ -165,7 +166,8 @@ func meet(s tlsconn.Server, client *tls.Config, cut int, ops []byte) (m meeting,
 	l.drive()
 	m.state, m.read = l.conn.State(), len(l.plaintext)
 	info := l.conn.Info()
-	m.info = fmt.Sprintf("%04x %04x %04x %q %q %v", info.Version, info.CipherSuite, info.Group, info.ServerName, info.ALPN, info.Outcome)
+	m.info = fmt.Sprintf("%04x %04x %04x %q %q %v", info.Version, info.CipherSuite, info.Group, info.ServerName, info.ALPN,
+		info.Outcome)
 	if err := l.conn.Err(); err != nil {
 		m.why = err.Error()
 	}
@@ -247,7 +249,8 @@ func (m *mangler) record(r []byte) {
 		y, z := int(ops[2]), ops[3]
 		if op := ops[0] % mangles; op == mangleSwap {
 			swap = true
-		} else if m.n > 0 || op >= mangleSplit && op != mangleGrow { // FuzzAgainstStandard mutates ClientHellos
+			// FuzzAgainstStandard mutates ClientHellos
+		} else if m.n > 0 || op >= mangleSplit && op != mangleGrow {
 			out = mangle(op, out, y, z)
 		}
 	}

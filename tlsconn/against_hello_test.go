@@ -55,7 +55,8 @@ func parseRawHello(in []byte) *rawHello {
 		!body.ReadUint8LengthPrefixed(&compressions) {
 		return nil
 	}
-	h.sessionID, h.suites, h.compressions = slices.Clone(sessionID), slices.Clone(suites), slices.Clone(compressions)
+	h.sessionID, h.suites, h.compressions = slices.Clone(sessionID), slices.Clone(suites),
+		slices.Clone(compressions)
 	if h.noBlock = body.Empty(); h.noBlock {
 		return h
 	}
@@ -185,7 +186,8 @@ func (h *rawHello) fixBinder(psk []byte, sha384 bool) {
 	data := h.extensions[len(h.extensions)-1].data
 	s := cryptobyte.String(data)
 	var identities, binders, first cryptobyte.String
-	if !s.ReadUint16LengthPrefixed(&identities) || !s.ReadUint16LengthPrefixed(&binders) || !s.Empty() {
+	if !s.ReadUint16LengthPrefixed(&identities) || !s.ReadUint16LengthPrefixed(&binders) ||
+		!s.Empty() {
 		return
 	}
 	after := len(binders)

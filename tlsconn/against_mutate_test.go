@@ -36,8 +36,10 @@ const (
 // Values worth trying.
 var (
 	someExtensions = []uint16{
-		idServerName, idStatusRequest, idGroups, idPointFormats, idSigAlgs, idALPN, idSCT, idEMS, idTicket, idPSK,
-		idEarlyData, idVersions, idCookie, idPSKModes, idAuthorities, idPostHandshake, idSigAlgsCert, idKeyShare,
+		idServerName, idStatusRequest, idGroups, idPointFormats, idSigAlgs, idALPN, idSCT, idEMS,
+		idTicket, idPSK,
+		idEarlyData, idVersions, idCookie, idPSKModes, idAuthorities, idPostHandshake, idSigAlgsCert,
+		idKeyShare,
 		idQUIC, idECH, idRenegotiation, 0x0a0a, 21, 22, 28, 1, 0xffff,
 	}
 	someData = [][]byte{
@@ -67,10 +69,12 @@ var (
 		{1},
 	}
 	someSuites = []uint16{
-		0x1301, 0x1302, 0x1303, 0x1304, 0xc02b, 0xc02c, 0xcca9, 0xc02f, 0xc030, 0xcca8, 0xc009, 0xc013, 0x009c, 0x002f, 0x5600, 0x00ff, 0x0a0a, 0,
+		0x1301, 0x1302, 0x1303, 0x1304, 0xc02b, 0xc02c, 0xcca9, 0xc02f, 0xc030, 0xcca8, 0xc009, 0xc013,
+		0x009c, 0x002f, 0x5600, 0x00ff, 0x0a0a, 0,
 	}
 	someNumbers = []uint16{
-		0x0304, 0x0303, 0x0302, 0x0301, 0x0300, 0x7f1c, 0x0a0a, 23, 24, 25, 29, 30, 0x11ec, 0x11eb, 0x100, 0x0403, 0x0503, 0x0603,
+		0x0304, 0x0303, 0x0302, 0x0301, 0x0300, 0x7f1c, 0x0a0a, 23, 24, 25, 29, 30, 0x11ec, 0x11eb, 0x100,
+		0x0403, 0x0503, 0x0603,
 		0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0807, 0x0201, 0x0203, 0x0809, 0, 0xffff,
 	}
 )
@@ -117,7 +121,8 @@ var someBehind = [][]byte{
 
 func (h *rawHello) clone() *rawHello {
 	c := *h
-	c.sessionID, c.suites, c.compressions = slices.Clone(h.sessionID), slices.Clone(h.suites), slices.Clone(h.compressions)
+	c.sessionID, c.suites, c.compressions = slices.Clone(h.sessionID), slices.Clone(h.suites),
+		slices.Clone(h.compressions)
 	c.extensions = nil
 	for _, e := range h.extensions {
 		c.extensions = append(c.extensions, rawExtension{e.id, slices.Clone(e.data)})
@@ -163,7 +168,8 @@ func (h *rawHello) mutateExtension(op byte, x, y int, z byte) {
 	case opDelete:
 		h.extensions = slices.Delete(h.extensions, x, x+1)
 	case opDuplicate:
-		h.extensions = slices.Insert(h.extensions, y%(len(h.extensions)+1), rawExtension{e.id, slices.Clone(e.data)})
+		h.extensions = slices.Insert(h.extensions, y%(len(h.extensions)+1),
+			rawExtension{e.id, slices.Clone(e.data)})
 	case opMove:
 		moved := *e
 		h.extensions = slices.Delete(h.extensions, x, x+1)
@@ -257,7 +263,8 @@ func (e *rawExtension) mutateShares(y int, z byte) {
 		shares[i] = shares[i][:max(4, len(shares[i])-1)]
 		binary.BigEndian.PutUint16(shares[i][2:], uint16(len(shares[i])-4))
 	case 6:
-		shares = append(shares, append(binary.BigEndian.AppendUint16(nil, someNumbers[int(z)%len(someNumbers)]), 0, 1, z))
+		shares = append(shares, append(binary.BigEndian.AppendUint16(nil,
+			someNumbers[int(z)%len(someNumbers)]), 0, 1, z))
 	}
 	e.data = append([]byte{0, 0}, slices.Concat(shares...)...)
 	e.fixLength()

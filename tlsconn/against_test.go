@@ -115,7 +115,10 @@ func newTwins(t testing.TB) (twins []twin) {
 	pki := testpki.New(t)
 	// Ed25519, whose signatures have one length: both servers see the same records.
 	alice := pki.Issue(testpki.Template{CommonName: "alice", Client: true, Key: testpki.Ed25519}).TLS
-	groups := []primitive.Group{primitive.X25519MLKEM768, primitive.X25519, primitive.P256, primitive.P384}
+	groups := []primitive.Group{
+		primitive.X25519MLKEM768, primitive.X25519, primitive.P256,
+		primitive.P384,
+	}
 	for _, edit := range []func(*tlsconn.Config){
 		func(*tlsconn.Config) {},
 		func(c *tlsconn.Config) { c.Groups = []primitive.Group{primitive.P256, primitive.P384} },
@@ -236,7 +239,9 @@ func (s *twinStore) put(key tlsconn.Key, session tlsconn.Session) {
 	s.sessions[key] = session
 }
 
-func (s *twinStore) Find(dst []byte, key tlsconn.Key, _ tlsconn.NodeID, _ bool) (tlsconn.Session, tlsconn.Verdict) {
+func (s *twinStore) Find(dst []byte, key tlsconn.Key, _ tlsconn.NodeID, _ bool) (tlsconn.Session,
+	tlsconn.Verdict,
+) {
 	session, ok := s.sessions[key]
 	if !ok {
 		return session, tlsconn.Unknown

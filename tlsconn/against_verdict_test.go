@@ -100,7 +100,8 @@ func (v *verdict) readHello(body []byte) {
 	var random []byte
 	var sessionID, extensions, data cryptobyte.String
 	var compression uint8
-	if !s.ReadUint16(&v.version) || !s.ReadBytes(&random, 32) || !s.ReadUint8LengthPrefixed(&sessionID) ||
+	if !s.ReadUint16(&v.version) || !s.ReadBytes(&random, 32) ||
+		!s.ReadUint8LengthPrefixed(&sessionID) ||
 		!s.ReadUint16(&v.suite) || !s.ReadUint8(&compression) {
 		panic("a ServerHello that does not parse")
 	}

@@ -160,7 +160,9 @@ func recordReader(c tlsconn.Conn, buf []byte) func(record []byte) {
 
 // measureRead lets client write records of size bytes, which appear in sent,
 // and measures read.
-func measureRead(b *testing.B, size, batch int, client *tls.Conn, sent *[]byte, read func(record []byte)) {
+func measureRead(b *testing.B, size, batch int, client *tls.Conn, sent *[]byte,
+	read func(record []byte),
+) {
 	plaintext := make([]byte, size)
 	var records [][]byte
 	b.SetBytes(int64(size))

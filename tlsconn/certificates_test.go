@@ -8,7 +8,10 @@ import (
 
 func TestOneNameHasOnePolicy(t *testing.T) {
 	cert := tls.Certificate{Leaf: new(x509.Certificate), PrivateKey: struct{}{}}
-	if _, err := NewCertificates([]Certificate{{Name: "a.test", TLS: cert}, {Name: "A.test", TLS: cert, Policy: new(Policy)}}); err == nil {
+	if _, err := NewCertificates([]Certificate{
+		{Name: "a.test", TLS: cert},
+		{Name: "A.test", TLS: cert, Policy: new(Policy)},
+	}); err == nil {
 		t.Error("two policies for one name: accepted")
 	}
 }

@@ -29,7 +29,8 @@ func TestChallenge(t *testing.T) {
 		shown := certificate(t, testpki.ECDSA, "asked.test")
 		strict := func(c *tlsconn.Config) {
 			c.Challenges = challenges{"asked.test", &shown}
-			c.Strict, c.ClientAuth, c.ClientCAs = tlsconn.OnlyKnown, tlsconn.RequireClientCert, clientCAs(t, pki)
+			c.Strict, c.ClientAuth, c.ClientCAs = tlsconn.OnlyKnown, tlsconn.RequireClientCert, clientCAs(t,
+				pki)
 			c.ALPN = []string{"http/1.1"}
 		}
 		for _, version := range versions {
@@ -43,7 +44,8 @@ func TestChallenge(t *testing.T) {
 						t.Fatal(err)
 					}
 					p.link.drive()
-					if info := p.conn.Info(); p.conn.State() != tlsconn.Connected || info.ALPN != tlsconn.ChallengeProtocol || info.Resumed() {
+					if info := p.conn.Info(); p.conn.State() != tlsconn.Connected ||
+						info.ALPN != tlsconn.ChallengeProtocol || info.Resumed() {
 						t.Errorf("got %v, %v, %+v", p.conn.State(), p.conn.Err(), info)
 					}
 					if got := p.client.ConnectionState().PeerCertificates[0]; !got.Equal(shown.Leaf) {

@@ -84,7 +84,9 @@ type chaosMemory struct {
 	questions []*tlsconn.Lookup
 }
 
-func (m *chaosMemory) Find(dst []byte, key tlsconn.Key, owner tlsconn.NodeID, hold bool) (tlsconn.Session, tlsconn.Verdict) {
+func (m *chaosMemory) Find(dst []byte, key tlsconn.Key, owner tlsconn.NodeID,
+	hold bool,
+) (tlsconn.Session, tlsconn.Verdict) {
 	if m.r.IntN(2) == 0 {
 		return tlsconn.Session{}, tlsconn.Unknown
 	}
@@ -177,7 +179,8 @@ func newChaos(t *testing.T, seed uint64) *chaosWorld {
 	r := rand.New(rand.NewPCG(seed, 7))
 	pki := testpki.New(t)
 	c := &chaosWorld{
-		T: t, seed: seed, r: r, workers: &chaosWorkers{}, fine: true, cache: tls.NewLRUClientSessionCache(8),
+		T: t, seed: seed, r: r, workers: &chaosWorkers{}, fine: true,
+		cache:  tls.NewLRUClientSessionCache(8),
 		memory: &chaosMemory{handmadeMemory: newHandmadeMemory(), r: r},
 	}
 	key := []testpki.KeyType{testpki.ECDSA, testpki.RSA, testpki.Ed25519}[r.IntN(3)]
@@ -376,7 +379,8 @@ func (cc *chaosConn) step(t *testing.T, r *rand.Rand, buf []byte, hostile bool) 
 				out = c.Write(out, p[:k])
 				break
 			}
-			if len(out) > len(prefix) || c.State() != tlsconn.Connected && c.State() != tlsconn.ExpectHandshakeBytes {
+			if len(out) > len(prefix) || c.State() != tlsconn.Connected &&
+				c.State() != tlsconn.ExpectHandshakeBytes {
 				break
 			}
 			if !e.clientDone {

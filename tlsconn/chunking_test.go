@@ -41,13 +41,22 @@ func TestChunking(t *testing.T) {
 		for _, version := range versions {
 			for _, key := range []testpki.KeyType{testpki.ECDSA, testpki.RSA} {
 				var later laterWorkers
-				s := e.server(t, func(c *tlsconn.Config) { c.Certificates, c.Workers = certificates(t, key), &later })
+				s := e.server(t, func(c *tlsconn.Config) {
+					c.Certificates, c.Workers = certificates(t, key),
+						&later
+				})
 				client, _ := clientOf(version.id)
 				later.handshake(newPair(t, s, client)) // so that all that follow resume
 				for _, full := range []bool{true, false} {
-					wantStates := []tlsconn.State{tlsconn.ExpectHandshakeBytes, tlsconn.Connected, tlsconn.PeerClosed}
+					wantStates := []tlsconn.State{
+						tlsconn.ExpectHandshakeBytes, tlsconn.Connected,
+						tlsconn.PeerClosed,
+					}
 					if full && key == testpki.RSA {
-						wantStates = []tlsconn.State{tlsconn.ExpectHandshakeBytes, tlsconn.AwaitSignature, tlsconn.ExpectHandshakeBytes, tlsconn.Connected, tlsconn.PeerClosed}
+						wantStates = []tlsconn.State{
+							tlsconn.ExpectHandshakeBytes, tlsconn.AwaitSignature,
+							tlsconn.ExpectHandshakeBytes, tlsconn.Connected, tlsconn.PeerClosed,
+						}
 					}
 					for name, cut := range cuts() {
 						t.Run(fmt.Sprintf("%s/%v/full=%t/%s", version.name, key, full, name), func(t *testing.T) {
@@ -126,7 +135,8 @@ func TestDataBehindTheHandshake(t *testing.T) {
 			client, _ := clientOf(tls.VersionTLS13)
 			p := newPair(t, s, client)
 			p.link.cut = cut
-			if _, err := p.client.Write(bytes.Repeat([]byte("d"), 40_000)); err != nil { // with the client's Finished
+			// with the client's Finished
+			if _, err := p.client.Write(bytes.Repeat([]byte("d"), 40_000)); err != nil {
 				t.Fatal(err)
 			}
 			p.client.CloseWrite()

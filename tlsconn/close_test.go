@@ -26,7 +26,8 @@ func TestHalfCloseByTheClient(t *testing.T) {
 			if out := p.conn.Feed(nil, []byte("ignored")); len(out) > 0 {
 				t.Errorf("%s: bytes after close_notify were answered", version.name)
 			}
-			if out := p.conn.EOF(nil); len(out) > 0 || p.conn.State() != tlsconn.PeerClosed || p.conn.Err() != nil {
+			if out := p.conn.EOF(nil); len(out) > 0 || p.conn.State() != tlsconn.PeerClosed ||
+				p.conn.Err() != nil {
 				t.Errorf("%s: the end after close_notify: got %v, %v", version.name, p.conn.State(), p.conn.Err())
 			}
 			p.link.toClient = p.conn.CloseNotify(p.conn.Write(p.link.toClient, []byte("late response")))

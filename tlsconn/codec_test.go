@@ -48,7 +48,8 @@ func TestSessionStateRoundTrip(t *testing.T) {
 		if !got.parse(body) {
 			t.Fatalf("%s: does not parse", want.suite.Name)
 		}
-		if got.version != want.version || got.suite != want.suite || got.ems != want.ems || got.scope != want.scope ||
+		if got.version != want.version || got.suite != want.suite || got.ems != want.ems ||
+			got.scope != want.scope ||
 			got.secret != want.secret || !bytes.Equal(got.cert, want.cert) {
 			t.Errorf("%s: got %+v, want %+v", want.suite.Name, got, want)
 		}

@@ -37,7 +37,10 @@ func BenchmarkServer(b *testing.B) {
 			}
 			own, std := newOwn(b, pair.TLS), newStandard(pair.TLS)
 			var spent [2]time.Duration
-			caches := [2]tls.ClientSessionCache{tls.NewLRUClientSessionCache(1), tls.NewLRUClientSessionCache(1)}
+			caches := [2]tls.ClientSessionCache{
+				tls.NewLRUClientSessionCache(1),
+				tls.NewLRUClientSessionCache(1),
+			}
 			for i := range 2 {
 				client.ClientSessionCache = caches[i]
 				handshake(b, client, [2]func() meteredServer{own, std}[i](), false)
@@ -92,7 +95,11 @@ type benchWire struct {
 	sent, arrived []byte
 }
 
-func (w *benchWire) Write(p []byte) (int, error) { w.sent = append(w.sent, p...); return len(p), nil }
+func (w *benchWire) Write(p []byte) (int, error) {
+	w.sent = append(w.sent, p...)
+	return len(p),
+		nil
+}
 
 func (w *benchWire) Read(p []byte) (int, error) {
 	for len(w.arrived) == 0 {
@@ -125,7 +132,8 @@ func newOwn(b *testing.B, cert tls.Certificate) func() meteredServer {
 		b.Fatal(err)
 	}
 	server, err := tlsconn.New(tlsconn.Config{
-		Certificates: certs, Sessions: &lastSession{}, Handles: keys, Lifetime: time.Hour, Now: time.Now, Tickets: 1,
+		Certificates: certs, Sessions: &lastSession{}, Handles: keys, Lifetime: time.Hour, Now: time.Now,
+		Tickets: 1,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -163,7 +171,9 @@ type lastSession struct {
 	session tlsconn.Session
 }
 
-func (l *lastSession) Find(dst []byte, key tlsconn.Key, _ tlsconn.NodeID, _ bool) (tlsconn.Session, tlsconn.Verdict) {
+func (l *lastSession) Find(dst []byte, key tlsconn.Key, _ tlsconn.NodeID, _ bool) (tlsconn.Session,
+	tlsconn.Verdict,
+) {
 	if key != l.key {
 		return tlsconn.Session{}, tlsconn.Unknown
 	}

@@ -26,7 +26,8 @@ func TestDeclinedForVersion(t *testing.T) {
 			newPair(t, s, otherClient).doHandshake()
 			// The other client's handle now leads to the session of this version.
 			swapSession(t, sessions, ticket(t, otherCache), ticket(t, cache))
-			if got := newPair(t, s, otherClient).doHandshake().conn.Info().Outcome; got != tlsconn.MissDeclined {
+			if got := newPair(t, s,
+				otherClient).doHandshake().conn.Info().Outcome; got != tlsconn.MissDeclined {
 				t.Errorf("a session of %s: got %v, want %v", version.name, got, tlsconn.MissDeclined)
 			}
 		}
@@ -92,10 +93,14 @@ func TestExtendedMasterSecret(t *testing.T) {
 func TestDeclinedForExpiredClientCertificate(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		pki := testpki.New(t)
-		alice := pki.Issue(testpki.Template{CommonName: "alice", Client: true, NotAfter: time.Now().Add(time.Minute)}).TLS
+		alice := pki.Issue(testpki.Template{
+			CommonName: "alice", Client: true,
+			NotAfter: time.Now().Add(time.Minute),
+		}).TLS
 		for _, version := range versions {
 			s, _, clock := e.sessionServer(t, func(c *tlsconn.Config) {
-				c.ClientAuth, c.ClientCAs = tlsconn.RequireClientCert, []*x509.Certificate{caCertificate(t, pki)}
+				c.ClientAuth, c.ClientCAs = tlsconn.RequireClientCert, []*x509.Certificate{caCertificate(t,
+					pki)}
 			})
 			client, _ := clientOf(version.id)
 			client.Certificates = []tls.Certificate{alice}

@@ -98,7 +98,8 @@ func TestFailedHandshakeHasItsServerName(t *testing.T) {
 // wantAlert checks that out ends in a plaintext fatal alert.
 func wantAlert(t *testing.T, out []byte, want byte) {
 	t.Helper()
-	if len(out) < 7 || !bytes.Equal(out[len(out)-7:len(out)-6], []byte{21}) || !bytes.Equal(out[len(out)-4:], []byte{0, 2, 2, want}) {
+	if len(out) < 7 || !bytes.Equal(out[len(out)-7:len(out)-6], []byte{21}) ||
+		!bytes.Equal(out[len(out)-4:], []byte{0, 2, 2, want}) {
 		t.Errorf("output ends in % x, want fatal alert %d", out[max(0, len(out)-7):], want)
 	}
 }
@@ -143,16 +144,30 @@ func TestHostileFirstBytes(t *testing.T) {
 			alert byte
 		}{
 			{"plain HTTP", []byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), false, tlsconn.ReasonNotTLS, alertUnexpectedMessage},
-			{"garbage", bytes.Repeat([]byte{0xde, 0xad, 0xbe, 0xef}, 64), false, tlsconn.ReasonNotTLS, alertUnexpectedMessage},
-			{"SSLv2", []byte{0x80, 0x2e, 1, 0, 2, 0, 0x15, 0, 0, 0, 0x10}, false, tlsconn.ReasonNotTLS, e.alertSSLv2},
+			{
+				"garbage", bytes.Repeat([]byte{0xde, 0xad, 0xbe, 0xef}, 64), false, tlsconn.ReasonNotTLS,
+				alertUnexpectedMessage,
+			},
+			{
+				"SSLv2",
+				[]byte{0x80, 0x2e, 1, 0, 2, 0, 0x15, 0, 0, 0, 0x10},
+				false, tlsconn.ReasonNotTLS,
+				e.alertSSLv2,
+			},
 			{"nothing", nil, true, tlsconn.ReasonTruncated, alertDecodeError},
 			{"one byte", hello[:1], true, tlsconn.ReasonTruncated, alertDecodeError},
 			{"half a ClientHello", hello[:len(hello)/2], true, tlsconn.ReasonTruncated, alertDecodeError},
-			{"oversized record", append([]byte{22, 3, 1, 0xff, 0xff}, make([]byte, 1<<16)...), false, tlsconn.ReasonOversized, alertRecordOverflow},
+			{
+				"oversized record", append([]byte{22, 3, 1, 0xff, 0xff}, make([]byte, 1<<16)...), false, tlsconn.ReasonOversized,
+				alertRecordOverflow,
+			},
 			{"oversized record's header alone", []byte{22, 3, 1, 0xff, 0xff}, false, tlsconn.ReasonOversized, alertRecordOverflow},
 			{"a fatal alert", []byte{21, 3, 1, 0, 2, 2, 40}, false, tlsconn.ReasonPeerAlert, 0},
 			{"another message", []byte{22, 3, 1, 0, 4, 14, 0, 0, 0}, false, tlsconn.ReasonUnexpected, alertUnexpectedMessage},
-			{"TLS 1.1", config(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }), false, tlsconn.ReasonNoVersion, alertProtocolVersion},
+			{"TLS 1.1", config(func(c *tls.Config) {
+				c.MinVersion, c.MaxVersion = tls.VersionTLS10,
+					tls.VersionTLS11
+			}), false, tlsconn.ReasonNoVersion, alertProtocolVersion},
 			{"no common cipher suite", config(func(c *tls.Config) {
 				c.MaxVersion = tls.VersionTLS12
 				c.CipherSuites = []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256} // the certificate is ECDSA

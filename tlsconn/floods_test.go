@@ -25,7 +25,8 @@ func TestKeyUpdateFloodIsBounded(t *testing.T) {
 	var kdf schedule.Scratch
 	taken := 0
 	for ; taken < flood && l.conn.State() == tlsconn.Connected; taken++ {
-		l.feed(seal(h, record.Handshake, 24, 0, 0, 1, byte(taken%2))) // every other one asks for an answer
+		// every other one asks for an answer
+		l.feed(seal(h, record.Handshake, 24, 0, 0, 1, byte(taken%2)))
 		kdf.NextTraffic(suite.Hash, secret)
 		h = halfOf(suite, secret)
 		if taken%15 == 14 {
@@ -105,7 +106,8 @@ func TestEarlyDataIsSkippedUpToABound(t *testing.T) {
 		for _, size := range []int{1, 100, 16 << 10, 16<<10 + 256} {
 			s := handmadeServer(t, nil, nil)
 			conn := s.NewConn(noWaker{})
-			conn.Feed(nil, plainRecord(22, handHello(0x0303, nil, []byte{0x13, 1}, extName, extGroups, extSigAlgs, ext13, ext16(42), test.shares)))
+			conn.Feed(nil, plainRecord(22, handHello(0x0303, nil, []byte{0x13, 1}, extName, extGroups,
+				extSigAlgs, ext13, ext16(42), test.shares)))
 			if conn.State() != tlsconn.ExpectHandshakeBytes {
 				t.Fatalf("%s: %v, %v", test.name, conn.State(), conn.Err())
 			}

@@ -32,7 +32,8 @@ func TestForgedHandlesCostNoQuestion(t *testing.T) {
 		s, sessions, _ := e.sessionServer(t)
 		client, _ := clientOf(tls.VersionTLS13)
 		newPair(t, s, client).doHandshake()
-		genuine := handleKeys(t, testSecret).Sealer().Append(nil, tlsconn.Handle{Owner: tlsconn.NodeID{9, 9, 9, 9}, Key: tlsconn.NewKey()})
+		genuine := handleKeys(t, testSecret).Sealer().Append(nil,
+			tlsconn.Handle{Owner: tlsconn.NodeID{9, 9, 9, 9}, Key: tlsconn.NewKey()})
 		for bit := range 8 * tlsconn.HandleLen {
 			if got := offer(t, s, client, flip(genuine, bit)); got != tlsconn.MissBadHandle {
 				t.Errorf("bit %d flipped: got %v, want %v", bit, got, tlsconn.MissBadHandle)
@@ -41,7 +42,8 @@ func TestForgedHandlesCostNoQuestion(t *testing.T) {
 		if sessions.finds != 0 || sessions.asks != 0 {
 			t.Errorf("%d look-ups and %d questions, want none", sessions.finds, sessions.asks)
 		}
-		if got := offer(t, s, client, genuine); got != tlsconn.MissUnknown || sessions.finds != 1 || sessions.asks != 1 {
+		if got := offer(t, s, client, genuine); got != tlsconn.MissUnknown || sessions.finds != 1 ||
+			sessions.asks != 1 {
 			t.Errorf("the genuine handle: %v, %d look-ups and %d questions, want %v, 1 and 1", got, sessions.finds, sessions.asks, tlsconn.MissUnknown)
 		}
 	})

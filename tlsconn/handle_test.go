@@ -100,7 +100,8 @@ func TestHandleKeysWithOneID(t *testing.T) {
 	}
 	both := handleKeys(t, secrets...).Sealer()
 	for _, secret := range secrets {
-		if got, ok := both.Open(handleKeys(t, secret).Sealer().Append(nil, testHandle)); !ok || got != testHandle {
+		if got, ok := both.Open(handleKeys(t, secret).Sealer().Append(nil, testHandle)); !ok ||
+			got != testHandle {
 			t.Errorf("%s: got %+v, %t", secret, got, ok)
 		}
 	}
@@ -160,7 +161,10 @@ func flip(b []byte, bit int) []byte {
 func FuzzHandleOpen(f *testing.F) {
 	sealer := handleKeys(f, "secret of the test cluster").Sealer()
 	wire := sealer.Append(nil, testHandle)
-	for _, seed := range [][]byte{wire, wire[:HandleLen-1], append(bytes.Clone(wire), 0), flip(wire, 0), nil} {
+	for _, seed := range [][]byte{
+		wire, wire[:HandleLen-1], append(bytes.Clone(wire), 0),
+		flip(wire, 0), nil,
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

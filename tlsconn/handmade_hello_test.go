@@ -9,8 +9,11 @@ import (
 	"reprise/tlsconn"
 )
 
-func v8(b ...byte) []byte  { return append([]byte{byte(len(b))}, b...) }
-func v16(b ...byte) []byte { return append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...) }
+func v8(b ...byte) []byte { return append([]byte{byte(len(b))}, b...) }
+func v16(b ...byte) []byte {
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(b))),
+		b...)
+}
 
 func ext16(typ uint16, b ...byte) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, typ), v16(b...)...)
@@ -27,7 +30,8 @@ func cat(list ...[]byte) (all []byte) {
 func handHello(version uint16, id []byte, suites []byte, exts ...[]byte) []byte {
 	random := make([]byte, 32)
 	_, _ = rand.Read(random)
-	body := cat(binary.BigEndian.AppendUint16(nil, version), random, v8(id...), v16(suites...), []byte{1, 0}, v16(cat(exts...)...))
+	body := cat(binary.BigEndian.AppendUint16(nil, version), random, v8(id...), v16(suites...),
+		[]byte{1, 0}, v16(cat(exts...)...))
 	return append([]byte{1, byte(len(body) >> 16), byte(len(body) >> 8), byte(len(body))}, body...)
 }
 
@@ -67,7 +71,8 @@ func helloWithTicket(t *testing.T, m *handmadeMemory, _ tlsconn.Server) []byte {
 	keys, _ := tlsconn.NewHandleKeys([]byte("secret of a review, long enough"))
 	for key := range m.sessions {
 		ticket := keys.Sealer().Append(nil, tlsconn.Handle{Key: key})
-		return plainRecord(22, handHello(0x0303, nil, []byte{0xc0, 0x2c}, extName, extGroups, extSigAlgs, extEMS, ext16(35, ticket...)))
+		return plainRecord(22, handHello(0x0303, nil, []byte{0xc0, 0x2c}, extName, extGroups, extSigAlgs,
+			extEMS, ext16(35, ticket...)))
 	}
 	t.Fatal("no session")
 	return nil

@@ -39,7 +39,9 @@ func newHandmadeMemory() *handmadeMemory {
 	return &handmadeMemory{sessions: map[tlsconn.Key]tlsconn.Session{}, held: map[uint64]bool{}}
 }
 
-func (m *handmadeMemory) Find(dst []byte, key tlsconn.Key, _ tlsconn.NodeID, hold bool) (tlsconn.Session, tlsconn.Verdict) {
+func (m *handmadeMemory) Find(dst []byte, key tlsconn.Key, _ tlsconn.NodeID,
+	hold bool,
+) (tlsconn.Session, tlsconn.Verdict) {
 	s, is := m.sessions[key]
 	if !is || m.elsewhere {
 		return tlsconn.Session{}, tlsconn.Unknown
@@ -87,7 +89,9 @@ func (m *handmadeMemory) Release(_ tlsconn.Key, _ tlsconn.NodeID, hold uint64) {
 	delete(m.held, hold)
 }
 
-func (m *handmadeMemory) Spend(key tlsconn.Key, _ tlsconn.NodeID, hold uint64, _ time.Duration) bool {
+func (m *handmadeMemory) Spend(key tlsconn.Key, _ tlsconn.NodeID, hold uint64,
+	_ time.Duration,
+) bool {
 	if !m.held[hold] {
 		m.twice++
 	}
@@ -112,7 +116,10 @@ func handmadeServer(t testing.TB, m tlsconn.Sessions, change func(*tlsconn.Confi
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := tlsconn.Config{Certificates: certs, Sessions: m, Handles: keys, Lifetime: time.Hour, Now: time.Now}
+	c := tlsconn.Config{
+		Certificates: certs, Sessions: m, Handles: keys, Lifetime: time.Hour,
+		Now: time.Now,
+	}
 	if change != nil {
 		change(&c)
 	}

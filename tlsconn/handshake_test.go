@@ -22,7 +22,10 @@ func TestHandshake(t *testing.T) {
 					s := e.server(t, func(c *tlsconn.Config) { c.Certificates = certificates(t, key) })
 					client := clientConfig()
 					client.MaxVersion = version.id
-					for i, want := range []tlsconn.Outcome{tlsconn.NewClient, tlsconn.ResumedLocal, tlsconn.ResumedLocal} {
+					for i, want := range []tlsconn.Outcome{
+						tlsconn.NewClient, tlsconn.ResumedLocal,
+						tlsconn.ResumedLocal,
+					} {
 						p := newPair(t, s, client).doHandshake()
 						info := p.conn.Info()
 						if info.Outcome != want || info.Resumed() != (want == tlsconn.ResumedLocal) {
@@ -32,7 +35,8 @@ func TestHandshake(t *testing.T) {
 						if state.DidResume != info.Resumed() {
 							t.Errorf("connection %d: the client resumed: %t, the server: %t", i, state.DidResume, info.Resumed())
 						}
-						if info.Version != version.id || info.CipherSuite != state.CipherSuite || info.ServerName != client.ServerName {
+						if info.Version != version.id || info.CipherSuite != state.CipherSuite ||
+							info.ServerName != client.ServerName {
 							t.Errorf("connection %d: got %+v", i, info)
 						}
 						p.exchange(bytes.Repeat([]byte("request "), 9000), bytes.Repeat([]byte("response "), 9000))
@@ -64,7 +68,10 @@ func TestStatsAddUp(t *testing.T) {
 				t.Errorf("handshakes %s: got %d, want %d", what, handshakes[what], want)
 			}
 		}
-		for outcome, want := range map[tlsconn.Outcome]uint64{tlsconn.NewClient: 2, tlsconn.ResumedLocal: 4} {
+		for outcome, want := range map[tlsconn.Outcome]uint64{
+			tlsconn.NewClient:    2,
+			tlsconn.ResumedLocal: 4,
+		} {
 			if outcomes[outcome.String()] != want {
 				t.Errorf("outcome %v: got %d, want %d", outcome, outcomes[outcome.String()], want)
 			}
@@ -132,7 +139,8 @@ func TestWithoutDefaultTheFirstCertificateIsIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := newPair(t, e.server(t, func(c *tlsconn.Config) { c.Certificates = certs }), nil).doHandshake()
+		p := newPair(t, e.server(t, func(c *tlsconn.Config) { c.Certificates = certs }),
+			nil).doHandshake()
 		if got := p.client.ConnectionState().PeerCertificates[0].Subject.CommonName; got != "b.test" {
 			t.Errorf("got %s, want b.test", got)
 		}
@@ -163,7 +171,10 @@ func TestClientCertificates(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		pki, stranger := testpki.New(t), testpki.New(t)
 		valid, unknown := pki.Client("alice").TLS, stranger.Client("mallory").TLS
-		expired := pki.Issue(testpki.Template{CommonName: "bob", Client: true, NotAfter: time.Now().Add(-time.Hour)}).TLS
+		expired := pki.Issue(testpki.Template{
+			CommonName: "bob", Client: true,
+			NotAfter: time.Now().Add(-time.Hour),
+		}).TLS
 		for _, test := range []struct {
 			name string
 			auth tlsconn.ClientAuth
@@ -188,7 +199,11 @@ func TestClientCertificates(t *testing.T) {
 					client := clientConfig()
 					client.MaxVersion = version.id
 					if test.cert != nil {
-						client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return test.cert, nil }
+						client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate,
+							error,
+						) {
+							return test.cert, nil
+						}
 					}
 					if test.want == tlsconn.ReasonOther {
 						for _, want := range []tlsconn.Outcome{tlsconn.NewClient, tlsconn.ResumedLocal} {

@@ -44,7 +44,8 @@ func TestInterleavedWithPoisonedScratch(t *testing.T) {
 		alice := pki.Client("alice").TLS
 		s, sessions, _ := e.sessionServer(t, func(c *tlsconn.Config) {
 			c.Certificates, c.Workers = certificates(t, testpki.RSA), new(workers)
-			c.ClientAuth, c.ClientCAs = tlsconn.OptionalClientCert, []*x509.Certificate{caCertificate(t, pki)}
+			c.ClientAuth, c.ClientCAs = tlsconn.OptionalClientCert, []*x509.Certificate{caCertificate(t,
+				pki)}
 		})
 		elsewhere := map[tlsconn.Key]tlsconn.Session{}
 		sessions.ask = func(l *tlsconn.Lookup) bool {
@@ -114,7 +115,9 @@ func takeTurns(s tlsconn.Server, scripts ...iter.Seq[struct{}]) {
 
 // visit is a connection from the first byte to the last, which yields before each
 // step of the server.
-func visit(t *testing.T, s tlsconn.Server, v *visitor, client *tls.Config, cut int) iter.Seq[struct{}] {
+func visit(t *testing.T, s tlsconn.Server, v *visitor, client *tls.Config,
+	cut int,
+) iter.Seq[struct{}] {
 	return func(yield func(struct{}) bool) {
 		p := newPair(t, s, client)
 		p.link.cut = func(int) int { yield(struct{}{}); return cut }

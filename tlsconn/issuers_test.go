@@ -19,7 +19,8 @@ func TestCertificateOfACAThatTheClientNames(t *testing.T) {
 			}
 			cas[ca] = made
 		}
-		cert, err := cas[ca].Issue(testpki.Template{CommonName: "of " + ca, Names: []string{"www.example.test"}, Key: testpki.ECDSA})
+		cert, err := cas[ca].Issue(testpki.Template{CommonName: "of " +
+			ca, Names: []string{"www.example.test"}, Key: testpki.ECDSA})
 		if err != nil {
 			t.Fatal(err)
 		}

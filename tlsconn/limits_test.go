@@ -25,7 +25,8 @@ func TestRenegotiationWithLongHello(t *testing.T) {
 func TestLongHellosAreFew(t *testing.T) {
 	const few = 4
 	s := handmadeServer(t, nil, func(c *tlsconn.Config) { c.Sessions = nil })
-	hello := handHello(0x0303, nil, []byte{0xc0, 0x2b}, extName, extGroups, extSigAlgs, extEMS, ext16(21, make([]byte, 60_000)...))
+	hello := handHello(0x0303, nil, []byte{0xc0, 0x2b}, extName, extGroups, extSigAlgs, extEMS,
+		ext16(21, make([]byte, 60_000)...))
 	begin := func() tlsconn.Conn {
 		c := s.NewConn(noWaker{})
 		c.Feed(nil, plainRecord(22, hello[:16<<10]))

@@ -123,14 +123,19 @@ func TestHalfMessageIsBounded(t *testing.T) {
 	for _, test := range []struct {
 		len  int
 		want State
-	}{{maxPostHandshake - messageHeaderLen, Connected}, {maxPostHandshake, Failed}, {1 << 23, Failed}} {
+	}{{maxPostHandshake - messageHeaderLen, Connected}, {maxPostHandshake, Failed}, {
+		1 << 23,
+		Failed,
+	}} {
 		c := at(s, expectData13)
 		message := []byte{msgKeyUpdate, byte(test.len >> 16), byte(test.len >> 8), byte(test.len)}
 		message = append(message, make([]byte, min(test.len, 1000))...)
-		rec := append([]byte{byte(record.Handshake), 3, 3, byte(len(message) >> 8), byte(len(message))}, message...)
+		rec := append([]byte{byte(record.Handshake), 3, 3, byte(len(message) >> 8), byte(len(message))},
+			message...)
 		c.Feed(nil, rec)
 		c.Read(nil, make([]byte, 100))
-		if c.state != test.want && !(test.want == Connected && len(message) == test.len+messageHeaderLen) {
+		if c.state != test.want && !(test.want == Connected &&
+			len(message) == test.len+messageHeaderLen) {
 			t.Errorf("half a message of %d bytes: %v, want %v", test.len, c.state, test.want)
 		}
 		if cap(c.message) > 2*maxPostHandshake {

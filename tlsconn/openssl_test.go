@@ -91,7 +91,9 @@ func (e engine) startOpenSSL(t *testing.T, cut func(int) int, args ...string) *o
 	return startOpenSSL(t, e.server(t), cut, args...)
 }
 
-func startOpenSSL(t *testing.T, s tlsconn.Server, cut func(int) int, args ...string) *opensslClient {
+func startOpenSSL(t *testing.T, s tlsconn.Server, cut func(int) int,
+	args ...string,
+) *opensslClient {
 	t.Helper()
 	nettest.Need(t, "openssl")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -84,12 +84,13 @@ type link struct {
 	wake waker
 
 	toServer, toClient []byte
-	plaintext          []byte              // what the server has read
-	cut                func(n int) int     // how many of n waiting bytes to feed at once
-	parked             func(tlsconn.State) // called when the handshake parks, instead of waiting for the Waker
-	states             []tlsconn.State     // each state the server was in, without repetition
-	eof                bool                // the client has closed its side
-	firstFlight        []byte              // what the server said first
+	plaintext          []byte          // what the server has read
+	cut                func(n int) int // how many of n waiting bytes to feed at once
+	// called when the handshake parks, instead of waiting for the Waker
+	parked      func(tlsconn.State)
+	states      []tlsconn.State // each state the server was in, without repetition
+	eof         bool            // the client has closed its side
+	firstFlight []byte          // what the server said first
 }
 
 // A waker remembers that it was woken.

@@ -51,7 +51,10 @@ func TestPanicInOneConnectionLeavesOthersAlone(t *testing.T) {
 			defer func() { key.panics = false }()
 			bad.flush()
 		}}
-		client := tls.Client(frag, &tls.Config{MaxVersion: version, ServerName: "www.example.test", InsecureSkipVerify: true})
+		client := tls.Client(frag, &tls.Config{
+			MaxVersion: version, ServerName: "www.example.test",
+			InsecureSkipVerify: true,
+		})
 		err := client.Handshake()
 		if err == nil {
 			good.flush()

@@ -16,7 +16,10 @@ import (
 
 // askedServer has lost its sessions to ask, which is also given the session
 // that was lost.
-func (e engine) askedServer(t *testing.T, client *tls.Config, ask func(*tlsconn.Lookup, tlsconn.Session) bool, edit ...func(*tlsconn.Config)) (tlsconn.Server, *store) {
+func (e engine) askedServer(t *testing.T, client *tls.Config,
+	ask func(*tlsconn.Lookup,
+		tlsconn.Session) bool, edit ...func(*tlsconn.Config),
+) (tlsconn.Server, *store) {
 	t.Helper()
 	s, sessions, _ := e.sessionServer(t, edit...)
 	newPair(t, s, client).doHandshake()
@@ -43,8 +46,18 @@ func TestAwaitSession(t *testing.T) {
 			parked bool
 		}{
 			{"nobody to ask", func(*tlsconn.Lookup, tlsconn.Session) bool { return false }, tlsconn.MissUnknown, false},
-			{"answered at once", func(l *tlsconn.Lookup, s tlsconn.Session) bool { return l.Answer(s, tlsconn.Found) }, tlsconn.ResumedPulled, false},
-			{"answered by another goroutine", func(l *tlsconn.Lookup, s tlsconn.Session) bool { go l.Answer(s, tlsconn.Found); return true }, tlsconn.ResumedPulled, true},
+			{
+				"answered at once", func(l *tlsconn.Lookup, s tlsconn.Session) bool { return l.Answer(s, tlsconn.Found) },
+				tlsconn.ResumedPulled, false,
+			},
+			{
+				"answered by another goroutine",
+				func(l *tlsconn.Lookup, s tlsconn.Session) bool {
+					go l.Answer(s,
+						tlsconn.Found)
+					return true
+				}, tlsconn.ResumedPulled, true,
+			},
 			{"answered by a store", func(l *tlsconn.Lookup, s tlsconn.Session) bool {
 				s.Source = tlsconn.SourceStore
 				go l.Answer(s, tlsconn.Found)
@@ -96,7 +109,8 @@ func TestGiveUp(t *testing.T) {
 			t.Run(version.name, func(t *testing.T) {
 				var question *tlsconn.Lookup
 				client, _ := clientOf(version.id)
-				s, _ := e.askedServer(t, client, func(l *tlsconn.Lookup, _ tlsconn.Session) bool { question = l; return true })
+				s, _ := e.askedServer(t, client,
+					func(l *tlsconn.Lookup, _ tlsconn.Session) bool { question = l; return true })
 				p := newPair(t, s, client)
 				parked := false
 				p.link.parked = func(state tlsconn.State) {
@@ -133,7 +147,11 @@ func TestBytesThatArriveWhileParked(t *testing.T) {
 		client, _ := clientOf(tls.VersionTLS13)
 		var question *tlsconn.Lookup
 		var lost tlsconn.Session
-		s, _ := e.askedServer(t, client, func(l *tlsconn.Lookup, s tlsconn.Session) bool { question, lost = l, s; return true })
+		s, _ := e.askedServer(t, client, func(l *tlsconn.Lookup, s tlsconn.Session) bool {
+			question,
+				lost = l, s
+			return true
+		})
 		c := s.NewConn(make(waker, 1))
 		t.Cleanup(c.Abort)
 		in := clientHello(t, client)
@@ -165,7 +183,12 @@ func TestAbortWhileParked(t *testing.T) {
 		for _, version := range versions {
 			var question *tlsconn.Lookup
 			client, _ := clientOf(version.id)
-			s, _ := e.askedServer(t, client, func(l *tlsconn.Lookup, _ tlsconn.Session) bool { question = l; return true })
+			s, _ := e.askedServer(t, client, func(l *tlsconn.Lookup,
+				_ tlsconn.Session,
+			) bool {
+				question = l
+				return true
+			})
 			c := s.NewConn(make(waker, 1))
 			c.Feed(nil, clientHello(t, client))
 			if c.State() != tlsconn.AwaitSession {
@@ -185,7 +208,12 @@ func TestEOFWhileParked(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		client, _ := clientOf(tls.VersionTLS13)
 		var question *tlsconn.Lookup
-		s, _ := e.askedServer(t, client, func(l *tlsconn.Lookup, _ tlsconn.Session) bool { question = l; return true })
+		s, _ := e.askedServer(t, client, func(l *tlsconn.Lookup,
+			_ tlsconn.Session,
+		) bool {
+			question = l
+			return true
+		})
 		c := s.NewConn(make(waker, 1))
 		c.EOF(c.Feed(nil, clientHello(t, client)))
 		if question == nil {
@@ -257,7 +285,10 @@ func TestAwaitSignature(t *testing.T) {
 			for _, version := range versions {
 				t.Run(key.String()+"/"+version.name, func(t *testing.T) {
 					var w workers
-					s := e.server(t, func(c *tlsconn.Config) { c.Certificates, c.Workers = certificates(t, key), &w })
+					s := e.server(t, func(c *tlsconn.Config) {
+						c.Certificates, c.Workers = certificates(t, key),
+							&w
+					})
 					client, _ := clientOf(version.id)
 					for i, want := range []tlsconn.Outcome{tlsconn.NewClient, tlsconn.ResumedLocal} {
 						p := newPair(t, s, client).doHandshake()
@@ -294,7 +325,10 @@ func TestAbortWhileSigning(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		for _, version := range versions {
 			w := &workers{hold: make(chan struct{})}
-			s := e.server(t, func(c *tlsconn.Config) { c.Certificates, c.Workers = certificates(t, testpki.RSA), w })
+			s := e.server(t, func(c *tlsconn.Config) {
+				c.Certificates,
+					c.Workers = certificates(t, testpki.RSA), w
+			})
 			client, _ := clientOf(version.id)
 			wake := make(waker, 1)
 			c := s.NewConn(wake)
@@ -327,7 +361,10 @@ func TestSigningError(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := newPair(t, e.server(t, func(c *tlsconn.Config) { c.Certificates, c.Workers = certs, new(workers) }), nil)
+		p := newPair(t, e.server(t, func(c *tlsconn.Config) {
+			c.Certificates, c.Workers = certs,
+				new(workers)
+		}), nil)
 		if err := p.client.Handshake(); err == nil || err.Error() != "remote error: tls: internal error" {
 			t.Errorf("client got %v, want the alert", err)
 		}

@@ -46,7 +46,10 @@ func TestFragmentedHelloThatParks(t *testing.T) {
 		l := dial(s, &tls.Config{MaxVersion: version})
 		done := false
 		frag := &fragmentingLink{handmadeLink: l, pieces: 50, work: w}
-		client := tls.Client(frag, &tls.Config{MaxVersion: version, ServerName: "www.example.test", InsecureSkipVerify: true})
+		client := tls.Client(frag, &tls.Config{
+			MaxVersion: version, ServerName: "www.example.test",
+			InsecureSkipVerify: true,
+		})
 		err := client.Handshake()
 		if err == nil {
 			l.flush()

@@ -51,7 +51,10 @@ func TestClientPolicies(t *testing.T) {
 			return info.ClientPolicy
 		}
 		const none, required, optional = "www.example", "secure.example", "a.wild.example"
-		kinds := map[string]tlsconn.ClientPolicy{none: met(none), required: met(required), optional: met(optional)}
+		kinds := map[string]tlsconn.ClientPolicy{
+			none: met(none), required: met(required),
+			optional: met(optional),
+		}
 		for _, test := range []struct{ name, want string }{
 			{"", none},
 			{"www.example", none},
@@ -136,9 +139,12 @@ func BenchmarkAdmits(b *testing.B) {
 			cert := pki.Server(testpki.ECDSA, "a.example").TLS
 			list := []tlsconn.Certificate{{TLS: cert}}
 			for i := range names - 1 {
-				list = append(list, tlsconn.Certificate{Name: fmt.Sprint("n", i, ".example"), TLS: cert, Policy: &tlsconn.Policy{
-					ClientAuth: tlsconn.ClientAuth(1 + i), ClientCAs: []*x509.Certificate{cert.Leaf},
-				}})
+				list = append(list, tlsconn.Certificate{
+					Name: fmt.Sprint("n", i, ".example"), TLS: cert,
+					Policy: &tlsconn.Policy{
+						ClientAuth: tlsconn.ClientAuth(1 + i), ClientCAs: []*x509.Certificate{cert.Leaf},
+					},
+				})
 			}
 			certs, err := tlsconn.NewCertificates(list)
 			if err != nil {

@@ -14,7 +14,8 @@ func TestResumedAfterHelloRetryRequest(t *testing.T) {
 		m := newHandmadeMemory()
 		s := handmadeServer(t, m, func(c *tlsconn.Config) { c.SingleUse = true })
 		config := &tls.Config{
-			ClientSessionCache: tls.NewLRUClientSessionCache(1), CurvePreferences: []tls.CurveID{tls.CurveP521, tls.CurveP256},
+			ClientSessionCache: tls.NewLRUClientSessionCache(1),
+			CurvePreferences:   []tls.CurveID{tls.CurveP521, tls.CurveP256},
 		}
 		first := dial(s, config)
 		if err := first.client.Handshake(); err != nil {

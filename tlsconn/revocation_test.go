@@ -41,7 +41,9 @@ func newRevoker(t *testing.T) *revoker {
 	return r
 }
 
-func (r *revoker) list(ca *testpki.CA, left time.Duration, revoked ...*testpki.Cert) *x509.RevocationList {
+func (r *revoker) list(ca *testpki.CA, left time.Duration,
+	revoked ...*testpki.Cert,
+) *x509.RevocationList {
 	r.t.Helper()
 	data, err := ca.RevokeUntil(time.Now().Add(left), revoked...)
 	if err != nil {
@@ -120,7 +122,8 @@ func TestRevocation(t *testing.T) {
 						wantReason = tlsconn.ReasonRevoked
 					}
 					var failed *tlsconn.Error
-					if err := p.conn.Err(); !errors.Is(err, tc.want) || !errors.As(err, &failed) || failed.Reason != wantReason {
+					if err := p.conn.Err(); !errors.Is(err, tc.want) || !errors.As(err, &failed) ||
+						failed.Reason != wantReason {
 						t.Errorf("%s: got %v, want %v", version.name, err, tc.want)
 					}
 				}
@@ -143,9 +146,15 @@ func TestRevokedDoesNotResume(t *testing.T) {
 	}{
 		{"the same list", requires(root, free), requires(root, free), tlsconn.ResumedLocal},
 		{"a new list that says the same", requires(root, free), requires(root, r.list(r.root, 2*day)), tlsconn.ResumedLocal},
-		{"made before there was one", func(c *tlsconn.Config) { requires(root)(c); c.Revocations = nil }, requires(root, free), tlsconn.MissScopeClient},
+		{
+			"made before there was one", func(c *tlsconn.Config) { requires(root)(c); c.Revocations = nil }, requires(root, free),
+			tlsconn.MissScopeClient,
+		},
 		{"another is revoked", requires(root, free), requires(root, r.list(r.root, day, r.below)), tlsconn.MissScopeClient},
-		{"the list has ended, and another not", requires(root, r.list(r.root, time.Minute)), requires(root, r.list(r.root, time.Minute), r.list(r.root, day)), tlsconn.ResumedLocal},
+		{
+			"the list has ended, and another not", requires(root, r.list(r.root, time.Minute)),
+			requires(root, r.list(r.root, time.Minute), r.list(r.root, day)), tlsconn.ResumedLocal,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			onEach(t, func(t *testing.T, e engine) {
@@ -155,7 +164,8 @@ func TestRevokedDoesNotResume(t *testing.T) {
 					client.Certificates = []tls.Certificate{r.direct.TLS}
 					newPair(t, s, client).doHandshake()
 					clock.advance(2 * time.Minute)
-					there := e.server(t, tc.offered, func(c *tlsconn.Config) { c.Sessions, c.Now = sessions, clock.Now })
+					there := e.server(t, tc.offered,
+						func(c *tlsconn.Config) { c.Sessions, c.Now = sessions, clock.Now })
 					if got := newPair(t, there, client).doHandshake().conn.Info().Outcome; got != tc.want {
 						t.Errorf("%s: got %v, want %v", version.name, got, tc.want)
 					}
@@ -189,7 +199,8 @@ func TestRevokedEndsTheHandshake(t *testing.T) {
 					client.Certificates = []tls.Certificate{r.direct.TLS}
 					newPair(t, s, client).doHandshake()
 					clock.advance(2 * time.Minute)
-					there := e.server(t, requires(root, tc.offered), func(c *tlsconn.Config) { c.Sessions, c.Now = sessions, clock.Now })
+					there := e.server(t, requires(root, tc.offered),
+						func(c *tlsconn.Config) { c.Sessions, c.Now = sessions, clock.Now })
 					p := newPair(t, there, client)
 					_ = p.client.Handshake()
 					p.link.drive()
@@ -224,7 +235,8 @@ func TestStrictNames(t *testing.T) {
 				for _, version := range versions {
 					s := e.server(t, func(c *tlsconn.Config) {
 						c.Strict = strict
-						list := append(c.Certificates.List(), tlsconn.Certificate{Name: "named.test", TLS: named}, tlsconn.Certificate{Name: "*.wild.test", TLS: named})
+						list := append(c.Certificates.List(), tlsconn.Certificate{Name: "named.test", TLS: named},
+							tlsconn.Certificate{Name: "*.wild.test", TLS: named})
 						var err error
 						if c.Certificates, err = tlsconn.NewCertificates(list); err != nil {
 							t.Fatal(err)

@@ -37,7 +37,10 @@ func TestScope(t *testing.T) {
 			{"other context", nil, func(c *tlsconn.Config) { c.Context = "shop" }, nil, tlsconn.MissScopeContext},
 			{"other context and name", nil, func(c *tlsconn.Config) { c.Context = "shop" }, names, tlsconn.MissScopeContext},
 			{"other cipher suites", nil, func(c *tlsconn.Config) {
-				c.CipherSuites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}
+				c.CipherSuites = []uint16{
+					tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+					tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+				}
 			}, nil, tlsconn.MissScopePolicy},
 			{"client certificates now optional", nil, func(c *tlsconn.Config) {
 				c.ClientAuth, c.ClientCAs = tlsconn.OptionalClientCert, cas(pki)
@@ -71,7 +74,8 @@ func TestScope(t *testing.T) {
 					client.Certificates = []tls.Certificate{alice}
 					newPair(t, s, client).doHandshake()
 
-					there := e.server(t, append(edits(test.offered), func(c *tlsconn.Config) { c.Sessions, c.Now = sessions, clock.Now })...)
+					there := e.server(t, append(edits(test.offered),
+						func(c *tlsconn.Config) { c.Sessions, c.Now = sessions, clock.Now })...)
 					if test.client != nil {
 						test.client(client)
 					}
@@ -106,7 +110,8 @@ func TestScopeIsNoWayAroundClientCertificates(t *testing.T) {
 			newPair(t, s, client).doHandshake()
 			guarded := e.server(t, func(c *tlsconn.Config) {
 				c.Sessions, c.Now = sessions, clock.Now
-				c.ClientAuth, c.ClientCAs = tlsconn.RequireClientCert, []*x509.Certificate{caCertificate(t, pki)}
+				c.ClientAuth, c.ClientCAs = tlsconn.RequireClientCert, []*x509.Certificate{caCertificate(t,
+					pki)}
 			})
 			wantFailure(t, newPair(t, guarded, client), tlsconn.ReasonClientCert)
 		}
@@ -118,7 +123,10 @@ func TestScopeIsNoWayAroundClientCertificates(t *testing.T) {
 func TestPolicyOfAName(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		pki := testpki.New(t)
-		guard := &tlsconn.Policy{ClientAuth: tlsconn.RequireClientCert, ClientCAs: []*x509.Certificate{caCertificate(t, pki)}}
+		guard := &tlsconn.Policy{
+			ClientAuth: tlsconn.RequireClientCert,
+			ClientCAs:  []*x509.Certificate{caCertificate(t, pki)},
+		}
 		cert := certificate(t, testpki.ECDSA, "*.example.test")
 		for _, test := range []struct {
 			name string
@@ -126,16 +134,51 @@ func TestPolicyOfAName(t *testing.T) {
 			sni  string
 			want tlsconn.Reason // ReasonOther: accepted without a client certificate
 		}{
-			{"its own", []tlsconn.Certificate{{TLS: cert}, {Name: "in.example.test", TLS: cert, Policy: guard}}, "in.example.test", tlsconn.ReasonClientCert},
-			{"its own, in another case", []tlsconn.Certificate{{TLS: cert}, {Name: "in.example.test", TLS: cert, Policy: guard}}, "IN.example.test", tlsconn.ReasonClientCert},
-			{"none", []tlsconn.Certificate{{TLS: cert}, {Name: "in.example.test", TLS: cert, Policy: guard}}, "www.example.test", tlsconn.ReasonOther},
-			{"the wildcard's", []tlsconn.Certificate{{TLS: cert}, {Name: "*.example.test", TLS: cert, Policy: guard}}, "www.example.test", tlsconn.ReasonClientCert},
+			{
+				"its own",
+				[]tlsconn.Certificate{{TLS: cert}, {Name: "in.example.test", TLS: cert, Policy: guard}},
+				"in.example.test",
+				tlsconn.ReasonClientCert,
+			},
+			{
+				"its own, in another case",
+				[]tlsconn.Certificate{{TLS: cert}, {Name: "in.example.test", TLS: cert, Policy: guard}},
+				"IN.example.test",
+				tlsconn.ReasonClientCert,
+			},
+			{
+				"none",
+				[]tlsconn.Certificate{{TLS: cert}, {Name: "in.example.test", TLS: cert, Policy: guard}},
+				"www.example.test",
+				tlsconn.ReasonOther,
+			},
+			{
+				"the wildcard's",
+				[]tlsconn.Certificate{{TLS: cert}, {Name: "*.example.test", TLS: cert, Policy: guard}},
+				"www.example.test",
+				tlsconn.ReasonClientCert,
+			},
 			{"none, beside a wildcard's", []tlsconn.Certificate{
 				{Name: "www.example.test", TLS: cert}, {Name: "*.example.test", TLS: cert, Policy: guard},
 			}, "www.example.test", tlsconn.ReasonOther},
-			{"the default's, no name", []tlsconn.Certificate{{TLS: cert, Policy: guard}, {Name: "www.example.test", TLS: cert}}, "", tlsconn.ReasonClientCert},
-			{"the default's, unknown name", []tlsconn.Certificate{{TLS: cert, Policy: guard}, {Name: "www.example.test", TLS: cert}}, "x.test", tlsconn.ReasonClientCert},
-			{"none, beside the default's", []tlsconn.Certificate{{TLS: cert, Policy: guard}, {Name: "www.example.test", TLS: cert}}, "www.example.test", tlsconn.ReasonOther},
+			{
+				"the default's, no name",
+				[]tlsconn.Certificate{{TLS: cert, Policy: guard}, {Name: "www.example.test", TLS: cert}},
+				"",
+				tlsconn.ReasonClientCert,
+			},
+			{
+				"the default's, unknown name",
+				[]tlsconn.Certificate{{TLS: cert, Policy: guard}, {Name: "www.example.test", TLS: cert}},
+				"x.test",
+				tlsconn.ReasonClientCert,
+			},
+			{
+				"none, beside the default's",
+				[]tlsconn.Certificate{{TLS: cert, Policy: guard}, {Name: "www.example.test", TLS: cert}},
+				"www.example.test",
+				tlsconn.ReasonOther,
+			},
 		} {
 			for _, version := range versions {
 				t.Run(test.name+"/"+version.name, func(t *testing.T) {

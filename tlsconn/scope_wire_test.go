@@ -39,10 +39,13 @@ func TestScopeDiffers(t *testing.T) {
 		name string
 		want Outcome
 	}{
-		"context":      {func(c *Config) { c.Context = "shop" }, "www.example.test", MissScopeContext},
-		"version":      {func(c *Config) { c.MinVersion = tls.VersionTLS13 }, "www.example.test", MissScopePolicy},
-		"suites":       {func(c *Config) { c.CipherSuites = []uint16{1} }, "www.example.test", MissScopePolicy},
-		"client auth":  {func(c *Config) { c.ClientAuth, c.ClientCAs = OptionalClientCert, []*x509.Certificate{ca} }, "www.example.test", MissScopeClient},
+		"context": {func(c *Config) { c.Context = "shop" }, "www.example.test", MissScopeContext},
+		"version": {func(c *Config) { c.MinVersion = tls.VersionTLS13 }, "www.example.test", MissScopePolicy},
+		"suites":  {func(c *Config) { c.CipherSuites = []uint16{1} }, "www.example.test", MissScopePolicy},
+		"client auth": {
+			func(c *Config) { c.ClientAuth, c.ClientCAs = OptionalClientCert, []*x509.Certificate{ca} }, "www.example.test",
+			MissScopeClient,
+		},
 		"name":         {func(*Config) {}, "www.example.com", MissScopeName},
 		"first of two": {func(c *Config) { c.Context = "shop" }, "", MissScopeContext},
 	} {

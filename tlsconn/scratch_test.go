@@ -83,8 +83,11 @@ var ways = map[string]*tls.Config{
 	"TLS 1.3":                    {MinVersion: version13},
 	"TLS 1.3, P-384 first":       {MinVersion: version13, CurvePreferences: []tls.CurveID{tls.CurveP384}},
 	"TLS 1.3, HelloRetryRequest": {MinVersion: version13, CurvePreferences: []tls.CurveID{tls.CurveP521, tls.CurveP256}},
-	"TLS 1.2":                    {MaxVersion: version12, CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256}},
-	"TLS 1.2, P-256":             {MaxVersion: version12, CurvePreferences: []tls.CurveID{tls.CurveP256}},
+	"TLS 1.2": {
+		MaxVersion:       version12,
+		CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256},
+	},
+	"TLS 1.2, P-256": {MaxVersion: version12, CurvePreferences: []tls.CurveID{tls.CurveP256}},
 }
 
 // deferred does work when the test says so, which is between two steps.

@@ -11,7 +11,8 @@ import (
 func TestNoEarlyDataIsSkippedAfterSecondHello(t *testing.T) {
 	s := handmadeServer(t, nil, func(c *tlsconn.Config) { c.Sessions = nil })
 	conn := s.NewConn(noWaker{})
-	one := handHello(0x0303, nil, []byte{0x13, 1}, extName, extGroups, extSigAlgs, ext13, ext16(42), ext16(51, v16()...))
+	one := handHello(0x0303, nil, []byte{0x13, 1}, extName, extGroups, extSigAlgs, ext13, ext16(42),
+		ext16(51, v16()...))
 	two := handHello(0x0303, nil, []byte{0x13, 1}, extName, extGroups, extSigAlgs, ext13, extShare(29))
 	copy(two[6:38], one[6:38])
 	conn.Feed(nil, plainRecord(22, one))
@@ -41,7 +42,8 @@ func TestSecondHelloChangesOnlyWhatItMay(t *testing.T) {
 		"ticket":         {extName, extGroups, extSigAlgs, ext13, ext16(35), extShare(29)},
 	} {
 		conn := s.NewConn(noWaker{})
-		one := handHello(0x0303, nil, []byte{0x13, 1}, extName, extGroups, extSigAlgs, ext13, ext16(51, v16()...))
+		one := handHello(0x0303, nil, []byte{0x13, 1}, extName, extGroups, extSigAlgs, ext13,
+			ext16(51, v16()...))
 		two := handHello(0x0303, nil, []byte{0x13, 1}, exts...)
 		copy(two[6:38], one[6:38])
 		conn.Feed(nil, plainRecord(22, one))

@@ -11,7 +11,9 @@ import (
 )
 
 // sessionServer is a server with its store and clock, which tests look into.
-func (e engine) sessionServer(t testing.TB, edit ...func(*tlsconn.Config)) (tlsconn.Server, *store, *clock) {
+func (e engine) sessionServer(t testing.TB, edit ...func(*tlsconn.Config)) (tlsconn.Server, *store,
+	*clock,
+) {
 	t.Helper()
 	clock := newClock()
 	sessions := newStore(clock)
@@ -53,7 +55,8 @@ func TestSavedAtTheClientsFinished(t *testing.T) {
 			}
 			newPair(t, s, client).doHandshake()
 			_, found := sessions.only()
-			if got := found.session; !got.Born.Equal(clock.Now()) || !got.Expires.Equal(clock.Now().Add(5*time.Minute)) {
+			if got := found.session; !got.Born.Equal(clock.Now()) ||
+				!got.Expires.Equal(clock.Now().Add(5*time.Minute)) {
 				t.Errorf("%s: born %v, expires %v, at %v", version.name, got.Born, got.Expires, clock.Now())
 			}
 		}
@@ -73,7 +76,8 @@ func TestRenewedSessionKeepsItsAge(t *testing.T) {
 			t.Fatalf("%d sessions, want the first and the renewed one", len(sessions.sessions))
 		}
 		for _, found := range sessions.sessions {
-			if !found.session.Born.Equal(first.session.Born) || !found.session.Expires.Equal(first.session.Expires) {
+			if !found.session.Born.Equal(first.session.Born) ||
+				!found.session.Expires.Equal(first.session.Expires) {
 				t.Errorf("born %v, expires %v, want %v and %v", found.session.Born, found.session.Expires, first.session.Born, first.session.Expires)
 			}
 		}
@@ -91,8 +95,10 @@ func TestAgeIsCountedFromTheFullHandshake(t *testing.T) {
 				client.Time = clock.Now
 				deadline := clock.Now().Add(5 * time.Minute)
 				newPair(t, s, client).doHandshake()
-				for clock.advance(20 * time.Second); clock.Now().Before(deadline); clock.advance(20 * time.Second) {
-					if got := newPair(t, s, client).doHandshake().conn.Info().Outcome; got != tlsconn.ResumedLocal {
+				for clock.advance(20 * time.Second); clock.Now().Before(deadline); clock.advance(
+					20 * time.Second) {
+					if got := newPair(t, s,
+						client).doHandshake().conn.Info().Outcome; got != tlsconn.ResumedLocal {
 						t.Fatalf("%s: %v before the deadline: %v", version.name, deadline.Sub(clock.Now()), got)
 					}
 				}
@@ -155,7 +161,10 @@ func TestSingleUse(t *testing.T) {
 			t.Run(version.name, func(t *testing.T) {
 				s, sessions, _ := e.sessionServer(t, func(c *tlsconn.Config) { c.SingleUse = true })
 				client, _ := clientOf(version.id)
-				for i, want := range []tlsconn.Outcome{tlsconn.NewClient, tlsconn.ResumedLocal, tlsconn.MissSpent, tlsconn.MissSpent} {
+				for i, want := range []tlsconn.Outcome{
+					tlsconn.NewClient, tlsconn.ResumedLocal,
+					tlsconn.MissSpent, tlsconn.MissSpent,
+				} {
 					if got := newPair(t, s, client).doHandshake().conn.Info().Outcome; got != want {
 						t.Errorf("connection %d: got %v, want %v", i, got, want)
 					}
@@ -343,14 +352,19 @@ func TestSecretRotation(t *testing.T) {
 		for _, test := range []struct {
 			secrets []string
 			want    tlsconn.Outcome
-		}{{[]string{old, next}, tlsconn.ResumedLocal}, {[]string{next, old}, tlsconn.ResumedLocal}, {[]string{next}, tlsconn.MissBadHandle}} {
-			if got := newPair(t, server(test.secrets...), client).doHandshake().conn.Info().Outcome; got != test.want {
+		}{{[]string{old, next}, tlsconn.ResumedLocal}, {
+			[]string{next, old},
+			tlsconn.ResumedLocal,
+		}, {[]string{next}, tlsconn.MissBadHandle}} {
+			if got := newPair(t, server(test.secrets...),
+				client).doHandshake().conn.Info().Outcome; got != test.want {
 				t.Errorf("secrets %q: got %v, want %v", test.secrets, got, test.want)
 			}
 		}
 		client, _ = clientOf(tls.VersionTLS13)
 		newPair(t, server(next, old), client).doHandshake()
-		if got := newPair(t, server(old, next), client).doHandshake().conn.Info().Outcome; got != tlsconn.ResumedLocal {
+		if got := newPair(t, server(old, next),
+			client).doHandshake().conn.Info().Outcome; got != tlsconn.ResumedLocal {
 			t.Errorf("made under the new secret, at a node that still makes old ones: got %v", got)
 		}
 	})
@@ -403,7 +417,10 @@ func TestStoreMisses(t *testing.T) {
 
 func TestResumedSources(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
-		for source, want := range []tlsconn.Outcome{tlsconn.ResumedLocal, tlsconn.ResumedPushed, tlsconn.ResumedPulled, tlsconn.ResumedStore} {
+		for source, want := range []tlsconn.Outcome{
+			tlsconn.ResumedLocal, tlsconn.ResumedPushed,
+			tlsconn.ResumedPulled, tlsconn.ResumedStore,
+		} {
 			s, sessions, _ := e.sessionServer(t)
 			client, _ := clientOf(tls.VersionTLS13)
 			newPair(t, s, client).doHandshake()

@@ -28,7 +28,9 @@ func newStore(c *clock) *store {
 	return &store{clock: c, sessions: map[tlsconn.Key]stored{}, spent: map[tlsconn.Key]bool{}}
 }
 
-func (s *store) Find(dst []byte, key tlsconn.Key, _ tlsconn.NodeID, hold bool) (tlsconn.Session, tlsconn.Verdict) {
+func (s *store) Find(dst []byte, key tlsconn.Key, _ tlsconn.NodeID, hold bool) (tlsconn.Session,
+	tlsconn.Verdict,
+) {
 	s.finds++
 	found, ok := s.sessions[key]
 	switch {

@@ -71,7 +71,8 @@ func TestEveryCellOfTheTable(t *testing.T) {
 				c := at(s, row)
 				out := c.Feed(nil, rec)
 				_, out = c.Read(out, make([]byte, 100))
-				unexpected := c.state == Failed && bytes.Equal(out[len(out)-2:], []byte{alertFatal, alertUnexpectedMessage})
+				unexpected := c.state == Failed &&
+					bytes.Equal(out[len(out)-2:], []byte{alertFatal, alertUnexpectedMessage})
 				switch {
 				case name == "first byte" && row >= expectData13 && !unexpected:
 					// Bounded by its length instead; see TestHalfMessageIsBounded.
@@ -129,7 +130,10 @@ func insideServer(t testing.TB, memory Sessions, edit ...func(*Config)) *server 
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := Config{Certificates: certs, Sessions: memory, Handles: keys, Lifetime: time.Hour, Now: time.Now}
+	config := Config{
+		Certificates: certs, Sessions: memory, Handles: keys, Lifetime: time.Hour,
+		Now: time.Now,
+	}
 	for _, change := range edit {
 		change(&config)
 	}

@@ -78,7 +78,8 @@ func TestAwaitVerify(t *testing.T) {
 			client.Certificates = []tls.Certificate{alice}
 			guarded := func(w tlsconn.Workers) tlsconn.Server {
 				return e.server(t, func(c *tlsconn.Config) {
-					c.Workers, c.ClientAuth, c.ClientCAs = w, tlsconn.RequireClientCert, []*x509.Certificate{caCertificate(t, pki)}
+					c.Workers, c.ClientAuth, c.ClientCAs = w, tlsconn.RequireClientCert,
+						[]*x509.Certificate{caCertificate(t, pki)}
 				})
 			}
 			s := guarded(new(workers))

@@ -20,7 +20,11 @@ type wipeLink struct {
 	sent, arrived []byte
 }
 
-func (l *wipeLink) Write(p []byte) (int, error) { l.sent = append(l.sent, p...); return len(p), nil }
+func (l *wipeLink) Write(p []byte) (int, error) {
+	l.sent = append(l.sent, p...)
+	return len(p),
+		nil
+}
 
 func (l *wipeLink) Read(p []byte) (int, error) {
 	if len(l.arrived) == 0 {
@@ -71,7 +75,8 @@ func TestScratchIsWipedAfterKeyUpdate(t *testing.T) {
 	var rs record.Scratch
 	update := h.Seal(&rs, nil, record.Handshake, 0x0303, []byte{24, 0, 0, 1, 1})
 	c.Feed(nil, update)
-	if n, _ := c.Read(nil, make([]byte, 100)); n != 0 || c.state != Connected || c.keyUpdates.used != 1 {
+	if n, _ := c.Read(nil, make([]byte, 100)); n != 0 || c.state != Connected ||
+		c.keyUpdates.used != 1 {
 		t.Fatal(n, c.state, c.err)
 	}
 	if s.kdf != (schedule.Scratch{}) {
@@ -99,7 +104,10 @@ func TestStateThatGrowsLeavesNoSecret(t *testing.T) {
 // In TLS 1.2 an exporter holds the master secret, so it is made only where what it gives
 // is of this connection alone (RFC 7627, Section 5.4), and goes with the connection.
 func TestExporterNeedsExtendedMasterSecretAndIsWiped(t *testing.T) {
-	c := &conn{server: &server{config: Config{Exporters: true}}, state: Connected, hs: &handshake{suite: primitive.Suites12[0]}}
+	c := &conn{
+		server: &server{config: Config{Exporters: true}}, state: Connected,
+		hs: &handshake{suite: primitive.Suites12[0]},
+	}
 	c.hs.master[0] = 1
 	c.keepExporter12()
 	if c.exporter != nil {

@@ -55,7 +55,8 @@ func readStream(p []byte, n int) (all []string, ok bool) {
 func FuzzRequests(f *testing.F) {
 	f.Add([]byte(chunkingRequests), uint64(1), false)
 	f.Add([]byte(chunkingRequests), uint64(2), true)
-	fill := strings.NewReplacer("<s>", smuggled, "<n>", fmt.Sprint(len(smuggled)), "<c>", fmt.Sprintf("%x\r\n%s\r\n", len(smuggled), smuggled))
+	fill := strings.NewReplacer("<s>", smuggled, "<n>", fmt.Sprint(len(smuggled)), "<c>",
+		fmt.Sprintf("%x\r\n%s\r\n", len(smuggled), smuggled))
 	for i, test := range hostileRequests {
 		if len(test.in) < 4<<10 {
 			f.Add([]byte(fill.Replace(test.in)), uint64(i), i%3 == 0)
@@ -150,7 +151,8 @@ func FuzzResponses(f *testing.F) {
 		if !w.over() && answered {
 			w.sends([]byte("GET /next HTTP/1.1\r\nHost: a\r\n\r\n"))
 			w.serve()
-			if rest := w.client.Bytes()[len(first):]; !bytes.HasSuffix(rest, []byte("\r\n\r\nnext")) || bytes.Count(rest, []byte("HTTP/1.1 ")) != 1 {
+			if rest := w.client.Bytes()[len(first):]; !bytes.HasSuffix(rest, []byte("\r\n\r\nnext")) ||
+				bytes.Count(rest, []byte("HTTP/1.1 ")) != 1 {
 				t.Fatalf("the next request got %q", rest)
 			}
 		}

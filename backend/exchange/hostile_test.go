@@ -142,7 +142,8 @@ func limited() *Options {
 // uncertain, and the backend gets requests whole and as they were meant or not at all, however they
 // are cut.
 func TestHostileRequests(t *testing.T) {
-	fill := strings.NewReplacer("<s>", smuggled, "<n>", fmt.Sprint(len(smuggled)), "<c>", fmt.Sprintf("%x\r\n%s\r\n", len(smuggled), smuggled))
+	fill := strings.NewReplacer("<s>", smuggled, "<n>", fmt.Sprint(len(smuggled)), "<c>",
+		fmt.Sprintf("%x\r\n%s\r\n", len(smuggled), smuggled))
 	for _, test := range hostileRequests {
 		t.Run(test.name, func(t *testing.T) {
 			for i, cut := range cuts(3) {

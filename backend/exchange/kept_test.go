@@ -43,7 +43,8 @@ func TestKept(t *testing.T) {
 			for i, cut := range cuts(3) {
 				// Bytes behind the response that come in a later read are found before the
 				// connection is used again.
-				if got := keptAfter(t, cut, test.request, test.response); got != test.want && (i == 0 || test.name != "more behind it") {
+				if got := keptAfter(t, cut, test.request, test.response); got != test.want &&
+					(i == 0 || test.name != "more behind it") {
 					t.Errorf("cut %d: got %v, want %v", i, got, test.want)
 				}
 			}

@@ -13,7 +13,10 @@ import (
 func streamedExchange(t *testing.T, request string) (*Exchange, *Scratch, Output) {
 	t.Helper()
 	s, o := new(Scratch), &Options{
-		Limits: http1.Limits{HeadLen: 8 << 10, TargetLen: 4 << 10, FieldLen: 64, TrailerLen: 1 << 10}, KeepHead: true,
+		Limits: http1.Limits{
+			HeadLen: 8 << 10, TargetLen: 4 << 10, FieldLen: 64,
+			TrailerLen: 1 << 10,
+		}, KeepHead: true,
 	}
 	var err error
 	if o.ResponseRules, err = http1.NewRules([]http1.Rule{{Op: http1.Remove, Name: "X-Secret"}}); err != nil {
@@ -44,10 +47,12 @@ func TestStreamedRequest(t *testing.T) {
 	if out := x.Body(s, []byte("piece")); string(out.ToBackend) != "piece" || out.EndToBackend {
 		t.Errorf("got %+v for a piece", out)
 	}
-	if out := x.End(s, []byte("X-Sum: 1\r\nX-Inner: 2\r\n")); !out.EndToBackend || string(out.TrailerToBackend) != "X-Sum: 1\r\n" || len(out.ToBackend) > 0 {
+	if out := x.End(s, []byte("X-Sum: 1\r\nX-Inner: 2\r\n")); !out.EndToBackend || string(out.TrailerToBackend) != "X-Sum: 1\r\n" ||
+		len(out.ToBackend) > 0 {
 		t.Errorf("got %+v for the end", out)
 	}
-	if _, _, out := streamedExchange(t, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); !out.EndToBackend || strings.Contains(string(out.ToBackend), "TE:") {
+	if _, _, out := streamedExchange(t, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); !out.EndToBackend ||
+		strings.Contains(string(out.ToBackend), "TE:") {
 		t.Errorf("got %+v for a request without content", out)
 	}
 }
@@ -120,7 +125,10 @@ func TestEchoedVersion(t *testing.T) {
 	const response = "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"
 	for cut := range len(response) {
 		for protocol, want := range map[backend.Protocol]int{backend.UWSGI: 200, backend.HTTP: 502} {
-			s, o := new(Scratch), &Options{Limits: http1.Limits{HeadLen: 8 << 10, TargetLen: 4 << 10, FieldLen: 64, TrailerLen: 1 << 10}}
+			s, o := new(Scratch), &Options{Limits: http1.Limits{
+				HeadLen: 8 << 10, TargetLen: 4 << 10,
+				FieldLen: 64, TrailerLen: 1 << 10,
+			}}
 			x := new(Exchange)
 			x.Begin(s, o, &Client{HTTP2: true}, 1, []byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
 			x.Linked(s, Link{Protocol: protocol})

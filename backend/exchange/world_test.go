@@ -16,7 +16,10 @@ import (
 
 func options() *Options {
 	return &Options{
-		Limits:     http1.Limits{HeadLen: 16 << 10, TargetLen: 8 << 10, FieldLen: 100, TrailerLen: 4 << 10},
+		Limits: http1.Limits{
+			HeadLen: 16 << 10, TargetLen: 8 << 10, FieldLen: 100,
+			TrailerLen: 4 << 10,
+		},
 		BodyBuffer: 64 << 10, KeepAlive: true,
 	}
 }
@@ -281,7 +284,10 @@ func readPacket(r io.Reader) (*http.Request, error) {
 	if err != nil || int64(len(body)) < length {
 		return nil, io.ErrUnexpectedEOF
 	}
-	return &http.Request{Method: vars["REQUEST_METHOD"], RequestURI: vars["REQUEST_URI"], Body: io.NopCloser(bytes.NewReader(body))}, nil
+	return &http.Request{
+		Method: vars["REQUEST_METHOD"], RequestURI: vars["REQUEST_URI"],
+		Body: io.NopCloser(bytes.NewReader(body)),
+	}, nil
 }
 
 // statuses describes what the client has received: the statuses, "close" if the last answer
@@ -340,6 +346,7 @@ func (w *world) got() (all []gotten) {
 // holdsNothing reports whether the connection holds no buffer.
 func (w *world) holdsNothing() bool {
 	c := &w.c
-	return c.in.Len() == 0 && c.given == nil && c.x.head.Len() == 0 && c.x.held.Len() == 0 && c.x.out.Len() == 0 &&
+	return c.in.Len() == 0 && c.given == nil && c.x.head.Len() == 0 && c.x.held.Len() == 0 &&
+		c.x.out.Len() == 0 &&
 		c.body.Trailer() == nil
 }

@@ -14,12 +14,15 @@ func TestAllocations(t *testing.T) {
 		response Response
 		body     Body
 		dst      = make([]byte, 0, 4096)
-		forward  = Forward{Client: netip.MustParseAddrPort("[2001:db8::1]:1234"), Secure: true, ListenPort: 443, Trusted: true, KeepAlive: true}
-		out      = Outgoing{Minor: 1, Framing: ByLength, Length: 5}
-		get      = []byte("GET")
-		chunks   = []byte("5;a=b\r\nhello\r\n0\r\n\r\n")
-		bad      = []byte("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
-		answer   = []byte("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nServer: x\r\n\r\n")
+		forward  = Forward{
+			Client: netip.MustParseAddrPort("[2001:db8::1]:1234"), Secure: true, ListenPort: 443,
+			Trusted: true, KeepAlive: true,
+		}
+		out    = Outgoing{Minor: 1, Framing: ByLength, Length: 5}
+		get    = []byte("GET")
+		chunks = []byte("5;a=b\r\nhello\r\n0\r\n\r\n")
+		bad    = []byte("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+		answer = []byte("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nServer: x\r\n\r\n")
 	)
 	r := rules(t, "set X-A: ${REMOTE_ADDR}:${REMOTE_PORT} ${REQUEST_ID} ${SSL_CLIENT_S_DN}", "remove Accept", "add Via: 1.1 us")
 	forward.Rules, forward.Facts = r, &someFacts

@@ -24,7 +24,10 @@ var (
 )
 
 func BenchmarkRequest(b *testing.B) {
-	forward := Forward{Client: netip.MustParseAddrPort("192.0.2.1:1234"), Secure: true, ListenPort: 443, KeepAlive: true}
+	forward := Forward{
+		Client: netip.MustParseAddrPort("192.0.2.1:1234"), Secure: true, ListenPort: 443,
+		KeepAlive: true,
+	}
 	for name, head := range map[string][]byte{"browser": browserHead, "small": smallHead} {
 		var r Request
 		if err := r.Parse(head, &testLimits); err != nil {

@@ -205,7 +205,8 @@ func readStarted(b *Body, p string, cut func() int) string {
 
 // describeRepeated describes an error if it is final.
 func describeRepeated(b *Body, err error) string {
-	if _, n, again := b.Next([]byte("0\r\n\r\n")); n != 0 || again != err || b.End() != err || b.Done() || b.Trailer() != nil {
+	if _, n, again := b.Next([]byte("0\r\n\r\n")); n != 0 || again != err || b.End() != err || b.Done() ||
+		b.Trailer() != nil {
 		return "went on after " + err.Error()
 	}
 	return describeError(err)

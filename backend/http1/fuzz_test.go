@@ -19,7 +19,10 @@ import (
 // absolute here.
 const maxFuzzLen = 4096
 
-var fuzzLimits = Limits{HeadLen: 3 * maxFuzzLen, TargetLen: maxFuzzLen, FieldLen: maxFuzzLen, TrailerLen: maxFuzzLen}
+var fuzzLimits = Limits{
+	HeadLen: 3 * maxFuzzLen, TargetLen: maxFuzzLen, FieldLen: maxFuzzLen,
+	TrailerLen: maxFuzzLen,
+}
 
 // FuzzRequest compares accepted requests, and what is passed on of them, with net/http's reading.
 func FuzzRequest(f *testing.F) {
@@ -43,7 +46,10 @@ func checkRequest(t *testing.T, p []byte) bool {
 		return true // it is passed on with a Host of ours
 	}
 	for _, trusted := range []bool{false, true} {
-		forward := Forward{Client: netip.MustParseAddrPort("[2001:db8::1]:1"), Secure: true, ListenPort: 443, Trusted: trusted, KeepAlive: true}
+		forward := Forward{
+			Client: netip.MustParseAddrPort("[2001:db8::1]:1"), Secure: true, ListenPort: 443,
+			Trusted: trusted, KeepAlive: true,
+		}
 		sent := AppendRequest(nil, &r, &forward)
 		var again Request
 		if err := again.Parse(sent, &fuzzLimits); err != nil || HeadLen(sent, 0) != len(sent) {
@@ -100,7 +106,9 @@ type wholeBody struct {
 	complete bool
 }
 
-func readWhole(start func(*Body, Framing, int64, *Limits), f Framing, length int64, p []byte) (w wholeBody) {
+func readWhole(start func(*Body, Framing, int64, *Limits), f Framing, length int64,
+	p []byte,
+) (w wholeBody) {
 	var b Body
 	start(&b, f, length, &fuzzLimits)
 	for len(p) > 0 && !b.Done() {
@@ -125,10 +133,12 @@ func compareRequest(t *testing.T, r *Request, body wholeBody, input []byte, targ
 		}
 		return
 	}
-	if string(r.Method) != want.Method || target != want.RequestURI || r.Minor != min(want.ProtoMinor, 1) || string(r.Host) != want.Host {
+	if string(r.Method) != want.Method || target != want.RequestURI ||
+		r.Minor != min(want.ProtoMinor, 1) || string(r.Host) != want.Host {
 		t.Errorf("%q: got %q %q %q, want %q %q %q", input, r.Method, target, r.Host, want.Method, want.RequestURI, want.Host)
 	}
-	if got := statedLength(r.Framing, r.Length); got != want.ContentLength || r.KeepAlive == want.Close {
+	if got := statedLength(r.Framing, r.Length); got != want.ContentLength ||
+		r.KeepAlive == want.Close {
 		t.Errorf("%q: got length %d, keep-alive %t, want %d, close %t", input, got, r.KeepAlive, want.ContentLength, want.Close)
 	}
 	compareFields(t, r.Fields, want.Header)
@@ -187,18 +197,21 @@ func compareBody(t *testing.T, got wholeBody, want io.Reader, in *bufio.Reader) 
 // compareForwarded compares a request with its form for a backend.
 func compareForwarded(t *testing.T, r, again *Request) {
 	t.Helper()
-	if !bytes.Equal(r.Method, again.Method) || !bytes.Equal(r.Path, again.Path) || !bytes.Equal(r.Query, again.Query) ||
+	if !bytes.Equal(r.Method, again.Method) || !bytes.Equal(r.Path, again.Path) ||
+		!bytes.Equal(r.Query, again.Query) ||
 		!bytes.Equal(r.Host, again.Host) || !bytes.Equal(r.Upgrade, again.Upgrade) {
 		t.Errorf("got %+v, want %+v", again, r)
 	}
-	if r.Framing != again.Framing || r.Length != again.Length || r.Expect100 != again.Expect100 || !again.KeepAlive || again.Minor != 1 {
+	if r.Framing != again.Framing || r.Length != again.Length || r.Expect100 != again.Expect100 ||
+		!again.KeepAlive || again.Minor != 1 {
 		t.Errorf("got %+v, want %+v", again, r)
 	}
 	if got, want := endToEnd(again.Fields), endToEnd(r.Fields); !slices.Equal(got, want) {
 		t.Errorf("got fields %q, want %q", got, want)
 	}
 	for _, f := range again.Fields {
-		written := f.kind == transferEncoding || f.kind == trailer || r.Upgrade != nil && (f.kind == connection || f.kind == upgrade)
+		written := f.kind == transferEncoding || f.kind == trailer || r.Upgrade != nil &&
+			(f.kind == connection || f.kind == upgrade)
 		if f.HopByHop() && !written {
 			t.Errorf("%q was passed on", f.Name)
 		}
@@ -241,10 +254,12 @@ func checkResponse(t *testing.T, p []byte, isHead bool) bool {
 	out := Outgoing{Close: r.Framing == UntilClose, Minor: 1, Framing: r.Framing, Length: r.Length}
 	sent := AppendResponse(nil, &r, &out)
 	var again Response
-	if err := again.Parse(sent, []byte(method), &fuzzLimits); err != nil || HeadLen(sent, 0) != len(sent) {
+	if err := again.Parse(sent, []byte(method), &fuzzLimits); err != nil ||
+		HeadLen(sent, 0) != len(sent) {
 		t.Fatalf("%q is passed on as %q: %v", p[:n], sent, err)
 	}
-	if r.Status != again.Status || r.Framing != again.Framing || r.Length != again.Length || !bytes.Equal(r.Upgrade, again.Upgrade) {
+	if r.Status != again.Status || r.Framing != again.Framing || r.Length != again.Length ||
+		!bytes.Equal(r.Upgrade, again.Upgrade) {
 		t.Errorf("got %+v, want %+v", again, r)
 	}
 	compareResponse(t, &again, body, append(sent, p[n:]...), method)
@@ -284,7 +299,8 @@ func FuzzChunked(f *testing.F) {
 		if got := readBody(Chunked, 0, string(p), func() int { return int(size) + 1 }); got != whole {
 			t.Errorf("%q: got %q in pieces of %d, want %q", p, got, int(size)+1, whole)
 		}
-		ofClient, ofBackend := readWhole((*Body).Start, Chunked, 0, p), readWhole((*Body).StartResponse, Chunked, 0, p)
+		ofClient, ofBackend := readWhole((*Body).Start, Chunked, 0, p), readWhole((*Body).StartResponse,
+			Chunked, 0, p)
 		if ofClient.complete && !(ofBackend.complete && bytes.Equal(ofClient.data, ofBackend.data)) {
 			t.Errorf("%q: a client may send %q, a backend %q", p, ofClient.data, ofBackend.data)
 		}

@@ -50,12 +50,16 @@ func TestAppendResponse(t *testing.T) {
 
 // TestAppendError reads each of a gateway's errors with net/http.
 func TestAppendError(t *testing.T) {
-	for _, status := range []int{400, 403, 404, 405, 408, 411, 413, 414, 417, 431, 500, 501, 502, 503, 504, 505} {
+	for _, status := range []int{
+		400, 403, 404, 405, 408, 411, 413, 414, 417, 431, 500, 501, 502, 503,
+		504, 505,
+	} {
 		for _, method := range []string{"GET", "HEAD"} {
 			out := &Outgoing{Close: true, Head: method == "HEAD", Minor: 1, Rules: rules(t, "set A: b")}
 			response, body := readBack(t, AppendError(nil, status, out), method)
 			text := http.StatusText(status) + "\n"
-			if response.StatusCode != status || response.ContentLength != int64(len(text)) || !response.Close || response.Header.Get("A") != "b" {
+			if response.StatusCode != status || response.ContentLength != int64(len(text)) ||
+				!response.Close || response.Header.Get("A") != "b" {
 				t.Errorf("%d to %s: got %+v", status, method, response)
 			}
 			if want := map[string]string{"GET": text}[method]; body != want {

@@ -53,7 +53,8 @@ func TestVariables(t *testing.T) {
 		}
 	}
 	for name := range variables {
-		if got := rules(t, "set X: a${"+name+"}b").AppendValue(nil, 0, &Facts{}, 0); !strings.HasPrefix(string(got), "a") || !strings.HasSuffix(string(got), "b") {
+		if got := rules(t, "set X: a${"+name+"}b").AppendValue(nil, 0, &Facts{}, 0); !strings.HasPrefix(string(got), "a") ||
+			!strings.HasSuffix(string(got), "b") {
 			t.Errorf("%s without anything known: got %q", name, got)
 		}
 	}
@@ -84,7 +85,9 @@ func TestRequestRules(t *testing.T) {
 		{"what names the client", []string{"set X-Real-IP: ${SSL_SERVER_NAME}", "set X-SSL-Client-CN: ${SSL_CLIENT_FINGERPRINT}"}, "X-Real-IP: 0|X-SSL-Client-CN: 0|", told + "X-Real-IP: a.test|X-SSL-Client-CN: ab12|"},
 		{"forwarded otherwise", []string{"set X-Forwarded-Proto: wss", "remove Forwarded"}, "X-Forwarded-Proto: 0|", "X-Forwarded-Proto: wss|"},
 		{"named by Connection", []string{"set X-A: 1", "add X-B: 2"}, "Connection: X-A, X-B|X-A: 0|X-B: 0|", told + "X-A: 1|X-B: 2|"},
-		{"long name", []string{"set " + strings.Repeat("x", 80) + ": 1", "remove " + strings.Repeat("y", 63)}, strings.Repeat("X", 80) + ": 0|" + strings.Repeat("y", 63) + ": 0|" + strings.Repeat("y", 64) + ": 2|", strings.Repeat("y", 64) + ": 2|" + told + strings.Repeat("x", 80) + ": 1|"},
+		{"long name", []string{"set " + strings.Repeat("x", 80) + ": 1", "remove " + strings.Repeat("y", 63)}, strings.Repeat("X", 80) + ": 0|" +
+			strings.Repeat("y", 63) + ": 0|" + strings.Repeat("y", 64) + ": 2|", strings.Repeat("y", 64) + ": 2|" + told +
+			strings.Repeat("x", 80) + ": 1|"},
 	} {
 		for _, trusted := range []bool{false, true} {
 			t.Run(tc.name, func(t *testing.T) {
@@ -94,7 +97,11 @@ func TestRequestRules(t *testing.T) {
 				if err := r.Parse(lines("GET / HTTP/1.0|"+tc.head+"|"), &testLimits); err != nil {
 					t.Fatal(describeError(err))
 				}
-				got := string(AppendRequest(nil, &r, &Forward{Host: "us", Trusted: trusted, KeepAlive: true, Rules: rules(t, tc.rules...), Facts: &facts}))
+				got := string(AppendRequest(nil, &r,
+					&Forward{
+						Host: "us", Trusted: trusted, KeepAlive: true, Rules: rules(t, tc.rules...),
+						Facts: &facts,
+					}))
 				if want := string(lines("GET / HTTP/1.1|Host: us|" + tc.want + "|")); got != want {
 					t.Errorf("trusted %t: got  %q\nwant %q", trusted, got, want)
 				}
@@ -126,7 +133,10 @@ func TestResponseRules(t *testing.T) {
 			if err := r.Parse(lines(tc.head+"|"), []byte("GET"), &testLimits); err != nil {
 				t.Fatal(describeError(err))
 			}
-			out := Outgoing{Minor: 1, Framing: r.Framing, Length: r.Length, Date: lines("Date: d|"), Rules: rules(t, tc.rules...)}
+			out := Outgoing{
+				Minor: 1, Framing: r.Framing, Length: r.Length, Date: lines("Date: d|"),
+				Rules: rules(t, tc.rules...),
+			}
 			if got, want := string(AppendResponse(nil, &r, &out)), string(lines(tc.want+"|")); got != want {
 				t.Errorf("got  %q\nwant %q", got, want)
 			}
@@ -175,7 +185,8 @@ func TestClock(t *testing.T) {
 	if _, err := http.ParseTime(string(first[6 : len(first)-2])); err != nil {
 		t.Error(err)
 	}
-	if again := c.Line(now.Add(999 * time.Millisecond)); &again[0] != &first[0] || string(again) != string(first) {
+	if again := c.Line(now.Add(999 * time.Millisecond)); &again[0] != &first[0] ||
+		string(again) != string(first) {
 		t.Errorf("the same second gives %q", again)
 	}
 	if want := "Date: Sun, 06 Nov 1994 07:49:38 GMT\r\n"; string(c.Line(now.Add(time.Second))) != want {

@@ -41,7 +41,10 @@ func TestKinds(t *testing.T) {
 		"X-Client": other, "X-SSL": other, "Client-Certs": other, "SSL-Clients": other,
 		"HTTP2-Settings": http2Settings, "Proxy": masked, "Accept": other, "X-Forwarded-": other, "Hosts": other,
 	} {
-		for _, p := range [][]byte{[]byte(name), bytes.ToLower([]byte(name)), bytes.ToUpper([]byte(name))} {
+		for _, p := range [][]byte{
+			[]byte(name), bytes.ToLower([]byte(name)),
+			bytes.ToUpper([]byte(name)),
+		} {
 			if got := kindOf(p); got != want {
 				t.Errorf("%s: got %d, want %d", p, got, want)
 			}
@@ -57,7 +60,8 @@ func TestKinds(t *testing.T) {
 			}
 		}
 		for i := range name {
-			if p := []byte(name); want != xForwardedOther && want != vouched && want != other && p[i] != '-' {
+			if p := []byte(name); want != xForwardedOther && want != vouched && want != other &&
+				p[i] != '-' {
 				p[i] ^= 3
 				if got := kindOf(p); got != other && got != xForwardedOther {
 					t.Errorf("%s: got %d, want another kind", p, got)

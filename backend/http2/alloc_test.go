@@ -31,7 +31,8 @@ func requests(n int, fields []string) (*Conn, [][]byte) {
 		for j := 0; j < len(fields); j += 2 {
 			_ = encoder.WriteField(hpack.HeaderField{Name: fields[j], Value: fields[j+1]})
 		}
-		all[i] = appendFrameHeader(nil, block.Len(), frameHeaders, flagEndHeaders|flagEndStream, uint32(2*i+1))
+		all[i] = appendFrameHeader(nil, block.Len(), frameHeaders, flagEndHeaders|flagEndStream,
+			uint32(2*i+1))
 		all[i] = append(all[i], block.Bytes()...)
 	}
 	input := append([]byte(preface), 0, 0, 0, 4, 0, 0, 0, 0, 0)

@@ -71,7 +71,10 @@ func (s *service) fields(list ...string) []byte {
 }
 
 func (s *service) headers(id uint32, end bool, list ...string) {
-	_ = s.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: s.fields(list...), EndStream: end, EndHeaders: true})
+	_ = s.framer.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: id, BlockFragment: s.fields(list...),
+		EndStream: end, EndHeaders: true,
+	})
 }
 
 // sent returns the frames sent to the backend since the last call.
@@ -220,7 +223,8 @@ func TestCallWindows(t *testing.T) {
 	}
 	_ = s.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
 	s.run()
-	if s.out, n = s.conn.Send(s.out, a, make([]byte, 10), true); n != 10 || a.state != halfClosedLocal {
+	if s.out, n = s.conn.Send(s.out, a, make([]byte, 10), true); n != 10 ||
+		a.state != halfClosedLocal {
 		t.Errorf("%d bytes, state %d at the end", n, a.state)
 	}
 	if s.out, n = s.conn.Send(s.out, b, make([]byte, 1<<20), false); n != defaultWindow-25 {
@@ -246,7 +250,8 @@ func TestCallWindows(t *testing.T) {
 	}
 	_ = s.framer.WriteData(1, false, []byte("x"))
 	s.events = nil
-	if s.run(); len(s.events) != 1 || s.events[0].Reason != errStreamOverrun.reason || s.events[0].Call != a {
+	if s.run(); len(s.events) != 1 || s.events[0].Reason != errStreamOverrun.reason ||
+		s.events[0].Call != a {
 		t.Errorf("a window that was overrun: got %+v", s.events)
 	}
 	s.sent()
@@ -268,7 +273,8 @@ func TestBackendGoAway(t *testing.T) {
 	_ = s.framer.WriteGoAway(a.ID, http2.ErrCodeNo, nil)
 	s.events = nil
 	s.run()
-	if len(s.events) != 2 || s.events[0].Call != c || s.events[1].Call != b || !s.events[0].Unprocessed || !s.events[1].Unprocessed {
+	if len(s.events) != 2 || s.events[0].Call != c || s.events[1].Call != b ||
+		!s.events[0].Unprocessed || !s.events[1].Unprocessed {
 		t.Errorf("got %+v", s.events)
 	}
 	s.events = nil
@@ -288,7 +294,8 @@ func answers(t *testing.T) []byte {
 	s := newService(t)
 	s.in.Reset()
 	f := s.framer
-	_ = f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 7}, http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 9})
+	_ = f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 7},
+		http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 9})
 	_ = f.WriteSettingsAck()
 	s.headers(1, false, ":status", "103", "link", "</a>")
 	s.headers(1, false, ":status", "200", "content-type", "text/plain")

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// TestBackendFaults checks the protocol violations of a backend and their consequences. It is long because
-// it is a table.
+// TestBackendFaults checks the protocol violations of a backend and their consequences. It is long
+// because it is a table.
 func TestBackendFaults(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -18,9 +18,17 @@ func TestBackendFaults(t *testing.T) {
 		want *fault
 	}{
 		{"push", func(s *service) {
-			_ = s.framer.WritePushPromise(http2.PushPromiseParam{StreamID: 1, PromiseID: 2, EndHeaders: true})
+			_ = s.framer.WritePushPromise(http2.PushPromiseParam{
+				StreamID: 1, PromiseID: 2,
+				EndHeaders: true,
+			})
 		}, errPushed},
-		{"push turned on", func(s *service) { _ = s.framer.WriteSettings(http2.Setting{ID: http2.SettingEnablePush, Val: 1}) }, errSettings},
+		{"push turned on", func(s *service) {
+			_ = s.framer.WriteSettings(http2.Setting{
+				ID:  http2.SettingEnablePush,
+				Val: 1,
+			})
+		}, errSettings},
 		{"no status", func(s *service) { s.headers(1, true, "x", "y") }, errAnswerHead},
 		{"two statuses", func(s *service) { s.headers(1, true, ":status", "200", ":status", "200") }, errAnswerHead},
 		{"switch", func(s *service) { s.headers(1, false, ":status", "101") }, errAnswerHead},
@@ -29,7 +37,10 @@ func TestBackendFaults(t *testing.T) {
 		{"upper case", func(s *service) { s.headers(1, true, ":status", "200", "X", "y") }, errAnswerHead},
 		{"line in a value", func(s *service) { s.headers(1, true, ":status", "200", "x", "y\r\nset-cookie: a") }, errAnswerHead},
 		{"pseudo-header field of a request", func(s *service) { s.headers(1, true, ":status", "200", ":path", "/") }, errAnswerHead},
-		{"long head", func(s *service) { s.headers(1, true, ":status", "200", "x", strings.Repeat("x", testLimits.HeadLen)) }, errAnswerLen},
+		{
+			"long head", func(s *service) { s.headers(1, true, ":status", "200", "x", strings.Repeat("x", testLimits.HeadLen)) },
+			errAnswerLen,
+		},
 		{"many fields", func(s *service) {
 			s.headers(1, true, append([]string{":status", "200"}, slices.Repeat([]string{"x", "y"}, 100)...)...)
 		}, errAnswerFields},
@@ -48,7 +59,10 @@ func TestBackendFaults(t *testing.T) {
 				s.headers(1, false, ":status", "103", "x", strings.Repeat("y", testLimits.HeadLen*3/4))
 			}
 		}, errInterimLen},
-		{"resets of a closed stream", flooding(func(s *service) { _ = s.framer.WriteRSTStream(1, http2.ErrCodeNo) }), errControlFlood},
+		{
+			"resets of a closed stream", flooding(func(s *service) { _ = s.framer.WriteRSTStream(1, http2.ErrCodeNo) }),
+			errControlFlood,
+		},
 		{"unknown frames", flooding(func(s *service) { _ = s.framer.WriteRawFrame(99, 0, 0, nil) }), errControlFlood},
 		{"CONTINUATIONs", func(s *service) {
 			_ = s.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1})
@@ -57,14 +71,20 @@ func TestBackendFaults(t *testing.T) {
 			}
 		}, errBlockParts},
 		{"block of 1 MiB", func(s *service) {
-			_ = s.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: make([]byte, 16<<10)})
+			_ = s.framer.WriteHeaders(http2.HeadersFrameParam{
+				StreamID:      1,
+				BlockFragment: make([]byte, 16<<10),
+			})
 			for range 10 {
 				_ = s.framer.WriteContinuation(1, false, make([]byte, 16<<10))
 			}
 		}, errBlockLen},
 		{"decompression", func(s *service) { // a field of 4 KiB in the table, and then a byte for each time
 			s.headers(1, false, ":status", "103", "x", strings.Repeat("y", 3<<10))
-			_ = s.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: bytes.Repeat([]byte{0x80 | 62}, 10<<10), EndHeaders: true})
+			_ = s.framer.WriteHeaders(http2.HeadersFrameParam{
+				StreamID:      1,
+				BlockFragment: bytes.Repeat([]byte{0x80 | 62}, 10<<10), EndHeaders: true,
+			})
 		}, errBlockLen},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

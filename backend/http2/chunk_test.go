@@ -16,9 +16,13 @@ func conversation(t testing.TB) []byte {
 	p.in.Reset()
 	p.in.WriteString(preface)
 	f := p.framer
-	_ = f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 7}, http2.Setting{ID: http2.SettingHeaderTableSize})
+	_ = f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 7},
+		http2.Setting{ID: http2.SettingHeaderTableSize})
 	headers := func(id uint32, end bool, list ...string) {
-		_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: p.fields(list...), EndStream: end, EndHeaders: true, PadLength: uint8(id)})
+		_ = f.WriteHeaders(http2.HeadersFrameParam{
+			StreamID: id, BlockFragment: p.fields(list...),
+			EndStream: end, EndHeaders: true, PadLength: uint8(id),
+		})
 	}
 	headers(1, true, getFields...)
 	headers(3, false, append(postFields[:8:8], "cookie", "a", "cookie", "b")...)

@@ -164,7 +164,8 @@ func TestGoClient(t *testing.T) {
 	for i := range 300 { // more than may be open at once
 		wg.Go(func() {
 			body := strings.Repeat("y", 1000*(i%50))
-			if _, got, err := a.do(ctx, "PUT", "/", io.MultiReader(strings.NewReader(body))); err != nil || got != body {
+			if _, got, err := a.do(ctx, "PUT", "/", io.MultiReader(strings.NewReader(body))); err != nil ||
+				got != body {
 				t.Errorf("request %d: got %d bytes, %v", i, len(got), err)
 			}
 		})
@@ -184,7 +185,9 @@ type asker struct {
 }
 
 // do asks, with a trailer if there is a body, and reads the answer.
-func (a *asker) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, string, error) {
+func (a *asker) do(ctx context.Context, method, path string, body io.Reader) (*http.Response,
+	string, error,
+) {
 	r, err := http.NewRequestWithContext(ctx, method, "http://a.test"+path, body)
 	if err != nil {
 		a.Fatal(err)

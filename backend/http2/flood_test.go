@@ -117,8 +117,11 @@ func TestFloods(t *testing.T) {
 		{
 			name:    "DATA that is padding",
 			prepare: func(p *peer) { p.post(1) },
-			once:    func(p *peer, _ uint32) { _ = p.framer.WriteDataPadded(1, false, nil, make([]byte, 255)) },
-			reason:  errControlFlood.reason, most: 1000,
+			once: func(p *peer, _ uint32) {
+				_ = p.framer.WriteDataPadded(1, false, nil,
+					make([]byte, 255))
+			},
+			reason: errControlFlood.reason, most: 1000,
 		},
 		{
 			name:    "empty DATA on a stream we have reset",
@@ -195,7 +198,10 @@ func TestFloods(t *testing.T) {
 		{
 			name: "empty CONTINUATION (CVE-2023-45288)",
 			prepare: func(p *peer) {
-				_ = p.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.fields(getFields...)})
+				_ = p.framer.WriteHeaders(http2.HeadersFrameParam{
+					StreamID:      1,
+					BlockFragment: p.fields(getFields...),
+				})
 			},
 			once:   func(p *peer, _ uint32) { _ = p.framer.WriteContinuation(1, false, nil) },
 			reason: errBlockParts.reason, most: maxParts + 1,
@@ -203,10 +209,14 @@ func TestFloods(t *testing.T) {
 		{
 			name: "long CONTINUATION",
 			prepare: func(p *peer) {
-				_ = p.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.fields(getFields...)})
+				_ = p.framer.WriteHeaders(http2.HeadersFrameParam{
+					StreamID:      1,
+					BlockFragment: p.fields(getFields...),
+				})
 			},
 			once: func(p *peer, i uint32) {
-				_ = p.framer.WriteContinuation(1, false, p.fields("x", strings.Repeat(string(rune('a'+i%26)), 4000)))
+				_ = p.framer.WriteContinuation(1, false,
+					p.fields("x", strings.Repeat(string(rune('a'+i%26)), 4000)))
 			},
 			reason: errBlockLen.reason, most: 10,
 		},
@@ -308,7 +318,10 @@ func TestHeaderBombs(t *testing.T) {
 		// An entry that nearly fills the table comes first.
 		p.headers(1, true, append(getFields[:8:8], "x", strings.Repeat("v", 3900))...)
 		p.answer(1)
-		_ = p.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: block, EndStream: true, EndHeaders: parts == 0})
+		_ = p.framer.WriteHeaders(http2.HeadersFrameParam{
+			StreamID: 3, BlockFragment: block,
+			EndStream: true, EndHeaders: parts == 0,
+		})
 		for i := range parts {
 			_ = p.framer.WriteContinuation(3, i == parts-1, block)
 		}
@@ -338,7 +351,8 @@ func TestHeaderBombs(t *testing.T) {
 			if e := p.event(); e.Kind != Failed || e.Reason != tc.want {
 				t.Errorf("got %+v, want the end by %q", e, tc.want)
 			}
-			if got := cap(p.conn.in.head.text) + cap(p.conn.scratch.head) + cap(p.conn.scratch.cookie); got > 4*testLimits.HeadLen {
+			if got := cap(p.conn.in.head.text) + cap(p.conn.scratch.head) +
+				cap(p.conn.scratch.cookie); got > 4*testLimits.HeadLen {
 				t.Errorf("it made us hold %d bytes", got)
 			}
 		})
@@ -440,7 +454,14 @@ func TestBrokenFrames(t *testing.T) {
 		{"connection window by 0", raw(http2.FrameWindowUpdate, 0, 0, 0, 0, 0, 0), "GOAWAY 0 PROTOCOL_ERROR"},
 		{"connection window overflow", raw(http2.FrameWindowUpdate, 0, 0, 0x7f, 0xff, 0xff, 0xff), "GOAWAY 0 FLOW_CONTROL_ERROR"},
 		{"CONTINUATION alone", raw(http2.FrameContinuation, 4, 1), "GOAWAY 0 PROTOCOL_ERROR"},
-		{"CONTINUATION of another stream", func(p *peer) { raw(http2.FrameHeaders, 0, 1, 0x82)(p); raw(http2.FrameContinuation, 4, 3)(p) }, "GOAWAY 1 PROTOCOL_ERROR"},
+		{
+			"CONTINUATION of another stream",
+			func(p *peer) {
+				raw(http2.FrameHeaders, 0, 1, 0x82)(p)
+				raw(http2.FrameContinuation, 4,
+					3)(p)
+			}, "GOAWAY 1 PROTOCOL_ERROR",
+		},
 		{"PING in a header block", func(p *peer) {
 			raw(http2.FrameHeaders, 0, 1, 0x82)(p)
 			raw(http2.FramePing, 0, 0, make([]byte, 8)...)(p)

@@ -80,7 +80,8 @@ func TestSmallWindows(t *testing.T) {
 	_ = p.framer.WriteWindowUpdate(1, 4)
 	p.run()
 	p.want(`DATA 1 "lo w"`)
-	_ = p.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1}) // now it is negative
+	// now it is negative
+	_ = p.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1})
 	_ = p.framer.WriteWindowUpdate(1, 2)
 	p.run()
 	p.want("SETTINGS ack")
@@ -115,7 +116,10 @@ func TestEndStreamOnLastData(t *testing.T) {
 // TestFairness holds that a connection's window does not serve its first stream each time.
 func TestFairness(t *testing.T) {
 	p := newPeer(t, nil)
-	_ = p.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: maxWindow - 1<<20})
+	_ = p.framer.WriteSettings(http2.Setting{
+		ID:  http2.SettingInitialWindowSize,
+		Val: maxWindow - 1<<20,
+	})
 	for id := uint32(1); id < 9; id += 2 {
 		p.get(id)
 		p.head(id, 200, false)
@@ -164,7 +168,8 @@ func TestResponseHeads(t *testing.T) {
 		types, lens = append(types, byte(h.typ), h.flags), append(lens, h.len)
 		rest = rest[frameHeaderLen+h.len:]
 	}
-	if want := []byte{1, 1, 9, 0, 9, 4}; string(types) != string(want) || lens[0] != maxFrameLen || lens[1] != maxFrameLen {
+	if want := []byte{1, 1, 9, 0, 9, 4}; string(types) != string(want) || lens[0] != maxFrameLen ||
+		lens[1] != maxFrameLen {
 		t.Errorf("got types and flags %v of lengths %v, want %v", types, lens, want)
 	}
 }

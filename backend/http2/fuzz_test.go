@@ -63,7 +63,14 @@ func FuzzHead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, path, authority, name1, value1, name2, value2 string, end bool) {
 		var h head
 		h.reset(new(Scratch), requestHead)
-		for _, field := range [][2]string{{":method", method}, {":scheme", "https"}, {":path", path}, {":authority", authority}, {name1, value1}, {name2, value2}} {
+		for _, field := range [][2]string{
+			{":method", method},
+			{":scheme", "https"},
+			{":path", path},
+			{":authority", authority},
+			{name1, value1},
+			{name2, value2},
+		} {
 			if field[0] != ":authority" || field[1] != "" {
 				h.add(field[0], field[1])
 			}

@@ -13,7 +13,10 @@ import (
 	"reprise/backend/http1"
 )
 
-var testLimits = http1.Limits{HeadLen: 8 << 10, TargetLen: 4 << 10, FieldLen: 64, TrailerLen: 1 << 10}
+var testLimits = http1.Limits{
+	HeadLen: 8 << 10, TargetLen: 4 << 10, FieldLen: 64,
+	TrailerLen: 1 << 10,
+}
 
 // A peer is a client that sends single frames by x/net's framer, and reads the connection's output
 // with it.

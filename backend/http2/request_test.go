@@ -241,7 +241,10 @@ func TestContinuation(t *testing.T) {
 	p, other := newPeer(t, nil), newPeer(t, nil)
 	other.conn.scratch = p.conn.scratch
 	block := p.fields(append(getFields[:8:8], "x-long", strings.Repeat("v", 100), "cookie", "a", "cookie", "b")...)
-	_ = p.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block[:20], EndStream: true})
+	_ = p.framer.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: 1, BlockFragment: block[:20],
+		EndStream: true,
+	})
 	p.run()
 	other.headers(1, true, append(getFields[:8:8], "x-other", strings.Repeat("o", 200))...)
 	_ = p.framer.WriteContinuation(1, false, block[20:60])

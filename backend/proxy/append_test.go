@@ -67,7 +67,10 @@ func TestAppendV2(t *testing.T) {
 			"e7 0006 01 01 deadbeef"},
 		{"values too long", with(func(h *proxy.Header) {
 			h.ALPN, h.Authority, h.UniqueID = strings.Repeat("a", 256), strings.Repeat("a", 256), make([]byte, 129)
-			h.TLS = &proxy.TLS{Version: strings.Repeat("a", 256), Cipher: strings.Repeat("a", 256), CommonName: strings.Repeat("a", 65536)}
+			h.TLS = &proxy.TLS{
+				Version: strings.Repeat("a", 256), Cipher: strings.Repeat("a", 256),
+				CommonName: strings.Repeat("a", 65536),
+			}
 		}), tcp4 + "0014" + addrs4 + "20 0005 01 00000001"},
 	}
 	for _, tt := range tests {
@@ -107,7 +110,10 @@ func TestNoAllocation(t *testing.T) {
 
 func BenchmarkAppend(b *testing.B) {
 	h := full()
-	for name, appendTo := range map[string]func([]byte, *proxy.Header) []byte{"version=1": proxy.AppendV1, "version=2": proxy.AppendV2} {
+	for name, appendTo := range map[string]func([]byte, *proxy.Header) []byte{
+		"version=1": proxy.AppendV1,
+		"version=2": proxy.AppendV2,
+	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			var buf []byte
@@ -119,7 +125,10 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func BenchmarkParse(b *testing.B) {
-	h, plain := full(), proxy.Header{Source: netip.MustParseAddrPort("203.0.113.7:1"), Destination: netip.MustParseAddrPort("192.0.2.1:2")}
+	h, plain := full(), proxy.Header{
+		Source:      netip.MustParseAddrPort("203.0.113.7:1"),
+		Destination: netip.MustParseAddrPort("192.0.2.1:2"),
+	}
 	for name, p := range map[string][]byte{
 		"version=1":           proxy.AppendV1(nil, &h),
 		"version=2/tlvs=none": proxy.AppendV2(nil, &plain),

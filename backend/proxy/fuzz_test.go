@@ -41,7 +41,8 @@ func FuzzParse(f *testing.F) {
 		if h.Local {
 			h = proxy.Header{Local: true}
 		}
-		if again, m, err := proxy.Parse(said); m != len(said) || err != nil || !reflect.DeepEqual(again, h) {
+		if again, m, err := proxy.Parse(said); m != len(said) || err != nil ||
+			!reflect.DeepEqual(again, h) {
 			t.Fatalf("said again: got %+v, %d, %v, want %+v, %d", again, m, err, h, len(said))
 		}
 	})
@@ -52,7 +53,9 @@ func FuzzAppend(f *testing.F) {
 	f.Add([]byte{203, 0, 113, 7}, []byte{192, 0, 2, 1}, uint16(1), uint16(2), "h2", "www.example.test", []byte("id"), byte(15))
 	f.Add(make([]byte, 16), []byte{192, 0, 2, 1}, uint16(1), uint16(2), "", "", []byte(nil), byte(0))
 	f.Add([]byte(nil), []byte{1}, uint16(1), uint16(2), "", "a", []byte(nil), byte(4))
-	f.Fuzz(func(t *testing.T, source, destination []byte, sourcePort, destinationPort uint16, alpn, name string, id []byte, flags byte) {
+	f.Fuzz(func(t *testing.T, source, destination []byte, sourcePort, destinationPort uint16, alpn,
+		name string, id []byte, flags byte,
+	) {
 		if len(alpn) > 255 || len(name) > 255 || len(id) > 128 {
 			return
 		}
@@ -62,7 +65,10 @@ func FuzzAppend(f *testing.F) {
 			}
 			return netip.AddrPort{}
 		}
-		h := proxy.Header{Source: addr(source, sourcePort), Destination: addr(destination, destinationPort), ALPN: alpn, Authority: name}
+		h := proxy.Header{
+			Source:      addr(source, sourcePort),
+			Destination: addr(destination, destinationPort), ALPN: alpn, Authority: name,
+		}
 		if len(id) > 0 {
 			h.UniqueID = id
 		}

@@ -132,7 +132,8 @@ func TestParse(t *testing.T) {
 				}
 			}
 			for i := range tt.in {
-				if h, n, err := proxy.Parse(tt.in[:i]); n != 0 || err != nil || !reflect.DeepEqual(h, proxy.Header{}) {
+				if h, n, err := proxy.Parse(tt.in[:i]); n != 0 || err != nil ||
+					!reflect.DeepEqual(h, proxy.Header{}) {
 					t.Errorf("the first %d bytes: got %+v, %d, %v, want nothing yet", i, h, n, err)
 				}
 				if got := proxy.LooksLike(tt.in[:i]); got != (i > 0) {
@@ -239,7 +240,8 @@ func TestParseRefusesTLVs(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := withTLVs(t, tt.tlvs)
 			h, n, err := proxy.Parse(p)
-			if n != 0 || !reflect.DeepEqual(h, proxy.Header{}) || err == nil || !strings.Contains(err.Error(), tt.want) {
+			if n != 0 || !reflect.DeepEqual(h, proxy.Header{}) || err == nil ||
+				!strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %+v, %d, %v, want an error with %q", h, n, err, tt.want)
 			}
 			if _, n, err := proxy.Parse(p[:len(p)-1]); n != 0 || err != nil {

@@ -98,20 +98,25 @@ func TestSigned(t *testing.T) {
 	}
 }
 
-// testSignedReplays: a member that left is remembered until its packets are too old, then forgotten.
-func testSignedReplays(t *testing.T, table *subscription.Table, asked *int, domain string, key crypto.Signer) {
+// testSignedReplays: a member that left is remembered until its packets are too old, then
+// forgotten.
+func testSignedReplays(t *testing.T, table *subscription.Table, asked *int, domain string,
+	key crypto.Signer,
+) {
 	unix := now.Unix()
 	hello := join("key="+domain, "address=10.1.2.3:1")
 	bye := packet(true, "key="+domain, "address=10.1.2.3:1")
 	table.Receive(now, lan, signed(t, key, unix+3, bye))
 	table.Expire(now.Add(time.Minute))
-	if _, why := table.Receive(now, lan, signed(t, key, unix+3, hello)); why != subscription.RefusedReplay {
+	if _, why := table.Receive(now, lan,
+		signed(t, key, unix+3, hello)); why != subscription.RefusedReplay {
 		t.Errorf("got %v, want a replay", why)
 	}
 	later := now.Add(2 * time.Hour)
 	table.Expire(later)
 	before := *asked
-	if _, why := table.Receive(later, lan, signed(t, key, unix+3, hello)); why != subscription.RefusedReplay || *asked != before {
+	if _, why := table.Receive(later, lan,
+		signed(t, key, unix+3, hello)); why != subscription.RefusedReplay || *asked != before {
 		t.Errorf("got %v and %d looks for keys, want a replay and none", why, *asked-before)
 	}
 }
@@ -145,7 +150,8 @@ func TestSignedPacketsOfUnknownMembers(t *testing.T) {
 	table.Expire(now.Add(2 * time.Hour))
 	for i := range 3 {
 		later := now.Add(2 * time.Hour)
-		if _, why := table.Receive(later, lan, signed(t, key, later.Unix(), join("key=greedy", fmt.Sprint("address=10.1.2.3:", i+1)))); why != subscription.Accepted {
+		if _, why := table.Receive(later, lan,
+			signed(t, key, later.Unix(), join("key=greedy", fmt.Sprint("address=10.1.2.3:", i+1)))); why != subscription.Accepted {
 			t.Errorf("when all is forgotten: %v", why)
 		}
 	}

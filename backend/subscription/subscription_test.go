@@ -63,7 +63,8 @@ func recorded(t testing.TB) (list [][]byte) {
 
 func options() subscription.Options {
 	return subscription.Options{
-		Tolerance: 17 * time.Second, KeyTolerance: time.Hour, Members: 100, HostMembers: 10, Digest: crypto.SHA256,
+		Tolerance: 17 * time.Second, KeyTolerance: time.Hour, Members: 100, HostMembers: 10,
+		Digest:  crypto.SHA256,
 		From:    []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.1.0.0/16")},
 		Sockets: []string{"/run/app"},
 	}
@@ -221,7 +222,8 @@ func TestMemberLife(t *testing.T) {
 	step(0, join("key=a", "address=:1", "weight=3", "backup=1"), "left a tcp:127.0.0.1:1 *3; joined a tcp:127.0.0.1:1 *3 backup")
 	step(0, join("key=b", "address=:1"), "joined b tcp:127.0.0.1:1 *1")
 	step(0, join("key=a", "address=:2"), "joined a tcp:127.0.0.1:2 *1")
-	if s := table.Stats(); s.Members.Load() != 3 || s.Packets.Load() != 6 || s.Results.Load(subscription.Accepted) != 6 {
+	if s := table.Stats(); s.Members.Load() != 3 || s.Packets.Load() != 6 ||
+		s.Results.Load(subscription.Accepted) != 6 {
 		t.Errorf("got %+v", s)
 	}
 	step(10*time.Second, join("key=a", "address=:2"), "")
@@ -345,7 +347,8 @@ func FuzzTable(f *testing.F) {
 				case subscription.Left, subscription.Expired:
 					present[id]--
 				}
-				if n := present[id]; n < 0 || n > 1 || c.Member.Weight < 1 || c.Member.Host == "" || c.Member.Address == "" {
+				if n := present[id]; n < 0 || n > 1 || c.Member.Weight < 1 || c.Member.Host == "" ||
+					c.Member.Address == "" {
 					t.Fatalf("%v %+v, present %d times", c.Kind, c.Member, n)
 				}
 			}
@@ -380,7 +383,8 @@ func FuzzTable(f *testing.F) {
 
 func Example() {
 	table := subscription.New(subscription.Options{
-		Tolerance: 17 * time.Second, From: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Members: 100, HostMembers: 10,
+		Tolerance: 17 * time.Second, From: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Members: 100,
+		HostMembers: 10,
 	})
 	changes, _ := table.Receive(time.Now(), netip.MustParseAddrPort("10.0.0.5:51000"), packet(false, "key=www.example.com", "address=:3031"))
 	for _, c := range changes {

@@ -125,7 +125,8 @@ func pair(t *testing.T, version uint16) (*tls.Config, *Client) {
 		t.Fatal(err)
 	}
 	return &tls.Config{
-		Certificates: []tls.Certificate{pki.Server(testpki.ECDSA, "backend.example").TLS}, MaxVersion: version, NextProtos: []string{"http/1.1"},
+		Certificates: []tls.Certificate{pki.Server(testpki.ECDSA,
+			"backend.example").TLS}, MaxVersion: version, NextProtos: []string{"http/1.1"},
 	}, c
 }
 
@@ -152,7 +153,9 @@ func TestChunking(t *testing.T) {
 
 // testChunks has both ends say 100 KiB; those of the server come cut by cut and are
 // taken with that room.
-func testChunks(t *testing.T, client *Client, config *tls.Config, cut func([]byte) [][]byte, room int) {
+func testChunks(t *testing.T, client *Client, config *tls.Config, cut func([]byte) [][]byte,
+	room int,
+) {
 	const n = 100 << 10
 	asked := make(chan error, 1)
 	f := serve(t, config, func(conn *tls.Conn) {
@@ -372,7 +375,8 @@ func TestResumption(t *testing.T) {
 			}
 			return c.Resumed()
 		}
-		if first, second, third := visit(client), visit(client), visit(client); first || !second || !third {
+		if first, second, third := visit(client), visit(client), visit(client); first || !second ||
+			!third {
 			t.Errorf("%s: resumed %v, %v, %v", tls.VersionName(version), first, second, third)
 		}
 		other, err := client.policy.New("backend.example")

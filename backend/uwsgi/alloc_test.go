@@ -26,7 +26,10 @@ func TestNoAllocation(t *testing.T) {
 	v.Remote = netip.MustParseAddrPort("[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:65535")
 	v.Length = 1 << 40
 	v.Rules, v.Facts = rules(t, http1.Rule{Op: http1.Set, Name: "X-Client", Value: "${REMOTE_ADDR} ${SSL_CLIENT_S_DN}"},
-		http1.Rule{Op: http1.Add, Name: "Cookie", Value: "c=3"}, http1.Rule{Op: http1.Remove, Name: "Referer"}), &http1.Facts{Client: v.Remote, Subject: "CN=a"}
+		http1.Rule{Op: http1.Add, Name: "Cookie", Value: "c=3"}, http1.Rule{
+			Op:   http1.Remove,
+			Name: "Referer",
+		}), &http1.Facts{Client: v.Remote, Subject: "CN=a"}
 	buf := make([]byte, 0, 8<<10)
 	var err error
 	allocs := testing.AllocsPerRun(100, func() {

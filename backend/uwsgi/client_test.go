@@ -119,7 +119,8 @@ func TestNames(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cert := certify(t, tt.subject, 1)
 			file := filepath.Join(t.TempDir(), "cert.pem")
-			if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}), 0o600); err != nil {
+			if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}),
+				0o600); err != nil {
 				t.Fatal(err)
 			}
 			openssl := func(form string) string {
@@ -145,7 +146,8 @@ func TestNames(t *testing.T) {
 // packet.
 func TestLargeCertificate(t *testing.T) {
 	cert := certify(t, pkix.RDNSequence{rdn("2.5.4.3=" + strings.Repeat("x", 70000))}, 1)
-	if p, err := uwsgi.AppendRequest(nil, parse(t, "GET / HTTP/1.1", "Host: a"), withClient(cert, true)); err == nil || len(p) > 0 {
+	if p, err := uwsgi.AppendRequest(nil, parse(t, "GET / HTTP/1.1", "Host: a"), withClient(cert, true)); err == nil ||
+		len(p) > 0 {
 		t.Errorf("got %d bytes, %v, want an error", len(p), err)
 	}
 }

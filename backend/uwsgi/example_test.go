@@ -12,7 +12,10 @@ import (
 func ExampleAppendRequest() {
 	var r http1.Request
 	head := []byte("GET /hello%20world HTTP/1.1\r\nHost: www.example.test\r\n\r\n")
-	if err := r.Parse(head, &http1.Limits{HeadLen: 16 << 10, TargetLen: 8 << 10, FieldLen: 100}); err != nil {
+	if err := r.Parse(head, &http1.Limits{
+		HeadLen: 16 << 10, TargetLen: 8 << 10,
+		FieldLen: 100,
+	}); err != nil {
 		fmt.Println(err)
 		return
 	}

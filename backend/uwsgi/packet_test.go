@@ -11,7 +11,10 @@ import (
 	"reprise/backend/uwsgi"
 )
 
-var limits = http1.Limits{HeadLen: 128 << 10, TargetLen: 64 << 10, FieldLen: 200, TrailerLen: 1 << 10}
+var limits = http1.Limits{
+	HeadLen: 128 << 10, TargetLen: 64 << 10, FieldLen: 200,
+	TrailerLen: 1 << 10,
+}
 
 // parse reads a head whose lines are given without their ends.
 func parse(t testing.TB, lines ...string) *http1.Request {

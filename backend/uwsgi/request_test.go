@@ -190,7 +190,8 @@ func TestPath(t *testing.T) {
 			p, err := uwsgi.AppendRequest([]byte("before"), r, plain())
 			if !strings.HasPrefix(tt.want, "/") {
 				var refused *http1.Error
-				if !errors.As(err, &refused) || refused.Status != 400 || refused.Reason != tt.want || string(p) != "before" {
+				if !errors.As(err, &refused) || refused.Status != 400 || refused.Reason != tt.want ||
+					string(p) != "before" {
 					t.Errorf("got %q, %v, want status 400, %s", p, err, tt.want)
 				}
 				return

@@ -128,7 +128,8 @@ func TestRealUWSGI(t *testing.T) {
 				}
 			}
 			for key := range env {
-				if _, sent := lookUp(t, vars, key); !sent && (strings.HasPrefix(key, "HTTP") || strings.HasPrefix(key, "SSL_")) {
+				if _, sent := lookUp(t, vars, key); !sent &&
+					(strings.HasPrefix(key, "HTTP") || strings.HasPrefix(key, "SSL_")) {
 					t.Errorf("%s: got %q, want nothing", key, env[key])
 				}
 			}

@@ -6,7 +6,8 @@ import (
 	"github.com/coocood/freecache"
 )
 
-// freecache is bounded in bytes and has 256 segments; a tenth more than the entries need lets it keep nearly all of them.
+// freecache is bounded in bytes and has 256 segments; a tenth more than the entries need lets it
+// keep nearly all of them.
 func BenchmarkFreecache(b *testing.B) {
 	run(b, func(items int) store {
 		const entryLen = 24 + len(key{}) + valueLen

@@ -20,7 +20,8 @@ const (
 // A key is a session's handle: random, so that a peer may use it as it is.
 type key = [16]byte
 
-// store is what a competitor does. Values go in and out by copying, as a session's buffers are used again.
+// store is what a competitor does. Values go in and out by copying, as a session's buffers are used
+// again.
 type store interface {
 	// appendGet appends the value of k to dst.
 	appendGet(dst []byte, k *key) (value []byte, ok bool)
@@ -29,8 +30,9 @@ type store interface {
 	close()
 }
 
-// run measures a store for about items entries: get finds one of items keys, put replaces one, evict puts a new one
-// into a full store. memory is what filling it with ten times as many adds to the process, per entry.
+// run measures a store for about items entries: get finds one of items keys, put replaces one,
+// evict puts a new one into a full store. memory is what filling it with ten times as many adds to
+// the process, per entry.
 func run(b *testing.B, newStore func(items int) store) {
 	b.Run("op=get", func(b *testing.B) {
 		s, keys := filled(b, newStore)

@@ -28,7 +28,8 @@ func TestCommitStaysTheSameWhileResultsAreWritten(t *testing.T) {
 		write(name, "before")
 	}
 	for _, args := range []string{"init -q", "add .", "-c user.name=t -c user.email=t@localhost commit -q -m t"} {
-		if out, err := exec.Command("git", append([]string{"-C", dir}, strings.Fields(args)...)...).CombinedOutput(); err != nil {
+		if out, err := exec.Command("git",
+			append([]string{"-C", dir}, strings.Fields(args)...)...).CombinedOutput(); err != nil {
 			t.Fatalf("git %s: %v: %s", args, err, out)
 		}
 	}

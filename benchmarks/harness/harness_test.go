@@ -35,7 +35,8 @@ func TestCasesAreComplete(t *testing.T) {
 				return
 			}
 			takesPart := func(name string) bool {
-				return slices.ContainsFunc(peers.All(), func(p peers.Peer) bool { return p.Name == name && c.peers(p) })
+				return slices.ContainsFunc(peers.All(),
+					func(p peers.Peer) bool { return p.Name == name && c.peers(p) })
 			}
 			aims := c.Aim > 0 || len(c.AimGrowth) > 0
 			if aims != (c.AimOf != "") || aims && !takesPart(c.AimOf) {
@@ -46,7 +47,8 @@ func TestCasesAreComplete(t *testing.T) {
 					t.Errorf("got an aim at %d, which is none of %v", point, c.points)
 				}
 			}
-			openssl := slices.ContainsFunc(peers.All(), func(p peers.Peer) bool { return p.OpenSSL && c.peers(p) })
+			openssl := slices.ContainsFunc(peers.All(),
+				func(p peers.Peer) bool { return p.OpenSSL && c.peers(p) })
 			if c.Best != openssl {
 				t.Errorf("got Best %v with OpenSSL-based peers %v", c.Best, openssl)
 			}
@@ -64,7 +66,11 @@ func TestCheckFindsWhatIsNotAsClaimed(t *testing.T) {
 		want   string // part of the reason, "" is none
 	}{
 		{"good", load.Full, 1, load.Result{Ops: 9, Handshakes: 9, Negotiated: map[string]int64{tls13: 9}}, ""},
-		{"good resumption", load.Resumed, 1, load.Result{Ops: 9, Handshakes: 9, Resumed: 9, Negotiated: map[string]int64{tls13: 9}}, ""},
+		{
+			"good resumption", load.Resumed, 1,
+			load.Result{Ops: 9, Handshakes: 9, Resumed: 9, Negotiated: map[string]int64{tls13: 9}},
+			"",
+		},
 		{"errors", load.Full, 1, load.Result{Ops: 9, Errors: 2, FirstError: "reset"}, "2 errors, the first: reset"},
 		{"nothing", load.Full, 1, load.Result{}, "no operation"},
 		{"full instead of resumed", load.Resumed, 1, load.Result{Ops: 9, Handshakes: 9, Resumed: 8}, "1 of 9 handshakes were full"},
@@ -126,7 +132,8 @@ func TestExpect(t *testing.T) {
 		{"fewer rounds", testcase{peers: oneOf("hitch"), rounds: 3}, 3*2*time.Second + 300*time.Millisecond},
 		{"a server for each round", testcase{peers: oneOf("hitch"), fresh: true}, 5*2*time.Second + 5*300*time.Millisecond},
 		{"takes its own time", testcase{peers: oneOf("hitch"), takes: 650 * time.Millisecond}, 5*time.Second + 300*time.Millisecond},
-		{"nodes", testcase{peers: oneOf("hitch"), points: []int{8}, nodes: same}, 5*2*time.Second + 8*300*time.Millisecond},
+		{"nodes", testcase{peers: oneOf("hitch"), points: []int{8}, nodes: same}, 5*2*time.Second +
+			8*300*time.Millisecond},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -29,7 +29,8 @@ func TestNamespacesLeaveNothingBehind(t *testing.T) {
 	wantNone(t, s.bridge)
 }
 
-// TestFailedNamespacesLeaveNothingBehind: what was made before a failure goes too, and nothing else.
+// TestFailedNamespacesLeaveNothingBehind: what was made before a failure goes too, and nothing
+// else.
 func TestFailedNamespacesLeaveNothingBehind(t *testing.T) {
 	taken := fmt.Sprintf("rb%dn1", os.Getpid())
 	if ip("netns", "add", taken) == nil {

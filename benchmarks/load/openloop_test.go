@@ -29,7 +29,8 @@ func stalling(at int64, stall time.Duration) func(net.Conn) {
 	}
 }
 
-// A stall of half a second at 200 requests a second delays a hundred of them. A closed loop sees one.
+// A stall of half a second at 200 requests a second delays a hundred of them. A closed loop sees
+// one.
 func TestCoordinatedOmission(t *testing.T) {
 	const stall, long = 500 * time.Millisecond, 100 * time.Millisecond
 	measure := func(o load.Options) load.Result {
@@ -55,12 +56,17 @@ func TestCoordinatedOmission(t *testing.T) {
 	}
 }
 
-// Each connection has a lane of its own: what is due on one that stalls is not taken over by the others.
+// Each connection has a lane of its own: what is due on one that stalls is not taken over by the
+// others.
 func TestNeglectedConnection(t *testing.T) {
 	const stall, long = 400 * time.Millisecond, 100 * time.Millisecond
 	s := serve(t, true, stalling(1, stall))
-	r := run(t, load.Options{Addrs: []string{s.addr}, TLS: true, Mode: load.OpenLoop, Bytes: 8, Conns: 4, Rate: 100, Ops: 40})
-	// One request in 40 ms is due on each: 8 of the stalled one's 10 in the first 300 ms. A shared lane would have one.
+	r := run(t, load.Options{
+		Addrs: []string{s.addr}, TLS: true, Mode: load.OpenLoop, Bytes: 8,
+		Conns: 4, Rate: 100, Ops: 40,
+	})
+	// One request in 40 ms is due on each: 8 of the stalled one's 10 in the first 300 ms. A shared
+	// lane would have one.
 	if got := r.Latency.Quantile(0.85); r.Ops != 40 || r.Errors != 0 || got < long {
 		t.Errorf("got %d operations, %d errors (%s), the upper 15 %% from %v, want 40, 0, at least %v", r.Ops, r.Errors, r.FirstError, got, long)
 	}
@@ -68,7 +74,11 @@ func TestNeglectedConnection(t *testing.T) {
 
 // What is due and cannot be sent counts.
 func TestUnsent(t *testing.T) {
-	s := serve(t, true, func(conn net.Conn) { _, _ = conn.Read(make([]byte, 1)); time.Sleep(time.Second) })
+	s := serve(t, true, func(conn net.Conn) {
+		_,
+			_ = conn.Read(make([]byte, 1))
+		time.Sleep(time.Second)
+	})
 	r := run(t, load.Options{
 		Addrs: []string{s.addr}, TLS: true, Mode: load.OpenLoop, Bytes: 8, Conns: 1, Rate: 1000,
 		Duration: 100 * time.Millisecond, Timeout: 100 * time.Millisecond,

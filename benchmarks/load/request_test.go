@@ -52,14 +52,18 @@ func TestReceive(t *testing.T) {
 
 func TestSendUpload(t *testing.T) {
 	var sent bytes.Buffer
-	n, err := newExchange(Options{HTTP: true, Mode: Upload, Path: "/sink", ServerName: "a.test", Bytes: 200_000}).send(&sent)
+	n, err := newExchange(Options{
+		HTTP: true, Mode: Upload, Path: "/sink", ServerName: "a.test",
+		Bytes: 200_000,
+	}).send(&sent)
 	head, body, _ := strings.Cut(sent.String(), "\r\n\r\n")
 	if err != nil || n != 200_000 || len(body) != 200_000 || !strings.HasPrefix(head, "POST /sink HTTP/1.1\r\nHost: a.test\r\n") {
 		t.Errorf("got %d, %v, a body of %d after %q", n, err, len(body), head)
 	}
 }
 
-// FuzzReceive: a body that is accepted is as long as was wanted, and no more than it and its head is consumed.
+// FuzzReceive: a body that is accepted is as long as was wanted, and no more than it and its head
+// is consumed.
 func FuzzReceive(f *testing.F) {
 	f.Fuzz(func(t *testing.T, response []byte, want int64) {
 		x := &exchange{http: true, wantLen: max(want, 0)}

@@ -64,17 +64,20 @@ func TestModes(t *testing.T) {
 				if r.Ops != ops || r.Errors != 0 || r.Latency.Count() != ops {
 					t.Errorf("got %d operations, %d latencies, %d errors (%s), want %d, %d, 0", r.Ops, r.Latency.Count(), r.Errors, r.FirstError, ops, ops)
 				}
-				if r.Handshakes != tt.handshakes || r.Handshake.Count() != tt.handshakes || r.Bytes != tt.bytes {
+				if r.Handshakes != tt.handshakes || r.Handshake.Count() != tt.handshakes ||
+					r.Bytes != tt.bytes {
 					t.Errorf("got %d handshakes (%d timed), %d bytes, want %d, %d", r.Handshakes, r.Handshake.Count(), r.Bytes, tt.handshakes, tt.bytes)
 				}
 				if r.Resumed != tt.resumed {
 					t.Errorf("got %d resumed, want %d", r.Resumed, tt.resumed)
 				}
 				// A client that leaves in TLS 1.3 may be gone before the server is done.
-				nettest.Eventually(t, 5*time.Second, func() bool { return s.full.Load() == tt.full && s.resumed.Load() == tt.resumed },
+				nettest.Eventually(t, 5*time.Second,
+					func() bool { return s.full.Load() == tt.full && s.resumed.Load() == tt.resumed },
 					"the server saw %d full and %d resumed handshakes, want %d, %d", s.full.Load(), s.resumed.Load(), tt.full, tt.resumed)
 				for what := range r.Negotiated {
-					if !strings.HasPrefix(what, tls.VersionName(version)+" TLS_") || !strings.HasSuffix(what, " CurveP256") && r.Resumed == 0 {
+					if !strings.HasPrefix(what, tls.VersionName(version)+" TLS_") || !strings.HasSuffix(what, " CurveP256") &&
+						r.Resumed == 0 {
 						t.Errorf("negotiated %q, want %s with P-256", what, tls.VersionName(version))
 					}
 				}
@@ -112,7 +115,8 @@ func TestWithoutHTTP(t *testing.T) {
 	}
 }
 
-// Round robin sends every connection to another node than the last: it resumes if, and only if, the nodes share sessions.
+// Round robin sends every connection to another node than the last: it resumes if, and only if, the
+// nodes share sessions.
 func TestAcrossNodes(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -130,7 +134,8 @@ func TestAcrossNodes(t *testing.T) {
 			for _, key := range tt.keys {
 				o.Addrs = append(o.Addrs, serveHTTP(t, true, key).addr)
 			}
-			if r := run(t, o); r.Ops != 30 || r.Errors != 0 || r.Handshakes != 30 || r.Resumed != tt.resumed {
+			if r := run(t, o); r.Ops != 30 || r.Errors != 0 || r.Handshakes != 30 ||
+				r.Resumed != tt.resumed {
 				t.Errorf("got %d operations, %d errors (%s), %d of %d resumed, want 30, 0, %d of 30", r.Ops, r.Errors, r.FirstError, r.Resumed, r.Handshakes, tt.resumed)
 			}
 		})
@@ -203,14 +208,19 @@ func TestOtherFailures(t *testing.T) {
 	})
 	t.Run("no cipher suite in common", func(t *testing.T) {
 		o := serveHTTP(t, true, 0).options(load.Full)
-		o.Ops, o.Version, o.Ciphers = 1, tls.VersionTLS12, []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256} // the key is ECDSA
+		// the key is ECDSA
+		o.Ops, o.Version, o.Ciphers = 1, tls.VersionTLS12,
+			[]uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}
 		if r := run(t, o); r.ErrorKinds["alert"] != 1 {
 			t.Errorf("got %v (%s), want an error of kind alert", r.ErrorKinds, r.FirstError)
 		}
 	})
 	t.Run("idle connections that die", func(t *testing.T) {
 		s := serve(t, false, func(net.Conn) {})
-		r := run(t, load.Options{Addrs: []string{s.addr}, Mode: load.Idle, Conns: 4, Duration: 300 * time.Millisecond})
+		r := run(t, load.Options{
+			Addrs: []string{s.addr}, Mode: load.Idle, Conns: 4,
+			Duration: 300 * time.Millisecond,
+		})
 		if r.Ops != 0 || r.ErrorKinds["eof"] != 4 {
 			t.Errorf("got %d operations, %v, want none and 4 of kind eof", r.Ops, r.ErrorKinds)
 		}

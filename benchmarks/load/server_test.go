@@ -42,14 +42,17 @@ func (s *server) listen(t *testing.T, useTLS bool, ticketKey byte) net.Listener 
 	if !useTLS {
 		return l
 	}
-	config := &tls.Config{Certificates: []tls.Certificate{certificate}, VerifyConnection: func(state tls.ConnectionState) error {
-		if state.DidResume {
-			s.resumed.Add(1)
-		} else {
-			s.full.Add(1)
-		}
-		return nil
-	}}
+	config := &tls.Config{
+		Certificates: []tls.Certificate{certificate},
+		VerifyConnection: func(state tls.ConnectionState) error {
+			if state.DidResume {
+				s.resumed.Add(1)
+			} else {
+				s.full.Add(1)
+			}
+			return nil
+		},
+	}
 	if ticketKey != 0 {
 		config.SetSessionTicketKeys([][32]byte{{ticketKey}})
 	}

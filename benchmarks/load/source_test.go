@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// The generator is late from when an operation is due and its client free until it begins. A client that the server keeps
-// busy past that time is not the generator's fault.
+// The generator is late from when an operation is due and its client free until it begins. A client
+// that the server keeps busy past that time is not the generator's fault.
 func TestLate(t *testing.T) {
 	tests := []struct {
-		name        string
-		busy, woken time.Duration // until when the client is busy, and the pacer asleep; it is due at 100 ms
+		name string
+		// until when the client is busy, and the pacer asleep; it is due at 100 ms
+		busy, woken time.Duration
 		late        time.Duration
 	}{
 		{"in time", 0, 100 * time.Millisecond, 0},
@@ -24,7 +25,10 @@ func TestLate(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
 				due := start.Add(100 * time.Millisecond)
-				l := &lane{due: make(chan struct{}, 1), first: due, giveUp: start.Add(time.Second), late: newHistogram()}
+				l := &lane{
+					due: make(chan struct{}, 1), first: due, giveUp: start.Add(time.Second),
+					late: newHistogram(),
+				}
 				time.AfterFunc(tt.woken, func() { l.due <- struct{}{} })
 				time.Sleep(tt.busy)
 				if from, ok := l.next(); !ok || !from.Equal(due) {

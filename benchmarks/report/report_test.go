@@ -12,13 +12,18 @@ import (
 
 // sample is a valid one of case "c".
 func sample(server string, openssl bool, round int, figure float64) Sample {
-	return Sample{Case: "c", Server: server, OpenSSL: openssl, Round: round, Figure: figure, Ops: 10, Seconds: 2}
+	return Sample{
+		Case: "c", Server: server, OpenSSL: openssl, Round: round, Figure: figure, Ops: 10,
+		Seconds: 2,
+	}
 }
 
 func results(samples ...Sample) Results {
 	return Results{
-		Environment: Environment{Cases: []Case{{Name: "c", Title: "A case.", Unit: "µs", Best: true, Aim: 0.5, AimOf: "reprise"}}},
-		Samples:     samples,
+		Environment: Environment{Cases: []Case{{
+			Name: "c", Title: "A case.", Unit: "µs", Best: true, Aim: 0.5, AimOf: "reprise",
+		}}},
+		Samples: samples,
 	}
 }
 
@@ -51,7 +56,8 @@ func TestInvalidSamplesDoNotCount(t *testing.T) {
 	if got := rows[len(rows)-1]; got.Server != "broken" || got.Rounds != 0 || got.Invalid != broken.Invalid {
 		t.Errorf("got %+v last, want broken without a round", got)
 	}
-	if got := rows[0]; got.Server != "reprise" || got.Rounds != 1 || got.Figure != 50 || got.Ratio.Median != 0.5 || got.Invalid == "" {
+	if got := rows[0]; got.Server != "reprise" || got.Rounds != 1 || got.Figure != 50 ||
+		got.Ratio.Median != 0.5 || got.Invalid == "" {
 		t.Errorf("got %+v first, want reprise with one of two rounds", got)
 	}
 }
@@ -143,7 +149,8 @@ func TestUpdate(t *testing.T) {
 				return
 			}
 			got := string(after)
-			if err != nil || !strings.HasPrefix(got, tt.want) || !strings.HasSuffix(got, end+"\ntail\n") || strings.Contains(got, "old") {
+			if err != nil || !strings.HasPrefix(got, tt.want) || !strings.HasSuffix(got, end+"\ntail\n") ||
+				strings.Contains(got, "old") {
 				t.Errorf("got %v and\n%s", err, got)
 			}
 			for _, want := range []string{"| c | CPU µs per connection | 50.0 | good 100 | 0.50 (0.50 to 0.50) | 0.50 |", "](results/today/results.md)"} {
@@ -187,7 +194,8 @@ func TestMissedAims(t *testing.T) {
 			r := results(append(tt.own, good...)...)
 			r.Why = "Because."
 			got := r.table()
-			if !strings.Contains(got, tt.want) || strings.Contains(got, "missed by |") != tt.why || strings.Contains(got, "\nBecause.\n") != tt.why {
+			if !strings.Contains(got, tt.want) || strings.Contains(got, "missed by |") != tt.why ||
+				strings.Contains(got, "\nBecause.\n") != tt.why {
 				t.Errorf("got no %q, or Because. where nothing was missed, or none, in\n%s", tt.want, got)
 			}
 		})
@@ -197,7 +205,10 @@ func TestMissedAims(t *testing.T) {
 // TestMissedGrowth: an aim may be to the first point.
 func TestMissedGrowth(t *testing.T) {
 	r := results()
-	r.Environment.Cases[0] = Case{Name: "c", Unit: "µs", Point: "nodes", AimOf: "reprise", AimGrowth: map[int]float64{2: 1.1, 4: 1.3}}
+	r.Environment.Cases[0] = Case{
+		Name: "c", Unit: "µs", Point: "nodes", AimOf: "reprise",
+		AimGrowth: map[int]float64{2: 1.1, 4: 1.3},
+	}
 	for point, figure := range map[int]float64{1: 10, 2: 12, 4: 13} {
 		s := sample("reprise", false, 1, figure)
 		s.Point = point
@@ -224,7 +235,10 @@ func TestSections(t *testing.T) {
 		{Name: "idle", Unit: "KB per connection", Point: "connections", Best: true},
 	}}}
 	add := func(name, server string, point int, figure float64, more map[string]float64) {
-		r.Samples = append(r.Samples, Sample{Case: name, Server: server, OpenSSL: server == "good", Point: point, Round: 1, Figure: figure, More: more})
+		r.Samples = append(r.Samples, Sample{
+			Case: name, Server: server, OpenSSL: server == "good",
+			Point: point, Round: 1, Figure: figure, More: more,
+		})
 	}
 	add("fleet", "reprise", 1, 100, nil)
 	add("fleet", "reprise", 2, 120, nil)

@@ -33,7 +33,10 @@ func TestReadCRLs(t *testing.T) {
 	}
 	list := revoke(t, ca)
 	der, _ := pem.Decode(list)
-	published := []byte{0x30, 0x0f, 0xa0, 0x0d, 0xa0, 0x0b, 0x86, 0x09, 'h', 't', 't', 'p', ':', '/', '/', 'a', '/'}
+	published := []byte{
+		0x30, 0x0f, 0xa0, 0x0d, 0xa0, 0x0b, 0x86, 0x09, 'h', 't', 't', 'p', ':', '/',
+		'/', 'a', '/',
+	}
 	for _, tc := range []struct {
 		name string
 		data []byte
@@ -60,7 +63,8 @@ func TestReadCRLs(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			lists, err := ReadCRLs(write(t, "crl", tc.data), []*x509.Certificate{ca.Cert().TLS.Leaf})
-			if tc.want == "" && (err != nil || len(lists) != tc.n) || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+			if tc.want == "" && (err != nil || len(lists) != tc.n) || tc.want != "" &&
+				(err == nil || !strings.Contains(err.Error(), tc.want)) {
 				t.Errorf("%d lists, %v, want %d, %q", len(lists), err, tc.n, tc.want)
 			}
 		})
@@ -72,11 +76,17 @@ func critical(id asn1.ObjectIdentifier, value ...byte) pkix.Extension {
 }
 
 // listWith returns a list that has extensions, and an entry with more.
-func listWith(t *testing.T, ca *testpki.CA, extensions []pkix.Extension, entries ...pkix.Extension) []byte {
+func listWith(t *testing.T, ca *testpki.CA, extensions []pkix.Extension,
+	entries ...pkix.Extension,
+) []byte {
 	t.Helper()
 	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
-		Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour), ExtraExtensions: extensions,
-		RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: big.NewInt(1), RevocationTime: time.Now(), ExtraExtensions: entries}},
+		Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour),
+		ExtraExtensions: extensions,
+		RevokedCertificateEntries: []x509.RevocationListEntry{{
+			SerialNumber:   big.NewInt(1),
+			RevocationTime: time.Now(), ExtraExtensions: entries,
+		}},
 	}, ca.Cert().TLS.Leaf, ca.Cert().TLS.PrivateKey.(crypto.Signer))
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +118,8 @@ func TestCRLExpiry(t *testing.T) {
 		{7 * day, -time.Minute, "expired on 2029-12-31 23:59:00: clients that it certified are refused"},
 	} {
 		list := &x509.RevocationList{ThisUpdate: now.Add(tc.left - tc.life), NextUpdate: now.Add(tc.left)}
-		if line := CRLExpiry(list, now); (line == "") != (tc.want == "") || !strings.HasSuffix(line, tc.want) {
+		if line := CRLExpiry(list, now); (line == "") != (tc.want == "") ||
+			!strings.HasSuffix(line, tc.want) {
 			t.Errorf("life %v, left %v: %q, want %q", tc.life, tc.left, line, tc.want)
 		}
 	}

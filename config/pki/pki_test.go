@@ -75,7 +75,10 @@ func TestReadPairAccepts(t *testing.T) {
 		{"blanks at line ends", bytes.ReplaceAll(f.leaf.CertPEM, []byte("\n"), []byte(" \t\n")), f.leaf.KeyPEM, 1},
 		{"empty lines", bytes.ReplaceAll(f.leaf.CertPEM, []byte("\n"), []byte("\n\n")), f.leaf.KeyPEM, 1},
 		{"both in both", slices.Concat(f.leaf.KeyPEM, f.leaf.CertPEM), slices.Concat(f.leaf.CertPEM, f.leaf.KeyPEM), 1},
-		{"parameters", slices.Concat(f.leaf.CertPEM, block1("DH PARAMETERS", []byte("x"))), slices.Concat(block1("EC PARAMETERS", []byte("x")), f.leaf.KeyPEM), 1},
+		{
+			"parameters", slices.Concat(f.leaf.CertPEM, block1("DH PARAMETERS", []byte("x"))),
+			slices.Concat(block1("EC PARAMETERS", []byte("x")), f.leaf.KeyPEM), 1,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			pair, err := ReadPair(write(t, "c", tc.cert), write(t, "k", tc.key))

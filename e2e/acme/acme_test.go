@@ -53,7 +53,8 @@ func TestAnotherNodeAnswers(t *testing.T) {
 		addr := nettest.FreeAddr(t)
 		_, port, _ := strings.Cut(addr, ":")
 		nettest.Need(t, "redis-server")
-		nettest.Start(t, nettest.Command{Path: "redis-server", Args: []string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}}, nettest.Accepts(addr))
+		nettest.Start(t, nettest.Command{Path: "redis-server", Args: []string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}},
+			nettest.Accepts(addr))
 		return "redis://" + addr
 	}
 	directory := func(t *testing.T) string { return filepath.Join(t.TempDir(), "acme") }
@@ -79,7 +80,8 @@ func TestAnotherNodeAnswers(t *testing.T) {
 			}
 			asked.start(t, authority, storage, secret, append(options, "--acme=asked.example.test")...)
 			asked.awaitCertificate(t, "asked.example.test", roots, nil)
-			if orders.start(t, authority, storage, secret, append(options, "--acme=ordered.example.test")...); asked.certificate("ordered.example.test", roots) != nil {
+			if orders.start(t, authority, storage, secret, append(options, "--acme=ordered.example.test")...); asked.certificate("ordered.example.test",
+				roots) != nil {
 				t.Error("the node that is asked has the certificate")
 			}
 			orders.awaitCertificate(t, "ordered.example.test", roots, nil)
@@ -134,7 +136,10 @@ func TestDocumentedExample(t *testing.T) {
 	}
 	authority := startAuthority(t, n.http, n.tls, time.Hour)
 	n.Process = nettest.Start(t, nettest.Command{
-		Path: program(t), Args: []string{"edge.ini", "--acme-directory", authority.directory, "--acme-ca", authority.caFile}, Dir: dir, Timeout: patience,
+		Path: program(t), Args: []string{
+			"edge.ini", "--acme-directory", authority.directory, "--acme-ca",
+			authority.caFile,
+		}, Dir: dir, Timeout: patience,
 	}, nettest.Accepts(n.tls))
 	roots := authority.roots(t)
 	for _, name := range []string{"www.example.com", "example.com"} {

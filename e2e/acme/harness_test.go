@@ -92,7 +92,9 @@ func startAuthority(t *testing.T, httpAddr, tlsAddr string, life time.Duration) 
 	}, nettest.Accepts(addr), nettest.Accepts(admin))
 	return &authority{
 		Process: process, directory: "https://" + addr + "/dir", caFile: pki.CAFile, admin: admin,
-		client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pki.CA.Pool()}}, Timeout: patience},
+		client: &http.Client{Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{RootCAs: pki.CA.Pool()},
+		}, Timeout: patience},
 	}
 }
 
@@ -178,7 +180,9 @@ func (n *node) certificate(name string, roots *x509.CertPool) *x509.Certificate 
 }
 
 // awaitCertificate waits for one that is trusted and is not another.
-func (n *node) awaitCertificate(t *testing.T, name string, roots *x509.CertPool, not *x509.Certificate) (cert *x509.Certificate) {
+func (n *node) awaitCertificate(t *testing.T, name string, roots *x509.CertPool,
+	not *x509.Certificate,
+) (cert *x509.Certificate) {
 	t.Helper()
 	nettest.Eventually(t, patience, func() bool {
 		cert = n.certificate(name, roots)

@@ -88,7 +88,8 @@ func TestBackendTLSHTTP(t *testing.T) {
 			return addr
 		},
 		"Go TLS 1.2": func(t *testing.T) string {
-			return serveHTTPS(t, harness.With(serverConfig(cert), func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }), bigPage)
+			return serveHTTPS(t, harness.With(serverConfig(cert),
+				func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }), bigPage)
 		},
 		"Go TLS 1.3": func(t *testing.T) string { return serveHTTPS(t, serverConfig(cert), bigPage) },
 	}
@@ -97,7 +98,8 @@ func TestBackendTLSHTTP(t *testing.T) {
 			s, front := harness.StartHTTPS(t, "--http-to=https://"+backend(t), "--http-backend-name=backend.example", "--http-backend-ca="+pki.CAFile, "--http-processes=1")
 			url := "https://" + s.Addr()
 			for _, http2 := range []bool{false, true} {
-				client := harness.HTTPClient(t, harness.ClientConfig(front), func(tr *http.Transport) { tr.ForceAttemptHTTP2 = http2 })
+				client := harness.HTTPClient(t, harness.ClientConfig(front),
+					func(tr *http.Transport) { tr.ForceAttemptHTTP2 = http2 })
 				for i := range 20 {
 					harness.WantPage(t, client, fmt.Sprint(url, "/", i), fmt.Sprint("page /", i))
 				}
@@ -114,12 +116,14 @@ func TestBackendTLSHTTP(t *testing.T) {
 						t.Errorf("the client spoke %s", resp.Proto)
 					}
 				}
-				if _, body, err := harness.Fetch(client, "POST", url+"/", nettest.NewPattern(7, 8*harness.MiB)); err != nil || body != "taken" {
+				if _, body, err := harness.Fetch(client, "POST", url+"/",
+					nettest.NewPattern(7, 8*harness.MiB)); err != nil || body != "taken" {
 					t.Errorf("a large body: got %q, %v", body, err)
 				}
 			}
 			d := s.Document()
-			if got := s.BackendTLS(); got.Handshakes["full"] != 1 || got.Handshakes["resumed"] > 2 || len(got.Failures) == 0 {
+			if got := s.BackendTLS(); got.Handshakes["full"] != 1 || got.Handshakes["resumed"] > 2 ||
+				len(got.Failures) == 0 {
 				t.Errorf("handshakes: %v, want one, and hardly another", got)
 			}
 			if reused := d.Engine.HTTP.Reused; reused < 40 {
@@ -154,10 +158,12 @@ func TestBackendTLSRefuses(t *testing.T) {
 			return serveHTTPS(t, serverConfig(expired), page)
 		}, []string{"--http-backend-name=backend.example"}},
 		{"no server's certificate", "certificate", "incompatible key usage", func(t *testing.T) string {
-			return serveHTTPS(t, serverConfig(pki.Issue(testpki.Template{Names: []string{"backend.example"}, Client: true})), page)
+			return serveHTTPS(t, serverConfig(pki.Issue(testpki.Template{Names: []string{"backend.example"}, Client: true})),
+				page)
 		}, []string{"--http-backend-name=backend.example"}},
 		{"TLS 1.1", "alert", "protocol version", func(t *testing.T) string {
-			return serveHTTPS(t, harness.With(serverConfig(good), func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }), page)
+			return serveHTTPS(t, harness.With(serverConfig(good),
+				func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }), page)
 		}, []string{"--http-backend-name=backend.example"}},
 		{"no TLS", "not_tls", "first record does not look like a TLS handshake", func(t *testing.T) string {
 			return harness.ServeHTTP(t, page)
@@ -174,7 +180,8 @@ func TestBackendTLSRefuses(t *testing.T) {
 		})
 	}
 	t.Run("the next backend", func(t *testing.T) {
-		testNextBackend(t, pki, serveHTTPS(t, serverConfig(other.Server(testpki.ECDSA, "backend.example")), page), serveHTTPS(t, serverConfig(good), page))
+		testNextBackend(t, pki, serveHTTPS(t, serverConfig(other.Server(testpki.ECDSA, "backend.example")), page),
+			serveHTTPS(t, serverConfig(good), page))
 	})
 	t.Run("not verified", func(t *testing.T) {
 		s, front := harness.StartHTTPS(t, "--http-to=https://"+serveHTTPS(t, serverConfig(expired), page), "--http-backend-verify=false")
@@ -203,7 +210,8 @@ func wantRefused(t *testing.T, pki *testpki.PKI, bad, reason, told string, args 
 	s, front := harness.StartHTTPS(t, append(args, "--http-to=https://"+bad, "--http-backend-ca="+pki.CAFile, "--http-max-retries=1", "--http-processes=1")...)
 	client := harness.HTTPClient(t, harness.ClientConfig(front), nil)
 	for range 3 { // also when the backend is known to have failed
-		if resp, _, err := harness.Fetch(client, "GET", "https://"+s.Addr(), nil); err != nil || resp.StatusCode != http.StatusBadGateway {
+		if resp, _, err := harness.Fetch(client, "GET", "https://"+s.Addr(), nil); err != nil ||
+			resp.StatusCode != http.StatusBadGateway {
 			t.Fatalf("got %v, %v, want 502", resp, err)
 		}
 	}
@@ -260,7 +268,8 @@ func TestBackendTLSClientCertificate(t *testing.T) {
 			fmt.Fprint(w, r.TLS.PeerCertificates[0].Subject.CommonName)
 		})
 		s, front := harness.StartHTTPS(t, "--http-to=https://"+strict, "--http-backend-name=backend.example", "--http-backend-ca="+pki.CAFile)
-		if resp, _, err := harness.Fetch(harness.HTTPClient(t, harness.ClientConfig(front), nil), "GET", "https://"+s.Addr(), nil); err != nil || resp.StatusCode != http.StatusBadGateway {
+		if resp, _, err := harness.Fetch(harness.HTTPClient(t, harness.ClientConfig(front), nil), "GET",
+			"https://"+s.Addr(), nil); err != nil || resp.StatusCode != http.StatusBadGateway {
 			t.Fatalf("got %v, %v, want 502", resp, err)
 		}
 		s.Match(`.*no TLS with a backend.*"reason":"alert".*certificate required.*`)
@@ -271,7 +280,8 @@ func TestBackendTLSClientCertificate(t *testing.T) {
 // connections that are kept nor by sessions.
 func TestBackendTLSForgetsAuthorities(t *testing.T) {
 	pki, next := testpki.New(t), testpki.New(t)
-	addr := serveHTTPS(t, serverConfig(pki.Server(testpki.ECDSA, "backend.example")), func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
+	addr := serveHTTPS(t, serverConfig(pki.Server(testpki.ECDSA, "backend.example")),
+		func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
 	s, front := harness.StartHTTPS(t, "--http-to=https://"+addr, "--http-backend-name=backend.example", "--http-backend-ca="+pki.CAFile, "--http-processes=1")
 	client := harness.HTTPClient(t, harness.ClientConfig(front), nil)
 	harness.WantPage(t, client, "https://"+s.Addr(), "page")
@@ -282,7 +292,8 @@ func TestBackendTLSForgetsAuthorities(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Reload()
-	if resp, _, err := harness.Fetch(client, "GET", "https://"+s.Addr(), nil); err != nil || resp.StatusCode != http.StatusBadGateway {
+	if resp, _, err := harness.Fetch(client, "GET", "https://"+s.Addr(), nil); err != nil ||
+		resp.StatusCode != http.StatusBadGateway {
 		t.Fatalf("got %v, %v, want 502", resp, err)
 	}
 	s.Match(`.*no TLS with a backend.*"reason":"authority".*`)
@@ -295,7 +306,8 @@ func TestBackendTLSResumes(t *testing.T) {
 	page := func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") }
 	backends := map[string]func(t *testing.T) string{
 		"TLS 1.2": func(t *testing.T) string {
-			return serveHTTPS(t, harness.With(serverConfig(cert), func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }), page)
+			return serveHTTPS(t, harness.With(serverConfig(cert),
+				func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }), page)
 		},
 		"TLS 1.3": func(t *testing.T) string { return serveHTTPS(t, serverConfig(cert), page) },
 		"nginx": func(t *testing.T) string {
@@ -304,7 +316,8 @@ func TestBackendTLSResumes(t *testing.T) {
 			return addr
 		},
 		"ourselves with sessions that are used once": func(t *testing.T) string {
-			inner := harness.Start(t, "--ssl-sessions-single-use", strings.Replace(harness.HTTPS(cert), "addr=", "alpn=http/1.1,addr=", 1), harness.HTTPTo(harness.ServeHTTP(t, page)))
+			inner := harness.Start(t, "--ssl-sessions-single-use", strings.Replace(harness.HTTPS(cert), "addr=", "alpn=http/1.1,addr=", 1),
+				harness.HTTPTo(harness.ServeHTTP(t, page)))
 			return inner.Addr()
 		},
 	}
@@ -351,8 +364,10 @@ func TestBackendTLSDiesInAnswer(t *testing.T) {
 				}
 			})
 			s, front := harness.StartHTTPS(t, "--http-to=https://"+backend.Addr, "--http-backend-name=backend.example", "--http-backend-ca="+pki.CAFile)
-			resp, body, err := harness.Fetch(harness.HTTPClient(t, harness.ClientConfig(front), nil), "GET", "https://"+s.Addr(), nil)
-			if test.whole != (err == nil) || !strings.HasPrefix("the first half", body) || test.whole && (resp.StatusCode != 200 || body != "the first half") {
+			resp, body, err := harness.Fetch(harness.HTTPClient(t, harness.ClientConfig(front), nil), "GET",
+				"https://"+s.Addr(), nil)
+			if test.whole != (err == nil) || !strings.HasPrefix("the first half", body) || test.whole &&
+				(resp.StatusCode != 200 || body != "the first half") {
 				t.Errorf("got %q, %v; it is whole: %v", body, err, test.whole)
 			}
 		})
@@ -413,7 +428,8 @@ func TestBackendTLSUnasked(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		for _, unasked := range []string{"in a record", "in one of its own", "in half a record"} {
 			t.Run(fmt.Sprint(tls.VersionName(version), " ", unasked), func(t *testing.T) {
-				config := harness.With(serverConfig(pki.Server(testpki.ECDSA, "127.0.0.1")), func(c *tls.Config) { c.MaxVersion = version })
+				config := harness.With(serverConfig(pki.Server(testpki.ECDSA, "127.0.0.1")),
+					func(c *tls.Config) { c.MaxVersion = version })
 				backend := nettest.Serve(t, func(raw net.Conn) {
 					burst := &burstConn{Conn: raw}
 					conn := tls.Server(burst, config)

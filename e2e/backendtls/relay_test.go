@@ -16,13 +16,18 @@ import (
 
 // relayTLS runs the program with a listener of each kind that relays bytes, in front of a
 // backend with TLS, and returns a way to each.
-func relayTLS(t *testing.T, backend string, args ...string) (s *harness.Server, dial map[string]func(t *testing.T) net.Conn) {
+func relayTLS(t *testing.T, backend string, args ...string) (s *harness.Server,
+	dial map[string]func(t *testing.T) net.Conn,
+) {
 	front := testpki.New(t)
 	raw := nettest.FreeAddr(t)
 	s = harness.Start(t, append(args, harness.Listen(front.Server(testpki.ECDSA, "localhost")), "--sslrouter-to=tls://"+backend, "--sslrouter-backend-name=backend.example",
 		"--rawrouter="+raw, "--rawrouter-to=tls://"+backend, "--rawrouter-backend-name=backend.example")...)
 	return s, map[string]func(t *testing.T) net.Conn{
-		"sslrouter": func(t *testing.T) net.Conn { return harness.Connect(t, s.Addresses[0], harness.ClientConfig(front)) },
+		"sslrouter": func(t *testing.T) net.Conn {
+			return harness.Connect(t, s.Addresses[0],
+				harness.ClientConfig(front))
+		},
 		"rawrouter": func(t *testing.T) net.Conn { return harness.DialRaw(t, raw) },
 	}
 }
@@ -36,7 +41,8 @@ func TestBackendTLSRelays(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
 			const n = 12 * harness.MiB
-			backend := serveTLS(t, harness.With(serverConfig(pki.Server(testpki.ECDSA, "backend.example")), func(c *tls.Config) { c.MaxVersion = version }), func(conn net.Conn) {
+			backend := serveTLS(t, harness.With(serverConfig(pki.Server(testpki.ECDSA, "backend.example")),
+				func(c *tls.Config) { c.MaxVersion = version }), func(conn net.Conn) {
 				sent := make(chan error, 1)
 				go func() {
 					_, err := io.Copy(conn, nettest.NewPattern(2, n))
@@ -74,7 +80,10 @@ func TestBackendTLSOpenSSL(t *testing.T) {
 	for _, version := range []string{"-tls1_2", "-tls1_3"} {
 		addr := nettest.FreeAddr(t)
 		nettest.Start(t, nettest.Command{
-			Path: "openssl", Args: []string{"s_server", "-accept", addr, "-cert", cert.CertFile, "-key", cert.KeyFile, "-rev", "-quiet", version}, Timeout: harness.Patience,
+			Path: "openssl", Args: []string{
+				"s_server", "-accept", addr, "-cert", cert.CertFile, "-key", cert.KeyFile, "-rev", "-quiet",
+				version,
+			}, Timeout: harness.Patience,
 		}, nettest.Accepts(addr))
 		s, dial := relayTLS(t, addr, "--sslrouter-backend-ca="+pki.CAFile, "--rawrouter-backend-ca="+pki.CAFile)
 		for name, connect := range dial {

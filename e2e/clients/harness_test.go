@@ -77,11 +77,13 @@ func startFleet(t *testing.T, engine string) *fleet {
 		t.Fatal(err)
 	}
 	backend := nettest.Serve(t, answer)
-	openPort, mutualPort, rsaPort, udpPort := nettest.FreePort(t), nettest.FreePort(t), nettest.FreePort(t), nettest.FreePort(t)
+	openPort, mutualPort, rsaPort, udpPort := nettest.FreePort(t), nettest.FreePort(t),
+		nettest.FreePort(t), nettest.FreePort(t)
 	at := func(i, port int) string { return fmt.Sprintf("127.0.0.%d:%d", i+1, port) }
 	for i := range f.nodes {
 		n := &node{
-			open: at(i, openPort), mutual: at(i, mutualPort), rsa: at(i, rsaPort), stats: nettest.FreeAddr(t),
+			open: at(i, openPort), mutual: at(i, mutualPort), rsa: at(i,
+				rsaPort), stats: nettest.FreeAddr(t),
 			log: filepath.Join(t.TempDir(), "access.log"),
 		}
 		args := []string{
@@ -161,7 +163,8 @@ func answer(conn net.Conn) {
 		io.WriteString(conn, line)
 		return
 	}
-	if _, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(line), r))); err == nil {
+	if _, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(line),
+		r))); err == nil {
 		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n"+
 			"Cache-Control: no-store\r\nConnection: close\r\n\r\n%s", len(page), page)
 	}

@@ -77,7 +77,8 @@ func (r *relay) serve(client net.Conn) {
 
 // pass copies one way of a connection, and its end.
 func pass(dst net.Conn, src io.Reader) {
-	if _, err := io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, make([]byte, 16<<10)); err != nil {
+	if _, err := io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src},
+		make([]byte, 16<<10)); err != nil {
 		dst.Close() // the other way has no one to go to, or to come from
 		return
 	}

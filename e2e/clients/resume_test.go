@@ -280,7 +280,8 @@ func (m mode) check(i int, e entry, offers []offer, want bool) error {
 		return fmt.Errorf("%d ClientHellos (%v), want %d", len(offers), offers, wantOffers)
 	case e.ClientCert != wantCert:
 		return fmt.Errorf("client certificate of %q, want %q", e.ClientCert, wantCert)
-	case i == 0 && (resumed || offers[0] != nothing && offers[0] != byID): // Go always has an ID, at first of its own
+	// Go always has an ID, at first of its own
+	case i == 0 && (resumed || offers[0] != nothing && offers[0] != byID):
 		return fmt.Errorf("offered %s, outcome %s, want the first to have nothing to offer", offers[0], e.Outcome)
 	case i > 0 && resumed != want:
 		return fmt.Errorf("offered %v, outcome %s, want resumed to be %v", offers, e.Outcome, want)

@@ -40,7 +40,8 @@ func TestCommandsOverTheUnixSocket(t *testing.T) {
 			t.Errorf("%v: got\n%s\nwant %q", tt.args, got, tt.want)
 		}
 		var rows []map[string]any
-		if err := json.Unmarshal([]byte(n.do(0, append(tt.args, "--json")...)), &rows); err != nil || len(rows) == 0 {
+		if err := json.Unmarshal([]byte(n.do(0, append(tt.args, "--json")...)), &rows); err != nil ||
+			len(rows) == 0 {
 			t.Fatalf("%v --json: %d rows, %v", tt.args, len(rows), err)
 		}
 		for _, key := range tt.keys {

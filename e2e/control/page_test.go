@@ -47,7 +47,8 @@ func startFleet(t *testing.T, names []string, backends []string) *fleet {
 		f.admin = append(f.admin, admin)
 	}
 	for _, n := range f.nodes {
-		nettest.Eventually(t, harness.Patience, func() bool { return strings.Count(n.do(0, "peers"), " alive ") == len(names)-1 },
+		nettest.Eventually(t, harness.Patience,
+			func() bool { return strings.Count(n.do(0, "peers"), " alive ") == len(names)-1 },
 			"%s does not hear its peers", n.dir)
 	}
 	return f

@@ -27,7 +27,10 @@ func TestSubscribersOfSuccessor(t *testing.T) {
 			t.Fatal(err)
 		}
 		request.Host = "a.example"
-		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: harness.Patience}
+		client := http.Client{
+			Transport: &http.Transport{DisableKeepAlives: true},
+			Timeout:   harness.Patience,
+		}
 		response, err := client.Do(request)
 		if err != nil {
 			t.Fatal(err)

@@ -62,13 +62,17 @@ type told struct {
 
 // startApplicationNode runs a node with an https listener and the lines, which say
 // what application it has. Its temporary files are in tmp.
-func startApplicationNode(t *testing.T, lines ...string) (s *harness.Server, client *http.Client, tmp string) {
+func startApplicationNode(t *testing.T, lines ...string) (s *harness.Server, client *http.Client,
+	tmp string,
+) {
 	t.Helper()
 	nettest.Need(t, "uwsgi")
 	pki, tmp := testpki.New(t), t.TempDir()
 	t.Setenv("TMPDIR", tmp)
-	s = harness.Start(t, harness.WriteFile(t, "node.ini", "[uwsgi]\n"+strings.Join(lines, "\n")+"\n"), harness.HTTPS(pki.Server(testpki.ECDSA, "localhost")))
-	return s, harness.HTTPClient(t, harness.ClientConfig(pki), func(tr *http.Transport) { tr.DisableKeepAlives = true }), tmp
+	s = harness.Start(t, harness.WriteFile(t, "node.ini", "[uwsgi]\n"+strings.Join(lines, "\n")+"\n"),
+		harness.HTTPS(pki.Server(testpki.ECDSA, "localhost")))
+	return s, harness.HTTPClient(t, harness.ClientConfig(pki),
+		func(tr *http.Transport) { tr.DisableKeepAlives = true }), tmp
 }
 
 // ask asks the application.
@@ -101,7 +105,8 @@ func TestApplicationOptions(t *testing.T) {
 	t.Run("wsgi-file", func(t *testing.T) {
 		s, client, _ := startApplicationNode(t, "wsgi-file = telling.py", "chdir = "+dir, "env = GREETING=a = b", "processes = 3",
 			"buffer-size = 32768", "socket = "+socket)
-		if got := ask(t, client, s); got.Dir != dir || got.Env != "a = b" || got.Workers != 3 || got.Buffer != "32768" || got.Router != "http" {
+		if got := ask(t, client, s); got.Dir != dir || got.Env != "a = b" || got.Workers != 3 ||
+			got.Buffer != "32768" || got.Router != "http" {
 			t.Errorf("got %+v", got)
 		}
 		if got := askDirectly(t, socket); got.Dir != dir || got.Router != "" {
@@ -148,7 +153,8 @@ func TestApplicationIsSupervised(t *testing.T) {
 		}
 		nettest.Eventually(t, harness.Patience, func() bool {
 			resp, page, err := harness.Fetch(client, "GET", "https://"+s.Addr()+"/", nil)
-			return err == nil && resp.StatusCode == http.StatusOK && harness.DecodeJSON[told](t, page).Pid != before.Pid
+			return err == nil && resp.StatusCode == http.StatusOK &&
+				harness.DecodeJSON[told](t, page).Pid != before.Pid
 		}, "another uwsgi answers")
 		if s.Stop() != harness.ExitOK {
 			t.Error("the node did not end well")
@@ -171,7 +177,8 @@ func TestApplicationIsSupervised(t *testing.T) {
 			s.Signal(test.signal)
 			s.Wait()
 			nettest.Eventually(t, harness.Patience, func() bool {
-				return !slices.ContainsFunc(all, func(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) })
+				return !slices.ContainsFunc(all,
+					func(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) })
 			}, "none of the processes %v is left", all)
 		})
 	}
@@ -231,7 +238,10 @@ func TestApplicationThatDoesNotStart(t *testing.T) {
 			if test.path != "" {
 				env = append(env, "PATH="+test.path)
 			}
-			r := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: append(test.args, listener), Env: env, Timeout: 2 * harness.Patience})
+			r := nettest.Run(t, nettest.Command{
+				Path: harness.Program(t), Args: append(test.args, listener),
+				Env: env, Timeout: 2 * harness.Patience,
+			})
 			lines := strings.Split(strings.TrimSpace(r.Stderr), "\n")
 			if last := lines[len(lines)-1]; r.ExitCode != harness.ExitConfig || !strings.HasPrefix(last, "reprise: ") {
 				t.Errorf("exit code %d, want %d and a last line of reprise: %s", r.ExitCode, harness.ExitConfig, r.Stderr)

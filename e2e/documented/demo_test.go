@@ -27,7 +27,10 @@ func TestDemo(t *testing.T) {
 		if i == 0 {
 			want = "New"
 		}
-		if r := nettest.Run(t, nettest.Command{Path: "sh", Args: []string{"-c", command}}); !strings.HasPrefix(r.Stdout, want+", TLSv1.3") {
+		if r := nettest.Run(t, nettest.Command{
+			Path: "sh",
+			Args: []string{"-c", command},
+		}); !strings.HasPrefix(r.Stdout, want+", TLSv1.3") {
 			t.Errorf("%s\nprinted %q, want %s: %s", command, r.Stdout, want, r.Stderr)
 		}
 	}

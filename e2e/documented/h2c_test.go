@@ -15,7 +15,11 @@ func TestDocumentedH2C(t *testing.T) {
 	r := newReader(t)
 	nettest.Need(t, "curl")
 	r.claim()
-	pages := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page by ", r.Proto) })}
+	pages := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request,
+	) {
+		fmt.Fprint(w, "page by ", r.Proto)
+	})}
 	go pages.Serve(harness.ListenAt(t, "127.0.0.10:8080"))
 	t.Cleanup(func() { pages.Close() })
 	for _, addr := range []string{"127.0.0.11:50051", "127.0.0.12:50051"} {

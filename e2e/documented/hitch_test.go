@@ -60,7 +60,10 @@ func TestHitchUsersSeeTheSame(t *testing.T) {
 		conf := fmt.Sprintf(hitchConf, fmt.Sprint(first), fmt.Sprint(second), backendPort, certs)
 		writeIn(t, filepath.Join(dir, file), []byte(conf))
 		frontends = [2]string{fmt.Sprintf("127.0.0.1:%d", first), fmt.Sprintf("127.0.0.1:%d", second)}
-		nettest.Start(t, nettest.Command{Path: program, Args: append(args, file), Dir: dir, Timeout: harness.Patience}, nettest.Accepts(frontends[0]), nettest.Accepts(frontends[1]))
+		nettest.Start(t, nettest.Command{
+			Path: program, Args: append(args, file), Dir: dir,
+			Timeout: harness.Patience,
+		}, nettest.Accepts(frontends[0]), nettest.Accepts(frontends[1]))
 		return frontends
 	}
 	theirs, ours := run("hitch.conf", "hitch", "--config"), run("hitch-ours.conf", harness.Program(t))
@@ -88,7 +91,8 @@ func TestHitchUsersSeeTheSame(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 				config := &tls.Config{
-					InsecureSkipVerify: true, ServerName: test.server, NextProtos: test.alpn, MinVersion: version, MaxVersion: version,
+					InsecureSkipVerify: true, ServerName: test.server, NextProtos: test.alpn, MinVersion: version,
+					MaxVersion: version,
 				}
 				if test.cert {
 					config.Certificates = []tls.Certificate{client.TLS}

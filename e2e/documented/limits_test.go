@@ -19,7 +19,11 @@ func TestDocumentedLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	backend := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "page") })}
+	backend := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request,
+	) {
+		io.WriteString(w, "page")
+	})}
 	go backend.Serve(listener)
 	t.Cleanup(func() { backend.Close() })
 	if got := r.run("check", "limits/node.ini"); got.ExitCode != 0 {
@@ -27,9 +31,12 @@ func TestDocumentedLimits(t *testing.T) {
 	}
 	r.start("limits/node.ini", "")
 	for source, want := range map[string]bool{"127.0.0.1": true, "127.0.0.5": true, "127.0.0.99": true, "127.0.0.98": false} {
-		got := nettest.Run(t, nettest.Command{Path: "curl", Dir: r.dir, Timeout: harness.Patience, Args: []string{
-			"--silent", "--show-error", "--cacert", "foobar.crt", "--interface", source, "https://localhost:8443/", "--resolve", "localhost:8443:127.0.0.1",
-		}})
+		got := nettest.Run(t, nettest.Command{
+			Path: "curl", Dir: r.dir, Timeout: harness.Patience,
+			Args: []string{
+				"--silent", "--show-error", "--cacert", "foobar.crt", "--interface", source, "https://localhost:8443/", "--resolve", "localhost:8443:127.0.0.1",
+			},
+		})
 		if (got.Stdout == "page") != want {
 			t.Errorf("from %s: exit code %d: %s%s", source, got.ExitCode, got.Stdout, got.Stderr)
 		}

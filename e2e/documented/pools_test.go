@@ -41,7 +41,10 @@ func TestDocumentedPools(t *testing.T) {
 func (r *reader) opensslAs(name string, more ...string) nettest.Result {
 	r.t.Helper()
 	args := append([]string{"s_client", "-connect", "127.0.0.1:8443", "-servername", name, "-ign_eof"}, more...)
-	return nettest.Run(r.t, nettest.Command{Path: "openssl", Args: args, Dir: r.dir, Stdin: strings.NewReader("x\n"), Timeout: harness.Patience})
+	return nettest.Run(r.t, nettest.Command{
+		Path: "openssl", Args: args, Dir: r.dir, Stdin: strings.NewReader("x\n"),
+		Timeout: harness.Patience,
+	})
 }
 
 // TestDocumentedNames: a name that asks for certificates has backends that no other name leads to.
@@ -112,12 +115,16 @@ func TestDocumentedSubscriptions(t *testing.T) {
 			}, nettest.Accepts("127.0.0.10:3031"))
 			titles := regexp.MustCompile("<title>.*</title>")
 			ask := func() string {
-				got := nettest.Run(t, nettest.Command{Path: "curl", Args: []string{"--silent", "--header", "Host: www.example.com", "http://127.0.0.1:8080/"}, Timeout: harness.Patience})
+				got := nettest.Run(t, nettest.Command{
+					Path: "curl", Args: []string{"--silent", "--header", "Host: www.example.com", "http://127.0.0.1:8080/"},
+					Timeout: harness.Patience,
+				})
 				return titles.FindString(got.Stdout)
 			}
 			nettest.Eventually(t, harness.Patience, func() bool { return ask() == "<title>WSGI Information</title>" }, "the application answers")
 			uwsgi.Stop()
-			nettest.Eventually(t, harness.Patience, func() bool { return s.Document().Subscriptions.Members == 0 }, "its goodbye is heard")
+			nettest.Eventually(t, harness.Patience,
+				func() bool { return s.Document().Subscriptions.Members == 0 }, "its goodbye is heard")
 			if got := ask(); got != "" {
 				t.Errorf("after it has left: got %s", got)
 			}
@@ -125,8 +132,8 @@ func TestDocumentedSubscriptions(t *testing.T) {
 	}
 }
 
-// TestDocumentedBackendsTLS: requests and bytes go to the backend that is verified, and shows that it
-// was shown a certificate; the other one, whose certificate is of its own making, gets none.
+// TestDocumentedBackendsTLS: requests and bytes go to the backend that is verified, and shows that
+// it was shown a certificate; the other one, whose certificate is of its own making, gets none.
 func TestDocumentedBackendsTLS(t *testing.T) {
 	r := newReader(t)
 	r.claim()
@@ -139,7 +146,8 @@ func TestDocumentedBackendsTLS(t *testing.T) {
 	}
 	s := r.start("backends-tls/node.ini", "127.0.0.1:5001")
 	s.Await("the other is found out", func(d harness.Document) bool {
-		return slices.ContainsFunc(d.Backends.Nodes, func(n harness.BackendRow) bool { return n.Name == "https://127.0.0.11:8443" && n.State == "down" })
+		return slices.ContainsFunc(d.Backends.Nodes,
+			func(n harness.BackendRow) bool { return n.Name == "https://127.0.0.11:8443" && n.State == "down" })
 	})
 	for range 3 {
 		for _, url := range []string{"https://127.0.0.1:8443/", "https://127.0.0.1:8444/"} {

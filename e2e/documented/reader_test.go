@@ -90,7 +90,10 @@ func (r *reader) needLowPort(addr string) {
 // run runs reprise to its end.
 func (r *reader) run(args ...string) nettest.Result {
 	r.t.Helper()
-	return nettest.Run(r.t, nettest.Command{Path: harness.Program(r.t), Args: args, Dir: r.dir, Timeout: harness.Patience})
+	return nettest.Run(r.t, nettest.Command{
+		Path: harness.Program(r.t), Args: args, Dir: r.dir,
+		Timeout: harness.Patience,
+	})
 }
 
 // start runs reprise with an example until the test ends. It has a stats server at
@@ -99,7 +102,8 @@ func (r *reader) start(file, stats string) *harness.Server {
 	r.t.Helper()
 	r.claim()
 	p := nettest.Start(r.t, nettest.Command{
-		Path: harness.Program(r.t), Args: []string{file}, Dir: r.dir, Timeout: harness.Patience, Grace: harness.Patience,
+		Path: harness.Program(r.t), Args: []string{file}, Dir: r.dir, Timeout: harness.Patience,
+		Grace: harness.Patience,
 	}, nettest.Prints("msg=serving"))
 	return &harness.Server{Process: p, T: r.t, Stats: stats}
 }
@@ -134,7 +138,8 @@ func (r *reader) openssl(addr string, version uint16, memory string, more ...str
 		map[uint16]string{tls.VersionTLS12: "-tls1_2", tls.VersionTLS13: "-tls1_3"}[version],
 	}
 	got := nettest.Run(r.t, nettest.Command{
-		Path: "openssl", Args: append(args, more...), Dir: r.dir, Stdin: strings.NewReader("GET /page HTTP/1.0\r\n\r\n"), Timeout: harness.Patience,
+		Path: "openssl", Args: append(args,
+			more...), Dir: r.dir, Stdin: strings.NewReader("GET /page HTTP/1.0\r\n\r\n"), Timeout: harness.Patience,
 	})
 	said := regexp.MustCompile(`(?m)^(New|Reused), TLSv1\.`).FindStringSubmatch(got.Stdout)
 	if got.ExitCode != 0 || said == nil || !strings.Contains(got.Stdout, "HTTP/1.1 200 OK\r\n") {

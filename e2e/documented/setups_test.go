@@ -41,7 +41,10 @@ func TestDocumentedSetup1(t *testing.T) {
 		}
 		ask := regexp.MustCompile(`(?m)^ask\(\) .*$`).Find(readme)
 		const then = "; ask " + addr + " -sess_out; ask " + addr + " -sess_in; ask " + addr + " -sess_in"
-		got := nettest.Run(t, nettest.Command{Path: "sh", Args: []string{"-c", string(ask) + then}, Dir: t.TempDir(), Timeout: harness.Patience})
+		got := nettest.Run(t, nettest.Command{
+			Path: "sh", Args: []string{"-c", string(ask) + then},
+			Dir: t.TempDir(), Timeout: harness.Patience,
+		})
 		kinds := regexp.MustCompile(`(?m)^(New|Reused), TLSv1\.3`).FindAllString(got.Stdout, -1)
 		if want := []string{"New, TLSv1.3", "Reused, TLSv1.3", "Reused, TLSv1.3"}; !slices.Equal(kinds, want) {
 			t.Errorf("%s%s\nprinted %q", ask, then, got.Stdout)

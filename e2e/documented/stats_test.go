@@ -18,7 +18,8 @@ func TestRouterStats(t *testing.T) {
 	dead := nettest.FreeAddr(t)
 	page, line := nettest.Serve(t, harness.AnswerLine).Addr, nettest.Serve(t, nettest.Echo).Addr
 	at := map[string]string{"http": nettest.FreeAddr(t), "sslrouter": nettest.FreeAddr(t), "rawrouter": nettest.FreeAddr(t)}
-	s := harness.Start(t, "--http-processes=2", harness.HTTPS(cert), "--http-to=http://"+page, harness.Listen(cert), harness.To(line), harness.To(dead),
+	s := harness.Start(t, "--http-processes=2", harness.HTTPS(cert), "--http-to=http://"+page, harness.Listen(cert), harness.To(line),
+		harness.To(dead),
 		"--rawrouter=127.0.0.1:0", "--rawrouter-to="+line,
 		"--http-stats="+at["http"], "--sslrouter-stats="+at["sslrouter"], "--rawrouter-stats="+at["rawrouter"])
 	addrs := map[string]string{}
@@ -46,7 +47,8 @@ func TestRouterStats(t *testing.T) {
 		"http": {0, []string{"http://" + page}}, "sslrouter": {0, []string{line}}, "rawrouter": {visits, []string{line}},
 	} {
 		d := routerDocument(t, at[router])
-		if d.PID != s.Pid() || d.UID != os.Getuid() || d.GID != os.Getgid() || d.CWD == "" || d.Version == "" || d.Cheap != 0 {
+		if d.PID != s.Pid() || d.UID != os.Getuid() || d.GID != os.Getgid() || d.CWD == "" ||
+			d.Version == "" || d.Cheap != 0 {
 			t.Errorf("%s: got %+v of pid %d", router, d, s.Pid())
 		}
 		if d.ActiveSessions != want.active {
@@ -56,7 +58,8 @@ func TestRouterStats(t *testing.T) {
 			t.Errorf("%s: listens on %q, want %s", router, got, addrs[router])
 		}
 		for _, n := range d.StaticNodes {
-			if served := slices.Contains(want.nodes, n.Name); served != (n.Hits == visits) || served != (n.Grace == 0) || !served && n.Hits != 0 {
+			if served := slices.Contains(want.nodes, n.Name); served != (n.Hits == visits) ||
+				served != (n.Grace == 0) || !served && n.Hits != 0 {
 				t.Errorf("%s: got %+v, want %d hits and no grace if it is in %q, else the reverse", router, n, visits, want.nodes)
 			}
 		}

@@ -93,7 +93,8 @@ func recordedProof(t *testing.T) (proof, key []byte) {
 	side := func(initiator bool) *noise.HandshakeState {
 		s, err := noise.NewHandshakeState(noise.Config{
 			CipherSuite: noise.NewCipherSuite(noise.DH25519, noise.CipherChaChaPoly, noise.HashSHA256),
-			Pattern:     noise.HandshakeNN, Initiator: initiator, PresharedKey: make([]byte, keyLen), Prologue: []byte("a hello"),
+			Pattern:     noise.HandshakeNN, Initiator: initiator, PresharedKey: make([]byte,
+				keyLen), Prologue: []byte("a hello"),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -138,7 +139,10 @@ type attack struct {
 }
 
 func newAttack(list []captured) *attack {
-	a := &attack{datagrams: map[[5]byte][]byte{}, proofs: map[[5]byte][]byte{}, tried: map[[keyLen]byte]bool{}}
+	a := &attack{
+		datagrams: map[[5]byte][]byte{}, proofs: map[[5]byte][]byte{},
+		tried: map[[keyLen]byte]bool{},
+	}
 	for _, c := range list {
 		d := c.datagram
 		if len(d) < headerLen+randomLen+chacha20poly1305.Overhead || d[0] != wireVersion {
@@ -236,7 +240,8 @@ func (a *attack) tryProof(key []byte, opened map[[5]byte]string) {
 	}
 	for id, d := range a.proofs {
 		const sealedAt = headerLen + toLen
-		if _, err := aead.Open(nil, make([]byte, chacha20poly1305.NonceSize), d[sealedAt:], boundTo(d)); err == nil {
+		if _, err := aead.Open(nil, make([]byte, chacha20poly1305.NonceSize), d[sealedAt:],
+			boundTo(d)); err == nil {
 			opened[id] += " an introduction's key"
 		}
 	}

@@ -153,5 +153,6 @@ func TestGarbageFlood(t *testing.T) {
 	if resumed*100 < visits*95 {
 		t.Errorf("%d of %d look-ups found, want 95 %%", resumed, visits)
 	}
-	nettest.Eventually(t, harness.Patience, func() bool { return f.resumes(1, f.goHolder(0, tls.VersionTLS13)) }, "look-ups are answered afterwards")
+	nettest.Eventually(t, harness.Patience,
+		func() bool { return f.resumes(1, f.goHolder(0, tls.VersionTLS13)) }, "look-ups are answered afterwards")
 }

@@ -82,7 +82,8 @@ func testForgottenThenJoined(t *testing.T, args func(f *fleet) []string) {
 	held := f.hold(0)
 	f.wantAll(0, held)
 	// Node 1 may have been there before node 0 was: nobody can tell yet.
-	if r := f.ForgetAt(0, args(f)...); r.ExitCode != 1 || !strings.Contains(r.Stdout+r.Stderr, f.UDP(1)) {
+	if r := f.ForgetAt(0, args(f)...); r.ExitCode != 1 ||
+		!strings.Contains(r.Stdout+r.Stderr, f.UDP(1)) {
 		t.Errorf("node 1 has never been heard: exit code %d, want 1 and %s in:\n%s%s", r.ExitCode, f.UDP(1), r.Stdout, r.Stderr)
 	}
 	f.Run(1)
@@ -145,14 +146,16 @@ func TestForgetNamesTheSilent(t *testing.T) {
 				for _, i := range []int{0, 2} {
 					nettest.Eventually(t, harness.Patience, func() bool {
 						r := f.Nodes[i].Shared().Replication
-						return slices.ContainsFunc(r.Peers, func(p harness.PeerRow) bool { return p.ID != id && p.Alive == 0 })
+						return slices.ContainsFunc(r.Peers,
+							func(p harness.PeerRow) bool { return p.ID != id && p.Alive == 0 })
 					}, "node %d takes node 1 for dead", i)
 				}
 			}
 			r := f.ForgetAt(0, "--all")
 			f.Nodes[1].Signal(syscall.SIGCONT)
 			_, silent, _ := strings.Cut(r.Stderr, "no answer from ")
-			if r.ExitCode != harness.ExitFailure || !strings.Contains(silent, f.UDP(1)) || strings.Contains(silent, f.UDP(2)) || strings.Count(r.Stdout, "forgotten at ") != 1 {
+			if r.ExitCode != harness.ExitFailure || !strings.Contains(silent, f.UDP(1)) ||
+				strings.Contains(silent, f.UDP(2)) || strings.Count(r.Stdout, "forgotten at ") != 1 {
 				t.Errorf("node 1 is stopped: exit code %d, want 1 and no answer from %s:\n%s%s", r.ExitCode, f.UDP(1), r.Stdout, r.Stderr)
 			}
 			f.AwaitIntroduced()

@@ -35,7 +35,8 @@ func TestForget(t *testing.T) {
 						config, other = harness.Offering(config, w.Session), harness.Offering(other, otherW.Session)
 						for i := range f.Nodes {
 							f.AwaitPushed()
-							if !harness.AskLine(t, f.TLS(i), config).DidResume || !harness.AskLine(t, f.TLS(i), other).DidResume {
+							if !harness.AskLine(t, f.TLS(i), config).DidResume ||
+								!harness.AskLine(t, f.TLS(i), other).DidResume {
 								t.Fatalf("node %d: not resumed before", i)
 							}
 						}
@@ -72,8 +73,8 @@ func TestForgetRefuses(t *testing.T) {
 	}
 }
 
-// TestForgetOutlivesTheNode: what is forgotten stays so when its node starts anew beside a store that still
-// has it, also at a node of another fleet, and with a name as a client may write it.
+// TestForgetOutlivesTheNode: what is forgotten stays so when its node starts anew beside a store
+// that still has it, also at a node of another fleet, and with a name as a client may write it.
 func TestForgetOutlivesTheNode(t *testing.T) {
 	t.Parallel()
 	for _, kind := range storeServers {
@@ -86,13 +87,15 @@ func TestForgetOutlivesTheNode(t *testing.T) {
 				f.Nodes[i] = harness.Start(t, "--sslrouter2=addr="+f.TLS(i)+","+f.Listener, harness.To(f.Backend), "--sslrouter-session-context=foobar",
 					"--session-store="+kind.scheme+addr, secret, "--cache-lookup-timeout=2s")
 				// Its look-ups are answered from now on.
-				nettest.Eventually(t, harness.Patience, func() bool { return !f.Nodes[i].Shared().Store1.BreakerOpen }, "the store to be used")
+				nettest.Eventually(t, harness.Patience,
+					func() bool { return !f.Nodes[i].Shared().Store1.BreakerOpen }, "the store to be used")
 			}
 			run(0)
 			config, w := harness.WalletConfig(f.PKI, tls.VersionTLS13)
 			harness.AskLine(t, f.TLS(0), config)
 			config = harness.Offering(config, w.Session)
-			nettest.Eventually(t, harness.Patience, func() bool { return f.Nodes[0].Shared().Store1.Sets > 0 }, "the session to be stored")
+			nettest.Eventually(t, harness.Patience,
+				func() bool { return f.Nodes[0].Shared().Store1.Sets > 0 }, "the session to be stored")
 			run(1)
 			if !harness.AskLine(t, f.TLS(1), config).DidResume {
 				t.Fatal("not resumed through the store: the test proves nothing")
@@ -109,7 +112,8 @@ func TestForgetOutlivesTheNode(t *testing.T) {
 				t.Error("resumed after the restart")
 			}
 			// The other node knows no peer: it learns the rule from the store.
-			nettest.Eventually(t, harness.Patience, func() bool { return f.Nodes[1].Shared().Lookups.Rules > 0 }, "the rule to be read")
+			nettest.Eventually(t, harness.Patience,
+				func() bool { return f.Nodes[1].Shared().Lookups.Rules > 0 }, "the rule to be read")
 			if harness.AskLine(t, f.TLS(1), config).DidResume {
 				t.Error("resumed at a node that was told by the store only")
 			}

@@ -42,7 +42,8 @@ func TestDatagramsTellNothing(t *testing.T) {
 					}
 					secrets = append(secrets, secretOf(t, w.Session))
 				}
-				if master := fmt.Sprintf("%x", secrets[len(secrets)-1]); version == tls.VersionTLS12 && !strings.Contains(keyLog.String(), master) {
+				if master := fmt.Sprintf("%x", secrets[len(secrets)-1]); version == tls.VersionTLS12 &&
+					!strings.Contains(keyLog.String(), master) {
 					t.Errorf("%s is not the master secret of a connection", master)
 				}
 			})
@@ -168,22 +169,26 @@ func TestForgedHandlesAskNobody(t *testing.T) {
 				h[i] = byte(random.Uint32())
 			}
 			h[len(h)-1] = ^handle[len(h)-1]
-			if harness.AskLine(t, f.TLS(1), harness.Offering(config, harness.WithHandle(t, w.Session, h))).DidResume {
+			if harness.AskLine(t, f.TLS(1), harness.Offering(config,
+				harness.WithHandle(t, w.Session, h))).DidResume {
 				t.Fatalf("%x was taken for genuine", h)
 			}
 		}
 		after := f.Nodes[1].Shared()
-		sent, asked := after.Replication.SentDatagrams-before.Replication.SentDatagrams, after.Replication.Lookups.Asked-before.Replication.Lookups.Asked
+		sent, asked := after.Replication.SentDatagrams-before.Replication.SentDatagrams,
+			after.Replication.Lookups.Asked-before.Replication.Lookups.Asked
 		if sent != 0 || asked != 0 {
 			t.Errorf("%d forged handles: %d questions and %d datagrams, want none", forged, asked, sent)
 		}
-		if got := harness.Since(after.Engine.TLS.Outcomes, before.Engine.TLS.Outcomes)["bad_handle"]; got != uint64(forged) {
+		if got := harness.Since(after.Engine.TLS.Outcomes,
+			before.Engine.TLS.Outcomes)["bad_handle"]; got != uint64(forged) {
 			t.Errorf("bad_handle: got %d, want %d", got, forged)
 		}
 		if !harness.AskLine(t, f.TLS(1), harness.Offering(config, w.Session)).DidResume {
 			t.Error("the genuine handle: not resumed")
 		}
-		if now := f.Nodes[1].Shared().Replication.Lookups; now.Asked != after.Replication.Lookups.Asked+1 {
+		now := f.Nodes[1].Shared().Replication.Lookups
+		if now.Asked != after.Replication.Lookups.Asked+1 {
 			t.Errorf("the genuine handle: %d questions, want 1", now.Asked-after.Replication.Lookups.Asked)
 		}
 	})

@@ -64,7 +64,8 @@ func TestJoinLargeFleet(t *testing.T) {
 	t.Logf("joining:     connections %v", joining)
 	turn := donor.EngineStats().Flows.Turn.Snapshot()
 	t.Logf("donor's loop: p99 of a turn %v", turn.Quantile(0.99))
-	nettest.Eventually(t, harness.Patience, func() bool { return f.Nodes[1].Shared().Replication.Join == "done" }, "the join ends")
+	nettest.Eventually(t, harness.Patience,
+		func() bool { return f.Nodes[1].Shared().Replication.Join == "done" }, "the join ends")
 
 	for version, w := range wallets {
 		client, _ := harness.WalletConfig(f.PKI, version)

@@ -32,7 +32,8 @@ func memory(n *harness.Server, visit func(part []byte)) {
 	for lines := bufio.NewScanner(bytes.NewReader(maps)); lines.Scan(); {
 		var begin, end int64
 		var mode string
-		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %s", &begin, &end, &mode); err != nil || !strings.HasPrefix(mode, "rw") {
+		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %s", &begin, &end, &mode); err != nil ||
+			!strings.HasPrefix(mode, "rw") {
 			continue
 		}
 		// Parts overlap, so that nothing hides at a seam.

@@ -50,7 +50,10 @@ func (h *goHolder) begin(t *testing.T, addr string) *attempt {
 	}
 	raw.SetDeadline(time.Now().Add(harness.Patience))
 	t.Cleanup(func() { raw.Close() })
-	a := &attempt{conn: &heldConn{Conn: raw, answered: make(chan struct{}), release: make(chan struct{})}, done: make(chan error, 1)}
+	a := &attempt{conn: &heldConn{
+		Conn: raw, answered: make(chan struct{}),
+		release: make(chan struct{}),
+	}, done: make(chan error, 1)}
 	a.tls = tls.Client(a.conn, h.config)
 	go func() { a.done <- askLine(a.tls) }()
 	<-a.conn.answered

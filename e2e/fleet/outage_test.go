@@ -136,7 +136,9 @@ func wantShort(t *testing.T, waited, kept chronicle) {
 
 // shakeBeside makes handshakes, none of which resumes, and says how long they took, and how
 // long answers on an established flow.
-func shakeBeside(t *testing.T, addr string, config, fresh *tls.Config, offers int) (took, kept chronicle) {
+func shakeBeside(t *testing.T, addr string, config, fresh *tls.Config, offers int) (took,
+	kept chronicle,
+) {
 	stop := pinging(t, addr, fresh)
 	defer stop()
 	for range offers {
@@ -283,8 +285,10 @@ func shareByStore(t *testing.T, f *harness.Fleet, w *wiretap, version uint16) {
 	config = harness.Offering(config, wallet.Session)
 	// Written behind: the store may have yet to obey.
 	before := f.Nodes[1].Document()
-	nettest.Eventually(t, harness.Patience, func() bool { return harness.AskLine(t, f.TLS(1), config).DidResume }, "the session resumes elsewhere")
-	if got := harness.Since(f.Nodes[1].Document().Engine.TLS.Outcomes, before.Engine.TLS.Outcomes); got["resumed_store"] != 1 {
+	nettest.Eventually(t, harness.Patience,
+		func() bool { return harness.AskLine(t, f.TLS(1), config).DidResume }, "the session resumes elsewhere")
+	if got := harness.Since(f.Nodes[1].Document().Engine.TLS.Outcomes,
+		before.Engine.TLS.Outcomes); got["resumed_store"] != 1 {
 		t.Errorf("outcomes %v, want one resumed_store", got)
 	}
 	for begin := range len(secret) - 16 {

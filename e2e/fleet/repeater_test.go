@@ -40,7 +40,10 @@ func TestRepeaterProcess(t *testing.T) {
 	f.RunAll()
 	f.WantShared("resumed_pushed")
 
-	if r := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"--udprepeater", repeater, "--udprepeater-secret-file", secret}}); r.ExitCode != harness.ExitConfig {
+	if r := nettest.Run(t, nettest.Command{
+		Path: harness.Program(t),
+		Args: []string{"--udprepeater", repeater, "--udprepeater-secret-file", secret},
+	}); r.ExitCode != harness.ExitConfig {
 		t.Errorf("a repeater with something else than its key: exit code %d, want %d\n%s", r.ExitCode, harness.ExitConfig, r.Stderr)
 	}
 }

@@ -93,7 +93,9 @@ func survive(t *testing.T, f *harness.Fleet) {
 
 // openSSL makes one connection with openssl s_client, which must say that it is
 // New or Reused.
-func openSSL(t *testing.T, addr string, pki *testpki.PKI, version uint16, memory, file, want string) {
+func openSSL(t *testing.T, addr string, pki *testpki.PKI, version uint16, memory, file,
+	want string,
+) {
 	t.Helper()
 	nettest.Need(t, "openssl")
 	r := nettest.Run(t, nettest.Command{

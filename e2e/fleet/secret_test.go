@@ -49,17 +49,22 @@ func TestDerivedSecretVouchesForNothing(t *testing.T) {
 				t.Errorf("check does not speak of %s:\n%s", option, check.Stderr)
 			}
 			if test.refused {
-				serve := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: args, Timeout: 10 * time.Second})
+				serve := nettest.Run(t, nettest.Command{
+					Path: harness.Program(t), Args: args,
+					Timeout: 10 * time.Second,
+				})
 				if check.ExitCode != 2 || serve.ExitCode != 2 || !strings.Contains(serve.Stderr, option) {
 					t.Errorf("check exits %d, the node exits %d, want 2 and %s in:\n%s", check.ExitCode, serve.ExitCode, option, serve.Stderr)
 				}
-			} else if n := harness.Start(t, args...); n.Stop() != 0 || check.ExitCode != 0 || !strings.Contains(n.Stderr(), option) {
+			} else if n := harness.Start(t, args...); n.Stop() != 0 || check.ExitCode != 0 ||
+				!strings.Contains(n.Stderr(), option) {
 				t.Errorf("check exits %d, want 0; the node is to warn of %s:\n%s", check.ExitCode, option, n.Stderr())
 			}
 
 			f.Secret = secret
 			args = append(f.Args(0), more...)
-			if check := harness.Run(t, append([]string{"check"}, args...)...); check.ExitCode != 0 || strings.Contains(check.Stderr, option) {
+			if check := harness.Run(t, append([]string{"check"}, args...)...); check.ExitCode != 0 ||
+				strings.Contains(check.Stderr, option) {
 				t.Errorf("with a secret of its own, check exits %d:\n%s", check.ExitCode, check.Stderr)
 			}
 			if n := harness.Start(t, args...); strings.Contains(n.Stderr(), option) {

@@ -81,7 +81,8 @@ func start(t *testing.T, others ...*service) *node {
 	for _, other := range others {
 		args = append(args, "--http-to=h2c://"+other.addr)
 	}
-	n.Process = nettest.Start(t, nettest.Command{Path: path, Timeout: patience, Args: args}, nettest.Prints(`^\{.*"msg":"serving".*\}$`))
+	n.Process = nettest.Start(t, nettest.Command{Path: path, Timeout: patience, Args: args},
+		nettest.Prints(`^\{.*"msg":"serving".*\}$`))
 	return n
 }
 
@@ -108,21 +109,25 @@ func TestUnary(t *testing.T) {
 	var head, tail metadata.MD
 	ctx := metadata.AppendToOutgoingContext(n.context(t), "shout", "loud")
 	got := new(text)
-	if err := c.Invoke(ctx, "/test.Shout/Unary", wrapperspb.String("hello"), got, grpc.Header(&head), grpc.Trailer(&tail)); err != nil || got.Value != "HELLO" {
+	if err := c.Invoke(ctx, "/test.Shout/Unary", wrapperspb.String("hello"), got, grpc.Header(&head),
+		grpc.Trailer(&tail)); err != nil || got.Value != "HELLO" {
 		t.Fatalf("got %v, %v", got, err)
 	}
-	if !slices.Equal(head["shout-head"], []string{"loud"}) || !slices.Equal(tail["shout-tail"], []string{"that was it"}) || !slices.Equal(tail["shout-bin"], []string{"\x00\xff"}) {
+	if !slices.Equal(head["shout-head"], []string{"loud"}) || !slices.Equal(tail["shout-tail"], []string{"that was it"}) ||
+		!slices.Equal(tail["shout-bin"], []string{"\x00\xff"}) {
 		t.Errorf("got head %v, trailers %v", head, tail)
 	}
 	err := c.Invoke(ctx, "/test.Shout/Unary", wrapperspb.String("fail"), got, grpc.Trailer(&tail))
-	if s := status.Convert(err); s.Code() != codes.FailedPrecondition || s.Message() != "not now: 100 % no" || len(tail["shout-tail"]) != 1 {
+	if s := status.Convert(err); s.Code() != codes.FailedPrecondition || s.Message() != "not now: 100 % no" ||
+		len(tail["shout-tail"]) != 1 {
 		t.Errorf("got %v, trailers %v", err, tail)
 	}
 	if err := c.Invoke(ctx, "/test.Shout/None", wrapperspb.String("x"), got); status.Code(err) != codes.Unimplemented {
 		t.Errorf("of a method that is not there: got %v", err)
 	}
 	long := strings.Repeat("long ", 600_000) // 3 MB, many windows
-	if err := c.Invoke(ctx, "/test.Shout/Unary", wrapperspb.String(long), got); err != nil || got.Value != strings.ToUpper(long) {
+	if err := c.Invoke(ctx, "/test.Shout/Unary", wrapperspb.String(long), got); err != nil ||
+		got.Value != strings.ToUpper(long) {
 		t.Errorf("of a long message: got %d bytes, %v", len(got.Value), err)
 	}
 }
@@ -192,7 +197,8 @@ func TestBothStreams(t *testing.T) {
 	if err := stream.CloseSend(); err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.RecvMsg(new(text)); status.Code(err) != codes.AlreadyExists || status.Convert(err).Message() != "said it all" {
+	if err := stream.RecvMsg(new(text)); status.Code(err) != codes.AlreadyExists ||
+		status.Convert(err).Message() != "said it all" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -231,7 +237,10 @@ func TestCancel(t *testing.T) {
 	}
 	n.ends(t)
 
-	for _, end := range []func(cancel, hangUp func()){func(cancel, _ func()) { cancel() }, func(_, hangUp func()) { hangUp() }} {
+	for _, end := range []func(cancel, hangUp func()){
+		func(cancel, _ func()) { cancel() },
+		func(_, hangUp func()) { hangUp() },
+	} {
 		ctx, cancel := context.WithCancel(n.context(t))
 		other := n.client(t)
 		stream, err := other.NewStream(ctx, &description.Streams[0], "/test.Shout/Server")
@@ -273,7 +282,8 @@ func TestMany(t *testing.T) {
 	}
 	wg.Wait()
 	close(streams)
-	nettest.Eventually(t, patience, func() bool { return n.open.Load() == clients*calls }, "%d calls are open", n.open.Load())
+	nettest.Eventually(t, patience, func() bool { return n.open.Load() == clients*calls }, "%d calls are open",
+		n.open.Load())
 	if conns := n.accepted.Load(); conns > 4 { // of 256 calls each
 		t.Errorf("%d connections to the backend for %d calls", conns, clients*calls)
 	}
@@ -282,7 +292,8 @@ func TestMany(t *testing.T) {
 	}
 	for stream := range streams {
 		m := new(text)
-		if err := errors.Join(stream.RecvMsg(m), stream.CloseSend()); err != nil || !strings.HasPrefix(m.Value, "CALL ") {
+		if err := errors.Join(stream.RecvMsg(m), stream.CloseSend()); err != nil ||
+			!strings.HasPrefix(m.Value, "CALL ") {
 			t.Fatalf("got %v, %v", m, err)
 		}
 		if err := stream.RecvMsg(m); status.Code(err) != codes.AlreadyExists {
@@ -315,7 +326,10 @@ func TestGracefulStop(t *testing.T) {
 			}
 		})
 	}
-	nettest.Eventually(t, patience, func() bool { return n.accepted.Load() > 0 && other.accepted.Load() > 0 }, "both are called")
+	nettest.Eventually(t, patience, func() bool {
+		return n.accepted.Load() > 0 &&
+			other.accepted.Load() > 0
+	}, "both are called")
 	other.server.GracefulStop()
 	before := n.poolStats(t)
 	close(stop)

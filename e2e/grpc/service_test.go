@@ -35,13 +35,18 @@ func upper(m *text) *text { return wrapperspb.String(strings.ToUpper(m.Value)) }
 var description = grpc.ServiceDesc{
 	ServiceName: "test.Shout",
 	HandlerType: (*any)(nil),
-	Methods: []grpc.MethodDesc{{MethodName: "Unary", Handler: func(s any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-		m := new(text)
-		if err := decode(m); err != nil {
-			return nil, err
-		}
-		return s.(*service).unary(ctx, m)
-	}}},
+	Methods: []grpc.MethodDesc{{
+		MethodName: "Unary",
+		Handler: func(s any, ctx context.Context, decode func(any) error,
+			_ grpc.UnaryServerInterceptor,
+		) (any, error) {
+			m := new(text)
+			if err := decode(m); err != nil {
+				return nil, err
+			}
+			return s.(*service).unary(ctx, m)
+		},
+	}},
 	Streams: []grpc.StreamDesc{
 		{StreamName: "Server", ServerStreams: true, Handler: serverStream},
 		{StreamName: "Client", ClientStreams: true, Handler: clientStream},

@@ -42,14 +42,18 @@ func costlyChain(t *testing.T, n int) tls.Certificate {
 			template.Subject.CommonName = "a client"
 			template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 		}
-		der, err := x509.CreateCertificate(rand.Reader, template, &x509.Certificate{Subject: name}, public, signer)
+		der, err := x509.CreateCertificate(rand.Reader, template, &x509.Certificate{Subject: name},
+			public, signer)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return der
 	}
 	signer, leaf := key(), key()
-	chain := tls.Certificate{PrivateKey: leaf, Certificate: [][]byte{issue(1, false, &leaf.PublicKey, signer)}}
+	chain := tls.Certificate{
+		PrivateKey:  leaf,
+		Certificate: [][]byte{issue(1, false, &leaf.PublicKey, signer)},
+	}
 	for i := range n {
 		chain.Certificate = append(chain.Certificate, issue(int64(i+2), true, &key().PublicKey, signer))
 	}
@@ -67,7 +71,11 @@ func TestClientChainsDoNotBlockTheLoop(t *testing.T) {
 				other := n.connect(t, n.config(tls.VersionTLS13))
 				chain := costlyChain(t, authorities)
 				config := n.config(version)
-				config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &chain, nil }
+				config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate,
+					error,
+				) {
+					return &chain, nil
+				}
 				// What the machine does to both counts for neither: of several attacks
 				// the one that delayed least is looked at.
 				var delays []time.Duration
@@ -114,7 +122,8 @@ func TestClientChainsDoNotBlockTheLoop(t *testing.T) {
 // RSA signature and left at once, the next client is served as promptly, about, as
 // if signatures cost nothing.
 func TestClientsThatLeftCostNoSignature(t *testing.T) {
-	const more = 4 * time.Second // signatures in vain took 8 s, what a busy machine does to both takes some
+	// signatures in vain took 8 s, what a busy machine does to both takes some
+	const more = 4 * time.Second
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
 			cheap, dear := afterCrowd(t, testpki.ECDSA, version), afterCrowd(t, testpki.RSA, version)

@@ -37,7 +37,10 @@ func start(t *testing.T, key testpki.KeyType, listener string, options ...string
 }
 
 func (n *node) config(version uint16) *tls.Config {
-	return &tls.Config{RootCAs: n.pki.CA.Pool(), ServerName: "localhost", MinVersion: version, MaxVersion: version}
+	return &tls.Config{
+		RootCAs: n.pki.CA.Pool(), ServerName: "localhost", MinVersion: version,
+		MaxVersion: version,
+	}
 }
 
 // connect makes a connection until the test ends.

@@ -62,7 +62,10 @@ func TestHTTP2Attacks(t *testing.T) {
 		{"PING", func(a *attacker, _ uint32) { _ = a.WritePing(false, [8]byte{}) }},
 		{"empty DATA", func(a *attacker, i uint32) {
 			if i == 0 {
-				_ = a.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: a.head(), EndHeaders: true})
+				_ = a.WriteHeaders(http2.HeadersFrameParam{
+					StreamID: 1, BlockFragment: a.head(),
+					EndHeaders: true,
+				})
 			}
 			_ = a.WriteData(1, false, nil)
 		}},
@@ -91,7 +94,10 @@ func judgeAttack(t *testing.T, once func(a *attacker, i uint32), options ...stri
 	defer backend.Close()
 	web := nettest.FreeAddr(t)
 	n := start(t, testpki.ECDSA, "", append(options, "--https="+web+",PAIR", "--http-to="+backend.URL)...)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: n.config(0), ForceAttemptHTTP2: true}}
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig:   n.config(0),
+		ForceAttemptHTTP2: true,
+	}}
 	defer client.CloseIdleConnections()
 	ask := func() (waits []time.Duration) {
 		for begun := time.Now(); time.Since(begun) < length; {
@@ -123,7 +129,8 @@ func judgeAttack(t *testing.T, once func(a *attacker, i uint32), options ...stri
 	p99 := func(d []time.Duration) time.Duration { return d[len(d)*99/100] }
 	slower := float64(p99(attacked)) / float64(p99(quiet))
 	t.Logf("%d connections, %d pieces of the attack; p50 %v and p99 %v when it is quiet, %v and %v under attack: %.1f times; memory grew by %d KB",
-		connections, pieces, quiet[len(quiet)/2], p99(quiet), attacked[len(attacked)/2], p99(attacked), slower, (after-before)>>10)
+		connections, pieces, quiet[len(quiet)/2], p99(quiet), attacked[len(attacked)/2], p99(
+			attacked), slower, (after-before)>>10)
 	if connections == 0 || pieces == 0 {
 		t.Error("the attack did not take place")
 	}
@@ -136,14 +143,19 @@ func judgeAttack(t *testing.T, once func(a *attacker, i uint32), options ...stri
 }
 
 // attackUntil attacks over and over, until it is ended.
-func attackUntil(t *testing.T, attackIt func(stop <-chan struct{}) (pieces int, err error)) (end func() (connections, pieces int)) {
+func attackUntil(t *testing.T, attackIt func(stop <-chan struct{}) (pieces int,
+	err error),
+) (end func() (connections, pieces int)) {
 	stop := make(chan struct{})
 	var attack sync.WaitGroup
 	var connections, pieces int
 	attack.Go(func() {
 		// It is the node that is measured, not who of the test gets the other core first.
 		runtime.LockOSThread()
-		if err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE}, 0); err != nil {
+		if err := unix.SchedSetAttr(0, &unix.SchedAttr{
+			Size:   unix.SizeofSchedAttr,
+			Policy: unix.SCHED_IDLE,
+		}, 0); err != nil {
 			t.Error(err)
 		}
 		for {
@@ -189,7 +201,9 @@ type attacker struct {
 }
 
 // attackOnce attacks until the node ends the connection, and returns with how many pieces.
-func attackOnce(addr string, config *tls.Config, stop <-chan struct{}, once func(a *attacker, i uint32)) (pieces int, err error) {
+func attackOnce(addr string, config *tls.Config, stop <-chan struct{},
+	once func(a *attacker, i uint32),
+) (pieces int, err error) {
 	config.NextProtos = []string{"h2"}
 	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}} // another client's address
 	raw, err := from.Dial("tcp", addr)
@@ -238,7 +252,10 @@ func attackOnce(addr string, config *tls.Config, stop <-chan struct{}, once func
 
 // get writes a request with further fields, which come in names and values.
 func (a *attacker) get(id uint32, fields ...string) {
-	_ = a.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: append(a.head(), a.block(fields...)...), EndStream: true, EndHeaders: true})
+	_ = a.WriteHeaders(http2.HeadersFrameParam{
+		StreamID:      id,
+		BlockFragment: append(a.head(), a.block(fields...)...), EndStream: true, EndHeaders: true,
+	})
 }
 
 func (a *attacker) head() []byte {

@@ -115,7 +115,8 @@ func TestKeyUpdateFlood(t *testing.T) {
 	for sent := 0; sent < updates; sent += between {
 		var records []byte
 		for range between {
-			records = c.appendRecord(records, typeHandshake, 24, 0, 0, 1, 0) // KeyUpdate, update_not_requested
+			// KeyUpdate, update_not_requested
+			records = c.appendRecord(records, typeHandshake, 24, 0, 0, 1, 0)
 			c.next()
 		}
 		records = c.appendRecord(records, typeData, 'x')

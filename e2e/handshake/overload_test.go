@@ -52,9 +52,11 @@ func TestFloodOfFullHandshakes(t *testing.T) {
 			hello := hex.EncodeToString(harness.ClientHello(t, n.config(tls.VersionTLS13)))
 			before := n.flows(t)
 			flooder := nettest.Start(t, nettest.Command{
-				Path: os.Args[0], Env: append(os.Environ(), floodTarget+"="+n.Addr(), floodHello+"="+hello), Timeout: harness.Patience,
+				Path: os.Args[0], Env: append(os.Environ(), floodTarget+"="+n.Addr(),
+					floodHello+"="+hello), Timeout: harness.Patience,
 			})
-			nettest.Eventually(t, harness.Patience, func() bool { return n.flows(t).Accepted > before.Accepted+1000 }, "the flood has come")
+			nettest.Eventually(t, harness.Patience,
+				func() bool { return n.flows(t).Accepted > before.Accepted+1000 }, "the flood has come")
 			before = n.flows(t)
 			began := time.Now()
 			flooded := watch(t, length, streams, resumed)
@@ -67,7 +69,8 @@ func TestFloodOfFullHandshakes(t *testing.T) {
 			t.Logf("a full handshake costs %v; the flood offered %.0f per second, %.1f times what a core can make; %d were delayed, %v",
 				cost, offered, offered*cost.Seconds(), after.Delayed-before.Delayed, after.Closed)
 			t.Logf("resumed: %d with p50 %v, p99 %v when it is quiet; %d with %v, %v under the flood",
-				len(quiet.waits), quiet.percentile(50), quiet.percentile(99), len(flooded.waits), flooded.percentile(50), flooded.percentile(99))
+				len(quiet.waits), quiet.percentile(50), quiet.percentile(99), len(
+					flooded.waits), flooded.percentile(50), flooded.percentile(99))
 			t.Logf("streams: %.1f MB/s when it is quiet, %.1f under the flood: %.2f", quiet.rate()/1e6, flooded.rate()/1e6, kept)
 			if after.Delayed == before.Delayed {
 				t.Error("no full handshake had to wait")
@@ -287,7 +290,8 @@ func flood(target string, hello []byte) error {
 	}
 	to := &syscall.SockaddrInet4{Port: port, Addr: [4]byte(net.ParseIP(host).To4())}
 	begin := func() (int, error) {
-		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+		fd, err := syscall.Socket(syscall.AF_INET,
+			syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
 		if err != nil {
 			return -1, err
 		}

@@ -147,7 +147,8 @@ func (n *node) turns(t *testing.T) (all, long uint64, longest time.Duration) {
 	n.Decode(&stats)
 	turn := stats.Engine.Flows.Turn
 	for bound, n := range turn.Buckets {
-		if us, err := strconv.ParseFloat(bound, 64); err != nil || us > float64(longTurn/time.Microsecond) {
+		if us, err := strconv.ParseFloat(bound, 64); err != nil ||
+			us > float64(longTurn/time.Microsecond) {
 			long += n // "+Inf" too, which parses
 		}
 	}

@@ -26,7 +26,8 @@ func run(t *testing.T, status int, path string, args ...string) string {
 // commandNames returns the commands that the help lists.
 func commandNames(t *testing.T) (names []string) {
 	t.Helper()
-	for _, found := range regexp.MustCompile(`(?m)^  reprise ([a-z][a-z-]+)`).FindAllStringSubmatch(run(t, 0, harness.Program(t), "help"), -1) {
+	for _, found := range regexp.MustCompile(`(?m)^  reprise ([a-z][a-z-]+)`).FindAllStringSubmatch(run(t, 0, harness.Program(t), "help"),
+		-1) {
 		names = append(names, found[1])
 	}
 	slices.Sort(names)
@@ -106,7 +107,8 @@ func TestDurations(t *testing.T) {
 		"--idle-timeout 1 fortnig": `bad duration: write 1ms to 168h, such as 10 (seconds), 250ms or 2m`,
 	} {
 		option, value, _ := strings.Cut(args, " ")
-		if told := run(t, 2, harness.Program(t), append(slices.Clone(base), option, value)...); !strings.Contains(told, want) {
+		if told := run(t, 2, harness.Program(t),
+			append(slices.Clone(base), option, value)...); !strings.Contains(told, want) {
 			t.Errorf("%s: want %q in %q", args, want, told)
 		}
 	}
@@ -152,7 +154,8 @@ func TestCompletion(t *testing.T) {
 			"reprise completion f":         "fish",
 		} {
 			offered := completed(t, shell, file, line)
-			if !slices.ContainsFunc(offered, func(word string) bool { return strings.TrimSpace(word) == want }) {
+			if !slices.ContainsFunc(offered,
+				func(word string) bool { return strings.TrimSpace(word) == want }) {
 				t.Errorf("%s, %q: got %q, want %q", shell, line, offered, want)
 			}
 		}
@@ -181,7 +184,8 @@ func TestCompletionIsComplete(t *testing.T) {
 			t.Errorf("help %s is not offered", name)
 		}
 		var listed, flags []string
-		for _, found := range regexp.MustCompile(`(?m)^ +(--[a-z-]+)`).FindAllStringSubmatch(run(t, 0, harness.Program(t), "help", name), -1) {
+		for _, found := range regexp.MustCompile(`(?m)^ +(--[a-z-]+)`).FindAllStringSubmatch(run(t, 0, harness.Program(t), "help",
+			name), -1) {
 			listed = append(listed, found[1])
 		}
 		if strings.Contains(run(t, 0, harness.Program(t), "help", name), "--OPTION") {

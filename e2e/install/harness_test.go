@@ -14,7 +14,10 @@ import (
 // get makes a request by https on a connection of its own, and returns the answer's body.
 func get(t *testing.T, addr string, c *tls.Config) string {
 	t.Helper()
-	client := http.Client{Transport: &http.Transport{TLSClientConfig: c, DisableKeepAlives: true}, Timeout: harness.Patience}
+	client := http.Client{
+		Transport: &http.Transport{TLSClientConfig: c, DisableKeepAlives: true},
+		Timeout:   harness.Patience,
+	}
 	response, err := client.Get("https://" + addr + "/")
 	if err != nil {
 		t.Fatal(err)

@@ -125,14 +125,20 @@ func unpack(t *testing.T, dir string) (root string, config imageConfig) {
 
 // inImage starts an image's command as its user, in a root that has nothing else, with a
 // configuration in its place.
-func inImage(t *testing.T, root string, c imageConfig, config string, args ...string) *nettest.Process {
+func inImage(t *testing.T, root string, c imageConfig, config string,
+	args ...string,
+) *nettest.Process {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(root, c.Config.Cmd[0]), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	makeDevices(t, root) // as every runtime does
-	command := append(append([]string{"--userspec=" + c.Config.User, root}, c.Config.Entrypoint...), c.Config.Cmd...)
-	return nettest.Start(t, nettest.Command{Path: "chroot", Args: append(command, args...), Timeout: harness.Patience}, nettest.Prints("msg=serving"))
+	command := append(append([]string{"--userspec=" + c.Config.User, root}, c.Config.Entrypoint...),
+		c.Config.Cmd...)
+	return nettest.Start(t, nettest.Command{
+		Path: "chroot", Args: append(command, args...),
+		Timeout: harness.Patience,
+	}, nettest.Prints("msg=serving"))
 }
 
 // TestImage: the image is a layout whose digests hold, the same when it is made again, and runs

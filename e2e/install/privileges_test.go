@@ -54,7 +54,11 @@ func startNode(t *testing.T, lines ...string) *node {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "from the backend") }))
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request,
+	) {
+		fmt.Fprint(w, "from the backend")
+	}))
 	t.Cleanup(backend.Close)
 	n := &node{t: t, dir: dir, file: filepath.Join(dir, "edge.ini"), addr: nettest.FreeAddr(t), pki: pki}
 	if n.cert, err = pki.Server(testpki.ECDSA, "localhost", "127.0.0.1").Write(dir, "site"); err != nil {
@@ -68,7 +72,10 @@ func startNode(t *testing.T, lines ...string) *node {
 		"admin = " + filepath.Join(dir, "admin.sock"), "access-log = " + filepath.Join(dir, "access.log"), "watch = false",
 	}
 	n.write(append(base, lines...))
-	command := nettest.Command{Path: copyOf(t, harness.Program(t), dir), Args: []string{n.file}, Timeout: harness.Patience, Successors: true}
+	command := nettest.Command{
+		Path: copyOf(t, harness.Program(t), dir), Args: []string{n.file},
+		Timeout: harness.Patience, Successors: true,
+	}
 	n.Process = nettest.Start(t, command, nettest.Prints(`msg=serving`))
 	return n
 }
@@ -183,7 +190,10 @@ func TestDrop(t *testing.T) {
 func TestUpgradeAfterDrop(t *testing.T) {
 	asRoot(t)
 	n := startNode(t, "user = 1", "group = daemon", "http-to-https = 127.0.0.1:"+strconv.Itoa(lowPort(t)))
-	told := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"upgrade", "--config", n.file}, Timeout: harness.Patience})
+	told := nettest.Run(t, nettest.Command{
+		Path: harness.Program(t), Args: []string{"upgrade", "--config", n.file},
+		Timeout: harness.Patience,
+	})
 	if told.ExitCode == 0 || !strings.Contains(told.Stderr, n.cert.KeyFile) {
 		t.Errorf("an upgrade does not say what it cannot read: %s%s", told.Stdout, told.Stderr)
 	}

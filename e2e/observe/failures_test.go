@@ -27,8 +27,8 @@ func listener(t *testing.T, more string) (addr string, pki *testpki.PKI, args []
 	}
 }
 
-// TestFailedHandshakeLeavesALine: with the client's address, the name it asked for, and why; whoever
-// does not send anything leaves none.
+// TestFailedHandshakeLeavesALine: with the client's address, the name it asked for, and why;
+// whoever does not send anything leaves none.
 func TestFailedHandshakeLeavesALine(t *testing.T) {
 	nettest.Need(t, "openssl")
 	stranger := testpki.New(t)

@@ -38,7 +38,10 @@ func start(t *testing.T, args ...string) *node {
 func startAt(t *testing.T, admin string, args ...string) *node {
 	t.Helper()
 	ours := []string{"--admin", admin, "--log-format", "json", "--drain-timeout", "1s", "--http-processes", "1"}
-	p := nettest.Start(t, nettest.Command{Path: harness.Program(t), Args: append(ours, args...), Timeout: harness.Patience},
+	p := nettest.Start(t, nettest.Command{
+		Path: harness.Program(t), Args: append(ours, args...),
+		Timeout: harness.Patience,
+	},
 		nettest.Prints(`^\{.*"msg":"serving".*\}$`))
 	return &node{p, t, admin}
 }
@@ -77,7 +80,8 @@ func (n *node) series() map[string]float64 {
 // await waits until a series has a value.
 func (n *node) await(series string, want float64) {
 	n.t.Helper()
-	nettest.Eventually(n.t, harness.Patience, func() bool { v, ok := n.series()[series]; return ok && v == want },
+	nettest.Eventually(n.t, harness.Patience,
+		func() bool { v, ok := n.series()[series]; return ok && v == want },
 		"%s is %v", series, want)
 }
 
@@ -111,8 +115,9 @@ type fleet struct {
 func newFleet(t *testing.T, n int) *fleet {
 	t.Helper()
 	f := &fleet{
-		t: t, pki: testpki.New(t), tlsPort: nettest.FreePort(t), udpPort: nettest.FreePort(t), httpPort: nettest.FreePort(t),
-		backend: nettest.Serve(t, answerOne).Addr, nodes: make([]*node, n),
+		t: t, pki: testpki.New(t), tlsPort: nettest.FreePort(t), udpPort: nettest.FreePort(t),
+		httpPort: nettest.FreePort(t),
+		backend:  nettest.Serve(t, answerOne).Addr, nodes: make([]*node, n),
 	}
 	return f
 }

@@ -55,12 +55,16 @@ func peerSeries(n *node) []string {
 	return slices.Sorted(maps.Keys(n.series()))
 }
 
-// healthyFleet runs n nodes with one secret, a certificate that lasts, and peers that know each other.
+// healthyFleet runs n nodes with one secret, a certificate that lasts, and peers that know each
+// other.
 func healthyFleet(t *testing.T, n int) *fleet {
 	t.Helper()
 	f := newFleet(t, n)
 	f.secret = secretFile(t)
-	f.cert = f.pki.Issue(testpki.Template{Names: []string{"localhost"}, NotAfter: time.Now().Add(90 * 24 * time.Hour)})
+	f.cert = f.pki.Issue(testpki.Template{
+		Names:    []string{"localhost"},
+		NotAfter: time.Now().Add(90 * 24 * time.Hour),
+	})
 	for i := range n {
 		f.run(i, f.secret, f.cert)
 	}

@@ -126,13 +126,16 @@ func checkExpressions(t *testing.T, list []string) {
 	}
 }
 
-// TestRulesFire: Prometheus scrapes a fleet of three, of which one has a certificate with 3 days left
-// and one another cluster secret, and exactly the alerts that belong to that fire.
+// TestRulesFire: Prometheus scrapes a fleet of three, of which one has a certificate with 3 days
+// left and one another cluster secret, and exactly the alerts that belong to that fire.
 func TestRulesFire(t *testing.T) {
 	nettest.Need(t, "prometheus")
 	f := newFleet(t, 3)
 	soon := f.pki.Issue(testpki.Template{Names: []string{"localhost"}, NotAfter: time.Now().Add(72 * time.Hour)})
-	lasting := f.pki.Issue(testpki.Template{Names: []string{"localhost"}, NotAfter: time.Now().Add(90 * 24 * time.Hour)})
+	lasting := f.pki.Issue(testpki.Template{
+		Names:    []string{"localhost"},
+		NotAfter: time.Now().Add(90 * 24 * time.Hour),
+	})
 	secret := secretFile(t)
 	f.run(0, secret, soon)
 	f.run(1, secret, lasting)
@@ -152,12 +155,13 @@ func TestRulesFire(t *testing.T) {
 			t.Logf("alerts at last:\n%s", strings.Join(got, "\n"))
 		}
 	}()
-	nettest.Eventually(t, harness.Patience, func() bool { got = alerts(t, prometheus); return slices.Equal(got, want) },
+	nettest.Eventually(t, harness.Patience,
+		func() bool { got = alerts(t, prometheus); return slices.Equal(got, want) },
 		"alerts:\n%s", strings.Join(want, "\n"))
 }
 
-// runPrometheus has it scrape some nodes, often, and look at our rules, in which nothing has to last
-// before it is told. It returns where it listens.
+// runPrometheus has it scrape some nodes, often, and look at our rules, in which nothing has to
+// last before it is told. It returns where it listens.
 func runPrometheus(t *testing.T, nodes ...string) string {
 	t.Helper()
 	rules, err := os.ReadFile(filepath.Join(monitoring, "reprise.rules.yml"))

@@ -37,7 +37,11 @@ func TestWrongConfiguration(t *testing.T) {
 		{"no backend", []string{"--sslrouter=:8443" + pair}, []string{"--sslrouter", "no backend", "add sslrouter-to"}},
 		{"missing certificate", []string{"--sslrouter=:8443,/nowhere/cert.pem," + cert.KeyFile, backend}, []string{"--sslrouter", "cannot read /nowhere/cert.pem", "no such file"}},
 		{"missing key", []string{"--sslrouter=:8443," + cert.CertFile + ",/nowhere/key.pem", backend}, []string{"--sslrouter", "cannot read /nowhere/key.pem", "no such file"}},
-		{"key that does not match", []string{"--sslrouter=:8443," + cert.CertFile + "," + other.KeyFile, backend}, []string{"--sslrouter", other.KeyFile + " is not the key of " + cert.CertFile, "name the pair"}},
+		{
+			"key that does not match",
+			[]string{"--sslrouter=:8443," + cert.CertFile + "," + other.KeyFile, backend},
+			[]string{"--sslrouter", other.KeyFile + " is not the key of " + cert.CertFile, "name the pair"},
+		},
 		{"no certificate in the file", []string{"--sslrouter=:8443," + file("no.pem", "hello") + "," + cert.KeyFile, backend}, []string{"--sslrouter", "no.pem"}},
 		{"missing client CA", []string{"--sslrouter=:8443" + pair + ",,!/nowhere/ca.pem", backend}, []string{"--sslrouter", "cannot read /nowhere/ca.pem"}},
 		{"unknown option", []string{"--sslroutr=:8443" + pair, backend}, []string{"--sslroutr", "sslrouter"}},
@@ -92,7 +96,8 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 // status of its own.
 func TestRuntimeFailure(t *testing.T) {
 	r := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"demo"}, Env: []string{"TMPDIR=/nowhere"}})
-	if r.ExitCode != harness.ExitFailure || strings.Count(r.Stderr, "\n") != 1 || !strings.Contains(r.Stderr, "/nowhere") {
+	if r.ExitCode != harness.ExitFailure || strings.Count(r.Stderr, "\n") != 1 ||
+		!strings.Contains(r.Stderr, "/nowhere") {
 		t.Errorf("exit code %d, want %d and a line about /nowhere:\n%s", r.ExitCode, harness.ExitFailure, r.Stderr)
 	}
 

@@ -36,11 +36,14 @@ func twoPartBackend(t *testing.T, seed uint64, n int64) (b *nettest.Backend, rel
 
 // startDownload runs the program in front of backend and reads the first half
 // of an answer of n bytes, so that a flow is open that will not end by itself.
-func startDownload(t *testing.T, backend *nettest.Backend, n int64, args ...string) (*harness.Server, *tls.Conn, *tls.Config, *nettest.Checker) {
+func startDownload(t *testing.T, backend *nettest.Backend, n int64,
+	args ...string,
+) (*harness.Server, *tls.Conn, *tls.Config, *nettest.Checker) {
 	t.Helper()
 	pki := testpki.New(t)
 	config := harness.ClientConfig(pki)
-	s := harness.Start(t, append(args, harness.Listen(pki.Server(testpki.ECDSA, "localhost")), harness.To(backend.Addr))...)
+	s := harness.Start(t, append(args, harness.Listen(pki.Server(testpki.ECDSA, "localhost")),
+		harness.To(backend.Addr))...)
 	conn := harness.Connect(t, s.Addr(), config)
 	got := nettest.NewChecker(downloadSeed)
 	if _, err := io.CopyN(got, conn, n/2); err != nil {

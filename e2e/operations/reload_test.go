@@ -38,7 +38,10 @@ func TestReload(t *testing.T) {
 	cache := tls.NewLRUClientSessionCache(4)
 	dial := func() *tls.Conn {
 		t.Helper()
-		c, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: pki.CA.Pool(), ServerName: "localhost", ClientSessionCache: cache})
+		c, err := tls.Dial("tcp", addr, &tls.Config{
+			RootCAs: pki.CA.Pool(), ServerName: "localhost",
+			ClientSessionCache: cache,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +64,8 @@ func TestReload(t *testing.T) {
 	}
 	cache = tls.NewLRUClientSessionCache(4)
 	for range 8 { // on both loops
-		if c := dial(); !c.ConnectionState().DidResume && !c.ConnectionState().PeerCertificates[0].Equal(fresh.TLS.Leaf) {
+		if c := dial(); !c.ConnectionState().DidResume &&
+			!c.ConnectionState().PeerCertificates[0].Equal(fresh.TLS.Leaf) {
 			t.Error("not the new certificate")
 		}
 		cache = tls.NewLRUClientSessionCache(4)

@@ -21,7 +21,8 @@ func TestReloadOfNames(t *testing.T) {
 	testReloadOfNames(t, nil, func(p *nettest.Process) {
 		p.Signal(syscall.SIGHUP)
 		const summary = "added=1 renewed=1 removed=1 kept=3 refused=1"
-		nettest.Eventually(t, 10*time.Second, func() bool { return strings.Contains(p.Stderr(), summary) }, "no line with "+summary)
+		nettest.Eventually(t, 10*time.Second,
+			func() bool { return strings.Contains(p.Stderr(), summary) }, "no line with "+summary)
 	})
 }
 
@@ -39,7 +40,8 @@ func testReloadOfNames(t *testing.T, args []string, changed func(*nettest.Proces
 		t.Fatal(err)
 	}
 	fallback := writePair(t, pki, dir, "fallback.example")
-	kept, renewed, removed, corrupt := writePair(t, pki, names, "kept.example"), writePair(t, pki, names, "renewed.example"), writePair(t, pki, names, "removed.example"), writePair(t, pki, names, "corrupt.example")
+	kept, renewed, removed, corrupt := writePair(t, pki, names, "kept.example"), writePair(t, pki, names,
+		"renewed.example"), writePair(t, pki, names, "removed.example"), writePair(t, pki, names, "corrupt.example")
 	addr, admin := nettest.FreeAddr(t), nettest.FreeAddr(t)
 	p := nettest.Start(t, nettest.Command{Path: harness.Program(t), Args: append(args, []string{
 		"--sslrouter", addr + "," + fallback.CertFile + "," + fallback.KeyFile, "--sslrouter-to", echo.Addr, "--sni-dir", names, "--admin", admin,
@@ -58,7 +60,8 @@ func testReloadOfNames(t *testing.T, args []string, changed func(*nettest.Proces
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(corrupt.CertFile, corrupt.CertPEM[:len(corrupt.CertPEM)/2], 0o600); err != nil {
+	if err := os.WriteFile(corrupt.CertFile, corrupt.CertPEM[:len(corrupt.CertPEM)/2],
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	changed(p)
@@ -94,7 +97,8 @@ func testReloadOfNames(t *testing.T, args []string, changed func(*nettest.Proces
 // serves reports whether a name has that certificate now.
 func serves(t *testing.T, addr, name string, want *testpki.Cert) bool {
 	t.Helper()
-	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, ServerName: name}) // #nosec: the certificate itself is compared
+	// #nosec: the certificate itself is compared
+	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, ServerName: name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,11 +136,13 @@ func TestReloadTellsWhatNeedsRestart(t *testing.T) {
 		}
 	}
 	configure("")
-	p := nettest.Start(t, nettest.Command{Path: harness.Program(t), Args: []string{file}}, nettest.Accepts(addr))
+	p := nettest.Start(t, nettest.Command{Path: harness.Program(t), Args: []string{file}},
+		nettest.Accepts(addr))
 	configure("tcp-defer-accept = 77s\n")
 	p.Signal(syscall.SIGHUP)
 	nettest.Eventually(t, 10*time.Second, func() bool { return strings.Contains(p.Stderr(), "kept=1") }, "not reloaded")
-	if log := p.Stderr(); !strings.Contains(log, "needs a restart") || !strings.Contains(log, "tcp-defer-accept: was ") || !strings.Contains(log, "is 77s") {
+	if log := p.Stderr(); !strings.Contains(log, "needs a restart") || !strings.Contains(log, "tcp-defer-accept: was ") ||
+		!strings.Contains(log, "is 77s") {
 		t.Errorf("not told that tcp-defer-accept has changed:\n%s", log)
 	}
 	configure("idle-timeuot = 77s\n")

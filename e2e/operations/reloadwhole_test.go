@@ -44,7 +44,10 @@ func (r *reloadable) write(t *testing.T, text string) {
 func (r *reloadable) reload(text string, status int) string {
 	r.T.Helper()
 	r.write(r.T, text)
-	result := nettest.Run(r.T, nettest.Command{Path: harness.Program(r.T), Args: []string{"reload", "--admin", r.Admin}, Timeout: harness.Patience})
+	result := nettest.Run(r.T, nettest.Command{
+		Path: harness.Program(r.T), Args: []string{"reload", "--admin", r.Admin},
+		Timeout: harness.Patience,
+	})
 	if result.ExitCode != status {
 		r.T.Fatalf("reload: exit status %d, want %d: %s%s", result.ExitCode, status, result.Stdout, result.Stderr)
 	}
@@ -272,7 +275,8 @@ func TestReloadOneFile(t *testing.T) {
 	s := startReloadable(t, text+saying(t, "old")+"\n")
 	said := s.reload(text+saying(t, "new")+"\nsni = b.example /no/such.crt,/no/such.key\n", 2)
 	wantAll(t, said, "1 refused", "pools: ~http/default", "/no/such.crt")
-	if _, body, err := harness.Fetch(harness.HTTPClient(t, harness.ClientConfig(pki), nil), "GET", "https://"+addr+"/", nil); err != nil || body != "new" {
+	if _, body, err := harness.Fetch(harness.HTTPClient(t, harness.ClientConfig(pki), nil), "GET", "https://"+addr+"/",
+		nil); err != nil || body != "new" {
 		t.Errorf("got %q, %v", body, err)
 	}
 }
@@ -286,7 +290,10 @@ func TestReloadNamesRestart(t *testing.T) {
 	if _, body, err := harness.Fetch(http.DefaultClient, "GET", "http://"+addr+"/", nil); err != nil || body != "new" {
 		t.Errorf("got %q, %v", body, err)
 	}
-	r := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"reload", "--admin", nettest.FreeAddr(t)}, Timeout: harness.Patience})
+	r := nettest.Run(t, nettest.Command{
+		Path: harness.Program(t),
+		Args: []string{"reload", "--admin", nettest.FreeAddr(t)}, Timeout: harness.Patience,
+	})
 	if r.ExitCode != 1 || !strings.Contains(r.Stderr, "is it the admin address of a running node?") {
 		t.Errorf("nobody there: exit status %d, %q", r.ExitCode, r.Stderr)
 	}
@@ -309,7 +316,8 @@ func TestReloadLeaksNothing(t *testing.T) {
 		return text
 	}
 	s := startReloadable(t, text(0))
-	client := harness.HTTPClient(t, harness.With(harness.ClientConfig(pki), harness.NoResumption), func(tr *http.Transport) { tr.DisableKeepAlives = true })
+	client := harness.HTTPClient(t, harness.With(harness.ClientConfig(pki), harness.NoResumption),
+		func(tr *http.Transport) { tr.DisableKeepAlives = true })
 	round := func(i int) {
 		if i%5 == 0 { // all is prepared, and thrown away
 			s.reload(text(i+1)+"http = "+dir+"/new\nhttp = "+addr+"\nhttp = 192.0.2.1:1\n", 2)

@@ -249,7 +249,10 @@ func TestRestartBySystemdInAFleet(t *testing.T) {
 	}
 	// One that is drained is gone for good: nothing is left, and nobody waits for it.
 	f.AwaitIntroduced()
-	r := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"drain", "--admin", f.Nodes[0].Admin}, Timeout: harness.Patience})
+	r := nettest.Run(t, nettest.Command{
+		Path: harness.Program(t), Args: []string{"drain", "--admin", f.Nodes[0].Admin},
+		Timeout: harness.Patience,
+	})
 	if r.ExitCode != 0 {
 		t.Errorf("drain: exit code %d, %q", r.ExitCode, r.Stdout+r.Stderr)
 	}
@@ -283,7 +286,8 @@ func TestSocketActivation(t *testing.T) {
 	}
 	cert := pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")
 	listener := func(addr string) string { return strings.Replace(harness.HTTPS(cert), "127.0.0.1:0", addr, 1) }
-	s := m.start(m.command(files...), listener(addrs[0]), listener(addrs[1]), "--http-processes=3", harness.HTTPTo(harness.ServeHTTP(t, page)))
+	s := m.start(m.command(files...), listener(addrs[0]), listener(addrs[1]), "--http-processes=3",
+		harness.HTTPTo(harness.ServeHTTP(t, page)))
 	for i, addr := range addrs {
 		if s.Addresses[i] != addr {
 			t.Errorf("it is at %s, want %s", s.Addresses[i], addr)

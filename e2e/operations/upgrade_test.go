@@ -21,7 +21,8 @@ import (
 // startUpgradable runs the program such that successors may go on.
 func startUpgradable(t *testing.T, args ...string) *harness.Server {
 	t.Helper()
-	return harness.StartCommand(t, nettest.Command{Path: harness.Program(t), Successors: true}, args...)
+	return harness.StartCommand(t, nettest.Command{Path: harness.Program(t), Successors: true},
+		args...)
 }
 
 // A fixedSession is a client's memory with the first session that it got.
@@ -50,7 +51,8 @@ func newReturning(t *testing.T, addr string, pki *testpki.PKI) (list []returning
 		config := harness.With(harness.ClientConfig(pki), func(c *tls.Config) {
 			c.MaxVersion, c.ClientSessionCache = version, new(fixedSession)
 		})
-		r := returning{version, harness.HTTPClient(t, config, func(tr *http.Transport) { tr.DisableKeepAlives = true })}
+		r := returning{version, harness.HTTPClient(t, config,
+			func(tr *http.Transport) { tr.DisableKeepAlives = true })}
 		if r.resumes(t, addr) {
 			t.Error("a first visit resumes")
 		}
@@ -120,7 +122,9 @@ type keeper struct {
 	err        error
 }
 
-func startKeeper(t *testing.T, addr string, config *tls.Config, change func(*http.Transport)) *keeper {
+func startKeeper(t *testing.T, addr string, config *tls.Config,
+	change func(*http.Transport),
+) *keeper {
 	k := &keeper{stop: make(chan struct{}), done: make(chan struct{})}
 	client := harness.HTTPClient(t, config, change)
 	go func() {
@@ -134,7 +138,8 @@ func startKeeper(t *testing.T, addr string, config *tls.Config, change func(*htt
 			case <-ticker.C:
 			}
 			var resp *http.Response
-			if resp, _, k.err = harness.Fetch(client, "POST", "https://"+addr+"/", strings.NewReader("order")); k.err == nil && resp.StatusCode != http.StatusOK {
+			if resp, _, k.err = harness.Fetch(client, "POST", "https://"+addr+"/", strings.NewReader("order")); k.err == nil &&
+				resp.StatusCode != http.StatusOK {
 				k.err = fmt.Errorf("got %s", resp.Status)
 			}
 		}
@@ -156,13 +161,15 @@ func (k *keeper) finish() {
 // refused or left without an answer, and sessions of before resume.
 func TestUpgrade(t *testing.T) {
 	pki := testpki.New(t)
-	s := startUpgradable(t, harness.HTTPS(pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")), harness.HTTPTo(harness.ServeHTTP(t, page)))
+	s := startUpgradable(t, harness.HTTPS(pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")),
+		harness.HTTPTo(harness.ServeHTTP(t, page)))
 	before := newReturning(t, s.Addr(), pki)
 	clients := harness.StartTraffic(t, s.Addr(), harness.ClientConfig(pki))
 	clients.Await(50)
 	keepers := []*keeper{
 		startKeeper(t, s.Addr(), harness.ClientConfig(pki), nil),
-		startKeeper(t, s.Addr(), harness.ClientConfig(pki), func(tr *http.Transport) { tr.ForceAttemptHTTP2 = true }),
+		startKeeper(t, s.Addr(), harness.ClientConfig(pki),
+			func(tr *http.Transport) { tr.ForceAttemptHTTP2 = true }),
 	}
 	last := s.Pid()
 	for i := range 3 {
@@ -200,7 +207,8 @@ func TestUpgradeLeaksNoDescriptor(t *testing.T) {
 	pki := testpki.New(t)
 	dir := t.TempDir()
 	s := startUpgradable(
-		t, harness.HTTPS(pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")), "--http="+filepath.Join(dir, "http"), harness.HTTPTo(harness.ServeHTTP(t, page)),
+		t, harness.HTTPS(pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")), "--http="+filepath.Join(dir,
+			"http"), harness.HTTPTo(harness.ServeHTTP(t, page)),
 		"--cache-udp-server=127.0.0.1:"+strconv.Itoa(nettest.FreePort(t)), "--http-subscription-server=127.0.0.1:"+strconv.Itoa(nettest.FreePort(t)),
 	)
 	var counts []int
@@ -264,7 +272,10 @@ func TestUpgradeFails(t *testing.T) {
 		{"no program", func() { os.Remove(path) }, "no such file"},
 	} {
 		tt.break_()
-		r := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"upgrade", "--admin", s.Admin}, Timeout: harness.Patience})
+		r := nettest.Run(t, nettest.Command{
+			Path: harness.Program(t), Args: []string{"upgrade", "--admin", s.Admin},
+			Timeout: harness.Patience,
+		})
 		if r.ExitCode != 1 || !strings.Contains(r.Stderr, tt.want) {
 			t.Errorf("%s: exit code %d, %q, want 1 and %q", tt.name, r.ExitCode, r.Stderr, tt.want)
 		}
@@ -307,7 +318,8 @@ func TestEndDuringUpgrade(t *testing.T) {
 	if err := os.Symlink(harness.Program(t), path); err != nil {
 		t.Fatal(err)
 	}
-	s := harness.StartCommand(t, nettest.Command{Path: path, Successors: true}, "--http=127.0.0.1:0", harness.HTTPTo(harness.ServeHTTP(t, page)), "--upgrade-timeout=1h")
+	s := harness.StartCommand(t, nettest.Command{Path: path, Successors: true}, "--http=127.0.0.1:0",
+		harness.HTTPTo(harness.ServeHTTP(t, page)), "--upgrade-timeout=1h")
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +338,8 @@ func TestEndDuringUpgrade(t *testing.T) {
 	if code := s.Wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	nettest.Eventually(t, harness.Patience, func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH }, "the successor is ended")
+	nettest.Eventually(t, harness.Patience,
+		func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH }, "the successor is ended")
 	if s.Logged("has not taken over") != 1 {
 		t.Error("it is not said that the successor has not taken over")
 	}

@@ -64,7 +64,8 @@ func anyInterface(t *testing.T) string { return fmt.Sprintf(":%d", nettest.FreeP
 func TestDeadBackendAmongTwo(t *testing.T) {
 	pki := testpki.New(t)
 	dead, alive := nettest.FreeAddr(t), nettest.Serve(t, nettest.Echo)
-	s := harness.Start(t, harness.Listen(pki.Server(testpki.ECDSA, "localhost")), harness.To(dead), harness.To(alive.Addr), "--sslrouter-gracetime", "1h")
+	s := harness.Start(t, harness.Listen(pki.Server(testpki.ECDSA, "localhost")), harness.To(dead),
+		harness.To(alive.Addr), "--sslrouter-gracetime", "1h")
 	const n = 20
 	for range n {
 		harness.Visit(t, s.Addr(), harness.ClientConfig(pki))
@@ -84,7 +85,8 @@ func TestDeadBackendAmongTwo(t *testing.T) {
 func TestAllBackendsDead(t *testing.T) {
 	pki := testpki.New(t)
 	addrs := []string{nettest.FreeAddr(t), nettest.FreeAddr(t)}
-	s := harness.Start(t, harness.Listen(pki.Server(testpki.ECDSA, "localhost")), harness.To(addrs[0]), harness.To(addrs[1]), "--sslrouter-gracetime", "1h")
+	s := harness.Start(t, harness.Listen(pki.Server(testpki.ECDSA, "localhost")), harness.To(addrs[0]),
+		harness.To(addrs[1]), "--sslrouter-gracetime", "1h")
 	conn := harness.Connect(t, s.Addr(), harness.ClientConfig(pki))
 	if _, err := conn.Read(make([]byte, 1)); err == nil || err == io.EOF {
 		t.Errorf("the client saw %v, want that it is cut off", err)
@@ -107,7 +109,8 @@ func TestBackendReset(t *testing.T) {
 			conn.(*net.TCPConn).SetLinger(0)
 		})
 		s := harness.Start(t, harness.Listen(pki.Server(testpki.ECDSA, "localhost")), harness.To(backend.Addr))
-		conn := harness.Connect(t, s.Addr(), harness.With(harness.ClientConfig(pki), func(c *tls.Config) { c.MaxVersion = version }))
+		conn := harness.Connect(t, s.Addr(),
+			harness.With(harness.ClientConfig(pki), func(c *tls.Config) { c.MaxVersion = version }))
 		if _, err := io.ReadFull(conn, make([]byte, harness.MiB)); err != nil {
 			t.Fatal(err)
 		}
@@ -140,10 +143,11 @@ func TestClientEnds(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			end := make(chan error, 1)
 			pki := testpki.New(t)
-			s := harness.Start(t, harness.Listen(pki.Server(testpki.ECDSA, "localhost")), harness.To(nettest.Serve(t, func(conn net.Conn) {
-				_, err := io.Copy(conn, conn)
-				end <- err
-			}).Addr))
+			s := harness.Start(t, harness.Listen(pki.Server(testpki.ECDSA, "localhost")),
+				harness.To(nettest.Serve(t, func(conn net.Conn) {
+					_, err := io.Copy(conn, conn)
+					end <- err
+				}).Addr))
 			conn := harness.Connect(t, s.Addr(), harness.ClientConfig(pki))
 			if err := harness.Ping(conn); err != nil {
 				t.Fatal(err)

@@ -104,8 +104,10 @@ func TestSteadyStateLeaksNothing(t *testing.T) {
 	if got := s.Document().Engine.Flows.Accepted - before; got != uint64(each*len(fates)) {
 		t.Errorf("%d connections accepted, want %d", got, each*len(fates))
 	}
-	nettest.Eventually(t, harness.Patience, func() bool { return s.DescriptorLen() <= descriptors }, "descriptors are %d again", descriptors)
-	nettest.Eventually(t, harness.Patience, func() bool { return harness.GoroutineLen(t, s) <= goroutines }, "goroutines are %d again", goroutines)
+	nettest.Eventually(t, harness.Patience, func() bool { return s.DescriptorLen() <= descriptors }, "descriptors are %d again",
+		descriptors)
+	nettest.Eventually(t, harness.Patience,
+		func() bool { return harness.GoroutineLen(t, s) <= goroutines }, "goroutines are %d again", goroutines)
 	t.Logf("%d goroutines, %d descriptors before and after", goroutines, descriptors)
 	if d := s.Document(); d.Engine.Flows.Panics > 0 || s.LogLen() != 1 {
 		t.Errorf("%d panics, %d log lines, want 0 and that it serves", d.Engine.Flows.Panics, s.LogLen())

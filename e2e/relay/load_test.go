@@ -89,7 +89,8 @@ func TestIdleFlowsCostLittle(t *testing.T) {
 	flows := idleFlows(t)
 	pki := testpki.New(t)
 	backend := nettest.Serve(t, nettest.Discard)
-	s := harness.Start(t, "--tls-engine", "own", "--idle-timeout", "1h", harness.Listen(pki.Server(testpki.ECDSA, "localhost")), harness.To(backend.Addr))
+	s := harness.Start(t, "--tls-engine", "own", "--idle-timeout", "1h", harness.Listen(pki.Server(testpki.ECDSA, "localhost")),
+		harness.To(backend.Addr))
 	config := harness.With(harness.ClientConfig(pki), harness.NoResumption)
 	harness.TCP(harness.Connect(t, s.Addr(), config)).Close()
 	s.AwaitIdle()

@@ -78,14 +78,17 @@ func TestHTTPSSessionsResumeBehindRawRouter(t *testing.T) {
 
 // wantResumedElsewhere checks that of the connections that visit makes all but the
 // first resume, and some of them a session of another node.
-func wantResumedElsewhere(t *testing.T, f *harness.Fleet, front *harness.Server, cannot bool, visit func()) {
+func wantResumedElsewhere(t *testing.T, f *harness.Fleet, front *harness.Server, cannot bool,
+	visit func(),
+) {
 	t.Helper()
 	before, accepted := f.Outcomes(), front.Document().Engine.Flows.Accepted
 	visit()
 	if cannot {
 		return // it got its answers: that is all it can get
 	}
-	got, visited := harness.Since(f.Outcomes(), before), front.Document().Engine.Flows.Accepted-accepted
+	got, visited := harness.Since(f.Outcomes(),
+		before), front.Document().Engine.Flows.Accepted-accepted
 	// A node that was not told in time asks.
 	elsewhere := got["resumed_pushed"] + got["resumed_pulled"]
 	if got["new_client"] != 1 || elsewhere == 0 || elsewhere+got["resumed_local"] != visited-1 {
@@ -112,7 +115,8 @@ func TestRawRouterBothWaysByteExact(t *testing.T) {
 			conn.SetDeadline(time.Now().Add(2 * harness.Patience))
 			wantEcho(t, conn, test.read(s, conn))
 			s.AwaitIdle()
-			if f := s.Document().Engine.Flows; f.Closed["done"] != 1 || f.PlainInBytes != uint64(harness.Bulk()) || f.PlainOutBytes != uint64(harness.Bulk()) {
+			if f := s.Document().Engine.Flows; f.Closed["done"] != 1 || f.PlainInBytes != uint64(harness.Bulk()) ||
+				f.PlainOutBytes != uint64(harness.Bulk()) {
 				t.Errorf("counted %+v", f)
 			}
 		})
@@ -123,7 +127,8 @@ func TestRawRouterBothWaysByteExact(t *testing.T) {
 // stops costs depends on the watermark and the pipe only.
 func TestRawRouterStoppedReadersCostBoundedMemory(t *testing.T) {
 	const readers, highWatermark, pipe = 100, 256 << 10, 256 << 10
-	const bound = readers * 3 * (highWatermark + pipe) // a buffer that grows leaves as much as twice itself to the collector
+	// a buffer that grows leaves as much as twice itself to the collector
+	const bound = readers * 3 * (highWatermark + pipe)
 	source := nettest.Serve(t, func(conn net.Conn) {
 		conn.(*net.TCPConn).SetWriteBuffer(64 << 10) // the kernel has a bound for all together
 		nettest.Source(9, harness.Bulk())(conn)

@@ -21,7 +21,8 @@ func TestBothWaysByteExact(t *testing.T) {
 		for _, p := range harness.Paces {
 			t.Run(fmt.Sprintf("%s/%s", tls.VersionName(version), p.Name), func(t *testing.T) {
 				s, pki := harness.EchoServer(t, testpki.ECDSA)
-				conn := harness.Connect(t, s.Addr(), harness.With(harness.ClientConfig(pki), func(c *tls.Config) { c.MaxVersion = version }))
+				conn := harness.Connect(t, s.Addr(),
+					harness.With(harness.ClientConfig(pki), func(c *tls.Config) { c.MaxVersion = version }))
 				conn.SetDeadline(time.Now().Add(2 * harness.Patience))
 				sent := make(chan error, 1)
 				go func() {
@@ -47,7 +48,8 @@ func TestBothWaysByteExact(t *testing.T) {
 func TestBackendClosesWithMuchUnsent(t *testing.T) {
 	pki := testpki.New(t)
 	const n = 10 * harness.MiB
-	s := harness.Start(t, harness.Listen(pki.Server(testpki.ECDSA, "localhost")), harness.To(nettest.Serve(t, nettest.Source(2, n)).Addr))
+	s := harness.Start(t, harness.Listen(pki.Server(testpki.ECDSA, "localhost")),
+		harness.To(nettest.Serve(t, nettest.Source(2, n)).Addr))
 	conn := harness.Connect(t, s.Addr(), harness.ClientConfig(pki))
 	harness.SetReadBuffer(conn, 64<<10)
 	s.AwaitStill()
@@ -64,7 +66,8 @@ func TestBackendClosesWithMuchUnsent(t *testing.T) {
 func TestSlowReaderKeepsTheEnd(t *testing.T) {
 	pki := testpki.New(t)
 	const n = harness.MiB / 2
-	s := harness.Start(t, "--linger-timeout", "200ms", harness.Listen(pki.Server(testpki.ECDSA, "localhost")), harness.To(nettest.Serve(t, nettest.Source(3, n)).Addr))
+	s := harness.Start(t, "--linger-timeout", "200ms", harness.Listen(pki.Server(testpki.ECDSA, "localhost")),
+		harness.To(nettest.Serve(t, nettest.Source(3, n)).Addr))
 	conn := harness.Connect(t, s.Addr(), harness.ClientConfig(pki))
 	harness.SetReadBuffer(conn, 16<<10)
 	s.AwaitIdle()
@@ -107,7 +110,8 @@ func TestStoppedReadersCostBoundedMemory(t *testing.T) {
 	s.Await("all streams start", func(harness.Document) bool { return backend.Accepted() > readers })
 	s.AwaitStill()
 	harness.WantGrown(t, s, before, bound)
-	if d := s.Document(); d.Engine.Flows.Open != readers || d.Engine.Flows.PlainOutBytes >= uint64(readers)*uint64(n) {
+	if d := s.Document(); d.Engine.Flows.Open != readers ||
+		d.Engine.Flows.PlainOutBytes >= uint64(readers)*uint64(n) {
 		t.Errorf("%d connections open, %d bytes taken from backends: they have not stopped", d.Engine.Flows.Open, d.Engine.Flows.PlainOutBytes)
 	}
 	if err := nettest.CheckPattern(conns[readers/2], 4, n); err != nil {

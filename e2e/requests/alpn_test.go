@@ -102,7 +102,8 @@ func serveTold(t *testing.T) (addr string) {
 func TestBackendIsToldALPN(t *testing.T) {
 	nettest.Need(t, "curl")
 	pki := testpki.New(t)
-	s := harness.Start(t, harness.Listen(pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")), bothALPN, harness.To(serveTold(t)), "--sslrouter-send-proxy=v2")
+	s := harness.Start(t, harness.Listen(pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")), bothALPN,
+		harness.To(serveTold(t)), "--sslrouter-send-proxy=v2")
 	for _, test := range []struct{ flag, want string }{
 		{"--http2", "HTTP/2.0, told h2"},
 		{"--http1.1", "HTTP/1.1, told http/1.1"},
@@ -124,15 +125,18 @@ func TestBackendIsToldALPN(t *testing.T) {
 func TestNoCommonProtocol(t *testing.T) {
 	pki := testpki.New(t)
 	backend := nettest.Serve(t, nettest.Echo)
-	s := harness.Start(t, harness.Listen(pki.Server(testpki.ECDSA, "localhost")), bothALPN, harness.To(backend.Addr))
-	_, err := harness.Handshake(s.Addr(), harness.With(harness.ClientConfig(pki), func(c *tls.Config) { c.NextProtos = []string{"smtp"} }))
+	s := harness.Start(t, harness.Listen(pki.Server(testpki.ECDSA, "localhost")), bothALPN,
+		harness.To(backend.Addr))
+	_, err := harness.Handshake(s.Addr(),
+		harness.With(harness.ClientConfig(pki), func(c *tls.Config) { c.NextProtos = []string{"smtp"} }))
 	if err == nil || !strings.Contains(err.Error(), "no application protocol") {
 		t.Errorf("got %v, want no_application_protocol", err)
 	}
 	if got := backend.Accepted(); got != 0 {
 		t.Errorf("the backend got %d connections", got)
 	}
-	conn := harness.Connect(t, s.Addr(), harness.With(harness.ClientConfig(pki), func(c *tls.Config) { c.NextProtos = []string{"smtp", "http/1.1"} }))
+	conn := harness.Connect(t, s.Addr(),
+		harness.With(harness.ClientConfig(pki), func(c *tls.Config) { c.NextProtos = []string{"smtp", "http/1.1"} }))
 	if got := conn.ConnectionState().NegotiatedProtocol; got != "http/1.1" {
 		t.Errorf("agreed on %q, want http/1.1", got)
 	}

@@ -85,13 +85,15 @@ func TestH2CPrograms(t *testing.T) {
 				run("page\n", url, "--next", "-sS", "--cacert", pki.CAFile, "--output", "/dev/null", url)
 				run(content, "--data-binary", "@"+upload, url)
 				run(content, "--header", "Transfer-Encoding: chunked", "--data-binary", "@"+upload, url)
-				nettest.Eventually(t, harness.Patience, func() bool { return len(logged(t, path)) >= before+4 }, "4 lines")
+				nettest.Eventually(t, harness.Patience, func() bool { return len(logged(t, path)) >= before+4 },
+					"4 lines")
 				for _, line := range logged(t, path)[before:] {
 					proto, stream := "HTTP/1.1", uint32(0)
 					if version == "2" {
 						proto, stream = "HTTP/2.0", 2*uint32(line.Request)-1
 					}
-					if line.Proto != proto || uint32(line.Stream) != stream || line.Status != 200 || !strings.Contains(line.Backend, addr) {
+					if line.Proto != proto || uint32(line.Stream) != stream || line.Status != 200 ||
+						!strings.Contains(line.Backend, addr) {
 						t.Errorf("the log has %+v", line)
 					}
 				}
@@ -120,7 +122,8 @@ func TestH2CLoad(t *testing.T) {
 	if want := fmt.Sprintf("%d succeeded, 0 failed, 0 errored, 0 timeout", n); !strings.Contains(r.Stdout, want) {
 		t.Errorf("no %q in\n%s", want, r.Stdout)
 	}
-	if d := s.Document(); d.Engine.HTTP2.BackendResets > 0 || len(d.Engine.HTTP2.BackendFaults) > 0 || d.Engine.HTTP.Retried > 0 {
+	if d := s.Document(); d.Engine.HTTP2.BackendResets > 0 || len(d.Engine.HTTP2.BackendFaults) > 0 ||
+		d.Engine.HTTP.Retried > 0 {
 		t.Errorf("got %+v, %+v", d.Engine.HTTP2, d.Engine.HTTP)
 	}
 	s.AwaitIdle()

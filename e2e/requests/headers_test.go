@@ -17,7 +17,8 @@ func TestHeaderRulesOfUWSGI(t *testing.T) {
 	s, pki := harness.StartHTTPS(t, harness.UWSGITo(harness.StartUWSGI(t, harness.EchoApplication)),
 		"--request-header", "set X-Edge: ${SSL_PROTOCOL}, ${SSL_SERVER_NAME}", "--request-header", "set X-Client-DN: ${SSL_CLIENT_S_DN}",
 		"--request-header", "add Via: 1.1 edge", "--request-header", "remove X-Debug")
-	env := harness.AskUWSGI(t, harness.HTTPClient(t, harness.ClientConfig(pki), nil), "GET", "https://"+s.Addr()+"/", nil,
+	env := harness.AskUWSGI(t, harness.HTTPClient(t, harness.ClientConfig(pki), nil), "GET", "https://"+s.Addr()+"/",
+		nil,
 		"X-Edge", "spoofed", "X-Client-DN", "CN=root", "X-Debug", "1", "X-Other", "2", "Via", "1.0 a", "X-Real-IP", "192.0.2.1")
 	for key, want := range map[string]string{
 		"HTTP_X_EDGE": "TLSv1.3, localhost", "HTTP_X_CLIENT_DN": "", "HTTP_X_DEBUG": "", "HTTP_X_OTHER": "2", "HTTP_VIA": "1.0 a, 1.1 edge", "HTTP_X_REAL_IP": "",
@@ -30,7 +31,11 @@ func TestHeaderRulesOfUWSGI(t *testing.T) {
 
 // TestRequestIDs: each request has its own, on kept connections and new ones.
 func TestRequestIDs(t *testing.T) {
-	backend := harness.ServeHTTP(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Header.Get("X-Request-ID")) })
+	backend := harness.ServeHTTP(t, func(w http.ResponseWriter,
+		r *http.Request,
+	) {
+		io.WriteString(w, r.Header.Get("X-Request-ID"))
+	})
 	s, pki := harness.StartHTTPS(t, harness.HTTPTo(backend), "--request-header", "set X-Request-ID: ${REQUEST_ID}", "--response-header", "set X-Request-ID: ${REQUEST_ID}")
 	seen := make(map[string]bool)
 	for range 5 {

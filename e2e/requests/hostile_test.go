@@ -61,7 +61,8 @@ const (
 func TestHostileRequests(t *testing.T) {
 	backend := harness.Record(t, nil)
 	s, pki := harness.StartHTTPS(t, harness.HTTPTo(backend.Addr), "--http-backend-keepalive", "0")
-	fill := strings.NewReplacer("<s>", smuggled, "<n>", fmt.Sprint(len(smuggled)), "<c>", fmt.Sprintf("%x\r\n%s\r\n", len(smuggled), smuggled))
+	fill := strings.NewReplacer("<s>", smuggled, "<n>", fmt.Sprint(len(smuggled)), "<c>",
+		fmt.Sprintf("%x\r\n%s\r\n", len(smuggled), smuggled))
 	for _, test := range hostileRequests {
 		t.Run(test.name, func(t *testing.T) {
 			for _, cut := range []int{1 << 30, 7} { // lengths of the pieces
@@ -130,13 +131,15 @@ func TestSmuggledBodyStaysABody(t *testing.T) {
 		fmt.Fprintf(w, "%s %s %d", r.Method, r.URL.Path, len(body))
 	})
 	s, pki := harness.StartHTTPS(t, harness.HTTPTo(backend), "--http-processes", "1")
-	attacker, victim := harness.HTTPClient(t, harness.ClientConfig(pki), nil), harness.HTTPClient(t, harness.ClientConfig(pki), nil)
+	attacker, victim := harness.HTTPClient(t, harness.ClientConfig(pki), nil), harness.HTTPClient(t,
+		harness.ClientConfig(pki), nil)
 	for i := range 20 {
 		body := io.Reader(strings.NewReader(smuggled))
 		if i%2 == 0 {
 			body = struct{ io.Reader }{body} // chunked
 		}
-		if _, got, err := harness.Fetch(attacker, []string{"POST", "GET", "PUT"}[i%3], "https://"+s.Addr()+"/attack", body); err != nil || !strings.HasSuffix(got, fmt.Sprint(" /attack ", len(smuggled))) {
+		if _, got, err := harness.Fetch(attacker, []string{"POST", "GET", "PUT"}[i%3], "https://"+s.Addr()+"/attack", body); err != nil ||
+			!strings.HasSuffix(got, fmt.Sprint(" /attack ", len(smuggled))) {
 			t.Errorf("the attacker got %q, %v", got, err)
 		}
 		harness.WantPage(t, victim, "https://"+s.Addr()+"/victim", "GET /victim 0")
@@ -220,7 +223,9 @@ func TestHostileResponses(t *testing.T) {
 
 // askTwice asks for a hostile response and for one that is none, together or one after the
 // other.
-func askTwice(t *testing.T, s *harness.Server, pki *testpki.PKI, i int, pipelined bool) (all, bodies []string) {
+func askTwice(t *testing.T, s *harness.Server, pki *testpki.PKI, i int, pipelined bool) (all,
+	bodies []string,
+) {
 	conn := harness.Connect(t, s.Addr(), harness.ClientConfig(pki))
 	defer conn.Close()
 	first := fmt.Sprintf("GET /hostile/%d HTTP/1.1\r\nHost: localhost\r\n\r\n", i)
@@ -301,7 +306,8 @@ def application(env, start_response):
 				r := bufio.NewReader(conn)
 				for i, method := range []string{"POST", "GET", "POST", "HEAD"} {
 					a, err := harness.ReadAnswer(r, method)
-					if err != nil || a.Err != nil || a.Status != 200 || a.Body != test.want[i] || a.Close != (i == 3) {
+					if err != nil || a.Err != nil || a.Status != 200 || a.Body != test.want[i] ||
+						a.Close != (i == 3) {
 						t.Fatalf("pieces of %v: answer %d is %+v, %v, want %q", lengths, i, a, err, test.want[i])
 					}
 				}

@@ -65,13 +65,18 @@ func TestHTTP2Clients(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			nettest.Need(t, test.needs...)
 			before := len(pages(t, path))
-			r := nettest.Run(t, nettest.Command{Path: test.args[0], Args: test.args[1:], Timeout: harness.Patience, Env: []string{"HOME=" + t.TempDir()}})
+			r := nettest.Run(t, nettest.Command{
+				Path: test.args[0], Args: test.args[1:],
+				Timeout: harness.Patience, Env: []string{"HOME=" + t.TempDir()},
+			})
 			if !strings.Contains(r.Stdout, test.want) {
 				t.Fatalf("got %.300q, want %q; %s", r.Stdout, test.want, r.Stderr)
 			}
-			nettest.Eventually(t, harness.Patience, func() bool { return len(pages(t, path)) >= before+test.lines }, "%d lines", test.lines)
+			nettest.Eventually(t, harness.Patience,
+				func() bool { return len(pages(t, path)) >= before+test.lines }, "%d lines", test.lines)
 			for _, line := range pages(t, path)[before:] {
-				if line.Proto != "HTTP/2.0" || line.Stream%2 != 1 || line.ALPN != "h2" || line.Status != 200 || line.Request != line.Stream/2+1 {
+				if line.Proto != "HTTP/2.0" || line.Stream%2 != 1 || line.ALPN != "h2" || line.Status != 200 ||
+					line.Request != line.Stream/2+1 {
 					t.Errorf("the log has %+v", line)
 				}
 			}
@@ -115,7 +120,11 @@ func TestHTTP2Off(t *testing.T) {
 // TestHTTP2Load is h2load with 50 connections of 100 streams, of which none may fail.
 func TestHTTP2Load(t *testing.T) {
 	nettest.Need(t, "h2load")
-	backend := harness.ServeHTTP(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "page\n") })
+	backend := harness.ServeHTTP(t, func(w http.ResponseWriter,
+		_ *http.Request,
+	) {
+		io.WriteString(w, "page\n")
+	})
 	s, _ := harness.StartHTTPS(t, harness.HTTPTo(backend))
 	n := 100_000
 	if testing.Short() {

@@ -23,7 +23,11 @@ import (
 // TestRealServersAndClients: whoever asks gets the page, whoever serves it.
 func TestRealServersAndClients(t *testing.T) {
 	const page = "page\n"
-	echo := harness.ServeHTTP(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, page) })
+	echo := harness.ServeHTTP(t, func(w http.ResponseWriter,
+		r *http.Request,
+	) {
+		io.WriteString(w, page)
+	})
 	for _, server := range []struct {
 		name  string
 		start func(t *testing.T, addr string)
@@ -119,7 +123,8 @@ func TestForwardedFields(t *testing.T) {
 			s, pki := harness.StartHTTPS(t, harness.HTTPTo(backend), "--http-trusted", test.trusted)
 			_, port, _ := net.SplitHostPort(s.Addr())
 			want := strings.NewReplacer("ADDR", s.Addr(), "PORT", port).Replace(test.want)
-			_, got, err := harness.Fetch(harness.HTTPClient(t, harness.ClientConfig(pki), nil), "GET", "https://"+s.Addr()+"/", nil, test.fields...)
+			_, got, err := harness.Fetch(harness.HTTPClient(t, harness.ClientConfig(pki), nil), "GET", "https://"+s.Addr()+"/",
+				nil, test.fields...)
 			if err != nil || got != want {
 				t.Errorf("got %q, %v\nwant %q", got, err, want)
 			}
@@ -192,8 +197,13 @@ func TestWebSocket(t *testing.T) {
 func TestRedirectToHTTPS(t *testing.T) {
 	addr := nettest.FreeAddr(t)
 	pki := testpki.New(t)
-	backend := harness.ServeHTTP(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RequestURI) })
-	s := harness.Start(t, harness.HTTPS(pki.Server(testpki.ECDSA, "localhost")), harness.HTTPTo(backend), "--http-to-https", addr+",8443", "--add-header", "X-Edge: 1", "--hsts=300")
+	backend := harness.ServeHTTP(t, func(w http.ResponseWriter,
+		r *http.Request,
+	) {
+		io.WriteString(w, r.RequestURI)
+	})
+	s := harness.Start(t, harness.HTTPS(pki.Server(testpki.ECDSA, "localhost")), harness.HTTPTo(backend), "--http-to-https", addr+",8443",
+		"--add-header", "X-Edge: 1", "--hsts=300")
 	conn := harness.DialRaw(t, addr)
 	io.WriteString(conn, "GET /a%20b?c=d HTTP/1.1\r\nHost: example.test:80\r\n\r\n"+
 		"HEAD / HTTP/1.1\r\nHost: [2001:db8::1]\r\n\r\n"+
@@ -280,7 +290,10 @@ func TestSlowRequests(t *testing.T) {
 func TestMaxBody(t *testing.T) {
 	backend := harness.Record(t, nil)
 	app := harness.StartUWSGI(t, harness.EchoApplication)
-	for _, test := range []struct{ name, to string }{{"http", harness.HTTPTo(backend.Addr)}, {"uwsgi", harness.UWSGITo(app)}} {
+	for _, test := range []struct{ name, to string }{
+		{"http", harness.HTTPTo(backend.Addr)},
+		{"uwsgi", harness.UWSGITo(app)},
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			s, pki := harness.StartHTTPS(t, test.to, "--http-max-body", "1000", "--http-backend-keepalive", "0")
 			for _, c := range []struct {

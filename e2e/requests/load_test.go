@@ -36,7 +36,8 @@ func TestBackendKilledUnderLoad(t *testing.T) {
 	victim := harness.StartNginx(t, addrs[0], block)
 	harness.StartNginx(t, addrs[1], block)
 	s, pki := harness.StartHTTPS(t, harness.HTTPTo(addrs[0]), harness.HTTPTo(addrs[1]), "--http-gracetime", "200ms")
-	client := harness.HTTPClient(t, harness.With(harness.ClientConfig(pki), func(c *tls.Config) { c.ClientSessionCache = tls.NewLRUClientSessionCache(1) }),
+	client := harness.HTTPClient(t, harness.With(harness.ClientConfig(pki),
+		func(c *tls.Config) { c.ClientSessionCache = tls.NewLRUClientSessionCache(1) }),
 		func(tr *http.Transport) { tr.MaxConnsPerHost, tr.MaxIdleConnsPerHost = 300, 300 })
 	url := "https://" + s.Addr() + "/"
 
@@ -63,7 +64,8 @@ func TestBackendKilledUnderLoad(t *testing.T) {
 		return err == nil && hits(0) > before
 	}, "the backend that came back is used")
 	d := s.Document()
-	t.Logf("%d of %d requests failed; retried %d, reused %d; %+v", o.failed.Load(), o.sent.Load(), d.Engine.HTTP.Retried, d.Engine.HTTP.Reused, d.Backends.Nodes)
+	t.Logf("%d of %d requests failed; retried %d, reused %d; %+v", o.failed.Load(), o.sent.Load(), d.Engine.HTTP.Retried, d.Engine.HTTP.Reused,
+		d.Backends.Nodes)
 	if d.Backends.Nodes[0].Failures == 0 || d.Engine.HTTP.Retried == 0 {
 		t.Error("nobody noticed that the backend was gone")
 	}
@@ -89,7 +91,8 @@ func (o *openLoad) run(phase time.Duration) {
 		for due := int(time.Since(begun).Seconds() * float64(o.rate)); n < due; n++ {
 			o.sent.Add(1)
 			o.requests.Go(func() {
-				if resp, body, err := harness.Fetch(o.client, "GET", o.url, nil); err != nil || resp.StatusCode != 200 || body != "page" {
+				if resp, body, err := harness.Fetch(o.client, "GET", o.url, nil); err != nil ||
+					resp.StatusCode != 200 || body != "page" {
 					o.failed.Add(1)
 					o.Errorf("got %+v %q, %v", resp, body, err)
 				}
@@ -143,7 +146,8 @@ func TestStoppedHTTPReadersCostBoundedMemory(t *testing.T) {
 		readers       = 100
 		highWatermark = 256 << 10
 		readSize      = 48 << 10
-		bound         = readers * 3 * (highWatermark + readSize) // as in TestStoppedReadersCostBoundedMemory
+		// as in TestStoppedReadersCostBoundedMemory
+		bound = readers * 3 * (highWatermark + readSize)
 	)
 	n := harness.Bulk()
 	var served atomic.Int64
@@ -185,12 +189,13 @@ func TestPacesOfHTTPClients(t *testing.T) {
 		for _, p := range harness.Paces[1:] { // TestLargeBodies has the fast one
 			t.Run(path+"/"+p.Name, func(t *testing.T) {
 				n := p.N() / 2
-				s, pki := harness.StartHTTPS(t, harness.HTTPTo(harness.ServeHTTP(t, func(w http.ResponseWriter, r *http.Request) {
-					if r.URL.Path == "/length" {
-						w.Header().Set("Content-Length", fmt.Sprint(n))
-					}
-					io.Copy(w, nettest.NewPattern(6, n))
-				})))
+				s, pki := harness.StartHTTPS(t, harness.HTTPTo(harness.ServeHTTP(t,
+					func(w http.ResponseWriter, r *http.Request) {
+						if r.URL.Path == "/length" {
+							w.Header().Set("Content-Length", fmt.Sprint(n))
+						}
+						io.Copy(w, nettest.NewPattern(6, n))
+					})))
 				conn := harness.Connect(t, s.Addr(), harness.ClientConfig(pki))
 				fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path)
 				resp, err := http.ReadResponse(bufio.NewReader(p.Read(s, conn)), nil)
@@ -329,12 +334,14 @@ func TestIdleClientsHoldNoBuffers(t *testing.T) {
 		w.Write(make([]byte, 100_000))
 	})
 	s, pki := harness.StartHTTPS(t, harness.HTTPTo(backend), "--http-processes", "1")
-	config := harness.With(harness.ClientConfig(pki), func(c *tls.Config) { c.ClientSessionCache = nil })
+	config := harness.With(harness.ClientConfig(pki),
+		func(c *tls.Config) { c.ClientSessionCache = nil })
 	request := "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\nX-Long: " + strings.Repeat("x", 10_000) + "\r\n\r\n" + strings.Repeat("x", 50_000)
 	use := func(conn *tls.Conn) {
 		t.Helper()
 		go io.WriteString(conn, request)
-		if a := harness.MustAnswer(t, bufio.NewReader(conn)); a.Status != 200 || len(a.Body) != 100_000 || a.Close {
+		if a := harness.MustAnswer(t, bufio.NewReader(conn)); a.Status != 200 || len(a.Body) != 100_000 ||
+			a.Close {
 			t.Fatalf("got %d, %d bytes, close %v", a.Status, len(a.Body), a.Close)
 		}
 	}

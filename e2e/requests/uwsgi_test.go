@@ -20,7 +20,8 @@ import (
 // TestHTTP2ToUWSGI holds that an application is told of HTTP/2.
 func TestHTTP2ToUWSGI(t *testing.T) {
 	s, pki := harness.StartHTTPS(t, harness.UWSGITo(harness.StartUWSGI(t, harness.EchoApplication)))
-	client := harness.HTTPClient(t, harness.ClientConfig(pki), func(tr *http.Transport) { tr.ForceAttemptHTTP2 = true })
+	client := harness.HTTPClient(t, harness.ClientConfig(pki),
+		func(tr *http.Transport) { tr.ForceAttemptHTTP2 = true })
 	if got := harness.AskUWSGI(t, client, "POST", "https://"+s.Addr()+"/", strings.NewReader("payload")); got["SERVER_PROTOCOL"] != "HTTP/2.0" || got["size"] != "7" {
 		t.Errorf("got %v", got)
 	}
@@ -39,7 +40,8 @@ func TestVariablesOfUWSGI(t *testing.T) {
 			var state tls.ConnectionState
 			for i, resumed := range []string{"Initial", "Resumed"} {
 				var local string
-				client := harness.HTTPClient(t, config, func(tr *http.Transport) { tr.DisableKeepAlives = i == 0 })
+				client := harness.HTTPClient(t, config,
+					func(tr *http.Transport) { tr.DisableKeepAlives = i == 0 })
 				req, _ := http.NewRequest("POST", "https://"+s.Addr()+"/caf%C3%A9/a;b?q=%20&r", strings.NewReader("payload"))
 				req.Host = "www.example.test"
 				for _, f := range []string{
@@ -106,8 +108,10 @@ func digest(r io.Reader) string {
 // TestTrustedProxyOfUWSGI: what a proxy in front says of its client reaches the
 // application.
 func TestTrustedProxyOfUWSGI(t *testing.T) {
-	s, pki := harness.StartHTTPS(t, harness.UWSGITo(harness.StartUWSGI(t, harness.EchoApplication)), "--http-trusted", "127.0.0.0/8")
-	env := harness.AskUWSGI(t, harness.HTTPClient(t, harness.ClientConfig(pki), nil), "GET", "https://"+s.Addr()+"/", nil,
+	s, pki := harness.StartHTTPS(t, harness.UWSGITo(harness.StartUWSGI(t, harness.EchoApplication)), "--http-trusted",
+		"127.0.0.0/8")
+	env := harness.AskUWSGI(t, harness.HTTPClient(t, harness.ClientConfig(pki), nil), "GET", "https://"+s.Addr()+"/",
+		nil,
 		"X-Forwarded-For", "192.0.2.1", "X-Forwarded-Proto", "https", "Forwarded", "for=192.0.2.1")
 	for key, want := range map[string]string{
 		"HTTP_X_FORWARDED_FOR": "192.0.2.1", "HTTP_X_FORWARDED_PROTO": "https", "HTTP_FORWARDED": "for=192.0.2.1", "REMOTE_ADDR": "127.0.0.1",
@@ -126,7 +130,11 @@ func TestClientCertificates(t *testing.T) {
 	cert, other := pki.Client("client1"), testpki.New(t).Client("stranger")
 	present := func(c *testpki.Cert) func(*tls.Config) {
 		return func(config *tls.Config) {
-			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c.TLS, nil }
+			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate,
+				error,
+			) {
+				return &c.TLS, nil
+			}
 		}
 	}
 	for _, required := range []bool{false, true} {
@@ -160,14 +168,16 @@ func TestClientCertificates(t *testing.T) {
 					}
 				}
 
-				env, err := askFresh(t, url, harness.With(base, func(c *tls.Config) { c.ClientSessionCache = nil }))
+				env, err := askFresh(t, url, harness.With(base,
+					func(c *tls.Config) { c.ClientSessionCache = nil }))
 				if (err != nil) != required {
 					t.Errorf("without a certificate: %v", err)
 				}
 				if err == nil && (env["SSL_CLIENT_VERIFY"] != "NONE" || env["HTTPS_DN"] != "") {
 					t.Errorf("without a certificate: verify %q, DN %q", env["SSL_CLIENT_VERIFY"], env["HTTPS_DN"])
 				}
-				if env, err := askFresh(t, url, harness.With(harness.With(base, harness.NoResumption), present(other))); err == nil {
+				if env, err := askFresh(t, url, harness.With(harness.With(base, harness.NoResumption),
+					present(other))); err == nil {
 					t.Errorf("a certificate of another authority: got %q", env["SSL_CLIENT_VERIFY"])
 				}
 			})
@@ -201,7 +211,8 @@ func latin1(p []byte) string {
 // to frame and send them, and so do files on their way back.
 func TestBodiesOfUWSGI(t *testing.T) {
 	s, pki := harness.StartHTTPS(t, harness.UWSGITo(harness.StartUWSGI(t, harness.EchoApplication)))
-	client := harness.HTTPClient(t, harness.ClientConfig(pki), func(tr *http.Transport) { tr.ExpectContinueTimeout = harness.Patience })
+	client := harness.HTTPClient(t, harness.ClientConfig(pki),
+		func(tr *http.Transport) { tr.ExpectContinueTimeout = harness.Patience })
 	url := "https://" + s.Addr() + "/"
 	n := harness.Bulk()
 	for _, test := range []struct {
@@ -240,7 +251,8 @@ func TestBodiesOfUWSGI(t *testing.T) {
 		})
 	}
 	t.Run("too much to hold", func(t *testing.T) {
-		resp, text, err := harness.Fetch(client, "POST", url, struct{ io.Reader }{nettest.NewPattern(1, 256<<10+1)})
+		resp, text, err := harness.Fetch(client, "POST", url,
+			struct{ io.Reader }{nettest.NewPattern(1, 256<<10+1)})
 		if err != nil || resp.StatusCode != http.StatusRequestEntityTooLarge {
 			t.Errorf("got %+v, %q, %v, want 413", resp, text, err)
 		}
@@ -283,7 +295,8 @@ func testDownloads(t *testing.T, client *http.Client, url string, n int64) {
 func TestChunkedInputOfUWSGI(t *testing.T) {
 	s, pki := harness.StartHTTPS(t, harness.UWSGITo(harness.StartUWSGI(t, harness.EchoApplication)), "--http-chunked-input")
 	const n = 4 * harness.MiB
-	env := harness.AskUWSGI(t, harness.HTTPClient(t, harness.ClientConfig(pki), nil), "POST", "https://"+s.Addr()+"/chunked", struct{ io.Reader }{nettest.NewPattern(3, n)})
+	env := harness.AskUWSGI(t, harness.HTTPClient(t, harness.ClientConfig(pki), nil), "POST", "https://"+s.Addr()+"/chunked",
+		struct{ io.Reader }{nettest.NewPattern(3, n)})
 	if want := digest(nettest.NewPattern(3, n)); env["body"] != want {
 		t.Errorf("the application read %s bytes, digest %s, want %d, %s", env["size"], env["body"], n, want)
 	}
@@ -309,7 +322,8 @@ def application(env, start_response):
 		return err == nil && body == "alive"
 	}, "the application is there")
 	for path, want := range map[string]int{"/die": 502, "/raise": 502} {
-		if resp, body, err := harness.Fetch(client, "POST", url+path, strings.NewReader("x")); err != nil || resp.StatusCode != want {
+		if resp, body, err := harness.Fetch(client, "POST", url+path, strings.NewReader("x")); err != nil ||
+			resp.StatusCode != want {
 			t.Errorf("%s: got %+v %q, %v, want %d", path, resp, body, err, want)
 		}
 	}

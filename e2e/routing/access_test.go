@@ -42,7 +42,8 @@ func TestAccessLogOfRequests(t *testing.T) {
 	option, path := harness.AccessLog(t)
 	page := harness.ServeName(t)
 	pki := testpki.New(t)
-	s := harness.Start(t, option, harness.OneLoop, harness.HTTPTo(page), harness.HTTPS(pki.Server(testpki.ECDSA, "localhost"), "clientca="+pki.CAFile), "--http=127.0.0.1:0")
+	s := harness.Start(t, option, harness.OneLoop, harness.HTTPTo(page),
+		harness.HTTPS(pki.Server(testpki.ECDSA, "localhost"), "clientca="+pki.CAFile), "--http=127.0.0.1:0")
 	harness.ForEachVersion(t, func(t *testing.T, version uint16) {
 		os.Truncate(path, 0)
 		config, _ := harness.WalletConfig(pki, version)
@@ -61,7 +62,8 @@ func TestAccessLogOfRequests(t *testing.T) {
 			client.CloseIdleConnections()
 		}
 		for i, l := range awaitLog(t, path, 4) {
-			if l.Time.Before(begun) || l.Time.After(time.Now()) || !harness.OpenSSLNames(cipher, l.Cipher) || !strings.HasPrefix(l.Client, "127.0.0.1:") ||
+			if l.Time.Before(begun) || l.Time.After(time.Now()) || !harness.OpenSSLNames(cipher, l.Cipher) ||
+				!strings.HasPrefix(l.Client, "127.0.0.1:") ||
 				l.Handshake <= 0 || l.Total <= 0 || l.FirstByte > l.Total || l.In < 50 || l.Out < 100 {
 				t.Errorf("line %d: %+v", i, l)
 			}
@@ -86,7 +88,8 @@ func TestAccessLogOfRequests(t *testing.T) {
 	})
 	os.Truncate(path, 0)
 	harness.WantPage(t, harness.HTTPClient(t, nil, nil), "http://"+s.Addresses[1]+"/", page)
-	if l := awaitLog(t, path, 1)[0]; l.Router != "http" || l.TLS+l.Cipher+l.SNI+l.Outcome != "" || l.Handshake != 0 || l.Status != 200 {
+	if l := awaitLog(t, path, 1)[0]; l.Router != "http" || l.TLS+l.Cipher+l.SNI+l.Outcome != "" ||
+		l.Handshake != 0 || l.Status != 200 {
 		t.Errorf("without TLS: %+v", l)
 	}
 }
@@ -96,13 +99,17 @@ func TestAccessLogOfConnections(t *testing.T) {
 	option, path := harness.AccessLog(t)
 	echo := nettest.Serve(t, nettest.Echo).Addr
 	pki := testpki.New(t)
-	s := harness.Start(t, option, harness.Listen(pki.Server(testpki.ECDSA, "localhost"), "alpn=smtp"), harness.To(echo), harness.RawListen, harness.RawTo(echo))
-	config := harness.With(harness.ClientConfig(pki), func(c *tls.Config) { c.NextProtos = []string{"smtp"} })
+	s := harness.Start(t, option, harness.Listen(pki.Server(testpki.ECDSA, "localhost"), "alpn=smtp"), harness.To(echo),
+		harness.RawListen, harness.RawTo(echo))
+	config := harness.With(harness.ClientConfig(pki),
+		func(c *tls.Config) { c.NextProtos = []string{"smtp"} })
 
 	harness.Visit(t, s.Addr(), config)
 	l := awaitLog(t, path, 1)[0]
-	if l.Router != "sslrouter" || l.Listener != s.Addr() || l.TLS != "TLSv1.3" || l.ALPN != "smtp" || l.SNI != "localhost" || l.Outcome != "new_client" || l.Backend != echo ||
-		l.In != 5 || l.Out != 5 || l.Method != "" || l.Status != 0 || l.Request != 0 || l.Cause != "" || l.Connect <= 0 || l.Total < l.Handshake {
+	if l.Router != "sslrouter" || l.Listener != s.Addr() || l.TLS != "TLSv1.3" || l.ALPN != "smtp" || l.SNI != "localhost" ||
+		l.Outcome != "new_client" || l.Backend != echo ||
+		l.In != 5 || l.Out != 5 || l.Method != "" || l.Status != 0 || l.Request != 0 || l.Cause != "" ||
+		l.Connect <= 0 || l.Total < l.Handshake {
 		t.Errorf("got %+v", l)
 	}
 
@@ -120,7 +127,8 @@ func TestAccessLogOfConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	raw.Close()
-	if l := awaitLog(t, path, 3)[2]; l.Router != "rawrouter" || l.Listener != s.Addresses[1] || l.TLS != "" || l.In != 5 || l.Out != 5 || l.Cause != "" {
+	if l := awaitLog(t, path, 3)[2]; l.Router != "rawrouter" || l.Listener != s.Addresses[1] || l.TLS != "" ||
+		l.In != 5 || l.Out != 5 || l.Cause != "" {
 		t.Errorf("without TLS: %+v", l)
 	}
 
@@ -138,7 +146,8 @@ func TestAccessLogOfWhatFailed(t *testing.T) {
 	option, path := harness.AccessLog(t)
 	s, client := harness.StartHTTP(t, option, harness.HTTPTo(nettest.FreeAddr(t)))
 	wantStatus(t, s, client, http.StatusServiceUnavailable)
-	if l := awaitLog(t, path, 1)[0]; l.Status != 503 || l.Reason != "no backend" || l.Method != "GET" || l.Target != "/" || l.Out == 0 {
+	if l := awaitLog(t, path, 1)[0]; l.Status != 503 || l.Reason != "no backend" || l.Method != "GET" || l.Target != "/" ||
+		l.Out == 0 {
 		t.Errorf("no backend: %+v", l)
 	}
 	conn := harness.DialRaw(t, s.Addr())
@@ -161,7 +170,8 @@ func TestAccessLogSaysWhereASessionCameFrom(t *testing.T) {
 			f.AwaitIntroduced()
 			config := harness.ClientConfig(f.PKI)
 			for i := range f.Nodes {
-				client := harness.HTTPClient(t, config, func(tr *http.Transport) { tr.DisableKeepAlives = true })
+				client := harness.HTTPClient(t, config,
+					func(tr *http.Transport) { tr.DisableKeepAlives = true })
 				harness.WantPage(t, client, "https://"+f.TLS(i)+"/", page)
 				f.AwaitPushed()
 			}
@@ -208,7 +218,8 @@ func TestAccessLogCombined(t *testing.T) {
 	option, path := harness.AccessLog(t)
 	page := harness.ServeName(t)
 	s, pki := harness.StartHTTPS(t, option, "--access-log-format=combined", harness.HTTPTo(page))
-	client := harness.HTTPClient(t, harness.ClientConfig(pki), harness.Dialing(harness.From(harness.ClientIP)))
+	client := harness.HTTPClient(t, harness.ClientConfig(pki),
+		harness.Dialing(harness.From(harness.ClientIP)))
 	if _, _, err := harness.Fetch(client, "GET", "https://"+s.Addr()+"/a?b", nil, "Referer", `a "b"`, "User-Agent", "test"); err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +251,8 @@ func TestAccessLogRotation(t *testing.T) {
 		client := harness.HTTPClient(t, nil, nil)
 		load.Go(func() {
 			for i := range each {
-				if resp, _, err := harness.Fetch(client, "GET", fmt.Sprintf("http://%s/%d/%d", s.Addr(), worker, i), nil); err != nil || resp.StatusCode != 200 {
+				if resp, _, err := harness.Fetch(client, "GET", fmt.Sprintf("http://%s/%d/%d", s.Addr(), worker, i),
+					nil); err != nil || resp.StatusCode != 200 {
 					t.Errorf("worker %d, request %d: %v", worker, i, err)
 				}
 				done.Add(1)
@@ -249,13 +261,15 @@ func TestAccessLogRotation(t *testing.T) {
 	}
 	files := []string{path}
 	for i := range rotations {
-		nettest.Eventually(t, harness.Patience, func() bool { return done.Load() >= int64(workers*each*(i+1)/(rotations+2)) }, "the load goes on")
+		nettest.Eventually(t, harness.Patience,
+			func() bool { return done.Load() >= int64(workers*each*(i+1)/(rotations+2)) }, "the load goes on")
 		old := fmt.Sprintf("%s.%d", path, i)
 		if err := os.Rename(path, old); err != nil {
 			t.Fatal(err)
 		}
 		s.Signal(syscall.SIGUSR1)
-		nettest.Eventually(t, harness.Patience, func() bool { _, err := os.Stat(path); return err == nil }, "a new file")
+		nettest.Eventually(t, harness.Patience,
+			func() bool { _, err := os.Stat(path); return err == nil }, "a new file")
 		files = append(files, old)
 	}
 	load.Wait()
@@ -285,11 +299,12 @@ func TestAccessLogRotation(t *testing.T) {
 // TestAccessLogSample: of what went well a few lines, of what did not all.
 func TestAccessLogSample(t *testing.T) {
 	option, path := harness.AccessLog(t)
-	s, client := harness.StartHTTP(t, option, "--access-log-sample=100000000", harness.HTTPTo(harness.ServeHTTP(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/broken" {
-			panic(http.ErrAbortHandler)
-		}
-	})))
+	s, client := harness.StartHTTP(t, option, "--access-log-sample=100000000",
+		harness.HTTPTo(harness.ServeHTTP(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/broken" {
+				panic(http.ErrAbortHandler)
+			}
+		})))
 	const broken = 3
 	for range broken {
 		for range 20 {

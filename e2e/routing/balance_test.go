@@ -209,7 +209,8 @@ func TestRawLimit(t *testing.T) {
 	}
 	s.Await("the third is counted", func(d harness.Document) bool { return d.Engine.Flows.Closed["no_backend"] == 1 })
 	first.Close()
-	if name, err := bufio.NewReader(second).ReadString('\n'); err != nil || strings.TrimSpace(name) != addr {
+	if name, err := bufio.NewReader(second).ReadString('\n'); err != nil ||
+		strings.TrimSpace(name) != addr {
 		t.Errorf("the second got %q, %v", name, err)
 	}
 }
@@ -233,7 +234,11 @@ func serveNameAt(t *testing.T, addr string) *http.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, addr) })}
+	h := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request,
+	) {
+		io.WriteString(w, addr)
+	})}
 	go h.Serve(l)
 	t.Cleanup(func() { h.Close() })
 	return h
@@ -315,9 +320,13 @@ func TestChecks(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var sick atomic.Bool
 			a, b := test.serve(t, &sick), test.serve(t, new(atomic.Bool))
-			s := harness.Start(t, harness.RawListen, harness.OneLoop, harness.RawTo(a), harness.RawTo(b), "--rawrouter-check="+test.check,
+			s := harness.Start(t, harness.RawListen, harness.OneLoop, harness.RawTo(a), harness.RawTo(b),
+				"--rawrouter-check="+test.check,
 				"--rawrouter-check-interval=20ms", "--rawrouter-check-fall=3", "--rawrouter-check-rise=3")
-			s.Await("checks are made", func(d harness.Document) bool { return d.Backends.Nodes[0].Checks > 0 && d.Backends.Nodes[1].Checks > 0 })
+			s.Await("checks are made", func(d harness.Document) bool {
+				return d.Backends.Nodes[0].Checks > 0 &&
+					d.Backends.Nodes[1].Checks > 0
+			})
 			visitBoth(s, a, b, 5, 5)
 			sick.Store(true)
 			s.AwaitState(a, "down")
@@ -360,11 +369,15 @@ func TestAllBackendsDown(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			pki := testpki.New(t)
 			a, b := nettest.FreeAddr(t), nettest.FreeAddr(t)
-			args := append([]string{harness.HTTPTo(a), harness.HTTPTo(b), "--http-gracetime=1h", "--sslrouter-gracetime=1h", harness.Listen(pki.Server(testpki.ECDSA, "localhost")), harness.To(a), harness.To(b)}, test.args...)
+			args := append([]string{
+				harness.HTTPTo(a), harness.HTTPTo(b), "--http-gracetime=1h", "--sslrouter-gracetime=1h",
+				harness.Listen(pki.Server(testpki.ECDSA, "localhost")), harness.To(a), harness.To(b),
+			}, test.args...)
 			s, client := harness.StartHTTP(t, args...)
 			if test.args != nil {
 				s.Await("all are down", func(d harness.Document) bool {
-					return !slices.ContainsFunc(d.Backends.Nodes, func(row harness.BackendRow) bool { return row.State != "down" })
+					return !slices.ContainsFunc(d.Backends.Nodes,
+						func(row harness.BackendRow) bool { return row.State != "down" })
 				})
 			}
 			wantStatus(t, s, client, http.StatusServiceUnavailable)
@@ -397,7 +410,10 @@ func TestDrainBackend(t *testing.T) {
 	a, b := nettest.Serve(t, nettest.Echo).Addr, nettest.Serve(t, nettest.Echo).Addr
 	s := harness.Start(t, harness.RawListen, harness.OneLoop, harness.RawTo(a), harness.RawTo(b))
 	command := func(state, name string) nettest.Result {
-		return nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"backend", "--admin", s.Admin, state, name}, Timeout: harness.Patience})
+		return nettest.Run(t, nettest.Command{
+			Path: harness.Program(t),
+			Args: []string{"backend", "--admin", s.Admin, state, name}, Timeout: harness.Patience,
+		})
 	}
 	old := harness.DialRaw(t, s.Addr())
 	if err := harness.Ping(old); err != nil {
@@ -436,7 +452,10 @@ func TestAllBackendsDrained(t *testing.T) {
 	s, client := harness.StartHTTP(t, harness.HTTPTo(a))
 	command := func(state string) {
 		t.Helper()
-		if r := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"backend", "--admin", s.Admin, state, "http://" + a}, Timeout: harness.Patience}); r.ExitCode != 0 {
+		if r := nettest.Run(t, nettest.Command{
+			Path: harness.Program(t),
+			Args: []string{"backend", "--admin", s.Admin, state, "http://" + a}, Timeout: harness.Patience,
+		}); r.ExitCode != 0 {
 			t.Fatalf("%s: %+v", state, r)
 		}
 	}

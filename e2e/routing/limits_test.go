@@ -72,7 +72,10 @@ func TestConnectionsOfOneClient(t *testing.T) {
 	for _, conn := range held {
 		conn.Close()
 	}
-	s.Await("the others end", func(d harness.Document) bool { return d.Engine.Flows.Open == 1 && d.Engine.Clients.Clients == 1 })
+	s.Await("the others end", func(d harness.Document) bool {
+		return d.Engine.Flows.Open == 1 &&
+			d.Engine.Clients.Clients == 1
+	})
 	conn, err := served("127.0.0.1", s.Addr(), harness.ClientConfig(pki))
 	if err != nil {
 		t.Fatalf("when the others have ended: %v", err)
@@ -188,7 +191,9 @@ func TestRequestsOfOneClient(t *testing.T) {
 }
 
 // countingClient counts the connections that it makes, from a source.
-func countingClient(t *testing.T, pki *testpki.PKI, protocol, source string) (*http.Client, *atomic.Int64) {
+func countingClient(t *testing.T, pki *testpki.PKI, protocol, source string) (*http.Client,
+	*atomic.Int64,
+) {
 	dials := new(atomic.Int64)
 	return harness.HTTPClient(t, harness.ClientConfig(pki), func(transport *http.Transport) {
 		transport.ForceAttemptHTTP2 = protocol == "HTTP/2.0"

@@ -23,7 +23,9 @@ func requestFor(host string) string { return "GET / HTTP/1.1\r\nHost: " + host +
 
 // askAs makes a request on a connection of its own; the status is 0 if there was no
 // answer.
-func askAs(t *testing.T, addr string, config *tls.Config, request string) (resumed bool, status int) {
+func askAs(t *testing.T, addr string, config *tls.Config, request string) (resumed bool,
+	status int,
+) {
 	t.Helper()
 	conn, err := harness.Handshake(addr, config)
 	if err != nil {
@@ -64,7 +66,8 @@ func startGuarded(t *testing.T, args ...string) *guarded {
 	sni := func(name, clientCA string) string {
 		return fmt.Sprintf("--sni=%s %s,%s,,%s", name, cert.CertFile, cert.KeyFile, clientCA)
 	}
-	g.Server = harness.Start(t, append(args, option, harness.HTTPS(cert), harness.HTTPTo(backend), sni("www.example", ""), sni("secure.example", "!"+g.pki.CAFile),
+	g.Server = harness.Start(t, append(args, option, harness.HTTPS(cert), harness.HTTPTo(backend),
+		sni("www.example", ""), sni("secure.example", "!"+g.pki.CAFile),
 		sni("twin.example", "!"+g.pki.CAFile), sni("maybe.example", g.pki.CAFile), sni("*.wild.example", "!"+g.otherPKI.CAFile))...)
 	return g
 }
@@ -78,7 +81,10 @@ func (g *guarded) client(name string) *tls.Config {
 	}
 	cert := pki.Client("somebody").TLS
 	// One without a name verifies none.
-	return &tls.Config{ServerName: name, InsecureSkipVerify: true, GetClientCertificate: harness.Sends(&cert)}
+	return &tls.Config{
+		ServerName: name, InsecureSkipVerify: true,
+		GetClientCertificate: harness.Sends(&cert),
+	}
 }
 
 // forEachTLSEngine runs test with each engine and with what is the default, as options.
@@ -104,7 +110,8 @@ func TestNoHostNoPolicy(t *testing.T) {
 		return fmt.Sprintf("--sni=%s %s,%s,,!%s", name, cert.CertFile, cert.KeyFile, pki.CAFile)
 	}
 	forEachTLSEngine(t, func(t *testing.T, options ...string) {
-		s := harness.Start(t, append(options, harness.HTTPS(cert), harness.HTTPTo(backend), sni("secure.example"), sni(machine))...)
+		s := harness.Start(t, append(options, harness.HTTPS(cert), harness.HTTPTo(backend), sni("secure.example"),
+			sni(machine))...)
 		for _, name := range []string{"", "www.example", "secure.example:443", "secure.example:", "x@secure.example"} {
 			_, status := askAs(t, s.Addr(), &tls.Config{ServerName: name, InsecureSkipVerify: true}, "GET / HTTP/1.0\r\n\r\n")
 			host := ""
@@ -269,14 +276,17 @@ func TestMisdirectedAfterResumption(t *testing.T) {
 				{"www.example", "secure.example", 421},
 			} {
 				w := new(harness.Wallet)
-				config := harness.With(g.client(test.sni), func(c *tls.Config) { c.MinVersion, c.MaxVersion, c.ClientSessionCache = version, version, w })
+				config := harness.With(g.client(test.sni),
+					func(c *tls.Config) { c.MinVersion, c.MaxVersion, c.ClientSessionCache = version, version, w })
 				for _, wantResumed := range []bool{false, true} {
-					if resumed, status := askAs(t, g.Addr(), config, requestFor(test.host)); status != test.want || resumed != wantResumed {
+					if resumed, status := askAs(t, g.Addr(), config, requestFor(test.host)); status != test.want ||
+						resumed != wantResumed {
 						t.Errorf("SNI %s, Host %s: got %d, resumed is %v, want %d and %v", test.sni, test.host, status, resumed, test.want, wantResumed)
 					}
 				}
 				// What it opens is not opened by offering it under another name.
-				other := harness.Offering(harness.With(config, func(c *tls.Config) { c.ServerName = "" }), w.Session)
+				other := harness.Offering(harness.With(config, func(c *tls.Config) { c.ServerName = "" }),
+					w.Session)
 				if _, status := askAs(t, g.Addr(), other, requestFor("secure.example")); status != 421 {
 					t.Errorf("a session of %s without SNI: got %d, want 421", test.sni, status)
 				}
@@ -309,10 +319,14 @@ func TestRequestAfterReload(t *testing.T) {
 	forEachTLSEngine(t, func(t *testing.T, options ...string) {
 		pki, otherPKI := testpki.New(t), testpki.New(t)
 		cas := harness.WriteFile(t, "ca.pem", string(pki.CA.CertPEM()))
-		s := harness.Start(t, append(options, harness.HTTPTo(harness.ServeName(t)), harness.HTTPS(pki.Server(testpki.ECDSA, "localhost"), "clientca=!"+cas))...)
+		s := harness.Start(t, append(options, harness.HTTPTo(harness.ServeName(t)),
+			harness.HTTPS(pki.Server(testpki.ECDSA, "localhost"), "clientca=!"+cas))...)
 		client := func(pki *testpki.PKI) *tls.Config {
 			cert := pki.Client("somebody").TLS
-			return &tls.Config{ServerName: "localhost", InsecureSkipVerify: true, GetClientCertificate: harness.Sends(&cert)}
+			return &tls.Config{
+				ServerName: "localhost", InsecureSkipVerify: true,
+				GetClientCertificate: harness.Sends(&cert),
+			}
 		}
 		conn := harness.Connect(t, s.Addr(), client(pki))
 		r := bufio.NewReader(conn)
@@ -325,7 +339,8 @@ func TestRequestAfterReload(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.Signal(syscall.SIGHUP)
-			nettest.Eventually(t, harness.Patience, func() bool { return strings.Count(s.Stderr(), "reloaded certificates") == times }, "reloaded")
+			nettest.Eventually(t, harness.Patience,
+				func() bool { return strings.Count(s.Stderr(), "reloaded certificates") == times }, "reloaded")
 		}
 		if a := ask(); a.Status != 200 {
 			t.Fatalf("got %d, want 200", a.Status)

@@ -22,7 +22,11 @@ import (
 // was told.
 func serveText(t *testing.T, name string) (addr string) {
 	t.Helper()
-	return harness.ServeHTTP(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%s %s", name, r.RequestURI) })
+	return harness.ServeHTTP(t, func(w http.ResponseWriter,
+		r *http.Request,
+	) {
+		fmt.Fprintf(w, "%s %s", name, r.RequestURI)
+	})
 }
 
 // pagesOf asks for host and path pairs on one connection and returns the pages.
@@ -84,11 +88,13 @@ func TestPoolsByHostAndPath(t *testing.T) {
 	}
 }
 
-// TestPoolsByHTTP2: streams of one connection go to the pools of their own names, paths and server name.
+// TestPoolsByHTTP2: streams of one connection go to the pools of their own names, paths and server
+// name.
 func TestPoolsByHTTP2(t *testing.T) {
 	s, pki := harness.StartHTTPS(t, harness.HTTPTo(serveText(t, "other")), "--http-pool=api to=http://"+serveText(t, "api"), "--http-pool=sni to=http://"+serveText(t, "sni"),
 		"--http-use-pool=api host=api.example", "--http-use-pool=api host=www.example,path=/api", "--http-use-pool=sni sni=localhost,path=/sni")
-	client := harness.HTTPClient(t, harness.ClientConfig(pki), func(tr *http.Transport) { tr.ForceAttemptHTTP2 = true })
+	client := harness.HTTPClient(t, harness.ClientConfig(pki),
+		func(tr *http.Transport) { tr.ForceAttemptHTTP2 = true })
 	for target, want := range map[string]string{
 		"www.example /": "other /", "api.example /": "api /", "www.example /api/x": "api /api/x", "www.example //api": "api //api", "www.example /sni": "sni /sni",
 	} {
@@ -129,7 +135,8 @@ func TestPoolsFailApart(t *testing.T) {
 		"--http-pool=busy to=http://"+busy+",max-connections=1", "--http-pool=busy queue=1", "--http-use-pool=busy host=busy.example")
 	wantPages(t, pagesOf(t, harness.DialRaw(t, s.Addr()), "down.example /", "www.example /", "down.example /"), "503", "other /", "503")
 
-	first, second, third := harness.DialRaw(t, s.Addr()), harness.DialRaw(t, s.Addr()), harness.DialRaw(t, s.Addr())
+	first, second, third := harness.DialRaw(t, s.Addr()), harness.DialRaw(t,
+		s.Addr()), harness.DialRaw(t, s.Addr())
 	io.WriteString(first, requestFor("busy.example"))
 	backend := <-conns
 	io.WriteString(second, requestFor("busy.example"))
@@ -176,13 +183,14 @@ func TestPoolsHaveTheirProtocols(t *testing.T) {
 	wantPages(t, pagesOf(t, conn, "www.example /"), "plain /")
 }
 
-// TestPoolsOfSSLRouter: the name in the handshake decides, also what clients have to show there, and a
-// client cannot reach the backends of a name that asks for certificates by another.
+// TestPoolsOfSSLRouter: the name in the handshake decides, also what clients have to show there,
+// and a client cannot reach the backends of a name that asks for certificates by another.
 func TestPoolsOfSSLRouter(t *testing.T) {
 	forEachTLSEngine(t, func(t *testing.T, options ...string) {
 		pki := testpki.New(t)
 		cert := pki.Server(testpki.ECDSA, "localhost", "secure.example", "*.wild.example")
-		s := harness.Start(t, append(options, harness.Listen(cert), harness.To(nettest.Serve(t, harness.SayText("other")).Addr),
+		s := harness.Start(t, append(options, harness.Listen(cert),
+			harness.To(nettest.Serve(t, harness.SayText("other")).Addr),
 			fmt.Sprintf("--sni=secure.example %s,%s,,!%s", cert.CertFile, cert.KeyFile, pki.CAFile),
 			"--sslrouter-pool=secure to="+nettest.Serve(t, harness.SayText("secure")).Addr, "--sslrouter-use-pool=secure sni=secure.example",
 			"--sslrouter-pool=wild to="+nettest.Serve(t, harness.SayText("wild")).Addr, "--sslrouter-use-pool=wild sni=*.wild.example")...)
@@ -200,7 +208,10 @@ func TestPoolsOfSSLRouter(t *testing.T) {
 			{"secure.example.other", "other"},
 			{"localhost", "other"},
 		} {
-			config := &tls.Config{ServerName: test.sni, InsecureSkipVerify: true, GetClientCertificate: harness.Sends(&identity)}
+			config := &tls.Config{
+				ServerName: test.sni, InsecureSkipVerify: true,
+				GetClientCertificate: harness.Sends(&identity),
+			}
 			if got := harness.FirstLine(harness.Connect(t, s.Addr(), config)); got != test.want {
 				t.Errorf("SNI %q: got %q, want %q", test.sni, got, test.want)
 			}
@@ -279,12 +290,13 @@ func (c *recordConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestPassthrough: a raw router passes TLS through by the name in the ClientHello, however that is cut:
-// the client sees the backend's own certificate and resumes there.
+// TestPassthrough: a raw router passes TLS through by the name in the ClientHello, however that is
+// cut: the client sees the backend's own certificate and resumes there.
 func TestPassthrough(t *testing.T) {
 	pki := testpki.New(t)
 	a, b := serverOf(t, pki.Server(testpki.ECDSA, "a.example")), serverOf(t, pki.Server(testpki.RSA, "b.example", "*.b.example"))
-	s := harness.Start(t, harness.RawListen, harness.RawTo(nettest.Serve(t, harness.SayText("other")).Addr), "--rawrouter-pool=a to="+a, "--rawrouter-use-pool=a sni=a.example",
+	s := harness.Start(t, harness.RawListen, harness.RawTo(nettest.Serve(t, harness.SayText("other")).Addr),
+		"--rawrouter-pool=a to="+a, "--rawrouter-use-pool=a sni=a.example",
 		"--rawrouter-pool=b to="+b, "--rawrouter-use-pool=b sni=b.example", "--rawrouter-use-pool=b sni=*.b.example")
 	talk := func(t *testing.T, raw net.Conn, config *tls.Config) tls.ConnectionState {
 		t.Helper()
@@ -301,7 +313,8 @@ func TestPassthrough(t *testing.T) {
 	harness.ForEachVersion(t, func(t *testing.T, version uint16) {
 		for _, name := range []string{"a.example", "b.example", "x.b.example"} {
 			config := &tls.Config{
-				RootCAs: pki.CA.Pool(), ServerName: name, MinVersion: version, MaxVersion: version, ClientSessionCache: tls.NewLRUClientSessionCache(1),
+				RootCAs: pki.CA.Pool(), ServerName: name, MinVersion: version, MaxVersion: version,
+				ClientSessionCache: tls.NewLRUClientSessionCache(1),
 			}
 			for i, cut := range []func(net.Conn) net.Conn{
 				func(c net.Conn) net.Conn { return c },
@@ -334,7 +347,8 @@ func TestPassthrough(t *testing.T) {
 			t.Errorf("%s: got %q, want the default", name, got)
 		}
 	}
-	hello := tls.Client(harness.DialRaw(t, s.Addr()), &tls.Config{ServerName: "c.example", InsecureSkipVerify: true})
+	hello := tls.Client(harness.DialRaw(t, s.Addr()),
+		&tls.Config{ServerName: "c.example", InsecureSkipVerify: true})
 	if err := hello.Handshake(); err == nil || !strings.Contains(err.Error(), "first record does not look like a TLS handshake") {
 		t.Errorf("another name: got %v, want the default's greeting", err)
 	}
@@ -356,9 +370,11 @@ func TestPassthroughWithoutDefault(t *testing.T) {
 	})
 }
 
-// TestPassthroughToServerThatSpeaksFirst: a client that waits for the server's greeting gets the default's.
+// TestPassthroughToServerThatSpeaksFirst: a client that waits for the server's greeting gets the
+// default's.
 func TestPassthroughToServerThatSpeaksFirst(t *testing.T) {
-	s := harness.Start(t, harness.RawListen, harness.RawTo(nettest.Serve(t, harness.SayText("220 ready")).Addr), "--rawrouter-pool=a to=127.0.0.1:1", "--rawrouter-use-pool=a sni=a.example",
+	s := harness.Start(t, harness.RawListen, harness.RawTo(nettest.Serve(t, harness.SayText("220 ready")).Addr), "--rawrouter-pool=a to=127.0.0.1:1",
+		"--rawrouter-use-pool=a sni=a.example",
 		"--handshake-timeout=100ms")
 	if got := harness.FirstLine(harness.DialRaw(t, s.Addr())); got != "220 ready" {
 		t.Errorf("got %q, want the greeting", got)
@@ -370,7 +386,8 @@ func TestPassthroughBehindProxy(t *testing.T) {
 	backend, conns := harness.FarEnds(t)
 	s := harness.Start(t, harness.RawListen, "--rawrouter-pool=a to="+backend, "--rawrouter-pool=a send-proxy=v1", "--rawrouter-use-pool=a sni=a.example", "--rawrouter-accept-proxy=127.0.0.0/8")
 	raw := harness.DialRaw(t, s.Addr())
-	go tls.Client(&harness.PrefacedConn{Conn: raw, Preface: []byte("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n")}, &tls.Config{ServerName: "a.example", InsecureSkipVerify: true}).
+	go tls.Client(&harness.PrefacedConn{Conn: raw, Preface: []byte("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n")},
+		&tls.Config{ServerName: "a.example", InsecureSkipVerify: true}).
 		HandshakeContext(t.Context())
 	select {
 	case conn := <-conns:
@@ -396,7 +413,10 @@ func TestRoutesInCheck(t *testing.T) {
 	if !strings.Contains(got.Stdout, want) {
 		t.Errorf("got %s\n%s\nwant %s", got.Stdout[max(0, len(got.Stdout)-500):], got.Stderr, want)
 	}
-	if again := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"check", harness.WriteFile(t, "again.ini", got.Stdout)}}); again.ExitCode != 0 {
+	if again := nettest.Run(t, nettest.Command{
+		Path: harness.Program(t),
+		Args: []string{"check", harness.WriteFile(t, "again.ini", got.Stdout)},
+	}); again.ExitCode != 0 {
 		t.Errorf("what it prints is no configuration: %s", again.Stderr)
 	}
 }

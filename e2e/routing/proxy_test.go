@@ -24,7 +24,8 @@ import (
 // TestClientAddressReachesApplication: whoever passes connections on to an HTTPS
 // router, as TCP and with a PROXY header, the application knows the client.
 func TestClientAddressReachesApplication(t *testing.T) {
-	node, pki := harness.StartHTTPS(t, harness.UWSGITo(harness.StartUWSGI(t, harness.EchoApplication)), "--http-accept-proxy=127.0.0.1", "--http-accept-proxy=::1")
+	node, pki := harness.StartHTTPS(t, harness.UWSGITo(harness.StartUWSGI(t, harness.EchoApplication)),
+		"--http-accept-proxy=127.0.0.1", "--http-accept-proxy=::1")
 	byHAProxy := func(to, send string) string {
 		addr := nettest.FreeAddr(t)
 		harness.StartHAProxy(t, addr, fmt.Sprintf("listen in\n mode tcp\n bind %s\n server node %s %s\n", addr, to, send))
@@ -44,7 +45,8 @@ func TestClientAddressReachesApplication(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var client string
-			env := harness.AskUWSGI(t, harness.HTTPClient(t, harness.ClientConfig(pki), harness.Dialing(noting(&client))), "GET", "https://"+test.addr+"/", nil)
+			env := harness.AskUWSGI(t, harness.HTTPClient(t, harness.ClientConfig(pki),
+				harness.Dialing(noting(&client))), "GET", "https://"+test.addr+"/", nil)
 			if got := env["REMOTE_ADDR"] + ":" + env["REMOTE_PORT"]; got != client {
 				t.Errorf("the application sees %s, want %s", got, client)
 			}
@@ -82,7 +84,8 @@ func startProxyFront(t *testing.T, args ...string) *proxyFront {
 	pki := testpki.New(t)
 	cert := pki.Server(testpki.ECDSA, "localhost")
 	echo := nettest.Serve(t, nettest.Echo).Addr
-	args = append(args, harness.HTTPS(cert), "--http=127.0.0.1:0", harness.HTTPTo(harness.ServeName(t)), harness.Listen(cert), harness.To(echo), harness.RawListen, harness.RawTo(echo))
+	args = append(args, harness.HTTPS(cert), "--http=127.0.0.1:0", harness.HTTPTo(harness.ServeName(t)),
+		harness.Listen(cert), harness.To(echo), harness.RawListen, harness.RawTo(echo))
 	for _, router := range []string{"http", "sslrouter", "rawrouter"} {
 		args = append(args, "--"+router+"-accept-proxy="+trustedIP)
 	}
@@ -125,7 +128,8 @@ func proxyHeader(version byte, client string) string {
 	h := &proxyproto.Header{Version: version, Command: proxyproto.LOCAL}
 	if client != "" {
 		source := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(client))
-		h = proxyproto.HeaderProxyFromAddrs(version, source, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 443})
+		h = proxyproto.HeaderProxyFromAddrs(version, source,
+			&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 443})
 	}
 	b, err := h.Format()
 	if err != nil {
@@ -139,7 +143,8 @@ func proxyHeader(version byte, client string) string {
 func TestPROXYHeaderWhereItBelongs(t *testing.T) {
 	front := startProxyFront(t)
 	const elsewhere = "127.0.0.1"
-	byteByByte := append(slices.Repeat([]int{1}, len(headerV1)+10), 1<<20) // and the beginning of what follows
+	// and the beginning of what follows
+	byteByByte := append(slices.Repeat([]int{1}, len(headerV1)+10), 1<<20)
 	for _, test := range []struct{ name, source, header string }{
 		{"version 1", trustedIP, headerV1},
 		{"version 2", trustedIP, headerV2},
@@ -147,11 +152,17 @@ func TestPROXYHeaderWhereItBelongs(t *testing.T) {
 		{"version 2, local", trustedIP, localV2},
 		{"none from elsewhere", elsewhere, ""},
 	} {
-		for cuts, lengths := range map[string][]int{"one segment": nil, "byte by byte": byteByByte, "three segments": {5, 11, 1 << 20}, "in the middle of both": {20, 40, 1 << 20}} {
+		for cuts, lengths := range map[string][]int{
+			"one segment": nil, "byte by byte": byteByByte, "three segments": {5, 11, 1 << 20},
+			"in the middle of both": {20, 40, 1 << 20},
+		} {
 			for _, router := range front.routers {
 				t.Run(test.name+"/"+cuts+"/"+router.name, func(t *testing.T) {
 					conn := harness.DialFrom(t, test.source, router.addr)
-					if err := router.use(&harness.PrefacedConn{Conn: conn, Preface: []byte(test.header), Lengths: lengths}); err != nil {
+					if err := router.use(&harness.PrefacedConn{
+						Conn: conn, Preface: []byte(test.header),
+						Lengths: lengths,
+					}); err != nil {
 						t.Error(err)
 					}
 				})
@@ -188,7 +199,10 @@ func TestPROXYHeaderRefused(t *testing.T) {
 			t.Run(test.name+"/"+router.name, func(t *testing.T) {
 				before := front.Document()
 				conn := harness.DialFrom(t, test.source, router.addr)
-				if err := router.use(&harness.PrefacedConn{Conn: conn, Preface: []byte(test.header)}); err == nil {
+				if err := router.use(&harness.PrefacedConn{
+					Conn:    conn,
+					Preface: []byte(test.header),
+				}); err == nil {
 					t.Error("it was served")
 				}
 				front.Await("it is counted", func(d harness.Document) bool {
@@ -233,7 +247,8 @@ func TestPROXYHeaderCutOrLate(t *testing.T) {
 				if n, err := conn.Read(make([]byte, 1)); err == nil {
 					t.Errorf("got %d bytes, want an end", n)
 				}
-				front.Await("it is counted", func(d harness.Document) bool { return d.Engine.Flows.Closed[test.cause] == uint64(i+1) })
+				front.Await("it is counted",
+					func(d harness.Document) bool { return d.Engine.Flows.Closed[test.cause] == uint64(i+1) })
 			})
 		}
 	}
@@ -255,7 +270,8 @@ frontend in
 	cert := pki.Server(testpki.ECDSA, "localhost")
 	for _, version := range []string{"v1", "v2"} {
 		for peer, addr := range map[string]string{"haproxy": haproxy, "nginx": nginx} {
-			s := harness.Start(t, harness.HTTPS(cert), "--http=127.0.0.1:0", harness.HTTPTo(addr), harness.Listen(cert), harness.To(addr), harness.RawListen, harness.RawTo(addr),
+			s := harness.Start(t, harness.HTTPS(cert), "--http=127.0.0.1:0", harness.HTTPTo(addr), harness.Listen(cert),
+				harness.To(addr), harness.RawListen, harness.RawTo(addr),
 				"--http-send-proxy="+version, "--sslrouter-send-proxy="+version, "--rawrouter-send-proxy="+version)
 			for i, router := range []string{"https", "http", "sslrouter", "rawrouter"} {
 				t.Run(version+"/"+peer+"/"+router, func(t *testing.T) {
@@ -318,7 +334,8 @@ func TestPROXYHeaderTellsOfTLS(t *testing.T) {
 					want.name = "Alice"
 				}
 				got, cipher := readTold(t, <-headers)
-				if got != want || state.DidResume != want.resumed || !harness.OpenSSLNames(state.CipherSuite, cipher) {
+				if got != want || state.DidResume != want.resumed ||
+					!harness.OpenSSLNames(state.CipherSuite, cipher) {
 					t.Errorf("connection %d: got %+v, %s, want %+v, %s", i, got, cipher, want, tls.CipherSuiteName(state.CipherSuite))
 				}
 			}
@@ -346,7 +363,8 @@ func readTold(t *testing.T, h *proxyproto.Header) (told toldTLS, cipher string) 
 		t.Fatalf("it tells of TLS: %v, and of the session %x", ok, own)
 	}
 	told = toldTLS{
-		alpn: harness.Tlv(tlvs, proxyproto.PP2_TYPE_ALPN), authority: harness.Tlv(tlvs, proxyproto.PP2_TYPE_AUTHORITY),
+		alpn: harness.Tlv(tlvs, proxyproto.PP2_TYPE_ALPN), authority: harness.Tlv(tlvs,
+			proxyproto.PP2_TYPE_AUTHORITY),
 		inSession: ssl.ClientCertSess(), inConnection: ssl.ClientCertConn(), verified: ssl.Verified(),
 		resumed: own[1] == 1, ownerKnown: own[2:] != "\x00\x00\x00\x00",
 	}
@@ -365,7 +383,8 @@ func openSSLVersion(version uint16) string {
 // variables.
 func TestNoPROXYHeaderForUWSGI(t *testing.T) {
 	s, pki := harness.StartHTTPS(t, harness.UWSGITo(harness.StartUWSGI(t, harness.EchoApplication)), "--http-send-proxy=v2")
-	client := harness.HTTPClient(t, harness.ClientConfig(pki), harness.Dialing(harness.From(harness.ClientIP)))
+	client := harness.HTTPClient(t, harness.ClientConfig(pki),
+		harness.Dialing(harness.From(harness.ClientIP)))
 	for _, body := range []io.Reader{nil, io.MultiReader(strings.NewReader("of unknown length"))} {
 		if env := harness.AskUWSGI(t, client, "POST", "https://"+s.Addr()+"/", body); env["REMOTE_ADDR"] != harness.ClientIP {
 			t.Errorf("the application sees %s, want %s", env["REMOTE_ADDR"], harness.ClientIP)

@@ -32,7 +32,8 @@ func startSubscriber(t *testing.T, name, addr string, options ...string) *nettes
 		"--wsgi-file", harness.WriteFile(t, "app.py", namedApplication),
 	}
 	return nettest.Start(t, nettest.Command{
-		Path: "uwsgi", Args: append(args, options...), Env: []string{"BACKEND=" + name}, StopSignal: syscall.SIGINT, Timeout: harness.Patience, Grace: harness.Patience,
+		Path: "uwsgi", Args: append(args, options...), Env: []string{"BACKEND=" +
+			name}, StopSignal: syscall.SIGINT, Timeout: harness.Patience, Grace: harness.Patience,
 	}, nettest.Accepts(addr))
 }
 
@@ -73,11 +74,12 @@ func pageFor(t *testing.T, s *harness.Server, host string) string {
 func awaitPage(t *testing.T, s *harness.Server, host, want string) {
 	t.Helper()
 	got := ""
-	nettest.Eventually(t, harness.Patience, func() bool { got = pageFor(t, s, host); return got == want }, "%s answers %q", host, want)
+	nettest.Eventually(t, harness.Patience,
+		func() bool { got = pageFor(t, s, host); return got == want }, "%s answers %q", host, want)
 }
 
-// TestRealUWSGISubscribes: a uwsgi announces itself, is used beside another, says goodbye or dies, and is not
-// used any more; a rule of ours comes before it, and the default after it.
+// TestRealUWSGISubscribes: a uwsgi announces itself, is used beside another, says goodbye or dies,
+// and is not used any more; a rule of ours comes before it, and the default after it.
 func TestRealUWSGISubscribes(t *testing.T) {
 	server, other := freeUDP(t), serveText(t, "other")
 	s := harness.Start(t, "--http=127.0.0.1:0", harness.HTTPTo(other), "--http-subscription-server="+server, "--subscription-tolerance=3s", "--http-gracetime=1h",
@@ -136,7 +138,10 @@ func TestSignedSubscriptions(t *testing.T) {
 	nettest.Need(t, "openssl")
 	dir := t.TempDir()
 	script := `openssl genrsa -out good.pem 2048 && openssl genrsa -out bad.pem 2048 && openssl rsa -in good.pem -pubout -out a.example.pem`
-	if made := nettest.Run(t, nettest.Command{Path: "sh", Args: []string{"-c", script}, Dir: dir}); made.ExitCode != 0 {
+	if made := nettest.Run(t, nettest.Command{
+		Path: "sh", Args: []string{"-c", script},
+		Dir: dir,
+	}); made.ExitCode != 0 {
 		t.Fatal(made.Stderr)
 	}
 	sign := func(key string) string { return "sign=SHA256:" + filepath.Join(dir, key) }
@@ -205,7 +210,10 @@ func TestSubscriptionsInStats(t *testing.T) {
 		t.Errorf("got %+v", d.Subscriptions)
 	}
 	// One node is taken out of use by hand, as any other.
-	if got := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"backend", "drain", "--admin", s.Admin, "127.0.0.1:2"}}); got.ExitCode != 0 {
+	if got := nettest.Run(t, nettest.Command{
+		Path: harness.Program(t),
+		Args: []string{"backend", "drain", "--admin", s.Admin, "127.0.0.1:2"},
+	}); got.ExitCode != 0 {
 		t.Errorf("drain: %s", got.Stderr)
 	}
 	if got := s.Members("a.example")["127.0.0.1:2"]; got != "draining" {

@@ -39,7 +39,8 @@ func pemCases(t *testing.T, pki *testpki.PKI) []pemCase {
 		template.Names = []string{"a.example"}
 		return pki.Issue(template)
 	}
-	expired, ending := made(testpki.Template{NotAfter: time.Now().Add(-time.Hour)}), made(testpki.Template{NotAfter: time.Now().Add(time.Hour)})
+	expired, ending := made(testpki.Template{NotAfter: time.Now().Add(-time.Hour)}),
+		made(testpki.Template{NotAfter: time.Now().Add(time.Hour)})
 	list := []pemCase{
 		{"chain joined without a line break", join(bytes.TrimSpace(leaf.CertPEM), ca), leaf.KeyPEM, "must have a line of its own: add a line break", false},
 		{"chain cut off", join(leaf.CertPEM, ca[:len(ca)/2]), leaf.KeyPEM, "block 2 (CERTIFICATE, line 12): no END line", false},
@@ -111,7 +112,8 @@ func TestSameVerdicts(t *testing.T) {
 	}
 	file := write("edge.ini", configuration(addr))
 	other := write("other.ini", configuration("127.0.0.1:0"))
-	p := nettest.Start(t, nettest.Command{Path: harness.Program(t), Args: []string{file}}, nettest.Accepts(addr))
+	p := nettest.Start(t, nettest.Command{Path: harness.Program(t), Args: []string{file}},
+		nettest.Accepts(addr))
 	for _, tc := range pemCases(t, pki) {
 		t.Run(tc.name, func(t *testing.T) {
 			write("c.pem", good.CertPEM)
@@ -127,12 +129,17 @@ func TestSameVerdicts(t *testing.T) {
 				t.Errorf("check: want nothing, got:\n%s", check.Stderr)
 			}
 			if tc.served {
-				started := nettest.Start(t, nettest.Command{Path: harness.Program(t), Args: []string{other}}, nettest.Prints("msg=serving"))
+				started := nettest.Start(t, nettest.Command{Path: harness.Program(t), Args: []string{other}},
+					nettest.Prints("msg=serving"))
 				if !strings.Contains(started.Stderr(), tc.want) {
 					t.Errorf("start: want %q in:\n%s", tc.want, started.Stderr())
 				}
 				started.Stop()
-			} else if r := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{other}}); r.ExitCode != harness.ExitConfig || !strings.Contains(r.Stderr, tc.want) {
+			} else if r := nettest.Run(t, nettest.Command{
+				Path: harness.Program(t),
+				Args: []string{other},
+			}); r.ExitCode != harness.ExitConfig ||
+				!strings.Contains(r.Stderr, tc.want) {
 				t.Errorf("start: exit code %d, want %q in:\n%s", r.ExitCode, tc.want, r.Stderr)
 			}
 			said := reloadOf(t, p)
@@ -144,7 +151,8 @@ func TestSameVerdicts(t *testing.T) {
 				block, _ := pem.Decode(bytes.TrimPrefix(tc.cert, []byte("\xef\xbb\xbf")))
 				want = block.Bytes
 			}
-			nettest.Eventually(t, harness.Patience, func() bool { return bytes.Equal(servedAt(t, addr), want) },
+			nettest.Eventually(t, harness.Patience,
+				func() bool { return bytes.Equal(servedAt(t, addr), want) },
 				"reload: not the certificate that is to be served, after:\n%s", said)
 		})
 	}
@@ -155,14 +163,16 @@ func reloadOf(t *testing.T, p *nettest.Process) (said string) {
 	t.Helper()
 	before, summaries := len(p.Stderr()), strings.Count(p.Stderr(), "reloaded certificates")
 	p.Signal(syscall.SIGHUP)
-	nettest.Eventually(t, harness.Patience, func() bool { return strings.Count(p.Stderr(), "reloaded certificates") > summaries }, "not reloaded")
+	nettest.Eventually(t, harness.Patience,
+		func() bool { return strings.Count(p.Stderr(), "reloaded certificates") > summaries }, "not reloaded")
 	return p.Stderr()[before:]
 }
 
 // servedAt is the certificate for a.example there.
 func servedAt(t *testing.T, addr string) []byte {
 	t.Helper()
-	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, ServerName: "a.example"}) // #nosec: the certificate itself is compared
+	// #nosec: the certificate itself is compared
+	c, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, ServerName: "a.example"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +185,10 @@ func servedAt(t *testing.T, addr string) []byte {
 func TestFirstExpiredOfTwo(t *testing.T) {
 	pki := testpki.New(t)
 	names := []string{"a.example"}
-	expired, good := pki.Issue(testpki.Template{Names: names, NotAfter: time.Now().Add(-time.Hour)}), pki.Issue(testpki.Template{Names: names})
+	expired, good := pki.Issue(testpki.Template{
+		Names:    names,
+		NotAfter: time.Now().Add(-time.Hour),
+	}), pki.Issue(testpki.Template{Names: names})
 	listener := pki.Server(testpki.ECDSA, "localhost")
 	dir := t.TempDir()
 	first, err := expired.Write(dir, "first")
@@ -223,7 +236,8 @@ func TestHitchDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(t.TempDir(), filepath.Join(certs, "..data")); err != nil { // as Kubernetes mounts secrets
+	// as Kubernetes mounts secrets
+	if err := os.Symlink(t.TempDir(), filepath.Join(certs, "..data")); err != nil {
 		t.Fatal(err)
 	}
 	addr := nettest.FreeAddr(t)
@@ -237,7 +251,10 @@ func TestHitchDirectory(t *testing.T) {
 		}
 		return file
 	}
-	p := nettest.Start(t, nettest.Command{Path: harness.Program(t), Args: []string{configuration("hitch.conf", port)}}, nettest.Accepts(addr))
+	p := nettest.Start(t, nettest.Command{
+		Path: harness.Program(t),
+		Args: []string{configuration("hitch.conf", port)},
+	}, nettest.Accepts(addr))
 	other := configuration("other.conf", "0")
 	for name, tc := range map[string]struct {
 		data []byte
@@ -251,12 +268,16 @@ func TestHitchDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, args := range [][]string{{"check", other}, {other}} {
-			if r := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: args}); r.ExitCode != harness.ExitConfig || !strings.Contains(r.Stderr, tc.want) {
+			if r := nettest.Run(t, nettest.Command{
+				Path: harness.Program(t),
+				Args: args,
+			}); r.ExitCode != harness.ExitConfig || !strings.Contains(r.Stderr, tc.want) {
 				t.Errorf("%s: exit code %d, want %q in:\n%s", args[0], r.ExitCode, tc.want, r.Stderr)
 			}
 		}
 		p.Signal(syscall.SIGHUP)
-		nettest.Eventually(t, harness.Patience, func() bool { return strings.Contains(p.Stderr(), tc.want) }, "reload: not told %q", tc.want)
+		nettest.Eventually(t, harness.Patience,
+			func() bool { return strings.Contains(p.Stderr(), tc.want) }, "reload: not told %q", tc.want)
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
 		}

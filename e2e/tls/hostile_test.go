@@ -90,7 +90,8 @@ func TestNotTLS(t *testing.T) {
 			}
 			s.AwaitIdle()
 			after := s.Document()
-			if got := after.Engine.TLS.Failures[test.reason] - before.Engine.TLS.Failures[test.reason]; got != times {
+			got := after.Engine.TLS.Failures[test.reason] - before.Engine.TLS.Failures[test.reason]
+			if got != times {
 				t.Errorf("failures %s: got %d, want %d", test.reason, got, times)
 			}
 			if got := after.Engine.Flows.Closed["handshake_failed"] - before.Engine.Flows.Closed["handshake_failed"]; got != times {

@@ -26,7 +26,8 @@ func startRevoking(t *testing.T, args ...string) *revokingServer {
 	t.Helper()
 	r := &revokingServer{pki: testpki.New(t), file: filepath.Join(t.TempDir(), "clients.crl")}
 	r.publish(t, 24*time.Hour)
-	r.Server = harness.Start(t, append(args, harness.Listen(r.pki.Server(testpki.ECDSA, "localhost"), "clientca=!"+r.pki.CAFile),
+	r.Server = harness.Start(t, append(args,
+		harness.Listen(r.pki.Server(testpki.ECDSA, "localhost"), "clientca=!"+r.pki.CAFile),
 		harness.To(nettest.Serve(t, nettest.Echo).Addr), "--ssl-client-crl", r.file)...)
 	return r
 }
@@ -52,7 +53,8 @@ func (r *revokingServer) reload(t *testing.T) string {
 	const summary = "reloaded certificates"
 	before, summaries := len(r.Stderr()), strings.Count(r.Stderr(), summary)
 	r.Signal(syscall.SIGHUP)
-	nettest.Eventually(t, harness.Patience, func() bool { return strings.Count(r.Stderr(), summary) > summaries }, "not reloaded")
+	nettest.Eventually(t, harness.Patience,
+		func() bool { return strings.Count(r.Stderr(), summary) > summaries }, "not reloaded")
 	return r.Stderr()[before:]
 }
 
@@ -104,7 +106,8 @@ func TestRevokedClient(t *testing.T) {
 // broken file changes nothing, and check, start and a reload say the same.
 func TestExpiredCRL(t *testing.T) {
 	r := startRevoking(t)
-	client := harness.With(harness.ClientConfig(r.pki), func(c *tls.Config) { c.Certificates = []tls.Certificate{r.pki.Client("client").TLS} })
+	client := harness.With(harness.ClientConfig(r.pki),
+		func(c *tls.Config) { c.Certificates = []tls.Certificate{r.pki.Client("client").TLS} })
 	harness.Visit(t, r.Addr(), client)
 
 	if err := os.WriteFile(r.file, []byte("-----BEGIN X509 CRL-----\n"), 0o600); err != nil {
@@ -115,9 +118,16 @@ func TestExpiredCRL(t *testing.T) {
 		t.Errorf("not told %q:\n%s", broken, said)
 	}
 	harness.Visit(t, r.Addr(), client)
-	args := []string{harness.Listen(r.pki.Server(testpki.ECDSA, "localhost"), "clientca=!"+r.pki.CAFile), harness.To("127.0.0.1:9"), "--ssl-client-crl", r.file}
+	args := []string{
+		harness.Listen(r.pki.Server(testpki.ECDSA, "localhost"), "clientca=!"+r.pki.CAFile), harness.To("127.0.0.1:9"), "--ssl-client-crl",
+		r.file,
+	}
 	for _, command := range [][]string{append([]string{"check"}, args...), args} {
-		if result := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: command}); result.ExitCode != harness.ExitConfig || !strings.Contains(result.Stderr, broken) {
+		if result := nettest.Run(t, nettest.Command{
+			Path: harness.Program(t),
+			Args: command,
+		}); result.ExitCode != harness.ExitConfig ||
+			!strings.Contains(result.Stderr, broken) {
 			t.Errorf("%s: exit code %d, want %q in:\n%s", command[0], result.ExitCode, broken, result.Stderr)
 		}
 	}
@@ -128,7 +138,11 @@ func TestExpiredCRL(t *testing.T) {
 		t.Errorf("not told %q:\n%s", expired, said)
 	}
 	r.wantRefused(t, client, "no_revocation_list")
-	if result := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: append([]string{"check"}, args...)}); result.ExitCode != 0 || !strings.Contains(result.Stderr, expired) {
+	if result := nettest.Run(t, nettest.Command{
+		Path: harness.Program(t),
+		Args: append([]string{"check"}, args...),
+	}); result.ExitCode != 0 ||
+		!strings.Contains(result.Stderr, expired) {
 		t.Errorf("check: exit code %d, want %q in:\n%s", result.ExitCode, expired, result.Stderr)
 	}
 	if metrics := harness.Scrape(t, r.Admin); !strings.Contains(metrics, `reprise_client_crl_next_update_timestamp_seconds{file="`+r.file+`",issuer="CN=Reprise test CA"}`) {
@@ -166,7 +180,8 @@ func TestLostClientCA(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := &revokingServer{pki: pki, Server: harness.Start(t, "--https=127.0.0.1:0,"+cert.CertFile+","+cert.KeyFile, "--http-to=127.0.0.1:9", "--sni-dir", dir, "--cluster-secret-file", secret)}
+	r := &revokingServer{pki: pki, Server: harness.Start(t, "--https=127.0.0.1:0,"+cert.CertFile+","+cert.KeyFile, "--http-to=127.0.0.1:9", "--sni-dir", dir, "--cluster-secret-file",
+		secret)}
 	asked := func() (asked bool) {
 		t.Helper()
 		config := &tls.Config{RootCAs: pki.CA.Pool(), ServerName: "a.example", MaxVersion: tls.VersionTLS12}
@@ -203,7 +218,8 @@ func TestUnknownName(t *testing.T) {
 	s, pki := harness.EchoServer(t, testpki.ECDSA, "--sni-nomatch-abort")
 	harness.Visit(t, s.Addr(), harness.ClientConfig(pki))
 	for _, name := range []string{"elsewhere.example", ""} {
-		_, err := harness.TryVisit(s.Addr(), &tls.Config{InsecureSkipVerify: true, ServerName: name}) // #nosec: it must not come that far
+		// #nosec: it must not come that far
+		_, err := harness.TryVisit(s.Addr(), &tls.Config{InsecureSkipVerify: true, ServerName: name})
 		if err == nil || !strings.Contains(err.Error(), "unrecognized name") {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -233,7 +249,8 @@ func TestBrokenClientCA(t *testing.T) {
 	args := []string{harness.Listen(cert, "clientca=!"+caFile), harness.To(nettest.Serve(t, nettest.Echo).Addr)}
 	r := &revokingServer{pki: pki, Server: harness.Start(t, args...)}
 	stranger := harness.With(harness.ClientConfig(pki), harness.NoResumption)
-	client := harness.With(stranger, func(c *tls.Config) { c.Certificates = []tls.Certificate{pki.Client("client").TLS} })
+	client := harness.With(stranger,
+		func(c *tls.Config) { c.Certificates = []tls.Certificate{pki.Client("client").TLS} })
 	r.wantRefused(t, stranger, "client_certificate")
 
 	renewed, err := pki.Server(testpki.ECDSA, "localhost").Write(dir, "live")
@@ -250,7 +267,11 @@ func TestBrokenClientCA(t *testing.T) {
 	}
 	r.wantRefused(t, stranger, "client_certificate")
 	for _, command := range [][]string{append([]string{"check"}, args...), args} {
-		if result := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: command}); result.ExitCode != harness.ExitConfig || !strings.Contains(result.Stderr, broken) {
+		if result := nettest.Run(t, nettest.Command{
+			Path: harness.Program(t),
+			Args: command,
+		}); result.ExitCode != harness.ExitConfig ||
+			!strings.Contains(result.Stderr, broken) {
 			t.Errorf("%s: exit code %d, want %q in:\n%s", command[0], result.ExitCode, broken, result.Stderr)
 		}
 	}

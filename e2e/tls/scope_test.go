@@ -26,7 +26,8 @@ func TestScope(t *testing.T) {
 		harness.Listen(cert, "context=one", "clientca="+pki.CAFile),
 		harness.Listen(cert, "context=one", "clientca=!"+otherPKI.CAFile),
 		harness.Listen(cert, "context=one", "ciphers=ECDHE-ECDSA-AES128-GCM-SHA256"))
-	const home, twin, otherContext, clientCert, optionalCert, otherCA, otherCiphers = 0, 1, 2, 3, 4, 5, 6
+	const home, twin, otherContext, clientCert, optionalCert, otherCA, otherCiphers = 0, 1, 2, 3, 4, 5,
+		6
 	ours, theirs := &pki.Client("ours").TLS, &otherPKI.Client("theirs").TLS
 
 	for _, test := range []struct {
@@ -125,7 +126,8 @@ func TestFullCache(t *testing.T) {
 		configs = append(configs, config)
 		harness.Visit(t, s.Addr(), config)
 	}
-	if c := s.Document().Caches[0]; c.Name != "ssl" || c.Items != items || c.Full != clients-items || c.Evicted != clients-items {
+	if c := s.Document().Caches[0]; c.Name != "ssl" || c.Items != items || c.Full != clients-items ||
+		c.Evicted != clients-items {
 		t.Errorf("cache %q: %d items, full %d, evicted %d; want %d, %d, %d", c.Name, c.Items, c.Full, c.Evicted, items, clients-items, clients-items)
 	}
 	before := s.Document()
@@ -156,11 +158,13 @@ func TestForgedHandle(t *testing.T) {
 		}
 		random := make([]byte, len(ticket))
 		rand.Read(random)
-		forged = append(forged, random, ticket[:len(ticket)-1], append(bytes.Clone(ticket), 0), ticket[:1], make([]byte, 2000))
+		forged = append(forged, random, ticket[:len(ticket)-1], append(bytes.Clone(ticket), 0),
+			ticket[:1], make([]byte, 2000))
 
 		before := s.Document()
 		for _, f := range forged {
-			harness.WantResumed(t, s.Addr(), harness.Offering(config, harness.WithHandle(t, w.Session, f)), false)
+			harness.WantResumed(t, s.Addr(), harness.Offering(config, harness.WithHandle(t, w.Session, f)),
+				false)
 		}
 		s.WantOutcomes(before, map[string]uint64{"bad_handle": uint64(len(forged))})
 		was, is := before.Caches[0], s.Document().Caches[0]
@@ -186,7 +190,8 @@ func TestSingleUse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if state, err := harness.TryVisit(s.Addr(), harness.Offering(thief, harness.WithHandle(t, own.Session, handle))); err == nil {
+		if state, err := harness.TryVisit(s.Addr(),
+			harness.Offering(thief, harness.WithHandle(t, own.Session, handle))); err == nil {
 			t.Errorf("served with a secret that is not the session's, resumed is %v", state.DidResume)
 		}
 		s.Await("the node has seen the thief off", func(d harness.Document) bool { return d.Engine.Flows.Open == 0 })

@@ -29,5 +29,6 @@ func Example() {
 		l.Write(&e)
 	}
 	l.Close()
-	// Output: {"time":"2026-11-22T21:48:00.000000Z","client":"192.0.2.1:4711","tls":"TLSv1.3","resumed":"pushed","method":"GET","target":"/\u000a","status":503,"bytes_in":0,"bytes_out":120,"total":0.001500}
+	// Output:
+	// {"time":"2026-11-22T21:48:00.000000Z","client":"192.0.2.1:4711","tls":"TLSv1.3","resumed":"pushed","method":"GET","target":"/\u000a","status":503,"bytes_in":0,"bytes_out":120,"total":0.001500}
 }

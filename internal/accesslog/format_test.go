@@ -19,7 +19,8 @@ func request() *Entry {
 		Referer: []byte("https://r.example/"), UserAgent: []byte("curl/8"), Status: 502,
 		Backend: "127.0.0.1:9000", Retries: 1, KeptAlive: true, Cause: "backend_reset", Reason: "no answer", Request: 2,
 		BytesIn: 10, BytesOut: 2000,
-		Handshake: 1500 * time.Microsecond, Connect: 20 * time.Microsecond, FirstByte: time.Second, Total: 61*time.Second + 42*time.Microsecond,
+		Handshake: 1500 * time.Microsecond, Connect: 20 * time.Microsecond, FirstByte: time.Second,
+		Total: 61*time.Second + 42*time.Microsecond,
 	}
 }
 
@@ -97,9 +98,13 @@ func TestLongTextsAreCut(t *testing.T) {
 		{"all escaped", strings.Repeat("\x00", maxText)},
 		{"characters of two escapes", strings.Repeat("\U000e0001", maxText)},
 	} {
-		for name, got := range map[string][]byte{"JSON": escapeJSON(nil, test.text), "Combined": escapeApache(nil, test.text)} {
+		for name, got := range map[string][]byte{
+			"JSON":     escapeJSON(nil, test.text),
+			"Combined": escapeApache(nil, test.text),
+		} {
 			const longest = len(`\udb40\udc01`) + len(ellipsis)
-			if len(got) < maxText || len(got) > maxText+longest || !strings.HasSuffix(string(got), ellipsis) {
+			if len(got) < maxText || len(got) > maxText+longest ||
+				!strings.HasSuffix(string(got), ellipsis) {
 				t.Errorf("%s in %s: got %d bytes that end in %q", test.name, name, len(got), got[len(got)-3:])
 			}
 		}

@@ -56,7 +56,8 @@ func FuzzJSON(f *testing.F) {
 		want := string([]rune(string(text))) // each byte that is not UTF-8 becomes U+FFFD
 		for _, key := range []string{"sni", "alpn", "client_cert", "method", "target", "proto", "host", "referer", "user_agent"} {
 			value, _ := got[key].(string)
-			if head, cut := strings.CutSuffix(value, ellipsis); value != want && !(cut && strings.HasPrefix(want, head)) {
+			if head, cut := strings.CutSuffix(value, ellipsis); value != want &&
+				!(cut && strings.HasPrefix(want, head)) {
 				t.Fatalf("%s: got %q, want %q", key, value, want)
 			}
 			delete(got, key)
@@ -96,7 +97,8 @@ func FuzzCombined(f *testing.F) {
 			if err != nil {
 				t.Fatalf("%v: %q", err, field)
 			}
-			if head, cut := strings.CutSuffix(got, ellipsis); got != want && !(cut && strings.HasPrefix(want, head)) {
+			if head, cut := strings.CutSuffix(got, ellipsis); got != want &&
+				!(cut && strings.HasPrefix(want, head)) {
 				t.Fatalf("got %q, want %q", got, want)
 			}
 		}

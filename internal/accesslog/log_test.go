@@ -164,7 +164,8 @@ func TestRotation(t *testing.T) {
 			t.Errorf("%s is there %d times", target, n)
 		}
 	}
-	if stats := l.Stats(); len(found) != writers*each || stats.Written != writers*each || stats.Dropped != 0 {
+	if stats := l.Stats(); len(found) != writers*each || stats.Written != writers*each ||
+		stats.Dropped != 0 {
 		t.Errorf("%d different lines found, %+v, want %d", len(found), stats, writers*each)
 	}
 }

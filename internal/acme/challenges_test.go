@@ -29,7 +29,8 @@ func TestChallengesOfAnotherNode(t *testing.T) {
 	present := func(kind, name, token string) string {
 		t.Helper()
 		stored, err := json.Marshal(acme.Challenge{
-			Type: kind, Token: token, KeyAuthorization: token + ".thumb", Identifier: acme.Identifier{Type: "dns", Value: name},
+			Type: kind, Token: token, KeyAuthorization: token +
+				".thumb", Identifier: acme.Identifier{Type: "dns", Value: name},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -72,7 +73,8 @@ func TestChallengesOfAnotherNode(t *testing.T) {
 		t.Errorf("%d answers counted", n)
 	}
 	for i := range 3 {
-		if err := orders.storage.Storage.Store(t.Context(), path.Join(orders.storage.tokens, fmt.Sprint("junk", i)), []byte("{")); err != nil {
+		if err := orders.storage.Storage.Store(t.Context(),
+			path.Join(orders.storage.tokens, fmt.Sprint("junk", i)), []byte("{")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -58,7 +58,8 @@ func TestRedis(t *testing.T) {
 		if err != nil || string(got) != want {
 			t.Errorf("%s: got %q, %v, want %q", key, got, err, want)
 		}
-		if info, err := r.Stat(ctx, key); err != nil || info.Size != int64(len(want)) || !info.IsTerminal || time.Since(info.Modified) > time.Minute {
+		if info, err := r.Stat(ctx, key); err != nil || info.Size != int64(len(want)) ||
+			!info.IsTerminal || time.Since(info.Modified) > time.Minute {
 			t.Errorf("%s: %+v, %v", key, info, err)
 		}
 	}
@@ -85,7 +86,8 @@ func TestRedis(t *testing.T) {
 	if err := r.Delete(ctx, "a/b"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Load(ctx, "a/b/one"); !errors.Is(err, fs.ErrNotExist) || r.Exists(ctx, "a/b/one") || r.Exists(ctx, "a/b") || !r.Exists(ctx, "a/c") {
+	if _, err := r.Load(ctx, "a/b/one"); !errors.Is(err, fs.ErrNotExist) || r.Exists(ctx, "a/b/one") ||
+		r.Exists(ctx, "a/b") || !r.Exists(ctx, "a/c") {
 		t.Errorf("after deleting: %v", err)
 	}
 	if _, err := r.List(ctx, "a/b", true); !errors.Is(err, fs.ErrNotExist) {
@@ -101,7 +103,8 @@ func testSealed(t *testing.T, url string, r *redis) {
 		t.Errorf("stored in clear: %q, %v", raw, err)
 	}
 	// A value moved to another key is refused.
-	if err := r.client.Do(ctx, r.client.B().Copy().Source(valuePrefix+"a/b/one").Destination(valuePrefix+"a/c").Replace().Build()).Error(); err != nil {
+	if err := r.client.Do(ctx, r.client.B().Copy().Source(valuePrefix+"a/b/one").Destination(
+		valuePrefix+"a/c").Replace().Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Load(ctx, "a/c"); !errors.Is(err, errDamaged) {

@@ -196,8 +196,10 @@ func load(t *testing.T) []source {
 			t.Fatalf("go list: %v", err)
 		}
 		dir := strings.TrimPrefix(pkg.ImportPath, module+"/")
-		for _, name := range slices.Concat(pkg.GoFiles, pkg.CgoFiles, pkg.IgnoredGoFiles, pkg.TestGoFiles, pkg.XTestGoFiles) {
-			file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(pkg.Dir, name), nil, parser.ImportsOnly)
+		for _, name := range slices.Concat(pkg.GoFiles, pkg.CgoFiles, pkg.IgnoredGoFiles, pkg.TestGoFiles,
+			pkg.XTestGoFiles) {
+			file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(pkg.Dir, name), nil,
+				parser.ImportsOnly)
 			if err != nil {
 				t.Error(err)
 				continue
@@ -272,7 +274,8 @@ func TestRules(t *testing.T) {
 		{"misfit/x.go", "io", "no known directory"},
 	} {
 		got := violations(source{path: tc.file, imports: []string{tc.imported}})
-		if tc.want == "" && len(got) > 0 || tc.want != "" && (len(got) != 1 || !strings.Contains(got[0], tc.want)) {
+		if tc.want == "" && len(got) > 0 || tc.want != "" &&
+			(len(got) != 1 || !strings.Contains(got[0], tc.want)) {
 			t.Errorf("%s importing %s: got %q, want %q", tc.file, tc.imported, got, tc.want)
 		}
 	}

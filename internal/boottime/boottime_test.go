@@ -11,7 +11,8 @@ import (
 type machine struct{ ran, boot time.Duration }
 
 func (m *machine) clock() *clock {
-	return newClock(func() time.Time { return time.Unix(0, int64(m.ran)) }, func() (time.Duration, bool) { return m.boot, true })
+	return newClock(func() time.Time { return time.Unix(0, int64(m.ran)) },
+		func() (time.Duration, bool) { return m.boot, true })
 }
 
 // jump makes the wall clock go ahead of the other by d, as seen by c.
@@ -25,11 +26,15 @@ func TestSleepCounts(t *testing.T) {
 		want            time.Duration
 	}{
 		{time.Second, time.Second, 0, time.Second},
-		{time.Second, time.Second, time.Hour, 2 * time.Second},                        // the wall clock was set
-		{time.Second, 101 * time.Second, 100 * time.Second, 103 * time.Second},        // suspended
-		{time.Second, time.Second, -time.Hour, 104 * time.Second},                     // the wall clock was set back
-		{time.Second, time.Second + 10*time.Millisecond, 0, 105 * time.Second},        // a slew needs no look
-		{time.Second, time.Hour + time.Second, time.Hour - time.Minute, 3706010 * ms}, // set back meanwhile
+		// the wall clock was set
+		{time.Second, time.Second, time.Hour, 2 * time.Second},
+		{time.Second, 101 * time.Second, 100 * time.Second, 103 * time.Second}, // suspended
+		// the wall clock was set back
+		{time.Second, time.Second, -time.Hour, 104 * time.Second},
+		// a slew needs no look
+		{time.Second, time.Second + 10*time.Millisecond, 0, 105 * time.Second},
+		// set back meanwhile
+		{time.Second, time.Hour + time.Second, time.Hour - time.Minute, 3706010 * ms},
 	} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			m.ran, m.boot = m.ran+tt.ran, m.boot+tt.boot

@@ -290,7 +290,10 @@ func TestHammer(t *testing.T) {
 
 func TestNoAllocation(t *testing.T) {
 	table, now := newTable(t, 1000), time.Now()
-	p := &Policy{Connections: 2, Handshakes: Rate{1000, 10}, Requests: Rate{1000, 10}, Deny: NewNetworks([]netip.Prefix{netip.MustParsePrefix("2001:db8::/32")})}
+	p := &Policy{
+		Connections: 2, Handshakes: Rate{1000, 10}, Requests: Rate{1000, 10},
+		Deny: NewNetworks([]netip.Prefix{netip.MustParsePrefix("2001:db8::/32")}),
+	}
 	n := 0
 	if got := testing.AllocsPerRun(1000, func() {
 		n++

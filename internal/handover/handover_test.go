@@ -90,7 +90,8 @@ func TestMessages(t *testing.T) {
 			t.Fatalf("got %q %q with %d files, want %q %q with %d", got.Kind, got.Body, len(got.Files), m.Kind, m.Body, n)
 		}
 		for i, f := range got.Files {
-			if flags, err := unix.FcntlInt(uintptr(f.FD), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+			if flags, err := unix.FcntlInt(uintptr(f.FD), unix.F_GETFD, 0); err != nil ||
+				flags&unix.FD_CLOEXEC == 0 {
 				t.Errorf("a descriptor outlives exec: %v", err)
 			}
 			if want := fmt.Sprint("text ", i); f.Name != m.Files[i].Name || content(t, f.FD) != want {

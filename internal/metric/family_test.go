@@ -60,7 +60,8 @@ func TestSum(t *testing.T) {
 	if h := times["plum"]; len(times) != 1 || h.Count != 4 || h.Sum != 4*time.Second {
 		t.Errorf("got %v", times)
 	}
-	if h := got.Each.Snapshot(); h.Count != 4 || h.Sum != 10*time.Millisecond || h.Max != 3*time.Millisecond {
+	if h := got.Each.Snapshot(); h.Count != 4 || h.Sum != 10*time.Millisecond ||
+		h.Max != 3*time.Millisecond {
 		t.Errorf("got %d observed, %v in all, %v at most", h.Count, h.Sum, h.Max)
 	}
 	if Sum[basket]().Eaten.Load() != 0 {
@@ -87,7 +88,8 @@ func TestJSON(t *testing.T) {
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatalf("%v in %s", err, text)
 	}
-	if got.Eaten != 4 || got.Left != -2 || got.Inner.N != 2 || got.Each.Count != 2 || got.Times["plum"].Count != 2 {
+	if got.Eaten != 4 || got.Left != -2 || got.Inner.N != 2 || got.Each.Count != 2 ||
+		got.Times["plum"].Count != 2 {
 		t.Errorf("got %s", text)
 	}
 	if len(got.Kinds) != 2 || got.Kinds["plum"] != 2 || got.Why["hungry"] != 2 {

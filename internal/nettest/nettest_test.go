@@ -123,7 +123,8 @@ func TestProc(t *testing.T) {
 	}
 	const added = 64 << 20
 	// Not from Go's heap, which the race detector shadows.
-	block, err := syscall.Mmap(-1, 0, added, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_POPULATE)
+	block, err := syscall.Mmap(-1, 0, added, syscall.PROT_READ|syscall.PROT_WRITE,
+		syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_POPULATE)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,8 @@ func TestCheckPatternFindsFaults(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			err := nettest.CheckPattern(bytes.NewReader(tc.data), seed, size)
-			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+			if tc.want == "" && err != nil || tc.want != "" &&
+				(err == nil || !strings.Contains(err.Error(), tc.want)) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})

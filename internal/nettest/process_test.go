@@ -62,7 +62,8 @@ func play(role string) error {
 		fmt.Fprintln(w, "last line")
 		return w.Flush()
 	case "parent": // has a child of its own and dies before it
-		child, err := os.StartProcess(os.Args[0], []string{os.Args[0], "role", "stubborn"}, &os.ProcAttr{Files: []*os.File{nil, os.Stdout, nil}})
+		child, err := os.StartProcess(os.Args[0], []string{os.Args[0], "role", "stubborn"},
+			&os.ProcAttr{Files: []*os.File{nil, os.Stdout, nil}})
 		if err != nil {
 			return err
 		}

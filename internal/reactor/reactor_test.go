@@ -129,7 +129,11 @@ func TestTasksThatPostTheirSuccessor(t *testing.T) {
 	r := open(t, new(host))
 	ours, theirs := pair(t)
 	var order []string
-	if err := r.WatchInput(ours, &funcs{event: func(int, Events) { order = append(order, "event") }}); err != nil {
+	if err := r.WatchInput(ours, &funcs{event: func(int,
+		Events,
+	) {
+		order = append(order, "event")
+	}}); err != nil {
 		t.Fatal(err)
 	}
 	var again func(any)
@@ -269,7 +273,11 @@ func TestFirstClaim(t *testing.T) {
 	var order []string
 	watch := func(name string) (ours, theirs int) {
 		ours, theirs = pair(t)
-		if err := r.WatchInput(ours, &funcs{event: func(int, Events) { order = append(order, name) }}); err != nil {
+		if err := r.WatchInput(ours, &funcs{event: func(int,
+			Events,
+		) {
+			order = append(order, name)
+		}}); err != nil {
 			t.Fatal(err)
 		}
 		return ours, theirs

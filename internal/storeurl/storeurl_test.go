@@ -89,7 +89,8 @@ func TestLocationVerifiesAgainstCA(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.TLS.InsecureSkipVerify || !l.TLS.RootCAs.Equal(pki.CA.Pool()) || l.TLS.RootCAs.Equal(x509.NewCertPool()) {
+	if l.TLS.InsecureSkipVerify || !l.TLS.RootCAs.Equal(pki.CA.Pool()) ||
+		l.TLS.RootCAs.Equal(x509.NewCertPool()) {
 		t.Errorf("%s is not what is verified against", filepath.Base(pki.CAFile))
 	}
 }

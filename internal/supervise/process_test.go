@@ -211,7 +211,8 @@ func TestKilledIfItDoesNotStop(t *testing.T) {
 func TestCloseBetweenStarts(t *testing.T) {
 	nettest.LeakCheck(t)
 	p, _ := start(t, supervise.Command{}, "exit 1")
-	nettest.Eventually(t, patience, func() bool { return p.Stats().Starts == 4 && p.Stats().Pid == 0 }, "the long wait after the fourth")
+	nettest.Eventually(t, patience, func() bool { return p.Stats().Starts == 4 && p.Stats().Pid == 0 },
+		"the long wait after the fourth")
 	if err := p.Close(context.Background()); err != nil {
 		t.Error(err)
 	}

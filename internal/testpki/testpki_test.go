@@ -63,8 +63,14 @@ func TestExpired(t *testing.T) {
 func TestClientCertificateIsOnlyForClients(t *testing.T) {
 	pki := testpki.New(t)
 	leaf := pki.Client("alice").TLS.Leaf
-	for usage, want := range map[x509.ExtKeyUsage]bool{x509.ExtKeyUsageClientAuth: true, x509.ExtKeyUsageServerAuth: false} {
-		_, err := leaf.Verify(x509.VerifyOptions{Roots: pki.CA.Pool(), KeyUsages: []x509.ExtKeyUsage{usage}})
+	for usage, want := range map[x509.ExtKeyUsage]bool{
+		x509.ExtKeyUsageClientAuth: true,
+		x509.ExtKeyUsageServerAuth: false,
+	} {
+		_, err := leaf.Verify(x509.VerifyOptions{
+			Roots:     pki.CA.Pool(),
+			KeyUsages: []x509.ExtKeyUsage{usage},
+		})
 		if (err == nil) != want {
 			t.Errorf("usage %d: got %v, want accepted %t", usage, err, want)
 		}

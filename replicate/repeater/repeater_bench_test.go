@@ -106,10 +106,14 @@ func BenchmarkRepeaterFlood(b *testing.B) {
 	r := newTestRepeater(b, Options{})
 	var recorded []byte
 	for i := range defaultMaxSubscribers {
-		recorded = r.subscribe(b, 0, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 7171))
+		recorded = r.subscribe(b, 0, netip.AddrPortFrom(netip.AddrFrom4([4]byte{
+			10, 0, byte(i >> 8),
+			byte(i),
+		}), 7171))
 	}
 	for name, datagram := range map[string][]byte{
-		"sealed": sealedDatagram(b), "replayed": recorded, "forged": control{kind: controlSubscribe}.append(nil, wire.NewMAC([]byte("x"))),
+		"sealed": sealedDatagram(b), "replayed": recorded, "forged": control{kind: controlSubscribe}.append(nil,
+			wire.NewMAC([]byte("x"))),
 	} {
 		b.Run("datagram="+name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -53,7 +53,9 @@ func newTestRepeater(t testing.TB, o Options) *testRepeater {
 }
 
 // give hands r a datagram and returns what it sends. It is valid until the next.
-func (r *testRepeater) give(now time.Duration, from netip.AddrPort, datagram []byte) []udp.Outgoing {
+func (r *testRepeater) give(now time.Duration, from netip.AddrPort,
+	datagram []byte,
+) []udp.Outgoing {
 	o := r.outlets[0]
 	o.pending, r.answers = o.pending[:0], r.answers[:0]
 	r.expire(now)
@@ -139,7 +141,8 @@ func TestRepeaterDoesNotMultiply(t *testing.T) {
 		t.Errorf("dropped %v", s.Dropped.Counts())
 	}
 	// One hello is forwarded as often as a node sends it.
-	hello := wire.NewInitiator(secretOf(t, 1), wire.NewChecker(clusterKey(t, 1)), wire.ShortID{1}, wire.ShortID{2}, wire.Cookie{})
+	hello := wire.NewInitiator(secretOf(t, 1), wire.NewChecker(clusterKey(t, 1)), wire.ShortID{1},
+		wire.ShortID{2}, wire.Cookie{})
 	forwarded := 0
 	for range 10_000 {
 		forwarded += len(r.give(time.Millisecond, addrA, hello.Hello))
@@ -207,7 +210,8 @@ func TestRepeaterReplay(t *testing.T) {
 	if c, _ := parseControl(got[0].Datagram); c.kind != controlChallenge {
 		t.Errorf("answered with %+v", c)
 	}
-	if got := addressees(r.give(0, addrB, sealedDatagram(t))); !slices.Equal(got, []netip.AddrPort{addrA}) {
+	if got := addressees(r.give(0, addrB, sealedDatagram(t))); !slices.Equal(got,
+		[]netip.AddrPort{addrA}) {
 		t.Errorf("forwarded to %v", got)
 	}
 	// From its own address it prolongs a subscription, but not for ever.
@@ -238,7 +242,8 @@ func TestRepeaterExpires(t *testing.T) {
 	r.give(10*time.Second, addrA, sealedDatagram(t))
 	s := r.Stats()
 	want := map[string]uint64{"challenged": 3, "subscribed": 2, "renewed": 1, "expired": 1, "refused": 0}
-	if fmt.Sprint(s.Subscriptions.Counts()) != fmt.Sprint(want) || s.Subscribers.Load() != 1 || s.Dropped.Counts()["not_subscribed"] != 1 {
+	if fmt.Sprint(s.Subscriptions.Counts()) != fmt.Sprint(want) || s.Subscribers.Load() != 1 ||
+		s.Dropped.Counts()["not_subscribed"] != 1 {
 		t.Errorf("got %+v", s)
 	}
 	for _, line := range []string{addrA.String() + " subscribed", addrA.String() + " did not renew"} {
@@ -310,7 +315,8 @@ func TestRepeaterFlood(t *testing.T) {
 			t.Errorf("%s: %d bytes for %d", tt.name, out, in)
 		}
 	}
-	if len(r.subscribers) != 1 || len(r.reported) > maxReported || cap(r.answers) != udp.BatchLen*controlLen {
+	if len(r.subscribers) != 1 || len(r.reported) > maxReported ||
+		cap(r.answers) != udp.BatchLen*controlLen {
 		t.Errorf("%d subscribers, %d reported, %d bytes of answers", len(r.subscribers), len(r.reported), cap(r.answers))
 	}
 	if got := strings.Count(r.log.String(), "subscribes with a key that this repeater does not have"); got != maxReported {
@@ -363,7 +369,10 @@ func TestRepeaterErrors(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			nettest.LeakCheck(t)
-			_, err := New(Options{Listen: []netip.AddrPort{loopback, netip.MustParseAddrPort(tt.listen)}, Keys: tt.keys})
+			_, err := New(Options{
+				Listen: []netip.AddrPort{loopback, netip.MustParseAddrPort(tt.listen)},
+				Keys:   tt.keys,
+			})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
@@ -399,7 +408,8 @@ func TestRepeaterServes(t *testing.T) {
 		work()
 	}
 	o := f.r.outlets[0]
-	if len(o.pending) != 0 || cap(o.pending) != pendingLen || len(f.r.answers) != 0 || cap(f.r.answers) != udp.BatchLen*controlLen {
+	if len(o.pending) != 0 || cap(o.pending) != pendingLen || len(f.r.answers) != 0 ||
+		cap(f.r.answers) != udp.BatchLen*controlLen {
 		t.Errorf("%d of %d pending, %d of %d bytes of answers", len(o.pending), cap(o.pending), len(f.r.answers), cap(f.r.answers))
 	}
 }

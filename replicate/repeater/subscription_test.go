@@ -72,7 +72,10 @@ type subscriberTest struct {
 func newSubscriberTest(t *testing.T) *subscriberTest {
 	key := clusterKey(t, 1)
 	peer := netip.MustParseAddrPort("192.0.2.1:7171")
-	return &subscriberTest{Subscriber: NewSubscriber(key, []netip.AddrPort{peer}), mac: wire.NewMAC(key)}
+	return &subscriberTest{
+		Subscriber: NewSubscriber(key, []netip.AddrPort{peer}),
+		mac:        wire.NewMAC(key),
+	}
 }
 
 // tick calls Tick until nothing is due any more and moves on to when it is.
@@ -114,7 +117,8 @@ func TestSubscriberRenews(t *testing.T) {
 	s.tick()
 	s.now = 10 * time.Millisecond
 	s.answer(control{kind: controlChallenge, cookie: wire.Cookie{1}})
-	if s.tick(); len(s.sent) != 2 || s.sent[1].cookie != (wire.Cookie{1}) || s.sent[1].nonce == s.sent[0].nonce {
+	if s.tick(); len(s.sent) != 2 || s.sent[1].cookie != (wire.Cookie{1}) ||
+		s.sent[1].nonce == s.sent[0].nonce {
 		t.Fatalf("after the challenge: sent %+v", s.sent)
 	}
 	accepted := s.now
@@ -174,11 +178,13 @@ func TestSubscriberIgnores(t *testing.T) {
 			return control{kind: controlSubscribe, nonce: nonce, cookie: wire.Cookie{1}}.append(nil, s.mac)
 		}},
 		{"forged", func(_ *subscriberTest, nonce nonce) []byte {
-			return control{kind: controlChallenge, nonce: nonce, cookie: wire.Cookie{1}}.append(nil, wire.NewMAC([]byte("x")))
+			return control{kind: controlChallenge, nonce: nonce, cookie: wire.Cookie{1}}.append(nil,
+				wire.NewMAC([]byte("x")))
 		}},
 		{"short", func(*subscriberTest, nonce) []byte { return []byte{controlVersion} }},
 		{"long", func(s *subscriberTest, nonce nonce) []byte {
-			return append(control{kind: controlChallenge, nonce: nonce, cookie: wire.Cookie{1}}.append(nil, s.mac), 0)
+			return append(control{kind: controlChallenge, nonce: nonce, cookie: wire.Cookie{1}}.append(nil,
+				s.mac), 0)
 		}},
 		{"unknown type", func(s *subscriberTest, nonce nonce) []byte {
 			return control{kind: 4, nonce: nonce, cookie: wire.Cookie{1}}.append(nil, s.mac)
@@ -201,7 +207,8 @@ func TestSubscriberIgnores(t *testing.T) {
 	}
 	s := newSubscriberTest(t)
 	s.tick()
-	again := control{kind: controlAccepted, nonce: s.sent[0].nonce, lifetime: time.Second}.append(nil, s.mac)
+	again := control{kind: controlAccepted, nonce: s.sent[0].nonce, lifetime: time.Second}.append(nil,
+		s.mac)
 	s.Receive(s.now, again)
 	s.Receive(s.now, again)
 	if got := s.counts.accepted.Load(); got != 1 {
@@ -218,7 +225,10 @@ func FuzzControl(f *testing.F) {
 	key := clusterKey(f, 1)
 	m := wire.NewMAC(key)
 	for _, kind := range []controlType{0, controlSubscribe, controlChallenge, controlAccepted, 4} {
-		f.Add(control{kind: kind, nonce: nonce{1}, cookie: wire.Cookie{2}, lifetime: time.Second}.append(nil, wire.NewMAC([]byte("x"))))
+		f.Add(control{
+			kind: kind, nonce: nonce{1}, cookie: wire.Cookie{2},
+			lifetime: time.Second,
+		}.append(nil, wire.NewMAC([]byte("x"))))
 	}
 	f.Add([]byte{controlVersion})
 	f.Add([]byte{})

@@ -26,9 +26,13 @@ func TestWireDocument(t *testing.T) {
 	}
 	got := unhex(t, doc.String())
 
-	plain := append([]byte{0, 0, 0xf4, 0x24}, Batch{Seq: 7, Waited: 1500 * time.Microsecond, Records: pack(
-		Update{Kind: UpdateSession, Key: keyA, Age: time.Second, Left: 299 * time.Second, Value: []byte("state")},
-	)}.Append(nil)...)
+	plain := append([]byte{0, 0, 0xf4, 0x24},
+		Batch{Seq: 7, Waited: 1500 * time.Microsecond, Records: pack(
+			Update{
+				Kind: UpdateSession, Key: keyA, Age: time.Second, Left: 299 * time.Second,
+				Value: []byte("state"),
+			},
+		)}.Append(nil)...)
 	chain := Chain(unhex(t, "606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f"))
 	secret, err := NewSecret([]byte("a cluster secret for tests"))
 	if err != nil {

@@ -59,7 +59,8 @@ func TestIntroduction(t *testing.T) {
 	}
 	// A name is bounded, and what would disturb a log is replaced.
 	a.own.Name = "line\nquote\"" + strings.Repeat("x", 100)
-	if _, atB, ok := meet(a, b, asIs); !ok || len(atB.Name) != MaxNameLen || strings.ContainsAny(atB.Name, "\n\"") {
+	if _, atB, ok := meet(a, b, asIs); !ok || len(atB.Name) != MaxNameLen ||
+		strings.ContainsAny(atB.Name, "\n\"") {
 		t.Errorf("%v, name %q", ok, atB.Name)
 	}
 	longest := 0
@@ -117,7 +118,8 @@ func TestReplayedIntroduction(t *testing.T) {
 		return d
 	})
 	own := b.own
-	r, ok := NewResponder(b.secret, b.check, hello, &own) // a replayed hello is answered, if its cookie is still good
+	// a replayed hello is answered, if its cookie is still good
+	r, ok := NewResponder(b.secret, b.check, hello, &own)
 	if !ok {
 		t.Fatal("not answered")
 	}
@@ -141,7 +143,8 @@ func TestReplayedIntroduction(t *testing.T) {
 		t.Errorf("read as %+v, %v", m, ok)
 	}
 	for _, secret := range [][]byte{a.own.Chain[:2], []byte("alpha")} {
-		if bytes.Contains(welcome, secret) && len(secret) > 2 || bytes.Contains(proof, secret) && len(secret) > 2 {
+		if bytes.Contains(welcome, secret) && len(secret) > 2 || bytes.Contains(proof, secret) &&
+			len(secret) > 2 {
 			t.Errorf("%q can be read", secret)
 		}
 	}

@@ -11,11 +11,20 @@ import (
 
 var (
 	toB   = ShortID{0xbb, 0xbb, 0xbb, 0xbb}
-	ruleA = RuleID{0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xca, 0xcb, 0xcc, 0xcd, 0xce, 0xcf}
-	keyA  = Key{0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf}
+	ruleA = RuleID{
+		0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xca, 0xcb, 0xcc, 0xcd,
+		0xce, 0xcf,
+	}
+	keyA = Key{
+		0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad,
+		0xae, 0xaf,
+	}
 
-	sessionA = Update{Kind: UpdateSession, Key: keyA, Age: 2 * time.Second, Left: 300 * time.Second, Value: []byte("value")}
-	deleteA  = Update{Kind: UpdateDelete, Key: keyA, Left: time.Second}
+	sessionA = Update{
+		Kind: UpdateSession, Key: keyA, Age: 2 * time.Second, Left: 300 * time.Second,
+		Value: []byte("value"),
+	}
+	deleteA = Update{Kind: UpdateDelete, Key: keyA, Left: time.Second}
 )
 
 const (
@@ -87,12 +96,18 @@ var wireTests = []struct {
 	{"batch to a home, empty", Batch{To: toB, Stream: StreamHome, Seq: 1, Records: Records{}}, "01 0011 bbbbbbbb 01 0000000000000001 00000000"},
 	{
 		"heartbeat",
-		Heartbeat{Newest: 9, Oldest: 3, Sent: 0x0102030405060708, Rules: 0x1112131415161718, Members: 0x21222324},
+		Heartbeat{
+			Newest: 9, Oldest: 3, Sent: 0x0102030405060708, Rules: 0x1112131415161718,
+			Members: 0x21222324,
+		},
 		"02 0028 00000000 0000000000000009 0000000000000003 0102030405060708 1112131415161718 21222324",
 	},
 	{
 		"echo",
-		Echo{To: toB, Sent: 0x0102030405060708, Held: time.Millisecond, Stream: StreamHome, Newest: 5, Oldest: 2},
+		Echo{
+			To: toB, Sent: 0x0102030405060708, Held: time.Millisecond, Stream: StreamHome, Newest: 5,
+			Oldest: 2,
+		},
 		"03 0021 bbbbbbbb 0102030405060708 000003e8 01 0000000000000005 0000000000000002",
 	},
 	{
@@ -120,14 +135,21 @@ var wireTests = []struct {
 	},
 	{
 		"rules",
-		Rules{List: RuleList{}.Append(Rule{ID: ruleA, What: ForgetName, Hash: 0x31, Age: time.Second, Left: time.Minute})},
+		Rules{List: RuleList{}.Append(Rule{
+			ID: ruleA, What: ForgetName, Hash: 0x31, Age: time.Second,
+			Left: time.Minute,
+		})},
 		"0a 0025 00000000 " + hexRule + " 01 0000000000000031 000003e8 0000ea60",
 	},
 	{"obeyed", Obeyed{To: toB, ID: ruleA, Dropped: 12}, "0b 0018 bbbbbbbb " + hexRule + " 0000000c"},
 	{
 		"members",
 		Members{To: toB, List: MemberList{}.Append(Member{
-			ID: ShortID{1, 2, 3, 4}, Addr: netip.MustParseAddrPort("192.0.2.1:7171"), State: MemberSilent, Left: time.Minute, Instance: Instance{5, 6},
+			ID: ShortID{
+				1, 2, 3,
+				4,
+			}, Addr: netip.MustParseAddrPort("192.0.2.1:7171"), State: MemberSilent, Left: time.Minute,
+			Instance: Instance{5, 6},
 		})},
 		"0c 002f bbbbbbbb 01020304 00000000000000000000ffffc0000201 1c03 01 0000ea60 05060000000000000000000000000000",
 	},
@@ -214,7 +236,8 @@ func TestTimesOnTheWire(t *testing.T) {
 	for u := range records.All() {
 		got = append(got, u)
 	}
-	if got[0].Age != 2002*time.Millisecond || got[0].Left != 299_998*time.Millisecond || got[1].Left != 998*time.Millisecond {
+	if got[0].Age != 2002*time.Millisecond || got[0].Left != 299_998*time.Millisecond ||
+		got[1].Left != 998*time.Millisecond {
 		t.Errorf("after 1.5 ms: %+v", got)
 	}
 	records.Pass(time.Hour)
@@ -236,7 +259,8 @@ func TestRecordValueIsClipped(t *testing.T) {
 	if !bytes.Equal(records, want) {
 		t.Error("appending to a value changed the datagram")
 	}
-	if got := pack(Update{Kind: UpdateSession, Value: make([]byte, MaxValueLen+1)}, Update{Kind: 9}); len(got) != 0 {
+	if got := pack(Update{Kind: UpdateSession, Value: make([]byte, MaxValueLen+1)},
+		Update{Kind: 9}); len(got) != 0 {
 		t.Errorf("what cannot travel takes %d bytes", len(got))
 	}
 }
@@ -294,7 +318,8 @@ func FuzzMessages(f *testing.F) {
 // Records that parse are whole, and pack into the same bytes.
 func FuzzRecords(f *testing.F) {
 	f.Add([]byte(pack(sessionA, deleteA)))
-	f.Add([]byte(pack(Update{Kind: UpdateSession, Left: time.Hour, Value: make([]byte, 600)}, sessionA)))
+	f.Add([]byte(pack(Update{Kind: UpdateSession, Left: time.Hour, Value: make([]byte, 600)},
+		sessionA)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if !Records(b).wellFormed() {
 			return

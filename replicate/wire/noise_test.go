@@ -115,7 +115,8 @@ func TestHandshakeAgreesWithALibrary(t *testing.T) {
 		if !bytes.Equal(ours.hash[:], theirs.ChannelBinding()) {
 			t.Fatalf("hash %x, want %x", ours.hash, theirs.ChannelBinding())
 		}
-		if got, err := in.Decrypt(nil, extra, ours.sealProof(nil, proof, extra)); err != nil || !bytes.Equal(got, proof) {
+		if got, err := in.Decrypt(nil, extra, ours.sealProof(nil, proof, extra)); err != nil ||
+			!bytes.Equal(got, proof) {
 			t.Fatalf("%x, %v", got, err)
 		}
 
@@ -193,7 +194,8 @@ func TestHandshakeIsWiped(t *testing.T) {
 	begun.appendHello(nil, nil)
 	begun.wipe()
 	for name, n := range map[string]*handshake{"initiator": a, "responder": b, "begun": begun} {
-		if n.chain != [32]byte{} || n.temp != [32]byte{} || n.secret != [32]byte{} || n.shared != [32]byte{} || n.aead.isSet() {
+		if n.chain != [32]byte{} || n.temp != [32]byte{} || n.secret != [32]byte{} ||
+			n.shared != [32]byte{} || n.aead.isSet() {
 			t.Errorf("%s: keys are left: %+v", name, n)
 		}
 		if _, ok := n.openProof(n.aead.Seal(nil, zeroNonce[:], nil, nil), nil); ok {
@@ -215,7 +217,8 @@ func TestHMAC(t *testing.T) {
 			h := hmac.New(sha256.New, key)
 			h.Write(message)
 			var got [32]byte
-			if hmacSum(&got, key, message[:messageLen/2], message[messageLen/2:]); !bytes.Equal(got[:], h.Sum(nil)) {
+			if hmacSum(&got, key, message[:messageLen/2], message[messageLen/2:]); !bytes.Equal(got[:],
+				h.Sum(nil)) {
 				t.Fatalf("key of %d bytes, message of %d", keyLen, messageLen)
 			}
 		}

@@ -104,10 +104,12 @@ func TestForeignSecrets(t *testing.T) {
 	if mine.Checker().Verify(d) || !other.Checker().Verify(d) {
 		t.Error("the check is not the secret's")
 	}
-	if bytes.Equal(mine.RepeaterKey(), other.RepeaterKey()) || bytes.Equal(mine.RepeaterKey(), mine.presharedKey()) {
+	if bytes.Equal(mine.RepeaterKey(), other.RepeaterKey()) ||
+		bytes.Equal(mine.RepeaterKey(), mine.presharedKey()) {
 		t.Error("keys are the same")
 	}
-	if got := fmt.Sprintf("%v %s %#v %x %+v", mine, mine, mine, mine, mine); got != fmt.Sprintf("%[1]s %[1]s %[1]s %[1]s %[1]s", fmt.Sprintf("secret %02x", mine.id)) {
+	if got := fmt.Sprintf("%v %s %#v %x %+v", mine, mine, mine, mine, mine); got != fmt.Sprintf("%[1]s %[1]s %[1]s %[1]s %[1]s",
+		fmt.Sprintf("secret %02x", mine.id)) {
 		t.Errorf("a secret is written as %q", got)
 	}
 	for _, b := range [][]byte{nil, make([]byte, 15), make([]byte, 32), bytes.Repeat([]byte{7}, 32)} {
@@ -216,7 +218,8 @@ func TestTransit(t *testing.T) {
 	s.Handover(&i, 0)
 	o.Introduce(&i, apart+3*time.Millisecond, 10*time.Millisecond) // it took 3 ms of 10
 	for n, took := range []time.Duration{
-		0, 100 * time.Microsecond, 5 * time.Millisecond, time.Second, 1900 * time.Millisecond, 3 * time.Second, time.Hour,
+		0, 100 * time.Microsecond, 5 * time.Millisecond, time.Second, 1900 * time.Millisecond,
+		3 * time.Second, time.Hour,
 	} {
 		sent := time.Duration(n) * 10 * time.Second
 		_, reason := o.openText(s.sealText("", sent), apart+sent+took)
@@ -245,12 +248,14 @@ func TestKeyOfAEAD(t *testing.T) {
 		t.Fatal(err)
 	}
 	nonce := make([]byte, 24)
-	if got, want := a.Seal(nil, nonce, []byte("text"), nil), plain.Seal(nil, nonce, []byte("text"), nil); !bytes.Equal(got, want) {
+	if got, want := a.Seal(nil, nonce, []byte("text"), nil), plain.Seal(nil, nonce, []byte("text"),
+		nil); !bytes.Equal(got, want) {
 		t.Error("it seals with another key")
 	}
 	a.wipe()
 	zero, _ := chacha20poly1305.NewX(make([]byte, 32))
-	if got, want := a.Seal(nil, nonce, []byte("text"), nil), zero.Seal(nil, nonce, []byte("text"), nil); !bytes.Equal(got, want) {
+	if got, want := a.Seal(nil, nonce, []byte("text"), nil), zero.Seal(nil, nonce, []byte("text"),
+		nil); !bytes.Equal(got, want) {
 		t.Error("the key is still there")
 	}
 }
@@ -305,7 +310,8 @@ func FuzzOpen(f *testing.F) {
 		s, o := pairOf(t)
 		c := clusterSecret(t, 1).Checker()
 		good := s.sealText(string(messages), 0)
-		for _, bad := range [][]byte{altered(good, flips, int(cut)), flips} { // a forgery as well as a change
+		// a forgery as well as a change
+		for _, bad := range [][]byte{altered(good, flips, int(cut)), flips} {
 			if bytes.Equal(bad, good) {
 				continue
 			}

@@ -49,10 +49,15 @@ func start(t testing.TB, addrs []netip.AddrPort, at int, mode replicate.Mode, bl
 	})
 	peers := append(append([]netip.AddrPort(nil), addrs[:at]...), addrs[at+1:]...)
 	n.poller, err = replicate.NewPoller(
-		replicate.PollerOptions{Network: replicate.Network{Listen: addrs[at : at+1], Peers: peers}, RingLen: 4096},
+		replicate.PollerOptions{
+			Network: replicate.Network{Listen: addrs[at : at+1], Peers: peers},
+			RingLen: 4096,
+		},
 		replicate.Options{
-			ID: n.id, Instance: replicate.Instance{byte(at + 1)}, Secrets: []replicate.Secret{secret}, Mode: mode, DatagramLen: 1200,
-			Heartbeat: 100 * time.Millisecond, DeadAfter: patience, LookupTimeout: patience, MaxQuestions: 100,
+			ID: n.id, Instance: replicate.Instance{byte(at +
+				1)}, Secrets: []replicate.Secret{secret}, Mode: mode, DatagramLen: 1200,
+			Heartbeat: 100 * time.Millisecond, DeadAfter: patience, LookupTimeout: patience,
+			MaxQuestions: 100,
 			SnapshotRate: 64 << 20, HoldFor: patience, KnownFor: lifetime,
 		}, peering.Memory(n.Memory))
 	if err != nil {
@@ -99,7 +104,8 @@ func numbered(i int) (key tlsconn.Key) {
 }
 
 func state(name string) []byte {
-	b := tlsconn.AppendStatePrefix(nil, tlsconn.NameHash(name), tlsconn.ContextHash("ctx"), tlsconn.CodecStandard)
+	b := tlsconn.AppendStatePrefix(nil, tlsconn.NameHash(name), tlsconn.ContextHash("ctx"),
+		tlsconn.CodecStandard)
 	return append(b, "a master secret"...)
 }
 
@@ -133,7 +139,9 @@ func (n *node) lookUp(key tlsconn.Key, owner *node, hold bool) (tlsconn.Session,
 	return s, v
 }
 
-func (n *node) wantVerdict(key tlsconn.Key, owner *node, hold bool, want tlsconn.Verdict) tlsconn.Session {
+func (n *node) wantVerdict(key tlsconn.Key, owner *node, hold bool,
+	want tlsconn.Verdict,
+) tlsconn.Session {
 	n.t.Helper()
 	s, got := n.lookUp(key, owner, hold)
 	if got != want {
@@ -208,7 +216,10 @@ func TestSingleUse(t *testing.T) {
 func TestForgetting(t *testing.T) {
 	addrs := freeAddrs(t, 3)
 	a, b := start(t, addrs, 0, replicate.Push, 4096), start(t, addrs, 1, replicate.Push, 4096)
-	nettest.Eventually(t, patience, func() bool { return a.poller.Reachable(b.id.Short()) && b.poller.Reachable(a.id.Short()) }, "the nodes to hear each other")
+	nettest.Eventually(t, patience, func() bool {
+		return a.poller.Reachable(b.id.Short()) &&
+			b.poller.Reachable(a.id.Short())
+	}, "the nodes to hear each other")
 	a.save(numbered(1), "a.example")
 	a.save(numbered(2), "b.example")
 	for i := 1; i <= 2; i++ {
@@ -230,7 +241,8 @@ func TestForgetting(t *testing.T) {
 		n.wantVerdict(numbered(1), a, false, tlsconn.Unknown)
 		n.wantVerdict(numbered(2), a, false, tlsconn.Found)
 		rules := n.Rules(nil)
-		if len(rules) != 1 || rules[0].What != sessions.ForgetName || rules[0].Hash != tlsconn.NameHash("a.example") ||
+		if len(rules) != 1 || rules[0].What != sessions.ForgetName ||
+			rules[0].Hash != tlsconn.NameHash("a.example") ||
 			rules[0].Age > patience || rules[0].ID != sessions.RuleID(result.Rule.ID) {
 			t.Errorf("the rules are %+v", rules)
 		}
@@ -282,12 +294,14 @@ func TestJoining(t *testing.T) {
 func TestVerdicts(t *testing.T) {
 	for in, want := range map[replicate.Verdict]tlsconn.Verdict{
 		replicate.Found: tlsconn.Found, replicate.Unknown: tlsconn.Unknown, replicate.Held: tlsconn.Held,
-		replicate.Spent: tlsconn.Spent, replicate.Expired: tlsconn.Expired, replicate.Unanswered: tlsconn.Unknown,
-		200: tlsconn.Unknown,
+		replicate.Spent: tlsconn.Spent, replicate.Expired: tlsconn.Expired,
+		replicate.Unanswered: tlsconn.Unknown,
+		200:                  tlsconn.Unknown,
 	} {
 		r := replicate.Reply{Value: []byte("v"), Age: time.Second, Left: time.Minute, Verdict: in, Hold: 7}
 		got := peering.Answer(r)
-		if got.Verdict != want || got.Hold != 7 || got.Age != time.Second || got.Left != time.Minute || string(got.Value) != "v" {
+		if got.Verdict != want || got.Hold != 7 || got.Age != time.Second || got.Left != time.Minute ||
+			string(got.Value) != "v" {
 			t.Errorf("%v becomes %+v, want %v", in, got, want)
 		}
 	}

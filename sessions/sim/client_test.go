@@ -48,7 +48,8 @@ type attempt struct {
 // full makes a full handshake at s.
 func (w *world) full(s *slot) {
 	c := &session{
-		name: fmt.Sprintf("s%d", len(w.clients)), key: randomKey(w.rand), owner: s.node.id, ownerAt: s, born: w.now,
+		name: fmt.Sprintf("s%d",
+			len(w.clients)), key: randomKey(w.rand), owner: s.node.id, ownerAt: s, born: w.now,
 		sni: w.rand.IntN(len(serverNames)), context: w.rand.IntN(len(contexts)),
 	}
 	w.clients = append(w.clients, c)
@@ -57,7 +58,10 @@ func (w *world) full(s *slot) {
 	w.log("%s is made at node %d for %s in %s", c.name, s.index, serverNames[c.sni], contexts[c.context])
 	s.node.input(func(n *node) {
 		now := n.now()
-		n.memory.Save(c.key, tlsconn.Session{State: c.state(), Born: now, Expires: now.Add(lifetime), Source: tlsconn.SourceLocal})
+		n.memory.Save(c.key, tlsconn.Session{
+			State: c.state(), Born: now, Expires: now.Add(lifetime),
+			Source: tlsconn.SourceLocal,
+		})
 	})
 }
 
@@ -78,7 +82,8 @@ func (s *slot) serves() bool { return s.node != nil && !s.paused }
 func (n *node) now() time.Time { return n.w.epoch().Add(n.clock()) }
 
 func (c *session) state() []byte {
-	b := tlsconn.AppendStatePrefix(nil, tlsconn.NameHash(serverNames[c.sni]), tlsconn.ContextHash(contexts[c.context]), tlsconn.CodecStandard)
+	b := tlsconn.AppendStatePrefix(nil, tlsconn.NameHash(serverNames[c.sni]),
+		tlsconn.ContextHash(contexts[c.context]), tlsconn.CodecStandard)
 	return append(b, "a master secret"...)
 }
 
@@ -86,7 +91,10 @@ func (c *session) state() []byte {
 func (w *world) offer(s *slot, c *session) {
 	w.lastID++
 	w.counts.offered++
-	a := attempt{id: w.lastID, of: c, takes: w.between(0, 30*time.Millisecond), leaves: w.chance(0.1), renewed: randomKey(w.rand)}
+	a := attempt{
+		id: w.lastID, of: c, takes: w.between(0, 30*time.Millisecond), leaves: w.chance(0.1),
+		renewed: randomKey(w.rand),
+	}
 	if w.chance(0.1) {
 		a.takes = w.between(0, handshakeTime)
 	}
@@ -198,6 +206,7 @@ func (n *node) finished(id int) {
 		n.w.resumed(n, a)
 	}
 	n.memory.Save(a.renewed, tlsconn.Session{
-		State: a.of.state(), Born: a.session.Born, Expires: a.session.Expires, Source: tlsconn.SourceLocal,
+		State: a.of.state(), Born: a.session.Born, Expires: a.session.Expires,
+		Source: tlsconn.SourceLocal,
 	})
 }

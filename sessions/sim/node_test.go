@@ -68,21 +68,28 @@ func (w *world) start(s *slot) {
 	for i := range id {
 		id[i] = byte(w.rand.Uint32())
 	}
-	n := w.newNode(s, id, replicate.Instance{byte(s.index + 1)}, w.between(0, 48*time.Hour), w.rand.Uint64(), w.now)
+	n := w.newNode(s, id, replicate.Instance{byte(s.index + 1)}, w.between(0, 48*time.Hour),
+		w.rand.Uint64(), w.now)
 	w.log("node %d starts as %x", s.index, id[:2])
 	s.run(n)
 	n.begin()
 }
 
 // newNode makes a node that begins, or has begun, at born.
-func (w *world) newNode(s *slot, id replicate.ID, instance replicate.Instance, skew time.Duration, seed uint64, born time.Duration) *node {
+func (w *world) newNode(s *slot, id replicate.ID, instance replicate.Instance, skew time.Duration,
+	seed uint64, born time.Duration,
+) *node {
 	cryptotest.SetGlobalRandom(w.t, seed)
 	n := &node{
-		w: w, slot: s, id: id, instance: instance, skew: skew, seed: seed, born: born, attempts: map[int]*attempt{},
+		w: w, slot: s, id: id, instance: instance, skew: skew, seed: seed, born: born,
+		attempts: map[int]*attempt{},
 		reliving: born < w.now, relived: born + skew, // its memory reads the clock at once
 	}
 	var err error
-	if n.cache, err = cache.New(cache.Options{Name: "sim", Items: 4096, KeyLen: 16, BlockLen: 256, Stripes: 1}); err != nil {
+	if n.cache, err = cache.New(cache.Options{
+		Name: "sim", Items: 4096, KeyLen: 16, BlockLen: 256,
+		Stripes: 1,
+	}); err != nil {
 		w.t.Fatal(err)
 	}
 	secret, err := replicate.NewSecret([]byte("a cluster secret for tests"))
@@ -90,15 +97,18 @@ func (w *world) newNode(s *slot, id replicate.ID, instance replicate.Instance, s
 		w.t.Fatal(err)
 	}
 	n.memory = sessions.New(sessions.Options{
-		Cache: n.cache, Lifetime: lifetime, Hold: handshakeTime + time.Second, Self: tlsconn.NodeID(id.Short()), MaxLookups: 1000,
+		Cache: n.cache, Lifetime: lifetime, Hold: handshakeTime +
+			time.Second, Self: tlsconn.NodeID(id.Short()), MaxLookups: 1000,
 		Now: n.now, Go: func(f func()) { f() },
 	})
 	n.memory.Connect(toFleet{n})
 	n.proto = replicate.NewNode(replicate.Options{
-		ID: id, Secrets: []replicate.Secret{secret}, Mode: w.mode, DatagramLen: 1200, Heartbeat: heartbeat, DeadAfter: deadAfter,
+		ID: id, Secrets: []replicate.Secret{secret}, Mode: w.mode, DatagramLen: 1200,
+		Heartbeat: heartbeat, DeadAfter: deadAfter,
 		LookupTimeout: lookupTime, MaxQuestions: 1000, SnapshotRate: 32 << 20,
 		HoldFor: handshakeTime + 2*time.Second, KnownFor: lifetime,
-		Instance: instance, Name: s.name(), Wall: func() time.Time { return w.epoch().Add(n.clock() - n.skew) },
+		Instance: instance, Name: s.name(),
+		Wall: func() time.Time { return w.epoch().Add(n.clock() - n.skew) },
 	}, fromFleet{n}, toNetwork{n})
 	return n
 }
@@ -240,7 +250,10 @@ type moment struct {
 
 // moment returns the node's current state.
 func (n *node) moment() moment {
-	return moment{of: n, len: len(n.log), at: n.w.now, rules: n.memory.RulesDigest(), items: n.cache.Stats().Items}
+	return moment{
+		of: n, len: len(n.log), at: n.w.now, rules: n.memory.RulesDigest(),
+		items: n.cache.Stats().Items,
+	}
 }
 
 // relive makes a node by replaying all that led to m: a copy of that machine.
@@ -297,7 +310,8 @@ type toFleet struct{ *node }
 
 func (n toFleet) Made(key [16]byte, value []byte, age, left time.Duration) {
 	u := replicate.Update{
-		Kind: replicate.UpdateSession, Key: key, Value: slices.Clone(value), Age: age, Left: left, Made: n.clock(),
+		Kind: replicate.UpdateSession, Key: key, Value: slices.Clone(value), Age: age, Left: left,
+		Made: n.clock(),
 	}
 	n.loop(func() { n.proto.Publish(n.clock(), &u) })
 }
@@ -312,7 +326,10 @@ func (n toFleet) Ask(q *sessions.Question) bool {
 		n.proto.Ask(n.clock(), &replicate.Question{
 			Key: q.Key, Owner: replicate.ShortID(q.Owner), Hold: q.Hold,
 			Answer: func(r replicate.Reply) {
-				q.Answer(sessions.Answer{Value: r.Value, Age: r.Age, Left: r.Left, Verdict: toVerdict[r.Verdict], Hold: r.Hold})
+				q.Answer(sessions.Answer{
+					Value: r.Value, Age: r.Age, Left: r.Left,
+					Verdict: toVerdict[r.Verdict], Hold: r.Hold,
+				})
 			},
 		})
 	})
@@ -331,13 +348,17 @@ func (n toFleet) Reachable(node tlsconn.NodeID) bool {
 }
 
 func (n toFleet) Release(key [16]byte, owner tlsconn.NodeID, hold uint64) {
-	u := replicate.Update{Kind: replicate.UpdateRelease, Key: key, Owner: replicate.ShortID(owner), Hold: hold}
+	u := replicate.Update{
+		Kind: replicate.UpdateRelease, Key: key, Owner: replicate.ShortID(owner),
+		Hold: hold,
+	}
 	n.loop(func() { n.proto.Publish(n.clock(), &u) })
 }
 
 var toVerdict = [...]tlsconn.Verdict{
 	replicate.Unknown: tlsconn.Unknown, replicate.Found: tlsconn.Found, replicate.Held: tlsconn.Held,
-	replicate.Spent: tlsconn.Spent, replicate.Expired: tlsconn.Expired, replicate.Unanswered: tlsconn.Unknown,
+	replicate.Spent: tlsconn.Spent, replicate.Expired: tlsconn.Expired,
+	replicate.Unanswered: tlsconn.Unknown,
 }
 
 // fromFleet is the memory as the protocol sees it.
@@ -347,18 +368,23 @@ func (n fromFleet) Put(key replicate.Key, value []byte, age, left time.Duration,
 	n.memory.Put(key, value, age, left, pulled)
 }
 
-func (n fromFleet) Find(dst []byte, key replicate.Key) ([]byte, time.Duration, time.Duration, bool) {
+func (n fromFleet) Find(dst []byte, key replicate.Key) ([]byte, time.Duration, time.Duration,
+	bool,
+) {
 	return n.memory.Lookup(dst, key)
 }
 
-func (n fromFleet) Hold(dst []byte, key replicate.Key, again uint64) ([]byte, time.Duration, time.Duration, uint64, replicate.Verdict) {
+func (n fromFleet) Hold(dst []byte, key replicate.Key, again uint64) ([]byte, time.Duration,
+	time.Duration, uint64, replicate.Verdict,
+) {
 	value, age, left, hold, v := n.memory.HoldFor(dst, key, again)
 	return value, age, left, hold, fromVerdict[v]
 }
 
 var fromVerdict = [...]replicate.Verdict{
-	tlsconn.Found: replicate.Found, tlsconn.Unknown: replicate.Unknown, tlsconn.Expired: replicate.Expired,
-	tlsconn.Held: replicate.Held, tlsconn.Spent: replicate.Spent,
+	tlsconn.Found: replicate.Found, tlsconn.Unknown: replicate.Unknown,
+	tlsconn.Expired: replicate.Expired,
+	tlsconn.Held:    replicate.Held, tlsconn.Spent: replicate.Spent,
 }
 
 func (n fromFleet) Release(key replicate.Key, hold uint64) { n.memory.ReleaseFor(key, hold) }
@@ -366,7 +392,9 @@ func (n fromFleet) Release(key replicate.Key, hold uint64) { n.memory.ReleaseFor
 func (n fromFleet) Delete(key replicate.Key, left time.Duration) { n.memory.Delete(key, left) }
 
 // Scan visits all sessions by their keys: a cache walks in an order that differs in each life.
-func (n fromFleet) Scan(_ uint64, visit func(replicate.Key, []byte, time.Duration, time.Duration)) uint64 {
+func (n fromFleet) Scan(_ uint64, visit func(replicate.Key, []byte, time.Duration,
+	time.Duration),
+) uint64 {
 	type found struct {
 		value     []byte
 		age, left time.Duration
@@ -377,7 +405,8 @@ func (n fromFleet) Scan(_ uint64, visit func(replicate.Key, []byte, time.Duratio
 			all[key] = found{slices.Clone(value), age, left}
 		})
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(all), func(a, b replicate.Key) int { return bytes.Compare(a[:], b[:]) }) {
+	for _, key := range slices.SortedFunc(maps.Keys(all),
+		func(a, b replicate.Key) int { return bytes.Compare(a[:], b[:]) }) {
 		visit(key, all[key].value, all[key].age, all[key].left)
 	}
 	return 0
@@ -386,7 +415,8 @@ func (n fromFleet) Scan(_ uint64, visit func(replicate.Key, []byte, time.Duratio
 func (n fromFleet) Rules(dst []replicate.Rule) []replicate.Rule {
 	for _, r := range n.memory.Rules(nil) {
 		dst = append(dst, replicate.Rule{
-			ID: replicate.RuleID(r.ID), What: replicate.ForgetScope(r.What), Hash: r.Hash, Age: r.Age, Left: r.Left,
+			ID: replicate.RuleID(r.ID), What: replicate.ForgetScope(r.What), Hash: r.Hash, Age: r.Age,
+			Left: r.Left,
 		})
 	}
 	return dst

@@ -47,7 +47,10 @@ func (f *forget) covers(c *session) bool {
 
 // forget gives the command at s.
 func (w *world) forget(s *slot) {
-	f := &forget{name: fmt.Sprintf("f%d", len(w.forgets)), scope: replicate.ForgetScope(w.rand.IntN(3)), given: w.now}
+	f := &forget{
+		name: fmt.Sprintf("f%d", len(w.forgets)), scope: replicate.ForgetScope(w.rand.IntN(3)),
+		given: w.now,
+	}
 	var hash uint64
 	switch f.scope {
 	case replicate.ForgetName:
@@ -94,7 +97,8 @@ func (w *world) acknowledged(f *forget, r replicate.Forgetting) {
 	}
 	w.log("%s is acknowledged; silent: %v", f.name, r.Silent)
 	for range 5 { // clients of forgotten sessions come at once
-		s, c := w.anySlot((*slot).serves), w.clients[len(w.clients)-1-w.rand.IntN(min(20, len(w.clients)))]
+		s, c := w.anySlot((*slot).serves), w.clients[len(w.clients)-1-w.rand.IntN(min(20,
+			len(w.clients)))]
 		if s != nil {
 			w.after(w.between(1, 20*time.Millisecond), func() {
 				if s.serves() {
@@ -108,7 +112,8 @@ func (w *world) acknowledged(f *forget, r replicate.Forgetting) {
 // named returns the slots that a node may mean by a peer's name.
 func (w *world) named(name string) (list []*slot) {
 	for _, s := range w.slots {
-		if name == s.name() || name == s.addr.String() || s.node != nil && name == s.node.id.Short().String() {
+		if name == s.name() || name == s.addr.String() || s.node != nil &&
+			name == s.node.id.Short().String() {
 			list = append(list, s)
 		}
 	}
@@ -137,7 +142,9 @@ func (w *world) resumed(n *node, a *attempt) {
 		}
 	}
 	renewed := &session{
-		name: fmt.Sprintf("s%d", len(w.clients)), key: a.renewed, owner: n.id, ownerAt: n.slot, born: c.born, sni: c.sni, context: c.context,
+		name: fmt.Sprintf("s%d",
+			len(w.clients)), key: a.renewed, owner: n.id, ownerAt: n.slot, born: c.born, sni: c.sni,
+		context: c.context,
 	}
 	w.clients = append(w.clients, renewed)
 	w.probe(renewed)
@@ -187,7 +194,8 @@ func (w *world) copies(n *node) (count int) {
 }
 
 func (w *world) isCutOff(s *slot) bool {
-	return slices.ContainsFunc(w.slots, func(o *slot) bool { return o.node != nil && o.group != s.group })
+	return slices.ContainsFunc(w.slots,
+		func(o *slot) bool { return o.node != nil && o.group != s.group })
 }
 
 // inContact reports whether all nodes that decide about c, and those that used it, have been in

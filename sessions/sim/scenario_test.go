@@ -133,7 +133,10 @@ var faults = []fault{
 	{"pause", 1, func(w *world, s *slot) { s.pause(w.between(100*time.Millisecond, lifetime*3/2)) }},
 	{"partition", 1, func(w *world, _ *slot) { w.partition(w.between(100*time.Millisecond, lifetime)) }},
 	{"restart", 1, (*world).restart},
-	{"conditions", 1, func(w *world, _ *slot) { w.degradeNetwork(w.between(100*time.Millisecond, 4*time.Second)) }},
+	{"conditions", 1, func(w *world, _ *slot) {
+		w.degradeNetwork(w.between(100*time.Millisecond,
+			4*time.Second))
+	}},
 	{"forget", 3, (*world).forget},
 	{"snapshot", 2, func(w *world, s *slot) { w.moments = append(w.moments, s.node.moment()) }},
 	{"restore", 1, func(w *world, _ *slot) { w.restoreSome() }},
@@ -220,7 +223,8 @@ func (w *world) partition(d time.Duration) {
 // degradeNetwork makes the network lose and delay for some time.
 func (w *world) degradeNetwork(d time.Duration) {
 	bad := conditions{
-		loss: w.rand.Float64() * 0.3, dup: w.rand.Float64() * 0.3, delay: w.between(100*time.Microsecond, 3*time.Millisecond),
+		loss: w.rand.Float64() * 0.3, dup: w.rand.Float64() * 0.3, delay: w.between(100*time.Microsecond,
+			3*time.Millisecond),
 		late: w.rand.Float64() * 0.2, held: w.rand.Float64() * 0.1,
 	}
 	w.log("the conditions is bad for %v: %+v", d, bad)

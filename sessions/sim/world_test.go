@@ -98,7 +98,9 @@ func (l *link) heard(now time.Duration) {
 
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{
-		t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), conditions: fair, links: map[[2]int]*link{}, forked: map[replicate.ID]bool{}, nonces: map[nonce]uint64{}, hash: maphash.MakeSeed(),
+		t: t, seed: seed, rand: rand.New(rand.NewPCG(seed,
+			0)), conditions: fair, links: map[[2]int]*link{}, forked: map[replicate.ID]bool{},
+		nonces: map[nonce]uint64{}, hash: maphash.MakeSeed(),
 		// The clock does not start at 0, which is not special.
 		now: time.Hour,
 	}
@@ -135,7 +137,8 @@ func (w *world) run(end time.Duration) {
 
 // log records an event.
 func (w *world) log(format string, args ...any) {
-	w.events = append(w.events, fmt.Sprintf("%9.4f "+format, append([]any{(w.now - time.Hour).Seconds()}, args...)...))
+	w.events = append(w.events, fmt.Sprintf("%9.4f "+format,
+		append([]any{(w.now - time.Hour).Seconds()}, args...)...))
 }
 
 // fail ends the scenario.
@@ -156,7 +159,8 @@ func (w *world) between(a, b time.Duration) time.Duration {
 
 func (w *world) addSlot() *slot {
 	i := len(w.slots)
-	s := &slot{index: i, addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}), 7171), troubleAt: w.now}
+	s := &slot{index: i, addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}),
+		7171), troubleAt: w.now}
 	w.slots = append(w.slots, s)
 	return s
 }
@@ -203,7 +207,8 @@ func (w *world) send(from *slot, to netip.AddrPort, data []byte) {
 		if l.rand.Float64() < w.conditions.held {
 			delay += time.Duration(l.rand.Int64N(int64(6 * time.Second)))
 		}
-		d := datagram{from.addr, append([]byte(nil), data...), i == 0 && delay <= mostLate && data[1] == kindSealed}
+		d := datagram{from.addr, append([]byte(nil), data...), i == 0 && delay <= mostLate &&
+			data[1] == kindSealed}
 		w.after(delay, func() {
 			if from.group == dest.group || delay > mostLate { // held-back datagrams get through
 				dest.arrive(d)

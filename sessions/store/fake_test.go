@@ -65,7 +65,9 @@ func (f *fake) remove(ctx context.Context, name string) error {
 	return f.do(ctx, func() { delete(f.values, name) })
 }
 
-func (f *fake) swap(ctx context.Context, name string, old, value []byte, _ time.Duration) (swapped bool, err error) {
+func (f *fake) swap(ctx context.Context, name string, old, value []byte,
+	_ time.Duration,
+) (swapped bool, err error) {
 	if f.beforeSwap != nil {
 		f.beforeSwap()
 	}

@@ -68,7 +68,8 @@ func TestHungServer(t *testing.T) {
 			if slowest > 5*budget {
 				t.Errorf("a look-up took %v, the budget is %v", slowest, budget)
 			}
-			if got := s.Stats(); got.Late.Load()+got.Errors.Load() < 5 || got.Late.Load() == 0 || !got.BreakerOpen {
+			if got := s.Stats(); got.Late.Load()+got.Errors.Load() < 5 || got.Late.Load() == 0 ||
+				!got.BreakerOpen {
 				t.Errorf("counts %+v", got)
 			}
 			begin := time.Now()
@@ -81,7 +82,10 @@ func TestHungServer(t *testing.T) {
 
 			process.Signal(syscall.SIGCONT)
 			awaitReady(t, s)
-			nettest.Eventually(t, patience, func() bool { return s.breaker.allows() && askOnce(s, [16]byte{1}) == "state" }, "the session to be found again")
+			nettest.Eventually(t, patience, func() bool {
+				return s.breaker.allows() &&
+					askOnce(s, [16]byte{1}) == "state"
+			}, "the session to be found again")
 			if lines := j.String(); !strings.Contains(lines, "no answer in time") || !strings.Contains(lines, "answers again") {
 				t.Errorf("the log says %q", lines)
 			}
@@ -128,7 +132,8 @@ func TestCloseWithHungServer(t *testing.T) {
 			hosts, backends = append(hosts, b.Addr), append(backends, b)
 		}
 		s, _ := openStore(t, "redis://"+strings.Join(hosts, ","), Options{})
-		nettest.Eventually(t, patience, func() bool { return backends[0].Accepted()+backends[1].Accepted() > 0 }, "a connection")
+		nettest.Eventually(t, patience,
+			func() bool { return backends[0].Accepted()+backends[1].Accepted() > 0 }, "a connection")
 		check(t, s)
 	})
 }

@@ -20,13 +20,17 @@ func TestSealOpens(t *testing.T) {
 	s := testSecret(t, "a")
 	key := [16]byte{1, 2, 3}
 	for _, size := range []int{0, 1, 1500, maxValueLen} {
-		want := session{state: bytes.Repeat([]byte{7}, size), age: time.Second, left: 299 * time.Second, written: time.UnixMilli(1_700_000_000_123)}
+		want := session{
+			state: bytes.Repeat([]byte{7}, size), age: time.Second, left: 299 * time.Second,
+			written: time.UnixMilli(1_700_000_000_123),
+		}
 		sealed := s.seal(key, want)
 		if overhead := len(sealed) - size; overhead != headLen+stampLen+12+16 {
 			t.Errorf("%d bytes become %d more", size, overhead)
 		}
 		got, ok := s.open(key, sealed)
-		if !ok || !bytes.Equal(got.state, want.state) || got.age != want.age || got.left != want.left || !got.written.Equal(want.written) {
+		if !ok || !bytes.Equal(got.state, want.state) || got.age != want.age || got.left != want.left ||
+			!got.written.Equal(want.written) {
 			t.Errorf("%d bytes: got %v, %v, %v, %v", size, len(got.state), got.left, got.written, ok)
 		}
 		if again := s.seal(key, want); bytes.Equal(sealed, again) {

@@ -46,7 +46,10 @@ func startMemcached(t testing.TB, addr string) *nettest.Process {
 	t.Helper()
 	nettest.Need(t, "memcached")
 	_, port, _ := net.SplitHostPort(addr)
-	return nettest.Start(t, nettest.Command{Path: "memcached", Args: []string{"-u", "nobody", "-l", "127.0.0.1", "-p", port, "-U", "0"}, Timeout: patience},
+	return nettest.Start(t, nettest.Command{
+		Path: "memcached", Args: []string{"-u", "nobody", "-l", "127.0.0.1", "-p", port, "-U", "0"},
+		Timeout: patience,
+	},
 		nettest.Accepts(addr))
 }
 
@@ -77,7 +80,10 @@ func startCluster(t *testing.T) (addrs []string) {
 // redisClient looks into a server without the store.
 func redisClient(t *testing.T, addr string) rueidis.Client {
 	t.Helper()
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true})
+	client, err := rueidis.NewClient(rueidis.ClientOption{
+		InitAddress:       []string{addr},
+		ForceSingleClient: true, DisableCache: true,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +222,8 @@ func testRoundTrip(t *testing.T, writer, reader *Store) {
 			t.Fatal("found after it was deleted")
 		}
 	}
-	if got := reader.Stats(); got.Hits.Load() < 20 || got.Misses.Load() < 40 || got.Errors.Load()+got.Late.Load()+got.NotAuthentic.Load() != 0 {
+	if got := reader.Stats(); got.Hits.Load() < 20 || got.Misses.Load() < 40 ||
+		got.Errors.Load()+got.Late.Load()+got.NotAuthentic.Load() != 0 {
 		t.Errorf("counts %+v", got)
 	}
 }
@@ -279,7 +286,10 @@ func testExpiry(t *testing.T, writer, reader *Store) {
 // memcached holds.
 func TestServerSeesNothing(t *testing.T) {
 	value, key := "a master secret, of all things", [16]byte([]byte("the session's id"))
-	clear := []string{value, string(key[:]), hex.EncodeToString(key[:]), base64.StdEncoding.EncodeToString(key[:])[:21], base64.URLEncoding.EncodeToString(key[:])[:21]}
+	clear := []string{
+		value, string(key[:]), hex.EncodeToString(key[:]),
+		base64.StdEncoding.EncodeToString(key[:])[:21], base64.URLEncoding.EncodeToString(key[:])[:21],
+	}
 	name := testSecretOf(t).name("reprise:", key)
 	check := func(t *testing.T, held string) {
 		if !strings.Contains(held, name) {
@@ -372,7 +382,8 @@ func TestRedissVerifies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, j := openStore(t, tc.url, Options{})
-			nettest.Eventually(t, patience, func() bool { return strings.Contains(j.String(), tc.want) }, "a line with %q", tc.want)
+			nettest.Eventually(t, patience, func() bool { return strings.Contains(j.String(), tc.want) }, "a line with %q",
+				tc.want)
 			if s.Set([16]byte{1}, nil, 0, time.Hour) {
 				t.Error("a server with the wrong certificate is used")
 			}

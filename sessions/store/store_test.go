@@ -33,7 +33,11 @@ type reply struct {
 func ask(t *testing.T, s *Store, key [16]byte) reply {
 	t.Helper()
 	replies := make(chan reply, 1)
-	if !s.Get(key, func(value []byte, age, left time.Duration, ok bool) { replies <- reply{value, age, left, ok} }) {
+	if !s.Get(key, func(value []byte, age, left time.Duration,
+		ok bool,
+	) {
+		replies <- reply{value, age, left, ok}
+	}) {
 		t.Fatalf("does not ask: %+v", s.Stats())
 	}
 	select {
@@ -156,7 +160,10 @@ func TestSetRefusesWhatNobodyCanUse(t *testing.T) {
 	for _, tc := range []struct {
 		value    []byte
 		lifetime time.Duration
-	}{{make([]byte, maxValueLen+1), time.Minute}, {nil, 0}, {nil, -time.Second}, {nil, time.Millisecond - 1}} {
+	}{{make([]byte, maxValueLen+1), time.Minute}, {nil, 0}, {nil, -time.Second}, {
+		nil,
+		time.Millisecond - 1,
+	}} {
 		if s.Set([16]byte{}, tc.value, 0, tc.lifetime) {
 			t.Errorf("takes %d bytes for %v", len(tc.value), tc.lifetime)
 		}
@@ -218,7 +225,8 @@ func TestDamagedValueIsAMiss(t *testing.T) {
 	if got := ask(t, s, key); got.ok || got.value != nil {
 		t.Errorf("got %q", got.value)
 	}
-	if got := s.Stats(); got.NotAuthentic.Load() != 1 || got.Misses.Load() != 1 || got.Errors.Load() != 0 {
+	if got := s.Stats(); got.NotAuthentic.Load() != 1 || got.Misses.Load() != 1 ||
+		got.Errors.Load() != 0 {
 		t.Errorf("counts %+v", got)
 	}
 }
@@ -327,7 +335,9 @@ func TestEveryLookupIsAnsweredOnce(t *testing.T) {
 		t.Errorf("%d look-ups, %d answers", asked.Load(), answered.Load())
 	}
 	got := s.Stats()
-	if got.Gets.Load() != asked.Load() || got.Hits.Load()+got.Misses.Load()+got.Late.Load()+got.Errors.Load() != asked.Load() || got.Latency.Snapshot().Count != asked.Load() {
+	if got.Gets.Load() != asked.Load() ||
+		got.Hits.Load()+got.Misses.Load()+got.Late.Load()+got.Errors.Load() != asked.Load() ||
+		got.Latency.Snapshot().Count != asked.Load() {
 		t.Errorf("%d look-ups counted as %+v", asked.Load(), got)
 	}
 	if s.Get([16]byte{}, nil) || s.Set([16]byte{}, nil, 0, time.Minute) || s.Delete([16]byte{}) {
@@ -372,7 +382,8 @@ func TestCloseDoesNotWaitForAHungServer(t *testing.T) {
 		t.Errorf("Close took %v", took)
 	}
 	got := s.Stats()
-	if dropped := got.SetDropped.Counts()["closed"] + got.SetDropped.Counts()["breaker_open"]; dropped+got.WriteErrors.Load() != 100 {
+	if dropped := got.SetDropped.Counts()["closed"] +
+		got.SetDropped.Counts()["breaker_open"]; dropped+got.WriteErrors.Load() != 100 {
 		t.Errorf("100 writes were counted as %+v", got)
 	}
 }

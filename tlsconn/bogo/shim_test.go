@@ -105,7 +105,10 @@ func TestShimEchoesAndResumes(t *testing.T) {
 	} {
 		t.Run(strings.Join(flags, " "), func(t *testing.T) {
 			r := newRunner(t)
-			config := &tls.Config{ServerName: "test", InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+			config := &tls.Config{
+				ServerName: "test", InsecureSkipVerify: true,
+				ClientSessionCache: tls.NewLRUClientSessionCache(1),
+			}
 			r.start(append(flags, "-resume-count", "1")...)
 			r.exchange(r.accept(config))
 			c := r.accept(config)

@@ -30,9 +30,13 @@ func TestX448Vector(t *testing.T) {
 
 func TestX448RefusesWhatIsNoShare(t *testing.T) {
 	one := append([]byte{1}, make([]byte, x448Len-1)...)
-	for _, peer := range [][]byte{nil, make([]byte, x448Len-1), make([]byte, x448Len), one, make([]byte, x448Len+1)} {
+	for _, peer := range [][]byte{
+		nil, make([]byte, x448Len-1), make([]byte, x448Len), one,
+		make([]byte, x448Len+1),
+	} {
 		var x Exchange
-		if share, secret, err := x.Respond(nil, X448, peer); !errors.Is(err, ErrShare) || share != nil || secret != nil {
+		if share, secret, err := x.Respond(nil, X448, peer); !errors.Is(err, ErrShare) || share != nil ||
+			secret != nil {
 			t.Errorf("%d bytes: share %x, %v", len(peer), share, err)
 		}
 		var e Ephemeral

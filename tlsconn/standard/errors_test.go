@@ -69,7 +69,8 @@ func TestClassify(t *testing.T) {
 		{&tls.CertificateVerificationError{Err: errors.New("expired")}, tlsconn.ReasonClientCert},
 		{errors.New("something new"), tlsconn.ReasonOther},
 	} {
-		if got := newError(test.err); got.Reason != test.want || !errors.Is(got, test.err) || got.Error() != test.err.Error() {
+		if got := newError(test.err); got.Reason != test.want || !errors.Is(got, test.err) ||
+			got.Error() != test.err.Error() {
 			t.Errorf("%v: got %v, want %v", test.err, got.Reason, test.want)
 		}
 	}

@@ -16,7 +16,11 @@ import (
 
 func hello(t *testing.T) (addr string) {
 	t.Helper()
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }))
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request,
+	) {
+		io.WriteString(w, "hello")
+	}))
 	t.Cleanup(s.Close)
 	return s.Listener.Addr().String()
 }
@@ -44,7 +48,8 @@ func TestJSON(t *testing.T) {
 	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
 		t.Fatal(err)
 	}
-	if r.Mode != load.OpenLoop || r.Result.Ops != 30 || r.Result.Latency.Count() != 30 || r.Storm == nil || r.Storm.Ops == 0 {
+	if r.Mode != load.OpenLoop || r.Result.Ops != 30 || r.Result.Latency.Count() != 30 ||
+		r.Storm == nil || r.Storm.Ops == 0 {
 		t.Errorf("got %s, want 30 operations of mode openloop and some of a storm", stdout.String())
 	}
 }

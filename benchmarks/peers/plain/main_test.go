@@ -31,7 +31,8 @@ func TestProxyRelaysUntilBothSidesHaveEnded(t *testing.T) {
 		_, _ = conn.Write(bytes.ToUpper(received))
 	}()
 	near, far := net.Pipe()
-	go proxy(tls.Server(far, &tls.Config{Certificates: []tls.Certificate{cert.TLS}}), backend.Addr().String())
+	go proxy(tls.Server(far, &tls.Config{Certificates: []tls.Certificate{cert.TLS}}),
+		backend.Addr().String())
 	client := tls.Client(near, &tls.Config{InsecureSkipVerify: true})
 	if _, err := io.WriteString(client, "hello"); err != nil {
 		t.Fatal(err)

@@ -25,7 +25,8 @@ func FuzzHitch(f *testing.F) {
 		}
 		lines := bytes.Count(data, []byte("\n")) + 1
 		for _, k := range keys {
-			if k.line < 1 || k.line > lines || k.name == "" || utf8.Valid(data) && !bytes.Contains(data, []byte(k.name)) {
+			if k.line < 1 || k.line > lines || k.name == "" || utf8.Valid(data) &&
+				!bytes.Contains(data, []byte(k.name)) {
 				t.Fatalf("got %+v of %d lines", k, lines)
 			}
 			if k.name == "pem-dir" { // it would be read
