@@ -8,8 +8,8 @@ import (
 	"reprise/internal/reactor"
 )
 
-// accept takes waiting connections, as many as the budget allows so that a
-// burst does not keep established flows waiting.
+// accept takes waiting connections, as many as the budget allows so that a burst does not hold up
+// established flows.
 func (l *loop) accept(ln *listener) {
 	if ln.held {
 		ln.more = true // see Change.Commit
@@ -18,8 +18,7 @@ func (l *loop) accept(ln *listener) {
 	from, extra := ln.fd, ln.extra
 	for i := 0; i < l.o.AcceptBudget && (i == 0 || !l.late()); i++ {
 		if l.count.Flows.Open.Load() >= int64(l.o.maxConnections()) {
-			// They wait in the kernel's backlog, the client's patience
-			// decides.
+			// They wait in the kernel's backlog, for as long as the clients wait.
 			ln.paused = true
 			l.count.Flows.Paused.Inc()
 			return
@@ -55,12 +54,12 @@ func (l *loop) accept(ln *listener) {
 	l.acceptLater(ln)
 }
 
-// acceptLater looks at ln again after the events that are waiting.
+// acceptLater accepts from ln again after the events that are waiting.
 func (l *loop) acceptLater(ln *listener) {
 	ln.more, l.turns.accept = true, true
 }
 
-// acceptOn goes on with what acceptLater has put off.
+// acceptOn continues what acceptLater has put off.
 func (l *loop) acceptOn(ln *listener) {
 	if ln.more && ln.fd >= 0 {
 		l.reactor.Enter()
@@ -75,14 +74,14 @@ func (ln *listener) OnEvent(int, reactor.Events) {
 	if l := ln.loop; l.turns.steps.len() < maxSteps {
 		l.accept(ln)
 	} else {
-		l.acceptLater(ln) // those that are in wait long enough
+		l.acceptLater(ln) // waiting connections have waited long enough
 	}
 }
 
-// OnTimer ends what acceptAgain has begun.
+// OnTimer ends the pause of acceptAgain.
 func (ln *listener) OnTimer() { ln.loop.resumeAccept() }
 
-// close implements member. Connections that wait are reset.
+// close implements member. Waiting connections are reset.
 func (ln *listener) close(cause) {
 	ln.loop.reactor.StopTimer(&ln.again)
 	for _, fd := range ln.fds() {
@@ -100,8 +99,8 @@ func (ln *listener) fds() []int {
 	return append([]int{ln.fd}, ln.extra...)
 }
 
-// shed refuses a connection when the process has no descriptor left: with an
-// edge-triggered listener it would otherwise wait unseen until the next one.
+// shed refuses a connection when the process has no descriptor left: with an edge-triggered
+// listener it would otherwise wait unnoticed until the next one.
 func (l *loop) shed(ln *listener, from int) {
 	l.count.Flows.NoDescriptor.Inc()
 	if l.reserve < 0 {
@@ -116,11 +115,11 @@ func (l *loop) shed(ln *listener, from int) {
 	l.acceptLater(ln)
 }
 
-// acceptAgainAfter is how long a loop that cannot accept waits to try again.
+// acceptAgainAfter is the delay after which a loop that could not accept tries again.
 const acceptAgainAfter = 100 * time.Millisecond
 
-// acceptAgain stops accepting until a flow ends, or for a while: what there is too little of may be
-// in use elsewhere, and this loop may have no flows.
+// acceptAgain stops accepting until a flow ends, or for a while: the missing resource may be in use
+// elsewhere, and this loop may have no flows.
 func (l *loop) acceptAgain(ln *listener) {
 	ln.paused = true
 	ln.again.Owner = ln
@@ -143,9 +142,8 @@ func (l *loop) resumeAccept() {
 	}
 }
 
-// leaveLoop accepts as before, but asks clients to go elsewhere: HTTP/1 with each
-// response, HTTP/2 once it has asked for something. Nothing is closed that a client may
-// be about to use.
+// leaveLoop accepts as before, but asks clients to go elsewhere: HTTP/1 with each response, HTTP/2
+// after its first request. It closes no connection that a client may be about to use.
 func leaveLoop(arg any) {
 	l := arg.(*loop)
 	l.reactor.Enter()
@@ -154,8 +152,7 @@ func leaveLoop(arg any) {
 	l.askToLeave()
 }
 
-// askToLeave begins the end of HTTP/2 connections that have been used and whose clients
-// are to go elsewhere.
+// askToLeave begins the shutdown of used HTTP/2 connections whose clients are to go elsewhere.
 func (l *loop) askToLeave() {
 	l.reactor.Each(func(_ int, h reactor.Handler) {
 		if f, ok := h.(*flow); ok && f.mux != nil && f.stream == nil && f.phase == serving &&
@@ -165,13 +162,13 @@ func (l *loop) askToLeave() {
 	})
 }
 
-// unusedGrace is how long, while the loop drains, a client may take for the first request
-// of a connection: it may have been made in the moment before.
+// unusedGrace is how long, while the loop drains, a client may take for the first request of a
+// connection, which may have been made just before.
 const unusedGrace = 2 * time.Second
 
-// drainLoop stops accepting. What already waits in the backlog is still served:
-// closing the listener would reset it. Clients between two HTTP requests are told
-// goodbye, the others after the one that is served, or after their first.
+// drainLoop stops accepting. Connections in the backlog are still served: closing the listener
+// would reset them. HTTP connections between two requests are closed, the others after the current
+// request, or after their first.
 func drainLoop(arg any) {
 	l := arg.(*loop)
 	l.reactor.Enter()
@@ -185,7 +182,7 @@ func drainLoop(arg any) {
 	}
 	l.reactor.Each(func(_ int, h reactor.Handler) {
 		if c, ok := h.(*sharedConn); ok {
-			l.shareLater(c) // to end it when it has no calls
+			l.shareLater(c) // to close it when it has no calls
 			return
 		}
 		f, ok := h.(*flow)
@@ -197,13 +194,13 @@ func drainLoop(arg any) {
 		case f.http != nil && f.http.Between() && f.http.Served() > 0:
 			f.end(causeDone, whole)
 		}
-		f.arm() // one that has not been used has less time from now on
+		f.arm() // an unused one has less time from now on
 	})
 	l.endIfDrained()
 }
 
-// stopAccepting takes what waits in ln's queue, which the close would reset, and closes it.
-// Those who come meanwhile are not more than the queue holds, or a flood would keep it.
+// stopAccepting accepts the connections in ln's queue, which the close would reset, and closes it.
+// It accepts no more than the queue holds, or a flood would keep it busy.
 func (l *loop) stopAccepting(ln *listener) {
 	if ln.fd < 0 {
 		return

@@ -10,31 +10,30 @@ import (
 	"reprise/tlsconn"
 )
 
-// Access is what an access log may tell of an HTTP request, or of a connection
-// that was relayed.
+// Access is what an access log gets of an HTTP request, or of a connection that was relayed.
 type Access struct {
 	Start    time.Time
 	Client   netip.AddrPort // the zero AddrPort for one at a unix socket
 	Listener *Listener
 	TLS      tlsconn.Conn   // nil without TLS, or if the handshake has failed
-	Request  *http1.Request // nil for a connection; of one that was refused, what could be read
+	Request  *http1.Request // nil for a connection; for a refused request, its readable parts
 	Status   int            // of the response, 0 if there was none
 	Backend  *backend.Node  // nil if there was none
-	Cause    string         // why it was cut short, "" if all was well
-	Reason   string         // why a request was not served, in a few words of a closed list
+	Cause    string         // why it was cut short, "" if it was not
+	Reason   string         // why a request was not served, a few words from a closed list
 	Retries  int            // backends tried after the first
-	Reused   bool           // the connection to the backend had served others
+	Reused   bool           // the backend's connection had served earlier requests
 	In, Out  int64          // bytes of plaintext
-	Nth      int            // request of its connection, from 1; 0 for a connection
+	Nth      int            // number of the request on its connection, from 1; 0 for a connection
 	Stream   uint32         // of HTTP/2, 0 for other requests
 
 	Handshake time.Duration // of the connection
-	Connect   time.Duration // to the backend; 0 if a connection was there
+	Connect   time.Duration // to the backend; 0 if there was a connection already
 	FirstByte time.Duration // from the start to the response's first byte, 0 if there was none
 	Total     time.Duration
 }
 
-// trace collects it; flows have one only if somebody wants to know.
+// trace collects it; flows have one only if there is an access log.
 type trace struct {
 	start     time.Time
 	handshake time.Duration
@@ -46,12 +45,12 @@ type trace struct {
 	upgraded  bool
 }
 
-// keepRequest keeps what switched protocols.
+// keepRequest keeps the request that switched protocols.
 func (t *trace) keepRequest(x *exchange.Exchange) {
 	t.upgraded, t.head = true, append([]byte(nil), x.Head()...)
 }
 
-// endRequest tells of a request.
+// endRequest reports a request.
 func (f *flow) endRequest(why cause) {
 	t, h, l := f.trace, f.http, f.loop
 	if t == nil {
@@ -61,7 +60,7 @@ func (f *flow) endRequest(why cause) {
 	a := &l.access
 	*a = Access{Start: l.timeOf(h.began), Status: x.Status(), Nth: int(x.Nth()), Reused: x.Reused()}
 	if h.serving() {
-		// Of a request that failed to parse, this is as much as could be read.
+		// Of a request that failed to parse, these are the readable parts.
 		if a.Request = x.Request(&l.messages); a.Request.Method == nil {
 			a.Request = nil
 		}
@@ -81,15 +80,14 @@ func (f *flow) endRequest(why cause) {
 	t.in, t.out, t.connect, t.node = 0, 0, 0, nil
 }
 
-// reasonsOf are what the access log says of requests whose exchange has no words of its
-// own for it.
+// reasonsOf are the access log's reasons for requests whose exchange gives none.
 var reasonsOf = [...]string{
 	exchange.SlowClient: "slow request", exchange.NoBackend: "no backend",
 	exchange.NoPool:      "no pool",
 	exchange.BackendGone: "no answer", exchange.SlowBackend: "slow backend", exchange.Misused: "",
 }
 
-// endTrace tells of a connection, or of the request that it was in.
+// endTrace reports a connection, or its current request.
 func (f *flow) endTrace(why cause) {
 	t, l := f.trace, f.loop
 	if t == nil || t.told {
@@ -113,7 +111,7 @@ func (f *flow) endTrace(why cause) {
 	f.tell(a, why)
 }
 
-// tell completes a and hands it over.
+// tell completes a and passes it to the access log.
 func (f *flow) tell(a *Access, why cause) {
 	t, l := f.trace, f.loop
 	a.Client, a.Listener = f.peer, &f.settings.Listener
@@ -132,7 +130,7 @@ func (f *flow) tell(a *Access, why cause) {
 	a.Retries = max(0, int(f.tries)-1)
 	a.In, a.Out, a.Handshake, a.Connect = t.in, t.out, t.handshake, t.connect
 	a.Total = l.now.Sub(a.Start)
-	if l.o.Access != nil { // else the log has been closed meanwhile
+	if l.o.Access != nil { // otherwise the log has been closed meanwhile
 		l.o.Access(a)
 	}
 }

@@ -6,30 +6,30 @@ import (
 	"reprise/tlsconn"
 )
 
-// Full handshakes cost ten times what it costs to read a ClientHello and find its session.
-// So when a loop is late, hellos are only read: those that resume go on at once, those
-// that lead to a full handshake wait until no hello does. What tells that a loop is late
-// is how long the last step of a handshake has waited for its turn.
+// A full handshake costs ten times as much as reading a ClientHello and finding its session. So
+// when a loop is late, hellos are only read: those that resume go on at once, those that lead to a
+// full handshake wait until no hello does. A loop is late if the last handshake step has waited
+// long for its turn.
 const (
-	// stepsTime is how long the steps of handshakes may take in a round, but for the last.
+	// stepsTime bounds the time for handshake steps in a round, except for the last step.
 	stepsTime = 200 * time.Microsecond
-	// maxSteps is how many may wait for their turn until no connection is accepted: they
-	// wait as well in the kernel's queue, and cost less there.
+	// maxSteps is the number of waiting steps at which accepting stops: connections can wait in the
+	// kernel's queue too, and cost less there.
 	maxSteps = 256
 	// busyAfter is how many ticks a step has waited in a loop that is late.
 	busyAfter = 3
-	// fullEvery is after how many ticks a full handshake is made whatever else waits, so
-	// that new clients are not shut out as long as others come.
+	// fullEvery is the number of ticks after which a full handshake is made whatever else waits, so
+	// that new clients are not shut out while others come.
 	fullEvery = 5
-	// patient is how many ticks the oldest may have waited for those that wait to be served
-	// in their order. Then the newest goes first: to serve all late is to serve nobody.
+	// patient is how many ticks the oldest may have waited while the queue is served in order.
+	// After that the newest goes first: serving all of them late would serve none in time.
 	patient = 100
-	// maxSigning is how many signatures a loop asks of key workers at a time: later ones
-	// would wait there, after their key exchange was made.
+	// maxSigning bounds a loop's signatures at key workers: later ones would wait there with their
+	// key exchange already made.
 	maxSigning = 64
 )
 
-// An admission is how far a flow's full handshake is.
+// An admission is the state of a flow's full handshake.
 type admission uint8
 
 const (
@@ -39,22 +39,22 @@ const (
 	refused // its client makes too many
 )
 
-// fullHandshakes are those of a loop that wait, and what tells whether they have to.
+// fullHandshakes are a loop's waiting full handshakes, and the data that decide whether they wait.
 type fullHandshakes struct {
 	fast, slow flowRing // by the kind of key that signs
 	lag        uint64   // ticks that the last step has waited
 	last       uint64   // tick at which the last one was admitted
 	made       bool     // one was admitted in this round
-	signing    int      // signatures that key workers are asked for
+	signing    int      // signatures under way at key workers
 }
 
-// ready reports whether one that waits could be admitted.
+// ready reports whether a waiting one could be admitted.
 func (h *fullHandshakes) ready() bool {
 	return h.fast.len > 0 || h.slow.len > 0 && h.signing < maxSigning
 }
 
-// takeSteps takes up handshakes that something has come for: as many as there is time for,
-// but none after a full handshake was begun.
+// takeSteps continues handshakes with new input: as many as time allows, but none after a full
+// handshake was begun.
 func (l *loop) takeSteps() {
 	steps, h := &l.turns.steps, &l.full
 	h.made = false
@@ -108,7 +108,7 @@ func (f *flow) admit() {
 	f.admission, h.made, h.last = admitted, true, f.loop.tick
 }
 
-// admitOne lets one full handshake be made if no other step waits, or none was made for long.
+// admitOne admits one full handshake if no other step waits, or if none was made for long.
 func (l *loop) admitOne() {
 	h := &l.full
 	if h.made || !h.ready() || l.turns.steps.len() > 0 && l.tick-h.last < fullEvery {
@@ -140,7 +140,7 @@ func (l *loop) nextWaiting() *flow {
 	return nil
 }
 
-// waits reports whether the flow is still there to be admitted.
+// waits reports whether the flow still exists and waits to be admitted.
 func (f *flow) waits() bool {
 	return f.phase == handshaking && f.admission == waiting &&
 		f.tls.State() == tlsconn.AwaitAdmission
@@ -159,9 +159,9 @@ func (l *loop) dropWaiting(q *flowRing) bool {
 	return false
 }
 
-// evictHandshake makes room for another one: of those that wait for admission the oldest,
-// RSA first, else the oldest of all, which under attack is the likeliest to be a client that
-// will never go on.
+// evictHandshake makes room for another one: it ends the oldest of those that wait for admission,
+// RSA first, else the oldest of all, which under attack is the likeliest to be a client that will
+// never continue.
 func (l *loop) evictHandshake() {
 	if l.dropWaiting(&l.full.slow) || l.dropWaiting(&l.full.fast) {
 		return
@@ -169,7 +169,7 @@ func (l *loop) evictHandshake() {
 	l.handshakes.first.end(causeHandshakeEvicted, atOnce)
 }
 
-// signs notes whether a key worker is asked for the flow's signature.
+// signs records whether a key worker makes the flow's signature.
 func (f *flow) signs(is bool) {
 	if f.signing == is {
 		return
@@ -181,8 +181,8 @@ func (f *flow) signs(is bool) {
 	}
 }
 
-// A flowRing holds flows that wait, with the tick since when. Those that have ended meanwhile
-// stay until it is their turn, or until most have.
+// A flowRing holds waiting flows, with the tick since which they wait. Ended ones stay until their
+// turn, or until most have ended.
 type flowRing struct {
 	ring  []waitingFlow // a power of two
 	first int
@@ -210,7 +210,7 @@ func (q *flowRing) push(f *flow, since uint64) {
 	*q.at(q.len - 1) = waitingFlow{f, since}
 }
 
-// sweep removes what has ended, and returns how many that were.
+// sweep removes ended flows and returns their number.
 func (q *flowRing) sweep() int {
 	kept := 0
 	for i := range q.len {

@@ -33,8 +33,8 @@ func heldFlow(l *loop, q *flowRing, since uint64) *flow {
 	return f
 }
 
-// Those that wait are served in their order as long as that is in time, then the newest
-// first; ECDSA before RSA, of which few are signed at a time.
+// Waiting handshakes are served in order as long as that is in time, then the newest first; ECDSA
+// before RSA, of which few are signed at a time.
 func TestOrderOfAdmission(t *testing.T) {
 	const ecdsa, rsa = 10, 1000
 	for _, test := range []struct {
@@ -73,7 +73,7 @@ func TestOrderOfAdmission(t *testing.T) {
 	}
 }
 
-// What has ended takes no room for long.
+// Ended handshakes do not occupy room for long.
 func TestRingOfThoseThatWait(t *testing.T) {
 	l, q := new(loop), new(flowRing)
 	var kept []*flow
@@ -183,7 +183,7 @@ func unstartedLoop(t *testing.T) (*Engine, *loop) {
 	return e, e.loops[0]
 }
 
-// Limits change while the engine runs, and what clients have is counted on.
+// Limits change while the engine runs, and counting continues from what clients have.
 func TestLimitsChange(t *testing.T) {
 	table, err := clientlimit.NewTable(100)
 	if err != nil {

@@ -1,7 +1,6 @@
 //go:build !race
 
-// Under the race detector sync.Pool, from which buffers come, drops some of what
-// it is given.
+// Under the race detector sync.Pool, the source of buffers, drops some of those returned to it.
 
 package engine
 
@@ -81,7 +80,7 @@ func testKeepAliveAllocations(t *testing.T, options *HTTP) {
 	}
 }
 
-// A request by HTTP/2 on connections that are there allocates its stream, and nothing else.
+// A request by HTTP/2 on existing connections allocates its stream, and nothing else.
 func TestHTTP2Allocations(t *testing.T) {
 	answer := []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: x\r\n\r\nok")
 	addr := nettest.Serve(t, func(c net.Conn) {

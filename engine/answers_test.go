@@ -38,8 +38,8 @@ func statuses(t *testing.T, c net.Conn, n int) (got []string) {
 	return got
 }
 
-// What a backend says beyond its response is not the beginning of the next one,
-// also when the client has asked again already.
+// Bytes of a backend beyond its response are not the beginning of the next one, even when the
+// client has sent another request already.
 func TestSurplusIsNoAnswer(t *testing.T) {
 	const surplus = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 	for _, test := range []struct {
@@ -49,7 +49,7 @@ func TestSurplusIsNoAnswer(t *testing.T) {
 	}{
 		{"with the response", []string{okAnswer + surplus}, "[200 ok 200 ok]"},
 		{"with the end of a response", []string{"HTTP/1.1 200 OK\r\nContent-", "Length: 2\r\n\r\nok" + surplus}, "[200 ok 200 ok]"},
-		{"after what is no response", []string{"HTTP/1.1 100 Continue\r\nX", ": y\r\n\r\nnonsense\r\n\r\n" + surplus}, "[502 Bad Gateway 200 ok]"},
+		{"after a malformed response", []string{"HTTP/1.1 100 Continue\r\nX", ": y\r\n\r\nnonsense\r\n\r\n" + surplus}, "[502 Bad Gateway 200 ok]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			next := make(chan bool)
@@ -96,8 +96,8 @@ func TestSurplusIsNoAnswer(t *testing.T) {
 	}
 }
 
-// A connection on which a backend has said more than it was asked for serves
-// nobody else, also if its last bytes were not read.
+// A connection on which a backend has sent unsolicited data serves no other request, even if its
+// last bytes were not read.
 func TestUnreadSurplusIsNoAnswer(t *testing.T) {
 	o := oneLoop()
 	o.ReadSize = 4096
@@ -145,8 +145,8 @@ func TestMaxBodyOfChunked(t *testing.T) {
 	}
 }
 
-// A client that asks and asks and does not read the answers is not asked for
-// more; once it reads, it gets all of them.
+// A client that sends requests and does not read the answers is not read from any more; once it
+// reads, it gets all of them.
 func TestAnswersNobodyReads(t *testing.T) {
 	o := httpOptions()
 	o.RedirectPort = 443
@@ -177,8 +177,8 @@ func TestAnswersNobodyReads(t *testing.T) {
 	}
 }
 
-// What follows from an end without a byte is sent at once too: a request after
-// one whose backend ended the response by closing, or did not answer.
+// Output that follows from an end without a byte is sent at once too: a request after one whose
+// backend ended the response by closing, or did not answer.
 func TestNextAfterAnEnd(t *testing.T) {
 	var both sync.WaitGroup
 	ends := make(chan bool)
@@ -242,8 +242,7 @@ func TestErrorAfterHead(t *testing.T) {
 	}
 }
 
-// Half a request before the client's end does not take back the answer to the one
-// before.
+// Half a request before the client's end does not discard the answer to the one before.
 func TestEndInHalfAHead(t *testing.T) {
 	_, addr, _ := startRouter(t, httpOptions(), describe)
 	got := exchangeRaw(t, addr, "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx\r\n")

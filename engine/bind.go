@@ -16,12 +16,11 @@ import (
 	"reprise/tlsconn"
 )
 
-// settings are what a listener does with connections, prepared for one loop. They do not
-// change once they are a listener's: a Change puts others in their place. A relayed
-// connection keeps those it began with; a request has those that are the listener's when
-// it begins.
+// settings say what a listener does with connections, prepared for one loop. They are immutable
+// once in use: a Change replaces them. A relayed connection keeps those it began with; a request
+// uses the listener's when it begins.
 type settings struct {
-	Listener                   // its Address is where it is bound
+	Listener                   // its Address is the bound one
 	tls      tlsconn.Server    // nil without TLS
 	exchange *exchange.Options // nil without HTTP
 	http2    *http2.Options    // the same
@@ -48,7 +47,7 @@ func (e *Engine) prepareSettings(ln *Listener, o *Options) (made []*settings, er
 	return made, nil
 }
 
-// newServer makes a server that counts where all of the loop do.
+// newServer makes a server that uses the loop's counters.
 func (l *loop) newServer(tls func(now func() time.Time) (tlsconn.Server,
 	error),
 ) (tlsconn.Server, error) {
@@ -62,7 +61,7 @@ func (l *loop) newServer(tls func(now func() time.Time) (tlsconn.Server,
 	return s, nil
 }
 
-// replace puts other settings in place of those of ln. It runs on the loop's goroutine.
+// replace gives ln other settings. It runs on the loop's goroutine.
 func (ln *listener) replace(fresh *settings) {
 	if ln.tls != nil {
 		ln.tls.Close() // connections that it has made go on
@@ -70,18 +69,18 @@ func (ln *listener) replace(fresh *settings) {
 	ln.settings = fresh
 }
 
-// A bound is a listener of all loops.
+// A bound is a listener with the sockets of all loops.
 type bound struct {
 	kind
-	asked   string // its address as the engine was given it
+	asked   string // its address as given to the engine
 	address string // with the port that the kernel chose
 	own     []*listener
-	path    string // of a unix socket that is this listener's to remove
+	path    string // of a unix socket that this listener must remove
 	// inherited says that another process has the sockets, and the path, until this one starts.
 	inherited bool
 }
 
-// kind is what of a listener cannot change while connections of it go on.
+// kind is the part of a listener that cannot change while its connections go on.
 type kind struct {
 	Network, Name string
 	tls, http     bool
@@ -89,8 +88,8 @@ type kind struct {
 
 func kindOf(ln *Listener) kind { return kind{ln.Network, ln.Name, ln.TLS != nil, ln.HTTP != nil} }
 
-// bind opens the sockets of a listener, one for each loop. What it has opened before an
-// error is in b. Addresses in leaving are the engine's own, and about to be given up.
+// bind opens the sockets of a listener, one for each loop. Sockets opened before an error are in b.
+// Addresses in leaving are the engine's own, about to be given up.
 func (e *Engine) bind(ln Listener, made []*settings, leaving []string) (b *bound, err error) {
 	var inherited [][]int
 	if e.o.Inherit != nil {
@@ -138,7 +137,7 @@ func (e *Engine) bind(ln Listener, made []*settings, leaving []string) (b *bound
 	return b, nil
 }
 
-// overlap reports whether two TCP addresses cannot be listened on by two processes.
+// overlap reports whether two processes cannot both listen on two TCP addresses.
 func overlap(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)
@@ -155,7 +154,7 @@ func (b *bound) removePath() {
 	}
 }
 
-// listenError says what would be right.
+// listenError adds advice to the error.
 func listenError(address string, err error) error {
 	advice := ""
 	switch {

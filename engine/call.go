@@ -6,11 +6,11 @@ import (
 	"reprise/backend/http2"
 )
 
-// What follows is a flow's side of a call on a shared connection. What the backend is to get
-// and no window lets out is pending in f.in, as for a socket, so it stops the client
-// by itself; the end of f.in is the end of the request.
+// The rest is a flow's side of a call on a shared connection. Data for the backend that the windows
+// do not allow yet are pending in f.in, as for a socket, and so stop the client by themselves; the
+// end of f.in is the end of the request.
 
-// linkShared finds a place on a connection to the node, or waits for one.
+// linkShared takes a place on a connection to the node, or waits for one.
 func (f *flow) linkShared() error {
 	l := f.loop
 	g := l.sharedOf(f.node)
@@ -35,7 +35,7 @@ func (f *flow) linkShared() error {
 	return nil
 }
 
-// linkTo makes the flow's request a call on c, which has room.
+// linkTo makes the flow's request a call on c, which must have room.
 func (f *flow) linkTo(c *sharedConn) {
 	f.shared, f.link, f.active = c, linked, f.loop.tick
 	reused := c.used
@@ -45,13 +45,12 @@ func (f *flow) linkTo(c *sharedConn) {
 	f.requestLinked(reused)
 }
 
-// waitsForCall reports whether the flow is in the list of those who wait for a place.
+// waitsForCall reports whether the flow is in the list of those that wait for a place.
 func (f *flow) waitsForCall() bool {
 	return f.link == connecting && f.node != nil && f.node.Protocol() == backend.H2C
 }
 
-// leaveShared ends the flow's call, or the wait for one. A call that is not over is
-// cancelled.
+// leaveShared ends the flow's call, or the wait for one. An unfinished call is cancelled.
 func (f *flow) leaveShared() {
 	if f.waitsForCall() {
 		f.loop.shared[f.node].waiting.remove(f)
@@ -84,7 +83,7 @@ func (f *flow) leaveShared() {
 	}
 }
 
-// toCall sends what a step has for the backend. The head of the request opens the call.
+// toCall sends a step's output for the backend. The head of the request opens the call.
 func (f *flow) toCall(step *exchange.Step) {
 	c, p, trailer := f.shared, step.ToBackend, step.TrailerToBackend
 	if f.call == nil {
@@ -114,7 +113,7 @@ func (f *flow) toCall(step *exchange.Step) {
 	f.flushCall()
 }
 
-// sendCall sends as much of p, the last of what there is, as the windows let out.
+// sendCall sends as much of p, the last of the data, as the windows allow.
 func (f *flow) sendCall(p []byte) int {
 	c := f.shared
 	end := f.in.end == closing && len(f.http.callTrailer) == 0
@@ -132,7 +131,7 @@ func (f *flow) sendCall(p []byte) int {
 	return n
 }
 
-// flushCall sends what is pending for the backend.
+// flushCall sends pending data to the backend.
 func (f *flow) flushCall() {
 	c := f.shared
 	if f.call == nil || f.in.end == closed {
@@ -153,7 +152,7 @@ func (f *flow) flushCall() {
 	}
 }
 
-// fromCall takes a part of the response.
+// fromCall handles a part of the response.
 func (f *flow) fromCall(e *http2.CallEvent) {
 	l, h := f.loop, f.http
 	x := h.Exchange()
@@ -171,16 +170,15 @@ func (f *flow) fromCall(e *http2.CallEvent) {
 	}
 }
 
-// maxUnserved bounds how often a request is sent again for no other reason than that a backend
-// did not want to look at it.
+// maxUnserved bounds how often a request is sent again only because a backend has not processed it.
 const maxUnserved = 8
 
-// callReset takes the end of a call before its time.
+// callReset handles an early end of a call.
 func (f *flow) callReset(e *http2.CallEvent) {
 	x := f.http.Exchange()
 	switch {
 	case e.Unprocessed:
-		// A backend that goes away is none that failed. But one may say so each time.
+		// A backend that goes away has not failed. But it may do so each time.
 		if f.http.unserved < maxUnserved {
 			f.http.unserved++
 			f.tries--
@@ -203,10 +201,9 @@ func (f *flow) callReset(e *http2.CallEvent) {
 	}
 }
 
-// tellsCode reports whether a client of HTTP/2 learns the code by which a backend has reset its
-// request: in the middle of a response, unless the code says that nothing is wrong; and in place of
-// a 502, if the backend only gave it up, as gRPC's do when the deadline that the client gave has
-// passed.
+// tellsCode reports whether a client of HTTP/2 gets the code with which a backend has reset its
+// request: in the middle of a response, unless it is NO_ERROR; and in place of a 502, if the
+// backend only gave it up, as gRPC's do when the client's deadline has passed.
 func tellsCode(code http2.Code, responded, inWords bool) bool {
 	if responded {
 		return code != http2.NoError && code != http2.RefusedStream
@@ -214,17 +211,16 @@ func tellsCode(code http2.Code, responded, inWords bool) bool {
 	return inWords && code == http2.Cancel
 }
 
-// resetStream tells the client how its request has ended; what else it would get of that is
-// dropped.
+// resetStream resets the client's stream; its pending data are dropped.
 func (f *flow) resetStream(code http2.Code) {
 	m := f.mux
 	m.set(m.conn.Reset(m.buffer(), f.stream, code))
 }
 
-// callLost takes the end of a connection in the middle of a call.
+// callLost handles the end of a connection in the middle of a call.
 func (f *flow) callLost() { f.answer(f.http.Exchange().BackendEnded(true)) }
 
-// callFailed turns to another backend: no connection to this one has come to stand.
+// callFailed tries another backend: no connection to this one was established.
 func (f *flow) callFailed() {
 	f.leaveShared()
 	node := f.node
@@ -233,8 +229,8 @@ func (f *flow) callFailed() {
 	f.seek()
 }
 
-// callTimeout gives up the wait for a place. Where there are connections, all of which have
-// as many calls as they may, another backend is as likely to have none.
+// callTimeout gives up the wait for a place. If there are connections and all are full, another
+// backend is as likely to be full.
 func (f *flow) callTimeout() {
 	if !f.loop.shared[f.node].serves() {
 		f.callFailed()
@@ -244,7 +240,7 @@ func (f *flow) callTimeout() {
 	f.noBackend()
 }
 
-// answer does what follows from what the backend said.
+// answer acts on the result of a backend's input.
 func (f *flow) answer(out exchange.Output) {
 	if f.stream != nil {
 		f.actOn(out)
@@ -254,9 +250,8 @@ func (f *flow) answer(out exchange.Output) {
 	f.act(&step)
 }
 
-// creditCall lets the backend send more of the response, if the client has taken what has
-// come of it. The connection's window is open all the time, so a client that stops holds up
-// no other.
+// creditCall lets the backend send more of the response, if the client has taken what came of it.
+// The connection's window is always open, so a client that stops does not hold up others.
 func (f *flow) creditCall() {
 	if f.call == nil || f.call.Held() == 0 {
 		return

@@ -15,13 +15,13 @@ import (
 	"reprise/tlsconn"
 )
 
-// keys has what an authority expects of a token at a host.
+// keys has the text that an authority expects for a token at a host.
 type keys map[string]string
 
 func (k keys) KeyAuthorization(host, token []byte) string { return k[string(host)+" "+string(token)] }
 
-// TestChallengesOverHTTP: a certificate authority is answered by the router itself, in each
-// version of HTTP; requests that only look like its own are served like all others.
+// TestChallengesOverHTTP: the router itself answers a certificate authority, in each version of
+// HTTP; requests that only look like the authority's are served like all others.
 func TestChallengesOverHTTP(t *testing.T) {
 	for _, version := range []string{"HTTP/1.1", "HTTP/2"} {
 		t.Run(version, func(t *testing.T) {
@@ -66,8 +66,8 @@ func TestChallengesOverHTTP(t *testing.T) {
 	}
 }
 
-// TestChallengesOfOthers: a listener that redirects sends what an authority asks of
-// another client where that answers, if there is a pool for it.
+// TestChallengesOfOthers: a listener that redirects passes an authority's request to another client
+// if there is a pool for it.
 func TestChallengesOfOthers(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(describe))
 	defer server.Close()
@@ -101,8 +101,8 @@ type shown struct{ cert tls.Certificate }
 
 func (s shown) Challenge(string) *tls.Certificate { return &s.cert }
 
-// TestChallengeByHandshake: the handshake is all that an authority gets, at a listener for
-// HTTP and at one that relays; no backend hears of it.
+// TestChallengeByHandshake: the handshake is all that an authority gets, at a listener for HTTP and
+// at one that relays; no backend gets a connection.
 func TestChallengeByHandshake(t *testing.T) {
 	pki := testpki.New(t)
 	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: pki.Server(testpki.ECDSA,

@@ -4,13 +4,13 @@ import (
 	"slices"
 )
 
-// A Change is other listeners and limits for an engine that runs. All that may fail is done
-// when it is made; nothing is seen of it before Commit, which cannot fail. Either Commit or
-// Discard must be called, and no other Change made before.
+// A Change replaces the listeners and limits of a running engine. Preparing does all that may fail;
+// nothing takes effect before Commit, which cannot fail. Either Commit or Discard must be called,
+// and no other Change made before.
 //
-// Connections that exist go on, also those of listeners that go. What is relayed keeps the
-// settings that it began with. An HTTP client's next request has the new ones; where its
-// listener has gone, it is asked to go elsewhere with the next response.
+// Existing connections go on, also those of removed listeners. A relayed connection keeps the
+// settings that it began with. An HTTP client's next request uses the new ones; if its listener is
+// gone, the next response asks it to go elsewhere.
 type Change struct {
 	Added, Removed []string // addresses of listeners
 
@@ -19,13 +19,13 @@ type Change struct {
 	bound []*bound               // in the new order
 	fresh map[*bound][]*settings // of those that stay
 	added []*bound
-	// of another kind at the same address, by what they take the sockets of
+	// of another kind at the same address, by the listener whose sockets they take
 	heirs  map[*bound]*bound
 	leaves []*bound
 }
 
-// Prepare makes a change. Of o it takes what NewOptions says; addresses that are listened
-// on already stay as they are bound. An error changes nothing.
+// Prepare makes a change. It uses those fields of o that NewOptions lists; existing addresses stay
+// bound. An error changes nothing.
 func (e *Engine) Prepare(o Options, listeners []Listener) (c *Change, err error) {
 	c = &Change{
 		e: e, o: e.live(&o), fresh: make(map[*bound][]*settings),
@@ -67,7 +67,7 @@ func (e *Engine) Prepare(o Options, listeners []Listener) (c *Change, err error)
 }
 
 // match gives listeners what is bound already: of the same kind, or only at the same address, which
-// is then another's. What nobody gets leaves.
+// is then another's. The others are removed.
 func (c *Change) match(listeners []Listener, made [][]*settings) {
 	c.bound, c.leaves = make([]*bound, len(listeners)), slices.Clone(c.e.bound)
 	take := func(i int, fits func(*bound) bool) *bound {
@@ -94,7 +94,7 @@ func (c *Change) match(listeners []Listener, made [][]*settings) {
 	}
 }
 
-// live returns the options of the start with those of o that can change.
+// live returns the options of the start with the changeable ones of o.
 func (e *Engine) live(o *Options) Options {
 	live := e.o
 	live.HighWatermark = o.HighWatermark
@@ -111,7 +111,7 @@ func setAddress(made []*settings, address string) {
 	}
 }
 
-// heir makes a listener of another kind that is to have the sockets of b.
+// heir makes a listener of another kind that takes over the sockets of b.
 func (b *bound) heir(ln *Listener, made []*settings) *bound {
 	setAddress(made, b.address)
 	h := &bound{kind: kindOf(ln), asked: b.asked, address: b.address, path: b.path}
@@ -121,7 +121,7 @@ func (b *bound) heir(ln *Listener, made []*settings) *bound {
 	return h
 }
 
-// watch has the loops watch the sockets that are added. What comes there waits for Commit.
+// watch makes the loops watch the added sockets. Their connections wait for Commit.
 func (c *Change) watch() error {
 	errs := make([]error, len(c.e.loops))
 	c.e.everywhere(func(l *loop) {
@@ -141,7 +141,7 @@ func (c *Change) watch() error {
 	return nil
 }
 
-// Discard frees what was prepared.
+// Discard frees the prepared resources.
 func (c *Change) Discard() {
 	c.e.everywhere(func(l *loop) {
 		for _, b := range c.added {
@@ -204,7 +204,7 @@ func (c *Change) commitOn(l *loop) {
 	}
 }
 
-// leave makes ln one that takes no more connections; those that exist go on.
+// leave removes ln; its existing connections go on.
 func (ln *listener) leave() {
 	ln.removed = true
 	if ln.tls != nil {
@@ -212,8 +212,8 @@ func (ln *listener) leave() {
 	}
 }
 
-// everywhere runs f on each loop, as a turn of its own, and returns when all have. It must
-// not be called before Start; loops that have ended do nothing any more.
+// everywhere runs f on each loop, as a turn of its own, and returns when all have. It must not be
+// called before Start; loops that have ended skip it.
 func (e *Engine) everywhere(f func(l *loop)) {
 	done := make([]chan struct{}, len(e.loops))
 	for i, l := range e.loops {

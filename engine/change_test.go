@@ -98,8 +98,8 @@ func echoes(t *testing.T, c net.Conn, line string) {
 	}
 }
 
-// TestChange holds that the next request of a client that was there before goes by what a
-// change has brought, while bytes that are relayed go on as they were.
+// TestChange holds that the next request of an existing client uses the changed settings, while
+// relayed bytes go on as they were.
 func TestChange(t *testing.T) {
 	echo := nettest.Serve(t, nettest.Echo).Addr
 	web, raw := plainListener("http", nettest.FreeAddr(t)), plainListener("rawrouter", nettest.FreeAddr(t))
@@ -153,7 +153,7 @@ func TestChange(t *testing.T) {
 	}
 }
 
-// TestChangeHTTP2 holds that streams of a connection that was there before go by the new.
+// TestChangeHTTP2 holds that streams of an existing connection use the new settings.
 func TestChangeHTTP2(t *testing.T) {
 	h := httpOptions()
 	e, addr := startListener(t, testOptions(),
@@ -195,8 +195,8 @@ func TestChangeHTTP2(t *testing.T) {
 	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Open.Load() == 0 }, "the client of a listener that is gone is asked to go")
 }
 
-// TestRemoveListener holds that clients of a listener that goes are served to their end, and
-// that nobody new gets in.
+// TestRemoveListener holds that clients of a removed listener are served to their end, and that new
+// ones are refused.
 func TestRemoveListener(t *testing.T) {
 	echo := nettest.Serve(t, nettest.Echo).Addr
 	web, raw := plainListener("http", nettest.FreeAddr(t)), plainListener("rawrouter", nettest.FreeAddr(t))
@@ -226,8 +226,8 @@ func TestRemoveListener(t *testing.T) {
 	echoes(t, relayed, "still")
 }
 
-// TestChangeOfKind holds that a listener of another kind takes the sockets of the one before
-// at its address, with whoever waits there, and that its connections go on as they were.
+// TestChangeOfKind holds that a listener of another kind takes over the sockets at its address,
+// with the clients waiting there, and that existing connections go on as they were.
 func TestChangeOfKind(t *testing.T) {
 	addr := nettest.FreeAddr(t)
 	raw, web := plainListener("rawrouter", addr), plainListener("http", addr)
@@ -249,8 +249,8 @@ func TestChangeOfKind(t *testing.T) {
 	}
 }
 
-// TestChangeThatFails holds that nothing is seen of a change that cannot be made, and that
-// nothing of it is left.
+// TestChangeThatFails holds that a change that cannot be made has no effect and leaves nothing
+// behind.
 func TestChangeThatFails(t *testing.T) {
 	echo := newRouter(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -282,7 +282,7 @@ func TestChangeThatFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	waiting := dialPlain(t, good.Address) // it is bound, and nobody accepts yet
+	waiting := dialPlain(t, good.Address) // it is bound, and accepts nothing yet
 	c.Commit()
 	echoes(t, waiting, "at last")
 	changed(t, e, testOptions(), old)
@@ -291,8 +291,8 @@ func TestChangeThatFails(t *testing.T) {
 	}
 }
 
-// TestChangeWildcard holds that an address can be listened on that a listener has covered
-// which goes, and not one that stays.
+// TestChangeWildcard holds that an address can be listened on that a removed listener has covered,
+// and not one that a remaining listener covers.
 func TestChangeWildcard(t *testing.T) {
 	echo := newRouter(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr)
 	_, port, _ := net.SplitHostPort(nettest.FreeAddr(t))

@@ -12,11 +12,11 @@ func (f *flow) begin(p phase, limit time.Duration) {
 	f.phase, f.began, f.until = p, f.loop.tick, f.loop.tick+ticks(limit)
 }
 
-// restAfter is how long a connection must have been idle to be worth less memory:
-// the next record then costs a microsecond more.
+// restAfter is the idle time after which a connection gives up memory: the next record then costs a
+// microsecond more.
 const restAfter = uint64(time.Second / tick)
 
-// stir notes that TLS has work.
+// stir records that TLS has work.
 func (f *flow) stir() {
 	if f.tls != nil {
 		f.stirred = f.loop.tick
@@ -43,17 +43,16 @@ func (f *flow) patience() uint64 {
 	case f.mux != nil && f.stream == nil:
 		return f.mux.deadline()
 	case f.out.end == closed && f.in.pending.Len() == 0:
-		// The answer is complete and nothing is owed to the backend; a
-		// client that only fails to say goodbye need not keep two
-		// descriptors for long.
+		// The answer is complete and no data are pending for the backend; a client that merely does
+		// not close need not keep two descriptors for long.
 		return f.active + ticks(f.loop.o.LingerTimeout)
 	default:
 		return f.active + ticks(f.settings.IdleTimeout)
 	}
 }
 
-// firstRequest is when the first request of a connection must have come that waits for it
-// since then.
+// firstRequest is the tick by which the first request of a connection must have come that waits for
+// it since then.
 func (l *loop) firstRequest(since uint64, limit time.Duration) uint64 {
 	at := since + ticks(limit)
 	if l.draining {
@@ -62,8 +61,8 @@ func (l *loop) firstRequest(since uint64, limit time.Duration) uint64 {
 	return at
 }
 
-// arm sets the timer if it would come too late. One that comes too early costs
-// a look, which is cheaper than moving it whenever data moves.
+// arm sets the timer if it would fire too late. A timer that fires early costs one check, which is
+// cheaper than moving it whenever data move.
 func (f *flow) arm() {
 	if f.phase == gone {
 		return

@@ -1,18 +1,17 @@
 package engine
 
-// ending is what a flow's client gets to see of its end.
+// ending is what a flow's client gets at its end.
 type ending uint8
 
 const (
 	atOnce ending = iota // nothing more, and a reset if data may be missing
-	// what is pending and a FIN, without close_notify: an alert, or what tells that data are
-	// missing
+	// pending data and a FIN, without close_notify: an alert, or the sign that data are missing
 	inWords
 	whole // close_notify, what is pending, and a FIN
 )
 
-// end ends the flow: it counts why, tells the access log, and closes or, if the client
-// still gets something, goes on only to deliver that.
+// end ends the flow: it counts the cause, reports to the access log, and closes or, if the client
+// still gets something, continues only to deliver that.
 func (f *flow) end(why cause, how ending) {
 	if f.stream != nil {
 		f.endStream(why)
@@ -22,7 +21,7 @@ func (f *flow) end(why cause, how ending) {
 		return
 	}
 	if how == whole && f.phase == serving && !f.closeNotify() {
-		return // the client is gone, and that was the end
+		return // the client is gone; that was the end
 	}
 	l := f.loop
 	if f.mux != nil {
@@ -31,7 +30,7 @@ func (f *flow) end(why cause, how ending) {
 	f.leaveQueue() // before the next line: a flow is in one list
 	f.leaveShared()
 	l.handshakes.remove(f)
-	if f.phase != lingering { // else the reason is known
+	if f.phase != lingering { // otherwise the reason is known
 		f.endTrace(why)
 		l.count.Flows.Closed.Inc(why)
 		if f.phase == handshaking {
@@ -41,7 +40,7 @@ func (f *flow) end(why cause, how ending) {
 			f.tellEnd(why)
 		}
 	}
-	if how == atOnce || f.tls == nil && how == inWords { // without TLS only a reset tells
+	if how == atOnce || f.tls == nil && how == inWords { // without TLS only a reset shows it
 		f.closeAll(why.cuts())
 		return
 	}
@@ -58,9 +57,9 @@ func (f *flow) end(why cause, how ending) {
 // close implements member.
 func (f *flow) close(why cause) { f.end(why, atOnce) }
 
-// linger delivers what is pending to the client, then a FIN, and waits for the client
-// to have read it: closing at once would send RST if the client has sent anything
-// unread, and that destroys an alert under way.
+// linger delivers pending data to the client, then a FIN, and waits until the client has read them:
+// closing at once would send RST if the client has sent anything unread, which destroys an alert
+// under way.
 func (f *flow) linger() {
 	f.begin(lingering, f.loop.o.LingerTimeout)
 	if !f.settle() {
@@ -76,8 +75,8 @@ func (f *flow) lingerOn() {
 		return
 	}
 	if f.mux != nil && f.mux.failed {
-		// To read a flood on would cost more than it did before it was noticed. It
-		// stops when the kernel's buffers are full.
+		// Reading a flood on would cost more than before it was noticed. It stops when the kernel's
+		// buffers are full.
 		if f.client.input != inputOpen {
 			f.end(causeNone, atOnce)
 		}
@@ -132,7 +131,7 @@ func (f *flow) onlyOutIsLeft() bool {
 	return f.in.end == closed && (f.client.ended() || f.clientDone)
 }
 
-// closeAll closes both sockets and frees what the flow holds.
+// closeAll closes both sockets and frees the flow's resources.
 func (f *flow) closeAll(dataMissing bool) {
 	l := f.loop
 	f.leaveQueue()
@@ -146,10 +145,9 @@ func (f *flow) closeAll(dataMissing bool) {
 	f.signs(false)
 	l.reactor.StopTimer(&f.timer)
 	if dataMissing {
-		// What came in may be incomplete, and so may what went out: neither
-		// end must take it for whole. One that has been sent its FIN has it
-		// all, or will: a reset would take back what the kernel still holds
-		// for a slow reader.
+		// Data in either direction may be incomplete: neither end must take them for complete. An
+		// end that has been sent its FIN gets everything: a reset would discard what the kernel
+		// still holds for a slow reader.
 		if f.client.open() && f.out.end != closed {
 			resetOnClose(f.client.fd)
 		}
@@ -170,7 +168,7 @@ func (f *flow) closeAll(dataMissing bool) {
 	l.resumeAccept()
 }
 
-// unlink lets go of the backend, or of the wait for one.
+// unlink releases the backend, or ends the wait for one.
 func (f *flow) unlink() {
 	f.leaveQueue()
 	f.leaveShared()

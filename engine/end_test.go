@@ -14,8 +14,8 @@ import (
 	"reprise/internal/reactor"
 )
 
-// A backend that breaks off while the client uploads must not look like one that
-// has finished: the kernel tells the write, and the read that follows sees an end.
+// A backend that breaks off while the client uploads must not look like one that has finished: the
+// kernel reports it to the write, and the read that follows sees an end.
 func TestBackendResetDuringUpload(t *testing.T) {
 	stuck := make(chan bool)
 	backend := nettest.Serve(t, func(c net.Conn) {
@@ -33,7 +33,7 @@ func TestBackendResetDuringUpload(t *testing.T) {
 	}
 	for {
 		if _, err := c.Write(make([]byte, 1<<20)); err != nil {
-			break // nobody reads: all buffers are full
+			break // it is not read: all buffers are full
 		}
 	}
 	before := e.Stats().Flows.CipherOutBytes.Load()
@@ -45,7 +45,7 @@ func TestBackendResetDuringUpload(t *testing.T) {
 	}
 }
 
-// A client that says all it has to say, closes and is gone: its upload arrives.
+// A client that ends its stream, closes and is gone: its upload arrives.
 func TestUploadOutlivesTheClient(t *testing.T) {
 	const size = 4 << 20
 	gone, received := make(chan bool), make(chan int, 1)
@@ -59,7 +59,7 @@ func TestUploadOutlivesTheClient(t *testing.T) {
 				received <- total
 				return
 			}
-			_, _ = c.Write([]byte(".")) // for nobody
+			_, _ = c.Write([]byte(".")) // not read
 		}
 	})
 	o := testOptions()
@@ -70,7 +70,7 @@ func TestUploadOutlivesTheClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
-	// What the client's kernel still holds would be lost by its own doing.
+	// The loss of the client's kernel buffer would be the client's own doing.
 	nettest.Eventually(t, 10*time.Second,
 		func() bool { return e.Stats().Flows.PlainInBytes.Load() == size }, "the upload did not get here")
 	close(gone)
@@ -113,7 +113,7 @@ func TestAnswerAfterTheClientsEnd(t *testing.T) {
 	}
 }
 
-// Sending what was read long ago is activity, too.
+// Sending data that were read long ago counts as activity.
 func TestSlowReaderIsNotIdle(t *testing.T) {
 	const size = 400 << 10
 	source := nettest.Serve(t, func(c net.Conn) {

@@ -17,35 +17,34 @@ import (
 	"reprise/tlsconn"
 )
 
-// Options tune an engine. There are no defaults here: who fills them in knows
-// them (package config).
+// Options tune an engine. There are no defaults here: package config has them.
 type Options struct {
 	tuning.Engine
 	ReadSize     int // the most that one read takes; a loop has one such buffer
 	TurnBudget   int // bytes a flow may move before the others have their turn
 	AcceptBudget int // connections taken per wake-up
 
-	// SocketFile gives the file of a unix socket its owner and mode; nil leaves them.
+	// SocketFile sets owner and mode of a unix socket's file; nil leaves them.
 	SocketFile func(path string) error
 
-	// Inherit returns the listening sockets that a predecessor has left for an address, which
-	// are the engine's from then on; nil if there may be none.
+	// Inherit returns the listening sockets that a predecessor has left for an address, which the
+	// engine owns from then on; nil if there is no predecessor.
 	Inherit func(network, address string) []int
-	// Workers do what handshakes with backends take long for; nil does it on the loops.
+	// Workers run the slow parts of handshakes with backends; nil runs them on the loops.
 	Workers tlsclient.Workers
 
-	// Clients knows who has what of all loops together, for Limits; nil counts nothing.
+	// Clients counts what each client uses on all loops together, for Limits; nil counts nothing.
 	Clients *clientlimit.Table
 	Limits  *clientlimit.Policy // nil limits nothing
 
-	// Access is told of each HTTP request and each relayed connection when it
-	// has ended; nil if nobody wants to know. It is called on loops, so it must
-	// not block, and what it is given is valid until it returns.
+	// Access is called with each HTTP request and each relayed connection when it has ended; nil if
+	// there is no access log. It is called on loops, so it must not block, and its argument is
+	// valid until it returns.
 	Access func(*Access)
 }
 
-// lowWatermark is what may be left waiting in one direction when its source is read again. A
-// quarter keeps the sender busy while the rest drains, without a read for every write.
+// lowWatermark is how much may be pending in one direction when its source is read again. A quarter
+// keeps the sender busy while the rest drains, without a read for every write.
 func (o *Options) lowWatermark() int { return o.HighWatermark / 4 }
 
 // Per loop, rounded up.
@@ -59,55 +58,53 @@ func (o *Options) limits() *clientlimit.Policy {
 	return o.Limits
 }
 
-// A Listener is an address that takes connections, what is done with them, and
-// where they go.
+// A Listener is an address that accepts connections, with how they are handled and where they go.
 type Listener struct {
 	Name             string // of its kind, for the access log: "sslrouter"
 	Network, Address string // "tcp" with a numeric host, or "unix" with a path
-	// TLS makes the server of one loop, whose clock it is given; nil takes
-	// connections without TLS.
+	// TLS makes the server of one loop from that loop's clock; nil accepts connections without TLS.
 	TLS func(now func() time.Time) (tlsconn.Server, error)
-	// HTTP routes requests; nil relays bytes as they are.
+	// HTTP routes requests; nil relays bytes unchanged.
 	HTTP *HTTP
 	// Pools chooses backends: by the server name of TLS, and for HTTP by Host and path of each
-	// request. It may be nil if HTTP answers all by itself.
+	// request. It may be nil if HTTP answers everything by itself.
 	Pools *backend.Router
-	// Peek makes what looks at the beginning of a connection without TLS for the server name in it;
-	// nil looks at nothing.
+	// Peek makes a Peeker, which finds the server name in the first bytes of a connection without
+	// TLS here; nil to ignore it.
 	Peek func() Peeker
 
-	// who must send a PROXY header, and nobody else may; nil: none is looked for
+	// sources that must send a PROXY header, which others may not; nil: no headers
 	AcceptProxy []netip.Prefix
-	IdleTimeout time.Duration // without a byte either way
+	IdleTimeout time.Duration // without a byte in either direction
 }
 
-// A Peeker finds the server name that a client asks for in what it sends first.
+// A Peeker finds the server name that a client asks for in its first bytes.
 type Peeker interface {
 	// Feed takes the next bytes, which it does not keep, and reports whether it knows enough.
 	Feed(p []byte) (done bool)
-	// ServerName is the name in all that was fed; empty if there is none, or if this is no TLS.
+	// ServerName is the name in all bytes fed; empty if there is none, or if this is not TLS.
 	ServerName(all []byte) string
 }
 
-// HTTP says how requests are routed. It must not be changed once served.
+// HTTP says how requests are routed. It is immutable once in use.
 type HTTP struct {
-	RedirectPort int // answer everything with a redirect to https on this port; 0 serves
+	RedirectPort int // answer everything with a redirect to https on this port; 0: serve
 	tuning.Requests
 
 	Limits     http1.Limits
-	ServerName string // of uwsgi's variables; "" takes the Host
-	// DefaultHost is the Host that HTTP/1.0 clients without one are taken to ask for, if
-	// they name no server in TLS either.
+	ServerName string // uwsgi's variable of that name; "" takes the Host
+	// DefaultHost is the Host for HTTP/1.0 clients that send none, if they name no server in TLS
+	// either.
 	DefaultHost string
 
-	Challenges exchange.Challenges // answers certificate authorities, nil for none
-	// ServeChallenges exempts what begins with exchange.ChallengePath from RedirectPort.
+	Challenges exchange.Challenges // answers to certificate authorities, nil for none
+	// ServeChallenges exempts paths with exchange.ChallengePath from RedirectPort.
 	ServeChallenges bool
 
 	RequestRules, ResponseRules *http1.Rules // what becomes of fields
 }
 
-// An Engine is the loops and their listeners.
+// An Engine is a set of loops and their listeners.
 type Engine struct {
 	o       Options // of the start
 	loops   []*loop
@@ -119,8 +116,8 @@ type Engine struct {
 	bound []*bound // replaced as a whole by a Change
 }
 
-// New binds all addresses, so that what is wrong with them is known before
-// anything is served. Connections wait in the backlog until Start.
+// New binds all addresses, so that errors in them are known before anything is served. Connections
+// wait in the backlog until Start.
 func New(o Options, listeners []Listener) (*Engine, error) {
 	o.Limits = o.limits()
 	e := &Engine{o: o, failures: failureLog{began: time.Now()}}
@@ -174,8 +171,8 @@ func (e *Engine) listen(ln Listener) error {
 	return nil
 }
 
-// Addresses returns where the listeners listen, in order, with the port that
-// the kernel chose where 0 was asked for.
+// Addresses returns the listeners' addresses, in order, with the port that the kernel chose for
+// port 0.
 func (e *Engine) Addresses() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -186,11 +183,10 @@ func (e *Engine) Addresses() []string {
 	return addresses
 }
 
-// Renew gives a listener, by its place in New or the last Change, other certificates, keys and
-// policies. Connections that exist keep what they began with; new ones begin with
-// the new. It may be called while the engine runs, but not between a Change's making
-// and its Commit; an error changes nothing. When it returns the loops have taken it over, but
-// for one that has ended.
+// Renew gives a listener, by its index in New or the last Change, other certificates, keys and
+// policies. Existing connections keep the old ones; new ones use the new. It may be called while
+// the engine runs, but not between a Change's making and its Commit; an error changes nothing. When
+// it returns the loops use the new ones, except a loop that has ended.
 func (e *Engine) Renew(i int, tls func(now func() time.Time) (tlsconn.Server, error)) error {
 	servers := make([]tlsconn.Server, len(e.loops))
 	for j, l := range e.loops {
@@ -236,7 +232,7 @@ func (e *Engine) Start() {
 	}
 }
 
-// Leave goes on accepting, and asks clients to go elsewhere from then on.
+// Leave keeps accepting, and asks clients to go elsewhere from then on.
 func (e *Engine) Leave() {
 	for _, l := range e.loops {
 		l.reactor.Post(leaveLoop, l)
@@ -258,8 +254,8 @@ func (e *Engine) Drain(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all flows at once and frees everything, also before Start. The
-// Engine must not be used afterwards, but for Stats.
+// Close ends all flows at once and frees everything, even before Start. Afterwards only Stats may
+// be used.
 func (e *Engine) Close() error {
 	for _, l := range e.loops {
 		l.reactor.Stop()

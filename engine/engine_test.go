@@ -21,7 +21,7 @@ import (
 	"reprise/tlsconn"
 )
 
-// testOptions are small, so that limits and watermarks are met.
+// testOptions are small, so that limits and watermarks are reached.
 func testOptions() Options {
 	return Options{Engine: tuning.Engine{
 		Loops: 2, HighWatermark: 64 << 10,
@@ -60,7 +60,7 @@ func poolOptions() backend.Options {
 	}
 }
 
-// routerOf makes a router that has nothing to choose.
+// routerOf makes a router with one pool.
 func routerOf(t *testing.T, pool *backend.Pool) *backend.Router {
 	t.Helper()
 	r, err := backend.NewRouter(pool)
@@ -169,8 +169,8 @@ func TestEchoAndDrain(t *testing.T) {
 	}
 }
 
-// Flows that never pause do not keep a loop from the others: the answer of a
-// one-byte request arrives while several downloads run at full speed.
+// Flows that never pause do not keep a loop from others: the answer to a one-byte request arrives
+// while several downloads run at full speed.
 func TestBusyFlowsDoNotStarveOthers(t *testing.T) {
 	zeros := make([]byte, 1<<20)
 	source := nettest.Serve(t, func(c net.Conn) {
@@ -284,13 +284,13 @@ func TestHandshakeLimit(t *testing.T) {
 	}
 }
 
-// neverSure is a Peeker that waits for more.
+// neverSure is a Peeker that always waits for more.
 type neverSure struct{}
 
 func (neverSure) Feed([]byte) bool         { return false }
 func (neverSure) ServerName([]byte) string { return "" }
 
-// Connections that are peeked at give way like handshakes: each holds what it has sent.
+// Connections being peeked at give way like handshakes: each holds what it has sent.
 func TestPeekLimit(t *testing.T) {
 	echo := nettest.Serve(t, nettest.Echo)
 	o := testOptions()
@@ -378,7 +378,7 @@ func TestAcceptAgainWithoutFlows(t *testing.T) {
 	})
 }
 
-// oneLoop makes all flows meet on one loop.
+// oneLoop puts all flows on one loop.
 func oneLoop() Options {
 	o := testOptions()
 	o.Loops = 1
@@ -396,8 +396,7 @@ func dialRaw(t *testing.T, addr string) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// readFromBackend waits until as much has been read, so that what follows comes
-// apart from it.
+// readFromBackend waits until as much has been read, so that what follows comes in a separate read.
 func readFromBackend(t *testing.T, e *Engine, n int) {
 	t.Helper()
 	nettest.Eventually(t, 10*time.Second,

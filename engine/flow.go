@@ -13,75 +13,74 @@ import (
 	"reprise/tlsconn"
 )
 
-// phase is where a flow is in its life.
+// phase is the phase of a flow's life.
 type phase uint8
 
 const (
 	prefixing   phase = iota // expects the client's PROXY header
-	peeking                  // looks for a server name in what is relayed as it is
+	peeking                  // looks for a server name in relayed bytes
 	handshaking              // TLS with the client
 	serving                  // data both ways
-	lingering                // what the client still gets is on its way
+	lingering                // remaining data are on their way to the client
 	gone
 )
 
-// A flow is one client connection with the backend connection that serves it. It
-// belongs to its loop. It is driven by events only: progress does whatever can be
-// done now and returns.
+// A flow is one client connection with the backend connection that serves it. It belongs to its
+// loop. Only events drive it: progress does all that can be done now and returns.
 type flow struct {
 	loop     *loop
 	listener *listener
-	settings *settings // of the listener, when the connection began, or its last request
+	settings *settings // the listener's, when the connection began, or its last request
 	phase    phase
 
 	client, backend socket
 	in, out         way // to the backend, to the client
 
-	clientDone bool            // the client has said all: close_notify, or FIN without TLS
+	clientDone bool            // the client has ended its stream: close_notify, or FIN without TLS
 	peer       netip.AddrPort  // the client's address, by its PROXY header if it sent one
-	origin     clientlimit.Key // the client that this counts against, 0 if there is none
+	origin     clientlimit.Key // the client that is charged, 0 if there is none
 	tls        tlsconn.Conn    // nil without TLS
-	prefix     *proxy.Header   // what the client's proxy told, nil if nothing
-	early      queue.Queue     // the beginning of such a header, or of what is peeked at
+	prefix     *proxy.Header   // the PROXY header, nil if there is none
+	early      queue.Queue     // the beginning of a PROXY header, or of peeked bytes
 	peek       Peeker          // while peeking
 
 	route  *route // to the pool of the connection or request; nil before it is chosen
 	link   link
 	tries  uint8         // backends tried
-	header int           // bytes of the PROXY header that what waits for the backend begins with
-	noTLS  bool          // there was no TLS with the last of them
-	node   *backend.Node // the backend being tried or used: a place there is ours
+	header int           // bytes of the PROXY header that begin what is pending for the backend
+	noTLS  bool          // the last of them had no TLS
+	node   *backend.Node // the backend being tried or used: the flow has a slot of it
 	avoid  *backend.Node // the one that failed last
 
-	http   *requests     // nil: bytes are relayed as they are, or mux has requests
+	http   *requests     // nil: bytes are relayed unchanged, or mux has requests
 	mux    *mux          // of a client that speaks HTTP/2, and of its streams
-	stream *http2.Stream // which stream's flow this is, nil for a connection's
+	stream *http2.Stream // the stream that this flow serves, nil for a connection's
 	shared *sharedConn   // to an h2c backend, nil if there is none or backend is in use
 	call   *http2.Call   // on it
-	trace  *trace        // nil if no access log wants to know
+	trace  *trace        // nil without an access log
 	log    *slog.Logger  // nil if the log does not follow the connection
 
 	timer    reactor.Timer
-	until    uint64 // tick at which the phase or the connecting must be over
+	until    uint64 // tick of the phase's or the connection attempt's deadline
 	lookup   uint64 // tick at which a session look-up is given up
 	active   uint64 // tick at which data last moved
 	began    uint64 // tick at which the phase began
 	stirred  uint64 // tick at which TLS last had work, 0 while it rests
 	deferred bool   // is in one of the loop's queues
 	heard    bool   // the client has sent something, while handshaking
-	since    uint64 // tick at which it came into one
+	since    uint64 // tick at which it was queued
 
 	admission admission // of a full handshake
-	signing   bool      // a key worker is asked for a signature
+	signing   bool      // a key worker makes a signature
 
-	prev, next *flow // in the loop's list of handshakes, or in one of those waiting
+	prev, next *flow // in the loop's list of handshakes, or in a list of waiting flows
 }
 
 // start makes a flow of an accepted connection.
 func (l *loop) start(ln *listener, fd int, peer netip.AddrPort, client clientlimit.Key) {
 	f := &flow{loop: l, listener: ln, settings: ln.settings, peer: peer, origin: client}
 	f.client.fd, f.backend.fd = fd, -1
-	// Nothing has been sent, so there is room; epoll will say the same, later.
+	// Nothing has been sent, so there is room; epoll will report it later.
 	f.client.writable = true
 	f.timer.Owner = f
 	if ln.tls != nil {
@@ -128,7 +127,7 @@ func resumeFlow(arg any) {
 	}
 }
 
-// OnEvent notes what epoll said and goes on, unless the flow's turn comes later anyway.
+// OnEvent records the event and continues, unless the flow's turn comes later anyway.
 func (f *flow) OnEvent(fd int, e reactor.Events) {
 	if fd == f.client.fd {
 		f.client.note(e)
@@ -144,7 +143,7 @@ func (f *flow) OnEvent(fd int, e reactor.Events) {
 	case !f.deferred:
 		f.progress()
 	default:
-		f.settle() // what a connection that failed has led to
+		f.settle() // the result of a failed connection
 	}
 }
 
@@ -169,8 +168,7 @@ func (f *flow) progress() {
 	f.arm()
 }
 
-// opened begins to serve a client, whose connection goes by the server name in it if that
-// is relayed as it is.
+// opened begins to serve a client; the pool of a relayed connection is chosen by the server name.
 func (f *flow) opened(serverName string) {
 	l, ln := f.loop, f.settings
 	if f.trace != nil {
@@ -180,7 +178,7 @@ func (f *flow) opened(serverName string) {
 	f.stir()
 	switch {
 	case f.tls != nil && f.tls.Info().ALPN == tlsconn.ChallengeProtocol:
-		f.end(causeDone, whole) // RFC 8737, Section 3: the handshake was all
+		f.end(causeDone, whole) // RFC 8737, Section 3: the handshake is the whole connection
 		return
 	case ln.HTTP != nil && f.tls != nil && f.tls.Info().ALPN == "h2":
 		f.mux = f.newMux()

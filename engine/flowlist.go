@@ -1,6 +1,6 @@
 package engine
 
-// A flowList holds flows in the order in which they came. A flow is in one at most.
+// A flowList holds flows in order of arrival. A flow is in at most one.
 type flowList struct {
 	first, last *flow
 	len         int

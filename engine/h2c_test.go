@@ -206,8 +206,8 @@ func serveAll(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestH2CFirstUpload holds that content which is here before a connection stands goes on when
-// it does.
+// TestH2CFirstUpload holds that content which arrives before a connection is established is sent
+// once it is.
 func TestH2CFirstUpload(t *testing.T) {
 	server := newH2CServer(t, describe, 0)
 	for proto, client := range map[string]*http.Client{"HTTP/1.1": http1Client(t), "HTTP/2.0": http2Client(t)} {
@@ -270,7 +270,7 @@ func TestH2CBothWays(t *testing.T) {
 	}
 }
 
-// TestH2CIsShared has 20 clients ask for 50 streams each, all of which are open at once.
+// TestH2CIsShared has 20 clients ask for 50 streams each, which are all open at once.
 func TestH2CIsShared(t *testing.T) {
 	const clients, streams = 20, 50
 	var open atomic.Int64
@@ -325,8 +325,8 @@ func TestH2CIsShared(t *testing.T) {
 	nettest.Eventually(t, 10*time.Second, func() bool { return pool.Shared().Streams.Load() == 0 }, "calls are left")
 }
 
-// TestH2CSlowClient holds that a client that stops reading stops its own call only, and
-// holds no more of the response than its bound.
+// TestH2CSlowClient holds that a client that stops reading stops only its own call, and holds no
+// more of the response than its bound.
 func TestH2CSlowClient(t *testing.T) {
 	var sent atomic.Int64
 	server := newH2CServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -364,7 +364,8 @@ func TestH2CSlowClient(t *testing.T) {
 			}
 			resp.Body.Close()
 		}
-		// What the client's kernel and its own windows hold is not ours; it is less than this.
+		// Buffers of the client's kernel and its own windows are not ours; they hold less than
+		// this.
 		if n := sent.Load(); n > 24<<20 {
 			t.Errorf("the backend could send %d bytes", n)
 		}
@@ -377,7 +378,7 @@ func TestH2CSlowClient(t *testing.T) {
 	nettest.Eventually(t, 10*time.Second, func() bool { return pool.Shared().Streams.Load() == 0 }, "calls are left")
 }
 
-// TestH2CCancel holds that a client that gives up cancels its call, and no other.
+// TestH2CCancel holds that a client that gives up cancels only its own call.
 func TestH2CCancel(t *testing.T) {
 	begun, cancelled := make(chan struct{}), make(chan error, 1)
 	server := newH2CServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -421,8 +422,7 @@ func TestH2CCancel(t *testing.T) {
 	}
 }
 
-// TestH2CIdle holds that a connection that no request uses ends, and the next request has
-// another.
+// TestH2CIdle holds that an unused connection ends, and the next request gets another.
 func TestH2CIdle(t *testing.T) {
 	server := newH2CServer(t, func(http.ResponseWriter, *http.Request) {}, 0)
 	h := httpOptions()
@@ -454,13 +454,13 @@ func wantClosed(t *testing.T, addr string) {
 	}
 }
 
-// TestH2CUnreachable holds that requests turn to another backend if one cannot be reached, or
-// does not speak HTTP/2, and are refused in words if there is none.
+// TestH2CUnreachable holds that requests go to another backend if one cannot be reached, or does
+// not speak HTTP/2, and get an error response if there is none.
 func TestH2CUnreachable(t *testing.T) {
 	http1Only := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(http1Only.Close)
 	for _, test := range []struct{ name, addr string }{
-		{"nobody listens", nettest.FreeAddr(t)}, {"it speaks HTTP/1.1", http1Only.Listener.Addr().String()},
+		{"unused port", nettest.FreeAddr(t)}, {"it speaks HTTP/1.1", http1Only.Listener.Addr().String()},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, addr, _, clients := startH2C(t, httpOptions(), test.addr)

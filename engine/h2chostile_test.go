@@ -46,8 +46,7 @@ func serveFake(t *testing.T, serve func(b *fakeBackend)) (addr string) {
 	}).Addr
 }
 
-// nextRequest returns the stream of the next request, 0 at the end. It answers what else
-// comes.
+// nextRequest returns the stream of the next request, 0 at the end. It answers other frames.
 func (b *fakeBackend) nextRequest() uint32 {
 	for {
 		switch frame, err := b.ReadFrame(); frame := frame.(type) {
@@ -76,9 +75,9 @@ func (b *fakeBackend) head(id uint32, end bool, fields ...string) error {
 	})
 }
 
-// TestH2CGoAway has backends go away again and again under load, each time without looking
-// at what is already on its way to them: no request that may be repeated is lost, nor is one that
-// was not looked at, whatever it is.
+// TestH2CGoAway has backends go away again and again under load, each time without processing
+// requests under way to them: no request is lost that may be repeated, or that was not processed,
+// whatever its method.
 func TestH2CGoAway(t *testing.T) {
 	addr := serveFake(t, func(b *fakeBackend) {
 		for range 20 {
@@ -160,8 +159,8 @@ func TestH2CGracefulEnd(t *testing.T) {
 	}
 }
 
-// TestH2CHostile has backends do what costs them little: each is cut off, or costs its own requests
-// only, and what it makes the node hold is bounded.
+// TestH2CHostile has backends do what costs them little: each is cut off, or affects only its own
+// requests, and the memory it occupies is bounded.
 func TestH2CHostile(t *testing.T) {
 	ok := func(b *fakeBackend, id uint32) { _ = b.head(id, false, ":status", "200") }
 	for _, test := range []struct {
@@ -256,8 +255,8 @@ func flood(first func(b *fakeBackend, id uint32),
 	}
 }
 
-// TestH2CNoWindow holds that a backend that lets nothing in stops the client, and costs no
-// more than the bounds say.
+// TestH2CNoWindow holds that a backend without open windows stops the client, and costs no more
+// than the bounds allow.
 func TestH2CNoWindow(t *testing.T) {
 	addr := serveFake(t, func(b *fakeBackend) {
 		_, _ = io.Copy(io.Discard, b) // and windows stay as they are: 64 KiB
@@ -327,12 +326,12 @@ func TestH2CFewStreams(t *testing.T) {
 	}
 }
 
-// endless is a body without end.
+// endless is an endless body.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
-// counter counts what is written to it.
+// counter counts the bytes written to it.
 type counter struct{ atomic.Int64 }
 
 func (c *counter) Write(p []byte) (int, error) {
@@ -340,7 +339,7 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestH2CResets holds what clients learn of a call that its backend resets.
+// TestH2CResets checks what clients get when the backend resets their call.
 func TestH2CResets(t *testing.T) {
 	addr := serveFake(t, func(b *fakeBackend) {
 		for {

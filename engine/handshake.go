@@ -21,7 +21,7 @@ func (f *flow) handshake() {
 		}
 		out := f.tls.Resume(l.out)
 		if f.tls.State() == state {
-			return // what it waits for is not there yet
+			return // what it waits for has not come yet
 		}
 		f.handshakeStep(out)
 	}
@@ -41,14 +41,13 @@ func (f *flow) handshake() {
 	}
 }
 
-// gaveUp reports whether the client of a parked handshake is gone. What is being
-// done for it, such as an RSA signature, would be done for nothing, and at the cost
-// of clients that are there. epoll's word may have been about the descriptor's
-// predecessor, so the socket is asked.
+// gaveUp reports whether the client of a parked handshake is gone. Work for it, such as an RSA
+// signature, would be wasted, at the expense of other clients. The epoll event may concern the
+// descriptor's predecessor, so the socket is asked.
 func (f *flow) gaveUp() bool {
 	if f.tls.State() == tlsconn.AwaitVerify {
-		// All that the client has to say may be here already, its request and its
-		// FIN included: then it still waits for an answer.
+		// The client may have sent everything already, including its request and its FIN: then it
+		// still waits for an answer.
 		return reactor.Is(f.client.fd, reactor.HungUp)
 	}
 	return reactor.Is(f.client.fd, reactor.HungUp|reactor.PeerEnded)
@@ -59,7 +58,7 @@ const (
 	plainHTTPAnswer = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 59\r\nConnection: close\r\n\r\n" + plainHTTPText
 )
 
-// handshakeStep acts on what a step of the handshake led to.
+// handshakeStep acts on the result of a handshake step.
 func (f *flow) handshakeStep(out []byte) {
 	l := f.loop
 	failed := f.tls.State() == tlsconn.Failed

@@ -87,8 +87,7 @@ func (h *h2) get(id uint32, path string) {
 	h.request(id, true, ":method", "GET", ":scheme", "https", ":authority", "localhost", ":path", path)
 }
 
-// until reads frames until one is as wanted, and returns it and the data before it by
-// stream.
+// until reads frames up to the wanted one, and returns it and the data before it by stream.
 func (h *h2) until(what string, wanted func(http2.Frame) bool) (http2.Frame, map[uint32]string) {
 	h.t.Helper()
 	data := map[uint32]string{}
@@ -141,8 +140,8 @@ func (h *h2) hasEnded() bool {
 	}
 }
 
-// TestHTTP2WebSocket takes an extended CONNECT (RFC 8441) through to a backend that knows
-// the upgrade of HTTP/1.1, with early bytes, and both ends' half-closes.
+// TestHTTP2WebSocket passes an extended CONNECT (RFC 8441) to a backend that knows the upgrade of
+// HTTP/1.1, with early bytes, and both ends' half-closes.
 func TestHTTP2WebSocket(t *testing.T) {
 	addr := nettest.Serve(t, func(c net.Conn) {
 		r := bufio.NewReader(c)
@@ -201,7 +200,7 @@ func TestHTTP2Timeouts(t *testing.T) {
 	})
 	t.Run("no request", func(t *testing.T) {
 		h := dialH2(t, start())
-		h.until("goodbye", isGoAway)
+		h.until("GOAWAY", isGoAway)
 		if !h.hasEnded() {
 			t.Error("the connection goes on")
 		}
@@ -229,7 +228,7 @@ func TestHTTP2Timeouts(t *testing.T) {
 	})
 }
 
-// TestHTTP2Drain lets a request that is served end, and refuses none that was on its way.
+// TestHTTP2Drain lets a current request end, and refuses none that was under way.
 func TestHTTP2Drain(t *testing.T) {
 	release := make(chan struct{})
 	arrived := make(chan struct{}, 1)
@@ -273,8 +272,7 @@ func TestHTTP2Drain(t *testing.T) {
 	}
 }
 
-// TestHTTP2Cancel holds that a stream that the client gives up gives its backend up too, and
-// no other stream.
+// TestHTTP2Cancel holds that cancelling a stream releases its backend, and affects no other stream.
 func TestHTTP2Cancel(t *testing.T) {
 	gone := make(chan struct{})
 	arrived := make(chan struct{})
@@ -301,8 +299,8 @@ func TestHTTP2Cancel(t *testing.T) {
 	}
 }
 
-// TestHTTP2RapidReset (CVE-2023-44487) bounds what one connection may start and give up, and
-// serves another client meanwhile.
+// TestHTTP2RapidReset (CVE-2023-44487) bounds how many streams one connection may start and cancel,
+// and serves another client meanwhile.
 func TestHTTP2RapidReset(t *testing.T) {
 	var mu sync.Mutex
 	connections := 0
@@ -339,9 +337,9 @@ func TestHTTP2RapidReset(t *testing.T) {
 	}
 }
 
-// TestHTTP2TakenBackAtOnce holds that what a client asks for and takes back in one breath
-// reaches no backend, once it has done so a few times.
-func TestHTTP2TakenBackAtOnce(t *testing.T) {
+// TestHTTP2CancelledAtOnce holds that requests cancelled at once reach no backend, after a client
+// has done so a few times.
+func TestHTTP2CancelledAtOnce(t *testing.T) {
 	backends := nettest.Serve(t, nettest.Discard)
 	e, router := startListener(t, oneLoop(),
 		Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, backends.Addr)}, true)
@@ -366,8 +364,8 @@ func TestHTTP2TakenBackAtOnce(t *testing.T) {
 	}
 }
 
-// TestHTTP2FloodIsNotRead holds that a client that goes on after it was told to stop costs
-// nothing more than what the kernel takes.
+// TestHTTP2FloodIsNotRead holds that a client that goes on after it was told to stop costs nothing
+// more than what the kernel takes.
 func TestHTTP2FloodIsNotRead(t *testing.T) {
 	o := oneLoop()
 	o.LingerTimeout = time.Minute
@@ -392,8 +390,8 @@ func TestHTTP2FloodIsNotRead(t *testing.T) {
 	}
 }
 
-// TestHTTP2SlowReader asks for much on many streams and reads none of it: what is taken
-// from the backends is bounded, and all of it arrives once windows open.
+// TestHTTP2SlowReader requests much on many streams and reads none of it: the data read from
+// backends are bounded, and all of them arrive once windows open.
 func TestHTTP2SlowReader(t *testing.T) {
 	const streams, size = 100, 200_000
 	e, addr, _ := startHTTP2(t, httpOptions(), func(w http.ResponseWriter, _ *http.Request) {
@@ -433,9 +431,9 @@ func TestHTTP2SlowReader(t *testing.T) {
 	}
 }
 
-// TestHTTP2UploadToNobody sends to a backend that does not read: no more is taken than
-// windows say.
-func TestHTTP2UploadToNobody(t *testing.T) {
+// TestHTTP2UploadToStalledBackend sends to a backend that does not read: no more is taken than windows
+// allow.
+func TestHTTP2UploadToStalledBackend(t *testing.T) {
 	stop := make(chan struct{})
 	stuck := nettest.Serve(t, func(net.Conn) { <-stop }).Addr
 	t.Cleanup(func() { close(stop) })
@@ -443,7 +441,7 @@ func TestHTTP2UploadToNobody(t *testing.T) {
 		Listener{HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, stuck)}, true)
 	h := dialH2(t, router)
 	h.request(1, false, ":method", "POST", ":scheme", "https", ":authority", "localhost", ":path", "/")
-	// What the kernel takes for the backend is a bound that is not ours.
+	// The kernel's buffer towards the backend is a bound that is not ours.
 	window, sent := 128<<10, 0
 	for quiet := 0; quiet < 3; {
 		for ; window >= 16<<10; window -= 16 << 10 {

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// TestHTTP2Requests has Go's client ask for what TestRequests does, in HTTP/2.
+// TestHTTP2Requests makes the requests of TestRequests with Go's client, in HTTP/2.
 func TestHTTP2Requests(t *testing.T) {
 	e, addr, client := startHTTP2(t, httpOptions(), trailing)
 	a := &asker{t, addr, client}

@@ -57,7 +57,7 @@ func describe(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s %s %d %v", r.Method, r.URL.Path, len(body), r.TransferEncoding)
 }
 
-// describeOr answers some paths in ways of their own, and describes other requests.
+// describeOr answers some paths in their own ways, and describes other requests.
 func describeOr(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/204":
@@ -267,8 +267,7 @@ func TestBadAnswers(t *testing.T) {
 	}
 }
 
-// A request whose connection the backend has closed meanwhile is sent again, if
-// that can do no harm.
+// A request whose connection the backend has closed meanwhile is sent again, if that is safe.
 func TestRetry(t *testing.T) {
 	for _, test := range []struct {
 		method string
@@ -324,7 +323,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// Time-outs of the router, each with its words.
+// Time-outs of the router, each with its text.
 func TestHTTPTimeouts(t *testing.T) {
 	silent := nettest.Serve(t, nettest.Discard).Addr
 	for _, test := range []struct {
@@ -346,7 +345,7 @@ func TestHTTPTimeouts(t *testing.T) {
 			_, _ = io.WriteString(c, test.request)
 			if test.status == 0 {
 				if got, err := io.ReadAll(c); err != nil || len(got) > 0 {
-					t.Errorf("got %q, %v; want a goodbye", got, err)
+					t.Errorf("got %q, %v; want a closed connection", got, err)
 				}
 				return
 			}
@@ -358,8 +357,8 @@ func TestHTTPTimeouts(t *testing.T) {
 	}
 }
 
-// More requests than a backend may have wait for their turn, and beyond that are
-// told to come back.
+// Requests beyond a backend's limit wait for their turn, and beyond the queue's are asked to come
+// back.
 func TestBackendLimit(t *testing.T) {
 	gate := make(chan bool)
 	addr := rawBackend(t, func(_ int, c net.Conn, _ *http.Request) {

@@ -9,8 +9,8 @@ import (
 	"reprise/internal/reactor"
 )
 
-// An idleConn is a backend connection that waits for the next request. It belongs
-// to its loop. Whatever happens to it is its end: nobody has asked it anything.
+// An idleConn is a backend connection that waits for the next request. It belongs to its loop. Any
+// event ends it: no request is under way on it.
 type idleConn struct {
 	loop *loop
 	list *idleList
@@ -21,8 +21,8 @@ type idleConn struct {
 	parked     uint64    // the reactor's last look before
 }
 
-// An idleList is the connections of one backend, the one used last at its end: it
-// is the least likely to be closed by the backend, and the others may time out.
+// An idleList is the connections of one backend, the last used at its end: the backend is the least
+// likely to close that one, and the others may time out.
 type idleList struct {
 	last, first *idleConn
 	// the first of those parked since the reactor's last look, if its parked says so
@@ -42,7 +42,7 @@ func (l *loop) idleOf(n *backend.Node) *idleList {
 	return list
 }
 
-// forgetNodes lets go of nodes that are in no pool any more: members come and go.
+// forgetNodes removes nodes that are in no pool any more: members come and go.
 func (l *loop) forgetNodes() {
 	for n := range l.idle {
 		if n.Removed() {
@@ -53,17 +53,16 @@ func (l *loop) forgetNodes() {
 	for n, g := range l.shared {
 		for _, c := range g.conns {
 			if n.Removed() {
-				l.shareLater(c) // to end it when it has no calls
+				l.shareLater(c) // to close it when it has no calls
 			}
 		}
 	}
 }
 
-// maxFreeConns bounds the structures kept for connections to come.
+// maxFreeConns bounds the structures kept for later connections.
 const maxFreeConns = 256
 
-// park gives the backend's connection to whoever needs it next, and the place
-// there back.
+// park keeps the backend's connection for the next request of any client, and releases the slot.
 func (f *flow) park() {
 	l, o := f.loop, f.settings.HTTP
 	list := l.idleOf(f.node)
@@ -99,12 +98,12 @@ func (f *flow) park() {
 	l.reactor.SetTimer(&c.timer, l.tick+ticks(o.BackendIdleTimeout))
 }
 
-// reuse takes a connection to the node that waits, if there is one.
+// reuse takes a waiting connection to the node, if there is one.
 func (f *flow) reuse() bool {
 	l := f.loop
 	list := l.idle[f.node]
 	if f.route.pool.Options().SendProxy > 0 {
-		return false // what waits may be from before the pool's backends got headers
+		return false // a waiting connection may be from before the pool's backends got headers
 	}
 	for list != nil && list.len > 0 && !f.http.Exchange().Retried() {
 		c, seen := list.newest(l)
@@ -126,16 +125,16 @@ func (f *flow) reuse() bool {
 	return false
 }
 
-// knownFor is how long ago a look at a connection that waits may have been.
+// knownFor is how old a look at a waiting connection may be.
 const knownFor = time.Millisecond
 
-// newest returns the connection to use next. It reports whether that is known to be quiet: what
-// a backend has said unasked would be taken for the answer.
+// newest returns the connection to use next. It reports whether that is known to be quiet:
+// unsolicited data of a backend would be taken for the answer.
 //
-// The reactor has looked at all that were parked before this round, and told them first what
-// has come; to ask the kernel once more costs 3 % of a small request. The look may be a
-// millisecond old, about as long as what a backend says is on its way anyway. A request that
-// cannot be repeated if the connection turns out to have ended asks nevertheless.
+// The reactor has checked all that were parked before this round, and reported their events first;
+// asking the kernel again costs 3 % of a small request. The check may be a millisecond old, about
+// as long as a backend's data are under way anyway. A request that cannot be repeated if the
+// connection turns out to have ended asks nevertheless.
 func (list *idleList) newest(l *loop) (c *idleConn, seen bool) {
 	c = list.last
 	if c.parked == l.reactor.Looks() && list.unseen.prev != nil {
@@ -170,11 +169,11 @@ func (c *idleConn) leave() {
 }
 
 func (c *idleConn) OnEvent(_ int, e reactor.Events) {
-	// An edge for room to write says nothing new.
+	// An edge for room to write is no news.
 	if e.Readable() || e.Ended() || e.Failed() {
 		if c.tls != nil && !e.Ended() && !e.Failed() {
 			if c.note(e); c.loop.quiet(&c.socket) {
-				return // a session, which a backend gives when it likes
+				return // a session, which a backend may send at any time
 			}
 		}
 		c.close(causeNone)
@@ -183,17 +182,17 @@ func (c *idleConn) OnEvent(_ int, e reactor.Events) {
 
 func (c *idleConn) OnTimer() { c.close(causeNone) }
 
-// close implements member; nothing is lost whatever the cause.
+// close implements member; no data are lost whatever the cause.
 func (c *idleConn) close(cause) {
 	if c.list == nil {
 		return
 	}
-	c.sayGoodbye()
+	c.sendCloseNotify()
 	c.loop.closeSocket(&c.socket)
 	c.leave()
 }
 
-// closeIdle closes the connections to n that wait.
+// closeIdle closes the waiting connections to n.
 func (l *loop) closeIdle(n *backend.Node) {
 	for list := l.idle[n]; list != nil && list.first != nil; {
 		list.first.close(causeNone)
@@ -209,7 +208,7 @@ func (c *idleConn) stale(n *backend.Node) bool {
 	return c.tls.client != n.TLS() || !c.loop.quiet(&c.socket)
 }
 
-// hasMore reports whether a backend has said more than it was asked for.
+// hasMore reports whether a backend has sent unsolicited data.
 func (l *loop) hasMore(s *socket) bool {
 	if s.tls == nil {
 		return s.readable && stale(s.fd)
@@ -217,8 +216,8 @@ func (l *loop) hasMore(s *socket) bool {
 	return !l.quiet(s)
 }
 
-// stale reports whether a connection that has waited was ended by the backend
-// meanwhile, or said something, as far as the kernel knows.
+// stale reports whether the backend of a waiting connection has ended it meanwhile, or sent
+// something, as far as the kernel knows.
 func stale(fd int) bool {
 	_, err := rawPeek(fd)
 	return err != unix.EAGAIN

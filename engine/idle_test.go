@@ -15,7 +15,7 @@ import (
 	"reprise/internal/reactor"
 )
 
-// A stepped is an engine of one loop whose rounds a test makes, and a backend that says what the
+// A stepped is an engine of one loop whose rounds a test makes, and a backend that sends what the
 // test writes.
 type stepped struct {
 	t        *testing.T
@@ -50,7 +50,7 @@ func (s *stepped) round() {
 	}
 }
 
-// read goes round until c has said something that ends as wanted.
+// read runs rounds until c has received output with the wanted end.
 func (s *stepped) read(c net.Conn, end string) string {
 	s.t.Helper()
 	var got []byte
@@ -98,8 +98,8 @@ func answerOf(t *testing.T, c net.Conn, text string) {
 	}
 }
 
-// parked returns two clients, of which one has made a request, and the backend's connection of
-// that, which waits for another.
+// parked returns two clients, one of which has made a request, and that request's backend
+// connection, which waits for another.
 func (s *stepped) parked() (first, second, conn net.Conn) {
 	s.t.Helper()
 	first, second = dialPlain(s.t, s.addr), dialPlain(s.t, s.addr)
@@ -115,8 +115,8 @@ func (s *stepped) parked() (first, second, conn net.Conn) {
 	return first, second, conn
 }
 
-// What a backend says unasked answers no one, even if a request comes first in the same round:
-// whatever the round's look at epoll has brought is known to those that wait before it.
+// Unsolicited data of a backend answer no client, even if a request comes first in the same round:
+// waiting connections get the round's events before it.
 func TestUnaskedAnswerBehindARequest(t *testing.T) {
 	for _, method := range []string{"GET", "POST"} {
 		t.Run(method, func(t *testing.T) {
@@ -134,8 +134,8 @@ func TestUnaskedAnswerBehindARequest(t *testing.T) {
 	}
 }
 
-// A backend may end a connection between the look at it and the request. One that cannot be
-// repeated is not sent there, one that can be is repeated.
+// A backend may end a connection between the check and the request. A request that cannot be
+// repeated is not sent there, another is repeated.
 func TestBackendEndsBehindTheLook(t *testing.T) {
 	for _, method := range []string{"GET", "POST"} {
 		t.Run(method, func(t *testing.T) {
@@ -175,7 +175,7 @@ func (e *ender) OnEvent(int, reactor.Events) { e.conn.Close() }
 func (e *ender) OnTimer()                    {}
 func (e *ender) close(cause)                 { unix.Close(e.fd) }
 
-// A request takes a connection that the round's look has seen before one that was parked since.
+// A request takes a connection that the round has checked before one that was parked since.
 func TestReuseTakesWhatWasSeen(t *testing.T) {
 	s := newStepped(t)
 	clients := []net.Conn{dialPlain(t, s.addr), dialPlain(t, s.addr), dialPlain(t, s.addr)}

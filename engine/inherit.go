@@ -8,16 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Socket is a listening socket of a loop, as a successor inherits it.
+// A Socket is a loop's listening socket for a successor.
 type Socket struct {
-	Network, Address string // as the Listener was given them
+	Network, Address string // as given to the Listener
 	FD               int    // the engine's own
 }
 
-// Sockets returns the listening sockets, those of one address in the order of its loops.
-// Each has a queue of its own of clients that have come and are not yet accepted: a
-// successor must have all of them, or they are reset when the engine ends.
-// The engine must have been started.
+// Sockets returns the listening sockets, those of one address in the order of its loops. Each has
+// its own queue of clients not yet accepted: a successor must have all of them, or those clients
+// are reset when the engine ends. The engine must have been started.
 func (e *Engine) Sockets() (list []Socket) {
 	of := make([][]Socket, len(e.loops))
 	e.mu.Lock()
@@ -33,15 +32,15 @@ func (e *Engine) Sockets() (list []Socket) {
 	return slices.Concat(of...)
 }
 
-// Hold stops accepting and closes nothing: clients wait in the sockets' queues, for this
-// engine or another. When it returns, no loop accepts. The engine must have been started.
+// Hold stops accepting and closes nothing: clients wait in the sockets' queues, for this engine or
+// another. When it returns, no loop accepts. The engine must have been started.
 func (e *Engine) Hold() { e.everywhere(holdLoop) }
 
 // Resume accepts again after Hold.
 func (e *Engine) Resume() { e.everywhere(resumeLoop) }
 
-// GiveUp leaves what Sockets returned to a successor, after Hold: the clients that wait
-// there are its clients, and the paths of unix sockets its to remove.
+// GiveUp leaves the result of Sockets to a successor, after Hold: the waiting clients and the paths
+// of unix sockets are the successor's.
 func (e *Engine) GiveUp() {
 	e.LeavePaths()
 	e.everywhere(func(l *loop) {
@@ -51,7 +50,7 @@ func (e *Engine) GiveUp() {
 	})
 }
 
-// LeavePaths leaves the paths of unix sockets to the process that has them, at Close.
+// LeavePaths makes Close leave the paths of unix sockets to the process that has them.
 func (e *Engine) LeavePaths() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -60,8 +59,8 @@ func (e *Engine) LeavePaths() {
 	}
 }
 
-// Turn returns when every loop has had a turn, or when ctx is done. The engine must have
-// been started.
+// Turn returns when every loop has had a turn, or when ctx is done. The engine must have been
+// started.
 func (e *Engine) Turn(ctx context.Context) error {
 	for _, l := range e.loops {
 		done := make(chan struct{})
@@ -91,11 +90,10 @@ func resumeLoop(l *loop) {
 	}
 }
 
-// inherit shares the sockets out that a predecessor has left for an address: each loop has
-// one of its own. If there are more than loops, some loops have several, so that whoever
-// waits in any of them is accepted. If there are fewer, the other loops open their own,
-// where the kernel lets sockets share an address, and else share queues. No sockets means
-// that the address is not inherited.
+// inherit distributes a predecessor's sockets for an address: each loop gets its own. If there are
+// more than loops, some loops get several, so that clients waiting in any of them are accepted. If
+// there are fewer, the other loops open their own, where the kernel lets sockets share an address,
+// and else share queues. No sockets means that the address is not inherited.
 func (e *Engine) inherit(fds []int) (own [][]int) {
 	if len(fds) == 0 {
 		return nil

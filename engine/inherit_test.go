@@ -12,8 +12,8 @@ import (
 	"reprise/internal/nettest"
 )
 
-// TestInherit holds that whoever waits in the queue of any loop of an engine is served by
-// its successor, however many loops that has.
+// TestInherit holds that clients waiting in the queue of any loop of an engine are served by its
+// successor, however many loops that has.
 func TestInherit(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
@@ -103,7 +103,7 @@ func startInherited(t *testing.T, network, address, backendAddr string, loops in
 	return e
 }
 
-// TestHoldAndResume holds that who came meanwhile is served afterwards.
+// TestHoldAndResume holds that clients that came meanwhile are served afterwards.
 func TestHoldAndResume(t *testing.T) {
 	echo := nettest.Serve(t, nettest.Echo)
 	e, addr := startListener(t, testOptions(), Listener{Pools: newRouter(t, backend.TCP, echo.Addr)},

@@ -12,8 +12,8 @@ import (
 	"reprise/internal/nettest"
 )
 
-// What a backend says after its response is nobody's answer, also if it comes at the last
-// moment: between the next request and the moment at which the loop looks.
+// Data of a backend after its response answer no request, even if they come at the last moment:
+// between the next request and the loop's check.
 func TestLateWordsAreNoAnswer(t *testing.T) {
 	for _, test := range []struct{ name, request, answer string }{
 		{"body of HEAD", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n"},

@@ -16,7 +16,7 @@ import (
 	"reprise/internal/nettest"
 )
 
-// answer sends a request on a connection and reads what comes.
+// answer sends a request on a connection and reads the answer.
 func answer(t *testing.T, c net.Conn) *http.Response {
 	t.Helper()
 	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -38,7 +38,7 @@ func wantEnd(t *testing.T, c net.Conn, what string) {
 	}
 }
 
-// TestLeave holds that an engine that is to end serves whoever comes, and asks all to go.
+// TestLeave holds that an engine about to end serves new clients, and asks all to go.
 func TestLeave(t *testing.T) {
 	e, addr, _ := startRouter(t, httpOptions(), describe)
 	used := dial(t, addr)
@@ -122,7 +122,7 @@ func TestHTTP2DrainUnused(t *testing.T) {
 	}
 }
 
-// A drain that begins in mid-response ends with it.
+// A drain that begins during a response ends with it.
 func TestDrainDuringResponse(t *testing.T) {
 	gate := make(chan bool)
 	addr := rawBackend(t, func(_ int, c net.Conn, _ *http.Request) {

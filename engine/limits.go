@@ -9,8 +9,8 @@ import (
 	"reprise/internal/clientlimit"
 )
 
-// connectClient counts a new connection against its client, and says why it cannot be
-// taken, if so. One whose client its PROXY header names is counted when that has come.
+// connectClient charges a new connection to its client, and returns why it is refused, if so. If a
+// PROXY header names the client, that is done when the header has come.
 func (l *loop) connectClient(ln *listener, peer netip.AddrPort) (clientlimit.Key, cause) {
 	if ln.AcceptProxy != nil && trusted(ln.AcceptProxy, peer.Addr()) {
 		return 0, causeNone
@@ -19,24 +19,24 @@ func (l *loop) connectClient(ln *listener, peer netip.AddrPort) (clientlimit.Key
 	return key, causeOf[verdict]
 }
 
-// causeOf says why a connection ends that its client may not have.
+// causeOf maps a refusal to the cause of the connection's end.
 var causeOf = [...]cause{
 	clientlimit.Admitted: causeNone, clientlimit.Denied: causeDenied,
 	clientlimit.TooMany: causeLimitConnections,
 }
 
-// turnAway closes a connection that nothing has been done for. The access log is not told:
-// a flood must not fill it.
+// turnAway closes a connection that has cost nothing yet. The access log gets no line: a flood must
+// not fill it.
 func (l *loop) turnAway(ln *listener, fd int, why cause) {
 	l.count.Flows.Accepted.Inc()
 	ln.accepted.Inc()
 	l.count.Flows.Closed.Inc(why)
-	resetOnClose(fd) // nothing of it is to stay in the kernel either
+	resetOnClose(fd) // it must not occupy the kernel either
 	unix.Close(fd)
 }
 
-// connectPeer is connectClient for a client that a PROXY header has named. It reports
-// whether the flow goes on.
+// connectPeer is connectClient for a client named by a PROXY header. It reports whether the flow
+// goes on.
 func (f *flow) connectPeer() bool {
 	l := f.loop
 	key, verdict := l.o.Limits.Connect(l.o.Clients, f.peer.Addr(), l.now)
@@ -48,7 +48,7 @@ func (f *flow) connectPeer() bool {
 	return true
 }
 
-// limited reports whether the client makes too many requests, and has been told so.
+// limited reports whether the client makes too many requests; then it has answered the request.
 func (f *flow) limited() bool {
 	l := f.loop
 	wait := l.o.Limits.Request(l.o.Clients, f.origin, l.now)

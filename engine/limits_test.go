@@ -14,7 +14,7 @@ import (
 	"reprise/tlsconn"
 )
 
-// Who does not read a request is to blame for the time it takes.
+// A backend that does not read a request is to blame for the time it takes.
 func TestBackendDoesNotRead(t *testing.T) {
 	silent := nettest.Serve(t, nettest.Silent)
 	_, router := startListener(t, testOptions(), Listener{
@@ -29,7 +29,7 @@ func TestBackendDoesNotRead(t *testing.T) {
 	}
 }
 
-// A connection without a handshake takes no place of one.
+// A connection without a handshake does not count as one.
 func TestPlainConnectionEvictsNoHandshake(t *testing.T) {
 	echo := nettest.Serve(t, nettest.Echo)
 	pki := testpki.New(t)
@@ -66,7 +66,7 @@ func TestPlainConnectionEvictsNoHandshake(t *testing.T) {
 	}
 }
 
-// A redirect that is none, for want of a Host, is counted as what it is.
+// A redirect that fails for want of a Host is counted as an error.
 func TestRedirectWithoutHost(t *testing.T) {
 	o := httpOptions()
 	o.RedirectPort = 443
@@ -81,7 +81,7 @@ func TestRedirectWithoutHost(t *testing.T) {
 	}
 }
 
-// A backend that talks on when its client is gone is not listened to for ever.
+// A backend that keeps sending after its client is gone is not read for ever.
 func TestTalkToNobody(t *testing.T) {
 	source := nettest.Serve(t, func(c net.Conn) {
 		for {
@@ -105,7 +105,7 @@ func TestTalkToNobody(t *testing.T) {
 	nettest.Eventually(t, 10*time.Second, func() bool { return e.Stats().Flows.Open.Load() == 0 }, "the flow goes on")
 }
 
-// Who waits for a place at a backend gets it before who asks later.
+// A request that waits for a place at a backend gets it before later ones.
 func TestNobodyOvertakes(t *testing.T) {
 	gate, order := make(chan bool), make(chan string, 100)
 	addr := rawBackend(t, func(n int, c net.Conn, r *http.Request) {

@@ -13,22 +13,22 @@ import (
 	"reprise/internal/reactor"
 )
 
-// link is how far a flow's backend connection is.
+// link is the state of a flow's backend connection.
 type link uint8
 
 const (
 	unlinked   link = iota
-	postponed       // until the end of the round: its client may take the request back at once
-	queued          // every backend that is well has as many connections as it may
+	postponed       // until the end of the round: the client may cancel the request at once
+	queued          // all healthy backends are full
 	connecting      // to node
-	securing        // the connection stands, and TLS with the backend is being agreed on
+	securing        // the connection is established, and TLS with the backend is being negotiated
 	linked
 )
 
-// seeks reports whether a backend is on its way, but not there.
+// seeks reports whether a backend is being looked for, or connected to.
 func (k link) seeks() bool { return k == queued || k == connecting || k == securing }
 
-// A route is what one loop keeps of the way to a pool.
+// A route is one loop's state for a pool.
 type route struct {
 	loop    *loop
 	pool    *backend.Pool
@@ -37,8 +37,8 @@ type route struct {
 	served  metric.Histograms[backend.Class] // how long requests took
 }
 
-// routeTo returns the route to a pool, which it makes if there is none yet. Pools come and go with
-// those who subscribe; the routes to closed ones go when one is added.
+// routeTo returns the route to a pool, and makes it if there is none. Pools come and go with their
+// subscribers; routes to closed ones are removed when one is added.
 func (l *loop) routeTo(pool *backend.Pool) *route {
 	r := l.routes[pool]
 	if r != nil {
@@ -53,7 +53,7 @@ func (l *loop) routeTo(pool *backend.Pool) *route {
 	return r
 }
 
-// forgetRoutes lets go of those to pools that nothing leads to any more.
+// forgetRoutes removes routes to pools that no rule leads to any more.
 func (l *loop) forgetRoutes() {
 	for pool, r := range l.routes {
 		if pool.Closed() && r.waiting.first == nil {
@@ -62,8 +62,8 @@ func (l *loop) forgetRoutes() {
 	}
 }
 
-// choosePool finds the pool of a connection or request by its names and path, and reports
-// whether there is one. seek goes to it from then on.
+// choosePool finds the pool of a connection or request by its names and path, and reports whether
+// there is one. seek uses it from then on.
 func (f *flow) choosePool(serverName string, host, path []byte) bool {
 	pool := f.settings.Pools.Pool(serverName, host, path)
 	if pool == nil {
@@ -76,7 +76,7 @@ func (f *flow) choosePool(serverName string, host, path []byte) bool {
 	return true
 }
 
-// serverName returns the name that the client's TLS handshake asked for.
+// serverName returns the server name of the client's TLS handshake.
 func (f *flow) serverName() string {
 	if f.tls == nil {
 		return ""
@@ -84,10 +84,10 @@ func (f *flow) serverName() string {
 	return f.tls.Info().ServerName
 }
 
-// seek finds a backend and starts a connection to it, or takes one that waits.
+// seek finds a backend and starts a connection to it, or takes a waiting one.
 func (f *flow) seek() {
 	if f.route.waiting.first != nil {
-		f.joinQueue() // nobody overtakes those who wait, or they might wait for ever
+		f.joinQueue() // a new flow must not overtake waiting ones, which might wait for ever
 		return
 	}
 	f.seekFrom(f.pick())
@@ -137,8 +137,8 @@ func (f *flow) seekFrom(node *backend.Node, verdict backend.Verdict) {
 	}
 }
 
-// beginElsewhere makes each loop's round begin with another backend: the first one
-// would else get more than its share of little traffic.
+// beginElsewhere makes each loop's round begin with another backend: otherwise the first one would
+// get too much of little traffic.
 func (r *route) beginElsewhere() {
 	for range r.loop.id {
 		if node, verdict := r.pool.Pick(&r.cursor, netip.Addr{}, nil, r.loop.now); verdict == backend.Picked {
@@ -164,12 +164,12 @@ func (f *flow) connect() error {
 	}
 	f.link, f.began, f.until = connecting, l.tick,
 		l.tick+ticks(f.route.pool.Options().ConnectTimeout)
-	// On this machine the connection may stand already; if not, the write says so.
+	// A connection on this machine may be established already; if not, the write fails.
 	f.backend.writable = early && f.node.TLS() == nil
 	return nil
 }
 
-// connectEvent learns how a connection attempt ended.
+// connectEvent handles the end of a connection attempt.
 func (f *flow) connectEvent(e reactor.Events) {
 	if !e.Failed() && !e.Writable() {
 		return
@@ -204,16 +204,16 @@ func (f *flow) connected() {
 	}
 }
 
-// connectFailed turns to the next backend. Nothing has been sent to the one
-// that failed, so the client need not notice.
+// connectFailed tries the next backend. Nothing has been sent to the failed one, so the client need
+// not notice.
 func (f *flow) connectFailed() {
 	f.loop.closeSocket(&f.backend)
 	f.nodeFailed()
 	f.seek()
 }
 
-// nodeFailed gives up the node, with the connections to it that wait: they would
-// only make the next request fail, and hide from the pool that it is well again.
+// nodeFailed gives up the node and its waiting connections: those would only make the next request
+// fail, and hide from the pool that the node is up again.
 func (f *flow) nodeFailed() {
 	if f.log != nil {
 		f.tellBackend("backend failed")
@@ -224,7 +224,7 @@ func (f *flow) nodeFailed() {
 	f.node, f.avoid, f.link = nil, f.node, unlinked
 }
 
-// noBackend tells the client that nobody can serve it.
+// noBackend tells the client that no backend can serve it.
 func (f *flow) noBackend() {
 	if f.http != nil {
 		status := 503
@@ -240,15 +240,15 @@ func (f *flow) noBackend() {
 // A waitingList holds flows in the order in which they are to get a backend.
 type waitingList struct {
 	flowList
-	posted atomic.Bool // roomTask is on its way to the loop
+	posted atomic.Bool // roomTask is posted to the loop
 	some   atomic.Bool // written by the loop
 }
 
-// joinQueue waits for a backend with room, if not too many do.
+// joinQueue waits for a backend with room, unless too many flows wait.
 func (f *flow) joinQueue() {
 	l, r := f.loop, f.route
 	if f.link == queued {
-		return // it was asked to try again, and somebody else was faster
+		return // it was asked to try again, but another flow was faster
 	}
 	if !r.pool.Enqueue() {
 		f.noBackend()
@@ -257,7 +257,7 @@ func (f *flow) joinQueue() {
 	f.link, f.until = queued, l.tick+ticks(r.pool.Options().ConnectTimeout)
 	r.waiting.push(f)
 	r.waiting.some.Store(true)
-	// A place that was given back between Pick and now was not told of.
+	// There was no wake-up for a slot released between Pick and now.
 	r.roomMade()
 }
 
@@ -281,9 +281,8 @@ func (r *route) roomMade() {
 	}
 }
 
-// roomTask lets those who wait try again, until one finds no room. If that takes long,
-// because there is room for all or the last backend has gone, the rest comes in the next
-// round.
+// roomTask lets waiting flows try again, until one finds no room. If that takes long, because there
+// is room for all or the last backend has gone, the rest follows in the next round.
 func roomTask(arg any) {
 	r := arg.(*route)
 	r.waiting.posted.Store(false)

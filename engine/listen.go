@@ -47,7 +47,7 @@ func prepareListener(fd int, o *Options, address string, family int, sa unix.Soc
 	if err := unix.Bind(fd, sa); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
-	// before it is listened on: until then all are refused
+	// before it listens: until then all connections are refused
 	if family == unix.AF_UNIX && o.SocketFile != nil {
 		if err := o.SocketFile(address); err != nil {
 			return err
@@ -56,8 +56,8 @@ func prepareListener(fd int, o *Options, address string, family int, sa unix.Soc
 	return tune(fd, o, family == unix.AF_UNIX)
 }
 
-// onlyIPv6 leaves IPv4 to other sockets where address names one of IPv6, so that 0.0.0.0 and [::]
-// are two addresses; :PORT is both.
+// onlyIPv6 leaves IPv4 to other sockets where address is one of IPv6, so that 0.0.0.0 and [::] are
+// two addresses; :PORT is both.
 func onlyIPv6(address string) socketOption {
 	only := 1
 	if host, _, err := net.SplitHostPort(address); err == nil && host == "" {
@@ -80,7 +80,7 @@ func setOptions(fd int, options []socketOption) error {
 	return nil
 }
 
-// adopt makes sockets that were inherited what those are that listen opens.
+// adopt gives inherited sockets the properties of those that listen opens.
 func adopt(fds []int, o *Options, network string) error {
 	for _, fd := range fds {
 		unix.CloseOnExec(fd)
@@ -94,12 +94,12 @@ func adopt(fds []int, o *Options, network string) error {
 	return nil
 }
 
-// tune sets what can be set again, and listens.
+// tune sets options that can be set again, and listens.
 func tune(fd int, o *Options, isUnix bool) error {
 	var options []socketOption
 	if !isUnix {
-		// Accepted sockets inherit these from the listener, which saves a
-		// system call for each connection.
+		// Accepted sockets inherit these from the listener, which saves a system call for each
+		// connection.
 		options = append(options, socketOption{
 			"TCP_NODELAY", unix.IPPROTO_TCP,
 			unix.TCP_NODELAY, 1,
@@ -123,8 +123,8 @@ func tune(fd int, o *Options, isUnix bool) error {
 	return os.NewSyscallError("listen", unix.Listen(fd, o.Backlog))
 }
 
-// inUse reports whether somebody listens at a TCP address, which SO_REUSEPORT
-// alone would hide: two instances would silently share the connections.
+// inUse reports whether a process listens at a TCP address, which SO_REUSEPORT alone would hide:
+// two instances would silently share the connections.
 func inUse(network, address string) error {
 	if network == "unix" {
 		return nil
@@ -157,7 +157,7 @@ func removeStale(path string) error {
 		return err
 	}
 	if info.Mode()&os.ModeSocket == 0 {
-		return fmt.Errorf("%s exists and is no socket", path)
+		return fmt.Errorf("%s exists and is not a socket", path)
 	}
 	if c, err := net.Dial("unix", path); err == nil {
 		c.Close()
@@ -244,7 +244,7 @@ func sockaddr(network, address string) (sa unix.Sockaddr, family int, err error)
 	return sa6, unix.AF_INET6, nil
 }
 
-// zoneID returns the index of an interface, 0 if there is none of that name.
+// zoneID returns the index of an interface, 0 if the name is unknown.
 func zoneID(zone string) uint32 {
 	if zone == "" {
 		return 0
@@ -266,8 +266,8 @@ func portOf(address string) int {
 	return n
 }
 
-// localAddress is where a connection was accepted, the zero AddrPort if that is
-// no IP address.
+// localAddress is the address at which a connection was accepted, the zero AddrPort if that is not
+// an IP address.
 func localAddress(fd int) netip.AddrPort {
 	sa, err := unix.Getsockname(fd)
 	if err != nil {
@@ -291,14 +291,14 @@ func boundAddress(fd int, address string) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(localAddress(fd).Port())))
 }
 
-// resetOnClose makes the close that follows send RST instead of FIN, which
-// tells the peer that the stream was cut and not finished.
+// resetOnClose makes the following close send RST instead of FIN, which shows the peer that the
+// stream was cut and not finished.
 func resetOnClose(fd int) {
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }
 
-// connectResult reports whether a connection attempt has succeeded, or why it
-// failed; neither while it goes on.
+// connectResult reports whether a connection attempt has succeeded, or why it failed; neither while
+// it is under way.
 func connectResult(fd int) (connected bool, err error) {
 	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil {

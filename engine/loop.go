@@ -27,9 +27,8 @@ func ticks(d time.Duration) uint64 { return uint64((d + tick - 1) / tick) }
 // maxRecord is the most plaintext a TLS record holds (RFC 8446, Section 5.1).
 const maxRecord = 16 << 10
 
-// A loop is one reactor goroutine with everything it touches: nothing here is
-// shared with another loop. Fields are read and written by its goroutine only,
-// but for count, failures and what is said to be safe.
+// A loop is one reactor goroutine with all its data: nothing here is shared with another loop. Only
+// its goroutine reads and writes fields, except count, failures and fields marked as safe.
 type loop struct {
 	o       Options
 	id      int
@@ -40,61 +39,61 @@ type loop struct {
 
 	listeners  []*listener
 	handshakes flowList // flows in their handshake, oldest first
-	turns      turns    // what comes later
+	turns      turns    // work put off
 	full       fullHandshakes
-	reserve    int      // a descriptor to give up when there are no more
-	splicer    *splicer // nil until one is needed
+	reserve    int      // a descriptor to give up when there are no others
+	splicer    *splicer // nil until needed
 
 	routes                map[*backend.Pool]*route
-	securing, maxSecuring int                // handshakes with backends that have a place
-	securingLater         int                // those that wait for one
-	toSecure              turnQueue[secured] // the same in their order, with some that have ended
+	securing, maxSecuring int                // handshakes with backends under way
+	securingLater         int                // those waiting for a place
+	toSecure              turnQueue[secured] // the same in order, including some that have ended
 
-	streamFlows streamFlows // to be used again
+	streamFlows streamFlows // for reuse
 
 	idle      map[*backend.Node]*idleList // backend connections kept for the next request
-	freeConns []*idleConn                 // to be used again
+	freeConns []*idleConn                 // for reuse
 
 	shared map[*backend.Node]*sharedGroup // connections that requests share
 
 	// Buffers that are empty between events.
 	in      []byte // read from a socket
 	plain   []byte // decrypted
-	out     []byte // encrypted: what a turn has gathered for its client
-	outOf   *flow  // whose that is
+	out     []byte // encrypted: a turn's output for its client
+	outOf   *flow  // its flow
 	message []byte // a PROXY header
 	sealed  []byte // encrypted for a backend
-	spare   []byte // of quiet, nil until it is needed
+	spare   []byte // for quiet, nil until needed
 
-	// What the codecs read and write, so that a message costs no allocation.
+	// Memory for the codecs, so that a message costs no allocation.
 	messages    exchange.Scratch
 	date        http1.Clock
 	access      Access
-	upgraded    http1.Request // what a tunnel began as, for the access log
+	upgraded    http1.Request // the first request of a tunnel, for the access log
 	scratch     http2.Scratch
 	spareFrames [][]byte // for muxes
 	name, value []byte   // of a field
 
 	uniqueID    [16]byte // of connections: random for the loop, then counted
-	connections uint64   // that were given one
+	connections uint64   // number of connections that got one
 
 	leaving  bool          // clients are asked to go elsewhere
 	draining bool          // and nothing is accepted
-	drainAt  uint64        // tick at which that began
+	drainAt  uint64        // tick at which draining began
 	drained  chan struct{} // closed when draining and no flow is left
 	over     chan struct{} // closed when run has returned
-	failed   error         // why it has
+	failed   error         // the reason
 
 	failures *failureLog // of all loops
 	recent   *recent
 
 	count counts
-	// the first one, which all later ones count with; nil if there was none
+	// the first one, whose counters all later ones use; nil if there was none
 	counts atomic.Pointer[tlsconn.Server]
 }
 
-// A member is what an event or a timer of a loop is for: a listener, a flow, or a
-// backend connection that waits for one.
+// A member is the target of a loop's event or timer: a listener, a flow, or a backend connection
+// that waits for one.
 type member interface {
 	reactor.Handler
 	close(why cause)
@@ -102,13 +101,13 @@ type member interface {
 
 // A listener is a loop's share of a listening address.
 type listener struct {
-	*settings // of what begins now
+	*settings // for new connections
 	loop      *loop
 	fd        int
-	extra     []int // further sockets, which a predecessor with more loops has left
+	extra     []int // further sockets, from a predecessor with more loops
 	port      int
-	held      bool // nothing is accepted yet, or now
-	removed   bool // nothing is any more
+	held      bool // accepting has not begun, or is suspended
+	removed   bool // accepting has ended
 	paused    bool // connections wait in the backlog until others end
 	more      bool // there may be more to accept in the next round
 	again     reactor.Timer
@@ -151,7 +150,7 @@ func openReserve() (int, error) {
 // clock is the time as connections see it.
 func (l *loop) clock() time.Time { return l.now }
 
-// sinceEpoch is when the turn began, more exactly than by its tick.
+// sinceEpoch is the start of the turn, more exact than its tick.
 func (l *loop) sinceEpoch() time.Duration { return l.now.Sub(l.reactor.Epoch()) }
 
 func (l *loop) timeOf(at uint64) time.Time {
@@ -174,9 +173,8 @@ func (l *loop) run() {
 	l.end()
 }
 
-// end closes all flows and what their handshakes need. It runs on the loop's
-// goroutine, because coroutines belong to the thread they were made on if that is
-// bound to a CPU.
+// end closes all flows and the resources of their handshakes. It runs on the loop's goroutine,
+// because a coroutine is bound to the thread that made it if that is bound to a CPU.
 func (l *loop) end() {
 	l.reactor.Each(func(_ int, h reactor.Handler) { h.(member).close(causeShutdown) })
 	for _, ln := range l.listeners {
@@ -186,8 +184,7 @@ func (l *loop) end() {
 	}
 }
 
-// free closes what the loop holds, after run has returned or if it was never
-// called.
+// free closes the loop's resources, after run has returned or if it was never called.
 func (l *loop) free() {
 	l.end()
 	for _, ln := range l.listeners {
@@ -202,7 +199,7 @@ func (l *loop) free() {
 	_ = l.reactor.Close()
 }
 
-// closeSocket closes a socket; epoll forgets it by itself.
+// closeSocket closes a socket; that also removes it from epoll.
 func (l *loop) closeSocket(s *socket) {
 	if s.open() {
 		l.reactor.Forget(s.fd)

@@ -6,29 +6,29 @@ import (
 	"reprise/internal/queue"
 )
 
-// A mux is what a flow has in place of an exchange when its client speaks HTTP/2. Each
-// stream is a flow of its own, whose client is not a socket but this: looking for a
-// backend, waiting for it, using it and keeping it for the next are the same for both.
+// A mux replaces a flow's exchange when its client speaks HTTP/2. Each stream is a flow of its own,
+// whose client is not a socket but this mux: finding a backend, waiting for it, using it and
+// keeping it are the same for both.
 //
-// What the streams send is gathered as frames, and leaves when the connection's own turn
-// comes at the end of the round: in few records and one system call, however many
-// backends have answered meanwhile.
+// The output of streams is gathered as frames, and sent when the connection's own turn comes at the
+// end of the round: in few records and one system call, however many backends have answered
+// meanwhile.
 type mux struct {
 	flow    *flow // of the connection
 	conn    *http2.Conn
 	in      queue.Queue // an incomplete frame
 	out     []byte      // frames to be sent
-	frameAt uint64      // tick at which in was begun, 0 if it is empty
+	frameAt uint64      // tick at which in began, 0 if it is empty
 	served  bool        // there was a stream
-	paused  bool        // what is in in waits for the next turn
+	paused  bool        // the contents of in wait for the next turn
 	full    bool        // streams wait for room on the way to the client
-	over    bool        // the connection ends: what streams say is of no use
-	failed  bool        // because the client broke its rules
+	over    bool        // the connection ends: streams' output is discarded
+	failed  bool        // because the client violated the protocol
 
-	client *exchange.Client // of streams to come; earlier ones may have another
+	client *exchange.Client // of later streams; earlier ones may have another
 }
 
-// maxSpareFrames bounds the buffers that a loop keeps for muxes to come.
+// maxSpareFrames bounds the buffers that a loop keeps for later muxes.
 const maxSpareFrames = 64
 
 // newMux begins an HTTP/2 connection.
@@ -41,7 +41,7 @@ func (f *flow) newMux() *mux {
 	return m
 }
 
-// renew takes up what is configured now, for streams to come.
+// renew uses the current configuration for later streams.
 func (m *mux) renew() {
 	f, before := m.flow, m.client
 	f.settings = f.listener.settings
@@ -55,7 +55,7 @@ func (m *mux) renew() {
 	}
 }
 
-// buffer returns what frames are to be appended to, and set takes it back with them.
+// buffer returns the slice to append frames to, and set takes it back.
 func (m *mux) buffer() []byte {
 	l := m.flow.loop
 	if n := len(l.spareFrames); m.out == nil && n > 0 {
@@ -91,17 +91,17 @@ func (m *mux) flush() bool {
 	return m.flow.phase == serving
 }
 
-// hasRoom reports whether the client takes more: what waits for it is bounded.
+// hasRoom reports whether the client takes more: its pending data are bounded.
 func (m *mux) hasRoom() bool {
 	l := m.flow.loop
 	return l.hasRoom(&m.flow.out) && len(m.out) < l.o.HighWatermark
 }
 
-// wantsInput reports whether more of what the client says is to be read: not while it does
-// not take what it has led to.
+// wantsInput reports whether to read more from the client: not while it does not take the output of
+// what it sent.
 func (m *mux) wantsInput() bool { return !m.paused && m.hasRoom() }
 
-// input takes what the client says.
+// input handles the client's bytes.
 func (m *mux) input(p []byte) {
 	f := m.flow
 	m.conn.Tick(f.loop.tick)
@@ -121,7 +121,7 @@ func (m *mux) input(p []byte) {
 	}
 }
 
-// take uses as much of p as it can and returns how much that was.
+// take uses as much of p as it can and returns how much.
 func (m *mux) take(p []byte) (used int) {
 	for m.flow.phase == serving && !m.over {
 		out, n, e := m.conn.Next(m.buffer(), p[used:])
@@ -182,7 +182,7 @@ func (m *mux) on(e *http2.Event) {
 	}
 }
 
-// wake lets streams go on that waited for room on the way to the client.
+// wake continues streams that waited for room on the way to the client.
 func (m *mux) wake() {
 	for stream := range m.conn.Streams {
 		if s, ok := stream.Owner.(*flow); ok {
@@ -191,14 +191,14 @@ func (m *mux) wake() {
 	}
 }
 
-// goOn takes up a stream whose backend has more, later: the loop's buffers are in use.
+// goOn continues a stream whose backend has more, later: the loop's buffers are in use.
 func (f *flow) goOn() {
 	if f.backend.open() && f.backend.readable || f.call != nil && f.call.Held() > 0 {
 		f.loop.goOnLater(f)
 	}
 }
 
-// turn is what a connection does in its turn.
+// turn is a connection's turn.
 func (m *mux) turn() bool {
 	if m.paused {
 		m.paused = false
@@ -224,12 +224,12 @@ func (m *mux) turn() bool {
 // shutdown begins the end of the connection: requests under way are still served.
 func (m *mux) shutdown() { m.set(m.conn.Shutdown(m.buffer())) }
 
-// goodbye refuses further requests.
-func (m *mux) goodbye() { m.set(m.conn.GoAway(m.buffer())) }
+// goAway refuses further requests.
+func (m *mux) goAway() { m.set(m.conn.GoAway(m.buffer())) }
 
-// inputDone handles a client that will say no more, and so not ask for more than what
-// its windows let out. Its calls to h2c backends are cancelled, as those expect of a client that
-// goes away: they may be streams without end, which say nothing for hours.
+// inputDone handles a client that will send no more, and so cannot ask for more than its windows
+// allow. Its calls to h2c backends are cancelled, as those expect of a client that goes away: they
+// may be endless streams that send nothing for hours.
 func (m *mux) inputDone() {
 	for {
 		var unfinished *flow
@@ -266,8 +266,8 @@ func (m *mux) closeStreams(why cause) {
 // deadline is when the client has taken too long.
 func (m *mux) deadline() uint64 {
 	f, o := m.flow, m.flow.settings.HTTP
-	// Each stream has its own patience. Beyond it there may be answers that no window
-	// lets out.
+	// Each stream has its own patience. Beyond it there may be answers that the windows do not
+	// allow.
 	at := f.active + 2*ticks(f.settings.IdleTimeout)
 	if m.conn.Len() == 0 {
 		at = f.active + ticks(o.KeepAlive)
@@ -281,13 +281,13 @@ func (m *mux) deadline() uint64 {
 	return at
 }
 
-// timeout acts on it.
+// timeout acts on the deadline.
 func (m *mux) timeout() {
 	if m.conn.Len() > 0 {
 		m.flow.end(causeIdle, atOnce)
 		return
 	}
-	m.goodbye()
+	m.goAway()
 	if m.flush() {
 		m.flow.end(causeIdle, whole)
 	}

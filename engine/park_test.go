@@ -32,8 +32,8 @@ func (g *gatedSigner) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) (
 	return g.Signer.Sign(r, digest, opts)
 }
 
-// What an RSA signature costs us is spent on clients that wait for it: those that
-// send hellos and leave get none, and do not make others wait.
+// The cost of an RSA signature is spent only on clients that wait for it: those that send hellos
+// and leave get none, and do not make others wait.
 func TestGoneClientsCostNoSignature(t *testing.T) {
 	gone := 6000
 	if testing.Short() {
@@ -98,8 +98,7 @@ func leavingClient(t *testing.T, addr string) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// A worker does work in the order in which it came, as package workpool does while
-// that keeps up.
+// A worker runs jobs in order of arrival, as package workpool does while it keeps up.
 type worker struct {
 	mu    sync.Mutex // guards the queue's end
 	done  bool
@@ -168,7 +167,7 @@ func startTLS(t *testing.T, o Options, c tlsconn.Config) (*Engine, string) {
 	return e, e.Addresses()[0]
 }
 
-// heldWorkers keep work until they are told to do it.
+// heldWorkers keep jobs until they are told to run them.
 type heldWorkers struct{ work chan func() }
 
 func (w *heldWorkers) TrySubmit(work func(), _ *atomic.Bool) bool {
@@ -176,8 +175,8 @@ func (w *heldWorkers) TrySubmit(work func(), _ *atomic.Bool) bool {
 	return true
 }
 
-// A client whose certificate is being verified may have said everything already,
-// its FIN included, and is still owed the answer; one that resets is not.
+// A client whose certificate is being verified may have sent everything already, including its FIN,
+// and is still owed the answer; one that resets is not.
 func TestClientEndsWhileItsCertificateIsVerified(t *testing.T) {
 	pki := testpki.New(t)
 	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: pki.Server(testpki.ECDSA,

@@ -2,13 +2,12 @@ package engine
 
 import "reprise/internal/queue"
 
-// maxPeek bounds what is kept of a client until its server name is known: more than
-// any ClientHello needs, with the largest post-quantum shares and sessions offered, in
-// small records.
+// maxPeek bounds what is kept of a client until its server name is known: more than any ClientHello
+// needs, with the largest post-quantum shares and sessions offered, in small records.
 const maxPeek = 24 << 10
 
-// beginPeeking looks at what the client says before it is relayed. Nothing is
-// answered, and nothing changed.
+// beginPeeking looks at the client's bytes before they are relayed. Nothing is answered, and
+// nothing changed.
 func (f *flow) beginPeeking() {
 	f.begin(peeking, f.loop.o.HandshakeTimeout)
 	f.peek = f.settings.Peek()
@@ -33,8 +32,7 @@ func (f *flow) readPeek() {
 	}
 }
 
-// peekAt takes the next bytes of the client. A name that has not come within the bound
-// counts as none.
+// peekAt handles the client's next bytes. A name that has not come within the bound counts as none.
 func (f *flow) peekAt(p []byte) {
 	f.early.Push(p)
 	if f.peek.Feed(p) || f.early.Len() > maxPeek {
@@ -42,8 +40,8 @@ func (f *flow) peekAt(p []byte) {
 	}
 }
 
-// peekTimeout acts when the client has not told its name in time: one that has said
-// nothing at all may wait for the server to speak first.
+// peekTimeout acts when the client has not sent its name in time: one that has sent nothing at all
+// may wait for the server to speak first.
 func (f *flow) peekTimeout() {
 	if f.early.Len() > 0 {
 		f.end(causeHandshakeTimeout, atOnce)
@@ -52,7 +50,7 @@ func (f *flow) peekTimeout() {
 	f.afterPeek()
 }
 
-// afterPeek relays what was kept, from the first byte.
+// afterPeek relays the kept bytes.
 func (f *flow) afterPeek() {
 	early := f.early
 	name := f.peek.ServerName(early.Bytes())

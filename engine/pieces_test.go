@@ -16,8 +16,8 @@ import (
 	"reprise/internal/nettest"
 )
 
-// A flow that may do no more than one piece of work in a turn loses nothing and ends:
-// chunks of one byte, pipelined requests that are answered here, and bytes in bulk.
+// A flow limited to one piece of work in a turn loses nothing and ends: chunks of one byte,
+// pipelined requests that are answered here, and bytes in bulk.
 func TestOnePieceInATurn(t *testing.T) {
 	usual := turnTime
 	turnTime = 0

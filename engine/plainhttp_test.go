@@ -11,8 +11,8 @@ import (
 	"reprise/internal/nettest"
 )
 
-// A client that speaks HTTP to a port of HTTPS is told so in HTTP, whole, also if it has
-// sent more than has been read.
+// A client that speaks HTTP to a port of HTTPS gets an HTTP answer, complete even if it has sent
+// more than has been read.
 func TestPlainHTTPToHTTPS(t *testing.T) {
 	silent := nettest.Serve(t, nettest.Discard).Addr
 	e, addr := startListener(t, testOptions(),

@@ -8,13 +8,12 @@ import (
 	"reprise/internal/queue"
 )
 
-// proxyHeader returns what the backend is told of the client, in the loop's
-// buffer.
+// proxyHeader returns the header about the client for the backend, in the loop's buffer.
 func (f *flow) proxyHeader() []byte {
 	l := f.loop
 	var h proxy.Header
 	if f.prefix != nil {
-		h = *f.prefix // what the proxy before us knew
+		h = *f.prefix // the facts from the proxy before us
 	} else {
 		h.Source, h.Destination = f.peer, localAddress(f.client.fd)
 		h.Local = !h.Source.IsValid() || !h.Destination.IsValid()
@@ -43,8 +42,8 @@ func (f *flow) proxyHeader() []byte {
 	return l.message
 }
 
-// readPrefix reads the PROXY header that comes before everything else, if this
-// client is one that sends it.
+// readPrefix reads the PROXY header that comes before everything else, if this client must send
+// one.
 func (f *flow) readPrefix() {
 	l := f.loop
 	for f.phase == prefixing && f.client.readable {
@@ -65,8 +64,8 @@ func (f *flow) readPrefix() {
 func (f *flow) parsePrefix() {
 	p := f.early.Bytes()
 	if !trusted(f.settings.AcceptProxy, f.peer.Addr()) {
-		// Anybody could claim to be anybody. TLS and HTTP would refuse the
-		// header anyway, a raw backend might believe it.
+		// Any client could claim any address. TLS and HTTP would refuse the header anyway, but a
+		// raw backend might believe it.
 		const certain = 13 // bytes that tell
 		switch {
 		case !proxy.LooksLike(p):
@@ -93,7 +92,7 @@ func (f *flow) parsePrefix() {
 	}
 }
 
-// afterPrefix goes on with what came behind the first n bytes.
+// afterPrefix continues with the bytes after the first n.
 func (f *flow) afterPrefix(n int) {
 	l := f.loop
 	early := f.early
@@ -120,9 +119,8 @@ func (f *flow) afterPrefix(n int) {
 	}
 }
 
-// trusted reports whether one of the prefixes holds addr. A client at a unix
-// socket, which has no address, is on this machine and was let in by the socket's
-// permissions.
+// trusted reports whether one of the prefixes contains addr. A client at a unix socket, which has
+// no address, is on this machine and was admitted by the socket's permissions.
 func trusted(prefixes []netip.Prefix, addr netip.Addr) bool {
 	if !addr.IsValid() {
 		return len(prefixes) > 0

@@ -154,8 +154,8 @@ func sendPieces(c *net.TCPConn, p []byte, pieceLen int) {
 	_ = c.CloseWrite()
 }
 
-// A uwsgi backend gets no PROXY header, which its protocol has no place for: its
-// variables name the client.
+// A uwsgi backend gets no PROXY header, for which its protocol has no place: its variables name the
+// client.
 func TestNoProxyHeaderForUWSGI(t *testing.T) {
 	begins := make(chan byte, 1)
 	addr := nettest.Serve(t, func(c net.Conn) {

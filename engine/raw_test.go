@@ -13,8 +13,8 @@ import (
 	"reprise/internal/nettest"
 )
 
-// Without TLS a flow relays bytes as they are, much of it without reading it: all
-// of it arrives, also at a reader that makes the relay's buffers fill.
+// Without TLS a flow relays bytes unchanged, many of them without reading them: all arrive, also at
+// a reader that makes the relay's buffers fill.
 func TestRawRelay(t *testing.T) {
 	data := make([]byte, 64<<20)
 	_, _ = rand.Read(data)
@@ -54,7 +54,7 @@ func TestRawRelay(t *testing.T) {
 	}
 }
 
-// Each connection is told to its backend under an identity of its own.
+// Each connection has its own identity in the backend's header.
 func TestUniqueIDs(t *testing.T) {
 	ids := make(chan string, 10)
 	addr := nettest.Serve(t, func(c net.Conn) {
@@ -91,7 +91,7 @@ func TestUniqueIDs(t *testing.T) {
 	}
 }
 
-// A FIN without TLS goes through while nothing else moves.
+// Without TLS a FIN passes while nothing else moves.
 func TestRawHalfClose(t *testing.T) {
 	echo := nettest.Serve(t, nettest.Echo)
 	_, addr := startListener(t, testOptions(), Listener{Pools: newRouter(t, backend.TCP, echo.Addr)},

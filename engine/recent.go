@@ -11,28 +11,28 @@ import (
 )
 
 const (
-	// recentSets and recentLen are how much a loop remembers: clients share sets by their
-	// addresses, so one that comes often takes the room of few others. About 0.7 MB.
+	// recentSets and recentLen bound a loop's record: clients share sets by their addresses, so a
+	// frequent one displaces few others. About 0.7 MB.
 	recentSets = 1024
 	recentLen  = 8
 )
 
-// A Handshake is what a loop remembers of one.
+// A Handshake is a loop's record of one handshake.
 type Handshake struct {
 	At         time.Time
 	Client     netip.Addr
 	ServerName string
-	Version    uint16 // 0 if it failed before one was agreed upon
+	Version    uint16 // 0 if it failed before one was agreed on
 	Outcome    tlsconn.Outcome
-	Offered    tlsconn.NodeID // who made the session that was offered, 0 if it is not known
-	Asked      bool           // others were asked for it
+	Offered    tlsconn.NodeID // the node that made the session offered, 0 if unknown
+	Asked      bool           // other nodes were asked for it
 	Took       time.Duration  // from accept
-	Failed     string         // why, if it did
+	Failed     string         // the reason, if it failed
 }
 
-// recent is the last handshakes of a loop, for [Engine.Recent].
+// recent are the last handshakes of a loop, for [Engine.Recent].
 type recent struct {
-	mu   sync.Mutex // held by the loop for some instructions, and by who reads, a set at a time
+	mu   sync.Mutex // held by the loop for some instructions, and by readers, a set at a time
 	seed maphash.Seed
 	sets [][recentLen]Handshake
 }
@@ -41,13 +41,13 @@ func newRecent() *recent {
 	return &recent{seed: maphash.MakeSeed(), sets: make([][recentLen]Handshake, recentSets)}
 }
 
-// set is the one that a client's handshakes are in: nobody else can choose it.
+// set is the set for a client's handshakes: another client cannot choose it.
 func (r *recent) set(client netip.Addr) *[recentLen]Handshake {
 	b := client.As16()
 	return &r.sets[maphash.Bytes(r.seed, b[:])%recentSets]
 }
 
-// add remembers a handshake in place of the oldest of its set.
+// add records a handshake in place of the oldest of its set.
 func (r *recent) add(h *Handshake) {
 	set := r.set(h.Client)
 	r.mu.Lock()
@@ -61,7 +61,7 @@ func (r *recent) add(h *Handshake) {
 	*oldest = *h
 }
 
-// of appends what there is of a client.
+// of appends the records of a client.
 func (r *recent) of(client netip.Addr, list []Handshake) []Handshake {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,8 +73,8 @@ func (r *recent) of(client netip.Addr, list []Handshake) []Handshake {
 	return list
 }
 
-// Recent returns what the loops remember of a client's handshakes, the last first: those of
-// many clients, but not all. Any goroutine may call it.
+// Recent returns the loops' records of a client's handshakes, the last first: records of many
+// clients are kept, but not of all. Any goroutine may call it.
 func (e *Engine) Recent(client netip.Addr) (list []Handshake) {
 	for _, l := range e.loops {
 		list = l.recent.of(client.Unmap(), list)
@@ -83,10 +83,10 @@ func (e *Engine) Recent(client netip.Addr) (list []Handshake) {
 	return list
 }
 
-// remember notes how the flow's handshake has ended; failed says why, if it has failed.
+// remember records the end of the flow's handshake; failed is the reason, if it failed.
 func (f *flow) remember(failed string) {
 	if !f.peer.IsValid() {
-		return // by a unix socket, and without a PROXY header
+		return // from a unix socket, without a PROXY header
 	}
 	info := f.tls.Info()
 	f.loop.recent.add(&Handshake{

@@ -9,7 +9,7 @@ import (
 	"reprise/tlsconn"
 )
 
-// A client's last handshakes are remembered, however often another one comes.
+// A client's last handshakes are kept, however often another one comes.
 func TestRecentHandshakes(t *testing.T) {
 	r, now := newRecent(), time.Unix(1_700_000_000, 0)
 	client := func(i uint32) netip.Addr {

@@ -61,8 +61,7 @@ func TestBadRecordWhileQueued(t *testing.T) {
 	}
 }
 
-// A TLS record that arrives byte by byte is no sign of life: the time for a head
-// runs on.
+// A TLS record that arrives byte by byte is not activity: the time limit of a head keeps running.
 func TestSlowRecord(t *testing.T) {
 	o := httpOptions()
 	o.HeadersTimeout = 200 * time.Millisecond

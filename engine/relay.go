@@ -6,8 +6,8 @@ import (
 	"reprise/tlsconn"
 )
 
-// relay moves data both ways, within the turn's time and budget so that one busy flow
-// cannot hold up the others.
+// relay moves data both ways, within the turn's time and budget so that one busy flow does not hold
+// up others.
 func (f *flow) relay() {
 	if f.link == postponed {
 		f.link = unlinked
@@ -42,20 +42,20 @@ func (f *flow) relay() {
 	}
 }
 
-// lives reports whether bytes that were read are a sign of life. A head has its
-// time, however its bytes, or those of its record, trickle; and what a backend
-// says when the client is gone would never end if the backend does not look.
+// lives reports whether bytes just read count as activity. A head has its time limit, however its
+// bytes, or those of its record, trickle in; and data from a backend after the client is gone would
+// never end if the backend does not check.
 func (f *flow) lives() bool {
 	if f.http != nil {
 		return f.http.serving()
 	}
 	if f.mux != nil && f.stream == nil {
-		return false // its streams live
+		return false // its streams do
 	}
 	return !f.client.ended() || f.out.end != closed
 }
 
-// flush sends what is pending either way.
+// flush sends pending data both ways.
 func (f *flow) flush() bool {
 	if f.out.end == closing && !f.finishOut() {
 		return false
@@ -79,11 +79,11 @@ func (f *flow) flush() bool {
 		return true
 	}
 	if f.backend.tls != nil && f.in.end == closing {
-		f.goodbyeToBackend()
+		f.closeNotifyToBackend()
 	}
 	had := f.in.pending.Len()
 	if f.link == connecting && (had == 0 || f.node.TLS() != nil) {
-		return true // a FIN would tell nothing about the connection
+		return true // a FIN would show nothing about the connection
 	}
 	if err := f.in.flush(&f.backend); err != nil {
 		if f.link == connecting {
@@ -100,8 +100,8 @@ func (f *flow) flush() bool {
 	return f.phase == serving
 }
 
-// pumpIn moves one read from the client to the backend and returns how many
-// bytes it read. The end counts as one: something follows from it, too.
+// pumpIn moves one read from the client to the backend and returns the number of bytes read. The
+// end counts as one, since it has consequences too.
 func (f *flow) pumpIn() int {
 	l := f.loop
 	if !f.client.readable || f.client.ended() || !l.hasRoom(&f.in) ||
@@ -126,16 +126,16 @@ func (f *flow) pumpIn() int {
 			f.fromClient(l.in[:n])
 		} else if f.decrypt(f.tls.Feed(l.out, l.in[:n])) &&
 			f.out.pending.Len() > l.o.HighWatermark+2*l.o.ReadSize {
-			// More than any answer leaves here: the client makes the TLS
-			// layer answer (KeyUpdate) and does not read.
+			// This exceeds any legitimate answer: the client makes the TLS layer answer (KeyUpdate)
+			// and does not read.
 			f.end(causeNotReading, atOnce)
 		}
 	}
 	return n
 }
 
-// decrypt passes on all plaintext there is. out holds what the TLS connection
-// has to say so far. It reports whether the flow is still served.
+// decrypt passes on all available plaintext. out holds the TLS connection's output so far. It
+// reports whether the flow is still served.
 func (f *flow) decrypt(out []byte) bool {
 	l := f.loop
 	f.stir()
@@ -159,15 +159,13 @@ func (f *flow) decrypt(out []byte) bool {
 	case tlsconn.PeerClosed:
 		f.inputDone()
 	case tlsconn.Failed:
-		// The record layer is broken: what the backend has got is no
-		// complete message.
+		// The record layer is broken: the backend has not got a complete message.
 		f.end(causeRecord, inWords)
 	}
 	return f.phase == serving
 }
 
-// fromClient passes on what the client says. It reports whether the flow is still
-// served.
+// fromClient passes on the client's data. It reports whether the flow is still served.
 func (f *flow) fromClient(p []byte) bool {
 	if len(p) > 0 {
 		f.loop.count.Flows.PlainInBytes.Add(uint64(len(p)))
@@ -185,7 +183,7 @@ func (f *flow) fromClient(p []byte) bool {
 	return f.phase == serving
 }
 
-// inputDone passes on that the client has said all it has to say.
+// inputDone passes on the end of the client's stream.
 func (f *flow) inputDone() {
 	if f.clientDone {
 		return
@@ -198,8 +196,8 @@ func (f *flow) inputDone() {
 	}
 }
 
-// clientEOF handles the client's FIN. Without close_notify before it somebody
-// on the path may have cut the stream, and the backend is told so.
+// clientEOF handles the client's FIN. Without close_notify before it an attacker on the path may
+// have cut the stream, and the backend's connection is reset.
 func (f *flow) clientEOF() {
 	if f.tls == nil {
 		f.inputDone()
@@ -241,7 +239,7 @@ func (f *flow) pumpOut() int {
 	return n
 }
 
-// fromBackend passes on what the backend says.
+// fromBackend passes on the backend's data.
 func (f *flow) fromBackend(p []byte) {
 	f.loop.count.Flows.PlainOutBytes.Add(uint64(len(p)))
 	if f.http != nil {
@@ -251,9 +249,8 @@ func (f *flow) fromBackend(p []byte) {
 	}
 }
 
-// backendGone handles a backend that broke off. The client gets what there was and
-// a FIN without close_notify, by which it knows that something is missing; without
-// TLS a reset.
+// backendGone handles a backend that broke off. The client gets the data received so far and a FIN
+// without close_notify, which shows that something is missing; without TLS a reset.
 func (f *flow) backendGone() {
 	if f.http != nil {
 		f.backendEnded(true)
@@ -262,7 +259,7 @@ func (f *flow) backendGone() {
 	f.end(causeBackendReset, inWords)
 }
 
-// outputDone handles a backend that has said all it has to say.
+// outputDone handles the end of the backend's stream.
 func (f *flow) outputDone() {
 	if f.http != nil {
 		f.backendEnded(false)
@@ -273,8 +270,7 @@ func (f *flow) outputDone() {
 	}
 }
 
-// closeNotify tells a TLS client that no more will come. It reports whether the
-// flow lives.
+// closeNotify tells a TLS client that no more will come. It reports whether the flow lives.
 func (f *flow) closeNotify() bool {
 	if f.stream != nil {
 		f.sendEnd(nil)
@@ -311,26 +307,26 @@ func (f *flow) toClient(p []byte) bool {
 	}
 }
 
-// gatherLen is from how many bytes on a write of their own costs less than copying them
-// to where others gather.
+// gatherLen is the size from which a separate write costs less than copying into the gathering
+// buffer.
 const gatherLen = 4 << 10
 
-// gather takes what is to be sent as it is: l.out with more behind it. What a turn has
-// to say to a client leaves in one system call, when it ends or there is as much as a
-// read may bring. It reports whether the flow lives.
+// gather takes output to be sent unchanged: l.out with more appended. A turn's output for a client
+// leaves in one system call, when the turn ends or as much as a read may bring has gathered. It
+// reports whether the flow lives.
 //
-// The buffer is the loop's, so it is known whose it is: that one client gets what was
-// meant for another must not depend on each turn having one flow only.
+// The buffer is the loop's, so its owner is recorded: that one client gets no output meant for
+// another must not depend on each turn having only one flow.
 func (f *flow) gather(out []byte) bool {
 	l := f.loop
 	if l.outOf != f && l.outOf != nil {
-		panic("what one flow has gathered is not sent yet, and another gathers")
+		panic("a flow gathers output while another's is not yet sent")
 	}
 	l.out, l.outOf = out, f
 	return len(out) < l.o.ReadSize || f.settle()
 }
 
-// settle sends what the turn has gathered. It reports whether the flow lives.
+// settle sends the turn's gathered output. It reports whether the flow lives.
 func (f *flow) settle() bool {
 	l := f.loop
 	if l.outOf != f {
@@ -341,10 +337,10 @@ func (f *flow) settle() bool {
 	return f.send(out)
 }
 
-// dropOut forgets what a flow has gathered.
+// dropOut discards a flow's gathered output.
 func (l *loop) dropOut() { l.out, l.outOf = l.out[:0], nil }
 
-// send sends bytes as they are. It reports whether the flow lives.
+// send sends bytes unchanged. It reports whether the flow lives.
 func (f *flow) send(out []byte) bool {
 	if len(out) == 0 || f.phase == gone || f.out.end == closed {
 		return f.phase != gone
@@ -353,9 +349,9 @@ func (f *flow) send(out []byte) bool {
 	return f.out.send(&f.client, out) == nil || f.clientGone()
 }
 
-// clientGone handles a client that has reset the connection. If it has said all
-// it had to say, that is still owed to the backend, and only the way out is over.
-// It reports whether the flow lives.
+// clientGone handles a client that has reset the connection. If it had ended its stream before, its
+// data are still owed to the backend, and only the way out is over. It reports whether the flow
+// lives.
 func (f *flow) clientGone() bool {
 	if !f.clientDone || f.http != nil || f.phase == lingering {
 		f.end(causeClientGone, atOnce)
@@ -366,8 +362,8 @@ func (f *flow) clientGone() bool {
 	return true
 }
 
-// toBackend sends plaintext, or keeps it until the backend is connected. Of the pieces
-// of a request with a body small ones gather, and are sent when the turn ends.
+// toBackend sends plaintext, or keeps it until the backend is connected. Small pieces of a request
+// with a body gather, and are sent when the turn ends.
 func (f *flow) toBackend(p []byte) {
 	if len(p) == 0 || f.in.end == closed {
 		return
@@ -384,10 +380,10 @@ func (f *flow) toBackend(p []byte) {
 	}
 }
 
-// backendStoppedReading ends the way in only: an answer sent before the backend
-// closed (a 413, say) may still be waiting to be read. Unless err is EPIPE, which
-// follows the backend's FIN, the backend broke off: the kernel says so only once,
-// and the read that follows would look like a proper end.
+// backendStoppedReading ends only the way in: an answer sent before the backend closed (a 413, say)
+// may still be waiting to be read. Unless err is EPIPE, which follows the backend's FIN, the
+// backend broke off: the kernel reports that only once, and the read that follows would look like a
+// proper end.
 func (f *flow) backendStoppedReading(err error) {
 	f.in.cutOff()
 	if err != unix.EPIPE {

@@ -12,25 +12,25 @@ import (
 	"reprise/internal/queue"
 )
 
-// requests are the HTTP side of a flow: the client's connection as a value, and when what
-// of it began.
+// requests are the HTTP side of a flow: the client's connection as a value, and the times of its
+// requests.
 type requests struct {
 	exchange.Conn
 	client exchange.Client
 	began  uint64        // tick of a request's first byte, 0 if there is none yet
 	first  uint64        // tick of the response's first byte
-	start  time.Duration // what began is, exactly, since the reactor's epoch
-	route  *route        // by which the request goes, nil before that is known
+	start  time.Duration // the exact time of began, since the reactor's epoch
+	route  *route        // the request's route, nil before it is known
 
-	// Of a stream, which needs only the exchange of Conn.
-	body    queue.Queue // what of its body came before it can be used
+	// For a stream, which uses only the exchange of Conn.
+	body    queue.Queue // parts of its body that came too early to be used
 	trailer []byte
 
-	unserved    uint8  // how often an h2c backend has said that it will not look at the request
-	callTrailer []byte // what follows the pending part of a body to an h2c backend
+	unserved    uint8  // how often an h2c backend has not processed the request
+	callTrailer []byte // follows the pending part of a body to an h2c backend
 }
 
-// begin notes that a request has come.
+// begin records that a request has come.
 func (h *requests) begin(l *loop) { h.began, h.start = l.tick, l.sinceEpoch() }
 
 // serving reports whether a request is being served.
@@ -41,7 +41,7 @@ func (h *requests) drop() {
 	h.body.Drop()
 }
 
-// exchangeOptions are o as exchanges have them.
+// exchangeOptions converts o for exchanges.
 func (o *HTTP) exchangeOptions(log bool) *exchange.Options {
 	return &exchange.Options{
 		Limits: o.Limits, MaxBody: o.MaxBody, BodyBuffer: o.BodyBuffer,
@@ -59,7 +59,7 @@ func (f *flow) serveRequests() {
 	f.http = h
 }
 
-// aboutClient is what exchanges have to know of the client.
+// aboutClient is what exchanges need to know of the client.
 func (f *flow) aboutClient() exchange.Client {
 	o := f.settings.HTTP
 	c := exchange.Client{
@@ -75,8 +75,8 @@ func (f *flow) aboutClient() exchange.Client {
 		if cert := f.tls.ClientCertificate(); cert != nil {
 			c.TLS.Client = uwsgi.NewClient(cert, o.ExportCert)
 		}
-		// What a client writes there is no host yet: with a port in it, it would be none of
-		// the names that have a policy, and be served as one of them.
+		// The client's server name is not yet a valid host: with a port in it, it would equal none
+		// of the names that have a policy, and be served as one of them.
 		if http1.IsHost(info.ServerName) && !strings.ContainsRune(info.ServerName, ':') {
 			c.Host = info.ServerName
 		}
@@ -87,7 +87,7 @@ func (f *flow) aboutClient() exchange.Client {
 	return c
 }
 
-// facts is what the rules may say of the connection.
+// facts are the connection's facts for rules.
 func (f *flow) facts(t *uwsgi.TLS) *http1.Facts {
 	facts := &http1.Facts{Client: f.peer, ID: f.loop.connectionID()}
 	if t != nil {
@@ -116,11 +116,11 @@ func (f *flow) exchanges() *exchange.Scratch {
 	return &l.messages
 }
 
-// leaving reports whether the client is asked to go elsewhere: the node ends, or does not
-// listen any more where it came in.
+// leaving reports whether the client is asked to go elsewhere: the node ends, or no longer listens
+// at the address of its connection.
 func (f *flow) leaving() bool { return f.loop.leaving || f.listener.removed }
 
-// renew takes up what has been configured since the last request.
+// renew uses the configuration changed since the last request.
 func (f *flow) renew() {
 	f.settings = f.listener.settings
 	h := f.http
@@ -134,8 +134,7 @@ func (f *flow) renew() {
 	}
 }
 
-// request takes what the client says. What of it a flow does not get to in its turn, it
-// keeps for the next.
+// request handles the client's bytes. It keeps those that the flow's turn leaves for the next.
 func (f *flow) request(p []byte) {
 	h := f.http
 	h.Give(p)
@@ -147,8 +146,8 @@ func (f *flow) request(p []byte) {
 	}
 }
 
-// nextRequests goes on with what the client has said, within the turn's time. It reports
-// whether there was anything to do.
+// nextRequests processes the client's bytes, within the turn's time. It reports whether there was
+// anything to do.
 func (f *flow) nextRequests() (some bool) {
 	l, h := f.loop, f.http
 	for f.phase == serving && f.http == h && h.Ready(f.clientDone || l.draining) {
@@ -172,7 +171,7 @@ func (f *flow) nextRequests() (some bool) {
 	return some
 }
 
-// respond takes what the backend says.
+// respond handles the backend's bytes.
 func (f *flow) respond(p []byte) {
 	h := f.http
 	if h.first == 0 {
@@ -186,7 +185,7 @@ func (f *flow) respond(p []byte) {
 	f.act(&step)
 }
 
-// backendEnded takes the end of what the backend says.
+// backendEnded handles the end of the backend's stream.
 func (f *flow) backendEnded(broken bool) {
 	if f.stream != nil {
 		f.actOn(f.http.Exchange().BackendEnded(broken))
@@ -196,12 +195,12 @@ func (f *flow) backendEnded(broken bool) {
 	f.act(&step)
 }
 
-// refuse answers the request in place of a backend; with last, no other request of the
-// client can succeed.
+// refuse answers the request in place of a backend; with last, no other request of the client can
+// succeed.
 func (f *flow) refuse(status int, why exchange.Why, last bool) {
 	if f.stream != nil {
 		if last {
-			f.mux.goodbye()
+			f.mux.goAway()
 		}
 		f.actOn(f.http.Exchange().Refuse(status, why))
 		return
@@ -210,7 +209,7 @@ func (f *flow) refuse(status int, why exchange.Why, last bool) {
 	f.act(&step)
 }
 
-// requestTimeout says that nothing has moved for too long.
+// requestTimeout handles a request in which nothing has moved for too long.
 func (f *flow) requestTimeout() {
 	if f.stream != nil {
 		f.actOn(f.http.Exchange().TimeUp(f.in.pending.Len() == 0))
@@ -223,7 +222,7 @@ func (f *flow) requestTimeout() {
 // requestLinked sends the request to its backend.
 func (f *flow) requestLinked(reused bool) {
 	isHTTP, sendProxy := f.node.Protocol() == backend.HTTP, f.route.pool.Options().SendProxy > 0
-	if isHTTP && !reused && sendProxy && f.backend.tls == nil { // else it has gone before TLS
+	if isHTTP && !reused && sendProxy && f.backend.tls == nil { // otherwise sent before TLS
 		f.in.pending.Push(f.proxyHeader())
 	}
 	link := exchange.Link{
@@ -239,7 +238,7 @@ func (f *flow) requestLinked(reused bool) {
 	f.act(&step)
 }
 
-// act does what follows from an input of the exchange.
+// act carries out a step of the exchange.
 func (f *flow) act(step *exchange.Step) {
 	c := &f.loop.count.HTTP
 	if step.Began {
@@ -288,7 +287,7 @@ func (f *flow) act(step *exchange.Step) {
 	}
 }
 
-// causesOf are the causes of a flow's end that follow from what was wrong with a request.
+// causesOf are the causes of a flow's end that follow from faults of a request.
 var causesOf = [...]cause{
 	exchange.Fine: causeDone, exchange.BadRequest: causeBadRequest,
 	exchange.Truncated:  causeTruncated,
@@ -300,8 +299,7 @@ var causesOf = [...]cause{
 	exchange.Stalled:     causeIdle, exchange.Misused: causePanic,
 }
 
-// dial finds a backend for the request, or another one if the one that was found has
-// broken off.
+// dial finds a backend for the request, or another one if the first has broken off.
 func (f *flow) dial() {
 	l, x := f.loop, f.http.Exchange()
 	if f.link == linked {
@@ -309,8 +307,8 @@ func (f *flow) dial() {
 		if x.Reused() && f.shared == nil {
 			f.tries-- // the node was not asked for a connection
 		}
-		// Also if only a kept connection has ended: a process that dies closes its
-		// connections before it stops listening.
+		// Also if only a kept connection has ended: a process that dies closes its connections
+		// before it stops listening.
 		f.avoid = f.node
 		f.unlink()
 		f.seek()
@@ -322,14 +320,14 @@ func (f *flow) dial() {
 	f.tries, f.avoid, f.noTLS = 0, nil, false
 	r := x.Request(&l.messages)
 	host, name := r.Host, r.HostName()
-	if len(host) == 0 { // one without is for the host that its backend is told
+	if len(host) == 0 { // a request without one is for the backend's default host
 		host = []byte(x.Client().Host)
 		name = host
 	}
 	if f.tls != nil {
 		info, policies := f.tls.Info(), f.settings.tls.ClientPolicies()
 		if !policies.Admits(info.ClientPolicy, name) {
-			// No request can succeed here any more if what was met has been done away with.
+			// No request can succeed here any more if the policy of the handshake has been removed.
 			f.refuse(421, exchange.Misdirected,
 				policies.Renewed(info.ClientPolicy, info.ServerName))
 			return
@@ -361,8 +359,8 @@ func (f *flow) released(step *exchange.Step) {
 			list.answered = l.tick
 			f.node.Answered()
 		case step.Why == exchange.SlowBackend && list.answered < h.began:
-			// No other was answered meanwhile: one slow request says nothing of the
-			// node, and a client that knows one must not be able to take it out of use.
+			// No other was answered meanwhile: one slow request proves nothing about the node, and
+			// a client that knows one must not be able to take the node out of use.
 			f.node.Failed(l.now)
 		}
 	}
@@ -375,7 +373,7 @@ func (f *flow) released(step *exchange.Step) {
 	}
 }
 
-// answered counts a request whose response is complete, or has made a tunnel of it.
+// answered counts a request whose response is complete, or that became a tunnel.
 func (f *flow) answered(status int) {
 	l, h := f.loop, f.http
 	l.count.HTTP.Responses.Inc(backend.ClassOf(status))
@@ -392,7 +390,7 @@ func (f *flow) answered(status int) {
 func (f *flow) releaseBackend(step *exchange.Step) {
 	if f.shared != nil {
 		if step.Why == exchange.SlowBackend && f.shared.heard < f.http.began {
-			f.shared.retire() // perhaps it is dead: no request is to find that out after this one
+			f.shared.retire() // it may be dead: no later request should find that out
 		}
 		f.unlink()
 		return
@@ -409,7 +407,7 @@ func (f *flow) releaseBackend(step *exchange.Step) {
 	f.unlink()
 }
 
-// tunnel makes the flow one that relays bytes as they are.
+// tunnel makes the flow relay bytes unchanged.
 func (f *flow) tunnel() {
 	h := f.http
 	f.answered(101)

@@ -32,8 +32,8 @@ func (c *restingConn) Rest() {
 	c.Conn.Rest()
 }
 
-// A connection that has been idle for a second rests, once, until there is traffic
-// again, which it serves as before; whatever its listener relays.
+// A connection that has been idle for a second rests, once, until there is traffic again, which it
+// serves as before; whatever its listener relays.
 func TestIdleConnectionsRest(t *testing.T) {
 	certs, err := tlsconn.NewCertificates(
 		[]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})

@@ -131,7 +131,7 @@ func silentListener(t *testing.T) string {
 	return addr
 }
 
-// A connection that a backend has closed meanwhile is no backend tried in vain.
+// A connection that a backend has closed meanwhile does not count as a failed try.
 func TestRetryNeedsNoOtherBackend(t *testing.T) {
 	addr := rawBackend(t, func(n int, c net.Conn, _ *http.Request) {
 		if n == 1 {

@@ -46,8 +46,8 @@ func statusFor(t *testing.T, conn net.Conn, r *bufio.Reader, host string) int {
 	return resp.StatusCode
 }
 
-// TestPoolsComeAndGo: pools and members appear and vanish while loops run. Clients that wait at one
-// that goes are told so, and loops keep nothing of it.
+// TestPoolsComeAndGo: pools and members appear and vanish while loops run. Clients that wait at a
+// vanishing one get an answer, and loops keep nothing of it.
 func TestPoolsComeAndGo(t *testing.T) {
 	silent := nettest.Serve(t, nettest.Silent).Addr
 	page := nettest.Serve(t, func(conn net.Conn) {
@@ -77,7 +77,7 @@ func TestPoolsComeAndGo(t *testing.T) {
 	router.SetSubscribed(nil)
 	gone.Close()
 	if resp, err := http.ReadResponse(waitingReader, nil); err != nil || resp.StatusCode != 503 {
-		t.Errorf("who waited: got %+v, %v, want 503", resp, err)
+		t.Errorf("a waiting client: got %+v, %v, want 503", resp, err)
 	}
 	if got := statusFor(t, conn, r, "a.example"); got != 200 {
 		t.Errorf("afterwards: got %d from the default, want 200", got)

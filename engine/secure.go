@@ -7,13 +7,13 @@ import (
 	"reprise/internal/queue"
 )
 
-// secured is what a connection to a backend has more when TLS is spoken on it.
+// secured is the additional state of a backend connection with TLS.
 type secured struct {
-	client *tlsclient.Client // whose policy holds for it
+	client *tlsclient.Client // whose policy applies
 	conn   *tlsclient.Conn   // nil until the handshake has begun
-	flow   *flow             // that waits for the handshake, nil once it is over
+	flow   *flow             // waits for the handshake, nil once it is over
 
-	early    queue.Queue // what the socket has not taken of the PROXY header and the handshake
+	early    queue.Queue // pending data of the PROXY header and the handshake
 	waiting  bool        // for a place among the handshakes under way
 	placed   bool        // it has one until flow is nil
 	stepping bool        // a worker has conn
@@ -21,25 +21,26 @@ type secured struct {
 }
 
 const (
-	// maxSecuring bounds the handshakes with backends that a loop has under way, each of which
-	// holds about 50 KB. Others wait until one has ended.
+	// maxSecuring bounds a loop's handshakes with backends under way, each of which holds about 50
+	// KB. Others wait until one has ended.
 	maxSecuring = 1024
-	// stepLen is what is read at once in a handshake. Most flights of a server are shorter.
+	// stepLen is the length of one read in a handshake. Most flights of a server are shorter.
 	stepLen = 8 << 10
-	// leastRead is what is read at least, however little the client has room for: a record cannot
-	// be decrypted in parts. What is too much is kept, encrypted, and read on before anything else.
+	// leastRead is the minimum length of a read, however little room the client has: a record
+	// cannot be decrypted in parts. The excess is kept, encrypted, and used before anything else is
+	// read.
 	leastRead = 4 << 10
-	// quietLen is what is read at once of a connection that no one uses: a session or two.
+	// quietLen is the length of one read of an unused connection: a session or two.
 	quietLen = 4 << 10
-	// quietReads bounds how often.
+	// quietReads bounds the number of such reads.
 	quietReads = 4
 )
 
-// beginSecuring begins TLS on a connection that stands.
+// beginSecuring begins TLS on an established connection.
 func (f *flow) beginSecuring() {
 	s := &secured{client: f.node.TLS(), flow: f}
 	f.backend.tls, f.link = s, securing
-	// A PROXY header comes before TLS, as those who read such headers expect.
+	// A PROXY header comes before TLS, as its readers expect.
 	switch {
 	case f.http == nil:
 		s.early.Push(f.in.pending.Bytes()[:f.header])
@@ -48,7 +49,7 @@ func (f *flow) beginSecuring() {
 	}
 }
 
-// secure goes on with the handshake.
+// secure continues the handshake.
 func (f *flow) secure() {
 	l, b, s := f.loop, &f.backend, f.backend.tls
 	switch {
@@ -66,7 +67,7 @@ func (f *flow) secure() {
 	if !b.readable {
 		return
 	}
-	// The loop's buffers may hold what a client says, and the step keeps this one.
+	// The loop's buffers may hold a client's data, and the step keeps this one.
 	in := make([]byte, stepLen)
 	n, err := b.read(in)
 	switch {
@@ -77,20 +78,20 @@ func (f *flow) secure() {
 	}
 }
 
-// stepSecuring has a worker take the handshake further.
+// stepSecuring has a worker continue the handshake.
 func (f *flow) stepSecuring(in []byte) {
 	l, s, ended := f.loop, f.backend.tls, f.backend.ended()
 	s.stepping = true
 	wake := func() { l.reactor.Post(steppedTask, s) }
 	if !s.conn.Step(in, ended, l.o.Workers, wake) {
-		// Their queue has room for all handshakes of clients: a mistake in the configuration,
-		// and a late answer is better than none.
+		// The workers' queue has room for all handshakes of clients: this is a mistake in the
+		// configuration, and a late answer is better than none.
 		f.node.SecuredOnLoop()
 		s.conn.Step(in, ended, nil, wake)
 	}
 }
 
-// steppedTask takes what a worker has done, if anyone still waits for it.
+// steppedTask handles a worker's result, if a flow still waits for it.
 func steppedTask(arg any) {
 	if s := arg.(*secured); s.flow != nil {
 		f := s.flow
@@ -118,8 +119,8 @@ func (f *flow) stepped() {
 	}
 }
 
-// flush sends what the socket takes of the header and the handshake. It reports whether the
-// backend is there.
+// flush sends pending data of the header and the handshake. It reports whether the backend still
+// exists.
 func (s *secured) flush(b *socket) bool {
 	for b.writable && s.early.Len() > 0 {
 		n, err := b.write(s.early.Bytes())
@@ -136,7 +137,7 @@ func (f *flow) securedNow() {
 	l, b, s := f.loop, &f.backend, f.backend.tls
 	l.handshakeOver(s)
 	f.node.Secured(s.conn.Resumed())
-	b.readable = true // what came behind the handshake is not in the socket any more
+	b.readable = true // bytes behind the handshake are not in the socket any more
 	waiting, sent := f.in.pending, 0
 	if f.http == nil {
 		sent = f.header
@@ -153,14 +154,14 @@ func (f *flow) securedNow() {
 	f.connected()
 }
 
-// securingFailed turns to the next backend, as if there had been no connection.
+// securingFailed tries the next backend, as if there had been no connection.
 func (f *flow) securingFailed(err error) {
 	f.node.NotSecured(err, f.loop.now)
 	f.noTLS = true
 	f.connectFailed()
 }
 
-// placeHandshake gives a handshake a place, or has it wait for one.
+// placeHandshake gives a handshake a place, or lets it wait for one.
 func (l *loop) placeHandshake(s *secured) bool {
 	if l.securing < l.maxSecuring {
 		s.placed = true
@@ -176,8 +177,8 @@ func (l *loop) placeHandshake(s *secured) bool {
 	return false
 }
 
-// handshakeOver gives the place of a handshake to the next. That one has it from now on,
-// so that no one who comes later takes it first.
+// handshakeOver gives a handshake's place to the next waiting one at once, so that a later one
+// cannot take it.
 func (l *loop) handshakeOver(s *secured) {
 	if s.flow == nil {
 		return
@@ -202,7 +203,7 @@ func (l *loop) handshakeOver(s *secured) {
 	}
 }
 
-// dropSecured frees what TLS holds of a connection that is closed.
+// dropSecured frees the TLS state of a closed connection.
 func (l *loop) dropSecured(s *secured) {
 	l.handshakeOver(s)
 	if s.conn != nil {
@@ -211,15 +212,15 @@ func (l *loop) dropSecured(s *secured) {
 	s.early.Drop()
 }
 
-// seal encrypts what is for the backend, into the loop's buffer.
+// seal encrypts data for the backend, into the loop's buffer.
 func (f *flow) seal(p []byte) []byte {
 	l := f.loop
 	l.sealed = f.backend.tls.conn.Write(l.sealed[:0], p)
 	return l.sealed
 }
 
-// goodbyeToBackend puts close_notify behind what is pending for it.
-func (f *flow) goodbyeToBackend() {
+// closeNotifyToBackend puts close_notify behind the data pending for the backend.
+func (f *flow) closeNotifyToBackend() {
 	l := f.loop
 	l.sealed = f.backend.tls.conn.CloseNotify(l.sealed[:0])
 	f.in.pending.Push(l.sealed)
@@ -241,8 +242,8 @@ func (f *flow) pumpSecured(room int) int {
 	return moved
 }
 
-// readSecured reads once, and returns what came in plaintext, in the loop's buffer, and
-// how much was read before it was decrypted, or after.
+// readSecured reads once, and returns the plaintext, in the loop's buffer, and how many bytes were
+// read or decrypted.
 func (f *flow) readSecured(room int) (p []byte, moved int, err error) {
 	l, b := f.loop, &f.backend
 	conn := b.tls.conn
@@ -262,7 +263,7 @@ func (f *flow) readSecured(room int) (p []byte, moved int, err error) {
 		}
 	}
 	if fill == room || conn.State() != tlsclient.Connected {
-		b.readable = true // there may be more where the last came from, or an end to be told
+		b.readable = true // there may be more, or an end to report
 	}
 	if len(l.sealed) > 0 && f.in.pending.Len() > 2*l.o.HighWatermark+4*l.o.ReadSize {
 		return nil, 0, errNotReading // more than any upload leaves here
@@ -276,7 +277,7 @@ func (f *flow) readSecured(room int) (p []byte, moved int, err error) {
 		b.input, b.readable = inputEnded, false
 	case tlsclient.Failed:
 		if err = conn.Err(); !b.tls.heard && tlsclient.ReasonOf(err) == tlsclient.Refused {
-			// In TLS 1.3 a backend looks at our certificate when the handshake is over for us.
+			// In TLS 1.3 a backend checks our certificate after the handshake is over for us.
 			f.node.NotSecured(err, l.now)
 		}
 		return nil, 0, err
@@ -284,8 +285,8 @@ func (f *flow) readSecured(room int) (p []byte, moved int, err error) {
 	return nil, moved, nil
 }
 
-// decryptBackend puts up to room bytes of plaintext into the loop's buffer and returns how
-// many they are.
+// decryptBackend puts up to room bytes of plaintext into the loop's buffer and returns their
+// number.
 func (f *flow) decryptBackend(room int) (fill int) {
 	l, conn := f.loop, f.backend.tls.conn
 	l.sealed = l.sealed[:0]
@@ -304,9 +305,8 @@ func (f *flow) decryptBackend(room int) (fill int) {
 	return fill
 }
 
-// quiet reports whether a connection with TLS may serve another request: nothing has come on
-// it that no one has asked for. Sessions and keys are no such thing. It leaves the loop's
-// buffers alone.
+// quiet reports whether a connection with TLS may serve another request: no unsolicited data have
+// come on it. Sessions and key updates are allowed. It does not use the loop's buffers.
 func (l *loop) quiet(s *socket) bool {
 	conn := s.tls.conn
 	var one [1]byte
@@ -335,14 +335,14 @@ func (l *loop) quiet(s *socket) bool {
 	return false
 }
 
-// sayGoodbye tells a backend whose connection is not needed any more that nothing is missing.
-func (c *idleConn) sayGoodbye() {
+// sendCloseNotify tells a backend whose connection is no longer needed that its stream is complete.
+func (c *idleConn) sendCloseNotify() {
 	if c.tls == nil || c.input != inputOpen {
 		return
 	}
 	c.loop.sealed = c.tls.conn.CloseNotify(c.loop.sealed[:0])
-	_, _ = rawSend(c.fd, c.loop.sealed, 0) // if there is no room, it will see the end alone
+	_, _ = rawSend(c.fd, c.loop.sealed, 0) // without room, the backend sees only the end
 }
 
-// errNotReading is that of a backend that makes TLS answer, and does not read.
+// errNotReading is the error of a backend that makes TLS answer and does not read.
 const errNotReading = unix.ENOBUFS

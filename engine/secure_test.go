@@ -24,8 +24,8 @@ type begunConn struct {
 
 func (c *begunConn) Read(p []byte) (int, error) { return c.Reader.Read(p) }
 
-// TestHandshakesWithBackendsAreBounded: no more are under way than have a place, those that
-// wait get theirs one after the other, and no request fails for it.
+// TestHandshakesWithBackendsAreBounded: no more are under way than there are places, waiting ones
+// get theirs one after another, and no request fails because of that.
 func TestHandshakesWithBackendsAreBounded(t *testing.T) {
 	const places, clients = 2, 7
 	var under, most atomic.Int64
@@ -112,8 +112,8 @@ func startSecuring(t *testing.T, addr string, pki *testpki.PKI, places int) (*En
 	return e, pool
 }
 
-// TestPlacesOfHandshakes: a place that is free goes to who waits longest, not to who comes just
-// then, and on to the next if that one ends before its turn; those that ended leave no trace.
+// TestPlacesOfHandshakes: a free place goes to the handshake that waits longest, not to a new one,
+// and on to the next if that one ends before its turn; ended ones leave no trace.
 func TestPlacesOfHandshakes(t *testing.T) {
 	l := &loop{maxSecuring: 1}
 	wait := func() *secured {

@@ -9,48 +9,47 @@ import (
 )
 
 // A sharedConn is a loop's connection to a backend of HTTP/2. It is bound to no client: the
-// requests of many are calls on it, be they streams of HTTP/2 or not. What they send is
-// gathered as frames and leaves at the end of the round in one system call; what comes is
-// handed to their flows piece by piece.
+// requests of many are calls on it, from streams of HTTP/2 or not. Their output is gathered as
+// frames and sent at the end of the round in one system call; input is passed to their flows piece
+// by piece.
 type sharedConn struct {
 	loop  *loop
 	group *sharedGroup
 	socket
 	way    way         // frames that the socket has not taken yet
 	frames []byte      // to be sent
-	in     queue.Queue // an incomplete frame, or what the last turn did not get to
+	in     queue.Queue // an incomplete frame, or the input that the last turn left
 	conn   *http2.Backend
 	phase  sharedPhase
 
 	deferred bool // has a turn at the end of the round
-	paused   bool // what is in in waits for it
+	paused   bool // the contents of in wait for it
 	full     bool // flows wait for room on the way to the backend
 	used     bool // it has served a request
-	toDrop   int  // flows that waited for it in vain, and have not been told
+	toDrop   int  // flows that waited for it in vain, and do not know it yet
 
-	turn  uint32 // call that was the last to be let out by a window in part
-	heard uint64 // tick at which the backend said something
+	turn  uint32 // call that was the last to be sent in part
+	heard uint64 // tick at which the backend sent something
 	since uint64 // tick at which the phase began, or since which there is no call
 	last  *flow  // whose output the turn gathers
 
-	before *http2.Call // that it had before what the turn does with it
+	before *http2.Call // its call before the current action of the turn
 
 	idleTimeout, connectTimeout uint64
 	timer                       reactor.Timer
 }
 
-// sharedPhase is how far a shared connection is.
+// sharedPhase is the state of a shared connection.
 type sharedPhase uint8
 
 const (
 	sharedConnecting sharedPhase = iota
 	sharedGreeting               // its settings are awaited
 	sharedServing
-	sharedLost // it is closed, and the flows that it served are told in turn
+	sharedLost // it is closed, and its flows are told in turns
 )
 
-// OnEvent notes what epoll said. What there is to read is read at once, unless that has been
-// put off.
+// OnEvent records the event. Input is read at once, unless reading has been put off.
 func (c *sharedConn) OnEvent(_ int, e reactor.Events) {
 	c.note(e)
 	if c.phase == sharedConnecting && (e.Failed() || e.Writable()) {
@@ -68,7 +67,7 @@ func (c *sharedConn) OnEvent(_ int, e reactor.Events) {
 	}
 }
 
-// OnTimer ends a connection that does not come to stand, or is of no use.
+// OnTimer ends a connection that is not established in time, or not used.
 func (c *sharedConn) OnTimer() {
 	l := c.loop
 	switch {
@@ -76,14 +75,13 @@ func (c *sharedConn) OnTimer() {
 	case c.phase < sharedServing && l.tick >= c.since+c.connectTimeout:
 		c.connectFailed()
 	case c.phase == sharedServing && l.tick >= c.since+c.idleTimeout:
-		c.goodbye()
+		c.goAway()
 	case c.phase == sharedServing:
 		l.reactor.SetTimer(&c.timer, c.since+c.idleTimeout)
 	}
 }
 
-// close implements member. After a panic nobody knows what became of what the turn had
-// gathered.
+// close implements member. After a panic the state of the turn's output is unknown.
 func (c *sharedConn) close(why cause) {
 	if f := c.last; f != nil && why == causePanic {
 		c.last = nil
@@ -100,7 +98,7 @@ func (l *loop) shareLater(c *sharedConn) {
 	}
 }
 
-// goOn is the turn of a connection at the end of a round.
+// goOn is a connection's turn at the end of a round.
 func (c *sharedConn) goOn() {
 	c.deferred = false
 	if c.phase == sharedLost {
@@ -115,13 +113,13 @@ func (c *sharedConn) goOn() {
 	}
 	if c.read(); c.flush() {
 		if c.look(); c.readable && c.hasRoom() {
-			c.loop.shareLater(c) // to read on: there was no room for what that leads to
+			c.loop.shareLater(c) // to read on: there was no room for the output
 		}
 	}
 	c.settleLast()
 }
 
-// look ends a connection that takes no more calls when it has served those it has.
+// look ends a connection that takes no more calls once it has served those it has.
 func (c *sharedConn) look() {
 	if c.phase != sharedServing {
 		return
@@ -130,7 +128,7 @@ func (c *sharedConn) look() {
 		c.group.remove(c)
 	}
 	if c.conn.Len() == 0 && (c.conn.Leaves() || c.loop.draining || c.group.node.Removed()) {
-		c.goodbye()
+		c.goAway()
 	}
 }
 
@@ -140,15 +138,15 @@ func (c *sharedConn) retire() {
 	c.group.remove(c)
 }
 
-// goodbye ends a connection that has no calls.
-func (c *sharedConn) goodbye() {
+// goAway ends a connection that has no calls.
+func (c *sharedConn) goAway() {
 	c.retire()
 	if c.flush() {
 		c.lose()
 	}
 }
 
-// read reads what the backend says, within the turn's time and budget.
+// read reads the backend's bytes, within the turn's time and budget.
 func (c *sharedConn) read() {
 	l := c.loop
 	for budget := l.o.TurnBudget; c.phase == sharedGreeting || c.phase == sharedServing; {
@@ -171,12 +169,12 @@ func (c *sharedConn) read() {
 		}
 	}
 	if c.conn.Leaves() {
-		l.shareLater(c) // to look whether it has calls
+		l.shareLater(c) // to check whether it has calls
 	}
 	c.settleLast()
 }
 
-// input takes what the backend said.
+// input handles the backend's bytes.
 func (c *sharedConn) input(p []byte) {
 	c.conn.Tick(c.loop.tick)
 	if c.in.Len() > 0 {
@@ -190,7 +188,7 @@ func (c *sharedConn) input(p []byte) {
 	}
 }
 
-// take uses as much of p as it can and returns how much that was.
+// take uses as much of p as it can and returns how much.
 func (c *sharedConn) take(p []byte) (used int) {
 	for c.phase != sharedLost {
 		out, n, e := c.conn.Next(c.buffer(), p[used:])
@@ -225,7 +223,7 @@ func (c *sharedConn) on(e *http2.CallEvent) {
 	case http2.Failed:
 		if c.phase == sharedGreeting {
 			c.connectFailed()
-		} else if c.flush() { // it is told why
+		} else if c.flush() { // it gets the reason
 			c.lose()
 		}
 	case http2.Window:
@@ -265,10 +263,10 @@ func (c *sharedConn) settled() {
 	}
 	c.group.limit = max(c.conn.Len()+c.conn.Room(), 1)
 	c.wake()
-	l.shareLater(c) // for those who wait
+	l.shareLater(c) // for waiting flows
 }
 
-// wake lets flows go on that have something to send, in turn.
+// wake continues flows that have something to send, in turn.
 func (c *sharedConn) wake() {
 	n, start := c.conn.Len(), 0
 	for start < n && c.conn.Call(start).ID <= c.turn {
@@ -281,7 +279,7 @@ func (c *sharedConn) wake() {
 	}
 }
 
-// turnOf lets f gather its output: that of the one before leaves first.
+// turnOf lets f gather its output; the output of the flow before is sent first.
 func (c *sharedConn) turnOf(f *flow) {
 	if c.last != f {
 		c.settleLast()
@@ -290,7 +288,7 @@ func (c *sharedConn) turnOf(f *flow) {
 	c.before = f.call
 }
 
-// settleLast sends what the last flow has gathered.
+// settleLast sends the last flow's gathered output.
 func (c *sharedConn) settleLast() {
 	f := c.last
 	if c.last = nil; f != nil && f.stream == nil {
@@ -304,15 +302,14 @@ func (c *sharedConn) leave(f *flow) {
 	if f.phase == gone {
 		return
 	}
-	// Its request is over, and the next may be here; or there is a call now for what has come
-	// of it.
+	// Its request is over, and the next may be here; or data have come for it before its call.
 	if f.call != c.before && (f.stream == nil || f.call != nil) {
 		c.loop.goOnLater(f)
 	}
 	f.arm()
 }
 
-// buffer returns what frames are to be appended to, and set takes it back with them.
+// buffer returns the slice to append frames to, and set takes it back.
 func (c *sharedConn) buffer() []byte {
 	l := c.loop
 	if n := len(l.spareFrames); c.frames == nil && n > 0 {
@@ -327,7 +324,7 @@ func (c *sharedConn) set(out []byte) {
 	}
 }
 
-// hasRoom reports whether the backend takes more: what waits for it is bounded.
+// hasRoom reports whether the backend takes more: its pending data are bounded.
 func (c *sharedConn) hasRoom() bool {
 	return c.loop.hasRoom(&c.way) && len(c.frames) < c.loop.o.HighWatermark
 }
@@ -358,12 +355,12 @@ func (c *sharedConn) flush() bool {
 	return true
 }
 
-// retryAfter is how long no further connection is tried where one has failed, and others
-// stand.
+// retryAfter is how long no further connection is tried after one has failed, while there are
+// others.
 const retryAfter = time.Second
 
-// connectFailed gives up a connection that has not come to stand. Those who wait for one turn to
-// another backend if there is no other here.
+// connectFailed gives up a connection that was not established. Flows that wait for one try another
+// backend if there is no other connection here.
 func (c *sharedConn) connectFailed() {
 	g := c.group
 	g.node.Failed(c.loop.now)
@@ -374,7 +371,7 @@ func (c *sharedConn) connectFailed() {
 	}
 }
 
-// lose closes the connection. Whom it served is told in its turns.
+// lose closes the connection. Its flows are told in its turns.
 func (c *sharedConn) lose() {
 	if c.phase == sharedLost {
 		return
@@ -413,7 +410,7 @@ func (c *sharedConn) tell() {
 		c.turnOf(f)
 		f.callFailed()
 		if f.phase != gone && f.stream == nil {
-			l.goOnLater(f) // it may have its answer, and no more to say
+			l.goOnLater(f) // it may have its answer, and have sent everything
 		}
 		c.leave(f)
 	}

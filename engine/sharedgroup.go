@@ -7,7 +7,7 @@ import (
 	"reprise/backend/http2"
 )
 
-// A sharedGroup is a loop's connections to one backend, and who waits for a place on one.
+// A sharedGroup is a loop's connections to one backend, and the flows that wait for a place on one.
 type sharedGroup struct {
 	node    *backend.Node
 	cursor  backend.Cursor
@@ -17,11 +17,11 @@ type sharedGroup struct {
 	retryAt uint64 // tick before which no connection is added to others
 }
 
-// maxSharedConns bounds a loop's connections to a backend: where that allows few calls on
-// each, requests wait.
+// maxSharedConns bounds a loop's connections to a backend: if that allows few calls on each,
+// requests wait.
 const maxSharedConns = 16
 
-// sharedOf returns the group of a backend, which it makes if there is none.
+// sharedOf returns the group of a backend, and makes it if there is none.
 func (l *loop) sharedOf(n *backend.Node) *sharedGroup {
 	g := l.shared[n]
 	if g == nil {
@@ -39,8 +39,8 @@ func (l *loop) sharedOf(n *backend.Node) *sharedGroup {
 	return g
 }
 
-// withRoom returns a connection that takes a call: the first, so that there are as few as
-// can be, and those that a burst has added end.
+// withRoom returns a connection that takes a call: the first, so that there are as few as possible,
+// and those added by a burst end.
 func (g *sharedGroup) withRoom() *sharedConn {
 	for _, c := range g.conns {
 		if c.phase == sharedServing && c.conn.Room() > 0 {
@@ -50,7 +50,7 @@ func (g *sharedGroup) withRoom() *sharedConn {
 	return nil
 }
 
-// serves reports whether a connection stands.
+// serves reports whether there is an established connection.
 func (g *sharedGroup) serves() bool {
 	for _, c := range g.conns {
 		if c.phase == sharedServing {
@@ -69,7 +69,7 @@ func (g *sharedGroup) remove(c *sharedConn) {
 	}
 }
 
-// grow makes another connection if those under way have no place for all who wait.
+// grow makes another connection if those under way have no place for all waiting flows.
 func (g *sharedGroup) grow(l *loop, s *settings, connectTimeout uint64) error {
 	expected := 0
 	for _, c := range g.conns {
@@ -106,13 +106,13 @@ func (g *sharedGroup) grow(l *loop, s *settings, connectTimeout uint64) error {
 	return nil
 }
 
-// serve gives those who wait a place on a connection, for as long as c's turn lasts.
+// serve gives waiting flows a place on a connection, for as long as c's turn lasts.
 func (c *sharedConn) serve() {
 	l, g := c.loop, c.group
 	for f := g.waiting.first; f != nil; f = g.waiting.first {
 		to := g.withRoom()
 		if to == nil {
-			// Who cannot be served now waits, or is told by a timer.
+			// Flows that cannot be served now wait; a timer ends their wait.
 			_ = g.grow(l, f.settings, ticks(f.route.pool.Options().ConnectTimeout))
 			return
 		}

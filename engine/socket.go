@@ -6,8 +6,8 @@ import (
 	"reprise/internal/reactor"
 )
 
-// A socket is a connection to one of a flow's two ends, with what edge-triggered epoll
-// makes us remember about it.
+// A socket is a connection to one of a flow's two ends, with the state that edge-triggered epoll
+// requires.
 type socket struct {
 	fd       int // -1 while there is none
 	readable bool
@@ -15,17 +15,17 @@ type socket struct {
 	bulk     bool // the last read filled the buffer
 	last     bool // what is written leaves with the FIN that follows it, in one packet
 	input    input
-	tls      *secured // of a backend that is spoken to by TLS, nil without
-	unsent   int      // bytes that the kernel held when drains was last asked
+	tls      *secured // of a backend with TLS, else nil
+	unsent   int      // bytes in the kernel's buffer at the last call of drains
 }
 
-// input is how far the end of what comes from a peer is.
+// input is the state of a peer's stream.
 type input uint8
 
 const (
 	inputOpen   input = iota
-	inputEnding       // epoll has seen the peer's FIN, or worse: a short read is not the last one
-	// the peer has reset the connection, which the kernel told a write; what it says next looks
+	inputEnding       // epoll has reported FIN, or worse: a short read is not the last one
+	// the peer has reset the connection, which the kernel reported to a write; its next read looks
 	// like a proper end
 	inputBroken
 	inputEnded // the end has been read
@@ -33,10 +33,10 @@ const (
 
 func (s *socket) open() bool { return s.fd >= 0 }
 
-// ended reports whether all that the peer said has been read.
+// ended reports whether all of the peer's stream has been read.
 func (s *socket) ended() bool { return s.input == inputEnded }
 
-// note remembers an event.
+// note records an event.
 func (s *socket) note(e reactor.Events) {
 	if e.Readable() {
 		s.readable = true
@@ -49,8 +49,8 @@ func (s *socket) note(e reactor.Events) {
 	}
 }
 
-// read reads once. n is 0 with a nil error when there is nothing now (readable
-// is false then) or at the end.
+// read reads once. n is 0 with a nil error when there is nothing now (readable is false then) or at
+// the end.
 func (s *socket) read(p []byte) (n int, err error) {
 	n, err = rawReceive(s.fd, p)
 	for err == unix.EINTR {
@@ -60,7 +60,7 @@ func (s *socket) read(p []byte) (n int, err error) {
 	return s.took(n, len(p), err)
 }
 
-// took notes what reading has told: n bytes of at least so many that fit.
+// took records the result of a read: n bytes of at least fit possible ones.
 func (s *socket) took(n, fit int, err error) (int, error) {
 	switch {
 	case err == unix.EAGAIN:
@@ -75,8 +75,8 @@ func (s *socket) took(n, fit int, err error) (int, error) {
 	case n == 0:
 		s.readable, s.input = false, inputEnded
 	case n < fit && s.input == inputOpen:
-		// A stream socket that gives less than asked for is empty;
-		// what comes later makes a new edge (epoll(7)).
+		// A stream socket that returns less than requested is empty; later data make a new edge
+		// (epoll(7)).
 		s.readable = false
 	}
 	return n, nil
@@ -106,9 +106,8 @@ func (s *socket) write(p []byte) (int, error) {
 	}
 }
 
-// drains reports whether the peer has taken something of what the kernel holds for
-// it since the last call. A slow reader may empty the kernel's buffer for minutes
-// before there is room for more.
+// drains reports whether the peer has taken some of the kernel's buffered data since the last call.
+// A slow reader may empty the kernel's buffer for minutes before there is room for more.
 func (s *socket) drains() bool {
 	if !s.open() {
 		return false

@@ -2,14 +2,12 @@ package engine
 
 import "golang.org/x/sys/unix"
 
-// A splicer moves bytes between two sockets without copying them through this
-// process (splice(2)): in bulk that costs about two thirds of the CPU time of
-// read and write. Its pipe is empty between calls, so one serves all flows of a
-// loop.
+// A splicer moves bytes between two sockets without copying them through this process (splice(2)):
+// in bulk that costs about two thirds of the CPU time of read and write. Its pipe is empty between
+// calls, so one serves all flows of a loop.
 type splicer struct{ r, w int }
 
-// spliceSize is the most that one call moves, in bytes, and asked of the kernel for
-// the pipe.
+// spliceSize is the most that one call moves, in bytes, and the requested size of the pipe.
 const spliceSize = 256 << 10
 
 func newSplicer() (*splicer, error) {
@@ -27,15 +25,14 @@ func (s *splicer) close() {
 	unix.Close(s.w)
 }
 
-// move takes bytes from one socket to another and returns how many. What the other
-// does not take becomes pending there, by way of buf. An error is that of the
-// socket it names.
+// move takes bytes from one socket to another and returns their number. What the other does not
+// take becomes pending there, by way of buf. An error is that of the socket it names.
 func (s *splicer) move(from, to *socket, w *way, buf []byte) (n int, readErr, writeErr error) {
 	n, err := splice(from.fd, s.w)
 	for err == unix.EINTR {
 		n, err = splice(from.fd, s.w)
 	}
-	// Less than asked for says nothing: the pipe may have run out of slots.
+	// Less than requested proves nothing: the pipe may have run out of slots.
 	if n, readErr = from.took(n, 0, err); n == 0 {
 		return 0, readErr, nil
 	}
@@ -58,7 +55,7 @@ func (s *splicer) move(from, to *socket, w *way, buf []byte) (n int, readErr, wr
 			continue
 		}
 		if err != nil || got == 0 {
-			return n, err, writeErr // a pipe gives back what it was given
+			return n, err, writeErr // a pipe returns what was put into it
 		}
 		w.pending.Push(buf[:got])
 		left -= got
@@ -75,8 +72,8 @@ func splice(from, to int) (int, error) {
 	return int(n), nil
 }
 
-// splices reports whether bytes from one side to the other are better spliced: they
-// are passed on as they are, and the last read filled the buffer.
+// splices reports whether bytes from one side to the other are better spliced: they are passed on
+// unchanged, and the last read filled the buffer.
 func (f *flow) splices(from *socket, w *way) bool {
 	if f.tls != nil || f.backend.tls != nil || f.http != nil || !from.bulk || f.link != linked ||
 		w.end == closed || w.pending.Len() > 0 {

@@ -18,26 +18,26 @@ const (
 	causeHandshakeTimeout              // the handshake took too long
 	causeHandshakeEvicted              // too many handshakes at once, this was the oldest
 	causeNoBackend                     // no backend could be reached
-	causeNoPool                        // no pool is for this name
+	causeNoPool                        // no pool serves this name
 	causeBackendReset                  // the backend broke off
 	// the body of a response was malformed; http.bad_answers says how
 	causeBadAnswer
 	causeIdle       // nothing moved for too long
 	causeNotReading // the client makes the TLS layer answer and reads nothing
-	// a PROXY header is missing, broken, or from somebody who may not send one
+	// a PROXY header is missing, malformed, or from a source that may not send one
 	causeProxyHeader
-	causeBadRequest // a request's body broke off in mid-response, or was no body
+	causeBadRequest // a request's body broke off during the response, or was malformed
 	causeSystem     // the kernel refused a descriptor or its registration
-	// the client broke HTTP/2's rules or bounds; http2.faults says how
+	// the client violated HTTP/2's rules or bounds; http2.faults has the reason
 	causeProtocol
-	causeDenied           // the list of networks says so
-	causeLimitConnections // its client has as many as it may
+	causeDenied           // by the list of networks
+	causeLimitConnections // its client has as many as allowed
 	causeLimitHandshakes  // its client makes too many full ones
 	causeOverload         // a full handshake that could not be made in time
 	causeShutdown         // the node stops
 	causePanic            // our bug
-	causeNone             // the cause was counted before, or there is nothing to say
-	// These are of requests only: the connection goes on.
+	causeNone             // the cause was counted before, or there is none
+	// Causes of requests only: the connection goes on.
 	causeMisdirected
 	causeLimitRequests
 	causes
@@ -52,11 +52,11 @@ var causeNames = [causes]string{
 	"misdirected", "client_requests",
 }
 
-// Names implements metric.Key: those of what ends connections.
+// Names implements metric.Key: the causes that end connections.
 func (cause) Names() []string { return causeNames[:causeNone] }
 
-// cuts reports whether data may be missing when a flow ends this way, so that
-// no end must take what it has got for complete.
+// cuts reports whether data may be missing when a flow ends this way, so that neither end must take
+// its data for complete.
 func (c cause) cuts() bool {
 	switch c {
 	case causeDone, causeNone, causeHandshakeTimeout:
@@ -65,7 +65,7 @@ func (c cause) cuts() bool {
 	return true
 }
 
-// counts are what a loop has done: it writes them, anybody reads them.
+// counts are a loop's counters: only the loop writes them, any goroutine reads them.
 type counts struct {
 	Flows      FlowStats
 	HTTP       HTTPStats
@@ -73,27 +73,27 @@ type counts struct {
 	Handshakes metric.Histograms[tlsconn.Kind]
 }
 
-// Stats is what the engine has done, summed over its loops.
+// Stats are the engine's counters, summed over its loops.
 type Stats struct {
 	Flows *FlowStats  `json:"flows"`
 	HTTP  *HTTPStats  `json:"http"`
 	HTTP2 *HTTP2Stats `json:"http2"`
 	TLS   TLSStats    `json:"tls"`
-	// Clients is how the table of clients fares that limits count by.
+	// Clients are the counters of the table of clients used for limits.
 	Clients clientlimit.Stats `json:"clients"`
 	// Listeners are in the order of New, or of the last Change.
 	Listeners []ListenerStats `json:"listeners"`
 	Loops     []LoopStats     `json:"loops"`
 }
 
-// TLSStats is what connections count for themselves, and how long their handshakes took.
+// TLSStats has the counters of connections, and the durations of their handshakes.
 type TLSStats struct {
 	*tlsconn.Counts
 	Unlogged          *metric.Counter                  `json:"failures_unlogged" help:"Failed handshakes that the log has no line of their own for, because there were too many."`
 	HandshakeDuration *metric.Histograms[tlsconn.Kind] `json:"handshake_duration" label:"kind" help:"Time from accept to the end of a successful handshake, by version and kind."`
 }
 
-// ListenerStats tells listeners apart.
+// ListenerStats are the counters of one listener.
 type ListenerStats struct {
 	Router   string `json:"router" label:"router"`
 	Address  string `json:"address" label:"address"`
@@ -123,7 +123,7 @@ type FlowStats struct {
 	Turn      metric.Histogram `json:"turn" help:"Time one event kept a loop from the next."`
 }
 
-// LoopStats tells loops apart, to see whether load is spread.
+// LoopStats are the counters of one loop, to see whether load is spread.
 type LoopStats struct {
 	Loop     int    `json:"loop" label:"loop"`
 	Open     int64  `json:"open" metric:"gauge" help:"Client connections open on the loop now."`

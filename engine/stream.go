@@ -43,7 +43,7 @@ func (m *mux) open(e *http2.Event) {
 	f.flushStream()
 }
 
-// fromStream takes a piece of a request's body, or of a tunnel, or their end.
+// fromStream handles a piece of a request's body, or of a tunnel, or their end.
 func (f *flow) fromStream(e *http2.Event) {
 	l := f.loop
 	f.active = l.tick
@@ -69,8 +69,8 @@ func (f *flow) fromStream(e *http2.Event) {
 	f.flushStream()
 }
 
-// flushStream sends what a step has left for the backend. More must not be done now: the
-// loop's buffers hold what the client has said.
+// flushStream sends a step's remaining output to the backend. More must not be done now: the loop's
+// buffers hold the client's data.
 func (f *flow) flushStream() {
 	if f.phase == serving && f.flush() {
 		f.credit()
@@ -89,7 +89,7 @@ func (f *flow) passStream(p []byte) {
 	}
 }
 
-// passKept passes on what of the body has come while a backend was sought.
+// passKept passes on the part of the body that came while a backend was sought.
 func (f *flow) passKept() {
 	h := f.http
 	if f.phase != serving || h == nil || !h.Exchange().WantsBody() {
@@ -101,7 +101,7 @@ func (f *flow) passKept() {
 	kept.Drop()
 }
 
-// actOn does what follows from an input of a stream's exchange.
+// actOn carries out an output of a stream's exchange.
 func (f *flow) actOn(out exchange.Output) {
 	switch out.Head {
 	case exchange.Interim, exchange.Final:
@@ -122,7 +122,7 @@ func (f *flow) actOn(out exchange.Output) {
 	})
 }
 
-// respondByFrames takes what the backend says in answer to a stream.
+// respondByFrames handles the backend's bytes for a stream.
 func (f *flow) respondByFrames(p []byte) {
 	x := f.http.Exchange()
 	for len(p) > 0 && f.phase == serving {
@@ -137,8 +137,8 @@ func (f *flow) respondByFrames(p []byte) {
 	}
 }
 
-// credit opens the stream's window for what no longer waits here for the backend. What is
-// held for a uwsgi backend that must know its length is bounded by itself.
+// credit opens the stream's window by what no longer waits here for the backend. A body held for a
+// uwsgi backend that must know its length has its own bound.
 func (f *flow) credit() {
 	if f.phase != serving || f.stream.Ended() {
 		return
@@ -153,11 +153,11 @@ func (f *flow) credit() {
 	}
 }
 
-// firstRead is what is read of a backend whose response has not begun, whatever the
-// client's windows: its head is not counted by them.
+// firstRead is the length of a read from a backend whose response has not begun, whatever the
+// client's windows: they do not count its head.
 const firstRead = 4 << 10
 
-// room is how much may be read of the backend.
+// room is how much may be read from the backend.
 func (f *flow) room() int {
 	l := f.loop
 	if f.stream == nil {
@@ -181,7 +181,7 @@ func (f *flow) room() int {
 func (f *flow) sendHead(out *exchange.Output) {
 	m, c, r := f.mux, f.mux.conn, out.Response
 	c.BeginHead(f.stream, out.Status)
-	if r != nil { // else a 100 of our own
+	if r != nil { // otherwise a 100 of our own
 		rules, dated := f.settings.exchange.ResponseRules, false
 		for i := range r.Fields {
 			field := &r.Fields[i]
@@ -200,7 +200,7 @@ func (f *flow) sendHead(out *exchange.Output) {
 	m.set(c.AppendHead(m.buffer(), f.stream, out.End && len(out.Data) == 0 && out.Trailer == nil))
 }
 
-// addFields adds the length of a response's body, if it is known, and what rules add.
+// addFields adds the length of a response's body, if known, and the fields of rules.
 func (f *flow) addFields(length int64) {
 	c, l, rules := f.mux.conn, f.loop, f.settings.exchange.ResponseRules
 	if length >= 0 {
@@ -237,8 +237,8 @@ func (f *flow) sendEnd(trailer []byte) {
 	m.set(m.conn.AppendEnd(m.buffer(), f.stream, trailer))
 }
 
-// sendOwnFrames answers in place of a backend with a status and a text, its name if there
-// is no other.
+// sendOwnFrames answers in place of a backend with a status and a text, the status's name by
+// default.
 func (f *flow) sendOwnFrames(answer *exchange.Output) {
 	m, c := f.mux, f.mux.conn
 	text := append([]byte(cmp.Or(answer.Text, http.StatusText(answer.Status))), '\n')
@@ -259,8 +259,7 @@ func (f *flow) sendOwnFrames(answer *exchange.Output) {
 	m.set(out)
 }
 
-// endStream ends a stream's flow. What was sent last may still wait in the connection for a
-// window.
+// endStream ends a stream's flow. The last output may still wait in the connection for a window.
 func (f *flow) endStream(why cause) {
 	if f.phase == gone {
 		return
@@ -291,12 +290,12 @@ func (f *flow) endStream(why cause) {
 	}
 }
 
-// streamOver looks whether the connection has a reason to go on.
+// streamOver checks whether the connection has a reason to go on.
 func (m *mux) streamOver() {
 	f := m.flow
 	f.active = f.loop.tick
 	if m.conn.Len() == 0 && f.settings.HTTP.KeepAlive == 0 {
-		m.goodbye()
+		m.goAway()
 	}
 	if m.conn.Drained() || f.clientDone {
 		f.loop.goOnLater(f)

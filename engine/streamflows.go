@@ -1,13 +1,13 @@
 package engine
 
-// maxStreamFlows bounds the structures kept for streams to come.
+// maxStreamFlows bounds the structures kept for later streams.
 const maxStreamFlows = 512
 
-// streamFlows are the flows of streams that are over. The next streams get them: to make new
-// ones and to collect them was a sixth of what a request costs beside system calls.
+// streamFlows are the flows of ended streams, for reuse by later ones: making and collecting them
+// was a sixth of a request's cost besides system calls.
 //
-// One that has ended may still be in use by what has ended it, so it is free when the round
-// is over. It is not in left then: goOnLater takes none that is gone.
+// The code that has ended a flow may still be using it, so it is free when the round is over. It is
+// not in left then: goOnLater takes no ended flow.
 type streamFlows struct {
 	ended, free []streamFlow
 }
@@ -29,14 +29,14 @@ func (l *loop) newStreamFlow() *flow {
 	return &flow{http: new(requests)}
 }
 
-// leave takes a flow of a stream that is gone, and in no queue.
+// leave takes an ended stream's flow that is in no queue.
 func (s *streamFlows) leave(f *flow) {
 	if f.http != nil && len(s.ended)+len(s.free) < maxStreamFlows {
 		s.ended = append(s.ended, streamFlow{f, f.http})
 	}
 }
 
-// renew empties those that ended before. No turn is under way.
+// renew empties those that ended before. No turn may be under way.
 func (s *streamFlows) renew() {
 	for i, e := range s.ended {
 		*e.flow, *e.http = flow{}, requests{}

@@ -13,28 +13,28 @@ import (
 	"reprise/tlsconn"
 )
 
-// What the log is told of connections: a line for a handshake that failed, since nothing else
-// says which client that was; and at log-level debug the steps of each connection.
+// The log's lines about connections: one for a failed handshake, since nothing else names that
+// client; and at log-level debug the steps of each connection.
 
 const (
 	// failureBurst lines about failed handshakes may follow each other at once, and one each
-	// failureEvery: with what tellFailures adds, never more than 10 in a second.
+	// failureEvery: with those of tellFailures, never more than 10 in a second.
 	failureBurst = 5
 	failureEvery = time.Second / 4
-	// maxToldName bounds what is told of a server name, which is the client's to choose.
+	// maxToldName bounds the logged length of a server name, which the client chooses.
 	maxToldName = 255
 )
 
-// A failureLog bounds the lines about failed handshakes, of which a client can make thousands
-// in a second. Loops share it.
+// A failureLog bounds the lines about failed handshakes, of which a client can make thousands in a
+// second. Loops share it.
 type failureLog struct {
 	began  time.Time
 	full   atomic.Int64   // when there may be failureBurst lines again, in nanoseconds since began
 	untold metric.Counter // failures without a line
-	told   uint64         // how many of these tellFailures has told of; its caller's
+	told   uint64         // how many of these tellFailures has logged; its caller's
 }
 
-// allows reports whether there may be a line now, and counts if not.
+// allows reports whether a line may be logged now; if not, it counts the failure.
 func (g *failureLog) allows(now time.Time) bool {
 	at := int64(now.Sub(g.began))
 	for {
@@ -50,8 +50,8 @@ func (g *failureLog) allows(now time.Time) bool {
 	}
 }
 
-// TellFailures tells the log how many handshakes have failed, since it was called last, that it
-// was not told of one by one. It is for one goroutine, which calls it every few seconds.
+// TellFailures logs the number of failed handshakes since its last call that got no line of their
+// own. It is for one goroutine, which calls it every few seconds.
 func (e *Engine) TellFailures() {
 	g := &e.failures
 	untold := g.untold.Load()
@@ -61,17 +61,17 @@ func (e *Engine) TellFailures() {
 	g.told = untold
 }
 
-// tellFailure tells the log of a handshake that ends for a reason that is the client's.
+// tellFailure logs a handshake that failed through the client's fault.
 func (f *flow) tellFailure(why cause) {
 	switch why {
 	case causeHandshake, causeHandshakeTimeout, causeClientGone:
 	default:
-		return // a flood would have its way with the log, and these have nothing to do with TLS
+		return // a flood would fill the log, and these do not concern TLS
 	}
 	if !f.heard {
-		return // somebody looks whether the port is open
+		return // a check whether the port is open
 	}
-	if f.loop.failures.allows(f.loop.now) { // neither has more: a flood would leave nothing else
+	if f.loop.failures.allows(f.loop.now) { // a flood would leave no room for other lines
 		slog.Info("handshake failed", f.failure(why)...)
 		f.remember(f.failureReason(why))
 	}
@@ -85,7 +85,7 @@ func (f *flow) failureReason(why cause) string {
 	return causeNames[why]
 }
 
-// failure says who has failed, and why.
+// failure returns the client and the reason as attributes.
 func (f *flow) failure(why cause) []any {
 	facts := []any{"client", clientName(f), "listener", f.settings.Address}
 	if name := f.tls.Info().ServerName; name != "" {
@@ -98,7 +98,7 @@ func (f *flow) failure(why cause) []any {
 	return append(facts, "reason", causeNames[why])
 }
 
-// clientName is what the log calls a client by.
+// clientName is the log's name for a client.
 func clientName(f *flow) string {
 	if !f.peer.IsValid() {
 		return "unix"
@@ -106,7 +106,7 @@ func clientName(f *flow) string {
 	return f.peer.String()
 }
 
-// follow has the log follow a new connection, if it is to.
+// follow makes the log follow a new connection, if so configured.
 func (f *flow) follow() {
 	if !slog.Default().Enabled(context.Background(), slog.LevelDebug) {
 		return
@@ -116,7 +116,7 @@ func (f *flow) follow() {
 	f.log.Debug("accepted", "listener", f.settings.Address, "router", f.settings.Name)
 }
 
-// tellHandshake tells of what a step of the handshake led to.
+// tellHandshake logs the result of a handshake step.
 func (f *flow) tellHandshake() {
 	info := f.tls.Info()
 	switch state := f.tls.State(); {
@@ -140,12 +140,12 @@ var parkedFor = map[tlsconn.State]string{
 	tlsconn.AwaitAdmission: "its turn",
 }
 
-// tellBackend tells of the backend that is tried, or used.
+// tellBackend logs the backend that is tried, or used.
 func (f *flow) tellBackend(what string) {
 	f.log.Debug(what, "pool", f.route.pool.Options().Name, "backend", f.node.Name(), "try", f.tries)
 }
 
-// tellRequest tells of a request that goes to a pool.
+// tellRequest logs a request that goes to a pool.
 func (f *flow) tellRequest() {
 	r := f.http.Exchange().Request(&f.loop.messages)
 	f.log.Debug("request", "method", string(r.Method), "host", string(r.Host), "target",
@@ -153,7 +153,7 @@ func (f *flow) tellRequest() {
 		"pool", f.route.pool.Options().Name)
 }
 
-// tellEnd tells of the end of a connection or stream.
+// tellEnd logs the end of a connection or stream.
 func (f *flow) tellEnd(why cause) {
 	if f.tls != nil && f.phase == handshaking {
 		f.log.Debug("ended", append([]any{"cause", causeNames[why]}, f.failure(why)[4:]...)...)

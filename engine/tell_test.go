@@ -46,7 +46,7 @@ func TestFailureLinesAreFew(t *testing.T) {
 	}
 }
 
-// TestFirstFailuresHaveALineEach: a few that come at once are told one by one, also after a pause.
+// TestFirstFailuresHaveALineEach: a few simultaneous failures have a line each, also after a pause.
 func TestFirstFailuresHaveALineEach(t *testing.T) {
 	g := &failureLog{began: time.Now()}
 	for _, at := range []time.Duration{0, time.Hour} {

@@ -10,24 +10,23 @@ import (
 	"reprise/internal/reactor"
 )
 
-// leftTime is how long flows that used up a turn may go on at the end of a round, all of
-// them together: what the others wait for them at most.
+// leftTime is how long all flows together that used up a turn may continue at the end of a round:
+// the longest time that the others wait for them.
 const leftTime = time.Millisecond
 
-// turnTime is how long a turn may take before its flow lets others go first. It looks
-// at the clock between pieces, so a turn takes as long as its last piece more. A test
-// makes it none.
+// turnTime is how long a turn may take before its flow lets others go first. The clock is checked
+// between pieces, so a turn may exceed it by its last piece. A test sets it to zero.
 var turnTime = 400 * time.Microsecond
 
-// turns are what a loop has put off to the end of the round, or later.
+// turns are a loop's work put off to the end of the round, or later.
 type turns struct {
 	left   turnQueue[flow]       // used up their turn, or their last one
 	steps  turnQueue[flow]       // in their handshake
 	shared turnQueue[sharedConn] // have frames to send, or more to do
-	accept bool                  // some listener is to be looked at again
+	accept bool                  // a listener must be checked again
 }
 
-// A turnQueue holds whose turn comes, in the order in which they came.
+// A turnQueue holds waiting turns in order of arrival.
 type turnQueue[T any] struct {
 	list []*T
 	head int
@@ -49,21 +48,20 @@ func (q *turnQueue[T]) pop() *T {
 	return t
 }
 
-// keep removes what is not to be kept.
+// keep removes elements for which is returns false.
 func (q *turnQueue[T]) keep(is func(t *T) bool) {
 	q.list = slices.DeleteFunc(slices.Delete(q.list, 0, q.head), func(t *T) bool { return !is(t) })
 	q.head = 0
 }
 
-// late reports whether the turn has used up its time. What has pieces to do asks
-// between them, calls goOnLater if so, and returns.
+// late reports whether the turn has used up its time. Code with several pieces calls it between
+// them, calls goOnLater if it returns true, and returns.
 func (l *loop) late() bool { return time.Since(l.now) >= turnTime }
 
 // goOnLater lets the other flows have their turn first.
 //
-// A step of a handshake takes as long as dozens of small requests, and in a storm of
-// new clients a round of epoll brings many: so all of them come after the events of the
-// round, a few in each (takeSteps).
+// A handshake step takes as long as dozens of small requests, and in a storm of new clients a round
+// of epoll brings many: so all of them follow the events of the round, a few in each (takeSteps).
 func (l *loop) goOnLater(f *flow) {
 	switch {
 	case f.deferred, f.phase == gone:
@@ -93,19 +91,19 @@ func (l *loop) TurnEnds(h reactor.Handler, took time.Duration, panicked any) {
 	l.count.Flows.Turn.Observe(took)
 }
 
-// RoundEnds implements reactor.Host: it takes up what was put off.
+// RoundEnds implements reactor.Host: it does the work put off.
 func (l *loop) RoundEnds() (more bool) {
 	l.streamFlows.renew()
 	t := &l.turns
 	l.takeSteps()
 	l.admitOne()
-	// Those that are put off again have their next turn in the next round.
+	// Those put off again have their next turn in the next round.
 	if n := t.left.len(); n > 0 {
 		for start := l.reactor.Now(); n > 0 && l.reactor.Now().Sub(start) < leftTime; n-- {
 			l.goOnWith(t.left.pop())
 		}
 	}
-	// These come behind the flows, whose frames they send.
+	// These follow the flows, whose frames they send.
 	if n := t.shared.len(); n > 0 {
 		for start := l.reactor.Now(); n > 0 && l.reactor.Now().Sub(start) < leftTime; n-- {
 			l.goOnWithShared(t.shared.pop())
@@ -120,8 +118,8 @@ func (l *loop) RoundEnds() (more bool) {
 	return t.steps.len() > 0 || t.left.len() > 0 || t.shared.len() > 0 || t.accept || l.full.ready()
 }
 
-// goOnWith gives f the turn that it has waited for. If it uses up that one too, its
-// next one will not be at an event's time either: so all such flows share leftTime.
+// goOnWith gives f the turn it has waited for. If f uses up that one too, its next one will not be
+// at an event's time either: so all such flows share leftTime.
 func (l *loop) goOnWith(f *flow) {
 	f.deferred = false
 	if f.phase == gone {

@@ -13,8 +13,8 @@ import (
 	"reprise/tlsconn"
 )
 
-// Of the handshakes that one round of epoll brings, most wait for the next rounds, so
-// that established flows have their turn in between; and none is forgotten.
+// Of the handshakes that one round of epoll brings, most wait for the next rounds, so that
+// established flows have their turn in between; and none is forgotten.
 func TestHandshakesTakeTurns(t *testing.T) {
 	certs, err := tlsconn.NewCertificates(
 		[]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
@@ -75,7 +75,7 @@ func TestHandshakesTakeTurns(t *testing.T) {
 	}
 }
 
-// clientHello returns what a client says first.
+// clientHello returns a client's first message.
 func clientHello(t *testing.T) []byte {
 	t.Helper()
 	ours, theirs := net.Pipe()

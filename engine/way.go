@@ -2,33 +2,33 @@ package engine
 
 import "reprise/internal/queue"
 
-// A way is one direction of a flow: what is on its way to a socket, and how its end is
-// doing. The zero value is open and empty.
+// A way is one direction of a flow: the data on their way to a socket, and the state of its end.
+// The zero value is open and empty.
 type way struct {
 	pending queue.Queue // what the socket has not taken yet
 	full    bool        // pending has reached the high watermark and not yet the low one
 	end     end
 }
 
-// end is how far the end of a way is.
+// end is the state of a way's end.
 type end uint8
 
 const (
 	open    end = iota
-	closing     // nothing will be added; a FIN follows what is pending
+	closing     // nothing will be added; a FIN follows the pending data
 	closed      // the FIN is sent, or nothing will be written any more
 )
 
-// finish makes a FIN follow what is pending.
+// finish makes a FIN follow the pending data.
 func (w *way) finish() { w.end = max(w.end, closing) }
 
-// cutOff drops what is pending: nothing will be written any more.
+// cutOff drops the pending data: nothing will be written any more.
 func (w *way) cutOff() {
 	w.pending.Drop()
 	w.end = closed
 }
 
-// send writes p to the socket behind what is pending; what that does not take becomes
+// send writes p to the socket behind the pending data; what the socket does not take becomes
 // pending.
 func (w *way) send(to *socket, p []byte) error {
 	if w.pending.Len() > 0 {
@@ -46,7 +46,7 @@ func (w *way) send(to *socket, p []byte) error {
 	return nil
 }
 
-// write writes what is pending.
+// write writes pending data.
 func (w *way) write(to *socket) error {
 	for to.writable && w.pending.Len() > 0 {
 		n, err := to.write(w.pending.Bytes())
@@ -58,7 +58,7 @@ func (w *way) write(to *socket) error {
 	return nil
 }
 
-// flush writes what is pending and, when that was the last of it, the FIN.
+// flush writes pending data and, after the last of them, the FIN.
 func (w *way) flush(to *socket) error {
 	if err := w.write(to); err != nil {
 		return err
@@ -76,8 +76,8 @@ func (w *way) drop() {
 	*w = way{}
 }
 
-// hasRoom reports whether more may be read for a way: not from the high watermark on,
-// until it is below the low one.
+// hasRoom reports whether more may be read for a way: not from the high watermark on, until it is
+// below the low one.
 func (l *loop) hasRoom(w *way) bool {
 	switch n := w.pending.Len(); {
 	case n >= l.o.HighWatermark:
