@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"reprise/backend"
+	"reprise/internal/hostile"
 )
 
 // cutBy cuts bytes at random, by a seed; 0 does not.
@@ -55,11 +56,9 @@ func readStream(p []byte, n int) (all []string, ok bool) {
 func FuzzRequests(f *testing.F) {
 	f.Add([]byte(chunkingRequests), uint64(1), false)
 	f.Add([]byte(chunkingRequests), uint64(2), true)
-	fill := strings.NewReplacer("<s>", smuggled, "<n>", fmt.Sprint(len(smuggled)), "<c>",
-		fmt.Sprintf("%x\r\n%s\r\n", len(smuggled), smuggled))
-	for i, test := range hostileRequests {
-		if len(test.in) < 4<<10 {
-			f.Add([]byte(fill.Replace(test.in)), uint64(i), i%3 == 0)
+	for i, test := range hostile.Requests() {
+		if len(test.In) < 4<<10 {
+			f.Add([]byte(test.In), uint64(i), i%3 == 0)
 		}
 	}
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64, toUWSGI bool) {
@@ -121,8 +120,8 @@ func requestsIn(p []byte) []*http.Request {
 // FuzzResponses holds that a client gets a response as net/http reads the backend's, however it was
 // cut, and that no other byte of the backend reaches the next client.
 func FuzzResponses(f *testing.F) {
-	for i, test := range hostileResponses {
-		f.Add([]byte(test.out), uint64(i), test.hang, i%4 == 3)
+	for i, test := range hostile.Responses() {
+		f.Add([]byte(test.Out), uint64(i), test.Hang, i%4 == 3)
 	}
 	for i, out := range chunkingAnswers {
 		f.Add([]byte(out), uint64(i), i%2 == 0, i == 3)

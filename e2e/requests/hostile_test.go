@@ -13,46 +13,24 @@ import (
 	"testing"
 
 	"reprise/e2e/harness"
+	"reprise/internal/hostile"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
 
-// The request that attackers would like a backend to see.
-const smuggled = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-// hostileRequests are a few of package exchange's, to see that all of it is connected. They
-// are sent as they are, but that <s> stands for smuggled, <n> for
-// its length and <c> for a chunk of it.
-var hostileRequests = []struct {
-	name string
-	in   string
-	want string   // the statuses of all that comes back, "close" if the last says so
-	seen []string // requests that the backend gets
-}{
-	{"CL.TE", post + "Content-Length: <n>\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n<s>", "400 close", nil},
-	{"TE.CL", post + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n<c>0\r\n\r\n", "400 close", nil},
-	{"TE.TE, underscore", post + "Content-Length: <n>\r\nTransfer_Encoding: chunked\r\n\r\n<s>", "200", []string{"POST /a <s>"}},
-	{"CL.0 on GET", get + "Content-Length: <n>\r\n\r\n<s>", "200", []string{"GET /a <s>"}},
-	{"chunk size signed", chunked + "+1\r\na\r\n0\r\n\r\n<s>", "400 close", nil},
-	{"chunk extension", chunked + "1;a=b\r\na\r\n0;c\r\n\r\n", "200", []string{"POST /a a"}},
-	{"trailer, long", chunked + "0\r\nX: " + strings.Repeat("x", 9000) + "\r\n\r\n<s>", "431 close", nil},
-	{"smuggled behind the last chunk", chunked + "0\r\n\r\n<s>", "200 200", []string{"POST /a ", "GET /smuggled "}}, // a pipelined one is no crime
-	{"bare LF throughout", "GET /a HTTP/1.1\nHost: localhost\n\n<s>", "400 close", nil},
-	{"endless head", get + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 1000), "431 close", nil},
-	{"TLS in TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400 close", nil},
-	{"upgrade refused, more behind it", get + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x05hello<s>", "200 400 close", []string{"GET /a "}},
-	{"upgrade with a body", post + "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: <n>\r\n\r\n<s>", "200", []string{"POST /a <s>"}},
-	{"nothing", "", "", nil},
-	{"head cut short", "GET /a HTTP/1.1\r\nHost", "", nil},
-	{"body cut short", post + "Content-Length: 100\r\n\r\n<s>", "cut", nil},
-	{"chunk cut short", chunked + "64\r\n<s>", "cut", nil},
-	{"more behind the last request", get + "Connection: close\r\n\r\n<s>", "200 close", []string{"GET /a "}},
-}
+// hostileRequests are a few of package exchange's, to see that all of it is connected.
+var hostileRequests = hostile.Requests(
+	"CL.TE", "TE.CL", "TE.TE, underscore", "CL.0 on GET", "chunk size signed", "chunk extension",
+	"trailer, long", "smuggled behind the last chunk", "bare LF throughout", "endless head",
+	"TLS in TLS", "upgrade refused, more behind it", "upgrade with a body", "nothing",
+	"head cut short", "body cut short", "chunk cut short", "more behind the last request",
+)
 
 const (
-	get     = "GET /a HTTP/1.1\r\nHost: localhost\r\n"
-	post    = "POST /a HTTP/1.1\r\nHost: localhost\r\n"
-	chunked = post + "Transfer-Encoding: chunked\r\n\r\n"
+	smuggled = hostile.Smuggled
+	get      = hostile.Get
+	post     = hostile.Post
+	chunked  = hostile.Chunked
 )
 
 // TestHostileRequests: each gets its status, the connection ends where nobody can
@@ -61,31 +39,25 @@ const (
 func TestHostileRequests(t *testing.T) {
 	backend := harness.Record(t, nil)
 	s, pki := harness.StartHTTPS(t, harness.HTTPTo(backend.Addr), "--http-backend-keepalive", "0")
-	fill := strings.NewReplacer("<s>", smuggled, "<n>", fmt.Sprint(len(smuggled)), "<c>",
-		fmt.Sprintf("%x\r\n%s\r\n", len(smuggled), smuggled))
 	for _, test := range hostileRequests {
-		t.Run(test.name, func(t *testing.T) {
+		t.Run(test.Name, func(t *testing.T) {
 			for _, cut := range []int{1 << 30, 7} { // lengths of the pieces
-				if len(test.in) > 4<<10 && cut == 7 {
+				if len(test.In) > 4<<10 && cut == 7 {
 					continue
 				}
 				conn := harness.Connect(t, s.Addr(), harness.ClientConfig(pki))
 				go func() {
-					harness.Dribble(conn, fill.Replace(test.in), cut) // it may be refused before its end
+					harness.Dribble(conn, test.In, cut) // it may be refused before its end
 					conn.CloseWrite()
 				}()
-				if got := describeAnswers(conn); got != test.want {
-					t.Errorf("in pieces of %d: got %s, want %s", cut, got, test.want)
+				if got := describeAnswers(conn); got != test.Want {
+					t.Errorf("in pieces of %d: got %s, want %s", cut, got, test.Want)
 				}
 				raw, requests := backend.Take(t, s)
-				var want []string
-				for _, request := range test.seen {
-					want = append(want, fill.Replace(request))
+				if !slices.Equal(requests, test.Seen) {
+					t.Errorf("in pieces of %d: the backend got %q, want %q", cut, requests, test.Seen)
 				}
-				if !slices.Equal(requests, want) {
-					t.Errorf("in pieces of %d: the backend got %q, want %q", cut, requests, want)
-				}
-				if test.seen == nil && strings.Contains(raw, "smuggled HTTP") && test.want != "cut" {
+				if test.Seen == nil && strings.Contains(raw, "smuggled HTTP") && test.Want != "cut" {
 					t.Errorf("in pieces of %d: the backend read %q", cut, raw)
 				}
 			}
@@ -149,30 +121,13 @@ func TestSmuggledBodyStaysABody(t *testing.T) {
 	}
 }
 
-// hostileResponses are a few of package exchange's: what a backend answers to a GET of
-// /hostile.
-var hostileResponses = []struct {
-	name string
-	out  string
-	hang bool   // the backend says no more but does not close
-	want string // as describeAnswers, of that and a request for /ok behind it
-	body string // of the first answer, where it is a 200
-}{
-	{"good", ok + "Content-Length: 2\r\n\r\nok", true, "200 200", "ok"},
-	{"chunked", ok + "Transfer-Encoding: chunked\r\n\r\n2;x\r\nok\r\n0\r\nT: t\r\n\r\n", true, "200 200", "ok"},
-	{"until close", ok + "\r\nok", false, "200 200", "ok"},
-	{"early hints", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + ok + "Content-Length: 2\r\n\r\nok", true, "103 200 200", ""},
-	{"more than it announced", ok + "Content-Length: 2\r\n\r\nok" + evil, true, "200 200", "ok"},
-	{"more behind a 204", "HTTP/1.1 204 No Content\r\n\r\n" + evil, true, "204 200", ""},
-	{"both lengths", ok + "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", true, "502 200", ""},
-	{"last chunk missing", ok + "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", false, "200 cut", ""},
-	{"bad chunk size", ok + "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n-1\r\n", true, "200 cut", ""},
-}
-
-const (
-	ok   = "HTTP/1.1 200 OK\r\n"
-	evil = ok + "Content-Length: 4\r\n\r\nevil"
+// hostileResponses are a few of package exchange's.
+var hostileResponses = hostile.Responses(
+	"good", "chunked", "until close", "early hints", "more than it announced", "more behind a 204",
+	"both lengths", "last chunk missing", "bad chunk size",
 )
+
+const ok = hostile.OK
 
 // TestHostileResponses: what is no response is a 502, what breaks off is not taken
 // for whole, and whatever comes unasked reaches nobody, least of all as the answer
@@ -191,23 +146,23 @@ func TestHostileResponses(t *testing.T) {
 				io.WriteString(conn, ok+"Content-Length: 4\r\n\r\nnext")
 				continue
 			}
-			io.WriteString(conn, hostileResponses[i].out)
-			if !hostileResponses[i].hang {
+			io.WriteString(conn, hostileResponses[i].Out)
+			if !hostileResponses[i].Hang {
 				return
 			}
 		}
 	})
 	s, pki := harness.StartHTTPS(t, harness.HTTPTo(backend.Addr), "--http-processes", "1", "--http-gracetime", "0")
 	for i, test := range hostileResponses {
-		t.Run(test.name, func(t *testing.T) {
+		t.Run(test.Name, func(t *testing.T) {
 			// Together, and one after the other.
 			for _, pipelined := range []bool{true, false} {
 				all, bodies := askTwice(t, s, pki, i, pipelined)
-				if got := strings.Join(all, " "); got != test.want {
-					t.Errorf("pipelined %v: got %s %q, want %s", pipelined, got, bodies, test.want)
+				if got := strings.Join(all, " "); got != test.Want {
+					t.Errorf("pipelined %v: got %s %q, want %s", pipelined, got, bodies, test.Want)
 				}
-				if test.body != "" && bodies[0] != test.body {
-					t.Errorf("pipelined %v: got %q, want %q", pipelined, bodies[0], test.body)
+				if test.Body != "" && bodies[0] != test.Body {
+					t.Errorf("pipelined %v: got %q, want %q", pipelined, bodies[0], test.Body)
 				}
 			}
 		})

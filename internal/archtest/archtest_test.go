@@ -45,7 +45,9 @@ var sharedLeaves = []string{
 }
 
 // testLeaves are for tests, and for the demo, which is a visible test.
-var testLeaves = []string{"internal/testpki", "internal/nettest", "internal/timeline"}
+var testLeaves = []string{
+	"internal/testpki", "internal/nettest", "internal/hostile", "internal/timeline",
+}
 
 // inside are the tests in e2e that need a part of the program in the test's own process: one fills
 // the memory of a node, one is a faulty successor.
