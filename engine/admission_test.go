@@ -120,13 +120,7 @@ func TestLateLoopReadsHellosFirst(t *testing.T) {
 			clients = append(clients, c)
 		}
 	}
-	round := func() (more bool) {
-		more, err := l.reactor.Round(false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return more
-	}
+	round := func() (more bool) { return oneRound(t, l) }
 	connect(30)
 	round() // accepts
 	round() // the first events

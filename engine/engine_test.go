@@ -106,16 +106,7 @@ func startListener(t *testing.T, o Options, ln Listener, secure bool) (*Engine, 
 			return tlsconn.New(tlsconn.Config{Certificates: certs, Now: now, ALPN: []string{"h2", "http/1.1"}})
 		}
 	}
-	e, err := New(o, []Listener{ln})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.Start()
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	e := startListeners(t, o, ln)
 	return e, e.Addresses()[0]
 }
 

@@ -75,39 +75,11 @@ func TestH2CRequests(t *testing.T) {
 	e, addr, pool, clients := startH2C(t, httpOptions(), server.addr)
 	for proto, client := range clients {
 		a := &asker{t, addr, client}
-		for _, test := range []struct {
-			name, method, path string
-			body               func() io.Reader
-			status             int
-			want               string
-		}{
-			{"get", "GET", "/a", nil, 200, "GET /a 0 []"},
-			{"query", "GET", "/query?b=c", nil, 200, "b=c"},
-			{"head", "HEAD", "/a", nil, 200, ""},
-			{"post", "POST", "/a", func() io.Reader { return strings.NewReader("12345") }, 200, "POST /a 5 []"},
-			{"empty post", "POST", "/a", func() io.Reader { return http.NoBody }, 200, "POST /a 0 []"},
-			{"post of unknown length", "POST", "/a", func() io.Reader { return io.MultiReader(strings.NewReader("1234567")) }, 200, "POST /a 7 []"},
-			{"large post", "POST", "/a", func() io.Reader { return bytes.NewReader(make([]byte, 3<<20)) }, 200, "POST /a 3145728 []"},
-			{"large post of unknown length", "PUT", "/a", func() io.Reader { return io.MultiReader(bytes.NewReader(make([]byte, 3<<20))) }, 200, "PUT /a 3145728 []"},
-			{"large response", "GET", "/large", nil, 200, strings.Repeat("0123456789abcdef", 200<<10)},
-			{"no content", "GET", "/204", nil, 204, ""},
-			{"not modified", "GET", "/304", nil, 304, ""},
-			{"response of unknown length", "GET", "/flush", nil, 200, "piece piece piece "},
-			{"broken off", "POST", "/reset", func() io.Reader { return strings.NewReader("1") }, 502, "Bad Gateway\n"},
-		} {
-			for range 2 { // the second time on connections that exist
-				t.Run(proto+" "+test.name, func(t *testing.T) {
-					var body io.Reader
-					if test.body != nil {
-						body = test.body()
-					}
-					resp, got, err := a.doWith(t.Context(), test.method, test.path, body, nil)
-					if err != nil || resp.StatusCode != test.status || got != test.want || resp.Proto != proto {
-						t.Errorf("got %v %.100q, %v; want %d %.100q", resp, got, err, test.status, test.want)
-					}
-				})
-			}
-		}
+		a.askAll(t, proto+" ", proto, append(asked("[]"),
+			question{"query", "GET", "/query?b=c", nil, 200, "b=c"},
+			question{"large response", "GET", "/large", nil, 200, strings.Repeat("0123456789abcdef", 200<<10)},
+			question{"response of unknown length", "GET", "/flush", nil, 200, "piece piece piece "},
+			question{"broken off", "POST", "/reset", func() io.Reader { return strings.NewReader("1") }, 502, "Bad Gateway\n"}))
 		a.testH2CRest(t, proto)
 	}
 	nettest.Eventually(t, 10*time.Second, func() bool { return pool.Shared().Streams.Load() == 0 }, "%d calls are left",

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -26,11 +25,7 @@ import (
 // startHTTP2 is startRouter with a client that speaks HTTP/2.
 func startHTTP2(t *testing.T, h *HTTP, handler http.HandlerFunc) (*Engine, string, *http.Client) {
 	t.Helper()
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	e, addr := startListener(t, testOptions(), Listener{
-		HTTP: h, Pools: newRouter(t, backend.HTTP, server.Listener.Addr().String()),
-	}, true)
+	e, addr := startBefore(t, h, handler)
 	return e, addr, http2Client(t)
 }
 

@@ -17,41 +17,59 @@ import (
 func TestHTTP2Requests(t *testing.T) {
 	e, addr, client := startHTTP2(t, httpOptions(), trailing)
 	a := &asker{t, addr, client}
-	for _, test := range []struct {
-		name, method, path string
-		body               func() io.Reader
-		status             int
-		want               string
-	}{
-		{"get", "GET", "/a", nil, 200, "GET /a 0 []"},
-		{"head", "HEAD", "/a", nil, 200, ""},
-		{"post", "POST", "/a", func() io.Reader { return strings.NewReader("12345") }, 200, "POST /a 5 []"},
-		{"empty post", "POST", "/a", func() io.Reader { return http.NoBody }, 200, "POST /a 0 []"},
-		{"post of unknown length", "POST", "/a", func() io.Reader { return io.MultiReader(strings.NewReader("1234567")) }, 200, "POST /a 7 [chunked]"},
-		{"large post", "POST", "/a", func() io.Reader { return bytes.NewReader(make([]byte, 3<<20)) }, 200, "POST /a 3145728 []"},
-		{"large post of unknown length", "PUT", "/a", func() io.Reader { return io.MultiReader(bytes.NewReader(make([]byte, 3<<20))) }, 200, "PUT /a 3145728 [chunked]"},
-		{"no content", "GET", "/204", nil, 204, ""},
-		{"not modified", "GET", "/304", nil, 304, ""},
-		{"chunked response", "GET", "/flush", nil, 200, "piece piece piece "},
-	} {
-		for range 2 { // the second time on connections that exist
-			t.Run(test.name, func(t *testing.T) {
-				var body io.Reader
-				if test.body != nil {
-					body = test.body()
-				}
-				resp, got, err := a.do(t.Context(), test.method, test.path, body)
-				if err != nil || resp.StatusCode != test.status || got != test.want || resp.ProtoMajor != 2 {
-					t.Errorf("got %v %q, %v; want %d %q", resp, got, err, test.status, test.want)
-				}
-			})
-		}
-	}
+	a.askAll(t, "", "HTTP/2.0", append(asked("[chunked]"),
+		question{"chunked response", "GET", "/flush", nil, 200, "piece piece piece "}))
 	a.testRest(t)
 	s := e.Stats()
 	if s.HTTP.Reused.Load() == 0 || s.Flows.Accepted.Load() != 1 || s.HTTP2.Connections.Load() != 1 ||
 		s.HTTP2.Streams.Load() < 270 || len(s.HTTP2.Faults.Counts()) != 0 {
 		t.Errorf("%d backend connections reused, %d accepted, HTTP/2 %+v, closed %v", s.HTTP.Reused.Load(), s.Flows.Accepted.Load(), s.HTTP2, s.Flows.Closed.Counts())
+	}
+}
+
+// question is a request with what is to be answered.
+type question struct {
+	name, method, path string
+	body               func() io.Reader
+	status             int
+	want               string
+}
+
+// asked are the questions for all, where a backend sees content of unknown length under coding.
+func asked(coding string) []question {
+	text := func(s string) func() io.Reader { return func() io.Reader { return strings.NewReader(s) } }
+	large := func() io.Reader { return bytes.NewReader(make([]byte, 3<<20)) }
+	unknown := func(body func() io.Reader) func() io.Reader {
+		return func() io.Reader { return io.MultiReader(body()) }
+	}
+	return []question{
+		{"get", "GET", "/a", nil, 200, "GET /a 0 []"},
+		{"head", "HEAD", "/a", nil, 200, ""},
+		{"post", "POST", "/a", text("12345"), 200, "POST /a 5 []"},
+		{"empty post", "POST", "/a", func() io.Reader { return http.NoBody }, 200, "POST /a 0 []"},
+		{"post of unknown length", "POST", "/a", unknown(text("1234567")), 200, "POST /a 7 " + coding},
+		{"large post", "POST", "/a", large, 200, "POST /a 3145728 []"},
+		{"large post of unknown length", "PUT", "/a", unknown(large), 200, "PUT /a 3145728 " + coding},
+		{"no content", "GET", "/204", nil, 204, ""},
+		{"not modified", "GET", "/304", nil, 304, ""},
+	}
+}
+
+// askAll asks each question twice, the second time on connections that exist.
+func (a *asker) askAll(t *testing.T, prefix, proto string, questions []question) {
+	for _, test := range questions {
+		for range 2 {
+			t.Run(prefix+test.name, func(t *testing.T) {
+				var body io.Reader
+				if test.body != nil {
+					body = test.body()
+				}
+				resp, got, err := a.do(t.Context(), test.method, test.path, body)
+				if err != nil || resp.StatusCode != test.status || got != test.want || resp.Proto != proto {
+					t.Errorf("got %v %.100q, %v; want %d %.100q", resp, got, err, test.status, test.want)
+				}
+			})
+		}
 	}
 }
 

@@ -30,15 +30,21 @@ func httpOptions() *HTTP {
 	}
 }
 
+// startBefore serves HTTP over TLS in front of Go's own server.
+func startBefore(t *testing.T, h *HTTP, handler http.HandlerFunc) (*Engine, string) {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return startListener(t, testOptions(), Listener{
+		HTTP: h, Pools: newRouter(t, backend.HTTP, server.Listener.Addr().String()),
+	}, true)
+}
+
 // startRouter serves HTTP over TLS in front of Go's own server, and returns a
 // client for it.
 func startRouter(t *testing.T, h *HTTP, handler http.HandlerFunc) (*Engine, string, *http.Client) {
 	t.Helper()
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	e, addr := startListener(t, testOptions(), Listener{
-		HTTP: h, Pools: newRouter(t, backend.HTTP, server.Listener.Addr().String()),
-	}, true)
+	e, addr := startBefore(t, h, handler)
 	transport := &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 		MaxConnsPerHost: 4,

@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"io"
 	"net"
 	"sync"
@@ -154,16 +153,7 @@ func startTLS(t *testing.T, o Options, c tlsconn.Config) (*Engine, string) {
 			return tlsconn.New(c)
 		},
 	}
-	e, err := New(o, []Listener{ln})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.Start()
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	e := startListeners(t, o, ln)
 	return e, e.Addresses()[0]
 }
 
@@ -189,7 +179,7 @@ func TestClientEndsWhileItsCertificateIsVerified(t *testing.T) {
 		Certificates: certs, Workers: workers,
 		Policy: tlsconn.Policy{
 			ClientAuth: tlsconn.RequireClientCert,
-			ClientCAs:  []*x509.Certificate{caOf(t, pki)},
+			ClientCAs:  []*x509.Certificate{pki.CA.Cert().TLS.Leaf},
 		},
 	})
 	config := &tls.Config{
@@ -242,14 +232,4 @@ func ended(e *Engine) bool {
 		answer <- found
 	}, nil)
 	return <-answer
-}
-
-func caOf(t *testing.T, pki *testpki.PKI) *x509.Certificate {
-	t.Helper()
-	block, _ := pem.Decode(pki.CA.CertPEM())
-	ca, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ca
 }

@@ -48,13 +48,7 @@ func TestHandshakesTakeTurns(t *testing.T) {
 		}
 		clients = append(clients, c)
 	}
-	round := func() (more bool) {
-		more, err := l.reactor.Round(false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return more
-	}
+	round := func() (more bool) { return oneRound(t, l) }
 	round() // accepts
 	round() // the first events
 	if got := l.turns.steps.len(); got < n/2 {
@@ -87,4 +81,15 @@ func clientHello(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return hello[:n]
+}
+
+// oneRound has a loop that does not run make a round without waiting, and reports whether there is
+// more to do.
+func oneRound(t *testing.T, l *loop) (more bool) {
+	t.Helper()
+	more, err := l.reactor.Round(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return more
 }

@@ -7,11 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -40,13 +37,8 @@ func FuzzClientAgainstStandard(f *testing.F) {
 
 // TestClientAgainstStandardAtRandom is the same without the fuzzer.
 func TestClientAgainstStandardAtRandom(t *testing.T) {
-	n, seed := 500, uint64(1)
-	if more, err := strconv.Atoi(os.Getenv("REPRISE_MUTATIONS")); err == nil {
-		n, seed = more, rand.Uint64()
-		t.Logf("seed %d", seed)
-	}
 	twins := newTwins(t)
-	r := rand.New(rand.NewPCG(seed, 0))
+	n, r := mutations(t, 500)
 	differ := map[string]int{}
 	for range n {
 		ops := make([]byte, 4*(1+r.IntN(3)))

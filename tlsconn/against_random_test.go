@@ -11,13 +11,8 @@ import (
 // random mutations, as many as REPRISE_MUTATIONS says, else so few that they cost
 // little.
 func TestAgainstStandardAtRandom(t *testing.T) {
-	n, seed := 2000, uint64(1)
-	if more, err := strconv.Atoi(os.Getenv("REPRISE_MUTATIONS")); err == nil {
-		n, seed = more, rand.Uint64()
-		t.Logf("seed %d", seed)
-	}
 	twins := newTwins(t)
-	r := rand.New(rand.NewPCG(seed, 0))
+	n, r := mutations(t, 2000)
 	differ := map[string]int{}
 	for range n {
 		w := &twins[r.IntN(len(twins))]
@@ -48,4 +43,16 @@ func TestAgainstStandardAtRandom(t *testing.T) {
 	for kind, n := range differ {
 		t.Logf("%6d times: %s", n, kind)
 	}
+}
+
+// mutations returns how many to make, few unless REPRISE_MUTATIONS says otherwise, and by which
+// randomness.
+func mutations(t *testing.T, few int) (int, *rand.Rand) {
+	t.Helper()
+	n, seed := few, uint64(1)
+	if more, err := strconv.Atoi(os.Getenv("REPRISE_MUTATIONS")); err == nil {
+		n, seed = more, rand.Uint64()
+		t.Logf("seed %d", seed)
+	}
+	return n, rand.New(rand.NewPCG(seed, 0))
 }

@@ -42,20 +42,13 @@ func FuzzBytesAgainstStandard(f *testing.F) {
 	for _, b := range twins[0].bases {
 		f.Add(byte(0), byte(255), b.hello.records(1<<14))
 	}
-	for _, seed := range [][]byte{
-		[]byte("GET / HTTP/1.1\r\n\r\n"),
-		{0x80, 0x2e, 1, 0, 2},
-		{22, 3, 1, 0xff, 0xff},
-		{21, 3, 3, 0, 2, 2, 40},
-		{20, 3, 3, 0, 1, 1},
-		{23, 3, 3, 0, 0},
-		{23, 3, 3, 0x41, 0x01, 0},
+	for _, seed := range append(noHellos(), [][]byte{
 		{22, 3, 1, 0, 4, 1, 0, 0, 0},
 		{22, 3, 1, 0, 4, 20, 0, 0, 0},
 		{22, 3, 1, 0, 0},
 		{21, 3, 1, 0, 2, 1, 90},
 		{21, 3, 1, 0, 2, 1, 0},
-	} {
+	}...) {
 		f.Add(byte(0), byte(0), seed)
 		f.Add(byte(0), byte(255), seed)
 	}
@@ -126,7 +119,7 @@ func newTwins(t testing.TB) (twins []twin) {
 		func(c *tlsconn.Config) { c.MinVersion, c.ALPN = tls.VersionTLS13, nil },
 		func(c *tlsconn.Config) {
 			c.Certificates = certificates(t, testpki.Ed25519, testpki.ECDSA, testpki.RSA)
-			c.ClientAuth, c.ClientCAs = tlsconn.RequireClientCert, []*x509.Certificate{caCertificate(t, pki)}
+			c.ClientAuth, c.ClientCAs = tlsconn.RequireClientCert, []*x509.Certificate{pki.CA.Cert().TLS.Leaf}
 		},
 	} {
 		c := testConfig(t)

@@ -14,21 +14,12 @@ import (
 // them buys no others: crypto/tls takes such a flood for ever.
 func TestKeyUpdateFloodIsBounded(t *testing.T) {
 	const flood, bound = 150000, 40
-	l := dial(handmadeServer(t, nil, nil), &tls.Config{})
-	if err := l.client.Handshake(); err != nil {
-		t.Fatal(err)
-	}
-	l.flush()
-	suite := primitive.SuiteByID(l.conn.Info().CipherSuite)
-	secret := l.secret(t, "CLIENT_TRAFFIC_SECRET_0")
-	h := halfOf(suite, secret)
-	var kdf schedule.Scratch
+	l, h, renew := dialRenewing(t)
 	taken := 0
 	for ; taken < flood && l.conn.State() == tlsconn.Connected; taken++ {
 		// every other one asks for an answer
 		l.feed(seal(h, record.Handshake, 24, 0, 0, 1, byte(taken%2)))
-		kdf.NextTraffic(suite.Hash, secret)
-		h = halfOf(suite, secret)
+		h = renew()
 		if taken%15 == 14 {
 			l.feed(seal(h, record.ApplicationData, 'x'))
 		}
@@ -41,15 +32,7 @@ func TestKeyUpdateFloodIsBounded(t *testing.T) {
 
 // A client that moves data may renew its keys as often as its data needs.
 func TestDataEarnsKeyUpdates(t *testing.T) {
-	l := dial(handmadeServer(t, nil, nil), &tls.Config{})
-	if err := l.client.Handshake(); err != nil {
-		t.Fatal(err)
-	}
-	l.flush()
-	suite := primitive.SuiteByID(l.conn.Info().CipherSuite)
-	secret := l.secret(t, "CLIENT_TRAFFIC_SECRET_0")
-	h := halfOf(suite, secret)
-	var kdf schedule.Scratch
+	l, h, renew := dialRenewing(t)
 	full := make([]byte, record.MaxPlain)
 	for range 100 {
 		for range 17 {
@@ -57,8 +40,7 @@ func TestDataEarnsKeyUpdates(t *testing.T) {
 		}
 		l.plain = nil
 		l.feed(seal(h, record.Handshake, 24, 0, 0, 1, 0))
-		kdf.NextTraffic(suite.Hash, secret)
-		h = halfOf(suite, secret)
+		h = renew()
 	}
 	if l.conn.State() != tlsconn.Connected {
 		t.Errorf("after 100 key updates, each for 272 KiB of data: %v, %v", l.conn.State(), l.conn.Err())
@@ -129,5 +111,22 @@ func TestEarlyDataIsSkippedUpToABound(t *testing.T) {
 			}
 			conn.Abort()
 		}
+	}
+}
+
+// dialRenewing returns a client that is connected, the keys by which it sends, and what renews them.
+func dialRenewing(t *testing.T) (l *handmadeLink, h *record.Half, renew func() *record.Half) {
+	t.Helper()
+	l = dial(handmadeServer(t, nil, nil), &tls.Config{})
+	if err := l.client.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	l.flush()
+	suite := primitive.SuiteByID(l.conn.Info().CipherSuite)
+	secret := l.secret(t, "CLIENT_TRAFFIC_SECRET_0")
+	var kdf schedule.Scratch
+	return l, halfOf(suite, secret), func() *record.Half {
+		kdf.NextTraffic(suite.Hash, secret)
+		return halfOf(suite, secret)
 	}
 }

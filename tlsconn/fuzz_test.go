@@ -16,16 +16,8 @@ func FuzzFeed(f *testing.F) {
 	hello := clientHello(f, client)
 	client.MaxVersion = tls.VersionTLS12
 	hello12 := clientHello(f, client)
-	for _, seed := range [][]byte{
-		hello, hello12, withExtension(hello, 42, nil), append(bytes.Clone(hello), hello...),
-		[]byte("GET / HTTP/1.1\r\n\r\n"),
-		{0x80, 0x2e, 1, 0, 2},
-		{22, 3, 1, 0xff, 0xff},
-		{21, 3, 3, 0, 2, 2, 40},
-		{20, 3, 3, 0, 1, 1},
-		{23, 3, 3, 0, 0},
-		{23, 3, 3, 0x41, 0x01, 0},
-	} {
+	for _, seed := range append(noHellos(),
+		hello, hello12, withExtension(hello, 42, nil), append(bytes.Clone(hello), hello...)) {
 		f.Add(seed, byte(7), false)
 		f.Add(seed, byte(0), true)
 	}
@@ -73,5 +65,18 @@ func feed(t *testing.T, p *pair, in []byte, cut int, connected bool) {
 	c.Abort()
 	if c.State() != tlsconn.Failed {
 		t.Fatalf("after Abort: state %v", c.State())
+	}
+}
+
+// noHellos are the beginnings of what is no ClientHello.
+func noHellos() [][]byte {
+	return [][]byte{
+		[]byte("GET / HTTP/1.1\r\n\r\n"),
+		{0x80, 0x2e, 1, 0, 2},
+		{22, 3, 1, 0xff, 0xff},
+		{21, 3, 3, 0, 2, 2, 40},
+		{20, 3, 3, 0, 1, 1},
+		{23, 3, 3, 0, 0},
+		{23, 3, 3, 0x41, 0x01, 0},
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"testing"
 	"time"
@@ -194,7 +193,7 @@ func TestClientCertificates(t *testing.T) {
 				t.Run(test.name+"/"+version.name, func(t *testing.T) {
 					s := e.server(t, func(c *tlsconn.Config) {
 						c.ClientAuth = test.auth
-						c.ClientCAs = []*x509.Certificate{caCertificate(t, pki)}
+						c.ClientCAs = []*x509.Certificate{pki.CA.Cert().TLS.Leaf}
 					})
 					client := clientConfig()
 					client.MaxVersion = version.id
@@ -218,17 +217,6 @@ func TestClientCertificates(t *testing.T) {
 			}
 		}
 	})
-}
-
-// caCertificate returns the certificate of the authority itself.
-func caCertificate(t testing.TB, pki *testpki.PKI) *x509.Certificate {
-	t.Helper()
-	block, _ := pem.Decode(pki.CA.CertPEM())
-	ca, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ca
 }
 
 func TestNewServerRefuses(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 // policies, and the authority that signs what they ask for.
 func guardedConfig(t *testing.T) (pki *testpki.PKI, change func(*tlsconn.Config)) {
 	pki = testpki.New(t)
-	cas := []*x509.Certificate{caCertificate(t, pki)}
+	cas := []*x509.Certificate{pki.CA.Cert().TLS.Leaf}
 	required := &tlsconn.Policy{ClientAuth: tlsconn.RequireClientCert, ClientCAs: cas}
 	twin := &tlsconn.Policy{ClientAuth: tlsconn.RequireClientCert, ClientCAs: cas}
 	optional := &tlsconn.Policy{ClientAuth: tlsconn.OptionalClientCert, ClientCAs: cas}

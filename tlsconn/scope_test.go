@@ -17,7 +17,7 @@ func TestScope(t *testing.T) {
 		pki, otherPKI := testpki.New(t), testpki.New(t)
 		cas := func(p ...*testpki.PKI) (list []*x509.Certificate) {
 			for _, p := range p {
-				list = append(list, caCertificate(t, p))
+				list = append(list, p.CA.Cert().TLS.Leaf)
 			}
 			return list
 		}
@@ -110,8 +110,7 @@ func TestScopeIsNoWayAroundClientCertificates(t *testing.T) {
 			newPair(t, s, client).doHandshake()
 			guarded := e.server(t, func(c *tlsconn.Config) {
 				c.Sessions, c.Now = sessions, clock.Now
-				c.ClientAuth, c.ClientCAs = tlsconn.RequireClientCert, []*x509.Certificate{caCertificate(t,
-					pki)}
+				c.ClientAuth, c.ClientCAs = tlsconn.RequireClientCert, []*x509.Certificate{pki.CA.Cert().TLS.Leaf}
 			})
 			wantFailure(t, newPair(t, guarded, client), tlsconn.ReasonClientCert)
 		}
@@ -125,7 +124,7 @@ func TestPolicyOfAName(t *testing.T) {
 		pki := testpki.New(t)
 		guard := &tlsconn.Policy{
 			ClientAuth: tlsconn.RequireClientCert,
-			ClientCAs:  []*x509.Certificate{caCertificate(t, pki)},
+			ClientCAs:  []*x509.Certificate{pki.CA.Cert().TLS.Leaf},
 		}
 		cert := certificate(t, testpki.ECDSA, "*.example.test")
 		for _, test := range []struct {

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/pem"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -125,7 +124,7 @@ func TestScratchIsForOneStep(t *testing.T) {
 		s := insideServer(t, insideMemory{}, func(c *Config) {
 			c.Policy = Policy{ClientAuth: auth}
 			if auth != NoClientCert {
-				c.ClientCAs = []*x509.Certificate{authority(t, pki)}
+				c.ClientCAs = []*x509.Certificate{pki.CA.Cert().TLS.Leaf}
 				c.Workers = workers
 			}
 		})
@@ -172,16 +171,6 @@ func TestScratchIsForOneStep(t *testing.T) {
 			}
 		}
 	}
-}
-
-func authority(t *testing.T, pki *testpki.PKI) *x509.Certificate {
-	t.Helper()
-	block, _ := pem.Decode(pki.CA.CertPEM())
-	ca, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ca
 }
 
 // What a handshake knew is nowhere in the server once it is over, nor in the

@@ -79,7 +79,7 @@ func TestAwaitVerify(t *testing.T) {
 			guarded := func(w tlsconn.Workers) tlsconn.Server {
 				return e.server(t, func(c *tlsconn.Config) {
 					c.Workers, c.ClientAuth, c.ClientCAs = w, tlsconn.RequireClientCert,
-						[]*x509.Certificate{caCertificate(t, pki)}
+						[]*x509.Certificate{pki.CA.Cert().TLS.Leaf}
 				})
 			}
 			s := guarded(new(workers))

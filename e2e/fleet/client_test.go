@@ -152,14 +152,7 @@ func (h *goHolder) secret(t *testing.T) []byte {
 // master secret of TLS 1.2 or the PSK of TLS 1.3.
 func secretOf(t *testing.T, session *tls.ClientSessionState) []byte {
 	t.Helper()
-	_, state, err := session.ResumptionState()
-	if err != nil {
-		t.Fatal(err)
-	}
-	encoded, err := state.Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
+	encoded := harness.EncodedState(t, session)
 	const before = 2 + 1 + 2 + 8 // version, type, cipher suite, time
 	secret := encoded[before+1:][:encoded[before]]
 	if len(secret) < 32 {

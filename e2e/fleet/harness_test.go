@@ -1,13 +1,9 @@
 package fleet
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +19,7 @@ type fleet struct{ *harness.Fleet }
 func newFleet(t *testing.T, n int, options ...string) *fleet {
 	t.Helper()
 	f := &fleet{harness.NewFleet(t, n, "", options...)}
-	f.Secret = secretFile(t)
+	f.Secret = harness.SecretFile(t)
 	return f
 }
 
@@ -33,18 +29,6 @@ func startFleet(t *testing.T, n int, options ...string) *fleet {
 	f := newFleet(t, n, options...)
 	f.RunAll()
 	return f
-}
-
-// secretFile makes a file with a random cluster secret.
-func secretFile(t *testing.T) string {
-	t.Helper()
-	secret := make([]byte, 32)
-	rand.Read(secret)
-	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte(hex.EncodeToString(secret)+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // mustForget runs reprise forget, which must succeed.

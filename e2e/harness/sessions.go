@@ -57,10 +57,8 @@ func Sends(cert *tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certif
 	return func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
 }
 
-// WithHandle returns a copy of session under another handle.
-func WithHandle(t *testing.T, session *tls.ClientSessionState,
-	handle []byte,
-) *tls.ClientSessionState {
+// EncodedState returns a session's state as crypto/tls encodes it.
+func EncodedState(t *testing.T, session *tls.ClientSessionState) []byte {
 	t.Helper()
 	_, state, err := session.ResumptionState()
 	if err != nil {
@@ -70,8 +68,17 @@ func WithHandle(t *testing.T, session *tls.ClientSessionState,
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not state itself: NewResumptionState changes what it is given.
-	if state, err = tls.ParseSessionState(encoded); err != nil {
+	return encoded
+}
+
+// WithHandle returns a copy of session under another handle.
+func WithHandle(t *testing.T, session *tls.ClientSessionState,
+	handle []byte,
+) *tls.ClientSessionState {
+	t.Helper()
+	// Not the state itself: NewResumptionState changes what it is given.
+	state, err := tls.ParseSessionState(EncodedState(t, session))
+	if err != nil {
 		t.Fatal(err)
 	}
 	changed, err := tls.NewResumptionState(handle, state)

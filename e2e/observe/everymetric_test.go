@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
@@ -117,7 +118,7 @@ func nodeWithAll(t *testing.T) *node {
 			io.WriteString(conn, "HTTP/1.1 OK\r\n\r\n")
 		}
 	}).Addr
-	secret := secretFile(t)
+	secret := harness.SecretFile(t)
 	fleet := func(own, peer string) []string {
 		return []string{
 			"--https-session-context=all", "--cluster-secret-file=" + secret,

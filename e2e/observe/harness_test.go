@@ -1,16 +1,12 @@
 package observe
 
 import (
-	"crypto/rand"
 	"crypto/tls"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -142,18 +138,6 @@ func (f *fleet) run(i int, secret string, cert *testpki.Cert) {
 		}
 	}
 	f.nodes[i] = startAt(f.t, f.admin(i), args...)
-}
-
-// secretFile makes a file with a random cluster secret.
-func secretFile(t *testing.T) string {
-	t.Helper()
-	secret := make([]byte, 32)
-	rand.Read(secret)
-	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte(hex.EncodeToString(secret)+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // answerOne is a backend of HTTP that answers one request and closes.

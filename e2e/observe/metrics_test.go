@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"reprise/e2e/harness"
 	"reprise/internal/nettest"
 	"reprise/internal/testpki"
 )
@@ -60,7 +61,7 @@ func peerSeries(n *node) []string {
 func healthyFleet(t *testing.T, n int) *fleet {
 	t.Helper()
 	f := newFleet(t, n)
-	f.secret = secretFile(t)
+	f.secret = harness.SecretFile(t)
 	f.cert = f.pki.Issue(testpki.Template{
 		Names:    []string{"localhost"},
 		NotAfter: time.Now().Add(90 * 24 * time.Hour),

@@ -136,10 +136,10 @@ func TestRulesFire(t *testing.T) {
 		Names:    []string{"localhost"},
 		NotAfter: time.Now().Add(90 * 24 * time.Hour),
 	})
-	secret := secretFile(t)
+	secret := harness.SecretFile(t)
 	f.run(0, secret, soon)
 	f.run(1, secret, lasting)
-	f.run(2, secretFile(t), lasting)
+	f.run(2, harness.SecretFile(t), lasting)
 	prometheus := runPrometheus(t, f.admin(0), f.admin(1), f.admin(2))
 	want := []string{
 		"RepriseCertificateNearEnd " + f.admin(0) + " " + soon.CertFile,

@@ -1,7 +1,6 @@
 package operations
 
 import (
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -212,16 +211,7 @@ func TestRestartBySystemdInAFleet(t *testing.T) {
 	f.Run(1)
 	f.Nodes[0] = m.start(m.command(), f.Args(0)...)
 	f.AwaitIntroduced()
-	var clients []*tls.Config
-	for i := range f.Nodes {
-		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-			c := harness.With(harness.ClientConfig(f.PKI), func(c *tls.Config) {
-				c.MaxVersion, c.ClientSessionCache = version, new(fixedSession)
-			})
-			harness.WantResumed(t, f.Nodes[i].Addr(), c, false)
-			clients = append(clients, c)
-		}
-	}
+	clients := clientsOfAll(t, f)
 	f.AwaitPushed()
 	id := f.Nodes[0].Shared().ShortID()
 	f.Nodes[0].Signal(syscall.SIGTERM)

@@ -18,18 +18,7 @@ func TestUpgradeInAFleet(t *testing.T) {
 			f.Successors = true
 			f.RunAll()
 			id := f.Nodes[0].Shared().ShortID()
-			made := func() (clients []*tls.Config) {
-				for i := range f.Nodes {
-					for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-						c := harness.With(harness.ClientConfig(f.PKI), func(c *tls.Config) {
-							c.MaxVersion, c.ClientSessionCache = version, new(fixedSession)
-						})
-						harness.WantResumed(t, f.Nodes[i].Addr(), c, false)
-						clients = append(clients, c)
-					}
-				}
-				return clients
-			}
+			made := func() []*tls.Config { return clientsOfAll(t, f) }
 			clients := made()
 			settle := func() {
 				if mode != "homes" { // where each node has some of them, and asks for the others
@@ -69,4 +58,19 @@ func TestUpgradeInAFleet(t *testing.T) {
 			}
 		})
 	}
+}
+
+// clientsOfAll returns clients with a session of each node, in each version.
+func clientsOfAll(t *testing.T, f *harness.Fleet) (clients []*tls.Config) {
+	t.Helper()
+	for i := range f.Nodes {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			c := harness.With(harness.ClientConfig(f.PKI), func(c *tls.Config) {
+				c.MaxVersion, c.ClientSessionCache = version, new(fixedSession)
+			})
+			harness.WantResumed(t, f.Nodes[i].Addr(), c, false)
+			clients = append(clients, c)
+		}
+	}
+	return clients
 }

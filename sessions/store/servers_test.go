@@ -341,14 +341,8 @@ func testSecretOf(t *testing.T) *secret {
 }
 
 func TestFlippedBitInRedis(t *testing.T) {
-	addr := nettest.FreeAddr(t)
-	startRedis(t, addr)
-	s, _ := openStore(t, "redis://"+addr, Options{})
-	awaitReady(t, s)
-	key := [16]byte{1}
-	put(t, s, key, "state", time.Hour)
-	command(t, redisClient(t, addr), "SETRANGE", testSecretOf(t).name("reprise:", key), "20", "\x00\x00")
-	if got := ask(t, s, key); got.ok {
+	s, got := afterCommand(t, "SETRANGE", "20", "\x00\x00")
+	if got.ok {
 		t.Errorf("got %q", got.value)
 	}
 	if got := s.Stats(); got.NotAuthentic.Load() != 1 || got.Misses.Load() != 1 {
@@ -358,16 +352,23 @@ func TestFlippedBitInRedis(t *testing.T) {
 
 // Removing a session's expiry on the server does not make it immortal.
 func TestPersistedInRedis(t *testing.T) {
+	if _, got := afterCommand(t, "PERSIST"); got.ok {
+		t.Errorf("found, with %v left", got.left)
+	}
+}
+
+// afterCommand puts a session into Redis, has somebody else do something to it there, and asks for
+// it.
+func afterCommand(t *testing.T, name string, args ...string) (*Store, reply) {
+	t.Helper()
 	addr := nettest.FreeAddr(t)
 	startRedis(t, addr)
 	s, _ := openStore(t, "redis://"+addr, Options{})
 	awaitReady(t, s)
 	key := [16]byte{1}
 	put(t, s, key, "state", time.Hour)
-	command(t, redisClient(t, addr), "PERSIST", testSecretOf(t).name("reprise:", key))
-	if got := ask(t, s, key); got.ok {
-		t.Errorf("found, with %v left", got.left)
-	}
+	command(t, redisClient(t, addr), append([]string{name, testSecretOf(t).name("reprise:", key)}, args...)...)
+	return s, ask(t, s, key)
 }
 
 func TestRedissVerifies(t *testing.T) {
