@@ -7,46 +7,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A nap pays while enough events came in the last span of counting, and the one before
-// brought enough.
-func TestNapsPayWhileEventsComeFast(t *testing.T) {
-	begin := time.Now()
-	after := func(spans int) time.Time { return begin.Add(time.Duration(spans) * napSpan) }
-	for _, tc := range []struct {
-		name   string
-		events int
-		spans  int // in which they came
-		want   bool
-	}{
-		{"none", 0, 1, false},
-		{"too few", napEvents - 1, 1, false},
-		{"enough", napEvents, 1, true},
-		{"enough in one span, which came in many", napEvents, 10, false},
-		{"many in many", 10 * napEvents, 10, true},
-		{"after an hour", 100 * napEvents, int(time.Hour / napSpan), false},
-	} {
-		n := naps{since: begin, events: tc.events}
-		if got := n.pay(after(tc.spans)); got != tc.want {
-			t.Errorf("%s: got %v, want %v", tc.name, got, tc.want)
-		}
-		if again := n.pay(after(tc.spans)); again != tc.want {
-			t.Errorf("%s: at once again: got %v, want %v", tc.name, again, tc.want)
-		}
-		if n.pay(after(tc.spans + 1)) {
-			t.Errorf("%s: a span without events later a nap pays", tc.name)
-		}
-	}
-}
+// fast is the pace at which a nap pays.
+var fast = pace{came: napEvents, took: time.Millisecond}
 
 func TestNapThatBringsLittleIsNotRepeatedSoon(t *testing.T) {
-	now := time.Now()
 	for _, tc := range []struct{ brought, want int }{
 		{0, napSkip}, {minNapEvents - 1, napSkip}, {minNapEvents, 0},
 	} {
-		n := naps{since: now, fast: true}
+		var n naps
 		n.brought(tc.brought)
 		got := 0
-		for ; got <= napSkip && !n.pay(now); got++ {
+		for ; got <= napSkip && !n.pay(&fast); got++ {
 		}
 		if got != tc.want {
 			t.Errorf("%d events: %d waits without a nap, want %d", tc.brought, got, tc.want)
@@ -59,7 +30,8 @@ func TestNappingReactorHears(t *testing.T) {
 	h := new(host)
 	r := open(t, h)
 	always := func() bool {
-		r.naps = naps{since: r.now.Add(time.Hour), fast: true}
+		r.naps, r.pace = naps{}, fast
+		r.pace.since = r.now.Add(time.Hour)
 		return false
 	}
 	h.roundEnd = always

@@ -73,6 +73,7 @@ type Reactor struct {
 	due       bool      // it has expired, and not all timers have fired
 	timersEnd time.Time // until then timers may fire in this round
 
+	pace   pace
 	naps   naps
 	asleep atomic.Bool // set by the goroutine before it waits, reset by its waker
 	woken  atomic.Bool // there is work that epoll does not report

@@ -14,9 +14,10 @@ import (
 //
 // In epoll_wait(2): the goroutine keeps its P of the Go scheduler until the runtime's monitor takes
 // it away, and while it might have to, the monitor wakes up every 20 us. A waker writes to an
-// eventfd. A reactor that keeps its P does not tell the scheduler of the first millisecond, so that
+// eventfd. A reactor that keeps its P does not tell the scheduler of the first milliseconds, so that
 // the monitor has nothing to take while there is work: 0.95 of the CPU time of a resumed TLS 1.2
-// handshake. The collector need not wait for that millisecond's end: Go's signal ends the call.
+// handshake, 0.75 to 0.85 of that of 100 to 2,000 small requests a second. The collector need not
+// wait for their end: Go's signal ends the call.
 //
 // Parked, as Go's own connections wait: the epoll set is itself watched by the runtime's, so each
 // event goes through two sets and a round of the scheduler. A waker moves a deadline, which costs
@@ -47,8 +48,11 @@ func (r *Reactor) openWaker() (err error) {
 	return r.parked.SetReadDeadline(time.Time{}) // an error if the runtime does not watch it
 }
 
-// briefly is for how many milliseconds of a wait a reactor keeps its P.
-const briefly = 1
+// briefly is for how many milliseconds of a wait a reactor keeps its P while events come at least
+// that often. With 1 ms, 100 requests a second took 1.6 times the CPU time. When events are rarer,
+// it is better to tell the scheduler at once: each event also wakes the monitor, which looks every
+// 20 us until it has found nothing to take 50 times.
+const briefly = 5
 
 // wait fills events with those that are ready, or, if there are none and it may wait, with the
 // first to come.
@@ -68,8 +72,10 @@ func (r *Reactor) wait(may bool) error {
 		if err := r.park(); err != nil {
 			return err
 		}
-	case !r.nap():
-		r.await()
+	default:
+		if r.pace.look(r.now); !r.nap() {
+			r.await()
+		}
 	}
 	r.asleep.Store(false)
 	return r.failed
@@ -77,7 +83,7 @@ func (r *Reactor) wait(may bool) error {
 
 // await waits for the next events.
 func (r *Reactor) await() {
-	if r.keepsP {
+	if r.keepsP && r.pace.reaches(1, briefly*time.Millisecond) {
 		if r.ask(briefly); r.got > 0 || r.failed != nil {
 			return
 		}
@@ -116,7 +122,7 @@ func (r *Reactor) ask(timeout int) {
 		switch {
 		case errno == 0:
 			r.got = int(n)
-			r.naps.events += r.got
+			r.pace.events += r.got
 			return
 		case errno == unix.EINTR && timeout > 0:
 			r.got = 0 // the signal's sender waits for this goroutine
