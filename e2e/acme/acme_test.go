@@ -11,8 +11,8 @@ import (
 	"reprise/internal/nettest"
 )
 
-// TestIssuedAndRenewed: a fleet of two gets one certificate, and another before the first
-// ends; both serve it, and neither was told to read anything again.
+// TestIssuedAndRenewed: a fleet of two gets one certificate, and another before the first expires;
+// both serve it without a reload.
 func TestIssuedAndRenewed(t *testing.T) {
 	t.Parallel()
 	storage, secret := filepath.Join(t.TempDir(), "acme"), secretFile(t)
@@ -37,7 +37,7 @@ func TestIssuedAndRenewed(t *testing.T) {
 		t.Errorf("the storage: %v, %v", info, err)
 	}
 
-	// What is stored is served from the start, also without the authority.
+	// A stored certificate is served from the start, even without the authority.
 	authority.Kill()
 	third := newNode(t)
 	third.start(t, authority, storage, secret, "--acme=www.example.test")
@@ -92,8 +92,8 @@ func TestAnotherNodeAnswers(t *testing.T) {
 	}
 }
 
-// TestNamesByReload: a name that is added to the configuration gets its certificate, one
-// that is removed is served no more, and the others go on.
+// TestNamesByReload: a name that is added to the configuration gets its certificate, one that is
+// removed is no longer served, and the others go on.
 func TestNamesByReload(t *testing.T) {
 	t.Parallel()
 	n := newNode(t)

@@ -1,4 +1,3 @@
-// Package acme has tests of certificates that are got while the program runs, from pebble,
-// the test server of Let's Encrypt. It is built from a module of its own, so that nothing
-// else here depends on it.
+// Package acme tests certificates that the program gets while it runs, from pebble, the test server
+// of Let's Encrypt. It is built from a module of its own, so that nothing else here depends on it.
 package acme

@@ -23,7 +23,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// patience is for what must happen, on a machine that is busy with other things.
+// patience is the time-out for events that must happen, on a machine that is busy with other
+// things.
 const patience = 2 * time.Minute
 
 // TestMain runs the tests side by side: all they do is wait.
@@ -56,7 +57,7 @@ var buildPebble = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// An authority is a pebble that looks at ports of this machine for every name.
+// An authority is a pebble that validates every name at ports of this machine.
 type authority struct {
 	*nettest.Process
 	directory string
@@ -65,8 +66,8 @@ type authority struct {
 	client    *http.Client
 }
 
-// startAuthority runs one that looks where a node listens, and whose certificates live for
-// the given time.
+// startAuthority runs one that validates at a node's ports, and whose certificates live for the
+// given time.
 func startAuthority(t *testing.T, httpAddr, tlsAddr string, life time.Duration) *authority {
 	t.Helper()
 	pebble, err := buildPebble()
@@ -98,7 +99,7 @@ func startAuthority(t *testing.T, httpAddr, tlsAddr string, life time.Duration) 
 	}
 }
 
-// roots returns what clients trust who trust the authority.
+// roots returns the pool of clients that trust the authority.
 func (a *authority) roots(t *testing.T) *x509.CertPool {
 	t.Helper()
 	r, err := a.client.Get("https://" + a.admin + "/roots/0")
@@ -179,7 +180,7 @@ func (n *node) certificate(name string, roots *x509.CertPool) *x509.Certificate 
 	return conn.ConnectionState().PeerCertificates[0]
 }
 
-// awaitCertificate waits for one that is trusted and is not another.
+// awaitCertificate waits for a trusted certificate that differs from not.
 func (n *node) awaitCertificate(t *testing.T, name string, roots *x509.CertPool,
 	not *x509.Certificate,
 ) (cert *x509.Certificate) {

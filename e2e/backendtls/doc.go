@@ -1,3 +1,3 @@
-// Package backendtls tests TLS to backends: whom the program takes for a backend, what it
-// remembers of one, and that the relay keeps its promises over it.
+// Package backendtls tests TLS to backends: how they are verified, sessions with them, and that the
+// relay keeps its promises over TLS.
 package backendtls

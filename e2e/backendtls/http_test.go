@@ -133,8 +133,8 @@ func TestBackendTLSHTTP(t *testing.T) {
 	}
 }
 
-// TestBackendTLSRefuses: a backend that cannot prove who it is gets no request. The client
-// is told, and so are the log and the statistics; the next backend is asked.
+// TestBackendTLSRefuses: a backend that cannot prove its name gets no request. The client, the log
+// and the statistics get the reason; the next backend is tried.
 func TestBackendTLSRefuses(t *testing.T) {
 	pki, other := testpki.New(t), testpki.New(t)
 	good := pki.Server(testpki.ECDSA, "backend.example")
@@ -192,7 +192,7 @@ func TestBackendTLSRefuses(t *testing.T) {
 	})
 }
 
-// testNextBackend: one that is refused is passed over.
+// testNextBackend: a refused backend is skipped.
 func testNextBackend(t *testing.T, pki *testpki.PKI, bad, good string) {
 	s, front := harness.StartHTTPS(t, "--http-to=https://"+bad, "--http-to=https://"+good, "--http-backend-ca="+pki.CAFile,
 		"--http-backend-name=backend.example", "--http-processes=1")
@@ -276,8 +276,8 @@ func TestBackendTLSClientCertificate(t *testing.T) {
 	})
 }
 
-// TestBackendTLSForgetsAuthorities: what is trusted no more is not used any more, neither by
-// connections that are kept nor by sessions.
+// TestBackendTLSForgetsAuthorities: an authority that is no longer trusted is no longer used,
+// neither by kept connections nor by sessions.
 func TestBackendTLSForgetsAuthorities(t *testing.T) {
 	pki, next := testpki.New(t), testpki.New(t)
 	addr := serveHTTPS(t, serverConfig(pki.Server(testpki.ECDSA, "backend.example")),
@@ -333,8 +333,8 @@ func TestBackendTLSResumes(t *testing.T) {
 	}
 }
 
-// TestBackendTLSDiesInAnswer: what a backend did not finish does not look finished, and what
-// it did does.
+// TestBackendTLSDiesInAnswer: an unfinished response does not look complete, and a finished one
+// does.
 func TestBackendTLSDiesInAnswer(t *testing.T) {
 	pki := testpki.New(t)
 	config := serverConfig(pki.Server(testpki.ECDSA, "backend.example"))
@@ -420,8 +420,7 @@ func (c *burstConn) release() {
 	c.held = nil
 }
 
-// TestBackendTLSUnasked: what a backend says behind an answer, whole or in part, is nobody's
-// answer.
+// TestBackendTLSUnasked: a backend's bytes behind a response, whole or in part, reach no client.
 func TestBackendTLSUnasked(t *testing.T) {
 	pki := testpki.New(t)
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"

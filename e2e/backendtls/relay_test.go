@@ -72,7 +72,7 @@ func TestBackendTLSRelays(t *testing.T) {
 	}
 }
 
-// TestBackendTLSOpenSSL: openssl gets what the client says, and the client what it answers.
+// TestBackendTLSOpenSSL: openssl gets the client's bytes, and the client its answer.
 func TestBackendTLSOpenSSL(t *testing.T) {
 	nettest.Need(t, "openssl")
 	pki := testpki.New(t)
@@ -116,7 +116,7 @@ func reversed(s string) string {
 	return string(b)
 }
 
-// TestBackendTLSTruncation: a stream that somebody cut looks cut to the other end.
+// TestBackendTLSTruncation: a stream cut on the path looks cut to the other end.
 func TestBackendTLSTruncation(t *testing.T) {
 	pki := testpki.New(t)
 	ended := make(chan error, 1)

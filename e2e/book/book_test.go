@@ -12,14 +12,14 @@ import (
 	"reprise/internal/nettest"
 )
 
-// TestMain does pages side by side: they wait more than they compute.
+// TestMain runs pages side by side: they wait more than they compute.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "6")
 	os.Exit(m.Run())
 }
 
-// TestPages does each page as it is written.
+// TestPages runs each page as it is written.
 func TestPages(t *testing.T) {
 	for _, p := range readPages(t) {
 		if !strings.HasPrefix(p.verdict, runVerdict) {
@@ -37,7 +37,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestVerdicts: what a page says first of being run is so.
+// TestVerdicts: the first paragraph of each page says truly whether it is run.
 func TestVerdicts(t *testing.T) {
 	for _, p := range readPages(t) {
 		begins := func(with string) bool { return strings.HasPrefix(p.verdict, with) }
@@ -54,7 +54,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestContents: OPERATIONS.md names each page once, and no page that is not there.
+// TestContents: OPERATIONS.md names each page once, and no missing page.
 func TestContents(t *testing.T) {
 	contents, err := os.ReadFile("../../docs/OPERATIONS.md")
 	if err != nil {

@@ -1,9 +1,9 @@
 // Package book runs the pages of docs/operations as they are written.
 //
-// A page is read from its first line to its last, and done by one shell (bash) in a directory
-// of its own that is empty at first, with reprise in $PATH. The shell has network and
-// processes of its own, as root (unshare(1)), so that pages can use any address and make
-// networks. Its directory has a link "reprise" to the sources.
+// A page is read from its first line to its last, and run by one shell (bash) in a directory of its
+// own that is empty at first, with reprise in $PATH. The shell has network and processes of its
+// own, as root (unshare(1)), so that pages can use any address and make networks. Its directory has
+// a link "reprise" to the sources.
 //
 //   - ```console is what a reader types and sees. A line that begins with "$ " is a command,
 //     which goes on in lines that begin with "> ". What follows is what it prints: three dots

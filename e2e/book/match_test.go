@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// background is what programs in the background and the shell print at any time.
+// background matches lines that programs in the background and the shell print at any time.
 var background = regexp.MustCompile(`^(time=\S+ |reprise: warning: |\S*: line \d+: +\d+ (Terminated|Killed))`)
 
-// matches says whether lines are those that a page shows. What programs in the background
-// print may be more, and come in any order.
+// matches reports whether lines are those that a page shows. Programs in the background may print
+// more lines, in any order.
 func matches(want, lines []string) bool {
 	if !foregroundMatches(want, lines) {
 		return false
@@ -66,8 +66,8 @@ func lineMatches(want, line string) bool {
 	return regexp.MustCompile("^" + strings.Join(parts, ".*") + "$").MatchString(strings.TrimRight(line, " \r"))
 }
 
-// TestMatches: what a page shows is taken by the word, but for the three dots and for what
-// programs in the background say.
+// TestMatches: a page's lines are compared literally, except the three dots and the output of
+// programs in the background.
 func TestMatches(t *testing.T) {
 	const log = "time=2026-11-22T19:34:54Z level=INFO msg=serving version=1"
 	for _, test := range []struct {

@@ -9,17 +9,17 @@ import (
 	"testing"
 )
 
-// The pages are what is read.
+// The pages that are read.
 const pagesDir = "../../docs/operations"
 
-// What the first paragraph of a page may say of being run.
+// The forms of a page's first paragraph, which says whether it is run.
 const (
 	runVerdict       = "*Run as written by `go test ./e2e/book`.*"
 	notRunVerdict    = "*Not run by a test: " // and what it would need
 	referenceVerdict = "*To look things up: there is nothing to run.*"
 )
 
-// A page is a document as it is done: step by step.
+// A page is a document as a list of steps.
 type page struct {
 	name    string
 	verdict string // the first paragraph
@@ -36,7 +36,7 @@ type step struct {
 	content string
 }
 
-// A block is what stands between two fences.
+// A block is the text between two fences.
 type block struct {
 	line  int
 	info  string // behind the first fence
@@ -92,7 +92,7 @@ func parsePage(name string, text []byte) (page, error) {
 	return p, nil
 }
 
-// blocksOf finds what is fenced, with its first line's number.
+// blocksOf finds fenced blocks, with the number of their first line.
 func blocksOf(text []byte) (blocks []block, err error) {
 	var open *block
 	for i, line := range strings.Split(string(text), "\n") {

@@ -10,7 +10,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestReadme: the configuration of README.md is right, and check has nothing to say about it.
+// TestReadme: the configuration of README.md is valid, and check prints no warning about it.
 func TestReadme(t *testing.T) {
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {

@@ -13,11 +13,12 @@ import (
 	"reprise/internal/nettest"
 )
 
-// patience is for what must happen, on a machine that is busy with other things.
+// patience is the time-out for events that must happen, on a machine that is busy with other
+// things.
 const patience = time.Minute
 
-// prepare makes the shell's surroundings, then does what comes by descriptor 3, each command
-// ended by NUL, and says the exit status of each behind a control character.
+// prepare sets up the shell, then runs the commands that come by descriptor 3, each ended by NUL,
+// and prints the exit status of each behind a control character.
 const prepare = `
 exec 2>&1
 mount --make-rprivate / && mount -t proc proc /proc && mount -t tmpfs tmpfs /run || exit
@@ -67,8 +68,8 @@ func newShell(t *testing.T) *shell {
 	return s
 }
 
-// apartFrom returns options of unshare by which a page has this machine to itself: as root, or
-// as one who is root there only.
+// apartFrom returns options of unshare by which a page has this machine to itself: as root, or as a
+// user that is root only there.
 func apartFrom(t *testing.T) []string {
 	t.Helper()
 	options := []string{"--net", "--mount", "--pid", "--fork", "--kill-child"}
@@ -82,7 +83,7 @@ func apartFrom(t *testing.T) []string {
 	return options
 }
 
-// do takes one step of a page and says what went wrong.
+// do runs one step of a page and reports errors.
 func (s *shell) do(at step) error {
 	if at.file != "" {
 		path := filepath.Join(s.dir, at.file)
@@ -133,7 +134,8 @@ func withoutStatus(output string) (text string, status int, ended bool) {
 	return before + after, status, true
 }
 
-// logLine is one that reprise writes as a whole, be it in the middle of another's line.
+// logLine matches a line that reprise writes as a whole, even in the middle of another program's
+// line.
 var logLine = regexp.MustCompile(`time=\d{4}-\S+ level=[A-Z]+ .*\n`)
 
 // linesOf are the lines of a text, of which the last one may have no end. Those of logs come

@@ -16,8 +16,8 @@ import (
 // exitConfig is the exit status that a bad configuration ends with.
 const exitConfig = 2
 
-// A place is a directory with what configurations name: cert.pem, key.pem, secret, and in k8s a
-// certificate as Kubernetes mounts it.
+// A place is a directory with the files that configurations name: cert.pem, key.pem, secret, and in
+// k8s a certificate as Kubernetes mounts it.
 type place struct {
 	t    *testing.T
 	dir  string // with a short path, since sockets are there
@@ -130,7 +130,7 @@ pem-dir = "`+p.dir+`/pems"
 	nettest.Start(t, p.command("hitch.conf"), nettest.Prints("msg=serving"))
 }
 
-// TestRefusedIsTold: what fails at start is told by check, in the same words.
+// TestRefusedIsTold: check reports failures of a start in the same words.
 func TestRefusedIsTold(t *testing.T) {
 	const tls = "https = :$P,cert.pem,key.pem\ncluster-secret-file = secret\n"
 	for _, tt := range []struct{ name, lines, want string }{
@@ -247,7 +247,8 @@ func TestFamilies(t *testing.T) {
 	}
 }
 
-// TestValuesThatStandApart: the value of an option that needs none is told how to be written.
+// TestValuesThatStandApart: a value that stands apart from an option that needs none is an error
+// that says how to write it.
 func TestValuesThatStandApart(t *testing.T) {
 	for args, want := range map[string]string{
 		"--hsts 31536000":                       "write --hsts=31536000",

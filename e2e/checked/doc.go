@@ -1,3 +1,3 @@
-// Package checked tests that reprise check and a start say the same about a configuration: what
-// check passes is served, and what it refuses is refused at start in the same words.
+// Package checked tests that reprise check and a start give the same verdict on a configuration:
+// one that check passes is served, and one that it refuses is refused at start in the same words.
 package checked

@@ -30,7 +30,7 @@ func (c *counted) add(e entry, by offer) {
 	}
 }
 
-// compare holds the statistics against what was counted.
+// compare compares the statistics with the counts.
 func (c *counted) compare(t *testing.T, before, after tally) {
 	t.Helper()
 	for kind, n := range after.Handshakes {

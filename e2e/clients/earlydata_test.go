@@ -58,8 +58,7 @@ func (f *fleet) earlyOnOwnTicket(t *testing.T, want bool) {
 	}
 }
 
-// earlyOnForeignTicket: the node stands where a server was that gave out tickets
-// for early data.
+// earlyOnForeignTicket: the node replaces a server that gave out tickets for early data.
 func (f *fleet) earlyOnForeignTicket(t *testing.T, other string, length int, want bool) {
 	nettest.Need(t, "openssl")
 	session := filepath.Join(t.TempDir(), "session.pem")

@@ -30,8 +30,7 @@ const (
 func engines(t *testing.T) (list []string) {
 	t.Helper()
 	for _, engine := range []string{engineOwn, engineStandard} {
-		// There is no listener to check either, but of the option it complains only
-		// if that is wrong.
+		// There is no listener to check either, but it reports the option only if that is wrong.
 		out, _ := exec.Command(harness.Program(t), "check", "--tls-engine="+engine).CombinedOutput()
 		if !bytes.Contains(out, []byte("tls-engine")) {
 			list = append(list, engine)
@@ -90,7 +89,7 @@ func startFleet(t *testing.T, engine string) *fleet {
 			listener(n.open, f.cert), listener(n.mutual, f.cert) + ",clientca=!" + pki.CAFile, listener(n.rsa, rsa),
 			"--sslrouter-to=" + backend.Addr, "--sslrouter-session-context=clients",
 			"--cache-udp-server=" + at(i, udpPort), "--cache-udp-node=" + at(1-i, udpPort), "--cluster-secret-file=" + secret,
-			"--cache-lookup-timeout=2s", // what is found is asked, not how fast
+			"--cache-lookup-timeout=2s", // the test asks for results, not for speed
 			"--http-processes=1", "--access-log=" + n.log, "--stats=" + n.stats, "--drain-timeout=1s",
 			"--tls-engine=" + engine,
 		}
@@ -151,8 +150,8 @@ next();
 </script></body></html>
 `
 
-// answer is the backend: it sends a line back and closes. If the line is an HTTP
-// request the answer is the page.
+// answer is the backend: it sends a line back and closes. If the line is an HTTP request it sends
+// the page.
 func answer(conn net.Conn) {
 	r := bufio.NewReader(conn)
 	line, err := r.ReadString('\n')
@@ -170,7 +169,7 @@ func answer(conn net.Conn) {
 	}
 }
 
-// An entry is what a node's access log tells of a connection.
+// An entry is a connection's line in a node's access log.
 type entry struct {
 	Client     string
 	Listener   string
@@ -200,7 +199,7 @@ func (n *node) entry(t *testing.T, client string) (e entry) {
 	return e
 }
 
-// A tally is what a node's statistics tell of handshakes.
+// A tally holds the counters of handshakes in a node's statistics.
 type tally struct {
 	Handshakes, Failures map[string]uint64
 	Resumed12            map[string]uint64 `json:"tls12_resumed"`

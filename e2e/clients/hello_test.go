@@ -31,8 +31,8 @@ func hellos(t *testing.T, stream []byte) (offers []offer) {
 	return offers
 }
 
-// firstMessages returns the handshake messages in plaintext that a client sent,
-// and in TLS 1.2 one more made of what is protected.
+// firstMessages returns the handshake messages in plaintext that a client sent, and in TLS 1.2 one
+// more made of the protected bytes.
 func firstMessages(stream []byte) (messages [][]byte) {
 	var handshake []byte
 	for len(stream) >= 5 {
@@ -105,7 +105,7 @@ func hasTLS13(extension []byte) bool {
 	return false
 }
 
-// prefixed splits off what a length of n bytes stands before.
+// prefixed splits off a field behind its length of n bytes.
 func prefixed(b []byte, n int) (data, rest []byte) {
 	length := 0
 	for _, c := range b[:n] {

@@ -56,7 +56,7 @@ func visitMbedTLS(t *testing.T, v *visit) []bool {
 	return runOurs(t, v, compile(t, "mbedtls.c", "gcc", "-Wall", "testdata/mbedtls.c", "-lmbedtls", "-lmbedx509", "-lmbedcrypto", "-o"))
 }
 
-const debianPython = "/usr/bin/python3" // not what may be before it in $PATH
+const debianPython = "/usr/bin/python3" // not another one before it in $PATH
 
 func visitPython(t *testing.T, v *visit) []bool {
 	nettest.Need(t, debianPython)

@@ -83,7 +83,7 @@ func visitCurl(t *testing.T, v *visit) []bool {
 	if got := strings.Count(r.Stdout, "page"); got != visitLen {
 		t.Fatalf("%d pages, want %d in:\n%s%s", got, visitLen, r.Stdout, r.Stderr)
 	}
-	return nil // what curl says of resumption differs from release to release
+	return nil // curl's messages about resumption differ from release to release
 }
 
 func visitGnuTLS(t *testing.T, v *visit) []bool {
@@ -150,7 +150,7 @@ func visitNSS(t *testing.T, v *visit) []bool {
 	return said
 }
 
-// nssDatabase makes a database of certificates as NSS wants it.
+// nssDatabase makes a database of certificates for NSS.
 func nssDatabase(t *testing.T, v *visit) string {
 	dir := t.TempDir()
 	run(t, "certutil", "-N", "-d", dir, "--empty-password")

@@ -16,7 +16,7 @@ import (
 // that one: few clients can be told to offer it elsewhere.
 type relay struct {
 	host, port string // where the client connects
-	source     net.IP // what the servers see, and no other client's; the ports would come again
+	source     net.IP // the servers see it, and no other client has it; ports would be reused
 
 	mu        sync.Mutex // guards what follows
 	targets   []string
@@ -79,7 +79,7 @@ func (r *relay) serve(client net.Conn) {
 func pass(dst net.Conn, src io.Reader) {
 	if _, err := io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src},
 		make([]byte, 16<<10)); err != nil {
-		dst.Close() // the other way has no one to go to, or to come from
+		dst.Close() // the other direction has lost one end
 		return
 	}
 	_ = dst.(*net.TCPConn).CloseWrite()

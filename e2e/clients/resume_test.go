@@ -40,9 +40,9 @@ var (
 	tickOld12  = mode{name: "1.2 ticket, no EMS", version: tls.VersionTLS12, offer: byTicket, noEMS: true}
 )
 
-// A visit is what a client is to do: make some connections one after the other,
-// the first without a session and each with what the one before has left, on each
-// of them send a line and wait for it to come back.
+// A visit is a client's task: to make some connections one after the other, the first without a
+// session and each with the session of the one before, and to send a line on each and wait for it
+// to come back.
 type visit struct {
 	mode
 	host, port string
@@ -61,25 +61,24 @@ func pick[T any](v *visit, tls12, tls13 T) T {
 	return tls13
 }
 
-// A client makes a visit and returns for each connection whether that resumed, by
-// the client's own word, or nil if it does not say. What keeps it from its visit
-// fails the test.
+// A client makes a visit and returns for each connection whether that resumed according to the
+// client, or nil if the client does not say. An error during the visit fails the test.
 type client struct {
 	name     string
 	do       func(t *testing.T, v *visit) []bool
 	parallel bool // connections at the same time, and a TLS 1.3 ticket for one of them only
 }
 
-// A verdict is what comes of a visit.
+// A verdict is the result of a visit.
 type verdict int
 
 const (
 	resumes verdict = iota // at the other node
 	full                   // a full handshake each time
-	untried                // why not stands with the row
+	untried                // the row says why
 )
 
-// A row says how a client fares in a mode, by engine.
+// A row has the result of a client in a mode, by engine.
 type row struct {
 	client        client
 	mode          mode
@@ -197,11 +196,10 @@ var rows = []row{
 	{chromium, psk13, resumes, resumes},
 }
 
-// refugeClients are enough to hold the standard engine to its rows where it is not
-// the default.
-var refugeClients = []string{openSSL.name, gnuTLS.name, wolfSSL.name, golang.name}
+// standardClients are enough to check the standard engine's rows where it is not the default.
+var standardClients = []string{openSSL.name, gnuTLS.name, wolfSSL.name, golang.name}
 
-// TestClientsResumeAtTheOtherNode is what this product is for.
+// TestClientsResumeAtTheOtherNode tests the purpose of this product.
 func TestClientsResumeAtTheOtherNode(t *testing.T) {
 	for i, engine := range engines(t) {
 		t.Run(engine, func(t *testing.T) {
@@ -211,7 +209,7 @@ func TestClientsResumeAtTheOtherNode(t *testing.T) {
 			t.Run("clients", func(t *testing.T) {
 				for _, r := range rows {
 					want := map[string]verdict{engineOwn: r.own, engineStandard: r.standard}[engine]
-					if want == untried || i > 0 && !slices.Contains(refugeClients, r.client.name) {
+					if want == untried || i > 0 && !slices.Contains(standardClients, r.client.name) {
 						continue
 					}
 					t.Run(r.client.name+"/"+r.mode.name, func(t *testing.T) {
@@ -227,7 +225,7 @@ func TestClientsResumeAtTheOtherNode(t *testing.T) {
 	}
 }
 
-// hold lets a client visit the fleet and compares what came of it.
+// hold lets a client visit the fleet and compares the result.
 func (f *fleet) hold(t *testing.T, r row, want bool, seen *[2]counted) {
 	relay := startRelay(t, f.addresses(r.mode)...)
 	v := &visit{mode: r.mode, host: relay.host, port: relay.port, caFile: f.pki.CAFile, fleet: f}
@@ -242,7 +240,7 @@ func (f *fleet) hold(t *testing.T, r row, want bool, seen *[2]counted) {
 	if said != nil && len(said) != len(crossings) {
 		t.Fatalf("the client tells of %d connections, of %d there were", len(said), len(crossings))
 	}
-	movedLen := 0 // sessions resumed at another node than that which made them
+	movedLen := 0 // sessions resumed at another node than their maker
 	for i, c := range crossings {
 		e := f.nodes[c.target].entry(t, c.source)
 		if e.Resumed != "" && e.Resumed != "local" {
@@ -263,7 +261,7 @@ func (f *fleet) hold(t *testing.T, r row, want bool, seen *[2]counted) {
 	}
 }
 
-// check compares what came of a client's connection i.
+// check compares the result of a client's connection i.
 func (m mode) check(i int, e entry, offers []offer, want bool) error {
 	wantOffers, wantCert := 1, ""
 	if m.retry {

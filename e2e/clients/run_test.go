@@ -14,7 +14,7 @@ import (
 	"reprise/internal/nettest"
 )
 
-// workshop is for what is compiled; it goes with the test process.
+// workshop is a directory for compiled programs; it is removed with the test process.
 var workshop string
 
 func TestMain(m *testing.M) {
@@ -73,8 +73,8 @@ func runOurs(t *testing.T, v *visit, path string, args ...string) []bool {
 // compiled holds a func() (string, error) per source.
 var compiled sync.Map
 
-// compile runs a compiler on a source of testdata, once for all tests, and returns
-// where the result is. The command's last argument is that place.
+// compile runs a compiler on a source of testdata, once for all tests, and returns the path of the
+// result, which is the command's last argument.
 func compile(t *testing.T, source string, command ...string) string {
 	t.Helper()
 	out := filepath.Join(workshop, source+".out")

@@ -61,7 +61,7 @@ func TestCommandsOverTheUnixSocket(t *testing.T) {
 	n.Wait()
 }
 
-// A backend is named as it is configured, or by its address.
+// A backend is named as configured, or by its address.
 func TestBackendsAreDrainedAndWeighed(t *testing.T) {
 	one, two := serveText(t, "one"), serveText(t, "two")
 	n := startNode(t, []string{one, two}, "admin = $DIR/admin.sock")
@@ -86,7 +86,7 @@ func TestBackendsAreDrainedAndWeighed(t *testing.T) {
 	if got := n.do(0, "backend", "list"); !regexp.MustCompile(regexp.QuoteMeta(one) + ` +up +3 `).MatchString(got) {
 		t.Errorf("got\n%s", got)
 	}
-	// Each loop deals by weights: of eight in a row on however many loops, more are for it.
+	// Each loop balances by weights: of eight in a row on any number of loops, more are for it.
 	if got := shares(32); got <= 16 {
 		t.Errorf("%d of 32 requests went to the backend of weight 3 beside 1", got)
 	}
@@ -100,8 +100,8 @@ func TestBackendsAreDrainedAndWeighed(t *testing.T) {
 	wantAll(t, n.do(2, "backend", "remove", one), "say list")
 }
 
-// What changes something or shows sessions takes the token by TCP; the commands know it
-// from the configuration.
+// Commands that change something or show sessions take the token by TCP; they read it from the
+// configuration.
 func TestControlByTCP(t *testing.T) {
 	admin := nettest.FreeAddr(t)
 	backend := serveText(t, "one")
@@ -161,8 +161,8 @@ func TestControlByTCP(t *testing.T) {
 	wantAll(t, n.do(0, "sessions", "--json"), `"sessions": 2`) // nothing was forgotten
 }
 
-// Without a token nobody controls by TCP, so a node has a unix socket besides where it can
-// make one.
+// Without a token no client controls the node by TCP, so it has a unix socket too where it can make
+// one.
 func TestDefaultSocket(t *testing.T) {
 	dir, err := os.MkdirTemp("", "reprise-run-")
 	if err != nil {
@@ -179,13 +179,13 @@ func TestDefaultSocket(t *testing.T) {
 	}
 	wantAll(t, n.do(0, "backend", "drain", backend, "--admin", socket), "drain")
 
-	// A second one on the machine goes without.
+	// A second node on the machine has none.
 	other := startNodeIn(t, pki, nettest.FreeAddr(t), []string{"RUNTIME_DIRECTORY=" + dir}, []string{backend})
 	wantAll(t, other.Output(), "no admin socket")
 	wantAll(t, n.do(0, "backend", "list", "--admin", socket), "draining")
 }
 
-// No path answers by a name that is not the server's, whoever asks.
+// No path answers a request by a name that is not the server's.
 func TestForeignHosts(t *testing.T) {
 	admin := nettest.FreeAddr(t)
 	n := startNode(t, []string{serveText(t, "one")}, "admin = "+admin, "admin = $DIR/admin.sock", "admin-host = Edge.example", "pprof = true")

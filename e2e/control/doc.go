@@ -1,3 +1,3 @@
-// Package control tests how a node that runs is seen and controlled: the commands that ask
-// its admin server, the page there, and who may do what.
+// Package control tests how a running node is observed and controlled: the commands that ask its
+// admin server, the page there, and access rights.
 package control

@@ -29,8 +29,8 @@ type node struct {
 	pki  *testpki.PKI
 }
 
-// startNode runs a node with an https listener for localhost in front of backends, and what
-// lines say besides.
+// startNode runs a node with an https listener for localhost in front of backends, and the options
+// in lines.
 func startNode(t *testing.T, backends []string, lines ...string) *node {
 	t.Helper()
 	return startNodeIn(t, testpki.New(t), nettest.FreeAddr(t), nil, backends, lines...)

@@ -54,8 +54,8 @@ func startFleet(t *testing.T, names []string, backends []string) *fleet {
 	return f
 }
 
-// browse loads a page of an admin server, lets it work for a while of its own time, and
-// returns what it has become.
+// browse loads a page of an admin server, lets it run for a while of virtual time, and returns the
+// resulting document.
 func browse(t *testing.T, url string, flags ...string) string {
 	t.Helper()
 	nettest.Need(t, "chromium")
@@ -73,8 +73,7 @@ func browse(t *testing.T, url string, flags ...string) string {
 	return r.Stdout
 }
 
-// The page shows one node, or all of the fleet at any of them, and what anything is called
-// is text.
+// The page shows one node, or all of the fleet at any of them, and shows names as text.
 func TestPageInABrowser(t *testing.T) {
 	const hostile = `edge-3<img src=x onerror=document.title='ran'>`
 	f := startFleet(t, []string{"edge-1", "edge-2", hostile}, []string{serveText(t, "one"), serveText(t, "two")})
@@ -95,7 +94,7 @@ func TestPageInABrowser(t *testing.T) {
 		"the page does not tell of a node that is gone")
 }
 
-// visit has clients resume at other nodes than those they were at.
+// visit has clients resume at other nodes than before.
 func (f *fleet) visit() {
 	for range 4 {
 		c := f.nodes[0].config()
@@ -105,7 +104,7 @@ func (f *fleet) visit() {
 	}
 }
 
-// Any node knows of each other how it is, by asking.
+// Any node gets the status of each other by asking.
 func TestFleetStatus(t *testing.T) {
 	f := startFleet(t, []string{"a", "b", "c"}, []string{serveText(t, "one")})
 	f.visit()
@@ -154,7 +153,7 @@ func TestPagePolicy(t *testing.T) {
 	}
 }
 
-// TestPictures writes the pictures of the documents, if it is asked to.
+// TestPictures writes the pictures of the documents on demand.
 func TestPictures(t *testing.T) {
 	if !*update {
 		return

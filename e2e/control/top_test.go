@@ -25,8 +25,8 @@ func TestTop(t *testing.T) {
 		Path: "script", Args: []string{"--quiet", "--return", "--command", command, "/dev/null"},
 		Env: []string{"TERM=xterm-256color", "LANG=C.UTF-8"}, Stdin: keys, Timeout: harness.Patience,
 	})
-	// A terminal gets words, and is told where they stand. Of six visits of each client
-	// three were here, of which one was its first.
+	// A terminal gets words with their positions. Three of each client's six visits were here, one
+	// of them its first.
 	for _, word := range []string{"edge-1", "ready", "66.7%", "33.3%", "Backends", "edge-2", "alive", "Loops"} {
 		p.Match(regexp.QuoteMeta(word))
 	}

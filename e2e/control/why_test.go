@@ -9,7 +9,7 @@ import (
 	"reprise/internal/nettest"
 )
 
-// What became of the sessions that a client offered is explained at the node where it was.
+// A node explains the outcomes for sessions that a client offered to it.
 func TestWhy(t *testing.T) {
 	f := startFleet(t, []string{"edge-1", "edge-2"}, []string{serveText(t, "one")})
 	why := func(i int, client string) []string {
@@ -30,12 +30,12 @@ func TestWhy(t *testing.T) {
 	wantAll(t, lines[0], "localhost", "TLSv1.3", "resumed: the session was made at this node")
 	wantAll(t, why(1, "127.0.0.1:4711")[0], "resumed: ", "edge-1 made")
 
-	// A session that no node has any more, and one that is of no node.
+	// A session that no node still has, and one that no node made.
 	f.nodes[0].do(0, "forget", "--all")
 	f.nodes[0].get(c)
 	wantAll(t, why(0, "127.0.0.1")[0], "full handshake: the session it offered is of", "forgotten")
 
-	// A failure is told too.
+	// A failure is reported too.
 	old := f.nodes[0].config()
 	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 	if conn, err := tls.Dial("tcp", f.nodes[0].tls, old); err == nil {
@@ -52,14 +52,14 @@ func TestWhy(t *testing.T) {
 	wantAll(t, f.nodes[0].do(2, "why"), "the address of one client")
 }
 
-// A session whose maker has gone, and that nobody else has, is told as such.
+// A session whose maker has gone, and that no other node has, is reported as such.
 func TestWhyTheOwnerIsGone(t *testing.T) {
 	f := startFleet(t, []string{"edge-1", "edge-2"}, []string{serveText(t, "one")})
 	c := f.nodes[1].config()
 	f.nodes[1].get(c)
 	f.nodes[1].Kill()
-	// What it had sent before is found all the same, so the memory is emptied: the command
-	// tells that the node is silent.
+	// Sessions that it had sent are found all the same, so the memory is emptied: the command
+	// reports that the node is silent.
 	f.nodes[0].do(1, "forget", "--all")
 	f.nodes[0].get(c)
 	lines := f.nodes[0].do(0, "why", "127.0.0.1")

@@ -41,7 +41,7 @@ func TestDocumentedNamedCaches(t *testing.T) {
 	}
 }
 
-// tellingApplication answers with what it was started with.
+// tellingApplication answers with its arguments and environment.
 const tellingApplication = `
 import json, os, sys, uwsgi
 
@@ -60,8 +60,8 @@ type told struct {
 	Buffer, Router, Name string
 }
 
-// startApplicationNode runs a node with an https listener and the lines, which say
-// what application it has. Its temporary files are in tmp.
+// startApplicationNode runs a node with an https listener and the lines, which name its
+// application. Its temporary files are in tmp.
 func startApplicationNode(t *testing.T, lines ...string) (s *harness.Server, client *http.Client,
 	tmp string,
 ) {
@@ -85,8 +85,7 @@ func ask(t *testing.T, client *http.Client, s *harness.Server) told {
 	return harness.DecodeJSON[told](t, page)
 }
 
-// TestApplicationOptions: what a file says of its application reaches it, by either
-// way to name one.
+// TestApplicationOptions: the options of a file reach its application, by either way to name one.
 func TestApplicationOptions(t *testing.T) {
 	dir, lib, venv, socket := t.TempDir(), t.TempDir(), t.TempDir(), nettest.FreeAddr(t)
 	for name, text := range map[string]string{
@@ -141,8 +140,8 @@ func askDirectly(t *testing.T, addr string) told {
 	return harness.DecodeJSON[told](t, body)
 }
 
-// TestApplicationIsSupervised: a uwsgi that dies is replaced, and none outlives its
-// node, however that ends.
+// TestApplicationIsSupervised: a uwsgi that dies is replaced, and none outlives its node, however
+// the node ends.
 func TestApplicationIsSupervised(t *testing.T) {
 	application := "wsgi-file = " + harness.WriteFile(t, "telling.py", tellingApplication)
 	t.Run("killed uwsgi", func(t *testing.T) {
@@ -204,7 +203,7 @@ func children(t *testing.T, pid int) (pids []int) {
 	return pids
 }
 
-// descendants returns those too that the children have started.
+// descendants returns the children and all their descendants.
 func descendants(t *testing.T, pid int) (pids []int) {
 	t.Helper()
 	for _, child := range children(t, pid) {

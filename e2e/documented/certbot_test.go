@@ -15,8 +15,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestDocumentedCertbot: an authority reaches certbot through the listener that redirects
-// all else, and what certbot's hook has installed is served.
+// TestDocumentedCertbot: an authority reaches certbot through the listener that redirects all else,
+// and the certificate that certbot's hook has installed is served.
 func TestDocumentedCertbot(t *testing.T) {
 	r := newReader(t)
 	r.claim()

@@ -28,8 +28,7 @@ func (r *reader) exampleFiles() (files []string) {
 	return files
 }
 
-// warnings are what check has to say of an example, but for one: uWSGI's fleets have
-// no secret.
+// warnings are the warnings of check about an example, except one: uWSGI's fleets have no secret.
 func warnings(stderr string) (list []string) {
 	for line := range strings.Lines(stderr) {
 		if !strings.Contains(line, ": without cluster-secret-file the secret of the fleet is derived from foobar.key: ") {
@@ -39,8 +38,8 @@ func warnings(stderr string) (list []string) {
 	return list
 }
 
-// TestDocumentedCheck: nothing in the examples is an error or gives a warning, but
-// for the secret, and every key of each has a line that says what becomes of it.
+// TestDocumentedCheck: the examples give no error or warning, except about the secret, and every
+// key of each has a line that says how it is treated.
 func TestDocumentedCheck(t *testing.T) {
 	r := newReader(t)
 	for _, file := range r.exampleFiles() {
@@ -60,8 +59,8 @@ func TestDocumentedCheck(t *testing.T) {
 	}
 }
 
-// TestDocumentedOrder: the lines of an example may stand in any order. What is said
-// several times, such as backends, keeps its own.
+// TestDocumentedOrder: the lines of an example may stand in any order. Repeated options, such as
+// backends, keep their own order.
 func TestDocumentedOrder(t *testing.T) {
 	r := newReader(t)
 	for _, file := range r.exampleFiles() {
@@ -118,8 +117,8 @@ func shuffle(ini string, change func([]string)) string {
 	return out.String()
 }
 
-// TestDocumentedMistakes: a slip of the pen in the first set-up is one line that
-// says where, what, and what would be right.
+// TestDocumentedMistakes: a typing mistake in the first set-up is one line that says where, what,
+// and what would be right.
 func TestDocumentedMistakes(t *testing.T) {
 	r := newReader(t)
 	right := r.text("setup1/node.ini")

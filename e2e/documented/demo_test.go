@@ -10,7 +10,7 @@ import (
 	"reprise/internal/nettest"
 )
 
-// TestDemo: what the demo prints first must work.
+// TestDemo: the commands that the demo prints first must work.
 func TestDemo(t *testing.T) {
 	nettest.Need(t, "curl")
 	claimAddresses(t) // its statistics are where those of the examples are

@@ -1,3 +1,3 @@
-// Package documented runs the examples of docs/examples as they are printed, and does with
-// them what their documents say. Their addresses are fixed: see the reader's claim.
+// Package documented runs the examples of docs/examples as they are printed, and does the steps of
+// their documents. Their addresses are fixed: see the reader's claim.
 package documented

@@ -12,8 +12,8 @@ import (
 	"reprise/internal/nettest"
 )
 
-// TestDocumentedHeaders runs the example as it is printed, with a client that shows a
-// certificate and one that only says it had.
+// TestDocumentedHeaders runs the example as it is printed, with a client that shows a certificate
+// and one that only claims to.
 func TestDocumentedHeaders(t *testing.T) {
 	r := newReader(t)
 	nettest.Need(t, "curl")
@@ -69,7 +69,7 @@ func TestDocumentedHeaders(t *testing.T) {
 	}
 }
 
-// serveHeaders is the example's backend, which says what the node is to take away; seen are
+// serveHeaders is the example's backend, which sends fields that the node removes; seen are
 // requests.
 func serveHeaders(t *testing.T) (seen chan http.Header) {
 	seen = make(chan http.Header, 1)

@@ -19,8 +19,8 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// hitchConf is as realistic as its ports allow: both frontends, the backend and the
-// directory are filled in.
+// hitchConf is as realistic as free ports allow: both frontends, the backend and the directory are
+// filled in.
 const hitchConf = `# TLS for the cache behind it
 frontend = {
 	host = "127.0.0.1"
@@ -43,11 +43,11 @@ group = "root"
 quiet = on
 `
 
-// A hitchAnswer is what a PROXY header says.
+// A hitchAnswer is the content of a PROXY header.
 type hitchAnswer struct{ Source, ALPN string }
 
-// TestHitchUsersSeeTheSame: a file of hitch's, given to reprise as it is, leads to
-// what hitch makes of it.
+// TestHitchUsersSeeTheSame: a file of hitch's, given to reprise unchanged, has the same effect as
+// in hitch.
 func TestHitchUsersSeeTheSame(t *testing.T) {
 	nettest.Need(t, "hitch")
 	dir, pki := t.TempDir(), testpki.New(t)
@@ -121,7 +121,7 @@ func writeHitchFiles(t *testing.T, dir string, pki *testpki.PKI) {
 	writeIn(t, filepath.Join(dir, "ca.pem"), pki.CA.CertPEM())
 }
 
-// testCheckOfHitch: check says what the file means, and what is different from hitch.
+// testCheckOfHitch: check explains the file, and the differences from hitch.
 func testCheckOfHitch(t *testing.T, dir, backend string) {
 	check := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"check", "hitch-ours.conf"}, Dir: dir})
 	if check.ExitCode != harness.ExitOK || strings.Contains(check.Stdout, "PRIVATE") {
@@ -154,7 +154,7 @@ func writeIn(t *testing.T, path string, content []byte) {
 	}
 }
 
-// tellProxyHeader is a backend that says what its PROXY header does.
+// tellProxyHeader is a backend that sends back the content of its PROXY header.
 func tellProxyHeader(conn net.Conn) {
 	r := bufio.NewReader(conn)
 	header, err := proxyproto.Read(r)
@@ -175,7 +175,7 @@ func tellProxyHeader(conn net.Conn) {
 	_ = json.NewEncoder(conn).Encode(told)
 }
 
-// probeHitch asks once and returns what was seen, or that the handshake failed.
+// probeHitch makes one request and returns the result, or that the handshake failed.
 func probeHitch(t *testing.T, addr string, config *tls.Config) []string {
 	t.Helper()
 	var authorities int

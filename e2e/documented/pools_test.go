@@ -14,7 +14,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestDocumentedPools: names and a part of one go where the example says.
+// TestDocumentedPools: names and a part of one go to the pools of the example.
 func TestDocumentedPools(t *testing.T) {
 	r := newReader(t)
 	r.startBackends()
@@ -37,7 +37,7 @@ func TestDocumentedPools(t *testing.T) {
 	}
 }
 
-// opensslAs connects with a name and returns what the backend says, and the handshake's end.
+// opensslAs connects with a name and returns the backend's text, and how the handshake ended.
 func (r *reader) opensslAs(name string, more ...string) nettest.Result {
 	r.t.Helper()
 	args := append([]string{"s_client", "-connect", "127.0.0.1:8443", "-servername", name, "-ign_eof"}, more...)
@@ -132,8 +132,8 @@ func TestDocumentedSubscriptions(t *testing.T) {
 	}
 }
 
-// TestDocumentedBackendsTLS: requests and bytes go to the backend that is verified, and shows that
-// it was shown a certificate; the other one, whose certificate is of its own making, gets none.
+// TestDocumentedBackendsTLS: requests and bytes go to the backend that is verified, which prints
+// the certificate that it was shown; the other one, which is self-signed, gets none.
 func TestDocumentedBackendsTLS(t *testing.T) {
 	r := newReader(t)
 	r.claim()

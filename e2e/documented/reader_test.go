@@ -18,7 +18,7 @@ import (
 // examples are the configurations that tests named TestDocumented run as they are.
 const examples = "../../docs/examples"
 
-// A reader has a copy of the examples, and in it does what their README says.
+// A reader has a copy of the examples, and follows their README in it.
 type reader struct {
 	t       *testing.T
 	dir     string
@@ -73,7 +73,7 @@ func claimAddresses(t *testing.T) {
 	t.Cleanup(func() { claim.Close() })
 }
 
-// needLowPort skips the test where ports below 1024 are not for everyone.
+// needLowPort skips the test where ports below 1024 need privileges.
 func (r *reader) needLowPort(addr string) {
 	r.t.Helper()
 	r.claim()

@@ -130,8 +130,8 @@ func (r *reader) wantFleet(files ...string) {
 	r.wantAllBackends("127.0.0.2:8443")
 }
 
-// wantAllBackends makes requests until each backend has answered one: every loop
-// deals them out by itself and begins with the first.
+// wantAllBackends makes requests until each backend has answered one: every loop distributes them
+// by itself and begins with the first.
 func (r *reader) wantAllBackends(addr string) {
 	r.t.Helper()
 	missing := []string{"/page by 127.0.0.10\n", "/page by 127.0.0.11\n", "/page by 127.0.0.12\n"}
@@ -195,8 +195,8 @@ func (r *reader) wantResumedEverywhere(addrs []string, nodes ...*harness.Server)
 	}
 }
 
-// wantCurlResumes lets curl connect several times: it resumes elsewhere what it got
-// from one node a moment ago.
+// wantCurlResumes lets curl connect several times: it resumes elsewhere a session that it got from
+// one node a moment ago.
 func (r *reader) wantCurlResumes(addr string, nodes ...*harness.Server) {
 	r.t.Helper()
 	const visits = 6

@@ -10,8 +10,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestRouterStats: each router's statistics are what uWSGI's http-stats,
-// rawrouter-stats and sslrouter-stats tell.
+// TestRouterStats: each router's statistics are those of uWSGI's http-stats, rawrouter-stats and
+// sslrouter-stats.
 func TestRouterStats(t *testing.T) {
 	pki := testpki.New(t)
 	cert := pki.Server(testpki.ECDSA, "localhost")

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestDocumentedUnit: the unit of the documents is the one among the examples, and has what
-// upgrades and restarts need.
+// TestDocumentedUnit: the unit of the documents is the one among the examples, and has the options
+// that upgrades and restarts need.
 func TestDocumentedUnit(t *testing.T) {
 	unit, err := os.ReadFile(filepath.Join(examples, "systemd", "reprise.service"))
 	if err != nil {

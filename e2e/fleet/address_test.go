@@ -13,7 +13,7 @@ import (
 	"reprise/internal/nettest"
 )
 
-// A stranger is a socket somewhere else that counts what comes to it.
+// A stranger is a socket at another address that counts its input.
 type stranger struct {
 	conn     *net.UDPConn
 	received atomic.Int64
@@ -61,7 +61,7 @@ func (s *stranger) awaitQuiet(t *testing.T) int64 {
 	return last
 }
 
-// peerAddresses are where node i thinks the others are.
+// peerAddresses are the addresses at which node i expects the others.
 func (f *fleet) peerAddresses(i int) (list []string) {
 	f.T.Helper()
 	for _, p := range f.Nodes[i].Shared().Replication.Peers {
@@ -80,8 +80,8 @@ func TestCapturedDatagramsFromElsewhere(t *testing.T) {
 	n := newNetwork(f.Fleet)
 	f.RunAll()
 
-	// The sender misses much of what the victim made, and what it says about that
-	// is captured on the way: requests for repair, echoes, questions, batches.
+	// The sender misses many of the victim's sessions, and its messages about that are captured on
+	// the way: requests for repair, echoes, questions, batches.
 	n.setPolicy(func(c captured) bool {
 		if c.from == sender {
 			return n.holdBack(c)
@@ -120,9 +120,9 @@ func TestCapturedDatagramsFromElsewhere(t *testing.T) {
 	f.wantAll(victim, f.hold(sender))
 }
 
-// TestDamagedDatagramsDrawNothingMuch: what nobody with the secret has made costs a
-// counter. What looks like a known sender's under a new key may be answered by a
-// retry, which is shorter, a few times.
+// TestDamagedDatagramsDrawNothingMuch: a datagram made without the secret costs a counter. One that
+// looks like a known sender's under a new key may be answered by a retry, which is shorter, a few
+// times.
 func TestDamagedDatagramsDrawNothingMuch(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, quickFleet...)

@@ -15,16 +15,15 @@ const lifetime = 4 * time.Second
 
 var shortLived = []string{"--ssl-sessions-timeout=4s", "--cache-udp-heartbeat=100ms", "--cache-udp-dead-after=1s", patientLookup}
 
-// patientLookup is for tests of what is found, not of how fast, on a machine that
-// is busy with other things.
+// patientLookup is for tests of results, not of speed, on a machine that is busy with other things.
 const patientLookup = "--cache-lookup-timeout=1s"
 
-// awaitEnd lets time pass until sessions made before now are too old. That is
-// life, not synchronisation.
+// awaitEnd lets time pass until sessions made before now are too old. The wait is part of the test,
+// not synchronisation.
 func awaitEnd() { time.Sleep(lifetime + lifetime/4) }
 
-// TestExpiredStaysExpired: a session that was too old is never resumed again,
-// whoever joins afterwards, and in whatever order nodes restart.
+// TestExpiredStaysExpired: a session that was too old is never resumed again, even if nodes join
+// afterwards, and in whatever order nodes restart.
 func TestExpiredStaysExpired(t *testing.T) {
 	t.Parallel()
 	t.Run("a node joins", func(t *testing.T) {
@@ -97,13 +96,13 @@ func testExpiredWithRestarts(t *testing.T) {
 	})
 }
 
-// testExpiredInStores: nor does what a store has kept.
+// testExpiredInStores: nor is one that a store has kept.
 func testExpiredInStores(t *testing.T) {
 	t.Run("a store in between", func(t *testing.T) {
 		t.Parallel()
 		f, _, held := startStored(t, shortLived...)
 		f.Restart(0)
-		f.wantAll(0, held) // it is what the store is for
+		f.wantAll(0, held) // the store serves it
 		awaitEnd()
 		f.Restart(0)
 		f.wantNever("expired in the store", held, 0)

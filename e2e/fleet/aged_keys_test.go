@@ -15,7 +15,7 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// What an attacker knows of version 2 of the wire format (docs/WIRE.md).
+// The parts of version 2 of the wire format (docs/WIRE.md) that an attacker uses.
 const (
 	wireVersion   = 2
 	kindSealed    = 1
@@ -31,13 +31,12 @@ const (
 	ratchetsTried = 3
 )
 
-// TestOldRecordingsStayClosedToMemory: somebody records every datagram of a fleet,
-// and later gets the memory of all its nodes as it is then. That opens nothing that
-// is older than two steps of the ratchet, and no introduction, which would hand over
-// what all later keys come from.
+// TestOldRecordingsStayClosedToMemory: an attacker records every datagram of a fleet, and later
+// gets the memory of all its nodes. That opens no datagram older than two steps of the ratchet, and
+// no introduction, which would reveal the source of all later keys.
 //
-// Its time passes while others run: it is in the first file that has one to wait in, and
-// begins before those that are not parallel.
+// It waits while other tests run: it is in the first file with a test that waits, and begins before
+// those that are not parallel.
 func TestOldRecordingsStayClosedToMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for the ratchet")
@@ -69,7 +68,7 @@ func TestOldRecordingsStayClosedToMemory(t *testing.T) {
 	}
 }
 
-// The search finds the key of an introduction where it is, as it is and as HMAC pads it.
+// The search finds the key of an introduction, in plain form and as HMAC pads it.
 func TestSearchFindsIntroductions(t *testing.T) {
 	proof, key := recordedProof(t)
 	for _, pad := range hmacPads {
@@ -126,7 +125,7 @@ func recordedProof(t *testing.T) (proof, key []byte) {
 	return proof, k[:]
 }
 
-// boundTo is the additional data of a proof: what is before, but for the check.
+// boundTo is the additional data of a proof: the bytes before it, without the check.
 func boundTo(proof []byte) []byte {
 	return slices.Concat(proof[:blockLen], proof[headerLen:headerLen+toLen])
 }
@@ -181,7 +180,7 @@ func (f *fleet) openedByMemory(a *attack, enough int) int {
 	return len(opened)
 }
 
-// search tries what lies in a part of a memory, wherever a key can lie.
+// search tries the strings in a part of a memory, at every offset where a key can lie.
 func (a *attack) search(part []byte, opened map[[5]byte]string) {
 	for at := 0; at+keyLen <= len(part); at += 4 {
 		if candidate := [keyLen]byte(part[at:]); looksRandom(part[at:at+keyLen]) && !a.tried[candidate] {
@@ -211,7 +210,7 @@ func looksRandom(b []byte) bool {
 	return distinct >= 22 && zero <= 4 && high >= 3
 }
 
-// try tries a string as a key, and as what keys are derived from.
+// try tries a string as a key, and as the source of keys.
 func (a *attack) try(candidate [keyLen]byte, opened map[[5]byte]string) {
 	a.tryKey(candidate[:], "a key", opened)
 	chain := candidate[:]
@@ -228,11 +227,11 @@ func (a *attack) try(candidate [keyLen]byte, opened map[[5]byte]string) {
 	}
 }
 
-// hmacPads are what HMAC-SHA-256 leaves of its key on the way: 0 is the key itself.
+// hmacPads are the forms in which HMAC-SHA-256 leaves its key in memory: 0 is the key itself.
 var hmacPads = [...]byte{0, 0x36, 0x5c}
 
-// tryProof tries a string as the key of an introduction's last message. Those of the
-// others are handed over in it, and it is the last that is in use.
+// tryProof tries a string as the key of an introduction's last message. It hands over the other
+// keys, and is the last one in use.
 func (a *attack) tryProof(key []byte, opened map[[5]byte]string) {
 	aead, err := chacha20poly1305.New(key)
 	if err != nil {

@@ -17,12 +17,12 @@ const (
 	comeBackAfter = 10 * time.Millisecond
 	// visitsEach is how often a client comes back before it starts afresh.
 	visitsEach = 10
-	// crowdLen clients at a time come and come back. Nodes and clients share the
-	// cores of one machine: more of them measure its scheduler.
+	// crowdLen clients at a time connect and come back. Nodes and clients share the cores of one
+	// machine: more of them measure its scheduler.
 	crowdLen = 6
 )
 
-// A crowd is clients that come back to whatever node, half of them by TLS 1.2.
+// A crowd is clients that come back to any node, half of them by TLS 1.2.
 type crowd struct {
 	f    *harness.Fleet
 	live []atomic.Bool // nodes that the balancer knows to run
@@ -53,7 +53,7 @@ func startCrowd(f *harness.Fleet, most int64) *crowd {
 // comeAndReturn is one client's life. Each connection may bring the session for the
 // next one.
 func (c *crowd) comeAndReturn(version uint16) {
-	config, _ := harness.WalletConfig(c.f.PKI, version)
+	config, _ := harness.OneSessionConfig(c.f.PKI, version)
 	for visit := range visitsEach + 1 {
 		node := rand.IntN(len(c.live))
 		for !c.live[node].Load() {
@@ -101,8 +101,8 @@ func (c *crowd) finish() float64 {
 	return share
 }
 
-// wantShare finishes the crowd and checks the share. An answer that is late says that
-// the machine was busy with other things, unless there are many of them.
+// wantShare finishes the crowd and checks the share. A late answer means that the machine was busy
+// with other things, unless there are many of them.
 func (c *crowd) wantShare(least float64) {
 	c.f.T.Helper()
 	share := c.finish()
@@ -115,11 +115,11 @@ func (c *crowd) wantShare(least float64) {
 	}
 }
 
-// TestRandomBalancing: behind a balancer that picks nodes at random, practically
-// every client that comes back resumes, in every mode; a bad network, or the death of
-// a node, changes little. Without replication one in four does. REPRISE_LONG=1 in the
-// environment makes it 5,000 returns for each of 3, 4 and 8 nodes, with the default
-// time for look-ups, and holds them against what is promised.
+// TestRandomBalancing: behind a balancer that picks nodes at random, practically every client that
+// comes back resumes, in every mode; a bad network, or the death of a node, changes little. Without
+// replication one in four does. REPRISE_LONG=1 in the environment makes it 5,000 returns for each
+// of 3, 4 and 8 nodes, with the default time for look-ups, and compares them with the documented
+// figures.
 func TestRandomBalancing(t *testing.T) {
 	// A loss needs some attempts, on cores that are all busy.
 	options := []string{"--cache-lookup-timeout=100ms"}

@@ -19,8 +19,8 @@ import (
 	"reprise/internal/nettest"
 )
 
-// A holder is a client that has a session and offers it for as long as it likes,
-// whatever it was told of its lifetime: what a server refuses is the server's doing.
+// A holder is a client that has a session and offers it without regard to its lifetime: only the
+// server's checks count.
 type holder interface {
 	// offer connects to addr, uses the connection, and reports whether the session
 	// was resumed.
@@ -57,8 +57,8 @@ func (f *fleet) wantAll(i int, holders []holder) {
 	}
 }
 
-// wantNever offers the sessions to the nodes again and again for a while: what is
-// under way between nodes has time to arrive.
+// wantNever offers the sessions to the nodes again and again for a while, so that datagrams between
+// nodes have time to arrive.
 func (f *fleet) wantNever(why string, holders []holder, nodes ...int) {
 	f.T.Helper()
 	const while = 1200 * time.Millisecond
@@ -148,8 +148,8 @@ func (h *goHolder) secret(t *testing.T) []byte {
 	return secretOf(t, h.session)
 }
 
-// secretOf returns what must never be in clear anywhere but in its owners' memories: the
-// master secret of TLS 1.2 or the PSK of TLS 1.3.
+// secretOf returns the secret that must be in clear only in its owners' memories: the master secret
+// of TLS 1.2 or the PSK of TLS 1.3.
 func secretOf(t *testing.T, session *tls.ClientSessionState) []byte {
 	t.Helper()
 	encoded := harness.EncodedState(t, session)

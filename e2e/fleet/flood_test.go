@@ -14,8 +14,8 @@ import (
 	"reprise/internal/nettest"
 )
 
-// A flood sends what nobody with the secret has made: datagrams that look like
-// those of the fleet, each with another sender and other contents.
+// A flood sends datagrams made without the secret that look like those of the fleet, each with
+// another sender and other contents.
 type flood struct {
 	sent   int
 	took   time.Duration
@@ -46,7 +46,7 @@ func (f *fleet) startFlood(genuine [][]byte, rate int, nodes ...int) *flood {
 			for i := 3; i < min(len(d), 26); i++ {
 				d[i] = byte(random.Uint32())
 			}
-			_, _ = conns[fl.sent%len(conns)].Write(d) // a full buffer is not the flood's worry
+			_, _ = conns[fl.sent%len(conns)].Write(d) // a full buffer is no concern of the flood
 			fl.sent++
 			if rate > 0 && fl.sent%64 == 0 {
 				time.Sleep(time.Until(begun.Add(time.Duration(fl.sent) * time.Second / time.Duration(rate))))
@@ -68,7 +68,7 @@ func (fl *flood) stop() (rate float64) {
 	return float64(fl.sent) / fl.took.Seconds()
 }
 
-// genuineDatagrams returns what nodes of a fleet with f's secret say.
+// genuineDatagrams returns datagrams of nodes of a fleet with f's secret.
 func (f *fleet) genuineDatagrams() (list [][]byte) {
 	f.T.Helper()
 	other := newFleet(f.T, 2, quickFleet...)
@@ -87,8 +87,8 @@ func (f *fleet) genuineDatagrams() (list [][]byte) {
 	return list
 }
 
-// TestInventedSendersDoNotDelayAJoin: a node is introduced to its peers while
-// somebody without the secret invents 26,000 senders a second for each.
+// TestInventedSendersDoNotDelayAJoin: a node is introduced to its peers while an attacker without
+// the secret invents 26,000 senders a second for each.
 func TestInventedSendersDoNotDelayAJoin(t *testing.T) {
 	const rate = 26_000
 	f := newFleet(t, 2, patientLookup) // nodes speak as often as they do by default
@@ -118,8 +118,8 @@ func TestInventedSendersDoNotDelayAJoin(t *testing.T) {
 	}
 }
 
-// TestGarbageFlood: nodes keep their peers and answer look-ups while they are sent
-// garbage as fast as one sender can.
+// TestGarbageFlood: nodes keep their peers and answer look-ups while one sender sends garbage as
+// fast as it can.
 func TestGarbageFlood(t *testing.T) {
 	const while = 3 * time.Second
 	f := newFleet(t, 2, "--cache-replication=pull", "--cache-udp-heartbeat=200ms", "--cache-udp-dead-after=2s", "--cache-lookup-timeout=250ms")
@@ -132,7 +132,7 @@ func TestGarbageFlood(t *testing.T) {
 	fl := f.startFlood(genuine, 0, 1)
 	begun, visits, resumed := time.Now(), 0, 0
 	for ; time.Since(begun) < while; visits++ {
-		// Each look-up leaves the process: what was pulled is not kept.
+		// Each look-up leaves the process: a pulled session is not kept.
 		if f.resumes(1, holders[visits%len(holders)]) {
 			resumed++
 		}

@@ -13,8 +13,8 @@ import (
 
 var quickFleet = []string{"--cache-udp-heartbeat=100ms", "--cache-udp-dead-after=1s", patientLookup}
 
-// TestForgottenStaysForgotten: what was forgotten does not come back, neither by
-// nodes that join or return afterwards nor from a store.
+// TestForgottenStaysForgotten: a forgotten session does not come back, neither by nodes that join
+// or return afterwards nor from a store.
 func TestForgottenStaysForgotten(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -48,8 +48,7 @@ func TestForgottenStaysForgotten(t *testing.T) {
 		f := newFleet(t, 2, quickFleet...)
 		n := newNetwork(f.Fleet)
 		f.RunAll()
-		// What carries sessions is long; everything else goes through, also what
-		// asks for them again.
+		// Datagrams with sessions are long; all others go through, also requests for repair.
 		n.setPolicy(func(c captured) bool { return len(c.datagram) < 200 || n.holdBack(c) })
 		held := f.hold(0)
 		f.mustForget(0, "--all")
@@ -74,14 +73,14 @@ func TestForgottenStaysForgotten(t *testing.T) {
 	})
 }
 
-// testForgottenThenJoined: a node that comes later is told.
+// testForgottenThenJoined: a node that joins later learns of it.
 func testForgottenThenJoined(t *testing.T, args func(f *fleet) []string) {
 	t.Parallel()
 	f := newFleet(t, 2, quickFleet...)
 	f.Run(0)
 	held := f.hold(0)
 	f.wantAll(0, held)
-	// Node 1 may have been there before node 0 was: nobody can tell yet.
+	// Node 1 may have started before node 0: no node knows yet.
 	if r := f.ForgetAt(0, args(f)...); r.ExitCode != 1 ||
 		!strings.Contains(r.Stdout+r.Stderr, f.UDP(1)) {
 		t.Errorf("node 1 has never been heard: exit code %d, want 1 and %s in:\n%s%s", r.ExitCode, f.UDP(1), r.Stdout, r.Stderr)
@@ -92,10 +91,10 @@ func testForgottenThenJoined(t *testing.T, args func(f *fleet) []string) {
 	f.Restart(0)
 	f.AwaitIntroduced()
 	f.wantNever("forgotten, then node 0 was restarted", held, 1, 0)
-	f.wantAll(1, f.hold(0)) // what is made afterwards is as good as ever
+	f.wantAll(1, f.hold(0)) // later sessions are not affected
 }
 
-// testForgottenInStores: nor does what a store has kept.
+// testForgottenInStores: nor does a session that a store has kept.
 func testForgottenInStores(t *testing.T) {
 	t.Run("a store in between", func(t *testing.T) {
 		t.Parallel()
@@ -128,7 +127,7 @@ func TestForgetNamesTheSilent(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, deadAfter string
-		givenUp         bool // nobody waits for the node any more
+		givenUp         bool // no command waits for the node any more
 	}{
 		{"a node that is taken for alive", "1h", false},
 		{"a node that is taken for dead", "1s", true},
@@ -165,8 +164,8 @@ func TestForgetNamesTheSilent(t *testing.T) {
 	}
 }
 
-// TestForgetReachesOneWayPeers: a is told of b, c is told of a; b and c were never
-// told of each other.
+// TestForgetReachesOneWayPeers: a is configured with b, c with a; b and c were never told of each
+// other.
 func TestForgetReachesOneWayPeers(t *testing.T) {
 	t.Parallel()
 	const a, b, c = 0, 1, 2
@@ -188,7 +187,7 @@ func TestForgetReachesOneWayPeers(t *testing.T) {
 	f.wantNever("forgotten at b", held, a, b, c)
 }
 
-// TestForgetTakesNamesAsClientsWriteThem: what forget exits 0 for is forgotten.
+// TestForgetTakesNamesAsClientsWriteThem: when forget exits with 0, the sessions are forgotten.
 func TestForgetTakesNamesAsClientsWriteThem(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, quickFleet...)
@@ -216,7 +215,7 @@ func TestForgetTakesNamesAsClientsWriteThem(t *testing.T) {
 		h := named(test.client)
 		r := f.ForgetAt(0, "--sni", test.forget)
 		if r.ExitCode != 0 {
-			// Refused in words is honest too, for what no client can have asked for.
+			// An error is right too, for a name that no client can have sent.
 			if !strings.Contains(test.forget, "*") || !strings.Contains(r.Stderr, "*") {
 				t.Errorf("forget --sni %s: exit code %d\n%s", test.forget, r.ExitCode, r.Stderr)
 			}

@@ -27,8 +27,8 @@ func TestForget(t *testing.T) {
 			} {
 				t.Run(test.name, func(t *testing.T) {
 					harness.ForEachVersion(t, func(t *testing.T, version uint16) {
-						config, w := harness.WalletConfig(f.PKI, version)
-						other, otherW := harness.WalletConfig(f.PKI, version)
+						config, w := harness.OneSessionConfig(f.PKI, version)
+						other, otherW := harness.OneSessionConfig(f.PKI, version)
 						other.ServerName = "other.example"
 						harness.AskLine(t, f.TLS(0), config)
 						harness.AskLine(t, f.TLS(0), other)
@@ -59,8 +59,8 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// TestForgetRefuses: what no client can have sent is refused before a node is asked, and a
-// listener that no node has by the nodes.
+// TestForgetRefuses: the command refuses a name that no client can have sent, and the nodes refuse
+// an unknown listener.
 func TestForgetRefuses(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 1)
@@ -73,8 +73,9 @@ func TestForgetRefuses(t *testing.T) {
 	}
 }
 
-// TestForgetOutlivesTheNode: what is forgotten stays so when its node starts anew beside a store
-// that still has it, also at a node of another fleet, and with a name as a client may write it.
+// TestForgetOutlivesTheNode: a forgotten session stays forgotten when its node starts anew beside a
+// store that still has it, also at a node of another fleet, and with a name as a client may write
+// it.
 func TestForgetOutlivesTheNode(t *testing.T) {
 	t.Parallel()
 	for _, kind := range storeServers {
@@ -91,7 +92,7 @@ func TestForgetOutlivesTheNode(t *testing.T) {
 					func() bool { return !f.Nodes[i].Shared().Store1.BreakerOpen }, "the store to be used")
 			}
 			run(0)
-			config, w := harness.WalletConfig(f.PKI, tls.VersionTLS13)
+			config, w := harness.OneSessionConfig(f.PKI, tls.VersionTLS13)
 			harness.AskLine(t, f.TLS(0), config)
 			config = harness.Offering(config, w.Session)
 			nettest.Eventually(t, harness.Patience,

@@ -39,7 +39,7 @@ func (f *fleet) mustForget(i int, args ...string) {
 	}
 }
 
-// redis runs a Redis server until the test ends, and returns where.
+// redis runs a Redis server until the test ends, and returns its address.
 func redis(t *testing.T) (*nettest.Process, string) {
 	t.Helper()
 	nettest.Need(t, "redis-server")

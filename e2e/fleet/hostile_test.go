@@ -14,11 +14,10 @@ import (
 	"reprise/internal/nettest"
 )
 
-// quiet makes nodes say nothing once they know each other, so that datagrams can
-// be counted.
+// quiet keeps nodes from sending once they know each other, so that datagrams can be counted.
 var quiet = []string{"--cache-udp-heartbeat=1m", "--cache-udp-dead-after=1h", harness.PatientLookup}
 
-// TestDatagramsTellNothing: whoever reads along learns no secret of a session.
+// TestDatagramsTellNothing: an eavesdropper learns no secret of a session.
 func TestDatagramsTellNothing(t *testing.T) {
 	t.Parallel()
 	for _, mode := range fleetModes {
@@ -29,7 +28,7 @@ func TestDatagramsTellNothing(t *testing.T) {
 			var secrets [][]byte
 			harness.ForEachVersion(t, func(t *testing.T, version uint16) {
 				var keyLog bytes.Buffer
-				config, w := harness.WalletConfig(f.PKI, version)
+				config, w := harness.OneSessionConfig(f.PKI, version)
 				config.KeyLogWriter = &keyLog
 				for i := range 20 {
 					if i%4 == 0 {
@@ -66,8 +65,8 @@ func TestDatagramsTellNothing(t *testing.T) {
 	}
 }
 
-// TestHostileDatagrams: what nobody who has the secret has just sent is dropped,
-// and counted by what is wrong with it.
+// TestHostileDatagrams: a datagram that no node with the secret has just sent is dropped, and
+// counted by its fault.
 func TestHostileDatagrams(t *testing.T) {
 	t.Parallel()
 	f := harness.NewFleet(t, 2, "pull", quiet...)
@@ -76,7 +75,7 @@ func TestHostileDatagrams(t *testing.T) {
 	f.AwaitQuiet()
 	var genuine []byte
 	for _, c := range n.captured() {
-		// Not what asks whether a peer is a repeater.
+		// Not the question whether a peer is a repeater.
 		if c.datagram[0] == wireVersion && c.datagram[1] == kindSealed && c.from == 0 {
 			genuine = c.datagram
 		}
@@ -116,7 +115,7 @@ func TestHostileDatagrams(t *testing.T) {
 			wantDropped(t, n, test.from, test.list, test.reason)
 		})
 	}
-	config, _ := harness.WalletConfig(f.PKI, tls.VersionTLS13)
+	config, _ := harness.OneSessionConfig(f.PKI, tls.VersionTLS13)
 	harness.AskLine(t, f.TLS(0), config)
 	if !harness.AskLine(t, f.TLS(1), config).DidResume {
 		t.Error("the nodes do not speak any more")
@@ -144,9 +143,9 @@ func wantDropped(t *testing.T, n *network, from int, list [][]byte, reason strin
 	}
 }
 
-// TestForgedHandlesAskNobody: strangers cannot make a node send. See
+// TestForgedHandlesSendNothing: clients with forged handles cannot make a node send. See
 // TestAMillionForgedHandles in tlsconn for more of them.
-func TestForgedHandlesAskNobody(t *testing.T) {
+func TestForgedHandlesSendNothing(t *testing.T) {
 	t.Parallel()
 	forged := 1000
 	if harness.RaceEnabled {
@@ -155,7 +154,7 @@ func TestForgedHandlesAskNobody(t *testing.T) {
 	f := harness.StartFleet(t, 2, "pull", quiet...)
 	f.AwaitQuiet()
 	harness.ForEachVersion(t, func(t *testing.T, version uint16) {
-		config, w := harness.WalletConfig(f.PKI, version)
+		config, w := harness.OneSessionConfig(f.PKI, version)
 		harness.AskLine(t, f.TLS(0), config)
 		handle, _, err := w.Session.ResumptionState()
 		if err != nil {
@@ -194,7 +193,7 @@ func TestForgedHandlesAskNobody(t *testing.T) {
 	})
 }
 
-// TestDifferentSecrets is the likeliest mistake, and so is said plainly and once.
+// TestDifferentSecrets: the likeliest mistake is reported plainly and once.
 func TestDifferentSecrets(t *testing.T) {
 	t.Parallel()
 	f := harness.NewFleet(t, 3, "push+pull", "--cache-udp-heartbeat=50ms", "--cache-udp-dead-after=1s")
@@ -225,7 +224,7 @@ func TestDifferentSecrets(t *testing.T) {
 			}
 		}
 	}
-	config, _ := harness.WalletConfig(f.PKI, tls.VersionTLS13)
+	config, _ := harness.OneSessionConfig(f.PKI, tls.VersionTLS13)
 	harness.AskLine(t, f.TLS(2), config)
 	before := f.Nodes[0].Document()
 	if harness.AskLine(t, f.TLS(0), config).DidResume {

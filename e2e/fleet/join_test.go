@@ -29,11 +29,11 @@ func TestJoinLargeFleet(t *testing.T) {
 	donor := donorNode(t, f.Args(0))
 	fill(donor, sessions)
 	donor.Start()
-	wallets := map[uint16]*harness.Wallet{}
+	held := map[uint16]*harness.OneSession{}
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		client, w := harness.WalletConfig(f.PKI, version)
+		client, w := harness.OneSessionConfig(f.PKI, version)
 		harness.Visit(t, f.TLS(0), client)
-		wallets[version] = w
+		held[version] = w
 	}
 	fresh := harness.With(harness.ClientConfig(f.PKI), harness.NoResumption)
 	stop := pinging(t, f.TLS(0), fresh)
@@ -67,8 +67,8 @@ func TestJoinLargeFleet(t *testing.T) {
 	nettest.Eventually(t, harness.Patience,
 		func() bool { return f.Nodes[1].Shared().Replication.Join == "done" }, "the join ends")
 
-	for version, w := range wallets {
-		client, _ := harness.WalletConfig(f.PKI, version)
+	for version, w := range held {
+		client, _ := harness.OneSessionConfig(f.PKI, version)
 		before := f.Nodes[1].Document()
 		harness.WantResumed(t, f.TLS(1), harness.Offering(client, w.Session), true)
 		f.Nodes[1].WantOutcomes(before, map[string]uint64{"resumed_pushed": 1})

@@ -14,8 +14,8 @@ import (
 	"reprise/e2e/harness"
 )
 
-// memory yields the parts of a process's memory that it can write to, or ends the
-// test's interest if this user may not look.
+// memory yields the writable parts of a process's memory, or skips the test if this user may not
+// read them.
 func memory(n *harness.Server, visit func(part []byte)) {
 	n.T.Helper()
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", n.Pid()))
@@ -65,8 +65,7 @@ func remembers(n *harness.Server, secrets [][]byte) bool {
 func TestDeadSessionsLeaveMemory(t *testing.T) {
 	t.Parallel()
 	const lifetime = 3 * time.Second
-	// Whatever happens not to be overwritten on a heap or a stack is, by what
-	// other connections leave there.
+	// Other connections overwrite remains of secrets on heaps and stacks.
 	const others = 1000
 	for _, test := range []struct {
 		name   string
@@ -99,7 +98,7 @@ func TestDeadSessionsLeaveMemory(t *testing.T) {
 			for i := range others {
 				f.goHolder(i%2, versions[i/2%2])
 			}
-			// The sweep runs every second, and peers are told of the time by heartbeats.
+			// The sweep runs every second, and heartbeats tell peers the time.
 			time.Sleep(2 * time.Second)
 			for i, n := range f.Nodes {
 				for j, s := range secrets {

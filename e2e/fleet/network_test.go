@@ -13,9 +13,9 @@ import (
 	"reprise/e2e/harness"
 )
 
-// A network lies between the nodes of a fleet and does to datagrams what it is
-// told. Each node sees every other at an address of the network's own: what i
-// sends to the one that stands for j arrives at j from the one that stands for i.
+// A network lies between the nodes of a fleet and treats datagrams by its policy. Each node sees
+// every other at an address of the network's own: what i sends to the one that stands for j arrives
+// at j from the one that stands for i.
 type network struct {
 	f     *harness.Fleet
 	ports [][]*net.UDPConn // [i][j] stands for j, as i sees it
@@ -124,7 +124,7 @@ func (n *network) holdBack(c captured) bool {
 	return false
 }
 
-// deliverHeld delivers what was held back, in order.
+// deliverHeld delivers the datagrams held back, in order.
 func (n *network) deliverHeld() {
 	n.mu.Lock()
 	held := n.held
@@ -135,7 +135,7 @@ func (n *network) deliverHeld() {
 	}
 }
 
-// captured returns what has passed so far.
+// captured returns the datagrams that have passed so far.
 func (n *network) captured() []captured {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -149,7 +149,7 @@ func (n *network) heldLen() int {
 	return len(n.held)
 }
 
-// takeHeld returns what was held back, which will not be delivered.
+// takeHeld returns the datagrams held back, which will not be delivered.
 func (n *network) takeHeld() []captured {
 	n.mu.Lock()
 	defer n.mu.Unlock()

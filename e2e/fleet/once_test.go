@@ -12,7 +12,7 @@ import (
 	"reprise/internal/nettest"
 )
 
-// A heldConn delays all that a client writes after its first flight.
+// A heldConn delays all writes of a client after its first flight.
 type heldConn struct {
 	net.Conn
 	answered chan struct{} // closed when the server has answered
@@ -60,7 +60,7 @@ func (h *goHolder) begin(t *testing.T, addr string) *attempt {
 	return a
 }
 
-// finish lets the client go on and reports how it fared.
+// finish lets the client go on and reports whether it resumed.
 func (a *attempt) finish() (resumed bool, err error) {
 	close(a.conn.release)
 	err = <-a.done

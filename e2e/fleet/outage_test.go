@@ -17,7 +17,7 @@ import (
 	"reprise/internal/nettest"
 )
 
-// A chronicle is how long things took.
+// A chronicle is a list of durations.
 type chronicle []time.Duration
 
 func (c chronicle) quantile(q float64) time.Duration {
@@ -57,12 +57,12 @@ func pinging(t *testing.T, addr string, config *tls.Config) (stop func() chronic
 	})
 }
 
-// tooLong is what no handshake may take that waits for others in vain: far above
-// what it does take, and far below where anybody's timer would have ended it.
+// tooLong is more than any handshake may take that waits for others in vain: far above what it does
+// take, and far below any timer that would have ended it.
 const tooLong = time.Second
 
-// TestPeersUnreachable: handshakes wait for who does not answer no longer than
-// they were told to, and established flows not at all.
+// TestPeersUnreachable: handshakes wait for silent peers no longer than configured, and established
+// flows not at all.
 func TestPeersUnreachable(t *testing.T) {
 	const budget = 20 * time.Millisecond
 	offers := 100
@@ -72,7 +72,7 @@ func TestPeersUnreachable(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		silence func(*harness.Fleet)
-		asked   bool // somebody is asked, who says nothing
+		asked   bool // a peer is asked, which does not answer
 	}{
 		{"stopped", func(f *harness.Fleet) { f.Nodes[1].Signal(syscall.SIGSTOP) }, true},
 		{"dead", func(f *harness.Fleet) { f.Kill(1) }, true},
@@ -89,7 +89,7 @@ func TestPeersUnreachable(t *testing.T) {
 			if test.silence != nil {
 				f.AwaitIntroduced()
 			}
-			config, w := harness.WalletConfig(f.PKI, tls.VersionTLS13)
+			config, w := harness.OneSessionConfig(f.PKI, tls.VersionTLS13)
 			harness.Visit(t, f.TLS(1), config)
 			config = harness.Offering(config, w.Session)
 			fresh := harness.With(config, harness.NoResumption)
@@ -134,8 +134,8 @@ func wantShort(t *testing.T, waited, kept chronicle) {
 	}
 }
 
-// shakeBeside makes handshakes, none of which resumes, and says how long they took, and how
-// long answers on an established flow.
+// shakeBeside makes handshakes, none of which resumes, and returns how long they took, and how long
+// answers on an established flow took.
 func shakeBeside(t *testing.T, addr string, config, fresh *tls.Config, offers int) (took,
 	kept chronicle,
 ) {
@@ -182,7 +182,7 @@ var storeServers = []storeServer{
 	}},
 }
 
-// A wiretap relays to a server and keeps a copy of all that passes.
+// A wiretap relays to a server and keeps a copy of all bytes.
 type wiretap struct {
 	*nettest.Backend
 	mu   sync.Mutex
@@ -247,9 +247,9 @@ func testStore(t *testing.T, kind storeServer, sig syscall.Signal) {
 	if sig == syscall.SIGKILL {
 		process.Kill()
 	}
-	config, wallet := harness.WalletConfig(f.PKI, tls.VersionTLS13)
+	config, kept := harness.OneSessionConfig(f.PKI, tls.VersionTLS13)
 	harness.AskLine(t, f.TLS(0), config)
-	config = harness.Offering(config, wallet.Session)
+	config = harness.Offering(config, kept.Session)
 	var took chronicle
 	ask := func() { // it is served, whatever the store does
 		begun := time.Now()
@@ -274,16 +274,16 @@ func testStore(t *testing.T, kind storeServer, sig syscall.Signal) {
 
 // shareByStore makes a session at node 0 and resumes it at node 1.
 func shareByStore(t *testing.T, f *harness.Fleet, w *wiretap, version uint16) {
-	config, wallet := harness.WalletConfig(f.PKI, version)
+	config, kept := harness.OneSessionConfig(f.PKI, version)
 	sets := f.Nodes[0].Shared().Store1.Sets
 	harness.AskLine(t, f.TLS(0), config)
 	nettest.Eventually(t, harness.Patience, func() bool {
 		s := f.Nodes[0].Shared().Store1
 		return s.Sets > sets && s.WriteQueue == 0
 	}, "the session is written")
-	secret := secretOf(t, wallet.Session)
-	config = harness.Offering(config, wallet.Session)
-	// Written behind: the store may have yet to obey.
+	secret := secretOf(t, kept.Session)
+	config = harness.Offering(config, kept.Session)
+	// Stores are written asynchronously: this one may lag.
 	before := f.Nodes[1].Document()
 	nettest.Eventually(t, harness.Patience,
 		func() bool { return harness.AskLine(t, f.TLS(1), config).DidResume }, "the session resumes elsewhere")

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestRecordingsStayClosed: somebody records every datagram of a fleet, and later
-// gets its cluster secret. That must not open TLS 1.2 connections recorded with
-// them, whose forward secrecy ends with their master secrets.
+// TestRecordingsStayClosed: an attacker records every datagram of a fleet, and later gets its
+// cluster secret. That must not open TLS 1.2 connections recorded with them, whose forward secrecy
+// ends with their master secrets.
 func TestRecordingsStayClosed(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, quickFleet...)
@@ -52,8 +52,8 @@ func TestRecordingsStayClosed(t *testing.T) {
 	}
 }
 
-// openVersion1 opens a datagram as version 1 of the wire format could be: with a key
-// that follows from the cluster secret and what the datagram says of its sender.
+// openVersion1 opens a datagram like one of version 1 of the wire format: with a key that follows
+// from the cluster secret and the sender in the datagram.
 func openVersion1(secret, datagram []byte) []byte {
 	const headerLen, tagLen = 26, 16
 	if len(datagram) < headerLen+tagLen {

@@ -9,9 +9,9 @@ import (
 	"reprise/internal/nettest"
 )
 
-// TestReplayedHellosFillNothing: a ClientHello recorded once and replayed again and
-// again by somebody who cannot finish the handshake puts nothing into the memory of
-// the fleet, and nothing out of it.
+// TestReplayedHellosFillNothing: a ClientHello recorded once and replayed again and again by an
+// attacker who cannot finish the handshake puts nothing into the memory of the fleet, and nothing
+// out of it.
 func TestReplayedHellosFillNothing(t *testing.T) {
 	t.Parallel()
 	const replays, genuine = 1200, 20

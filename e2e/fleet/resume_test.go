@@ -13,9 +13,8 @@ import (
 // The modes of cache-replication.
 var fleetModes = []string{"push+pull", "pull", "push"}
 
-// TestFleetResumes is what all of this is for: a session made at one node resumes
-// at the others, for every client, also when its maker is dead, and at a node
-// that has just started.
+// TestFleetResumes tests the purpose of the fleet: a session made at one node resumes at the
+// others, for every client, also when its maker is dead, and at a node that has just started.
 func TestFleetResumes(t *testing.T) {
 	t.Parallel()
 	for _, mode := range fleetModes {
@@ -62,7 +61,7 @@ func survive(t *testing.T, f *harness.Fleet) {
 	}
 	var holders []holder
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		config, w := harness.WalletConfig(f.PKI, version)
+		config, w := harness.OneSessionConfig(f.PKI, version)
 		harness.AskLine(t, f.TLS(0), config)
 		h := holder{version, harness.Offering(config, w.Session), t.TempDir() + "/session.pem"}
 		openSSL(t, f.TLS(0), f.PKI, version, "-sess_out", h.file, "New")
@@ -78,7 +77,7 @@ func survive(t *testing.T, f *harness.Fleet) {
 		}
 	}
 	f.AwaitPushed()
-	if f.Mode == "pull" { // a session that nobody else has asked for dies with its node
+	if f.Mode == "pull" { // a session that no other node has asked for dies with its node
 		wantAll(1)
 		wantAll(2)
 	}

@@ -6,8 +6,8 @@ import (
 	"reprise/e2e/harness"
 )
 
-// TestSecretRotates: a fleet in service exchanges its secret, node by node, as
-// documented, and its clients notice nothing.
+// TestSecretRotates: a fleet in service changes its secret, node by node, as documented, and its
+// clients notice nothing.
 func TestSecretRotates(t *testing.T) {
 	t.Parallel()
 	f := harness.NewFleet(t, 3, "push+pull", harness.PatientLookup)
@@ -21,8 +21,8 @@ func TestSecretRotates(t *testing.T) {
 	defer c.stop.Store(true)
 	c.await(100)
 	for _, secrets := range [][]string{{older, newer}, {newer, older}, {newer}} {
-		// Before the old secret goes, sessions made under it have to: in life
-		// after ssl-sessions-timeout, here as soon as nobody has one.
+		// Before the old secret goes, sessions made under it must end: in production after
+		// ssl-sessions-timeout, here as soon as no client has one.
 		c.awaitFresh()
 		for i := range f.Nodes {
 			c.live[i].Store(false)

@@ -11,9 +11,9 @@ import (
 	"reprise/internal/nettest"
 )
 
-// TestDerivedSecretVouchesForNothing: the server's private key is shared by design
-// (wildcards, staging, backups). Whoever has it must not be able to become any
-// client or to read a store, so a secret derived from it is refused there.
+// TestDerivedSecretVouchesForNothing: the server's private key is shared by design (wildcards,
+// staging, backups). Its holder must not be able to pose as any client or to read a store, so a
+// secret derived from it is refused there.
 func TestDerivedSecretVouchesForNothing(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -74,7 +74,7 @@ func TestDerivedSecretVouchesForNothing(t *testing.T) {
 	}
 }
 
-// TestMadeSecretIsTaken: what reprise secret prints is a secret, another each time.
+// TestMadeSecretIsTaken: reprise secret prints a valid secret, another each time.
 func TestMadeSecretIsTaken(t *testing.T) {
 	t.Parallel()
 	one, two := harness.Run(t, "secret"), harness.Run(t, "secret")

@@ -9,7 +9,7 @@ import (
 	"reprise/e2e/harness"
 )
 
-// TestMulticast: one group is all that nodes have to know of each other.
+// TestMulticast: nodes need to know only one group.
 func TestMulticast(t *testing.T) {
 	f := harness.NewFleet(t, 3, "push+pull", harness.PatientLookup)
 	group := fmt.Sprintf("239.255.77.77:%d", f.UDPPort)
@@ -21,11 +21,11 @@ func TestMulticast(t *testing.T) {
 	f.AwaitIntroduced()
 	f.WantShared("resumed_pushed")
 	for i, s := range f.Nodes {
-		// Who listens to a group hears itself.
+		// A node that listens to a group hears itself.
 		got := harness.Since(s.Shared().Replication.Dropped, nil)
 		reflected := got["reflected"]
 		delete(got, "reflected")
-		delete(got, "not_introduced") // what was said before the introduction
+		delete(got, "not_introduced") // datagrams before the introduction
 		delete(got, "replayed")       // an introduction's messages are repeated when an answer takes long
 		if reflected == 0 || len(got) > 0 {
 			t.Errorf("node %d dropped %d of its own datagrams and %v, want nothing else", i, reflected, got)

@@ -27,7 +27,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// patience is for what must happen, on a machine that is busy with other things.
+// patience is the time-out for events that must happen, on a machine that is busy with other
+// things.
 const patience = time.Minute
 
 // program is built once for all tests.
@@ -55,7 +56,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// A node is a process in front of a service, and what its clients need.
+// A node is a process in front of a service, with its clients' configuration.
 type node struct {
 	*service
 	*nettest.Process
@@ -166,7 +167,7 @@ func TestClientStream(t *testing.T) {
 	expect(t, stream, "ONE TWO THREE")
 }
 
-// TestClientStreamRefused holds that an answer before the end of a request ends the call.
+// TestClientStreamRefused: a response before the end of a request ends the call.
 func TestClientStreamRefused(t *testing.T) {
 	n := start(t)
 	stream, err := n.client(t).NewStream(n.context(t), &description.Streams[1], "/test.Shout/Client")
@@ -181,7 +182,7 @@ func TestClientStreamRefused(t *testing.T) {
 	}
 }
 
-// TestBothStreams holds that each message is answered before the next is sent.
+// TestBothStreams: each message is answered before the next is sent.
 func TestBothStreams(t *testing.T) {
 	n := start(t)
 	stream, err := n.client(t).NewStream(n.context(t), &description.Streams[2], "/test.Shout/Both")
@@ -203,7 +204,7 @@ func TestBothStreams(t *testing.T) {
 	}
 }
 
-// TestDeadline holds that a call's deadline reaches the backend, and ends it there too.
+// TestDeadline: a call's deadline reaches the backend, and ends the call there too.
 func TestDeadline(t *testing.T) {
 	n := start(t)
 	c := n.client(t)
@@ -222,8 +223,8 @@ func TestDeadline(t *testing.T) {
 	n.ends(t)
 }
 
-// TestCancel holds that a call which is cancelled is cancelled at the backend, also in the
-// middle of the response, and that a client which goes away cancels its calls.
+// TestCancel: a cancelled call is cancelled at the backend, even in the middle of the response, and
+// a client that leaves cancels its calls.
 func TestCancel(t *testing.T) {
 	n := start(t)
 	c := n.client(t)
@@ -257,8 +258,8 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestMany has 20 clients hold 50 calls each at once, which share few connections to the
-// backend, and none of which is lost.
+// TestMany: 20 clients with 50 calls each at once share few connections to the backend, and no call
+// is lost.
 func TestMany(t *testing.T) {
 	const clients, calls = 20, 50
 	n := start(t)
@@ -302,8 +303,8 @@ func TestMany(t *testing.T) {
 	}
 }
 
-// TestGracefulStop holds that no call is lost when one of two servers stops as it should,
-// under load: GOAWAY in two steps, with what is under way served.
+// TestGracefulStop: no call is lost when one of two servers stops gracefully under load: GOAWAY in
+// two steps, with calls in progress served.
 func TestGracefulStop(t *testing.T) {
 	other := newService(t)
 	n := start(t, other)

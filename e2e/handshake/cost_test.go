@@ -76,8 +76,8 @@ func TestClientChainsDoNotBlockTheLoop(t *testing.T) {
 				) {
 					return &chain, nil
 				}
-				// What the machine does to both counts for neither: of several attacks
-				// the one that delayed least is looked at.
+				// Noise of the machine affects both: of several attacks the one that delayed least
+				// counts.
 				var delays []time.Duration
 				for range 7 {
 					var attack sync.WaitGroup
@@ -85,7 +85,7 @@ func TestClientChainsDoNotBlockTheLoop(t *testing.T) {
 					attack.Go(func() {
 						conn := tls.Client(raw, config)
 						if err := conn.Handshake(); err == nil {
-							err = harness.Ping(conn) // in TLS 1.3 the client is done before it is judged
+							err = harness.Ping(conn) // in TLS 1.3 the client is done before it is verified
 							if err == nil {
 								t.Error("a client with a worthless certificate was served")
 							}
@@ -122,7 +122,7 @@ func TestClientChainsDoNotBlockTheLoop(t *testing.T) {
 // RSA signature and left at once, the next client is served as promptly, about, as
 // if signatures cost nothing.
 func TestClientsThatLeftCostNoSignature(t *testing.T) {
-	// signatures in vain took 8 s, what a busy machine does to both takes some
+	// useless signatures took 8 s; noise of a busy machine takes some
 	const more = 4 * time.Second
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
@@ -167,9 +167,9 @@ func afterCrowd(t *testing.T, key testpki.KeyType, version uint16) time.Duration
 	return time.Since(begun)
 }
 
-// TestNoP521: its key exchange costs the server 3 ms for a hello of 380 bytes that
-// anybody can replay, ten times as much as X25519. Clients that have nothing else
-// do not exist; one that sends a share for it is asked for another.
+// TestNoP521: its key exchange costs the server 3 ms for a hello of 380 bytes that any client can
+// replay, ten times as much as X25519. No client supports only P-521; one that sends a share for it
+// is asked for another.
 func TestNoP521(t *testing.T) {
 	n := start(t, testpki.ECDSA, "")
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {

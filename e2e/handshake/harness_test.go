@@ -17,9 +17,9 @@ type node struct {
 	pki *testpki.PKI
 }
 
-// start runs a node until the test ends. listener is what is said of its listener
-// besides address and certificate; CA in it stands for the file of the client CA, PAIR in
-// options for those of certificate and key.
+// start runs a node until the test ends. listener has options of its listener besides address and
+// certificate; CA in it stands for the file of the client CA, PAIR in options for the files of
+// certificate and key.
 func start(t *testing.T, key testpki.KeyType, listener string, options ...string) *node {
 	t.Helper()
 	n := &node{pki: testpki.New(t)}

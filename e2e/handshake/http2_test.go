@@ -26,19 +26,18 @@ import (
 )
 
 const (
-	// mostGrowth is how much memory, with garbage that has yet to be collected, a node may
-	// take for an attacker that comes again and again.
+	// mostGrowth is how much memory, with garbage that has yet to be collected, a node may take for
+	// an attacker that reconnects again and again.
 	mostGrowth = 192 << 20
 	// mostSlower is how many times longer the requests of another client may take under
 	// attack, by the 99th percentile.
 	mostSlower = 2
 )
 
-// TestHTTP2Attacks: an attack by HTTP/2 costs bounded memory, and another client of the
-// same loop is served meanwhile. How long that one waits is printed. With REPRISE_LONG in
-// the environment, for which the machine must be quiet, each attack is made once more
-// where client-handshakes bounds how often the attacker comes back, and then the other
-// client's wait is held to mostSlower.
+// TestHTTP2Attacks: an attack by HTTP/2 costs bounded memory, and another client of the same loop
+// is served meanwhile. How long that one waits is printed. With REPRISE_LONG in the environment,
+// for which the machine must be quiet, each attack is made once more where client-handshakes bounds
+// how often the attacker reconnects, and then the other client's wait must stay within mostSlower.
 func TestHTTP2Attacks(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -125,7 +124,7 @@ func judgeAttack(t *testing.T, once func(a *attacker, i uint32), options ...stri
 		t.Fatal(err)
 	}
 	connections, pieces := endAttack()
-	n.Kill() // what lingers would have to be waited for
+	n.Kill() // else the test would wait for lingering connections
 	p99 := func(d []time.Duration) time.Duration { return d[len(d)*99/100] }
 	slower := float64(p99(attacked)) / float64(p99(quiet))
 	t.Logf("%d connections, %d pieces of the attack; p50 %v and p99 %v when it is quiet, %v and %v under attack: %.1f times; memory grew by %d KB",
@@ -150,7 +149,7 @@ func attackUntil(t *testing.T, attackIt func(stop <-chan struct{}) (pieces int,
 	var attack sync.WaitGroup
 	var connections, pieces int
 	attack.Go(func() {
-		// It is the node that is measured, not who of the test gets the other core first.
+		// The node is measured, not which part of the test gets the other core first.
 		runtime.LockOSThread()
 		if err := unix.SchedSetAttr(0, &unix.SchedAttr{
 			Size:   unix.SizeofSchedAttr,

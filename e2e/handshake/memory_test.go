@@ -57,8 +57,8 @@ func TestHalfMessagesHoldLittle(t *testing.T) {
 		})
 	}
 
-	// A client says nothing in TLS 1.3 after its handshake but KeyUpdate, of five
-	// bytes; what claims to be longer is an error that needs not be read to its end.
+	// After its handshake a TLS 1.3 client sends only KeyUpdate messages, of five bytes; a longer
+	// message is an error that need not be read to its end.
 	t.Run("most of a message after the handshake", func(t *testing.T) {
 		n := start(t, testpki.ECDSA, "")
 		n.warm(t)
@@ -85,7 +85,7 @@ func TestHalfMessagesHoldLittle(t *testing.T) {
 	})
 }
 
-// warm makes connections, so that what the process needs once it has.
+// warm makes connections, so that one-time allocations are done.
 func (n *node) warm(t *testing.T) {
 	t.Helper()
 	for range 100 {

@@ -28,11 +28,12 @@ const (
 	leastKept = 0.9
 )
 
-// TestFloodOfFullHandshakes: clients that begin full handshakes, ten times more of them
-// than a core can make, leave those served that resume, and those that are connected.
+// TestFloodOfFullHandshakes: clients that begin full handshakes, ten times more of them than a core
+// can make, do not keep resuming and connected clients from being served.
 //
-// How long the former wait and what the latter keep is printed. It is held to mostWait and
-// leastKept if REPRISE_LONG is in the environment, for which the machine must be quiet:
+// How long the former wait and how much throughput the latter keep is printed. It must stay within
+// mostWait and leastKept if REPRISE_LONG is in the environment, for which the machine must be
+// quiet:
 //
 //	REPRISE_LONG=1 go test ./e2e/handshake -run FloodOfFullHandshakes -v
 func TestFloodOfFullHandshakes(t *testing.T) {
@@ -83,7 +84,7 @@ func TestFloodOfFullHandshakes(t *testing.T) {
 			}
 			streams.stop()
 			resumed.stop()
-			// Who is new is served again when the flood is over.
+			// New clients are served again when the flood is over.
 			conn := n.connect(t, n.config(tls.VersionTLS13))
 			if err := harness.Ping(conn); err != nil {
 				t.Error(err)
@@ -113,7 +114,7 @@ func (n *node) costOfFull(t *testing.T, handshakes int) time.Duration {
 	return (cpu() - before) / time.Duration(handshakes)
 }
 
-// flows are what is counted of connections.
+// flows are the counters of connections.
 type flows struct {
 	Accepted uint64            `json:"accepted"`
 	Delayed  uint64            `json:"full_handshakes_delayed"`
@@ -219,7 +220,7 @@ func (n *node) startReturning(t *testing.T) *load {
 	return l
 }
 
-// seen is what was served in a time.
+// seen is the work served in a time.
 type seen struct {
 	took  time.Duration
 	bytes int64
@@ -256,14 +257,14 @@ func (s *seen) percentile(p int) time.Duration {
 	return s.waits[len(s.waits)*p/100]
 }
 
-// What a process gets that is to flood, and not to test.
+// The environment of a process that floods instead of testing.
 const (
 	floodTarget = "REPRISE_FLOOD_TARGET"
 	floodHello  = "REPRISE_FLOOD_HELLO"
 )
 
-// TestMain makes the flooder a process of its own, whose scheduler is not the one of those
-// who are measured.
+// TestMain makes the flooder a process of its own, so that it does not share a scheduler with the
+// measured clients.
 func TestMain(m *testing.M) {
 	target := os.Getenv(floodTarget)
 	if target == "" {
@@ -279,7 +280,7 @@ func TestMain(m *testing.M) {
 
 // flood begins handshakes and leaves them alone for a while, until it is killed.
 func flood(target string, hello []byte) error {
-	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, 10) // it would be on other machines
+	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, 10) // in production it would run on other machines
 	host, portName, err := net.SplitHostPort(target)
 	if err != nil {
 		return err

@@ -20,8 +20,8 @@ const (
 	typeData      = 23
 )
 
-// rawClient is a client of TLS 1.3 that after its handshake sends whatever records
-// it is told to, which crypto/tls would not.
+// rawClient is a client of TLS 1.3 that sends arbitrary records after its handshake, which
+// crypto/tls would not.
 type rawClient struct {
 	net.Conn
 	secret []byte

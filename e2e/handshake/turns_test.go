@@ -15,20 +15,20 @@ import (
 )
 
 const (
-	// longTurn is a bound of the node's histogram: no turn is to take longer.
+	// longTurn is a bound of the node's histogram: no turn should take longer.
 	longTurn = 2048 * time.Microsecond
-	// maxTurn is how much CPU time turns under attack may take in the mean: what a
-	// turn's time is, and its last piece.
+	// maxTurn is how much CPU time turns under attack may take on average: the time of a turn, and
+	// its last piece.
 	maxTurn = time.Millisecond
 )
 
-// TestNoTurnIsLong: what costs a client a few bytes, a chunk, a request that is answered
-// here, a record, is not done by the thousand while others wait.
+// TestNoTurnIsLong: work that costs a client a few bytes, such as a chunk, a request answered here
+// or a record, is not done by the thousand while others wait.
 //
-// A busy machine takes the loop's core away in the middle of turns, which then look long.
-// So it is the CPU time of the turns, nearly all of which is the attack's, that is held
-// to the bound. What another connection of the loop waits, and the longest turn, are
-// printed: on a quiet core 1 to 3 ms at most, and 1 ms (at 7ed34b5: 200 and 125 ms).
+// A busy machine takes the loop's core away in the middle of turns, which then look long. So the
+// bound is on the CPU time of the turns, nearly all of which is the attack's. The wait of another
+// connection of the loop, and the longest turn, are printed: on a quiet core 1 to 3 ms at most, and
+// 1 ms (at 7ed34b5: 200 and 125 ms).
 func TestNoTurnIsLong(t *testing.T) {
 	const chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 	for _, tc := range []struct {
@@ -75,8 +75,8 @@ func TestNoTurnIsLong(t *testing.T) {
 	})
 }
 
-// judgeTurns writes bursts while another connection of the loop is used, and holds the
-// node's turns against their bound.
+// judgeTurns writes bursts while another connection of the loop is used, and compares the node's
+// turns with their bound.
 func judgeTurns(t *testing.T, n *node, conn io.WriteCloser, next func() []byte) {
 	t.Helper()
 	other := n.connect(t, n.config(0))

@@ -62,7 +62,7 @@ func ParseLog(t *testing.T, text []byte) (lines []LogLine) {
 	return lines
 }
 
-// AccessStats is what the statistics tell of the log.
+// AccessStats are the log's statistics.
 func (s *Server) AccessStats() (stats struct{ Written, Dropped uint64 }) {
 	s.T.Helper()
 	var d struct {

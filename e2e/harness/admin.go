@@ -26,7 +26,7 @@ var makeAdminToken = sync.OnceValues(func() (path string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	made, err := os.CreateTemp(dir, "token") // of others that do the same now, the last one stays
+	made, err := os.CreateTemp(dir, "token") // if others do the same now, the last one stays
 	if err != nil {
 		return "", err
 	}
@@ -46,7 +46,7 @@ func adminToken(t *testing.T) string {
 	return path
 }
 
-// Post asks the admin server to do something.
+// Post sends a command to the admin server.
 func (s *Server) Post(path string) (*http.Response, error) {
 	request, err := http.NewRequest(http.MethodPost, "http://"+s.Admin+path, nil)
 	if err != nil {

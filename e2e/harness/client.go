@@ -63,8 +63,8 @@ func With(config *tls.Config, change func(*tls.Config)) *tls.Config {
 // NoResumption makes a client forget its sessions.
 func NoResumption(c *tls.Config) { c.ClientSessionCache = nil }
 
-// A StrictConn makes crypto/tls tell a client whether there was a close_notify:
-// by itself it takes a FIN between two records for as good.
+// A StrictConn makes crypto/tls tell a client whether there was a close_notify: by itself it
+// accepts a FIN between two records instead.
 type StrictConn struct{ net.Conn }
 
 // Read implements net.Conn.
@@ -79,7 +79,7 @@ func (c StrictConn) Read(p []byte) (int, error) {
 // ErrNoCloseNotify is how a [StrictConn] ends without close_notify.
 var ErrNoCloseNotify = errors.New("the connection ended without close_notify")
 
-// TCP returns what is below a client's connection.
+// TCP returns the TCP connection below a client's TLS.
 func TCP(conn *tls.Conn) *net.TCPConn { return conn.NetConn().(StrictConn).Conn.(*net.TCPConn) }
 
 // Handshake connects to addr.
@@ -192,7 +192,7 @@ func AnswerLine(conn net.Conn) {
 	}
 }
 
-// ClientHello returns what a client sends first.
+// ClientHello returns the first bytes of a client.
 func ClientHello(t *testing.T, config *tls.Config) []byte {
 	t.Helper()
 	var first firstFlight

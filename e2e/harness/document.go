@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// A Document is what the stats server tells, as far as tests look at it.
+// A Document is the part of the statistics that tests read.
 type Document struct {
 	Caches   []cacheRow
 	Engine   EngineRow
@@ -29,7 +29,7 @@ type cacheRow struct {
 	Expired, Held, Spent, Replaced, Evicted uint64
 }
 
-// An EngineRow is what loops count.
+// An EngineRow holds the counters of loops.
 type EngineRow struct {
 	Flows struct {
 		Accepted, Panics uint64
@@ -82,7 +82,7 @@ type (
 	}
 )
 
-// A sharing is what the stats server tells of sessions of other nodes besides.
+// A sharing is the part of the statistics about sharing sessions.
 type sharing struct {
 	Document
 	Replication replication
@@ -108,13 +108,13 @@ type replication struct {
 	Lookups           struct{ Asked uint64 }
 }
 
-// A PeerRow is what a node knows of another.
+// A PeerRow is a node's row about a peer.
 type PeerRow struct {
 	ID, Name, Address string
 	Introduced, Alive int
 }
 
-// ShortID is by which other nodes, and handles, speak of this one.
+// ShortID names this node in other nodes' messages and in handles.
 func (d sharing) ShortID() string { return d.Replication.ID[:8] }
 
 func (r *replication) peer(id string) (PeerRow, bool) {
@@ -133,14 +133,14 @@ func (s *Server) Shared() (d sharing) {
 	return d
 }
 
-// A uwsgiDocument is what readers of uWSGI's document look for in the statistics.
+// A uwsgiDocument is the part of the statistics that uWSGI's document describes.
 type uwsgiDocument struct {
 	Cache  cacheRow // as uWSGI 1.9-dev had it
 	Caches []cacheRow
 }
 
-// WantUWSGI checks that the object "cache" and the first of "caches" tell the same,
-// and returns that.
+// WantUWSGI checks that the object "cache" and the first of "caches" have the same figures, and
+// returns them.
 func (s *Server) WantUWSGI() cacheRow {
 	s.T.Helper()
 	var d uwsgiDocument
@@ -166,7 +166,7 @@ func (d Document) Resumed() (n uint64) {
 	return n
 }
 
-// Members returns the states of those who have subscribed to a host, by address.
+// Members returns the states of a host's subscribers, by address.
 func (s *Server) Members(host string) map[string]string {
 	s.T.Helper()
 	members := map[string]string{}

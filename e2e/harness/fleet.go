@@ -37,7 +37,7 @@ func (f *Fleet) AwaitQuiet() {
 func (f *Fleet) WantShared(outcome string) {
 	f.T.Helper()
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		config, w := WalletConfig(f.PKI, version)
+		config, w := OneSessionConfig(f.PKI, version)
 		AskLine(f.T, f.TLS(0), config)
 		config = Offering(config, w.Session)
 		f.AwaitPushed()
@@ -61,8 +61,7 @@ func (f *Fleet) ForgetAt(i int, args ...string) nettest.Result {
 	})
 }
 
-// PatientLookup is for tests of what is found, not of how fast, on a machine that
-// is busy with other things.
+// PatientLookup is for tests of results, not of speed, on a machine that is busy with other things.
 const PatientLookup = "--cache-lookup-timeout=2s"
 
 // A Fleet is some nodes in front of one backend. Node i is at 127.0.0.(i+1), so
@@ -76,7 +75,7 @@ type Fleet struct {
 	Nodes    []*Server // nil for one that does not run
 	options  []string
 	Cert     *testpki.Cert
-	Listener string // what is said of the listener besides its address
+	Listener string // options of the listener besides its address
 	Secret   string // file with the cluster secret; if empty it follows from the certificate's key
 	Backend  string
 	Peer     func(i, j int) string // where i finds j, "" if it does not
@@ -186,8 +185,8 @@ func (f *Fleet) Running() (list []*Server) {
 	return list
 }
 
-// AwaitIntroduced waits until each node that runs hears all the others that it was
-// told of, and has what they had before it.
+// AwaitIntroduced waits until each running node hears all its configured peers, and has the
+// sessions that they had before it.
 func (f *Fleet) AwaitIntroduced() {
 	f.T.Helper()
 	for i, s := range f.Nodes {
@@ -250,7 +249,7 @@ func (f *Fleet) Balance(nodes ...int) *nettest.Backend {
 	})
 }
 
-// Outcomes adds up how sessions fared at all nodes that run.
+// Outcomes adds up the outcomes at all running nodes.
 func (f *Fleet) Outcomes() map[string]uint64 {
 	f.T.Helper()
 	sum := map[string]uint64{}

@@ -15,7 +15,7 @@ func ServeH2C(t *testing.T, listener net.Listener, handle http.HandlerFunc) {
 	t.Cleanup(func() { s.Close() })
 }
 
-// ListenAt listens at an address that the test has to have.
+// ListenAt listens at a fixed address that the test needs.
 func ListenAt(t *testing.T, addr string) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)

@@ -21,7 +21,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// StartHTTP runs a router without TLS, which is all that these tests need.
+// StartHTTP runs a router without TLS.
 func StartHTTP(t *testing.T, args ...string) (*Server, *http.Client) {
 	t.Helper()
 	s := Start(t, append(args, "--http=127.0.0.1:0", OneLoop)...)
@@ -192,7 +192,7 @@ func Record(t *testing.T, respond func(net.Conn, *http.Request)) *recorder {
 	return r
 }
 
-// Write implements io.Writer: it keeps what a connection has said.
+// Write implements io.Writer: it keeps the bytes of a connection.
 func (r *recorder) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -205,8 +205,8 @@ func (r *recorder) note(request string) {
 	r.requests = append(r.requests, request)
 }
 
-// Take waits until the recorder has read all that s had to say to it, and returns
-// and forgets that. s must not keep connections to backends.
+// Take waits until the recorder has read all that s sends to it, and returns and drops that. s must
+// not keep connections to backends.
 func (r *recorder) Take(t *testing.T, s *Server) (raw string, requests []string) {
 	t.Helper()
 	var hits uint64
@@ -260,7 +260,7 @@ http {
 		nettest.Accepts(addr))
 }
 
-// StartHAProxy runs haproxy with what follows its defaults, and waits for addr.
+// StartHAProxy runs haproxy with sections after its defaults, and waits for addr.
 func StartHAProxy(t *testing.T, addr, config string) {
 	t.Helper()
 	nettest.Need(t, "haproxy")
@@ -282,7 +282,7 @@ func WriteFile(t *testing.T, name, content string) string {
 	return path
 }
 
-// DecodeJSON reads what a backend answered.
+// DecodeJSON decodes a backend's answer.
 func DecodeJSON[T any](t *testing.T, s string) (v T) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(s), &v); err != nil {
@@ -291,8 +291,8 @@ func DecodeJSON[T any](t *testing.T, s string) (v T) {
 	return v
 }
 
-// Dribble sends a stream in pieces of the given lengths, in turn, each in a
-// segment of its own as far as the kernel lets it.
+// Dribble sends a stream in pieces of the given lengths, in turn, each in a segment of its own as
+// far as the kernel allows.
 func Dribble(conn net.Conn, stream string, lengths ...int) error {
 	for i := 0; stream != ""; i++ {
 		n := min(lengths[i%len(lengths)], len(stream))

@@ -14,7 +14,7 @@ import (
 	"reprise/internal/nettest"
 )
 
-// SayText is a raw backend that says who it is.
+// SayText is a raw backend that sends a text.
 func SayText(name string) nettest.Handler {
 	return func(conn net.Conn) {
 		io.WriteString(conn, name+"\n")
@@ -22,7 +22,7 @@ func SayText(name string) nettest.Handler {
 	}
 }
 
-// FirstLine reads what a backend says.
+// FirstLine reads the first line of a backend.
 func FirstLine(conn net.Conn) string {
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil {
@@ -37,7 +37,7 @@ func RawTo(addr string) string { return "--rawrouter-to=" + addr }
 // RawListen is the option for a raw listener on a port that the kernel chooses.
 const RawListen = "--rawrouter=127.0.0.1:0"
 
-// OneLoop makes the kernel's choice of a loop no part of a test.
+// OneLoop excludes the kernel's choice of a loop from a test.
 const OneLoop = "--http-processes=1"
 
 // StartRawRouter runs the program in front of addrs, which get connections in turn.
@@ -53,8 +53,8 @@ func StartRawRouter(t *testing.T, addrs []string, args ...string) *Server {
 // A Dialer is how a client connects.
 type Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// From connects from another loopback address, by which an application can tell
-// the client from the proxies between.
+// From connects from another loopback address, which distinguishes the client from the proxies
+// between.
 func From(source string) Dialer {
 	return (&net.Dialer{
 		LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)},
@@ -112,7 +112,7 @@ func SayName(conn net.Conn) {
 	nettest.Discard(conn)
 }
 
-// FarEnds is a backend whose connections are in the hands of the test.
+// FarEnds is a backend whose connections the test controls.
 func FarEnds(t *testing.T) (addr string, conns <-chan net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -135,7 +135,7 @@ func FarEnds(t *testing.T) (addr string, conns <-chan net.Conn) {
 	return l.Addr().String(), accepted
 }
 
-// Row is what the statistics tell of a backend.
+// Row is a backend's row in the statistics.
 func (s *Server) Row(addr string) BackendRow {
 	s.T.Helper()
 	for _, row := range s.Document().Backends.Nodes {

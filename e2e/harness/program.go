@@ -19,7 +19,7 @@ import (
 // UnixAddr is a path for a unix socket.
 func UnixAddr(t *testing.T) string { return filepath.Join(t.TempDir(), "socket") }
 
-// Settings returns the lines of an INI file that are no comments.
+// Settings returns the lines of an INI file that are not comments.
 func Settings(ini string) string {
 	var kept strings.Builder
 	for line := range strings.Lines(ini) {
@@ -37,7 +37,8 @@ func (s *Server) AwaitLookups(n int64) {
 		"%d parked handshakes", n)
 }
 
-// Patience is for what must happen, on a machine that is busy with other things.
+// Patience is the time-out for events that must happen, on a machine that is busy with other
+// things.
 const Patience = time.Minute
 
 // RaceEnabled reports whether the race detector is on, in this process and in
@@ -118,7 +119,7 @@ func Listen(cert *testpki.Cert, more ...string) string {
 // To is the option for a backend of sslrouter.
 func To(addr string) string { return "--sslrouter-to=" + addr }
 
-// EchoServer runs the program in front of a backend that sends back what it gets.
+// EchoServer runs the program in front of a backend that echoes.
 func EchoServer(t *testing.T, key testpki.KeyType, args ...string) (*Server, *testpki.PKI) {
 	t.Helper()
 	pki := testpki.New(t)
@@ -152,7 +153,7 @@ func (s *Server) Decode(d any) {
 	}
 }
 
-// Await waits until the document says so.
+// Await waits for a condition on the document.
 func (s *Server) Await(what string, holds func(Document) bool) {
 	s.T.Helper()
 	nettest.Eventually(s.T, Patience, func() bool { return holds(s.Document()) }, "%s", what)
@@ -181,8 +182,8 @@ func (s *Server) AwaitStill() {
 	})
 }
 
-// WantOutcomes checks how often sessions fared in the given ways since before;
-// other ways must not have come up.
+// WantOutcomes checks the counts of the given outcomes since before; other outcomes must not have
+// occurred.
 func (s *Server) WantOutcomes(before Document, want map[string]uint64) {
 	s.T.Helper()
 	for outcome, n := range s.Document().Engine.TLS.Outcomes {
@@ -192,9 +193,8 @@ func (s *Server) WantOutcomes(before Document, want map[string]uint64) {
 	}
 }
 
-// LogLen is the number of lines logged so far, without those of handshakes that failed and
-// of answers that were refused: what is bad in them is the other end's doing, and how many
-// there may be is another test's subject.
+// LogLen is the number of lines logged so far, without those of handshakes that failed and of
+// refused responses: the other end causes these, and another test bounds their number.
 func (s *Server) LogLen() (n int) {
 	for line := range strings.Lines(s.Stderr()) {
 		if !othersDoing.MatchString(line) {

@@ -4,7 +4,7 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// ClientIP is who the clients of these tests are, so that no proxy is taken for one.
+// ClientIP is the address of clients in these tests, so that no proxy is taken for one.
 const ClientIP = "127.0.0.77"
 
 // Tlv returns the value of a type.

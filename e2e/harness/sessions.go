@@ -7,15 +7,15 @@ import (
 	"reprise/internal/testpki"
 )
 
-// A Wallet is a client's memory that offers its one session to every server, as
+// A OneSession is a client's memory that offers its one session to every server, as
 // an attacker would. Its zero value is empty.
-type Wallet struct{ Session *tls.ClientSessionState }
+type OneSession struct{ Session *tls.ClientSessionState }
 
 // Get implements tls.ClientSessionCache.
-func (w *Wallet) Get(string) (*tls.ClientSessionState, bool) { return w.Session, w.Session != nil }
+func (w *OneSession) Get(string) (*tls.ClientSessionState, bool) { return w.Session, w.Session != nil }
 
 // Put implements tls.ClientSessionCache.
-func (w *Wallet) Put(_ string, s *tls.ClientSessionState) {
+func (w *OneSession) Put(_ string, s *tls.ClientSessionState) {
 	if s != nil {
 		w.Session = s
 	}
@@ -39,9 +39,9 @@ func ForEachVersion(t *testing.T, test func(t *testing.T, version uint16)) {
 	}
 }
 
-// WalletConfig is a client of one version with an empty wallet.
-func WalletConfig(pki *testpki.PKI, version uint16) (*tls.Config, *Wallet) {
-	w := new(Wallet)
+// OneSessionConfig is a client of one version with an empty [OneSession].
+func OneSessionConfig(pki *testpki.PKI, version uint16) (*tls.Config, *OneSession) {
+	w := new(OneSession)
 	return With(ClientConfig(pki), func(c *tls.Config) {
 		c.MinVersion, c.MaxVersion,
 			c.ClientSessionCache = version, version, w

@@ -12,7 +12,7 @@ import (
 // MiB is 2^20 bytes.
 const MiB = 1 << 20
 
-// Bulk is how much is enough to go round every buffer there is many times.
+// Bulk is many times the size of all buffers together.
 func Bulk() int64 {
 	if RaceEnabled {
 		return 16 * MiB
@@ -20,7 +20,7 @@ func Bulk() int64 {
 	return 100 * MiB
 }
 
-// A pace is how a client reads.
+// A Pace is how a client reads.
 type pace struct {
 	Name string
 	N    func() int64 // bytes to read at this pace
@@ -93,8 +93,8 @@ func RSS(t *testing.T, s *Server) int64 {
 	return n
 }
 
-// WantGrown checks that the process has not grown by more than bound since it had before.
-// What is garbage does not count: a collection is asked for if need be.
+// WantGrown checks that the process has not grown by more than bound since it had before. Garbage
+// does not count: a collection is forced if need be.
 func WantGrown(t *testing.T, s *Server, before, bound int64) {
 	t.Helper()
 	if RaceEnabled {

@@ -117,8 +117,7 @@ func (c *traffic) End() {
 	}
 }
 
-// A pollingBalancer deals connections to those servers that said at its last look that
-// they are ready.
+// A pollingBalancer distributes connections among the servers that were ready at its last poll.
 type pollingBalancer struct {
 	net.Listener
 	servers []*Server
@@ -127,7 +126,7 @@ type pollingBalancer struct {
 	ready []*Server
 }
 
-// BalanceByReadiness runs a balancer that looks every interval, until the test ends.
+// BalanceByReadiness runs a balancer that polls every interval, until the test ends.
 func BalanceByReadiness(t *testing.T, interval time.Duration, servers ...*Server) *pollingBalancer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -183,7 +182,7 @@ func (b *pollingBalancer) look() {
 	b.mu.Unlock()
 }
 
-// deal relays a connection. A server that refuses it costs the client its answer.
+// deal relays a connection. If the server refuses it, the client gets no answer.
 func (b *pollingBalancer) deal(c *net.TCPConn, i int) {
 	defer c.Close()
 	b.mu.Lock()

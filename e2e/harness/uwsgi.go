@@ -42,7 +42,7 @@ def application(env, start_response):
     return [json.dumps(answer).encode()]
 `
 
-// AskUWSGI makes a request and returns the environment it became.
+// AskUWSGI makes a request and returns its environment in the application.
 func AskUWSGI(t *testing.T, client *http.Client, method, url string, body io.Reader,
 	fields ...string,
 ) map[string]string {

@@ -74,8 +74,8 @@ func visitCurl(t *testing.T, addr string, pki *testpki.PKI, version uint16) {
 		args = append(args, "https://"+addr+"/")
 	}
 	r := nettest.Run(t, nettest.Command{Path: "curl", Args: args})
-	// What curl says of resumption differs from release to release; the
-	// server's counters are checked for all clients.
+	// curl's messages about resumption differ from release to release; the server's counters are
+	// checked for all clients.
 	if want := strings.Repeat("page\n", visits); r.ExitCode != 0 || r.Stdout != want {
 		t.Fatalf("exit code %d, output %q, want 0 and %q\n%s", r.ExitCode, r.Stdout, want, r.Stderr)
 	}

@@ -25,7 +25,7 @@ type blob struct {
 	Annotations       map[string]string
 }
 
-// readBlob returns a blob, which must be what its digest says.
+// readBlob returns a blob, which must match its digest.
 func readBlob(t *testing.T, dir string, b blob) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, "blobs", "sha256", strings.TrimPrefix(b.Digest, "sha256:")))

@@ -128,7 +128,7 @@ func threads(t *testing.T, pid int) (list []map[string]string) {
 	return list
 }
 
-// wantDropped checks that no thread of a process has anything of root.
+// wantDropped checks that no thread of a process has any privilege of root.
 func wantDropped(t *testing.T, pid int, groups string) {
 	t.Helper()
 	for _, said := range threads(t, pid) {
@@ -143,8 +143,8 @@ func wantDropped(t *testing.T, pid int, groups string) {
 	}
 }
 
-// TestDrop: what root alone may read and bind is read and bound, and then every thread is the
-// user's. A log can be opened anew; what a reload cannot read or bind it names, and goes on.
+// TestDrop: files and addresses that need root are read and bound, and then every thread is the
+// user's. A log can be reopened; a reload names what it cannot read or bind, and goes on.
 func TestDrop(t *testing.T) {
 	asRoot(t)
 	n := startNode(t, "user = daemon", "http-to-https = 127.0.0.1:"+strconv.Itoa(lowPort(t)))
@@ -152,7 +152,7 @@ func TestDrop(t *testing.T) {
 	if got := n.get(); got != "from the backend" {
 		t.Errorf("got %q", got)
 	}
-	n.Match(`files that root could read, and the user cannot.* files=.*` + regexp.QuoteMeta(n.cert.KeyFile)) // which is 0600
+	n.Match(`files that root could read and the user cannot.* files=.*` + regexp.QuoteMeta(n.cert.KeyFile)) // which is 0600
 	if err := os.Chown(n.dir, daemon, daemon); err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestUpgradeAfterDrop(t *testing.T) {
 	}
 }
 
-// TestWrongUser: who cannot be gone on as is said in one line, before anything is served.
+// TestWrongUser: an impossible user is reported in one line, before anything is served.
 func TestWrongUser(t *testing.T) {
 	asRoot(t)
 	cert := testpki.New(t).Server(testpki.ECDSA, "localhost")
@@ -235,7 +235,7 @@ func TestWrongUser(t *testing.T) {
 			}
 		}
 	}
-	// Who is not root cannot become another.
+	// A user that is not root cannot become another.
 	dir, err := os.MkdirTemp("", "reprise-install-")
 	if err != nil {
 		t.Fatal(err)

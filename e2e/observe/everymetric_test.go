@@ -24,8 +24,8 @@ var update = flag.Bool("update", false, "write docs/operations/every-metric.md")
 
 const everyMetric = "../../docs/operations/every-metric.md"
 
-// TestEveryMetricHasALine: docs/operations/every-metric.md has what a node with all its parts
-// shows, and nothing else.
+// TestEveryMetricHasALine: docs/operations/every-metric.md has exactly the metrics of a node with
+// all its parts.
 func TestEveryMetricHasALine(t *testing.T) {
 	list := metricsOf(nodeWithAll(t).get("/metrics"))
 	if *update {
@@ -48,7 +48,7 @@ func TestEveryMetricHasALine(t *testing.T) {
 	}
 }
 
-// A metric is what a scrape says of one.
+// A metric is one metric of a scrape.
 type metric struct{ kind, help, labels string }
 
 var (
@@ -97,7 +97,7 @@ func metricsPage(list map[string]metric) []byte {
 	return page.Bytes()
 }
 
-// subjectOf returns the part of a metric's name that says what it is about.
+// subjectOf returns the part of a metric's name that names its subject.
 func subjectOf(name string) string {
 	words := strings.Split(strings.TrimPrefix(name, "reprise_"), "_")
 	if words[0] == "engine" || words[0] == "backends" || words[0] == "access" || words[0] == "client" {
@@ -106,8 +106,7 @@ func subjectOf(name string) string {
 	return words[0]
 }
 
-// nodeWithAll runs a node that has everything that shows metrics, and has met what shows only once
-// it has happened.
+// nodeWithAll runs a node with every part that has metrics, after every event that makes series.
 func nodeWithAll(t *testing.T) *node {
 	pki := testpki.New(t)
 	cert := pki.Server(testpki.ECDSA, "localhost")

@@ -15,7 +15,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// listener is where a single node serves HTTPS, and the options for that.
+// listener holds the HTTPS address of a single node, and the options for it.
 func listener(t *testing.T, more string) (addr string, pki *testpki.PKI, args []string) {
 	t.Helper()
 	pki = testpki.New(t)
@@ -27,8 +27,8 @@ func listener(t *testing.T, more string) (addr string, pki *testpki.PKI, args []
 	}
 }
 
-// TestFailedHandshakeLeavesALine: with the client's address, the name it asked for, and why;
-// whoever does not send anything leaves none.
+// TestFailedHandshakeLeavesALine: with the client's address, the name it asked for, and the reason;
+// a client that sends nothing leaves none.
 func TestFailedHandshakeLeavesALine(t *testing.T) {
 	nettest.Need(t, "openssl")
 	stranger := testpki.New(t)
@@ -81,8 +81,8 @@ func TestFailedHandshakeLeavesALine(t *testing.T) {
 	}
 }
 
-// TestFloodOfFailuresLeavesFewLines: never more than 10 in a second, and together with what these
-// count every failure is told of.
+// TestFloodOfFailuresLeavesFewLines: never more than 10 in a second, and together with their counts
+// every failure is reported.
 func TestFloodOfFailuresLeavesFewLines(t *testing.T) {
 	addr, _, args := listener(t, "")
 	n := start(t, args...)
@@ -127,7 +127,7 @@ func TestFloodOfFailuresLeavesFewLines(t *testing.T) {
 	t.Logf("%d failures in %v: %d lines", failures, took, len(lines))
 }
 
-// failOnce sends what is not TLS, and waits for the alert and the end.
+// failOnce sends bytes that are not TLS, and waits for the alert and the end.
 func failOnce(addr string) error {
 	conn, err := nettest.Dial(addr)
 	if err != nil {
@@ -144,7 +144,7 @@ func failOnce(addr string) error {
 }
 
 // TestDebugFollowsAConnection: its lines say what happened to it, in order, by one name; and there
-// is none when log-level is what it is by default.
+// is none at the default log-level.
 func TestDebugFollowsAConnection(t *testing.T) {
 	for _, level := range []string{"debug", "info"} {
 		t.Run(level, func(t *testing.T) {

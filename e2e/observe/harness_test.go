@@ -42,7 +42,7 @@ func startAt(t *testing.T, admin string, args ...string) *node {
 	return &node{p, t, admin}
 }
 
-// get returns what the admin server has at a path.
+// get returns the admin server's document at a path.
 func (n *node) get(path string) string {
 	n.t.Helper()
 	response, err := http.Get("http://" + n.admin + path)
@@ -59,7 +59,7 @@ func (n *node) get(path string) string {
 
 var sample = regexp.MustCompile(`(?m)^([a-zA-Z_:][\w:]*(?:\{.*\})?) (\S+)$`)
 
-// series returns what a scrape gives now.
+// series returns the current series of a scrape.
 func (n *node) series() map[string]float64 {
 	n.t.Helper()
 	list := make(map[string]float64)

@@ -12,8 +12,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestMetricsOfAFleetAreClean: promtool, which knows the conventions, finds nothing in what a node
-// shows that has peers, certificates and backends, and has served something.
+// TestMetricsOfAFleetAreClean: promtool, which knows the conventions, reports nothing about the
+// metrics of a node that has peers, certificates and backends, and has served something.
 func TestMetricsOfAFleetAreClean(t *testing.T) {
 	nettest.Need(t, "promtool")
 	f := healthyFleet(t, 3)
@@ -36,7 +36,7 @@ func TestMetricsOfAFleetAreClean(t *testing.T) {
 	}
 }
 
-// TestRestartsOfAPeerMakeNoSeries: a peer is named by its configuration, not by a life of it.
+// TestRestartsOfAPeerMakeNoSeries: a peer is named by its configuration, not by an id of one run.
 func TestRestartsOfAPeerMakeNoSeries(t *testing.T) {
 	f := healthyFleet(t, 3)
 	before := peerSeries(f.nodes[0])

@@ -17,10 +17,10 @@ import (
 	"reprise/internal/testpki"
 )
 
-// monitoring is where the rules and the dashboard are.
+// monitoring is the directory of the rules and the dashboard.
 const monitoring = "../../docs/monitoring"
 
-// TestRules: promtool takes the rules, and they hold their own tests.
+// TestRules: promtool accepts the rules, and they pass their own tests.
 func TestRules(t *testing.T) {
 	nettest.Need(t, "promtool")
 	for _, args := range [][]string{
@@ -35,8 +35,8 @@ func TestRules(t *testing.T) {
 // unseen are metrics that a node has only with acme, or with revocation lists.
 var unseen = []string{"reprise_acme_missing", "reprise_client_crl_next_update_timestamp_seconds"}
 
-// TestRulesAndDashboardAskForWhatThereIs: each metric that they name is one that a node of a fleet
-// shows, and Prometheus can read each expression of the dashboard.
+// TestRulesAndDashboardAskForWhatThereIs: each metric that they name exists at a node of a fleet,
+// and Prometheus can read each expression of the dashboard.
 func TestRulesAndDashboardAskForWhatThereIs(t *testing.T) {
 	nettest.Need(t, "promtool")
 	f := healthyFleet(t, 2)
@@ -71,7 +71,7 @@ func TestRulesAndDashboardAskForWhatThereIs(t *testing.T) {
 	checkExpressions(t, expressions[:len(expressions)-1])
 }
 
-// dashboardExpressions are all that the dashboard asks Prometheus for.
+// dashboardExpressions are all expressions of the dashboard.
 func dashboardExpressions(t *testing.T) (list []string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(monitoring, "dashboard.json"))
@@ -160,8 +160,8 @@ func TestRulesFire(t *testing.T) {
 		"alerts:\n%s", strings.Join(want, "\n"))
 }
 
-// runPrometheus has it scrape some nodes, often, and look at our rules, in which nothing has to
-// last before it is told. It returns where it listens.
+// runPrometheus has it scrape some nodes, often, and evaluate our rules, with all delays removed.
+// It returns its address.
 func runPrometheus(t *testing.T, nodes ...string) string {
 	t.Helper()
 	rules, err := os.ReadFile(filepath.Join(monitoring, "reprise.rules.yml"))
@@ -185,7 +185,7 @@ func runPrometheus(t *testing.T, nodes ...string) string {
 	return addr
 }
 
-// alerts are those that fire now, sorted: name, node, and what file or peer they are about.
+// alerts are those that fire now, sorted: name, node, and the file or peer concerned.
 func alerts(t *testing.T, prometheus string) (list []string) {
 	t.Helper()
 	response, err := http.Get("http://" + prometheus + "/api/v1/alerts")

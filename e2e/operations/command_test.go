@@ -12,8 +12,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestWrongConfiguration: one line that says what is wrong, where, and what
-// would be right; and the exit status that says it is the operator's turn.
+// TestWrongConfiguration: one line that says what is wrong, where, and what would be right; and the
+// exit status of a wrong configuration.
 func TestWrongConfiguration(t *testing.T) {
 	pki := testpki.New(t)
 	cert, other := pki.Server(testpki.ECDSA, "localhost"), pki.Server(testpki.ECDSA, "localhost")
@@ -78,8 +78,7 @@ func TestWrongConfiguration(t *testing.T) {
 	}
 }
 
-// TestFailedStartLeavesNothing: what was bound before the mistake was found is
-// gone.
+// TestFailedStartLeavesNothing: sockets bound before the mistake was found are gone.
 func TestFailedStartLeavesNothing(t *testing.T) {
 	pki := testpki.New(t)
 	cert, socket := pki.Server(testpki.ECDSA, "localhost"), harness.UnixAddr(t)
@@ -92,8 +91,7 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestRuntimeFailure: what no change of the configuration mends has an exit
-// status of its own.
+// TestRuntimeFailure: a failure that no change of the configuration fixes has its own exit status.
 func TestRuntimeFailure(t *testing.T) {
 	r := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"demo"}, Env: []string{"TMPDIR=/nowhere"}})
 	if r.ExitCode != harness.ExitFailure || strings.Count(r.Stderr, "\n") != 1 ||
@@ -110,7 +108,7 @@ func TestRuntimeFailure(t *testing.T) {
 	}
 }
 
-// TestCheck: what check prints is a configuration that means the same.
+// TestCheck: check prints a configuration that means the same.
 func TestCheck(t *testing.T) {
 	pki := testpki.New(t)
 	cert, rsa := pki.Server(testpki.ECDSA, "localhost"), pki.Server(testpki.RSA, "localhost")
@@ -136,7 +134,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// check1 runs the program's check once, which must be content.
+// check1 runs the program's check once, which must succeed.
 func check1(t *testing.T, args ...string) string {
 	t.Helper()
 	r := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: append([]string{"check"}, args...)})

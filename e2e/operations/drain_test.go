@@ -54,8 +54,8 @@ func startDownload(t *testing.T, backend *nettest.Backend, n int64,
 
 const downloadSeed = 5
 
-// TestDrain: a node that is told to go takes no more connections, says so to
-// the balancer in front, and finishes what it has begun.
+// TestDrain: a draining node takes no more connections, tells the balancer in front, and finishes
+// its flows.
 func TestDrain(t *testing.T) {
 	const n = 4 * harness.MiB
 	backend, release := twoPartBackend(t, downloadSeed, n)
@@ -89,8 +89,8 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// TestDrainEnds: there is a limit to what a node waits for, by time or by the
-// operator's patience. What is cut then must not look complete.
+// TestDrainEnds: the time-out, or a second signal, ends the wait of a draining node. A stream that
+// is cut then must not look complete.
 func TestDrainEnds(t *testing.T) {
 	for _, test := range []struct {
 		name    string

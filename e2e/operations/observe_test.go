@@ -14,7 +14,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestMetrics: Prometheus gets what it can read, and the counters move.
+// TestMetrics: Prometheus can read the metrics, and the counters move.
 func TestMetrics(t *testing.T) {
 	s, pki := harness.EchoServer(t, testpki.ECDSA, "--cache2=name=ssl,items=100")
 	cfg := harness.ClientConfig(pki)
@@ -119,7 +119,7 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// TestProfilesOnlyOnDemand: profiles show what is in memory.
+// TestProfilesOnlyOnDemand: profiles show memory, so they need an option.
 func TestProfilesOnlyOnDemand(t *testing.T) {
 	s, _ := harness.EchoServer(t, testpki.ECDSA)
 	if status, _ := s.Get("/debug/pprof/goroutine?debug=1"); status != http.StatusOK {

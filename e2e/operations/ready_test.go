@@ -11,8 +11,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestDrainBehindBalancer: a node that is told to go refuses nobody whom a balancer sends
-// that asks for its readiness.
+// TestDrainBehindBalancer: a draining node refuses no client of a balancer that polls its
+// readiness.
 func TestDrainBehindBalancer(t *testing.T) {
 	backend := harness.ServeHTTP(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("page")) })
 	var servers []*harness.Server
@@ -42,7 +42,7 @@ func TestDrainBehindBalancer(t *testing.T) {
 	clients.End()
 }
 
-// TestReady: a node says that it is ready when it can serve somebody, or everybody.
+// TestReady: a node is ready when some pool can serve, or with pools=all when all can.
 func TestReady(t *testing.T) {
 	alive := harness.ServeHTTP(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("page")) })
 	s, client := harness.StartHTTP(t, harness.HTTPTo(alive), "--http-pool", "other to=http://127.0.0.2:1", "--http-use-pool", "other path=/other")
@@ -68,7 +68,7 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// postAdmin posts to the admin server, which must say that all is well.
+// postAdmin posts to the admin server, which must answer with success.
 func postAdmin(t *testing.T, s *harness.Server, path string) {
 	t.Helper()
 	resp, err := s.Post(path)

@@ -13,9 +13,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// SIGHUP reads certificates again: new connections get the new one, those that
-// exist go on, counters and sessions stay; a broken file does not take the place of what
-// it held.
+// SIGHUP reads certificates again: new connections get the new one, existing ones go on, counters
+// and sessions stay; a broken file does not replace its previous content.
 func TestReload(t *testing.T) {
 	echo := nettest.Serve(t, nettest.Echo)
 	pki := testpki.New(t)

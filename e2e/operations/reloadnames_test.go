@@ -14,9 +14,9 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestReloadOfNames: one SIGHUP with a certificate added, one removed, one corrupt, one
-// renewed, each in a directory of names. The corrupt one harms only itself, and what was
-// served in its place goes on.
+// TestReloadOfNames: one SIGHUP with a certificate added, one removed, one corrupt, one renewed,
+// each in a directory of names. The corrupt one harms only itself, and its previous certificate is
+// still served.
 func TestReloadOfNames(t *testing.T) {
 	testReloadOfNames(t, nil, func(p *nettest.Process) {
 		p.Signal(syscall.SIGHUP)

@@ -39,8 +39,8 @@ func (r *reloadable) write(t *testing.T, text string) {
 	}
 }
 
-// reload changes the file, has it taken over, and returns what the command says, which must
-// end with that status.
+// reload changes the file, reloads, and returns the output of the command, which must end with that
+// status.
 func (r *reloadable) reload(text string, status int) string {
 	r.T.Helper()
 	r.write(r.T, text)
@@ -54,8 +54,8 @@ func (r *reloadable) reload(text string, status int) string {
 	return result.Stdout + result.Stderr
 }
 
-// saying serves HTTP with a text.
-func saying(t *testing.T, text string) string {
+// serving serves a text by HTTP.
+func serving(t *testing.T, text string) string {
 	t.Helper()
 	return harness.ServeHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -72,19 +72,19 @@ func wantAll(t *testing.T, got string, want ...string) {
 	}
 }
 
-// TestReloadUnderLoad: a backend is swapped and a listener added while 200 clients come each
-// second, of whom none is refused or left without an answer; sessions of before resume.
+// TestReloadUnderLoad: a backend is swapped and a listener added while 200 clients connect each
+// second; none is refused or left without an answer, and earlier sessions resume.
 func TestReloadUnderLoad(t *testing.T) {
 	pki := testpki.New(t)
 	cert := pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")
 	addr, added := nettest.FreeAddr(t), nettest.FreeAddr(t)
 	https := func(addr string) string { return "https = " + addr + "," + cert.CertFile + "," + cert.KeyFile + "\n" }
 	const context = "https-session-context = here\n"
-	s := startReloadable(t, context+https(addr)+"http-to = http://"+saying(t, "old")+"\n")
+	s := startReloadable(t, context+https(addr)+"http-to = http://"+serving(t, "old")+"\n")
 	before := newReturning(t, addr, pki)
 	clients := harness.StartTraffic(t, addr, harness.ClientConfig(pki))
 	clients.Await(100)
-	said := s.reload(context+https(addr)+https(added)+"http-to = http://"+saying(t, "new")+"\n", 0)
+	said := s.reload(context+https(addr)+https(added)+"http-to = http://"+serving(t, "new")+"\n", 0)
 	wantAll(t, said, "listeners: +"+added, "pools: ~http/default", "options: https http-to")
 	clients.Await(100)
 	for _, r := range before {
@@ -113,7 +113,7 @@ func TestReloadInAFleet(t *testing.T) {
 			addr, cert.CertFile, cert.KeyFile, backend, ports[i], ports[1-i])
 	}
 	addrs := []string{nettest.FreeAddr(t), nettest.FreeAddr(t)}
-	backend := saying(t, "old")
+	backend := serving(t, "old")
 	s := startReloadable(t, text(0, addrs[0], backend))
 	peer := startReloadable(t, text(1, addrs[1], backend))
 	nettest.Eventually(t, harness.Patience, func() bool {
@@ -124,7 +124,7 @@ func TestReloadInAFleet(t *testing.T) {
 	clients.Await(50)
 	added := nettest.FreeAddr(t)
 	// The new listener stands before the one whose key has made the secret.
-	s.reload("https = "+added+","+other.CertFile+","+other.KeyFile+"\n"+text(0, addrs[0], saying(t, "new")), 0)
+	s.reload("https = "+added+","+other.CertFile+","+other.KeyFile+"\n"+text(0, addrs[0], serving(t, "new")), 0)
 	clients.Await(50)
 	before = append(before, newReturning(t, addrs[0], pki)...)
 	for i, r := range before {
@@ -140,8 +140,8 @@ func TestReloadInAFleet(t *testing.T) {
 	}
 }
 
-// TestReloadRemovesListener: connections of a listener that goes end when they would have, and
-// new ones are refused.
+// TestReloadRemovesListener: connections of a removed listener end when they would have, and new
+// ones are refused.
 func TestReloadRemovesListener(t *testing.T) {
 	pki := testpki.New(t)
 	cert := pki.Server(testpki.ECDSA, "localhost")
@@ -181,7 +181,7 @@ func TestReloadRemovesListener(t *testing.T) {
 // next request, and no request fails.
 func TestReloadSwapsBackends(t *testing.T) {
 	addr := nettest.FreeAddr(t)
-	backends := []string{saying(t, "0"), saying(t, "1")}
+	backends := []string{serving(t, "0"), serving(t, "1")}
 	text := func(i int) string {
 		return fmt.Sprintf("http = %s\nhttp-to = http://%s\nhttp-pool = api to=http://%s\nhttp-use-pool = api path=/api\nadd-header = X-Round: %d\n",
 			addr, backends[i%2], backends[(i+1)%2], i)
@@ -219,8 +219,8 @@ func TestReloadSwapsBackends(t *testing.T) {
 	}
 }
 
-// TestReloadBroken: whatever is wrong changes nothing; the command says what it is and ends
-// with status 2, and the metrics tell.
+// TestReloadBroken: after an error nothing changes; the command reports it and ends with status 2,
+// and the metrics show it.
 func TestReloadBroken(t *testing.T) {
 	pki := testpki.New(t)
 	cert := pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")
@@ -229,7 +229,7 @@ func TestReloadBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	addr, added, old := nettest.FreeAddr(t), nettest.FreeAddr(t), saying(t, "old")
+	addr, added, old := nettest.FreeAddr(t), nettest.FreeAddr(t), serving(t, "old")
 	good := "https = " + addr + "," + cert.CertFile + "," + cert.KeyFile + "\nhttp-to = http://"
 	s := startReloadable(t, good+old+"\n")
 	client := harness.HTTPClient(t, harness.ClientConfig(pki), nil)
@@ -246,8 +246,8 @@ func TestReloadBroken(t *testing.T) {
 		{"no directory for the log", "access-log = /no/such/dir/log\n", "/no/such/dir/log"},
 		{"an application", "module = app:app\n", "takes a restart"},
 	} {
-		// With it all that would be good by itself is not taken either.
-		said := s.reload(good+saying(t, "new")+"\nhttp = "+added+"\n"+tt.more, 2)
+		// With it, valid changes are not taken over either.
+		said := s.reload(good+serving(t, "new")+"\nhttp = "+added+"\n"+tt.more, 2)
 		wantAll(t, said, tt.want)
 		if _, body, err := harness.Fetch(client, "GET", "https://"+addr+"/", nil); err != nil || body != "old" {
 			t.Errorf("%s: got %q, %v afterwards", tt.name, body, err)
@@ -258,7 +258,7 @@ func TestReloadBroken(t *testing.T) {
 		}
 		wantAll(t, harness.Scrape(t, s.Admin), "reprise_reload_last_ok 0\n", fmt.Sprintf("reprise_reload_failed_total %d\n", i+1), "reprise_reload_done_total 0\n")
 	}
-	s.reload(good+saying(t, "new")+"\nhttp = "+added+"\n", 0)
+	s.reload(good+serving(t, "new")+"\nhttp = "+added+"\n", 0)
 	if _, body, err := harness.Fetch(client, "GET", "http://"+added+"/", nil); err != nil || body != "new" {
 		t.Errorf("at last: got %q, %v", body, err)
 	}
@@ -272,8 +272,8 @@ func TestReloadOneFile(t *testing.T) {
 	cert := pki.Server(testpki.ECDSA, "localhost")
 	addr := nettest.FreeAddr(t)
 	text := "https = " + addr + "," + cert.CertFile + "," + cert.KeyFile + "\nhttp-to = http://"
-	s := startReloadable(t, text+saying(t, "old")+"\n")
-	said := s.reload(text+saying(t, "new")+"\nsni = b.example /no/such.crt,/no/such.key\n", 2)
+	s := startReloadable(t, text+serving(t, "old")+"\n")
+	said := s.reload(text+serving(t, "new")+"\nsni = b.example /no/such.crt,/no/such.key\n", 2)
 	wantAll(t, said, "1 refused", "pools: ~http/default", "/no/such.crt")
 	if _, body, err := harness.Fetch(harness.HTTPClient(t, harness.ClientConfig(pki), nil), "GET", "https://"+addr+"/",
 		nil); err != nil || body != "new" {
@@ -281,11 +281,11 @@ func TestReloadOneFile(t *testing.T) {
 	}
 }
 
-// TestReloadNamesRestart: the command names what cannot be changed, and takes over the rest.
+// TestReloadNamesRestart: the command names options that need a restart, and takes over the rest.
 func TestReloadNamesRestart(t *testing.T) {
 	addr := nettest.FreeAddr(t)
-	s := startReloadable(t, "http = "+addr+"\nhttp-to = http://"+saying(t, "old")+"\n")
-	said := s.reload("http = "+addr+"\nhttp-to = http://"+saying(t, "new")+"\ncpu-affinity = true\nname = other\nlog-level = debug\n", 0)
+	s := startReloadable(t, "http = "+addr+"\nhttp-to = http://"+serving(t, "old")+"\n")
+	said := s.reload("http = "+addr+"\nhttp-to = http://"+serving(t, "new")+"\ncpu-affinity = true\nname = other\nlog-level = debug\n", 0)
 	wantAll(t, said, "needs a restart: cpu-affinity: was false, is true", "needs a restart: name: was not set, is other", "options: http-to log-level")
 	if _, body, err := harness.Fetch(http.DefaultClient, "GET", "http://"+addr+"/", nil); err != nil || body != "new" {
 		t.Errorf("got %q, %v", body, err)
@@ -299,14 +299,14 @@ func TestReloadNamesRestart(t *testing.T) {
 	}
 }
 
-// TestReloadLeaksNothing: after a hundred reloads that swap all that can be swapped, a node has
-// as many descriptors, goroutines and bytes as after ten.
+// TestReloadLeaksNothing: after a hundred reloads that swap everything possible, a node has as many
+// descriptors, goroutines and bytes as after ten.
 func TestReloadLeaksNothing(t *testing.T) {
 	pki := testpki.New(t)
 	cert := pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")
 	dir := t.TempDir()
 	addr, extra := nettest.FreeAddr(t), nettest.FreeAddr(t)
-	backends := []string{saying(t, "0"), saying(t, "1")}
+	backends := []string{serving(t, "0"), serving(t, "1")}
 	text := func(i int) string {
 		text := fmt.Sprintf("https = %s,%s,%s\nhttp-to = http://%s\nhttp-check = tcp\nadd-header = X-Round: %d\naccess-log = %s/log%d\n",
 			addr, cert.CertFile, cert.KeyFile, backends[i%2], i, dir, i%2)
@@ -319,7 +319,7 @@ func TestReloadLeaksNothing(t *testing.T) {
 	client := harness.HTTPClient(t, harness.With(harness.ClientConfig(pki), harness.NoResumption),
 		func(tr *http.Transport) { tr.DisableKeepAlives = true })
 	round := func(i int) {
-		if i%5 == 0 { // all is prepared, and thrown away
+		if i%5 == 0 { // all is prepared, and discarded
 			s.reload(text(i+1)+"http = "+dir+"/new\nhttp = "+addr+"\nhttp = 192.0.2.1:1\n", 2)
 		}
 		s.write(t, text(i))
@@ -355,7 +355,7 @@ func TestReloadLeaksNothing(t *testing.T) {
 	}
 }
 
-// footprint is what the process has, once it is idle.
+// footprint is the resources of the idle process.
 func (r *reloadable) footprint() (descriptors, goroutines, memory int) {
 	r.AwaitIdle()
 	http.DefaultClient.CloseIdleConnections()
@@ -381,8 +381,8 @@ func heapLen(t *testing.T, s *harness.Server) int {
 	return 0
 }
 
-// TestReloadOfPolicy: who has begun a handshake before a reload asks for client certificates is
-// served by the backends of before, not by those that are behind the new policy.
+// TestReloadOfPolicy: a client that began its handshake before a reload requires client
+// certificates is served by the earlier backends, not by those behind the new policy.
 func TestReloadOfPolicy(t *testing.T) {
 	pki := testpki.New(t)
 	cert := pki.Server(testpki.ECDSA, "localhost")
@@ -407,7 +407,7 @@ func TestReloadOfPolicy(t *testing.T) {
 		}
 		late.Close()
 	}
-	// What is broken at the same time fails the whole of it.
+	// A file that is broken at the same time fails the whole reload.
 	said = s.reload(text("", nettest.Serve(t, harness.SayText("open again")).Addr)+"sni = b.example /no/such.crt,/no/such.key\n", 2)
 	wantAll(t, said, "not reloaded", "/no/such.crt")
 }

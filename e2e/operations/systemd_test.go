@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A manager stands in for systemd: it hears what services say, and keeps descriptors.
+// A manager replaces systemd: it receives notifications of services, and keeps descriptors.
 type manager struct {
 	t    *testing.T
 	path string
@@ -106,7 +106,8 @@ func (m *manager) hear(text string, fds []int) {
 	}
 }
 
-// has reports whether a service has said something that begins so, and contains it.
+// has reports whether a service has sent a notification that begins with a text and contains
+// another.
 func (m *manager) has(prefix string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -119,7 +120,8 @@ func (m *manager) await(prefix string) {
 	nettest.Eventually(m.t, harness.Patience, func() bool { return m.has(prefix) }, "the service says %s", prefix)
 }
 
-// command runs the program as a service that gets what is stored, or files of a socket unit.
+// command runs the program as a service that gets the stored descriptors, or files of a socket
+// unit.
 func (m *manager) command(files ...*os.File) nettest.Command {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -237,7 +239,7 @@ func TestRestartBySystemdInAFleet(t *testing.T) {
 	for _, c := range clients {
 		harness.WantResumed(t, f.Nodes[0].Addr(), c, false)
 	}
-	// One that is drained is gone for good: nothing is left, and nobody waits for it.
+	// A drained node is gone for good: it leaves nothing, and no peer waits for it.
 	f.AwaitIntroduced()
 	r := nettest.Run(t, nettest.Command{
 		Path: harness.Program(t), Args: []string{"drain", "--admin", f.Nodes[0].Admin},

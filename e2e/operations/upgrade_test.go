@@ -18,7 +18,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// startUpgradable runs the program such that successors may go on.
+// startUpgradable runs the program so that successors may go on after it.
 func startUpgradable(t *testing.T, args ...string) *harness.Server {
 	t.Helper()
 	return harness.StartCommand(t, nettest.Command{Path: harness.Program(t), Successors: true},
@@ -71,7 +71,7 @@ func (r returning) resumes(t *testing.T, addr string) bool {
 	return resp.TLS.DidResume
 }
 
-// actorRole says what this program is when it is run in place of a successor.
+// actorRole says how this program behaves when it runs in place of a successor.
 const actorRole = "REPRISE_TEST_ACTOR"
 
 // actor is the line of a script that runs this program so.
@@ -111,7 +111,7 @@ func act(role string) int {
 	return 9
 }
 
-// page answers all with a page.
+// page answers all requests with a page.
 func page(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("page")) }
 
 // A keeper is a client that keeps its connection, and makes requests that must not be made
@@ -157,8 +157,8 @@ func (k *keeper) finish() {
 	<-k.done
 }
 
-// TestUpgrade: the program is exchanged three times in a row while clients come. None is
-// refused or left without an answer, and sessions of before resume.
+// TestUpgrade: the program is replaced three times in a row while clients connect. None is refused
+// or left without an answer, and earlier sessions resume.
 func TestUpgrade(t *testing.T) {
 	pki := testpki.New(t)
 	s := startUpgradable(t, harness.HTTPS(pki.Server(testpki.ECDSA, "localhost", "127.0.0.1")),
@@ -291,7 +291,7 @@ func TestUpgradeFails(t *testing.T) {
 			}
 		}
 	}
-	// What was wrong is mended.
+	// The faults are fixed.
 	configure("")
 	install(t, path, real)
 	s.Signal(syscall.SIGUSR2)

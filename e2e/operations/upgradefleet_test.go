@@ -8,9 +8,8 @@ import (
 	"reprise/internal/nettest"
 )
 
-// TestUpgradeInAFleet: an upgraded node is to its peers what it was. Sessions that were
-// made anywhere before resume anywhere, as do those made after; nobody is taken for
-// silent when sessions are forgotten.
+// TestUpgradeInAFleet: to its peers an upgraded node is the same. Sessions made anywhere before
+// resume anywhere, as do those made after; no node is taken for silent when sessions are forgotten.
 func TestUpgradeInAFleet(t *testing.T) {
 	for _, mode := range []string{"push", "homes", "pull"} {
 		t.Run(mode, func(t *testing.T) {

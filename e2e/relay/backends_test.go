@@ -80,8 +80,7 @@ func TestDeadBackendAmongTwo(t *testing.T) {
 	}
 }
 
-// TestAllBackendsDead: the client is told at once, and served again when a
-// backend is back.
+// TestAllBackendsDead: the client gets a reset at once, and is served again when a backend is back.
 func TestAllBackendsDead(t *testing.T) {
 	pki := testpki.New(t)
 	addrs := []string{nettest.FreeAddr(t), nettest.FreeAddr(t)}
@@ -98,8 +97,7 @@ func TestAllBackendsDead(t *testing.T) {
 	harness.Visit(t, s.Addr(), harness.ClientConfig(pki))
 }
 
-// TestBackendReset: what a backend that breaks off has sent must not look
-// complete to the client.
+// TestBackendReset: a response that the backend breaks off must not look complete to the client.
 func TestBackendReset(t *testing.T) {
 	harness.ForEachVersion(t, func(t *testing.T, version uint16) {
 		pki := testpki.New(t)
@@ -124,8 +122,8 @@ func TestBackendReset(t *testing.T) {
 	})
 }
 
-// TestClientEnds: a backend can tell an end that the client meant from one that
-// somebody on the path may have made.
+// TestClientEnds: a backend can tell an end that the client intended from one that an attacker on
+// the path may have forged.
 func TestClientEnds(t *testing.T) {
 	for _, test := range []struct {
 		name  string

@@ -1,3 +1,3 @@
-// Package relay tests that every byte arrives, in both directions and at any pace, with and
-// without TLS, whatever ends first, and what an open connection costs.
+// Package relay tests that every byte arrives, in both directions and at any pace, with and without
+// TLS, whichever end closes first, and the cost of an open connection.
 package relay

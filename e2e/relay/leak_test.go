@@ -14,11 +14,11 @@ import (
 	"reprise/internal/testpki"
 )
 
-// A fate is how a connection to an echo ends. It returns one that the server has
-// to end, or nil.
-type fate func(addr string, config *tls.Config, hello []byte) (net.Conn, error)
+// An ending is a way in which a connection to an echo ends. It returns one that the server has to
+// end, or nil.
+type ending func(addr string, config *tls.Config, hello []byte) (net.Conn, error)
 
-var fates = []fate{
+var endings = []ending{
 	good, abortedInHandshake, abortedConnected, garbage, truncated, stalled, unread,
 }
 
@@ -69,7 +69,7 @@ func stalled(addr string, _ *tls.Config, hello []byte) (net.Conn, error) {
 	return conn, err
 }
 
-// unread leaves without having read what it asked for.
+// unread leaves without reading its answer.
 func unread(addr string, config *tls.Config, _ []byte) (net.Conn, error) {
 	conn, err := harness.Handshake(addr, config)
 	if err == nil {
@@ -87,8 +87,8 @@ func TestSteadyStateLeaksNothing(t *testing.T) {
 	s, pki := harness.EchoServer(t, testpki.ECDSA, "--http-processes", "1", "--handshake-timeout", "2s", "--linger-timeout", "1s")
 	config, hello := harness.ClientConfig(pki), harness.ClientHello(t, &tls.Config{ServerName: "localhost"})
 	live(t, s, 100, stalled, config, hello)
-	for _, fate := range fates {
-		live(t, s, 20, fate, config, hello)
+	for _, end := range endings {
+		live(t, s, 20, end, config, hello)
 	}
 	s.AwaitIdle()
 	goroutines, descriptors := harness.GoroutineLen(t, s), s.DescriptorLen()
@@ -96,13 +96,13 @@ func TestSteadyStateLeaksNothing(t *testing.T) {
 
 	const each = 300 // 2,100 in all
 	var workers sync.WaitGroup
-	for _, fate := range fates {
-		workers.Go(func() { live(t, s, each, fate, config, hello) })
+	for _, end := range endings {
+		workers.Go(func() { live(t, s, each, end, config, hello) })
 	}
 	workers.Wait()
 	s.AwaitIdle()
-	if got := s.Document().Engine.Flows.Accepted - before; got != uint64(each*len(fates)) {
-		t.Errorf("%d connections accepted, want %d", got, each*len(fates))
+	if got := s.Document().Engine.Flows.Accepted - before; got != uint64(each*len(endings)) {
+		t.Errorf("%d connections accepted, want %d", got, each*len(endings))
 	}
 	nettest.Eventually(t, harness.Patience, func() bool { return s.DescriptorLen() <= descriptors }, "descriptors are %d again",
 		descriptors)
@@ -114,9 +114,9 @@ func TestSteadyStateLeaksNothing(t *testing.T) {
 	}
 }
 
-// live lets n connections have a fate, and waits for those that the server has
+// live lets n connections end in a way, and waits for those that the server has
 // to end. It may be called from several goroutines.
-func live(t *testing.T, s *harness.Server, n int, meet fate, config *tls.Config, hello []byte) {
+func live(t *testing.T, s *harness.Server, n int, meet ending, config *tls.Config, hello []byte) {
 	t.Helper()
 	var open []net.Conn
 	for range n {

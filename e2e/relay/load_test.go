@@ -15,9 +15,9 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestKeepAliveWhileHandshakesFlood shows what key workers are for: while one
-// loop is flooded with RSA handshakes, a connection that has done its own keeps
-// being served. How long that takes is only shown: it depends on the machine.
+// TestKeepAliveWhileHandshakesFlood shows the purpose of key workers: while one loop is flooded
+// with RSA handshakes, a connection that has done its own keeps being served. How long that takes
+// is only shown: it depends on the machine.
 func TestKeepAliveWhileHandshakesFlood(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -82,8 +82,7 @@ func flood(t *testing.T, addr string, config *tls.Config, stop chan struct{}, do
 	}
 }
 
-// TestIdleFlowsCostLittle: what a connection costs that has done its handshake,
-// and nothing since, decides how many a node can hold.
+// TestIdleFlowsCostLittle: the memory of an idle connection decides how many a node can hold.
 func TestIdleFlowsCostLittle(t *testing.T) {
 	const bound = 3 << 10 // bytes of resident memory for each flow
 	flows := idleFlows(t)
@@ -129,9 +128,9 @@ func TestIdleFlowsCostLittle(t *testing.T) {
 	if harness.RaceEnabled {
 		return
 	}
-	// That depends on gc-percent and is gone after the next collection, which
-	// the runtime makes two minutes after the last if nobody asks for it.
-	for range 2 { // what is pooled survives one
+	// That depends on gc-percent and is gone after the next collection, which the runtime makes two
+	// minutes after the last if none is forced.
+	for range 2 { // pooled buffers survive one
 		s.Get("/debug/pprof/heap?gc=1")
 	}
 	nettest.Eventually(t, harness.Patience, func() bool { return perFlow() <= bound }, "%d idle flows cost %d bytes each at most", flows, bound)

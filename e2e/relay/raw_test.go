@@ -14,8 +14,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestSessionsResumeBehindRawRouter: with only a raw router between, all clients
-// resume at whichever of three nodes they meet.
+// TestSessionsResumeBehindRawRouter: with only a raw router between, all clients resume at any of
+// three nodes.
 func TestSessionsResumeBehindRawRouter(t *testing.T) {
 	f := harness.StartFleet(t, 3, "push+pull", harness.PatientLookup)
 	front := harness.StartRawRouter(t, []string{f.TLS(0), f.TLS(1), f.TLS(2)})
@@ -60,7 +60,7 @@ func TestHTTPSSessionsResumeBehindRawRouter(t *testing.T) {
 	f.AwaitIntroduced()
 	front := harness.StartRawRouter(t, []string{f.TLS(0), f.TLS(1), f.TLS(2)})
 	harness.ForEachVersion(t, func(t *testing.T, version uint16) {
-		config, _ := harness.WalletConfig(f.PKI, version)
+		config, _ := harness.OneSessionConfig(f.PKI, version)
 		client := harness.HTTPClient(t, config, harness.Dialing(new(net.Dialer).DialContext))
 		wantResumedElsewhere(t, f, front, false, func() {
 			for i := range 2 * len(f.Nodes) {
@@ -123,8 +123,8 @@ func TestRawRouterBothWaysByteExact(t *testing.T) {
 	}
 }
 
-// TestRawRouterStoppedReadersCostBoundedMemory: splicing or not, what a reader that
-// stops costs depends on the watermark and the pipe only.
+// TestRawRouterStoppedReadersCostBoundedMemory: splicing or not, the memory for a reader that stops
+// depends on the watermark and the pipe only.
 func TestRawRouterStoppedReadersCostBoundedMemory(t *testing.T) {
 	const readers, highWatermark, pipe = 100, 256 << 10, 256 << 10
 	// a buffer that grows leaves as much as twice itself to the collector
@@ -177,7 +177,7 @@ func wantEcho(t *testing.T, conn net.Conn, r io.Reader) {
 	}
 }
 
-// TestRawRouterHalfClose: either end may finish first, and still hears the other.
+// TestRawRouterHalfClose: either end may finish first, and still receives from the other.
 func TestRawRouterHalfClose(t *testing.T) {
 	const early, late = "all I have to say", "an answer that took its time"
 	first := func(conn net.Conn) error {
@@ -261,8 +261,8 @@ func TestRawRouterPassesResets(t *testing.T) {
 	}
 }
 
-// TestRawRouterWithoutBackend: the client is told by a reset, and served when
-// there is one again.
+// TestRawRouterWithoutBackend: the client gets a reset, and is served when there is a backend
+// again.
 func TestRawRouterWithoutBackend(t *testing.T) {
 	addr := nettest.FreeAddr(t)
 	s := harness.StartRawRouter(t, []string{addr}, "--rawrouter-gracetime=1h")

@@ -43,8 +43,8 @@ func TestBothWaysByteExact(t *testing.T) {
 	}
 }
 
-// TestBackendClosesWithMuchUnsent: when the backend is gone its answer still
-// has to get through, to a reader that has not even begun.
+// TestBackendClosesWithMuchUnsent: when the backend is gone its answer still reaches a reader that
+// has not begun to read.
 func TestBackendClosesWithMuchUnsent(t *testing.T) {
 	pki := testpki.New(t)
 	const n = 10 * harness.MiB
@@ -61,8 +61,8 @@ func TestBackendClosesWithMuchUnsent(t *testing.T) {
 	}
 }
 
-// TestSlowReaderKeepsTheEnd: the end of an answer may still be in the kernel
-// when patience with the client's goodbye runs out. That must not take it back.
+// TestSlowReaderKeepsTheEnd: the end of an answer may still be in the kernel when linger-timeout
+// ends. Closing must not discard it.
 func TestSlowReaderKeepsTheEnd(t *testing.T) {
 	pki := testpki.New(t)
 	const n = harness.MiB / 2
@@ -76,8 +76,8 @@ func TestSlowReaderKeepsTheEnd(t *testing.T) {
 	}
 }
 
-// TestStoppedReadersCostBoundedMemory: backpressure reaches the backends when
-// clients stop reading, so that what they cost depends on the watermarks only.
+// TestStoppedReadersCostBoundedMemory: backpressure reaches the backends when clients stop reading,
+// so that their memory depends on the watermarks only.
 func TestStoppedReadersCostBoundedMemory(t *testing.T) {
 	const (
 		readers       = 200
@@ -119,8 +119,8 @@ func TestStoppedReadersCostBoundedMemory(t *testing.T) {
 	}
 }
 
-// TestAnswerAfterHalfClose: a client that has said all it has to say, by
-// close_notify and perhaps FIN, still gets what the backend says when it knows.
+// TestAnswerAfterHalfClose: a client that has ended its input, by close_notify and perhaps FIN,
+// still gets the backend's later answer.
 func TestAnswerAfterHalfClose(t *testing.T) {
 	const request, answer = "the whole request", "an answer that took its time"
 	for _, test := range []struct {

@@ -128,7 +128,7 @@ func uwsgi(t *testing.T, response string) string {
 	}).Addr
 }
 
-// serverCertificate is what a client that asks for name is shown.
+// serverCertificate is the certificate for a client that asks for name.
 func (n *node) serverCertificate(t *testing.T, name string) (*tls.ConnectionState, error) {
 	t.Helper()
 	conn, err := tls.Dial("tcp", n.https, &tls.Config{ServerName: name, RootCAs: n.pki.CA.Pool()})

@@ -19,7 +19,7 @@ func (n *node) clientConfig() *tls.Config {
 	return &tls.Config{ServerName: "localhost", RootCAs: n.pki.CA.Pool()}
 }
 
-// A value that an option takes only behind = is told as such.
+// A value that an option takes only behind = is an error that says so.
 func TestValuesApart(t *testing.T) {
 	for _, args := range [][]string{{"--hsts", "31536000"}, {"--http-keepalive", "30s"}} {
 		got := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: append([]string{
@@ -84,7 +84,7 @@ func TestBothFamilies(t *testing.T) {
 	}
 }
 
-// A unix socket has the mode that is asked for.
+// A unix socket has the configured mode.
 func TestModeOfUnixSockets(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "x.sock")
 	start(t, play(t, ok()).addr, "--http", socket, "--chmod-socket=666")

@@ -28,7 +28,7 @@ func TestRequestWithoutHost(t *testing.T) {
 	}
 }
 
-// The default port of the scheme is no other host.
+// The scheme's default port does not make another host.
 func TestAbsoluteTargetWithDefaultPort(t *testing.T) {
 	n := start(t, play(t, ok()).addr)
 	for _, request := range []string{
@@ -61,7 +61,7 @@ func TestFormsOfRequests(t *testing.T) {
 	}
 }
 
-// A name that a backend may take for another one does not pass.
+// A field name that a backend may take for another one does not pass.
 func TestUnderscoreInFieldNames(t *testing.T) {
 	backend := play(t, ok())
 	n := start(t, backend.addr)
@@ -100,7 +100,7 @@ func TestUpgradeWithBody(t *testing.T) {
 	}
 }
 
-// A PROXY header of a balancer's own check is to be taken, whatever family it names (the
+// A PROXY header of a balancer's own check is accepted, whatever family it names (the
 // specification, section 2.2).
 func TestProxyLocalWithFamily(t *testing.T) {
 	backend := play(t, ok())
@@ -124,7 +124,7 @@ func TestProxyLocalWithFamily(t *testing.T) {
 	}
 }
 
-// What was refused is in the access log with its reason.
+// A refused request is in the access log with its reason.
 func TestRefusedRequestsAreLogged(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "access.log")
 	n := start(t, play(t, ok()).addr, "--access-log", file)

@@ -39,8 +39,8 @@ func TestChunkSizeWithBlanks(t *testing.T) {
 	}
 }
 
-// A backend that speaks something else and stays open is found out by its first bytes, not by
-// a time-out.
+// A backend that speaks another protocol and stays open is detected by its first bytes, not by a
+// time-out.
 func TestBackendThatSpeaksNoHTTP(t *testing.T) {
 	n := start(t, play(t, "220 mail.example ESMTP\r\n").addr, "--http-timeout", "10m")
 	begun := time.Now()

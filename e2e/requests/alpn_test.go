@@ -64,7 +64,7 @@ frontend in
 	}
 }
 
-// A toldConn is a connection of which a proxy has told the ALPN protocol.
+// A toldConn is a connection whose PROXY header names the ALPN protocol.
 type toldConn struct{}
 
 // serveTold runs a server of HTTP/1.1 and HTTP/2 without TLS behind PROXY headers. It
@@ -97,8 +97,8 @@ func serveTold(t *testing.T) (addr string) {
 	return l.Addr().String()
 }
 
-// TestBackendIsToldALPN: with version 2 a backend knows what was agreed on, and real
-// clients of both protocols are served by it.
+// TestBackendIsToldALPN: with version 2 a backend learns the negotiated protocol, and real clients
+// of both protocols are served by it.
 func TestBackendIsToldALPN(t *testing.T) {
 	nettest.Need(t, "curl")
 	pki := testpki.New(t)
@@ -120,8 +120,8 @@ func TestBackendIsToldALPN(t *testing.T) {
 	}
 }
 
-// TestNoCommonProtocol: a client is told by the alert that there is for it (RFC 7301,
-// Section 3.2), and no backend is asked.
+// TestNoCommonProtocol: a client gets the alert for it (RFC 7301, Section 3.2), and no backend is
+// asked.
 func TestNoCommonProtocol(t *testing.T) {
 	pki := testpki.New(t)
 	backend := nettest.Serve(t, nettest.Echo)

@@ -83,8 +83,8 @@ def application(env, start_response):
 	}
 }
 
-// TestHTTP10WithoutHost: real servers answer a request that names no host, which they
-// get as one of HTTP/1.1.
+// TestHTTP10WithoutHost: real servers answer a request without Host, which they get as one of
+// HTTP/1.1.
 func TestHTTP10WithoutHost(t *testing.T) {
 	for name, start := range map[string]func(t *testing.T, addr string){
 		"nginx": func(t *testing.T, addr string) { harness.StartNginx(t, addr, `location / { return 200 "page\n"; }`) },
@@ -114,8 +114,8 @@ func TestHTTP10WithoutHost(t *testing.T) {
 	}
 }
 
-// TestOneOfWhatIsAdded: add-header and hsts are in every response, whoever made it, and
-// take the place of the backend's field, but for those of which there may be several.
+// TestOneOfWhatIsAdded: add-header and hsts are in every response, also in our own, and replace the
+// backend's field, except those of which there may be several.
 func TestOneOfWhatIsAdded(t *testing.T) {
 	backend := harness.ServeHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range map[string]string{

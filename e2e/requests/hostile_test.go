@@ -33,9 +33,9 @@ const (
 	chunked  = hostile.Chunked
 )
 
-// TestHostileRequests: each gets its status, the connection ends where nobody can
-// tell what follows, the backend sees whole requests as they were meant or
-// nothing, and the next client is served.
+// TestHostileRequests: each gets its status, the connection ends where the next request is not
+// certain, the backend sees whole requests as they were meant or nothing, and the next client is
+// served.
 func TestHostileRequests(t *testing.T) {
 	backend := harness.Record(t, nil)
 	s, pki := harness.StartHTTPS(t, harness.HTTPTo(backend.Addr), "--http-backend-keepalive", "0")
@@ -95,8 +95,8 @@ func describeAnswers(conn net.Conn) string {
 	}
 }
 
-// TestSmuggledBodyStaysABody: what one client has in its body is never part of
-// what another asks for on the same backend connection.
+// TestSmuggledBodyStaysABody: one client's body never becomes part of another's request on the same
+// backend connection.
 func TestSmuggledBodyStaysABody(t *testing.T) {
 	backend := harness.ServeHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -129,9 +129,9 @@ var hostileResponses = hostile.Responses(
 
 const ok = hostile.OK
 
-// TestHostileResponses: what is no response is a 502, what breaks off is not taken
-// for whole, and whatever comes unasked reaches nobody, least of all as the answer
-// to the next request, which waits behind the first.
+// TestHostileResponses: bytes that are not a response are a 502, a broken response does not look
+// complete, and unasked bytes reach no client, least of all as the response to the next request,
+// which waits behind the first.
 func TestHostileResponses(t *testing.T) {
 	// A backend whose first line of a request says which answer it shall give, so
 	// that all may share one router.
@@ -176,8 +176,7 @@ func TestHostileResponses(t *testing.T) {
 	}
 }
 
-// askTwice asks for a hostile response and for one that is none, together or one after the
-// other.
+// askTwice asks for a hostile response and for a good one, together or one after the other.
 func askTwice(t *testing.T, s *harness.Server, pki *testpki.PKI, i int, pipelined bool) (all,
 	bodies []string,
 ) {

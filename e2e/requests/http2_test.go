@@ -17,8 +17,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestHTTP2Clients has programs that speak HTTP/2 ask for pages; the access log says how
-// they did.
+// TestHTTP2Clients has programs that speak HTTP/2 ask for pages; the access log has the results.
 func TestHTTP2Clients(t *testing.T) {
 	backend := harness.ServeHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

@@ -20,7 +20,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// TestRealServersAndClients: whoever asks gets the page, whoever serves it.
+// TestRealServersAndClients: every client gets the page from every server.
 func TestRealServersAndClients(t *testing.T) {
 	const page = "page\n"
 	echo := harness.ServeHTTP(t, func(w http.ResponseWriter,
@@ -94,10 +94,10 @@ func testOpenSSL(t *testing.T, addr string, pki *testpki.PKI, page string) {
 	}
 }
 
-// forwardedFields are those that say where a request comes from.
+// forwardedFields are the fields that name the origin of a request.
 var forwardedFields = []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded"}
 
-// TestForwardedFields: a trusted client's word is added to, another's replaced.
+// TestForwardedFields: a trusted client's fields are added to, another's replaced.
 func TestForwardedFields(t *testing.T) {
 	backend := harness.ServeHTTP(t, func(w http.ResponseWriter, r *http.Request) {
 		for _, name := range forwardedFields {
@@ -247,8 +247,8 @@ func TestKeepAliveOff(t *testing.T) {
 	}
 }
 
-// TestSlowRequests: a head has a time of its own from its first byte to its last,
-// however diligently it drips; an idle client is told goodbye.
+// TestSlowRequests: a head has a time of its own from its first byte to its last, however steadily
+// it drips; an idle client gets a proper close.
 func TestSlowRequests(t *testing.T) {
 	backend := harness.Record(t, nil)
 	s, pki := harness.StartHTTPS(t, harness.HTTPTo(backend.Addr), "--http-headers-timeout", "300ms", "--http-keepalive=1s", "--http-timeout", "500ms", "--http-backend-keepalive", "0")
@@ -285,8 +285,8 @@ func TestSlowRequests(t *testing.T) {
 	}
 }
 
-// TestMaxBody: content beyond the limit is refused however it is framed, before
-// it can be taken for whole.
+// TestMaxBody: content beyond the limit is refused however it is framed, before it can look
+// complete.
 func TestMaxBody(t *testing.T) {
 	backend := harness.Record(t, nil)
 	app := harness.StartUWSGI(t, harness.EchoApplication)
@@ -430,8 +430,8 @@ func testBothWays(t *testing.T, s *harness.Server, pki *testpki.PKI, n int64) {
 	}
 }
 
-// TestDrainHTTP: idle clients are told goodbye at once; a request that runs is
-// finished, and its client told not to come back.
+// TestDrainHTTP: idle clients are closed at once; a request in progress is finished, and its client
+// is told to close.
 func TestDrainHTTP(t *testing.T) {
 	started, release := make(chan struct{}), make(chan struct{})
 	backend := harness.ServeHTTP(t, func(w http.ResponseWriter, r *http.Request) {

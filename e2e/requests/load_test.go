@@ -26,7 +26,7 @@ func TestBackendKilledUnderLoad(t *testing.T) {
 	if harness.RaceEnabled {
 		rate = 300
 	}
-	// So long that many requests are under way when a backend dies.
+	// So long that many requests are in progress when a backend dies.
 	slow := harness.ServeHTTP(t, func(w http.ResponseWriter, _ *http.Request) {
 		time.Sleep(50 * time.Millisecond)
 		io.WriteString(w, "page")
@@ -84,7 +84,7 @@ type openLoad struct {
 	sent, failed atomic.Int64
 }
 
-// run sends for a while what is due, whether or not what was sent before is answered.
+// run sends due requests for a while, whether or not earlier ones are answered.
 func (o *openLoad) run(phase time.Duration) {
 	begun := time.Now()
 	for n := 0; time.Since(begun) < phase; {
@@ -102,8 +102,8 @@ func (o *openLoad) run(phase time.Duration) {
 	}
 }
 
-// TestBackendThatNeverAnswers: the client is told when http-timeout is over, and
-// the operator can tell why.
+// TestBackendThatNeverAnswers: the client gets an error when http-timeout is over, and the operator
+// can see why.
 func TestBackendThatNeverAnswers(t *testing.T) {
 	for _, scheme := range []string{"http://", "uwsgi://"} {
 		for _, test := range []struct {
@@ -287,8 +287,8 @@ func readLate(t *testing.T, conn net.Conn, release <-chan struct{}, scheme strin
 	io.WriteString(conn, ok+"Content-Length: 4\r\n\r\nread")
 }
 
-// TestPipelinedRedirectsUnread: who asks and never reads costs bounded memory,
-// and gets all the answers when it does read.
+// TestPipelinedRedirectsUnread: a client that sends requests and never reads costs bounded memory,
+// and gets all responses when it does read.
 func TestPipelinedRedirectsUnread(t *testing.T) {
 	addr := nettest.FreeAddr(t)
 	s := harness.Start(t, "--http-to-https", addr, "--add-header", "X-Long: "+strings.Repeat("x", 1000))
@@ -356,7 +356,7 @@ func TestIdleClientsHoldNoBuffers(t *testing.T) {
 	for _, conn := range conns {
 		use(conn)
 	}
-	// What TLS can make again goes a second after the last byte.
+	// State that TLS can rebuild is dropped a second after the last byte.
 	var used int64
 	nettest.Eventually(t, harness.Patience, func() bool {
 		used = heap(t, s)
@@ -367,8 +367,7 @@ func TestIdleClientsHoldNoBuffers(t *testing.T) {
 		(unused-empty)/clients, (used-empty)/clients, (usedRSS-unusedRSS)/clients>>10)
 }
 
-// heap is what the process holds after a collection. Pools give up what is not
-// used from one to the next but one.
+// heap is the memory in use after a collection. Pools drop items that are unused for two of them.
 func heap(t *testing.T, s *harness.Server) int64 {
 	t.Helper()
 	var profile string

@@ -17,7 +17,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestHTTP2ToUWSGI holds that an application is told of HTTP/2.
+// TestHTTP2ToUWSGI: an application learns of HTTP/2.
 func TestHTTP2ToUWSGI(t *testing.T) {
 	s, pki := harness.StartHTTPS(t, harness.UWSGITo(harness.StartUWSGI(t, harness.EchoApplication)))
 	client := harness.HTTPClient(t, harness.ClientConfig(pki),
@@ -27,8 +27,8 @@ func TestHTTP2ToUWSGI(t *testing.T) {
 	}
 }
 
-// TestVariablesOfUWSGI: a real application sees the request, the client and how
-// TLS went, and nothing that the client made up.
+// TestVariablesOfUWSGI: a real application sees the request, the client and the state of TLS, and
+// nothing that the client forged.
 func TestVariablesOfUWSGI(t *testing.T) {
 	app := harness.StartUWSGI(t, harness.EchoApplication)
 	s, pki := harness.StartHTTPS(t, harness.UWSGITo(app))
@@ -75,7 +75,7 @@ func TestVariablesOfUWSGI(t *testing.T) {
 	}
 }
 
-// wantVariables compares what the application was told of the request that spoofs.
+// wantVariables compares the application's variables for the forging request.
 func wantVariables(t *testing.T, env map[string]string, host, port, version, resumed string) {
 	for key, want := range map[string]string{
 		"REQUEST_METHOD": "POST", "PATH_INFO": "/caf\u00c3\u00a9/a;b", "REQUEST_URI": "/caf%C3%A9/a;b?q=%20&r", "QUERY_STRING": "q=%20&r",
@@ -105,8 +105,7 @@ func digest(r io.Reader) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// TestTrustedProxyOfUWSGI: what a proxy in front says of its client reaches the
-// application.
+// TestTrustedProxyOfUWSGI: a proxy's fields about its client reach the application.
 func TestTrustedProxyOfUWSGI(t *testing.T) {
 	s, pki := harness.StartHTTPS(t, harness.UWSGITo(harness.StartUWSGI(t, harness.EchoApplication)), "--http-trusted",
 		"127.0.0.0/8")
@@ -302,8 +301,8 @@ func TestChunkedInputOfUWSGI(t *testing.T) {
 	}
 }
 
-// TestUWSGIWithoutAnAnswer: an application that breaks off is a 502, and a worker
-// that raises is what it says.
+// TestUWSGIWithoutAnAnswer: an application that breaks off is a 502, and a worker's own error
+// response is passed on.
 func TestUWSGIWithoutAnAnswer(t *testing.T) {
 	app := harness.StartUWSGI(t, `
 import os

@@ -36,8 +36,7 @@ func awaitLog(t *testing.T, path string, n int) []harness.LogLine {
 	return lines
 }
 
-// TestAccessLogOfRequests: a line says who asked for what, how TLS went, who answered
-// and how long it took.
+// TestAccessLogOfRequests: a line has the client, the request, TLS, the backend and the times.
 func TestAccessLogOfRequests(t *testing.T) {
 	option, path := harness.AccessLog(t)
 	page := harness.ServeName(t)
@@ -46,7 +45,7 @@ func TestAccessLogOfRequests(t *testing.T) {
 		harness.HTTPS(pki.Server(testpki.ECDSA, "localhost"), "clientca="+pki.CAFile), "--http=127.0.0.1:0")
 	harness.ForEachVersion(t, func(t *testing.T, version uint16) {
 		os.Truncate(path, 0)
-		config, _ := harness.WalletConfig(pki, version)
+		config, _ := harness.OneSessionConfig(pki, version)
 		config.Certificates = []tls.Certificate{pki.Client("Alice").TLS}
 		begun := time.Now().Add(-time.Second)
 		var cipher uint16
@@ -94,7 +93,7 @@ func TestAccessLogOfRequests(t *testing.T) {
 	}
 }
 
-// TestAccessLogOfConnections: who relays only counts bytes, and says how it ended.
+// TestAccessLogOfConnections: the line of a relayed connection has its bytes and how it ended.
 func TestAccessLogOfConnections(t *testing.T) {
 	option, path := harness.AccessLog(t)
 	echo := nettest.Serve(t, nettest.Echo).Addr
@@ -140,8 +139,7 @@ func TestAccessLogOfConnections(t *testing.T) {
 	}
 }
 
-// TestAccessLogOfWhatFailed: a request that no backend answered is logged with what
-// the client got.
+// TestAccessLogOfWhatFailed: a request that no backend answered is logged with the client's status.
 func TestAccessLogOfWhatFailed(t *testing.T) {
 	option, path := harness.AccessLog(t)
 	s, client := harness.StartHTTP(t, option, harness.HTTPTo(nettest.FreeAddr(t)))
@@ -158,7 +156,7 @@ func TestAccessLogOfWhatFailed(t *testing.T) {
 	}
 }
 
-// TestAccessLogSaysWhereASessionCameFrom: told by another node, or asked for.
+// TestAccessLogSaysWhereASessionCameFrom: pushed by another node, or pulled.
 func TestAccessLogSaysWhereASessionCameFrom(t *testing.T) {
 	for mode, want := range map[string]string{"push": "pushed", "pull": "pulled"} {
 		t.Run(mode, func(t *testing.T) {
@@ -182,7 +180,7 @@ func TestAccessLogSaysWhereASessionCameFrom(t *testing.T) {
 	}
 }
 
-// TestAccessLogNamesTheClient: not the proxy in front, unless that fails to say.
+// TestAccessLogNamesTheClient: not the proxy in front, unless that names none.
 func TestAccessLogNamesTheClient(t *testing.T) {
 	option, path := harness.AccessLog(t)
 	front := startProxyFront(t, option)
@@ -213,7 +211,7 @@ func TestAccessLogNamesTheClient(t *testing.T) {
 	}
 }
 
-// TestAccessLogCombined: what log analysers expect, and more behind it.
+// TestAccessLogCombined: the fields that log analysers expect, with more behind.
 func TestAccessLogCombined(t *testing.T) {
 	option, path := harness.AccessLog(t)
 	page := harness.ServeName(t)
@@ -235,8 +233,8 @@ func TestAccessLogCombined(t *testing.T) {
 	}
 }
 
-// TestAccessLogRotation: whoever rotates the log under load finds each request in
-// one of the files, once and whole.
+// TestAccessLogRotation: after a rotation under load each request is in one of the files, once and
+// whole.
 func TestAccessLogRotation(t *testing.T) {
 	const workers, rotations = 8, 5
 	each := 400
@@ -296,7 +294,7 @@ func TestAccessLogRotation(t *testing.T) {
 	}
 }
 
-// TestAccessLogSample: of what went well a few lines, of what did not all.
+// TestAccessLogSample: a few lines of successes, all of failures.
 func TestAccessLogSample(t *testing.T) {
 	option, path := harness.AccessLog(t)
 	s, client := harness.StartHTTP(t, option, "--access-log-sample=100000000",
@@ -322,8 +320,8 @@ func TestAccessLogSample(t *testing.T) {
 	}
 }
 
-// TestAccessLogNobodyReads: lines are dropped and counted then, and no client waits.
-func TestAccessLogNobodyReads(t *testing.T) {
+// TestAccessLogWithoutReader: lines are dropped and counted then, and no client waits.
+func TestAccessLogWithoutReader(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
@@ -347,7 +345,7 @@ func TestAccessLogNobodyReads(t *testing.T) {
 		t.Error("the metrics do not tell of lines dropped")
 	}
 
-	// As soon as somebody reads, all that was kept comes, and then every new line.
+	// As soon as there is a reader, all kept lines come, and then every new line.
 	var mu sync.Mutex
 	var text []byte
 	go func() {

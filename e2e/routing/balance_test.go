@@ -33,7 +33,7 @@ func share(t *testing.T, s *harness.Server, client *http.Client, n int) map[stri
 	return got
 }
 
-// wantShare is share, which must come out like that.
+// wantShare is share with an expected result.
 func wantShare(t *testing.T, s *harness.Server, client *http.Client, want map[string]int) {
 	t.Helper()
 	n := 0
@@ -45,7 +45,7 @@ func wantShare(t *testing.T, s *harness.Server, client *http.Client, want map[st
 	}
 }
 
-// wantStatus makes a request, which must be answered so.
+// wantStatus makes a request, which must get that status.
 func wantStatus(t *testing.T, s *harness.Server, client *http.Client, want int) {
 	t.Helper()
 	resp, body, err := harness.Fetch(client, "GET", "http://"+s.Addr()+"/", nil)
@@ -57,7 +57,7 @@ func wantStatus(t *testing.T, s *harness.Server, client *http.Client, want int) 
 	}
 }
 
-// TestSharesByWeight: requests are dealt as the weights say, exactly.
+// TestSharesByWeight: requests are distributed exactly by the weights.
 func TestSharesByWeight(t *testing.T) {
 	a, b, c := harness.ServeName(t), harness.ServeName(t), harness.ServeName(t)
 	s, client := harness.StartHTTP(t, harness.HTTPTo(a)+",weight=5", harness.HTTPTo(b)+",weight=2", harness.HTTPTo(c))
@@ -141,8 +141,8 @@ func gated(t *testing.T) (addr string, open chan<- struct{}) {
 	return addr, gate
 }
 
-// TestLimitQueueAndRefusal: beyond its connections a backend gets no request, the
-// next ones wait, and those for whom there is no place to wait are told to come back.
+// TestLimitQueueAndRefusal: beyond its connections a backend gets no request, the next ones wait,
+// and those for which the queue is full get 503.
 func TestLimitQueueAndRefusal(t *testing.T) {
 	addr, gate := gated(t)
 	s, client := harness.StartHTTP(t, harness.HTTPTo(addr)+",max-connections=2", "--http-queue=3", "--http-backend-keepalive=0")
@@ -184,7 +184,7 @@ func TestLimitQueueAndRefusal(t *testing.T) {
 	}
 }
 
-// TestWaitEnds: who waits for a backend does not wait for ever.
+// TestWaitEnds: a client does not wait for a backend for ever.
 func TestWaitEnds(t *testing.T) {
 	addr, _ := gated(t)
 	s, client := harness.StartHTTP(t, harness.HTTPTo(addr)+",max-connections=1", "--http-connect-timeout=500ms")
@@ -193,7 +193,7 @@ func TestWaitEnds(t *testing.T) {
 	wantStatus(t, s, client, http.StatusServiceUnavailable)
 }
 
-// TestRawLimit: without HTTP there are no words, so who finds no place is cut off.
+// TestRawLimit: without HTTP there is no error response, so a client that finds no room is cut off.
 func TestRawLimit(t *testing.T) {
 	addr := nettest.Serve(t, harness.SayName).Addr
 	s := harness.Start(t, harness.RawListen, harness.RawTo(addr), "--rawrouter-backend-connections=1", "--rawrouter-queue=1")
@@ -215,7 +215,7 @@ func TestRawLimit(t *testing.T) {
 	}
 }
 
-// TestBackups: they serve while nobody else can, and only then.
+// TestBackups: they serve while no other backend can, and only then.
 func TestBackups(t *testing.T) {
 	main, backup := nettest.FreeAddr(t), harness.ServeName(t)
 	s, client := harness.StartHTTP(t, harness.HTTPTo(main), harness.HTTPTo(backup)+",backup", "--http-gracetime=1h", "--http-check=tcp", "--http-check-interval=20ms")
@@ -227,7 +227,7 @@ func TestBackups(t *testing.T) {
 	wantShare(t, s, client, map[string]int{main: 10})
 }
 
-// serveNameAt is serveName for a backend that comes where it was missed.
+// serveNameAt is serveName for a backend that returns to its address.
 func serveNameAt(t *testing.T, addr string) *http.Server {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)
@@ -244,8 +244,8 @@ func serveNameAt(t *testing.T, addr string) *http.Server {
 	return h
 }
 
-// TestChecksEndGrace: a backend that failed a client and passes its checks since is
-// not left alone for the rest of gracetime.
+// TestChecksEndGrace: a backend that failed a client and has passed its checks since is used before
+// gracetime ends.
 func TestChecksEndGrace(t *testing.T) {
 	a, b := nettest.FreeAddr(t), harness.ServeName(t)
 	s, client := harness.StartHTTP(t, harness.HTTPTo(a), harness.HTTPTo(b), "--http-gracetime=1h", "--http-check=tcp", "--http-check-interval=20ms", "--http-check-fall=100")
@@ -268,8 +268,8 @@ func TestSlowStart(t *testing.T) {
 	}
 }
 
-// TestTCPCheck: a backend that is gone gets nothing before a client has to find out,
-// and is used again when it is back.
+// TestTCPCheck: a dead backend gets no more connections before a client notices, and is used again
+// when it is back.
 func TestTCPCheck(t *testing.T) {
 	a, b := nettest.FreeAddr(t), harness.ServeName(t)
 	server := serveNameAt(t, a)
@@ -356,8 +356,8 @@ func visitBoth(s *harness.Server, a, b string, wantA, wantB uint64) {
 	}
 }
 
-// TestAllBackendsDown: clients are told at once, it is counted, and all is well again
-// without anybody's help, with checks and without.
+// TestAllBackendsDown: clients get an error at once, it is counted, and service recovers by itself,
+// with checks and without.
 func TestAllBackendsDown(t *testing.T) {
 	for _, test := range []struct {
 		name, state string
@@ -404,8 +404,8 @@ func TestAllBackendsDown(t *testing.T) {
 	}
 }
 
-// TestDrainBackend: an operator takes a backend out; who is served there stays, who
-// comes goes elsewhere, and it can be put back.
+// TestDrainBackend: an operator takes a backend out; its clients stay, new ones go elsewhere, and
+// it can be put back.
 func TestDrainBackend(t *testing.T) {
 	a, b := nettest.Serve(t, nettest.Echo).Addr, nettest.Serve(t, nettest.Echo).Addr
 	s := harness.Start(t, harness.RawListen, harness.OneLoop, harness.RawTo(a), harness.RawTo(b))
@@ -446,7 +446,7 @@ func TestDrainBackend(t *testing.T) {
 	}
 }
 
-// TestAllBackendsDrained: nobody probes what an operator has taken out.
+// TestAllBackendsDrained: a backend that an operator has taken out is not tried.
 func TestAllBackendsDrained(t *testing.T) {
 	a := harness.ServeName(t)
 	s, client := harness.StartHTTP(t, harness.HTTPTo(a))

@@ -19,7 +19,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// connectFrom is dialFrom for what may fail.
+// connectFrom is dialFrom that may fail.
 func connectFrom(source, addr string) (net.Conn, error) {
 	return harness.From(source)(context.Background(), "tcp", addr)
 }
@@ -39,8 +39,8 @@ func served(source, addr string, config *tls.Config) (*tls.Conn, error) {
 	return conn, nil
 }
 
-// TestConnectionsOfOneClient: of 5,000 connections from one address as many are served as
-// it may have, and another address does not notice.
+// TestConnectionsOfOneClient: of 5,000 connections from one address only as many as its limit are
+// served, and another address does not notice.
 func TestConnectionsOfOneClient(t *testing.T) {
 	const connections, most = 5000, 100
 	s, pki := harness.EchoServer(t, testpki.ECDSA, "--client-connections", strconv.Itoa(most), "--handshake-timeout=5m")
@@ -83,7 +83,7 @@ func TestConnectionsOfOneClient(t *testing.T) {
 	conn.Close()
 }
 
-// TestFullHandshakesOfOneClient: who makes too many is reset, whatever the version; who
+// TestFullHandshakesOfOneClient: a client that makes too many is reset in every version; one that
 // resumes is not.
 func TestFullHandshakesOfOneClient(t *testing.T) {
 	const attempts = 40
@@ -136,8 +136,8 @@ func TestFullHandshakesOfOneClient(t *testing.T) {
 	}
 }
 
-// TestRequestsOfOneClient: who makes too many is told to come back later, by HTTP/1.1 and
-// for each stream of HTTP/2, and is served then on the same connection.
+// TestRequestsOfOneClient: a client that makes too many gets 429, by HTTP/1.1 and for each stream
+// of HTTP/2, and is served later on the same connection.
 func TestRequestsOfOneClient(t *testing.T) {
 	const requests = 60
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
@@ -205,8 +205,8 @@ func countingClient(t *testing.T, pki *testpki.PKI, protocol, source string) (*h
 	}), dials
 }
 
-// TestDeniedNetworks: what is denied is reset before anything is done for it; what is
-// allowed has no limits.
+// TestDeniedNetworks: a denied client is reset before any work is done for it; an allowed one has
+// no limits.
 func TestDeniedNetworks(t *testing.T) {
 	list := harness.WriteFile(t, "deny.txt", "127.0.0.96/28\n# an old one\n198.51.100.0/24\n")
 	s, pki := harness.EchoServer(t, testpki.ECDSA, "--client-deny=@"+list, "--client-allow=127.0.0.99,127.0.0.4", "--client-connections=1")
@@ -263,7 +263,7 @@ func TestLimitsByPROXYHeader(t *testing.T) {
 			t.Errorf("connection %d, of %q: %v", i, test.client, err)
 		}
 	}
-	// Who may not send a header is counted by its own address.
+	// A client that may not send a header is counted by its own address.
 	for i := range 3 {
 		conn, err := served("127.0.0.1", s.Addr(), harness.ClientConfig(pki))
 		if err == nil {
@@ -279,8 +279,8 @@ func TestLimitsByPROXYHeader(t *testing.T) {
 	}
 }
 
-// TestLimitsReload: limits and lists change while a node serves; what clients have is
-// counted on, and connections that exist go on.
+// TestLimitsReload: limits and lists change while a node serves; the use of clients stays counted,
+// and existing connections go on.
 func TestLimitsReload(t *testing.T) {
 	pki := testpki.New(t)
 	cert := pki.Server(testpki.ECDSA, "localhost")

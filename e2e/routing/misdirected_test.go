@@ -43,7 +43,7 @@ func askAs(t *testing.T, addr string, config *tls.Config, request string) (resum
 	return conn.ConnectionState().DidResume, a.Status
 }
 
-// A guarded server has names that ask different things of their clients.
+// A guarded server has names with different client policies.
 type guarded struct {
 	*harness.Server
 	pki, otherPKI *testpki.PKI
@@ -72,8 +72,8 @@ func startGuarded(t *testing.T, args ...string) *guarded {
 	return g
 }
 
-// client is one that asks for a name, or for none, with the certificate that is asked
-// for under it, if any is.
+// client is a client that asks for a name, or for none, with the certificate that the name
+// requires, if any.
 func (g *guarded) client(name string) *tls.Config {
 	pki := g.pki
 	if strings.HasSuffix(name, ".wild.example") {
@@ -87,7 +87,7 @@ func (g *guarded) client(name string) *tls.Config {
 	}
 }
 
-// forEachTLSEngine runs test with each engine and with what is the default, as options.
+// forEachTLSEngine runs test with each engine and with the default, as options.
 func forEachTLSEngine(t *testing.T, test func(t *testing.T, options ...string)) {
 	t.Run("default", func(t *testing.T) { test(t) })
 	for _, engine := range []string{"own", "standard"} {
@@ -95,8 +95,8 @@ func forEachTLSEngine(t *testing.T, test func(t *testing.T, options ...string)) 
 	}
 }
 
-// TestNoHostNoPolicy: the host that is meant by a request without one has its policy met too: the
-// machine's name, or what the handshake asked for, which may be written as no name at all.
+// TestNoHostNoPolicy: a request without Host must meet the policy of its implied host too: the
+// machine's name, or the name in the handshake, which may be written as no name at all.
 func TestNoHostNoPolicy(t *testing.T) {
 	hosts := make(chan string, 1)
 	backend := harness.ServeHTTP(t, func(_ http.ResponseWriter, r *http.Request) { hosts <- r.Host })
@@ -219,8 +219,8 @@ func TestMisdirectedRequests(t *testing.T) {
 	})
 }
 
-// TestMisdirectedOnKeptConnection: one refused request is no end of its connection,
-// and what was allowed before and after says nothing of it.
+// TestMisdirectedOnKeptConnection: a refused request does not end its connection, and is refused
+// whatever was allowed before and after.
 func TestMisdirectedOnKeptConnection(t *testing.T) {
 	forEachTLSEngine(t, func(t *testing.T, options ...string) {
 		g := startGuarded(t, options...)
@@ -259,8 +259,8 @@ func TestMisdirectedOnKeptConnection(t *testing.T) {
 	})
 }
 
-// TestMisdirectedAfterResumption: a resumed session stands for what its first
-// handshake met, under its own name only.
+// TestMisdirectedAfterResumption: a resumed session stands for the policy of its first handshake,
+// under its own name only.
 func TestMisdirectedAfterResumption(t *testing.T) {
 	forEachTLSEngine(t, func(t *testing.T, options ...string) {
 		g := startGuarded(t, options...)
@@ -275,7 +275,7 @@ func TestMisdirectedAfterResumption(t *testing.T) {
 				{"www.example", "www.example", 200},
 				{"www.example", "secure.example", 421},
 			} {
-				w := new(harness.Wallet)
+				w := new(harness.OneSession)
 				config := harness.With(g.client(test.sni),
 					func(c *tls.Config) { c.MinVersion, c.MaxVersion, c.ClientSessionCache = version, version, w })
 				for _, wantResumed := range []bool{false, true} {
@@ -284,7 +284,7 @@ func TestMisdirectedAfterResumption(t *testing.T) {
 						t.Errorf("SNI %s, Host %s: got %d, resumed is %v, want %d and %v", test.sni, test.host, status, resumed, test.want, wantResumed)
 					}
 				}
-				// What it opens is not opened by offering it under another name.
+				// Offering it under another name gives no access.
 				other := harness.Offering(harness.With(config, func(c *tls.Config) { c.ServerName = "" }),
 					w.Session)
 				if _, status := askAs(t, g.Addr(), other, requestFor("secure.example")); status != 421 {
@@ -295,7 +295,7 @@ func TestMisdirectedAfterResumption(t *testing.T) {
 	})
 }
 
-// TestMisdirectedCurl: a client that people have gets told.
+// TestMisdirectedCurl: curl gets 421.
 func TestMisdirectedCurl(t *testing.T) {
 	nettest.Need(t, "curl")
 	g := startGuarded(t)
@@ -313,8 +313,8 @@ func TestMisdirectedCurl(t *testing.T) {
 	}
 }
 
-// TestRequestAfterReload: a connection does not outlive what its handshake met. Its
-// client is sent away, to meet what is asked for now.
+// TestRequestAfterReload: a connection does not outlive the policy of its handshake. Its client
+// must reconnect and meet the new one.
 func TestRequestAfterReload(t *testing.T) {
 	forEachTLSEngine(t, func(t *testing.T, options ...string) {
 		pki, otherPKI := testpki.New(t), testpki.New(t)

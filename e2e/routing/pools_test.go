@@ -18,8 +18,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// serveText runs a page that says who it is, which path it was asked for, and by whom it
-// was told.
+// serveText runs a page with its name, the requested path, and the proxy's fields.
 func serveText(t *testing.T, name string) (addr string) {
 	t.Helper()
 	return harness.ServeHTTP(t, func(w http.ResponseWriter,
@@ -59,7 +58,7 @@ func wantPages(t *testing.T, got []string, want ...string) {
 }
 
 // TestPoolsByHostAndPath: one process serves two names and parts of them from pools of their own,
-// chosen for each request of a connection, and no spelling of a path goes by its rule.
+// chosen for each request of a connection, and no spelling of a path evades its rule.
 func TestPoolsByHostAndPath(t *testing.T) {
 	other, api, v2, wild := serveText(t, "other"), serveText(t, "api"), serveText(t, "v2"), serveText(t, "wild")
 	s := harness.Start(t, "--http=127.0.0.1:0", harness.HTTPTo(other),
@@ -72,7 +71,7 @@ func TestPoolsByHostAndPath(t *testing.T) {
 		"a.wild.example /v2", "a.b.wild.example /", "wild.example /", "api.example /static/a", "www.example /both", "api.example /both"),
 		"api /", "other /", "v2 /v2", "v2 /v2/x?y=/", "api /v20", "v2 /v2/",
 		"wild /v2", "other /", "other /", "other /static/a", "v2 /both", "api /both")
-	// What is passed on is the path as it was sent.
+	// The path is passed on as it was sent.
 	wantPages(t, pagesOf(t, conn,
 		"api.example //v2", "api.example /%762/a", "api.example /x/../v2", "api.example /v2/%2e%2e/a", "api.example /v2%2fa", "api.example /./v2"),
 		"v2 //v2", "v2 /%762/a", "v2 /x/../v2", "api /v2/%2e%2e/a", "v2 /v2%2fa", "v2 /./v2")
@@ -116,7 +115,8 @@ func TestPoolsByHTTP2(t *testing.T) {
 	}
 }
 
-// TestNoPool: what no rule matches is not found if there is no default, and the connection goes on.
+// TestNoPool: a request that no rule matches gets 404 if there is no default, and the connection
+// goes on.
 func TestNoPool(t *testing.T) {
 	api := serveText(t, "api")
 	option, log := harness.AccessLog(t)
@@ -168,7 +168,7 @@ func TestPoolsHaveTheirProtocols(t *testing.T) {
 	s := harness.Start(t, "--http=127.0.0.1:0", harness.HTTPTo(plain), "--http-pool=p to=http://"+proxied, "--http-pool=p send-proxy=v1", "--http-use-pool=p host=p.example")
 	conn := harness.DialRaw(t, s.Addr())
 	wantPages(t, pagesOf(t, conn, "www.example /", "www.example /"), "plain /", "plain /")
-	for range 2 { // a connection whose header names a client serves nobody else
+	for range 2 { // a connection whose header names a client serves no other
 		io.WriteString(conn, requestFor("p.example"))
 		backend := <-conns
 		r := bufio.NewReader(backend)
@@ -223,7 +223,7 @@ func TestPoolsOfSSLRouter(t *testing.T) {
 	})
 }
 
-// TestNoPoolOfSSLRouter: a name for which there is nothing gets a proper end.
+// TestNoPoolOfSSLRouter: a name without a pool gets a proper end.
 func TestNoPoolOfSSLRouter(t *testing.T) {
 	pki := testpki.New(t)
 	s := harness.Start(t, harness.Listen(pki.Server(testpki.ECDSA, "localhost")),
@@ -354,7 +354,7 @@ func TestPassthrough(t *testing.T) {
 	}
 }
 
-// TestPassthroughWithoutDefault: who asks for nothing that is there is closed, and bounded in time.
+// TestPassthroughWithoutDefault: a client whose name has no pool is closed, within a bounded time.
 func TestPassthroughWithoutDefault(t *testing.T) {
 	s := harness.Start(t, harness.RawListen, "--rawrouter-pool=a to="+nettest.Serve(t, harness.SayText("a")).Addr, "--rawrouter-use-pool=a sni=a.example", "--handshake-timeout=100ms")
 	for name, first := range map[string]string{"no TLS": "SSH-2.0-x\r\n", "nothing": "", "half a hello": "\x16\x03\x01\x02\x00\x01"} {
@@ -381,7 +381,7 @@ func TestPassthroughToServerThatSpeaksFirst(t *testing.T) {
 	}
 }
 
-// TestPassthroughBehindProxy: the hello may come behind a PROXY header, and both may be told on.
+// TestPassthroughBehindProxy: the hello may come behind a PROXY header, and both may be passed on.
 func TestPassthroughBehindProxy(t *testing.T) {
 	backend, conns := harness.FarEnds(t)
 	s := harness.Start(t, harness.RawListen, "--rawrouter-pool=a to="+backend, "--rawrouter-pool=a send-proxy=v1", "--rawrouter-use-pool=a sni=a.example", "--rawrouter-accept-proxy=127.0.0.0/8")
@@ -404,7 +404,7 @@ func TestPassthroughBehindProxy(t *testing.T) {
 	raw.Close()
 }
 
-// TestRoutesInCheck: reprise check prints where things go.
+// TestRoutesInCheck: reprise check prints the routes.
 func TestRoutesInCheck(t *testing.T) {
 	got := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{
 		"check", "--http=:80", "--http-to=:81", "--http-pool=api to=http://:82", "--http-use-pool=api host=a.example,path=/x",

@@ -21,8 +21,8 @@ import (
 	"github.com/pires/go-proxyproto/tlvparse"
 )
 
-// TestClientAddressReachesApplication: whoever passes connections on to an HTTPS
-// router, as TCP and with a PROXY header, the application knows the client.
+// TestClientAddressReachesApplication: the application learns the client's address through every
+// proxy that passes TCP on to an HTTPS router with a PROXY header.
 func TestClientAddressReachesApplication(t *testing.T) {
 	node, pki := harness.StartHTTPS(t, harness.UWSGITo(harness.StartUWSGI(t, harness.EchoApplication)),
 		"--http-accept-proxy=127.0.0.1", "--http-accept-proxy=::1")
@@ -65,8 +65,8 @@ func noting(client *string) harness.Dialer {
 	}
 }
 
-// A proxyFront is a node with a listener of each kind, all of which want a header
-// from trustedIP, and of nobody else.
+// A proxyFront is a node with a listener of each kind, all of which require a header from
+// trustedIP, and from no other.
 type proxyFront struct {
 	*harness.Server
 	routers []frontRouter
@@ -174,8 +174,8 @@ func TestPROXYHeaderWhereItBelongs(t *testing.T) {
 	}
 }
 
-// TestPROXYHeaderRefused: what is missing, broken or from somebody who may not say
-// such things ends the connection, and no backend hears of it.
+// TestPROXYHeaderRefused: a header that is missing, broken or from an untrusted source ends the
+// connection, which reaches no backend.
 func TestPROXYHeaderRefused(t *testing.T) {
 	front := startProxyFront(t)
 	const elsewhere = "127.0.0.1"
@@ -224,8 +224,8 @@ func hits(d harness.Document) (n uint64) {
 	return n
 }
 
-// TestPROXYHeaderCutOrLate: an end within the header is one of those as well, and a
-// header that never ends takes no longer than a handshake may.
+// TestPROXYHeaderCutOrLate: an end within the header is refused as well, and a header that never
+// ends takes no longer than a handshake may.
 func TestPROXYHeaderCutOrLate(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -254,8 +254,8 @@ func TestPROXYHeaderCutOrLate(t *testing.T) {
 	}
 }
 
-// TestPROXYHeaderToBackends: haproxy and nginx read what we send them as what it is,
-// from each kind of router.
+// TestPROXYHeaderToBackends: haproxy and nginx read our headers correctly, from each kind of
+// router.
 func TestPROXYHeaderToBackends(t *testing.T) {
 	nginx, unused := nettest.FreeAddr(t), nettest.FreeAddr(t)
 	harness.StartNginx(t, unused, fmt.Sprintf(`listen %s proxy_protocol; location / { return 200 "$proxy_protocol_addr:$proxy_protocol_port"; }`, nginx))
@@ -299,8 +299,8 @@ frontend in
 	}
 }
 
-// TestPROXYHeaderTellsOfTLS: a backend learns from version 2 how TLS went, also
-// through a raw router between, which passes on what it was told.
+// TestPROXYHeaderTellsOfTLS: a backend learns the state of TLS from version 2, also through a raw
+// router between, which passes the header's fields on.
 func TestPROXYHeaderTellsOfTLS(t *testing.T) {
 	headers := make(chan *proxyproto.Header, 1)
 	peer := nettest.Serve(t, func(conn net.Conn) {
@@ -318,7 +318,7 @@ func TestPROXYHeaderTellsOfTLS(t *testing.T) {
 		harness.To(peer.Addr), harness.To(between.Addr()), harness.OneLoop, "--sslrouter-send-proxy=v2")
 	harness.ForEachVersion(t, func(t *testing.T, version uint16) {
 		for _, cert := range []*testpki.Cert{nil, pki.Client("Alice")} {
-			config, _ := harness.WalletConfig(pki, version)
+			config, _ := harness.OneSessionConfig(pki, version)
 			config.NextProtos = []string{"smtp"}
 			if cert != nil {
 				config.Certificates = []tls.Certificate{cert.TLS}
@@ -343,7 +343,7 @@ func TestPROXYHeaderTellsOfTLS(t *testing.T) {
 	})
 }
 
-// toldTLS is what a header of version 2 tells of TLS, but for the cipher.
+// toldTLS is the content of a header of version 2 about TLS, without the cipher.
 type toldTLS struct {
 	alpn, authority, version          string
 	inSession, inConnection, verified bool // the client's certificate
@@ -379,8 +379,7 @@ func openSSLVersion(version uint16) string {
 	return strings.Replace(tls.VersionName(version), "TLS ", "TLSv", 1)
 }
 
-// TestNoPROXYHeaderForUWSGI: the protocol has no place for one, and says all of it in
-// variables.
+// TestNoPROXYHeaderForUWSGI: the protocol has no place for one, and has all of it in variables.
 func TestNoPROXYHeaderForUWSGI(t *testing.T) {
 	s, pki := harness.StartHTTPS(t, harness.UWSGITo(harness.StartUWSGI(t, harness.EchoApplication)), "--http-send-proxy=v2")
 	client := harness.HTTPClient(t, harness.ClientConfig(pki),

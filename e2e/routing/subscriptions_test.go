@@ -78,8 +78,8 @@ func awaitPage(t *testing.T, s *harness.Server, host, want string) {
 		func() bool { got = pageFor(t, s, host); return got == want }, "%s answers %q", host, want)
 }
 
-// TestRealUWSGISubscribes: a uwsgi announces itself, is used beside another, says goodbye or dies,
-// and is not used any more; a rule of ours comes before it, and the default after it.
+// TestRealUWSGISubscribes: a uwsgi announces itself, is used beside another, unsubscribes or dies,
+// and is no longer used; a rule of ours comes before it, and the default after it.
 func TestRealUWSGISubscribes(t *testing.T) {
 	server, other := freeUDP(t), serveText(t, "other")
 	s := harness.Start(t, "--http=127.0.0.1:0", harness.HTTPTo(other), "--http-subscription-server="+server, "--subscription-tolerance=3s", "--http-gracetime=1h",
@@ -119,7 +119,7 @@ func TestRealUWSGISubscribes(t *testing.T) {
 		}
 	})
 	t.Run("is killed", func(t *testing.T) {
-		// With its workers, of which a killed master takes no leave.
+		// With its workers, which a killed master leaves behind.
 		one.Signal(syscall.SIGKILL)
 		nettest.Eventually(t, harness.Patience, func() bool { return len(s.Members("a.example")) == 0 }, "it has expired")
 		awaitPage(t, s, "a.example", "other /")
@@ -133,7 +133,7 @@ func TestRealUWSGISubscribes(t *testing.T) {
 	})
 }
 
-// TestSignedSubscriptions: with keys who signs is taken, and nobody else.
+// TestSignedSubscriptions: with keys only signed subscriptions are accepted.
 func TestSignedSubscriptions(t *testing.T) {
 	nettest.Need(t, "openssl")
 	dir := t.TempDir()

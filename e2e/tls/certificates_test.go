@@ -18,11 +18,11 @@ import (
 	"reprise/internal/testpki"
 )
 
-// A pemCase is what stands in the files of one name.
+// A pemCase is the content of the files of one name.
 type pemCase struct {
 	name      string
 	cert, key []byte
-	want      string // what is said of it; "" for nothing
+	want      string // the message about it; "" for none
 	served    bool   // nevertheless
 }
 
@@ -90,8 +90,8 @@ func opensslPair(t *testing.T, want string, args []string) pemCase {
 	return c
 }
 
-// TestSameVerdicts: check, start and a reload say the same of a file. What a start refuses
-// changes nothing at a reload, and what it warns of is served by both.
+// TestSameVerdicts: check, start and a reload give the same verdict on a file. A file that a start
+// refuses changes nothing at a reload, and one that it warns of is served by both.
 func TestSameVerdicts(t *testing.T) {
 	pki := testpki.New(t)
 	good, listener := pki.Server(testpki.ECDSA, "a.example"), pki.Server(testpki.ECDSA, "localhost")
@@ -158,7 +158,7 @@ func TestSameVerdicts(t *testing.T) {
 	}
 }
 
-// reloadOf has a process reload, and returns what it says about that.
+// reloadOf has a process reload, and returns its log lines.
 func reloadOf(t *testing.T, p *nettest.Process) (said string) {
 	t.Helper()
 	before, summaries := len(p.Stderr()), strings.Count(p.Stderr(), "reloaded certificates")
@@ -180,8 +180,8 @@ func servedAt(t *testing.T, addr string) []byte {
 	return c.ConnectionState().PeerCertificates[0].Raw
 }
 
-// TestFirstExpiredOfTwo: of two certificates for one name and kind of key a valid one is
-// served, at start and when that has changed at a reload; who is never served is told.
+// TestFirstExpiredOfTwo: of two certificates for one name and kind of key a valid one is served, at
+// start and after a change at a reload; one that is never served is reported.
 func TestFirstExpiredOfTwo(t *testing.T) {
 	pki := testpki.New(t)
 	names := []string{"a.example"}
@@ -227,8 +227,8 @@ func TestFirstExpiredOfTwo(t *testing.T) {
 	p.Match(regexp.QuoteMeta(second.CertFile + " is never served"))
 }
 
-// TestHitchDirectory: what else lies in a directory of hitch's is skipped where hitch
-// does, and an error where it is one.
+// TestHitchDirectory: other files in a directory of hitch's are skipped where hitch skips them, and
+// an error where it reports one.
 func TestHitchDirectory(t *testing.T) {
 	pki := testpki.New(t)
 	dir, certs := t.TempDir(), t.TempDir()

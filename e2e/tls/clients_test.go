@@ -10,8 +10,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestClientsResume is the first thing a terminator is for: whoever comes gets
-// a full handshake, and from then on resumes, whichever loop it meets.
+// TestClientsResume tests the basic purpose of a terminator: a new client gets a full handshake,
+// and from then on resumes, whichever loop it meets.
 func TestClientsResume(t *testing.T) {
 	for _, key := range []testpki.KeyType{testpki.ECDSA, testpki.RSA} {
 		pki := testpki.New(t)

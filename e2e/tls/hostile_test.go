@@ -15,8 +15,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestStalledHandshakes: clients that begin a handshake and say no more are cut
-// off at the time-out, and meanwhile harm nobody.
+// TestStalledHandshakes: clients that stall in a handshake are cut off at the time-out, and
+// meanwhile harm no other.
 func TestStalledHandshakes(t *testing.T) {
 	const stallers, timeout = 1000, 5 * time.Second
 	s, pki := harness.EchoServer(t, testpki.ECDSA, "--handshake-timeout", timeout.String())
@@ -52,8 +52,8 @@ func TestStalledHandshakes(t *testing.T) {
 	}
 }
 
-// TestNotTLS: what does not speak the protocol gets an alert and a proper end,
-// and leaves a count and nothing else.
+// TestNotTLS: a client that does not speak TLS gets an alert and a proper end, and leaves only a
+// count.
 func TestNotTLS(t *testing.T) {
 	const fatal, unexpectedMessage, recordOverflow, decodeError = 2, 10, 22, 50 // RFC 8446, Section 6
 	hello := harness.ClientHello(t, &tls.Config{ServerName: "localhost"})
@@ -105,8 +105,8 @@ func TestNotTLS(t *testing.T) {
 	wantUnharmed(t, s, pki)
 }
 
-// TestDamagedClientHello changes some bytes, or takes some away. Whatever comes
-// of it, the connection must end, and the program must not mind.
+// TestDamagedClientHello changes some bytes, or takes some away. In every case the connection must
+// end, and the program must not be harmed.
 func TestDamagedClientHello(t *testing.T) {
 	s, pki := harness.EchoServer(t, testpki.ECDSA)
 	hello := harness.ClientHello(t, &tls.Config{ServerName: "localhost"})

@@ -15,7 +15,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// A revokingServer asks for client certificates and holds them against a list.
+// A revokingServer asks for client certificates and checks them against a list.
 type revokingServer struct {
 	*harness.Server
 	pki  *testpki.PKI
@@ -47,7 +47,7 @@ func (r *revokingServer) publish(t *testing.T, left time.Duration, revoked ...*t
 	}
 }
 
-// reload returns what a reload says.
+// reload returns the output of a reload.
 func (r *revokingServer) reload(t *testing.T) string {
 	t.Helper()
 	const summary = "reloaded certificates"
@@ -80,9 +80,9 @@ func TestRevokedClient(t *testing.T) {
 			harness.ForEachVersion(t, func(t *testing.T, version uint16) {
 				r.publish(t, 24*time.Hour)
 				r.reload(t)
-				kept, _ := harness.WalletConfig(r.pki, version)
+				kept, _ := harness.OneSessionConfig(r.pki, version)
 				kept.GetClientCertificate = harness.Sends(&good.TLS)
-				lost, _ := harness.WalletConfig(r.pki, version)
+				lost, _ := harness.OneSessionConfig(r.pki, version)
 				lost.GetClientCertificate = harness.Sends(&bad.TLS)
 				harness.WantResumed(t, r.Addr(), kept, false)
 				harness.WantResumed(t, r.Addr(), kept, true)
@@ -102,8 +102,8 @@ func TestRevokedClient(t *testing.T) {
 	}
 }
 
-// TestExpiredCRL: from the end of its list on, nobody knows whether a client is revoked. A
-// broken file changes nothing, and check, start and a reload say the same.
+// TestExpiredCRL: once its list has expired, a client's revocation is unknown, so it is refused. A
+// broken file changes nothing, and check, start and a reload give the same verdict.
 func TestExpiredCRL(t *testing.T) {
 	r := startRevoking(t)
 	client := harness.With(harness.ClientConfig(r.pki),
@@ -159,8 +159,8 @@ func TestExpiredCRL(t *testing.T) {
 	harness.Visit(t, r.Addr(), client)
 }
 
-// TestLostClientCA: a file of client authorities that goes away, perhaps to be written
-// anew, does not open its name to everybody.
+// TestLostClientCA: a file of client authorities that goes away, perhaps to be written anew, does
+// not open its name to all clients.
 func TestLostClientCA(t *testing.T) {
 	pki := testpki.New(t)
 	dir := t.TempDir()
@@ -213,7 +213,7 @@ func TestLostClientCA(t *testing.T) {
 	}
 }
 
-// TestUnknownName: a client that asks for a name without a certificate is told so.
+// TestUnknownName: a client that asks for a name without a certificate gets the alert.
 func TestUnknownName(t *testing.T) {
 	s, pki := harness.EchoServer(t, testpki.ECDSA, "--sni-nomatch-abort")
 	harness.Visit(t, s.Addr(), harness.ClientConfig(pki))
@@ -229,8 +229,8 @@ func TestUnknownName(t *testing.T) {
 	}
 }
 
-// TestBrokenClientCA: a file of client authorities that breaks harms only itself: what it
-// held is asked for on, and a certificate that was renewed meanwhile is served.
+// TestBrokenClientCA: a file of client authorities that breaks harms only itself: its previous
+// authorities stay in force, and a certificate that was renewed meanwhile is served.
 func TestBrokenClientCA(t *testing.T) {
 	pki := testpki.New(t)
 	dir := t.TempDir()

@@ -13,8 +13,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestScope: a session resumes where the policy is the one it was made under,
-// and is as good as none everywhere else. All listeners share one cache.
+// TestScope: a session resumes where the policy is the one it was made under, and leads to a full
+// handshake everywhere else. All listeners share one cache.
 func TestScope(t *testing.T) {
 	pki, otherPKI := testpki.New(t), testpki.New(t)
 	cert := pki.Server(testpki.ECDSA, "localhost", "other.example")
@@ -51,7 +51,7 @@ func TestScope(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			harness.ForEachVersion(t, func(t *testing.T, version uint16) {
-				config, _ := harness.WalletConfig(pki, version)
+				config, _ := harness.OneSessionConfig(pki, version)
 				config.GetClientCertificate = harness.Sends(test.cert)
 				harness.Visit(t, s.Addresses[test.from], config)
 				config.GetClientCertificate = harness.Sends(test.toCert)
@@ -74,7 +74,7 @@ func TestScope(t *testing.T) {
 // testNoCertificate: a session does not stand in for the certificate.
 func testNoCertificate(t *testing.T, s *harness.Server, pki *testpki.PKI, home, clientCert int) {
 	harness.ForEachVersion(t, func(t *testing.T, version uint16) {
-		config, _ := harness.WalletConfig(pki, version)
+		config, _ := harness.OneSessionConfig(pki, version)
 		harness.Visit(t, s.Addresses[home], config)
 		before := s.Document()
 		if state, err := harness.TryVisit(s.Addresses[clientCert], config); err == nil {
@@ -93,7 +93,7 @@ func TestAgeLimit(t *testing.T) {
 	harness.ForEachVersion(t, func(t *testing.T, version uint16) {
 		const limit = 2 * time.Second
 		s, pki := harness.EchoServer(t, testpki.ECDSA, "--ssl-sessions-timeout", limit.String(), "--cache-expire-freq=3600")
-		config, _ := harness.WalletConfig(pki, version)
+		config, _ := harness.OneSessionConfig(pki, version)
 		begun := time.Now()
 		// A client whose clock stands still offers a session however old it is.
 		config.Time = func() time.Time { return begun }
@@ -122,7 +122,7 @@ func TestFullCache(t *testing.T) {
 	var configs []*tls.Config
 	for range clients {
 		// A resumption in TLS 1.2 makes no new session and so evicts none.
-		config, _ := harness.WalletConfig(pki, tls.VersionTLS12)
+		config, _ := harness.OneSessionConfig(pki, tls.VersionTLS12)
 		configs = append(configs, config)
 		harness.Visit(t, s.Addr(), config)
 	}
@@ -140,11 +140,11 @@ func TestFullCache(t *testing.T) {
 	s.WantOutcomes(before, map[string]uint64{"resumed_local": items, "unknown": clients - items})
 }
 
-// TestForgedHandle: what this node has not made does not even reach the cache.
+// TestForgedHandle: a forged handle does not even reach the cache.
 func TestForgedHandle(t *testing.T) {
 	harness.ForEachVersion(t, func(t *testing.T, version uint16) {
 		s, pki := harness.EchoServer(t, testpki.ECDSA)
-		config, w := harness.WalletConfig(pki, version)
+		config, w := harness.OneSessionConfig(pki, version)
 		harness.Visit(t, s.Addr(), config)
 		ticket, _, err := w.Session.ResumptionState()
 		if err != nil {
@@ -171,20 +171,20 @@ func TestForgedHandle(t *testing.T) {
 		if is.Hits != was.Hits || is.Miss != was.Miss {
 			t.Errorf("%d hits and %d misses for handles that are forged", is.Hits-was.Hits, is.Miss-was.Miss)
 		}
-		harness.WantResumed(t, s.Addr(), config, true) // the one they were made from is none the worse
+		harness.WantResumed(t, s.Addr(), config, true) // the original is not harmed
 	})
 }
 
-// TestSingleUse: a session is good for one resumption, and only by who has its
-// secret, not by who has seen its handle on the wire.
+// TestSingleUse: a session is good for one resumption, and only by a client with its secret, not by
+// one that has seen its handle on the wire.
 func TestSingleUse(t *testing.T) {
 	harness.ForEachVersion(t, func(t *testing.T, version uint16) {
 		s, pki := harness.EchoServer(t, testpki.ECDSA, "--ssl-sessions-single-use")
-		config, w := harness.WalletConfig(pki, version)
+		config, w := harness.OneSessionConfig(pki, version)
 		harness.Visit(t, s.Addr(), config)
 		first := w.Session
 
-		thief, own := harness.WalletConfig(pki, version)
+		thief, own := harness.OneSessionConfig(pki, version)
 		harness.Visit(t, s.Addr(), thief)
 		handle, _, err := first.ResumptionState()
 		if err != nil {
@@ -212,7 +212,7 @@ func TestSingleUse(t *testing.T) {
 func TestNoResumption(t *testing.T) {
 	harness.ForEachVersion(t, func(t *testing.T, version uint16) {
 		s, pki := harness.EchoServer(t, testpki.ECDSA, "--ssl-sessions-use-cache=false")
-		config, w := harness.WalletConfig(pki, version)
+		config, w := harness.OneSessionConfig(pki, version)
 		harness.WantResumed(t, s.Addr(), config, false)
 		if w.Session != nil {
 			t.Error("the client was given a session")
