@@ -34,7 +34,7 @@ const (
 	alertCertificateRequired   = 116
 	alertNoApplicationProtocol = 120
 
-	alertNone = 255 // the client is told nothing
+	alertNone = 255 // the client gets no alert
 )
 
 const (
@@ -42,8 +42,8 @@ const (
 	alertFatal   = 2
 )
 
-// A cause is why a connection ends. This table is the one place that knows what
-// the client is told (the alert) and what the operator is told (Reason, text).
+// A cause is why a connection ends. This table is the one place that maps it to the client's alert
+// and to the operator's Reason and text.
 type cause uint8
 
 const (
@@ -266,7 +266,7 @@ var causeTable = [causes]struct {
 	},
 }
 
-// causeErrors are made once: what an attacker can cause costs no allocation.
+// causeErrors are made once: an attacker's failures cost no allocation.
 var causeErrors = func() (list [causes]*Error) {
 	for i := range list {
 		c := &causeTable[i]
@@ -281,7 +281,7 @@ var causeErrors = func() (list [causes]*Error) {
 	return
 }()
 
-// wireCauses maps what package wire finds.
+// wireCauses maps the faults of package wire.
 var wireCauses = map[wire.Fault]cause{
 	wire.Decode:       causeDecode,
 	wire.Illegal:      causeIllegal,
@@ -290,7 +290,7 @@ var wireCauses = map[wire.Fault]cause{
 	wire.Unrecognized: causeUnrecognizedName,
 }
 
-// recordCauses maps what package record finds.
+// recordCauses maps the faults of package record.
 var recordCauses = map[record.Fault]cause{
 	record.Overflow:   causeOverflow,
 	record.BadMAC:     causeBadMAC,

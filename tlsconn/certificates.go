@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// A Certificate is a chain with its key and the name it is for.
+// A Certificate is a chain with its key and the name it serves.
 type Certificate struct {
-	// Name is the server name (SNI) that selects it: a host name, a
-	// wildcard such as "*.example.com", which stands for one label, or ""
-	// for clients that name nothing or nothing known.
+	// Name is the server name (SNI) that selects it: a host name, a wildcard such as
+	// "*.example.com", which stands for one label, or "" for clients that send no name or an
+	// unknown one.
 	Name string
 	TLS  tls.Certificate
-	// ForNamedIssuer keeps it for clients that name an issuer of its chain in
-	// certificate_authorities (RFC 8446, Section 4.2.4). crypto/tls, which does not
-	// tell what a client names there, refuses it.
+	// ForNamedIssuer reserves it for clients that name an issuer of its chain in
+	// certificate_authorities (RFC 8446, Section 4.2.4). The engine of crypto/tls, which does not
+	// expose those names, refuses it.
 	ForNamedIssuer bool
-	// Policy is for handshakes under Name; nil means the server's. All
-	// certificates of one name must have the same.
+	// Policy is for handshakes under Name; nil means the server's. All certificates of one name
+	// must have the same.
 	Policy *Policy
 }
 
@@ -55,8 +55,7 @@ func NewCertificates(list []Certificate) (*Certificates, error) {
 // It must not be changed.
 func (c *Certificates) List() []Certificate { return c.list }
 
-// Default returns the name whose certificates serve clients that name nothing or
-// nothing known.
+// Default returns the name whose certificates serve clients that send no name or an unknown one.
 func (c *Certificates) Default() string {
 	for i := range c.list {
 		if c.list[i].Name == "" {
@@ -66,8 +65,8 @@ func (c *Certificates) Default() string {
 	return c.list[0].Name
 }
 
-// Known returns the names for which there is a certificate: what selects one, and what
-// stands in those of the default.
+// Known returns the names for which there is a certificate: those that select one, and those in the
+// default certificates.
 func (c *Certificates) Known() Names[struct{}] {
 	known := make(Names[struct{}])
 	for i := range c.list {
@@ -83,7 +82,7 @@ func (c *Certificates) Known() Names[struct{}] {
 	return known
 }
 
-// Admits reports whether a client that asks for name goes on.
+// Admits reports whether a client that asks for name may go on.
 func (s NameStrictness) Admits(name string, known Names[struct{}]) bool {
 	if s == AnyName || s == NotUnknown && name == "" {
 		return true
@@ -92,11 +91,11 @@ func (s NameStrictness) Admits(name string, known Names[struct{}]) bool {
 	return ok
 }
 
-// Names has something for each server name, as certificates write it.
+// Names maps server names, as certificates write them, to values.
 type Names[T any] map[string]T
 
-// Find returns what is kept for a server name: its own entry, else that of the
-// wildcard that covers it.
+// Find returns the value for a server name: its own entry, else that of the wildcard that covers
+// it.
 func (n Names[T]) Find(name string) (found T, ok bool) {
 	if len(n) == 0 {
 		return found, false

@@ -10,23 +10,23 @@ import (
 	"reprise/tlsconn/wire"
 )
 
-// What clients may sign with, as the CertificateRequest says.
+// The client's signature schemes, as the CertificateRequest lists them.
 var (
 	clientSchemes13 = primitive.VerifySchemes13
 	clientSchemes12 = primitive.VerifySchemes12
 )
 
-// clientAuth is what a client has shown of its certificate, kept until it has
-// proved by its Finished that it is there at all: only then is it verified, by a
-// worker. A chain of 45 KB may take a quarter of a second.
+// clientAuth is the client's certificate message, kept until its Finished has proved that the
+// client exists: only then does a worker verify it. A chain of 45 KB may take a quarter of a
+// second.
 type clientAuth struct {
 	chain     []byte // the Certificate message, nil if there is no certificate
 	scheme    primitive.Scheme
-	signed    []byte // what the signature is over
+	signed    []byte // the bytes that the signature covers
 	signature []byte
 }
 
-// onCertificate13 takes the client's chain (RFC 8446, Section 4.4.2).
+// onCertificate13 handles the client's chain (RFC 8446, Section 4.4.2).
 func onCertificate13(c *conn, msg []byte, _ bool) cause {
 	return c.takeChain(msg, c.server.chain.Parse13(msg), expectFinished13, expectVerify13,
 		causeNoClientCert)
@@ -57,8 +57,7 @@ func (c *conn) takeChain(msg []byte, fault wire.Fault, without, with expect, non
 	return ok
 }
 
-// onCertificateVerify13 takes the proof that the client has the key (RFC 8446,
-// Section 4.4.3).
+// onCertificateVerify13 handles the proof that the client has the key (RFC 8446, Section 4.4.3).
 func onCertificateVerify13(c *conn, msg []byte, _ bool) cause {
 	why := c.takeSignature(msg, clientSchemes13)
 	if why != ok {
@@ -70,8 +69,8 @@ func onCertificateVerify13(c *conn, msg []byte, _ bool) cause {
 	return ok
 }
 
-// onCertificateVerify12 does the same in TLS 1.2, where all messages up to here are
-// signed (RFC 5246, Section 7.4.8).
+// onCertificateVerify12 does the same in TLS 1.2, where the signature covers all messages up to
+// here (RFC 5246, Section 7.4.8).
 func onCertificateVerify12(c *conn, msg []byte, _ bool) cause {
 	hs := c.hs
 	why := c.takeSignature(msg, clientSchemes12)
@@ -96,9 +95,8 @@ func (c *conn) takeSignature(msg []byte, schemes []primitive.Scheme) cause {
 	return ok
 }
 
-// verifyClient has the client's chain and signature verified, by a worker if there
-// are some. A full queue ends the handshake: on the loop a chain would hold up
-// everybody.
+// verifyClient has a worker, if there are some, verify the client's chain and signature. A full
+// queue ends the handshake: on the loop a chain would hold up all other clients.
 func (c *conn) verifyClient() cause {
 	hs := c.hs
 	client, tls13 := hs.client, c.info.Version == version13
@@ -115,7 +113,7 @@ func (c *conn) verifyClient() cause {
 	return ok
 }
 
-// verified goes on with what a worker has found.
+// verified continues with a worker's result.
 func (c *conn) verified() cause {
 	j := c.hs.job
 	c.hs.job = nil
@@ -129,8 +127,7 @@ func (c *conn) verified() cause {
 	return c.complete12()
 }
 
-// verify checks the signature first, which is the cheaper part, then the chain. It
-// runs on a worker.
+// verify checks the signature first, which is cheaper, then the chain. It runs on a worker.
 func (a *clientAuth) verify(tls13 bool, p *policy, now time.Time) (*x509.Certificate, cause) {
 	var chain wire.Chain
 	if tls13 {
@@ -170,12 +167,12 @@ func (a *clientAuth) verify(tls13 bool, p *policy, now time.Time) (*x509.Certifi
 	return leaf, revocationCauses[p.revoked.Check(chains, p.cas, now)]
 }
 
-// revocationCauses maps what Revocations find.
+// revocationCauses maps the errors of Revocations.
 var revocationCauses = map[error]cause{
 	nil: ok, ErrRevoked: causeRevoked, ErrNoCRL: causeNoCRL, ErrCRLEnded: causeCRLEnded,
 }
 
-// chainCause maps what x509 finds.
+// chainCause maps the errors of x509.
 func chainCause(err error) cause {
 	if invalid, is := errors.AsType[x509.CertificateInvalidError](err); is {
 		switch invalid.Reason {

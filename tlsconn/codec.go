@@ -7,8 +7,8 @@ import (
 	"reprise/tlsconn/primitive"
 )
 
-// A sessionState is what our engine stores of a session, after the prefix that
-// state.go describes:
+// A sessionState is a session's state in our engine's format, after the prefix that state.go
+// describes:
 //
 //	offset  length  field
 //	     0       1  version of this format, 1
@@ -30,7 +30,7 @@ type sessionState struct {
 }
 
 const (
-	// maxStateLen is how long a state is at most without a certificate.
+	// maxStateLen is the greatest length of a state without a certificate.
 	maxStateLen  = 6 + ScopeLen + 1 + primitive.MaxHashLen + 3
 	stateFormat  = 1
 	stateFlagEMS = 1
@@ -45,8 +45,8 @@ func (st *sessionState) secretLen() int {
 	return masterLen
 }
 
-// append appends the encoded state. It makes room first: room that is outgrown with
-// the secret in it is not wiped.
+// append appends the encoded state. It makes room first: if the slice grew later, the old memory
+// with the secret would not be wiped.
 func (st *sessionState) append(b []byte) []byte {
 	b = slices.Grow(b, maxStateLen+len(st.cert))
 	b = append(b, stateFormat)
@@ -65,7 +65,7 @@ func (st *sessionState) append(b []byte) []byte {
 	return append(b, st.cert...)
 }
 
-// parse reads an encoded state. What it accepts is whole.
+// parse reads an encoded state. An accepted one is complete.
 func (st *sessionState) parse(b []byte) bool {
 	*st = sessionState{}
 	if len(b) < 6 || b[0] != stateFormat || b[5]&^stateFlagEMS != 0 {

@@ -11,53 +11,52 @@ import (
 	"reprise/tlsconn/primitive"
 )
 
-// ClientAuth is what is asked of clients.
+// ClientAuth says whether clients must send certificates.
 type ClientAuth uint8
 
 const (
 	NoClientCert ClientAuth = iota // clients are not asked for a certificate
-	// OptionalClientCert asks, accepts none, and verifies what is given.
+	// OptionalClientCert requests one, accepts its absence, and verifies it if given.
 	OptionalClientCert
 	// RequireClientCert refuses clients without a valid certificate.
 	RequireClientCert
 )
 
-// NameStrictness is what becomes of clients that ask for no name of a certificate.
+// NameStrictness says which clients without a certificate's name are refused.
 type NameStrictness uint8
 
 const (
-	AnyName    NameStrictness = iota // they get the default certificate
-	NotUnknown                       // those that ask for an unknown name are refused
-	OnlyKnown                        // those that name nothing too
+	AnyName    NameStrictness = iota // none: they get the default certificate
+	NotUnknown                       // those that ask for an unknown name
+	OnlyKnown                        // those without a name too
 )
 
-// Policy is what clients must meet, perhaps different for each server name.
+// Policy is a set of requirements for clients, perhaps different for each server name.
 type Policy struct {
 	CipherSuites []uint16 // for TLS 1.2; nil means the engine's choice
 	ClientAuth   ClientAuth
-	ClientCAs    []*x509.Certificate // who may sign client certificates
-	Revocations  *Revocations        // which of those hold no longer; nil: nothing is known of that
+	ClientCAs    []*x509.Certificate // authorities of client certificates
+	Revocations  *Revocations        // revoked ones among those; nil: revocation is not checked
 }
 
-// Workers does slow work somewhere else: signatures with RSA keys, and the
-// verification of clients' certificates.
+// Workers do slow work elsewhere: signatures with RSA keys, and the verification of clients'
+// certificates.
 type Workers interface {
-	// TrySubmit hands work over without blocking; false means that there is
-	// no room for it. Work need not be done any more once abandoned is set,
-	// because the client has gone.
+	// TrySubmit hands work over without blocking; false means that there is no room for it. Work
+	// may be skipped once abandoned is set, because the client has gone.
 	TrySubmit(work func(), abandoned *atomic.Bool) bool
 }
 
-// Config is what the connections of one listener on one loop share.
+// Config is the shared configuration of one listener's connections on one loop.
 type Config struct {
-	Policy       // for names whose certificates state none
+	Policy       // for names whose certificates have none
 	Certificates *Certificates
 	MinVersion   uint16   // as on the wire; 0 means TLS 1.2
 	MaxVersion   uint16   // as on the wire; 0 means TLS 1.3
 	ALPN         []string // in order of preference; nil means that none is negotiated
-	// Challenges answers authorities that look who serves a name; nil answers none.
+	// Challenges answers authorities that check who controls a name; nil answers none.
 	Challenges Challenges
-	// Strict says whose hello is ended for its server name.
+	// Strict says which clients are refused for their server name.
 	Strict NameStrictness
 	// Groups are those of the key exchange in order of preference; nil means the
 	// engine's choice.
@@ -67,35 +66,31 @@ type Config struct {
 	Sessions Sessions
 	Handles  *HandleKeys
 	Owner    NodeID
-	// Context separates sessions that otherwise look alike, as uWSGI's
-	// https-session-context.
+	// Context separates sessions that otherwise look alike, like uWSGI's https-session-context.
 	Context string
 	// Lifetime is how long a session may be resumed, counted from its full
 	// handshake however often it is renewed.
 	Lifetime time.Duration
-	// SingleUse lets each session be resumed once. That ends replay and
-	// tracking by the ticket, at the price of full handshakes for clients
-	// that use one session for several connections.
+	// SingleUse lets each session be resumed once. That prevents replay and tracking by the ticket,
+	// at the price of full handshakes for clients that use one session for several connections.
 	SingleUse bool
-	// Tickets is how many sessions a client gets with a full handshake of TLS
-	// 1.3; 0 means 2, which suits browsers, that open several connections at
-	// once.
+	// Tickets is how many sessions a client gets with a full handshake of TLS 1.3; 0 means 2, which
+	// suits browsers that open several connections at once.
 	Tickets int
 
-	// Exporters makes connections keep what ExportKeyingMaterial needs, which in
-	// TLS 1.2 is the master secret.
+	// Exporters makes connections keep the secrets for ExportKeyingMaterial, in TLS 1.2 the master
+	// secret.
 	Exporters bool
 
-	// Workers does what is slow elsewhere; nil does it on the loop.
+	// Workers run slow work; nil runs it on the loop.
 	Workers Workers
 	// Now is the loop's clock.
 	Now func() time.Time
-	// Life is the clock of Sessions, by which they are born and end; nil means Now.
+	// Life is the clock for births and ends of Sessions; nil means Now.
 	Life func() time.Time
 }
 
-// Validate reports errors of usage: the program put c together wrongly. It fills
-// in what is left out.
+// Validate fills in defaults and reports errors of usage: the program put c together wrongly.
 func (c *Config) Validate() error {
 	switch {
 	case c.Certificates == nil || len(c.Certificates.list) == 0:
@@ -129,7 +124,7 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// policies returns all that are in force.
+// policies returns all policies in force.
 func (c *Config) policies() []*Policy {
 	list := []*Policy{&c.Policy}
 	for i := range c.Certificates.list {

@@ -10,8 +10,8 @@ import (
 	"reprise/tlsconn/record"
 )
 
-// A conn is one server-side connection of our engine. It belongs to the goroutine
-// of its server. What only a handshake needs is in hs, which goes when it is over.
+// A conn is one server-side connection of our engine. It belongs to its server's goroutine. State
+// needed only by a handshake is in hs, which is dropped when the handshake is over.
 type conn struct {
 	server *server
 	waker  Waker
@@ -20,11 +20,11 @@ type conn struct {
 	expect expect // the row of the state table
 
 	input      input
-	plain      []byte // decrypted and not read yet; borrowed as the input is
+	plain      []byte // decrypted and not yet read; borrowed like the input
 	rd, wr     record.Half
 	held       []byte // tickets that leave with the first data
 	message    []byte // the beginning of a post-handshake message
-	useless    uint8  // records in a row that carried nothing
+	useless    uint8  // consecutive records that carried nothing
 	closeSent  bool
 	keyUpdates keyUpdates
 	exporter   *exporter // nil unless the configuration asks for it
@@ -35,8 +35,8 @@ type conn struct {
 }
 
 const (
-	// maxUseless is how many records without content may follow each other
-	// (empty data, warnings): each costs work and brings nothing.
+	// maxUseless is how many consecutive records without content are tolerated (empty data,
+	// warnings): each costs work and brings nothing.
 	maxUseless = 16
 	// maxPostHandshake bounds a message after the handshake. The only one a client
 	// may send is a KeyUpdate of 5 bytes.
@@ -63,7 +63,7 @@ func (c *conn) Err() error {
 // Feed implements Conn.
 func (c *conn) Feed(out, in []byte) []byte {
 	if c.state == PeerClosed || c.state == Failed {
-		return out // what follows close_notify or a failure means nothing
+		return out // input after close_notify or a failure has no meaning
 	}
 	s := c.server
 	if len(c.input.in) > 0 {
@@ -176,15 +176,15 @@ func (c *conn) Abort() {
 	c.drop()
 }
 
-// Rest implements Conn: an idle connection keeps its keys only (RFC 8446 names no
-// state beyond them); cipher states are made again when they are needed.
+// Rest implements Conn: an idle connection keeps only its keys (RFC 8446 has no further state);
+// cipher states are made again when needed.
 func (c *conn) Rest() {
 	c.rd.Rest()
 	c.wr.Rest()
 }
 
-// nextRecord returns the next whole record, nil if it has not arrived. It may be
-// decrypted in place.
+// nextRecord returns the next whole record, nil if it has not arrived. It may be decrypted in
+// place.
 func (c *conn) nextRecord() ([]byte, cause) {
 	s := c.server
 	header := c.input.peek(s, record.HeaderLen)
@@ -202,7 +202,7 @@ func (c *conn) nextRecord() ([]byte, cause) {
 	return rec, ok
 }
 
-// checkHeader refuses a record before its body is waited for.
+// checkHeader refuses a record before waiting for its body.
 func (c *conn) checkHeader(header []byte) cause {
 	t, version := record.Type(header[0]), uint16(header[1])<<8|uint16(header[2])
 	n := int(header[3])<<8 | int(header[4])
@@ -237,8 +237,8 @@ func (c *conn) checkHeader(header []byte) cause {
 	return ok
 }
 
-// dataRecord handles a record of a connection that is up, and returns how many
-// bytes of data it has put into p. What does not fit waits in plain.
+// dataRecord handles a record of an established connection, and returns how many bytes of data it
+// has put into p. The rest waits in plain.
 func (c *conn) dataRecord(rec, p []byte) int {
 	s := c.server
 	header, fragment := rec[:record.HeaderLen], rec[record.HeaderLen:]
@@ -285,7 +285,7 @@ func (c *conn) noteUseless() {
 	}
 }
 
-// postHandshake handles what a client says after its Finished.
+// postHandshake handles a client's messages after its Finished.
 func (c *conn) postHandshake(p []byte) {
 	if len(p) == 0 {
 		c.fail(causeEmptyRecord)
@@ -298,7 +298,7 @@ func (c *conn) postHandshake(p []byte) {
 	for len(p) >= messageHeaderLen && c.state == Connected {
 		n := messageLen(p)
 		if c.handler(p[0]) == nil || p[0] == msgClientHello {
-			n = messageHeaderLen // what is refused anyway need not be whole
+			n = messageHeaderLen // a message refused anyway need not be complete
 		}
 		if n > maxPostHandshake {
 			c.fail(causeMessageLen)
@@ -318,7 +318,7 @@ func (c *conn) postHandshake(p []byte) {
 	}
 }
 
-// onAlert handles an alert of the client's (RFC 8446, Section 6).
+// onAlert handles a client's alert (RFC 8446, Section 6).
 func (c *conn) onAlert(p []byte) {
 	if len(p) != 2 {
 		c.fail(causeDecode)
@@ -337,7 +337,7 @@ func (c *conn) onAlert(p []byte) {
 		c.fail(causeIllegal)
 	case description == alertUserCanceled, level == alertWarning &&
 		c.info.Version != tls.VersionTLS13:
-		// The first announces a close_notify; the others mean nothing to us.
+		// The first announces a close_notify; the others have no effect.
 		c.noteUseless()
 	default:
 		c.failWith(peerAlert(description), alertNone)
@@ -350,7 +350,7 @@ func peerAlert(description uint8) *Error {
 		text)}
 }
 
-// fail ends the connection for a cause. The first one sticks.
+// fail ends the connection for a cause. The first one is kept.
 func (c *conn) fail(why cause) {
 	c.failWith(causeErrors[why], causeTable[why].alert)
 }
@@ -362,7 +362,7 @@ func (c *conn) failWith(err *Error, alert uint8) {
 	c.err = err
 	if c.state.Handshaking() {
 		c.server.counts.Failures.Inc(err.Reason)
-		// What has not been sealed yet must not follow the alert.
+		// Messages not yet sealed must not follow the alert.
 		c.server.flight = c.server.flight[:0]
 	}
 	if alert != alertNone && !c.closeSent {
@@ -382,14 +382,14 @@ func (c *conn) sendAlert(level, description uint8) {
 	s.out = c.wr.Seal(&s.record, s.out, record.Alert, version, s.alert[:])
 }
 
-// releaseHeld sends the tickets that wait for data. They are sealed already, so
-// nothing may be sealed and sent before them.
+// releaseHeld sends the tickets that wait for data. They are sealed already, so nothing may be
+// sealed and sent before them.
 func (c *conn) releaseHeld() {
 	c.server.out = append(c.server.out, c.held...)
 	c.held = nil
 }
 
-// drop lets go of everything: keys, reservations, work under way.
+// drop releases everything: keys, reservations, work under way.
 func (c *conn) drop() {
 	if c.hs != nil {
 		c.endHandshake()

@@ -11,15 +11,15 @@ const (
 	// AwaitSession: a look-up outside this process is under way; its answer
 	// arrives by the Waker, or the caller ends the wait with GiveUp.
 	AwaitSession
-	// AwaitAdmission: the handshake is going to be a full one, and the Admitter lets it
-	// wait; Resume asks again.
+	// AwaitAdmission: the handshake will be a full one, and the Admitter makes it wait; Resume asks
+	// again.
 	AwaitAdmission
 	// AwaitSignature: a key worker signs; the answer arrives by the Waker.
 	AwaitSignature
 	// AwaitVerify: a key worker verifies the client's certificates; the answer
 	// arrives by the Waker.
 	AwaitVerify
-	// Connected: the handshake is complete, data flows both ways.
+	// Connected: the handshake is complete, data flow both ways.
 	Connected
 	// PeerClosed: the client sent close_notify; data may still flow out.
 	PeerClosed
@@ -40,36 +40,36 @@ func (s State) Handshaking() bool { return s < Connected }
 // Parked reports whether the handshake waits for something other than bytes.
 func (s State) Parked() bool { return s > ExpectHandshakeBytes && s < Connected }
 
-// A Waker tells the loop that a parked handshake can go on. Wake may be called
-// from any goroutine, more than once, and must arrange for Conn.Resume to be
-// called on the loop.
+// A Waker tells the loop that a parked handshake can continue. Wake may be called from any
+// goroutine, more than once, and must cause Conn.Resume to be called on the loop.
 type Waker interface{ Wake() }
 
-// An Admitter is a Waker that decides when full handshakes are made, which cost a key
-// exchange and a signature where resumptions cost neither.
+// An Admitter is a Waker that decides when full handshakes are made: they cost a key exchange and a
+// signature, resumptions neither.
 type Admitter interface {
-	// Admit is asked when no session has been found, before anything dear is done; slow
-	// tells that the signature is an RSA key's. If it says no, the handshake waits in
-	// AwaitAdmission, and each Resume asks again. Once it has said yes it must not say no.
+	// Admit is called when no session has been found, before anything expensive is done; slow says
+	// that the signature is an RSA key's. If it returns false, the handshake waits in
+	// AwaitAdmission, and each Resume asks again. Once it has returned true it must not return
+	// false.
 	Admit(slow bool) bool
 }
 
 // A Server makes the connections of one listener on one loop. It and they
 // belong to the loop's goroutine; only its Counts may be read from elsewhere.
 type Server interface {
-	// NewConn starts a connection that waits for a ClientHello. The waker is
-	// called for a parked handshake, and may be once more after an Abort.
+	// NewConn starts a connection that waits for a ClientHello. The waker is called for a parked
+	// handshake, and may be called once more after an Abort.
 	NewConn(waker Waker) Conn
-	// ClientPolicies tells what clients have to show under each name now. A
-	// connection of the server's before it may have met something else.
+	// ClientPolicies returns the current client policies by name. An existing connection may have
+	// met another one.
 	ClientPolicies() *ClientPolicies
-	// Counts returns what the server counts on.
+	// Counts returns the server's counters.
 	Counts() *Counts
-	// Succeed makes the server count on where old has counted, whose place it
-	// takes. It must be called before it has connections, on their goroutine.
+	// Succeed makes the server continue the counters of old, which it replaces. It must be called
+	// before it has connections, on their goroutine.
 	Succeed(old Server)
-	// Close releases what the server keeps for handshakes to come. Its
-	// connections must have been aborted or be past their handshake.
+	// Close releases what the server keeps for later handshakes. Its connections must have been
+	// aborted or be past their handshake.
 	Close()
 }
 
@@ -88,15 +88,13 @@ type Conn interface {
 	// it has none. It may be shared with other connections.
 	ClientCertificate() *x509.Certificate
 
-	// Feed hands over ciphertext that arrived. While handshaking it goes as far
-	// as the input allows. Once Connected the caller must call Read until it
-	// returns 0 before it reuses in, which is borrowed until then.
+	// Feed takes ciphertext that arrived. While handshaking it goes as far as the input allows.
+	// Once Connected the caller must call Read until it returns 0 before it reuses in, which is
+	// borrowed until then.
 	Feed(out, in []byte) []byte
-	// Resume goes on with a parked handshake after its Waker was called.
-	// Calling it without need is harmless.
+	// Resume continues a parked handshake after its Waker was called. A needless call is harmless.
 	Resume(out []byte) []byte
-	// GiveUp ends a session look-up that took too long: the handshake goes on
-	// without it, as a full one.
+	// GiveUp ends a session look-up that took too long: the handshake continues as a full one.
 	GiveUp(out []byte) []byte
 	// Read decrypts into p and returns how many bytes of plaintext it wrote. 0
 	// means that more ciphertext is needed or that the State has changed.
@@ -106,21 +104,18 @@ type Conn interface {
 	// CloseNotify tells the client that no more data will come out (RFC 8446,
 	// Section 6.1). Data may still come in. Only the first call has an effect.
 	CloseNotify(out []byte) []byte
-	// EOF says that the client has ended its byte stream. Without a
-	// close_notify before it that is a failure with ReasonTruncated: somebody
-	// on the path may have cut the stream short.
+	// EOF reports that the client has ended its byte stream. Without a close_notify before it that
+	// is a failure with ReasonTruncated: an attacker on the path may have cut the stream.
 	EOF(out []byte) []byte
-	// ExportKeyingMaterial returns n bytes that both ends of the connection can
-	// derive and nobody else (RFC 5705; RFC 8446, Section 7.5). In TLS 1.2 a nil
-	// context differs from an empty one. It is an error before Connected, without
-	// Config.Exporters, in TLS 1.2 without extended master secret, and for what
-	// CheckExport refuses.
+	// ExportKeyingMaterial returns n bytes that only the two ends of the connection can derive (RFC
+	// 5705; RFC 8446, Section 7.5). In TLS 1.2 a nil context differs from an empty one. It is an
+	// error before Connected, without Config.Exporters, in TLS 1.2 without extended master secret,
+	// and for arguments that CheckExport refuses.
 	ExportKeyingMaterial(label string, context []byte, n int) ([]byte, error)
-	// Rest tells an idle connection to forget what it can make again, such as
-	// cipher states. It may be called at any time.
+	// Rest tells an idle connection to drop what it can make again, such as cipher states. It may
+	// be called at any time.
 	Rest()
-	// Abort ends the connection without a word, releasing a parked handshake.
-	// It must be called for every Conn that has not failed; calling it twice is
-	// harmless.
+	// Abort ends the connection silently, releasing a parked handshake. It must be called for every
+	// Conn that has not failed; calling it twice is harmless.
 	Abort()
 }

@@ -6,8 +6,8 @@ import (
 	"reprise/internal/metric"
 )
 
-// Counts are of handshakes: written by one loop, read by anybody. Handshakes and Outcomes each add
-// up to the completed ones.
+// Counts are of handshakes: one loop writes them, any goroutine reads them. Handshakes and Outcomes
+// each add up to the completed ones.
 type Counts struct {
 	Handshakes       metric.Counters[Kind]        `json:"handshakes" label:"kind" help:"Completed handshakes by version and kind."`
 	Outcomes         metric.Counters[Outcome]     `json:"outcomes" label:"outcome" help:"How the session a client offered fared, for each completed handshake."`
@@ -45,7 +45,7 @@ func KindOf(info *Info) Kind {
 	return kind
 }
 
-// resumedName is what a client of TLS 1.2 named its session by.
+// resumedName is the kind of name by which a client of TLS 1.2 resumed a session.
 type resumedName uint8
 
 const (

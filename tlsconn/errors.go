@@ -2,12 +2,12 @@ package tlsconn
 
 import "errors"
 
-// Reason is why a connection failed, from a closed set that counters can use.
+// Reason is why a connection failed, from a closed set for counters.
 type Reason uint8
 
 const (
-	ReasonOther Reason = iota // what has no name below
-	// the first bytes are no TLS record: plain HTTP, garbage, SSLv2
+	ReasonOther Reason = iota // none of those below
+	// the first bytes are not a TLS record: plain HTTP, garbage, SSLv2
 	ReasonNotTLS
 	// the byte stream ended without close_notify or in the handshake
 	ReasonTruncated
@@ -19,7 +19,7 @@ const (
 	ReasonNoALPN        // no application protocol in common
 	ReasonClientCert    // client certificate missing or not acceptable
 	ReasonBadBinder     // the client does not hold the session it offered
-	ReasonEarlyData     // early data where it cannot be skipped
+	ReasonEarlyData     // early data that cannot be skipped
 	ReasonPeerAlert     // the client sent a fatal alert
 	ReasonUnexpected    // a message out of order
 	ReasonRenegotiation // renegotiation, which is off
@@ -62,23 +62,23 @@ func (r Reason) String() string { return reasonNames[r] }
 // Error is why a connection failed. The first one sticks.
 type Error struct {
 	Reason Reason
-	Err    error // the engine's own words
+	Err    error // the engine's own text
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrPlainHTTP is why a connection failed, with ReasonNotTLS, on which a client has begun
-// an HTTP request instead.
+// ErrPlainHTTP is the error, with ReasonNotTLS, of a connection on which a client has begun an HTTP
+// request instead.
 var ErrPlainHTTP = errors.New("tlsconn: an HTTP request without TLS")
 
-// LooksLikeHTTP reports whether the first bytes of a connection, of which there must be
-// five, begin an HTTP request: with a method, which is a word in capitals (RFC 9110,
-// Section 9.1). No record of TLS begins so.
+// LooksLikeHTTP reports whether the first bytes of a connection, at least five, begin an HTTP
+// request: with a method, which is a word in capitals (RFC 9110, Section 9.1). No TLS record begins
+// like that.
 func LooksLikeHTTP(b []byte) bool {
 	capital := func(c byte) bool { return 'A' <= c && c <= 'Z' }
 	return capital(b[0]) && capital(b[1]) && capital(b[2]) && (b[3] == ' ' || capital(b[3]))
 }
 
-// ErrAborted is why a connection failed that its caller has aborted.
+// ErrAborted is the error of a connection that its caller has aborted.
 var ErrAborted = errors.New("tlsconn: aborted")

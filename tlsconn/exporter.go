@@ -10,7 +10,7 @@ import (
 	"reprise/tlsconn/wire"
 )
 
-// An exporter is what ExportKeyingMaterial derives from. A connection has one only if
+// An exporter has the secret for ExportKeyingMaterial. A connection has one only if
 // Config.Exporters is set: in TLS 1.2 it is the master secret itself.
 type exporter struct {
 	tls13   bool
@@ -25,13 +25,12 @@ var (
 	errExporterArgs = errors.New("tlsconn: no keying material of that label, context and length")
 )
 
-// MaxExport is how many bytes ExportKeyingMaterial returns: what HKDF can make of
-// SHA-256.
+// MaxExport is the maximum length for ExportKeyingMaterial: the limit of HKDF with SHA-256.
 const MaxExport = 255 * 32
 
-// CheckExport returns an error for what ExportKeyingMaterial does not take, in either
-// version: labels that HKDF has no room for (RFC 8446, Section 7.1), and those that TLS
-// 1.2 has for itself (RFC 5705, Section 4).
+// CheckExport returns an error for arguments that ExportKeyingMaterial refuses, in either version:
+// labels too long for HKDF (RFC 8446, Section 7.1), and those reserved by TLS 1.2 (RFC 5705,
+// Section 4).
 func CheckExport(label string, context []byte, n int) error {
 	const maxLabel = 255 - len("tls13 ")
 	if n < 0 || n > MaxExport || len(label) > maxLabel || len(context) > math.MaxUint16 {
@@ -69,8 +68,8 @@ func (c *conn) ExportKeyingMaterial(label string, context []byte, n int) ([]byte
 	return out, nil
 }
 
-// keepExporter13 keeps the exporter's secret of TLS 1.3, which the schedule has at the
-// server's Finished (RFC 8446, Section 7.5).
+// keepExporter13 keeps the exporter's secret of TLS 1.3, which the schedule has at the server's
+// Finished (RFC 8446, Section 7.5).
 func (c *conn) keepExporter13(transcript []byte) {
 	if !c.server.config.Exporters {
 		return
@@ -81,8 +80,8 @@ func (c *conn) keepExporter13(transcript []byte) {
 	c.exporter = e
 }
 
-// keepExporter12 does the same in TLS 1.2, but not without extended master secret:
-// what is exported would then not be of this connection alone (RFC 7627, Section 5.4).
+// keepExporter12 does the same in TLS 1.2, but not without extended master secret: the exported
+// bytes would then not be unique to this connection (RFC 7627, Section 5.4).
 func (c *conn) keepExporter12() {
 	hs := c.hs
 	if !c.server.config.Exporters || !hs.ems {

@@ -48,7 +48,7 @@ func wantReason(t *testing.T, c tlsconn.Conn, want tlsconn.Reason) {
 
 // What is HTTP without TLS is told from other nonsense, for which a listener of HTTP has
 // an answer.
-func TestPlainHTTPIsTold(t *testing.T) {
+func TestPlainHTTPIsDetected(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		for _, test := range []struct {
 			in   string

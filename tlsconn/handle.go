@@ -9,8 +9,8 @@ import (
 	"fmt"
 )
 
-// HandleLen is the length of a handle in wire form, the most that a session ID
-// of TLS 1.2 may have (RFC 5246, Section 7.4.1.2).
+// HandleLen is the length of a handle in wire form, the maximum of a session ID of TLS 1.2 (RFC
+// 5246, Section 7.4.1.2).
 const HandleLen = 32
 
 const (
@@ -18,20 +18,19 @@ const (
 	handleKeyMask  = 1<<5 - 1
 	handleOwnerAt  = 1
 	handleRandomAt = handleOwnerAt + len(NodeID{})
-	handleTagAt    = handleRandomAt + len(Key{}) // what the tag covers ends here
+	handleTagAt    = handleRandomAt + len(Key{}) // end of the part that the tag covers
 	handleTagLen   = HandleLen - handleTagAt
 
-	// minSecretLen is what a cluster secret must at least have. An empty or
-	// guessable key would be a skeleton key to every session (GnuTLS
-	// CVE-2020-13777; hitch with ECDSA certificates).
+	// minSecretLen is the minimum length of a cluster secret. An empty or guessable key would be a
+	// skeleton key to every session (GnuTLS CVE-2020-13777; hitch with ECDSA certificates).
 	minSecretLen = 16
 )
 
-// NodeID is a node's short id, which its handles carry so that a node that does
-// not have the session knows whom to ask.
+// NodeID is a node's short id, which its handles carry so that a node without the session knows
+// which node to ask.
 type NodeID [4]byte
 
-// Key names a session in the store: random, and told to nobody but the client.
+// Key names a session in the store: random, and known only to the client.
 type Key [16]byte
 
 // NewKey returns a fresh random session key.
@@ -41,7 +40,7 @@ func NewKey() (k Key) {
 	return k
 }
 
-// A Handle is what a client holds as its session ID or ticket, parsed.
+// A Handle is the parsed form of a client's session ID or ticket.
 type Handle struct {
 	Owner NodeID
 	Key   Key
@@ -50,8 +49,8 @@ type Handle struct {
 // HandleKeys authenticates handles under keys derived from cluster secrets. It
 // is immutable and safe for concurrent use.
 type HandleKeys struct {
-	// live[0] makes new tags; all are accepted, so that a secret can be
-	// exchanged without losing the sessions made under the old one.
+	// live[0] makes new tags; all are accepted, so that a secret can be replaced without losing the
+	// sessions made under the old one.
 	live []handleKey
 }
 
@@ -60,9 +59,8 @@ type handleKey struct {
 	secret [sha256.Size]byte
 }
 
-// NewHandleKeys derives the keys from cluster secrets: the first makes new
-// handles, the others are still accepted. A secret shorter than 16 bytes is an
-// error, never padded or replaced.
+// NewHandleKeys derives the keys from cluster secrets: the first makes new handles, the others are
+// still accepted. A secret shorter than 16 bytes is an error, never padded or replaced.
 func NewHandleKeys(secrets ...[]byte) (*HandleKeys, error) {
 	if len(secrets) == 0 {
 		return nil, errors.New("tlsconn: no cluster secret")
@@ -79,8 +77,8 @@ func NewHandleKeys(secrets ...[]byte) (*HandleKeys, error) {
 		if err != nil {
 			return nil, fmt.Errorf("tlsconn: deriving the handle key: %w", err)
 		}
-		// The id is derived too, so that nodes agree on it without a
-		// convention; it is not secret, and two keys may share one.
+		// The id is derived too, so that nodes agree on it without a convention; it is not secret,
+		// and two keys may share one.
 		key := handleKey{id: derived[sha256.Size] & handleKeyMask}
 		copy(key.secret[:], derived)
 		clear(derived)
@@ -93,9 +91,8 @@ func NewHandleKeys(secrets ...[]byte) (*HandleKeys, error) {
 // computes in arrays of its own.
 type Sealer struct{ keys []handleMAC }
 
-// handleMAC is HMAC-SHA-256 (RFC 2104) for messages of one length, with the key
-// in place: strangers may make a node compute it as often as they like, so it
-// is two calls of Sum256 and no allocation.
+// handleMAC is HMAC-SHA-256 (RFC 2104) for messages of one length, with the key in place: any
+// client may make a node compute it at any rate, so it is two calls of Sum256 and no allocation.
 type handleMAC struct {
 	id    byte
 	inner [sha256.BlockSize + handleTagAt]byte // key xor ipad, message
@@ -142,8 +139,7 @@ func (s *Sealer) Made(b []byte) bool {
 	return ok
 }
 
-// Open parses and authenticates a handle; ok is false for anything this fleet
-// has not made.
+// Open parses and authenticates a handle; ok is false for anything that this fleet has not made.
 func (s *Sealer) Open(b []byte) (h Handle, ok bool) {
 	if len(b) != HandleLen || b[0]&^handleKeyMask != handleVersion {
 		return Handle{}, false

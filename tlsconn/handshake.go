@@ -17,8 +17,8 @@ const (
 	version13   = tls.VersionTLS13
 )
 
-// A handshake is what a connection needs until it is Connected. Slices in it are
-// its own: nothing aliases input or scratch.
+// A handshake is the state of a connection until it is Connected. It owns its slices: nothing
+// aliases input or scratch.
 type handshake struct {
 	host     *host
 	identity *identity
@@ -28,7 +28,7 @@ type handshake struct {
 	transcript hash.Hash // nil before the suite is chosen
 	message    []byte    // the beginning of a message
 	longHello  bool      // one of the server's longHellos
-	ccsLen     uint8     // ChangeCipherSpec records that meant nothing
+	ccsLen     uint8     // ChangeCipherSpec records without effect
 
 	// A parked handshake:
 	hello  []byte  // the ClientHello: AwaitSession, AwaitAdmission
@@ -45,15 +45,15 @@ type handshake struct {
 	serverSecret [primitive.MaxHashLen]byte
 	nextRead     [primitive.MaxHashLen]byte // client's application traffic secret
 	retryGroup   primitive.Group            // asked for by a HelloRetryRequest
-	helloSum     [sha256.Size]byte          // of the hello before it
-	identityAt   int                        // which of the client's sessions is tried
+	helloSum     [sha256.Size]byte          // of the hello before the retry
+	identityAt   int                        // which of the client's sessions is being tried
 	retried      bool
 	ccsSent      bool
-	skip         int  // bytes of early data that are still skipped
-	skipped      bool // there were some
-	request      bool // a client certificate was asked for
+	skip         int  // bytes of early data still to skip
+	skipped      bool // there was early data
+	request      bool // a client certificate was requested
 	noTickets    bool // the client could not use one (RFC 8446, Section 4.2.9)
-	challenge    bool // an authority looks who serves a name
+	challenge    bool // an authority checks who controls a name
 
 	// TLS 1.2
 	ephemeral    primitive.Ephemeral
@@ -61,24 +61,24 @@ type handshake struct {
 	serverRandom [wire.RandomLen]byte
 	master       [masterLen]byte
 	keyBlock     [2 * (primitive.MaxKeyLen + primitive.NonceLen)]byte
-	params       []byte // of the key exchange, while they are signed
+	params       []byte // of the key exchange, while they are being signed
 	ems          bool
 	ticket       bool   // a NewSessionTicket is due
 	sessionKey   Key    // of the session to be saved
 	saveSession  bool   // there is one
-	messages     []byte // the transcript in full, if a client may sign it
+	messages     []byte // the full transcript, if a client may sign it
 
 	client clientAuth
 }
 
-// advance goes on with the handshake as far as the input allows.
+// advance continues the handshake as far as the input allows.
 func (c *conn) advance(out []byte) []byte {
 	c.server.begin(out)
 	c.run()
 	return c.endStep()
 }
 
-// endStep leaves nothing of the step in scratch, and returns what it has appended.
+// endStep clears the step's scratch, and returns its output.
 func (c *conn) endStep() []byte {
 	s := c.server
 	s.wipe()
@@ -102,7 +102,7 @@ func (c *conn) run() {
 	}
 }
 
-// unpark goes on with a handshake whose answer has come.
+// unpark continues a handshake whose answer has come.
 func (c *conn) unpark(out []byte) []byte {
 	hs := c.hs
 	c.server.begin(out)
@@ -126,7 +126,7 @@ func (c *conn) unpark(out []byte) []byte {
 	return c.endStep()
 }
 
-// ready reports whether what the handshake is parked for has come.
+// ready reports whether the awaited answer has come.
 func (c *conn) ready() bool {
 	switch hs := c.hs; c.state {
 	case AwaitSession:
@@ -155,14 +155,13 @@ func (c *conn) admitted(ch *wire.ClientHello) bool {
 func (c *conn) handshakeRecord(header, fragment []byte) {
 	s, hs := c.server, c.hs
 	t := record.Type(header[0])
-	// In TLS 1.3 this record means nothing (RFC 8446, Appendix D.4), and is
-	// never protected.
+	// In TLS 1.3 this record has no effect (RFC 8446, Appendix D.4), and is never protected.
 	if t == record.ChangeCipherSpec && (c.info.Version == version13 ||
 		c.expect == expectSecondHello) {
 		switch {
 		case len(fragment) != 1 || fragment[0] != 1:
 			c.fail(causeRecordType)
-		case hs.ccsLen >= maxUseless: // each costs work and means nothing
+		case hs.ccsLen >= maxUseless: // each costs work and has no effect
 			c.fail(causeUselessRecords)
 		case len(hs.message) > 0:
 			c.fail(causeUnexpected)
@@ -171,15 +170,15 @@ func (c *conn) handshakeRecord(header, fragment []byte) {
 		}
 		return
 	}
-	// Early data that we do not take: unprotected as yet for us before a second
-	// hello, else under a key that we do not have (RFC 8446, Section 4.2.10).
+	// Early data that we do not accept: before a second hello the record looks unprotected to us,
+	// otherwise it is under a key that we do not have (RFC 8446, Section 4.2.10).
 	if t == record.ApplicationData && !c.rd.Protected() && hs.skip > 0 {
 		c.skipEarlyData(len(fragment))
 		return
 	}
-	// OpenSSL's clients change their keys only when they have more to say: one that gives up on our
-	// certificate says so unprotected. That is refused like all that is, but the operator is to
-	// know what it was.
+	// OpenSSL's clients change their keys only when they have more to send: one that rejects our
+	// certificate sends an unprotected alert. It is refused like all unprotected records, but the
+	// operator is told its meaning.
 	if t == record.Alert && c.rd.Protected() && c.info.Version == version13 && len(fragment) == 2 &&
 		fragment[0] == alertFatal {
 		c.failWith(peerAlert(fragment[1]), alertUnexpectedMessage)
@@ -213,8 +212,8 @@ func (c *conn) handshakeRecord(header, fragment []byte) {
 	}
 }
 
-// skipEarlyData passes over a record of early data, of which there is a bound: a
-// client that exceeds it does not speak to us.
+// skipEarlyData skips a record of early data, up to a bound: a client that exceeds it cannot be
+// meant for us.
 func (c *conn) skipEarlyData(n int) {
 	hs := c.hs
 	if hs.skip -= max(n, 1); hs.skip <= 0 {
@@ -227,14 +226,13 @@ func (c *conn) skipEarlyData(n int) {
 	}
 }
 
-// maxEarlyData is how many bytes of early data are skipped, ciphertext and all. A
-// client with a session of ours sends none; one that has another server's, or
-// takes a ticket without a limit for one without limit (GnuTLS), sends a record
-// or two before it has our answer.
+// maxEarlyData is how many bytes of early data are skipped, including overhead. A client with a
+// session of ours sends none; one that has another server's, or takes a ticket without a limit for
+// one without limit (GnuTLS), sends a record or two before it has our answer.
 const maxEarlyData = 16<<10 + 1024
 
-// handshakeMessages handles what a handshake record holds: some whole messages, or
-// parts of one.
+// handshakeMessages handles the content of a handshake record: some whole messages, or parts of
+// one.
 func (c *conn) handshakeMessages(p []byte) {
 	hs := c.hs
 	if len(p) == 0 {
@@ -267,7 +265,7 @@ func (c *conn) handshakeMessages(p []byte) {
 	}
 	switch {
 	case c.state != ExpectHandshakeBytes, len(p) == 0:
-		// Over, or parked for a message behind which nothing may stand.
+		// Over, or parked for a message that must be the last.
 		hs.message = nil
 	case c.handler(p[0]) == nil:
 		c.fail(causeUnexpected) // whatever it becomes
@@ -296,10 +294,10 @@ func (c *conn) hash(msg []byte) {
 // sum returns the hash of the transcript so far; it lies in scratch.
 func (c *conn) sum() []byte { return c.hs.transcript.Sum(c.server.sum[:0]) }
 
-// hashFlight adds what was appended to the flight from start on to the transcript.
+// hashFlight adds the flight's bytes from start on to the transcript.
 func (c *conn) hashFlight(start int) { c.hash(c.server.flight[start:]) }
 
-// flush seals the flight, in as few records as it fits in.
+// flush seals the flight, in as few records as possible.
 func (c *conn) flush() {
 	s := c.server
 	for p := s.flight; len(p) > 0; {
@@ -318,7 +316,7 @@ func (c *conn) sendCCS() {
 	s.out = c.wr.Seal(&s.record, s.out, record.ChangeCipherSpec, version12, changeCipherSpec)
 }
 
-// connected ends the handshake: from here on data flows.
+// connected ends the handshake: from here on data flow.
 func (c *conn) connected() {
 	hs := c.hs
 	c.info.CipherSuite = hs.suite.ID
@@ -337,7 +335,7 @@ func (c *conn) endHandshake() {
 	c.hs = nil
 	c.releaseAttempt(hs)
 	if l := hs.lookup; l != nil {
-		// The answer may have come while nobody looked: what it reserved is let go.
+		// The answer may have come unnoticed: its reservation is released.
 		l.GiveUp()
 		if session, verdict, _ := l.Result(); verdict == Found {
 			if session.Hold != 0 {

@@ -5,18 +5,17 @@ import (
 	"reprise/tlsconn/wire"
 )
 
-// onClientHello begins the handshake: it agrees on what both versions need. It may
-// run again for one hello: when a session had to be looked up elsewhere, and when a full
-// handshake had to wait.
+// onClientHello begins the handshake: it agrees on what both versions need. It may run again for
+// the same hello: after a look-up elsewhere, and after a full handshake had to wait.
 func onClientHello(c *conn, msg []byte, last bool) cause {
 	s, hs, ch := c.server, c.hs, &c.server.hello
 	if !last {
-		return causeExcessData // the server speaks next
+		return causeExcessData // the server sends next
 	}
 	if fault := ch.Parse(msg); fault != wire.None {
 		return wireCauses[fault]
 	}
-	c.nameServer(ch) // first, for what is said of a handshake that fails
+	c.nameServer(ch) // first, for the log of a handshake that fails
 	version, why := s.chooseVersion(ch)
 	switch {
 	case why != ok:
@@ -39,7 +38,7 @@ func onClientHello(c *conn, msg []byte, last bool) cause {
 	return c.agreed(ch)
 }
 
-// agreed goes on with what the versions do in their own ways.
+// agreed continues in the way of the version.
 func (c *conn) agreed(ch *wire.ClientHello) cause {
 	if c.info.Version == version13 {
 		return c.hello13(ch)
@@ -63,18 +62,18 @@ func (s *server) chooseVersion(ch *wire.ClientHello) (uint16, cause) {
 		return v, ok
 	}
 	if ch.Fallback {
-		return 0, causeFallback // from something older still
+		return 0, causeFallback // from an older one
 	}
 	return 0, causeNoVersion
 }
 
-// nameServer notes the name the client asks for. A dot at its end means nothing,
-// but no host of a certificate has one.
+// nameServer records the name the client asks for. A trailing dot has no meaning, and no
+// certificate has one.
 func (c *conn) nameServer(ch *wire.ClientHello) {
 	name := ch.ServerName
 	if n := len(name); n > 0 && name[n-1] == '.' {
 		name = name[:n-1]
-		if c.info.ServerName == "" { // not again when the hello has been parked
+		if c.info.ServerName == "" { // not again after the hello was parked
 			c.server.counts.TrailingDot.Inc()
 		}
 	}
@@ -96,8 +95,8 @@ func (s *server) chooseALPN(ch *wire.ClientHello) (string, cause) {
 	return "", causeNoALPN
 }
 
-// chooseSuite returns the first of list that the client offers and fits; a client
-// that puts ChaCha20 first has no AES in hardware and is spared it.
+// chooseSuite returns the first of list that the client offers and that fits; a client that puts
+// ChaCha20 first has no AES in hardware and gets ChaCha20.
 func chooseSuite(list []*primitive.Suite, ch *wire.ClientHello,
 	fits func(*primitive.Suite) bool,
 ) *primitive.Suite {
@@ -117,8 +116,7 @@ func chooseSuite(list []*primitive.Suite, ch *wire.ClientHello,
 	return first
 }
 
-// prefersChaCha reports whether the first suite in a client's list that we know is
-// one with ChaCha20.
+// prefersChaCha reports whether the first known suite in a client's list is one with ChaCha20.
 func prefersChaCha(suites []byte) bool {
 	for ; len(suites) >= 2; suites = suites[2:] {
 		if suite := primitive.SuiteByID(uint16(suites[0])<<8 | uint16(suites[1])); suite != nil {
@@ -128,7 +126,7 @@ func prefersChaCha(suites []byte) bool {
 	return false
 }
 
-// chooseScheme returns the first of our schemes that the client takes.
+// chooseScheme returns the first of our schemes that the client supports.
 func chooseScheme(schemes []primitive.Scheme, ch *wire.ClientHello) (primitive.Scheme, bool) {
 	for _, scheme := range schemes {
 		if ch.HasScheme(uint16(scheme)) {

@@ -2,31 +2,30 @@ package tlsconn
 
 import "crypto/tls"
 
-// Info describes a connection whose handshake is complete. Of one that has failed our
-// engine tells the ServerName, if there was a ClientHello.
+// Info describes a connection whose handshake is complete. For one that has failed, our engine
+// gives the ServerName, if there was a ClientHello.
 type Info struct {
 	Version     uint16 // as on the wire, 0x0304 is TLS 1.3
 	CipherSuite uint16
 	Group       uint16 // of the key exchange, 0 if there was none
-	ServerName  string // what the client asked for (SNI), "" if nothing
+	ServerName  string // the name the client asked for (SNI), "" if none
 	ALPN        string // negotiated protocol, "" if none
 	Outcome     Outcome
 	ByID        bool   // resumed by a session ID of TLS 1.2, not by a ticket
-	Owner       NodeID // who made the session that is used: this node, unless another's was resumed
-	// Offered is who made the session that the client offered, the last that was looked at; zero
-	// if there was none of this fleet. Asked says that others were asked for it.
+	Owner       NodeID // the maker of the current session: this node, unless another's was resumed
+	// Offered is the node that made the session that the client offered, the last that was tried;
+	// zero if none was this fleet's. Asked says that other nodes were asked for it.
 	Offered NodeID
 	Asked   bool
-	// ClientPolicy is what the handshake met, or the one that made the session: a
-	// session of another is not resumed.
+	// ClientPolicy is the one that the handshake met, or that the original handshake of the session
+	// met: a session under another one is not resumed.
 	ClientPolicy ClientPolicy
 }
 
 // Resumed reports whether a session was resumed.
 func (i *Info) Resumed() bool { return i.Outcome.Resumed() }
 
-// Protocol returns the version as OpenSSL and those who use it write it:
-// "TLSv1.3".
+// Protocol returns the version in OpenSSL's notation: "TLSv1.3".
 func (i *Info) Protocol() string {
 	switch i.Version {
 	case tls.VersionTLS12:
@@ -37,8 +36,8 @@ func (i *Info) Protocol() string {
 	return ""
 }
 
-// Cipher returns the cipher suite by OpenSSL's name, which is what logs and
-// applications expect; TLS 1.3 suites have one name everywhere.
+// Cipher returns the cipher suite by OpenSSL's name, which logs and applications expect; TLS 1.3
+// suites have one name everywhere.
 func (i *Info) Cipher() string {
 	if name, ok := openSSLNames[i.CipherSuite]; ok {
 		return name

@@ -3,24 +3,24 @@ package tlsconn
 import "reprise/tlsconn/record"
 
 const (
-	// keptLen is the capacity of a lent buffer: the longest record that clients
-	// send. One of TLS 1.2 may be longer, but none with an AEAD has a reason to.
+	// keptLen is the capacity of a lent buffer: the longest record that clients send. One of TLS
+	// 1.2 may be longer, but with an AEAD never is in practice.
 	keptLen = record.HeaderLen + record.Max13
-	// maxSpares bounds what a burst of half records leaves behind.
+	// maxSpares bounds the buffers kept after a burst of partial records.
 	maxSpares = 16
-	// lendFrom is how much of a record must have come before a whole buffer is
-	// lent for it: a connection must have paid for a quarter of what it holds.
+	// lendFrom is how much of a record must have come before a whole buffer is lent for it: a
+	// connection must have paid for a quarter of what it holds.
 	lendFrom = keptLen / 4
 )
 
-// An input is the ciphertext that has arrived and is not consumed: first what was
-// copied, then what is borrowed from the caller of Feed.
+// An input is the ciphertext that has arrived and is not consumed: first the copied part, then the
+// part borrowed from the caller of Feed.
 type input struct {
 	in   []byte // borrowed
 	kept []byte // copied, from off on
 	off  int
-	// lends says that whole buffers are lent: once Connected. Before that, a hello
-	// costs what has come of it.
+	// lends says that whole buffers are lent: once Connected. Before that, memory grows with the
+	// bytes received.
 	lends bool
 }
 
@@ -29,8 +29,8 @@ func (i *input) len() int { return len(i.kept) - i.off + len(i.in) }
 // feed adds borrowed bytes. What was borrowed before must be consumed or retained.
 func (i *input) feed(in []byte) { i.in = in }
 
-// peek returns the first n bytes in one piece, nil if there are fewer. They stay
-// until the next call and may be changed in place.
+// peek returns the first n bytes in one piece, nil if there are fewer. They stay valid until the
+// next call and may be changed in place.
 func (i *input) peek(s *server, n int) []byte {
 	have := len(i.kept) - i.off
 	if have == 0 {
@@ -61,8 +61,7 @@ func (i *input) skip(n int) {
 	i.in = i.in[n:]
 }
 
-// reserve makes room for a record of n bytes, in a lent buffer once much of it is
-// there.
+// reserve makes room for a record of n bytes, in a lent buffer once much of it is there.
 func (i *input) reserve(s *server, n int) {
 	if i.off > 0 {
 		i.kept = i.kept[:copy(i.kept, i.kept[i.off:])]
@@ -75,7 +74,7 @@ func (i *input) reserve(s *server, n int) {
 	i.kept = b
 }
 
-// retain copies what is borrowed, so that the caller has its buffer back.
+// retain copies the borrowed bytes, so that the caller can reuse its buffer.
 func (i *input) retain(s *server) {
 	if len(i.in) == 0 {
 		if i.off == len(i.kept) {
@@ -93,7 +92,7 @@ func (i *input) retain(s *server) {
 	i.in = nil
 }
 
-// release gives back what was lent.
+// release returns the lent buffer.
 func (i *input) release(s *server) {
 	if cap(i.kept) == keptLen && len(s.spares) < maxSpares {
 		s.spares = append(s.spares, i.kept[:0])

@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// maxKeyUpdates is how many key updates a client has to its credit at most.
-	// Each costs a key schedule and an AEAD state for 5 bytes of the client's.
+	// maxKeyUpdates is a client's greatest credit of key updates. Each costs a key schedule and an
+	// AEAD state for 5 bytes of the client's.
 	maxKeyUpdates = 32
-	// keyUpdateBytes is how many bytes of data earn another one. A client that
-	// keeps to the limits of RFC 8446, Section 5.5, needs far fewer.
+	// keyUpdateBytes is how many bytes of data earn another one. A client that keeps to the limits
+	// of RFC 8446, Section 5.5, needs far fewer.
 	keyUpdateBytes = 1 << 18
 )
 
-// keyUpdates holds what the keys of a TLS 1.3 connection are renewed from (RFC
-// 8446, Section 7.2), and bounds how often. Data earns credit but never resets
-// what has been used: a byte between two updates buys nothing.
+// keyUpdates has the secrets from which the keys of a TLS 1.3 connection are renewed (RFC 8446,
+// Section 7.2), and bounds how often. Data earn credit but never reset what has been used: a byte
+// between two updates buys nothing.
 type keyUpdates struct {
 	rdSecret, wrSecret [primitive.MaxHashLen]byte
 	used               uint8
@@ -27,8 +27,8 @@ type keyUpdates struct {
 	bytes              uint32
 }
 
-// moved counts data, in either direction: a client may renew the keys by what it
-// gets (RFC 8446, Section 5.5).
+// moved counts data in either direction: a client may renew the keys by how much it receives (RFC
+// 8446, Section 5.5).
 func (k *keyUpdates) moved(n int) {
 	if k.used == 0 {
 		return
@@ -40,15 +40,15 @@ func (k *keyUpdates) moved(n int) {
 
 func (k *keyUpdates) clear() { *k = keyUpdates{} }
 
-// onKeyUpdate renews the key of the way in, and if asked to that of the way out
-// (RFC 8446, Section 4.6.3).
+// onKeyUpdate renews the key of the way in, and on request that of the way out (RFC 8446, Section
+// 4.6.3).
 func onKeyUpdate(c *conn, msg []byte, last bool) cause {
 	requested, fault := wire.ParseKeyUpdate(msg)
 	switch {
 	case fault != wire.None:
 		return wireCauses[fault]
 	case !last:
-		return causeExcessData // what follows would be under the next key
+		return causeExcessData // further bytes would be under the next key
 	case c.keyUpdates.used >= maxKeyUpdates:
 		return causeKeyUpdates
 	}
@@ -57,7 +57,7 @@ func onKeyUpdate(c *conn, msg []byte, last bool) cause {
 	c.server.kdf.NextTraffic(suite.Hash, c.keyUpdates.rdSecret[:suite.Hash.Len()])
 	c.setKeys(&c.rd, suite, c.keyUpdates.rdSecret[:suite.Hash.Len()])
 	c.server.kdf.Clear()
-	// One answer is enough for all requests that came while nothing was written.
+	// One answer suffices for all requests that came while nothing was written.
 	if requested && !c.keyUpdates.answered && !c.closeSent {
 		c.keyUpdates.answered = true
 		c.renewWriteKey()
@@ -65,8 +65,8 @@ func onKeyUpdate(c *conn, msg []byte, last bool) cause {
 	return ok
 }
 
-// renewWriteKey announces and takes the next key of the way out. It reports false
-// in TLS 1.2, which cannot.
+// renewWriteKey announces and takes the next key of the way out. It returns false in TLS 1.2, which
+// has no such update.
 func (c *conn) renewWriteKey() bool {
 	if c.info.Version != tls.VersionTLS13 {
 		return false
@@ -81,10 +81,10 @@ func (c *conn) renewWriteKey() bool {
 	return true
 }
 
-// suite returns the suite that was negotiated.
+// suite returns the negotiated suite.
 func (c *conn) suite() *primitive.Suite { return primitive.SuiteByID(c.info.CipherSuite) }
 
-// setKeys gives one way the keys of a traffic secret (RFC 8446, Section 7.3).
+// setKeys derives one way's keys from a traffic secret (RFC 8446, Section 7.3).
 func (c *conn) setKeys(h *record.Half, suite *primitive.Suite, secret []byte) {
 	s := c.server
 	key, iv := s.key[:suite.AEAD.KeyLen()], s.iv[:]

@@ -61,7 +61,7 @@ func TestLongHellosAreFew(t *testing.T) {
 }
 
 // A client that takes much and says little may change keys now and then for ever.
-func TestKeyUpdatesAreEarnedByWhatIsSentToo(t *testing.T) {
+func TestSentDataEarnsKeyUpdates(t *testing.T) {
 	s := handmadeServer(t, nil, func(c *tlsconn.Config) { c.Sessions = nil })
 	l := dial(s, &tls.Config{})
 	if err := l.client.Handshake(); err != nil {

@@ -1,7 +1,6 @@
 package tlsconn
 
-// Outcome is how the session a client offered fared; one for each completed
-// handshake.
+// Outcome is what happened to the session a client offered; one for each completed handshake.
 type Outcome uint8
 
 // The outcomes. Everything that is not a resumption was a full handshake.
@@ -11,7 +10,7 @@ const (
 	ResumedPushed                //
 	ResumedPulled                //
 	ResumedStore                 //
-	MissUnknown                  // nobody has it: evicted, forgotten, or its node is gone
+	MissUnknown                  // no node has it: evicted, forgotten, or its node is gone
 	// older than the session time-out, counted from its full handshake
 	MissExpired
 	MissBadHandle    // not a handle of this fleet: forged, damaged, foreign
@@ -24,8 +23,8 @@ const (
 	MissScopeName    // made for another server name
 	// found, but declined: version, cipher suite, EMS, client certificate
 	MissDeclined
-	MissCorrupt     // what the store returned cannot be read
-	MissOtherEngine // made by the other engine, which this one cannot read
+	MissCorrupt     // the stored state cannot be read
+	MissOtherEngine // made by the other engine, whose state this one cannot read
 	outcomes
 )
 

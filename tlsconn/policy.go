@@ -5,24 +5,23 @@ import (
 	"unique"
 )
 
-// A ClientPolicy stands for what clients have to show: no certificate, an optional
-// or a required one, and who may sign it. Two are equal, with ==, if they ask for
-// the same, also if they come from different servers or from files that were read
-// again. The zero ClientPolicy is that of a handshake that is not complete: no
-// Config makes it.
+// A ClientPolicy represents the requirements on client certificates: none, optional or required,
+// and by which CAs. Two are equal, with ==, if their requirements are the same, even if they come
+// from different servers or from files read again. The zero ClientPolicy is that of an incomplete
+// handshake: no Config makes it.
 type ClientPolicy struct {
 	hash unique.Handle[[sha256.Size]byte]
 }
 
-// ClientPolicies tells the client policy of each server name of a Config. It is
-// immutable and safe for concurrent use.
+// ClientPolicies has the client policy of each server name of a Config. It is immutable and safe
+// for concurrent use.
 type ClientPolicies struct {
 	names Names[ClientPolicy]
-	other ClientPolicy // for names that have none of their own
-	sole  bool         // all names have it
+	other ClientPolicy // for names without their own
+	sole  bool         // all names share it
 }
 
-// NewClientPolicies prepares c's. It must be given what has passed Validate.
+// NewClientPolicies prepares the policies of c, which must have passed Validate.
 func NewClientPolicies(c *Config) *ClientPolicies {
 	ofPolicy := make(map[*Policy]ClientPolicy)
 	of := func(p *Policy) ClientPolicy {
@@ -52,12 +51,11 @@ func NewClientPolicies(c *Config) *ClientPolicies {
 	return s
 }
 
-// Admits reports whether what is asked for under a name may be served on a
-// connection whose handshake met the policy met. It may not if that name has any
-// other policy, laxer ones included: a certificate that one name's CAs vouch for
-// says nothing to the application of another. What is no name in proper form
-// (RFC 1123, Section 2.1) is admitted only where all names have one policy, since
-// nobody knows for which of them a backend takes it.
+// Admits reports whether a request for a name may be served on a connection whose handshake met the
+// policy met. It may not if that name has any other policy, even a laxer one: a certificate that
+// one name's CAs vouch for means nothing to the application of another. A malformed name (RFC 1123,
+// Section 2.1) is admitted only where all names have one policy, since it is unknown for which of
+// them a backend takes it.
 func (s *ClientPolicies) Admits(met ClientPolicy, name []byte) bool {
 	if s.sole {
 		return met == s.other
@@ -66,8 +64,8 @@ func (s *ClientPolicies) Admits(met ClientPolicy, name []byte) bool {
 	return ok && met == want
 }
 
-// Renewed reports whether connections that asked for serverName and met a policy
-// would have to meet another one now, because the server was renewed.
+// Renewed reports whether connections that asked for serverName and met a policy would have to meet
+// another one now, because the server was renewed.
 func (s *ClientPolicies) Renewed(met ClientPolicy, serverName string) bool {
 	if want, ok := s.names.Find(serverName); ok {
 		return met != want
@@ -75,16 +73,16 @@ func (s *ClientPolicies) Renewed(met ClientPolicy, serverName string) bool {
 	return met != s.other
 }
 
-// find returns the policy of a name, as a handshake that asks for it would meet it.
-// It does not allocate for names that a server can have.
+// find returns the policy that a handshake for a name would meet. It does not allocate for names
+// that a server can have.
 func (s *ClientPolicies) find(name []byte) (ClientPolicy, bool) {
 	var room [256]byte
 	n := len(name)
 	if n > 0 && name[n-1] == '.' {
-		n-- // it means nothing, see Names.Find
+		n-- // it has no meaning, see Names.Find
 	}
 	lower, label := room[:0], 0
-	parent := -1 // where it begins
+	parent := -1 // its start
 	for i, c := range name[:n] {
 		switch {
 		case c == '.' && label == 0:
@@ -103,7 +101,7 @@ func (s *ClientPolicies) find(name []byte) (ClientPolicy, bool) {
 		lower = append(lower, c)
 	}
 	if label == 0 && len(name) > 0 {
-		return ClientPolicy{}, false // nothing but a dot, or two at the end
+		return ClientPolicy{}, false // only a dot, or two at the end
 	}
 	if p, ok := s.names[string(lower)]; ok {
 		return p, true

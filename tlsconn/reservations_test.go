@@ -9,7 +9,7 @@ import (
 
 // A reservation that came with an answer is released if the client leaves before the
 // answer was looked at, and its secrets are wiped.
-func TestReservationOfAnAnswerThatNobodyTookIsReleased(t *testing.T) {
+func TestReservationOfAnUnusedAnswerIsReleased(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		m := newHandmadeMemory()
 		s := handmadeServer(t, m, func(c *tlsconn.Config) { c.SingleUse = true })

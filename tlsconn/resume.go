@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// An attempt is what becomes of the session that a client offers.
+// An attempt is the state of the session that a client offers.
 type attempt struct {
 	outcome Outcome
 	key     Key
-	owner   NodeID // who made it
+	owner   NodeID // the node that made it
 	born    time.Time
 	expires time.Time
 	source  Source
@@ -20,21 +20,21 @@ type attempt struct {
 	used    bool              // the handshake resumes it
 }
 
-// use says that the handshake resumes the session.
+// use marks the session as resumed by the handshake.
 func (a *attempt) use() {
 	a.used = true
 	a.outcome = ResumedFrom(a.source)
 }
 
-// find looks for the session behind a handle. False means a miss, whose name is in
-// the attempt, or that the look-up has left the process and the handshake is
-// parked. What does not fit leads to a full handshake, never to an error.
+// find looks for the session behind a handle. False means a miss, whose name is in the attempt, or
+// that the look-up has left the process and the handshake is parked. A session that does not fit
+// leads to a full handshake, never to an error.
 func (c *conn) find(identity []byte) bool {
 	s, hs := c.server, c.hs
 	a := &hs.attempt
 	var session Session
 	var verdict Verdict
-	if hs.lookup != nil { // parked for it, and back
+	if hs.lookup != nil { // parked for it, and resumed
 		session, verdict, _ = hs.lookup.Result()
 		hs.lookup = nil
 	} else {
@@ -74,8 +74,8 @@ func (c *conn) find(identity []byte) bool {
 	return good
 }
 
-// ask sends a look-up out of the process, nil if it cannot. A hello may name several
-// sessions, but waits only once.
+// ask sends a look-up out of the process, nil if it cannot. A hello may name several sessions, but
+// waits only once.
 func (c *conn) ask() *Lookup {
 	s, hs := c.server, c.hs
 	if hs.asked {
@@ -111,9 +111,8 @@ func (c *conn) admit(state []byte) (Outcome, bool) {
 		if err != nil {
 			return MissCorrupt, false
 		}
-		// The chain is not verified again (RFC 8446, Section 4.6.1), but a
-		// session does not outlive its certificate.
-		// Nor does it once nobody knows which certificates are revoked.
+		// The chain is not verified again (RFC 8446, Section 4.6.1), but a session does not outlive
+		// its certificate. Nor does it outlive the last valid revocation lists.
 		if now := s.config.Now(); now.After(cert.NotAfter) || hs.host.policy.revoked.Ended(now) {
 			return MissDeclined, false
 		}
@@ -122,9 +121,8 @@ func (c *conn) admit(state []byte) (Outcome, bool) {
 	return 0, true
 }
 
-// settle does what the end of a handshake decides: a single-use session is spent
-// only now, since its handle is visible on the wire and consuming it on sight
-// would let an observer burn it.
+// settle does what the end of a handshake decides: a single-use session is spent only now, since
+// its handle is visible on the wire and spending it on sight would let an observer use it up.
 func (c *conn) settle() cause {
 	s, hs := c.server, c.hs
 	a := &hs.attempt
@@ -146,14 +144,14 @@ func (c *conn) settle() cause {
 	return ok
 }
 
-// decline says that the session found does not fit the handshake. A reservation
-// ends at once: whoever has seen a handle could keep others from it.
+// decline records that the session found does not fit the handshake. A reservation ends at once: an
+// observer of the handle could otherwise keep others from it.
 func (c *conn) decline() {
 	c.releaseHold(&c.hs.attempt)
 	c.hs.attempt.outcome = MissDeclined
 }
 
-// releaseAttempt lets go of the session found last.
+// releaseAttempt releases the session found last.
 func (c *conn) releaseAttempt(hs *handshake) {
 	c.releaseHold(&hs.attempt)
 	hs.attempt = attempt{}
@@ -166,9 +164,9 @@ func (c *conn) releaseHold(a *attempt) {
 	}
 }
 
-// newSession returns the life of a session to be saved, and what is left of it. A
-// renewed one has its parent's: counted from the renewal it would live for ever
-// (the prolongation attack of Sy et al., ACSAC 2018).
+// newSession returns the life of a session to be saved, and its remaining time. A renewed one has
+// its parent's: counted from the renewal it would live for ever (the prolongation attack of Sy et
+// al., ACSAC 2018).
 func (c *conn) newSession() (life Session, left time.Duration) {
 	now, a := c.server.config.Life(), &c.hs.attempt
 	life.Born, life.Expires = now, now.Add(c.server.config.Lifetime)
@@ -181,8 +179,7 @@ func (c *conn) newSession() (life Session, left time.Duration) {
 	return life, life.Expires.Sub(now)
 }
 
-// stateToSave returns the state of the session that the handshake has made, but
-// for its secret.
+// stateToSave returns the state of the session that the handshake has made, without its secret.
 func (c *conn) stateToSave() sessionState {
 	hs := c.hs
 	st := sessionState{

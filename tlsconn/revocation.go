@@ -11,10 +11,9 @@ import (
 	"time"
 )
 
-// Revocations are the certificates that their issuers have taken back (RFC 5280, Section
-// 5). All clients of a policy that has some are held against them: a certificate of whose
-// issuer there is no list, or only one that has ended, is refused. They are safe for
-// concurrent use.
+// Revocations are certificates revoked by their issuers (RFC 5280, Section 5). All clients of a
+// policy that has some are checked against them: a certificate whose issuer has no list, or only an
+// expired one, is refused. They are safe for concurrent use.
 type Revocations struct {
 	lists []*revocationList
 	sum   [sha256.Size]byte
@@ -22,17 +21,17 @@ type Revocations struct {
 }
 
 type revocationList struct {
-	signed  x509.RevocationList // what its signature is over; no more of it
+	signed  x509.RevocationList // only the part that its signature covers
 	issuer  []byte
 	serials map[string]struct{}
 	ends    time.Time // zero for never
-	// The certificates that were last found to have signed it, and not to have. Written by
-	// whoever finds that, which saves the others the work.
-	signer, stranger atomic.Pointer[[]byte]
+	// The certificates last found to have signed it, and not to have. The goroutine that finds out
+	// writes it, which saves others the work.
+	signer, nonSigner atomic.Pointer[[]byte]
 }
 
-// NewRevocations prepares lists. Their signatures are verified when there is a client to
-// verify, since the issuer may be a certificate that the client sends.
+// NewRevocations prepares lists. Their signatures are verified when there is a client to verify,
+// since the issuer may be a certificate that the client sends.
 func NewRevocations(lists []*x509.RevocationList) *Revocations {
 	r := new(Revocations)
 	serials := make(map[string]struct{}) // of all lists, with their issuers
@@ -67,8 +66,8 @@ func NewRevocations(lists []*x509.RevocationList) *Revocations {
 	return r
 }
 
-// sumOf hashes what is revoked, and not when that was published: a list that says the
-// same as the one before leaves sessions alone.
+// sumOf hashes the revocations without the time of publication: a list equal to the one before does
+// not affect sessions.
 func sumOf(sorted []string) (sum [sha256.Size]byte) {
 	h := sha256.New()
 	var one [sha256.Size]byte
@@ -80,13 +79,13 @@ func sumOf(sorted []string) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// Ended reports whether an issuer has no valid list any more. Then no client is believed
-// for what was found in an earlier handshake.
+// Ended reports whether an issuer has no valid list any more. Then the result of an earlier
+// handshake is not trusted for any client.
 func (r *Revocations) Ended(now time.Time) bool {
 	return r != nil && !r.ends.IsZero() && now.After(r.ends)
 }
 
-// Why a chain does not hold.
+// Why a chain is not acceptable.
 var (
 	ErrRevoked = errors.New("tlsconn: client certificate: revoked by its issuer")
 	ErrNoCRL   = errors.New(
@@ -95,8 +94,8 @@ var (
 		"tlsconn: client certificate: the revocation list of its issuer has expired")
 )
 
-// Check returns nil if one of the chains holds, which x509.Certificate.Verify has found
-// to lead to one of roots, and else why the first does not.
+// Check returns nil if one of the chains, which x509.Certificate.Verify has found to lead to one of
+// roots, is acceptable, and else why the first is not.
 func (r *Revocations) Check(chains [][]*x509.Certificate, roots []*x509.Certificate,
 	now time.Time,
 ) (err error) {
@@ -123,7 +122,7 @@ func (r *Revocations) checkChain(chain, roots []*x509.Certificate, now time.Time
 			}
 			continue
 		}
-		// A root may be one that another root has certified, and taken back.
+		// Another root may have certified this one, and revoked it.
 		for _, issuer := range roots {
 			if bytes.Equal(cert.RawIssuer, issuer.RawSubject) &&
 				!bytes.Equal(cert.RawSubject, cert.RawIssuer) &&
@@ -135,8 +134,7 @@ func (r *Revocations) checkChain(chain, roots []*x509.Certificate, now time.Time
 	return nil
 }
 
-// checkOne looks for a certificate in the lists of its issuer. One that has ended still
-// revokes.
+// checkOne looks for a certificate in the lists of its issuer. An expired list still revokes.
 func (r *Revocations) checkOne(cert, issuer *x509.Certificate, now time.Time) error {
 	err := ErrNoCRL
 	serial := cert.SerialNumber.Bytes()
@@ -161,11 +159,11 @@ func (l *revocationList) isSignedBy(issuer *x509.Certificate) bool {
 	if signer := l.signer.Load(); signer != nil && bytes.Equal(*signer, issuer.Raw) {
 		return true
 	}
-	if stranger := l.stranger.Load(); stranger != nil && bytes.Equal(*stranger, issuer.Raw) {
+	if nonSigner := l.nonSigner.Load(); nonSigner != nil && bytes.Equal(*nonSigner, issuer.Raw) {
 		return false
 	}
 	if l.signed.CheckSignatureFrom(issuer) != nil {
-		l.stranger.Store(&issuer.Raw)
+		l.nonSigner.Store(&issuer.Raw)
 		return false
 	}
 	l.signer.Store(&issuer.Raw)

@@ -8,11 +8,10 @@ import (
 	"unique"
 )
 
-// A Scope says under which policy a session may be resumed. It is part of the
-// session's state; a connection resumes only a session with an equal scope.
-// Without it a session made at one virtual host, or without a client
-// certificate, would open another that asks for more (nginx CVE-2014-3616 and
-// CVE-2025-23419, h2o CVE-2023-41337, Go CVE-2025-68121).
+// A Scope is the policy under which a session may be resumed. It is part of the session's state; a
+// connection resumes only a session with an equal scope. Without it a session made at one virtual
+// host, or without a client certificate, would open another with stricter requirements (nginx
+// CVE-2014-3616 and CVE-2025-23419, h2o CVE-2023-41337, Go CVE-2025-68121).
 //
 // Wire form, in a state at an offset its codec knows:
 //
@@ -30,7 +29,7 @@ type scopePart uint8
 const (
 	scopeContext scopePart = iota // session context
 	scopePolicy                   // versions, cipher suites
-	// client certificates: asked for or not, by which CAs, which are revoked
+	// client certificates: whether requested, by which CAs, which are revoked
 	scopeClient
 	scopeName // server name the client asked for (SNI)
 	scopeParts
@@ -39,9 +38,9 @@ const (
 // ScopeLen is the length of a scope in wire form.
 const ScopeLen = 16 + 2*int(scopeParts)
 
-// PolicyScope is what the scopes of all connections under one policy share.
+// PolicyScope is the common part of the scopes of all connections under one policy.
 type PolicyScope struct {
-	parts [scopeParts][sha256.Size]byte // but for scopeName
+	parts [scopeParts][sha256.Size]byte // without scopeName
 }
 
 // NewPolicyScope hashes what is the same for all connections under p.
@@ -60,7 +59,7 @@ func NewPolicyScope(c *Config, p *Policy) (s PolicyScope) {
 		for _, ca := range p.ClientCAs {
 			subjects = append(subjects, string(ca.Raw))
 		}
-		slices.Sort(subjects) // the order in a CA file means nothing
+		slices.Sort(subjects) // the order in a CA file has no meaning
 		client = append(client, subjects...)
 		if p.Revocations != nil {
 			client = append(client, "revoked", string(p.Revocations.sum[:]))
@@ -70,7 +69,7 @@ func NewPolicyScope(c *Config, p *Policy) (s PolicyScope) {
 	return s
 }
 
-// ClientPolicy returns what handshakes under the policy meet.
+// ClientPolicy returns the policy that handshakes meet.
 func (p *PolicyScope) ClientPolicy() ClientPolicy {
 	return ClientPolicy{unique.Make(p.parts[scopeClient])}
 }
@@ -97,15 +96,13 @@ func (p *PolicyScope) For(serverName string) (s Scope, nameHash uint64) {
 	return s, nameHash64(name, serverName)
 }
 
-// hashName hashes a server name. Host names compare without regard to case
-// (RFC 6066, Section 3), and a dot at the end, which some clients send, means
-// nothing.
+// hashName hashes a server name. Host names compare without regard to case (RFC 6066, Section 3),
+// and a trailing dot, which some clients send, has no meaning.
 func hashName(serverName string) [sha256.Size]byte {
 	return hashStrings(strings.ToLower(strings.TrimSuffix(serverName, ".")))
 }
 
-// hashStrings hashes a list so that no two different lists hash alike by
-// moving a boundary.
+// hashStrings hashes a list such that two lists that differ only in their boundaries differ.
 func hashStrings(list ...string) (sum [sha256.Size]byte) {
 	var room [8 + 256]byte // a server name's length is bounded by 255
 	b := room[:0]
@@ -137,8 +134,8 @@ func ParseScope(b []byte) (s Scope, rest []byte, ok bool) {
 	return s, b[ScopeLen:], true
 }
 
-// Differs returns the outcome that names the first part in which a session's
-// scope is not the one wanted.
+// Differs returns the outcome for the first part in which a session's scope differs from the one
+// wanted.
 func (s *Scope) Differs(want *Scope) (Outcome, bool) {
 	if s.all == want.all {
 		return 0, false
@@ -148,5 +145,5 @@ func (s *Scope) Differs(want *Scope) (Outcome, bool) {
 			return MissScopeContext + Outcome(i), true
 		}
 	}
-	return MissScopeContext, true // differs only where the hints are too short to tell
+	return MissScopeContext, true // the difference is not in the hints
 }

@@ -101,7 +101,7 @@ func edits(edit func(*tlsconn.Config)) []func(*tlsconn.Config) {
 
 // Where client certificates are required, coming back with a session from
 // elsewhere and without a certificate is a failure, not a way in.
-func TestScopeIsNoWayAroundClientCertificates(t *testing.T) {
+func TestScopeProtectsClientCertificates(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		pki := testpki.New(t)
 		for _, version := range versions {

@@ -17,13 +17,13 @@ import (
 	"reprise/tlsconn/wire"
 )
 
-// A server is our engine for one listener on one loop. What its connections need
-// for a step only is scratch here: nothing in it outlives a step but by mistake,
-// and secrets in it are wiped when the step ends.
+// A server is our engine for one listener on one loop. Data that its connections need only within a
+// step are scratch here: none of it is meant to outlive a step, and its secrets are wiped when the
+// step ends.
 type server struct {
 	config  Config
 	hosts   Names[*host]
-	other   *host           // for names that have none of their own
+	other   *host           // for names without their own
 	bare    *policy         // for authorities, nil without Challenges
 	known   Names[struct{}] // those for which there is a certificate
 	sealer  *Sealer
@@ -31,19 +31,19 @@ type server struct {
 	clients *ClientPolicies
 	groups  []primitive.Group
 
-	scoped scoped // remembered, since most clients ask for the same name
+	scoped scoped // cached, since most clients ask for the same name
 
 	longHellos int // handshakes under way that began with one, see table.go
 
 	spares [][]byte       // see input.go
-	hashes [2][]hash.Hash // transcripts to be used again, by primitive.Hash
+	hashes [2][]hash.Hash // transcripts for reuse, by primitive.Hash
 
 	scratch
 }
 
-// scratch is what a step of a handshake works in.
+// scratch is the memory for a handshake step.
 type scratch struct {
-	out      []byte // what the call under way appends to; takeOut ends it
+	out      []byte // the current call's output; takeOut ends it
 	flight   []byte // handshake messages to be sealed together
 	state    []byte // a session's state, encoded
 	small    []byte // a message, a share, a handle
@@ -62,7 +62,7 @@ type scratch struct {
 	alert    [2]byte
 }
 
-// maxHashes bounds the transcripts kept for handshakes to come, of each kind.
+// maxHashes bounds the transcripts kept for later handshakes, of each kind.
 const maxHashes = 64
 
 // New makes a server of our engine. Errors are usage errors: the program put c
@@ -71,8 +71,8 @@ func New(c Config) (Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	// It says which implementation serves; what differs from the standard library
-	// does not. The program that starts logs the error.
+	// It decides which implementation is used; one that differs from the standard library is not.
+	// The program that starts logs the error.
 	_ = primitive.SelfCheck()
 	s := &server{config: c, hosts: Names[*host]{}, counts: new(Counts), groups: c.Groups}
 	s.clients = NewClientPolicies(&s.config)
@@ -103,8 +103,8 @@ func New(c Config) (Server, error) {
 	}
 	s.other = byName[c.Certificates.Default()]
 	if s.other.policy.own != nil && c.Certificates.Default() != "" {
-		// The first certificate serves other names too, but its policy is for
-		// its own name.
+		// The first certificate serves other names too, but its policy applies only to its own
+		// name.
 		p, err := policyOf(policies, &c, nil)
 		if err != nil {
 			return nil, err
@@ -146,8 +146,8 @@ func (s *server) Close() {
 	s.scratch = scratch{}
 }
 
-// begin starts a step whose output is appended to out. What a step that panicked has
-// left, and the caller recovered from, must not get into this one.
+// begin starts a step whose output is appended to out. Remains of a step that panicked, and from
+// which the caller recovered, must not get into this one.
 func (s *server) begin(out []byte) {
 	s.out, s.flight = out, s.flight[:0]
 }
@@ -158,8 +158,7 @@ func (s *server) takeOut() []byte {
 	return out
 }
 
-// wipe clears the secrets of the step that ends. What is not secret is overwritten
-// by the next step.
+// wipe clears the secrets of the step that ends. Other data are overwritten by the next step.
 func (s *server) wipe() {
 	s.kdf.Clear()
 	s.exchange.Clear()
@@ -186,7 +185,7 @@ func (s *server) returnHash(h primitive.Hash, t hash.Hash) {
 	}
 }
 
-// A host is what the certificates of one name share.
+// A host is the common data of one name's certificates.
 type host struct {
 	policy     *policy
 	identities []*identity // in order of preference
@@ -202,9 +201,9 @@ func (s *server) hostFor(name string) *host {
 	return s.other
 }
 
-// choose returns the first certificate that fits, nil if none does: if the client names
-// CAs, the first of theirs, and of all only if there is none, for a client may know
-// more than it names (RFC 8446, Section 4.2.4).
+// choose returns the first certificate that fits, nil if none does: if the client names CAs, the
+// first of theirs, and of all only if there is none, for a client may know more CAs than it names
+// (RFC 8446, Section 4.2.4).
 func (h *host) choose(ch *wire.ClientHello, fits func(*identity) bool) *identity {
 	if len(ch.Authorities) > 0 {
 		for _, id := range h.identities {
@@ -221,7 +220,7 @@ func (h *host) choose(ch *wire.ClientHello, fits func(*identity) bool) *identity
 	return nil
 }
 
-// A policy is a Policy prepared.
+// A policy is a prepared Policy.
 type policy struct {
 	own        *Policy // nil: the listener's
 	scope      PolicyScope
@@ -269,10 +268,10 @@ func policyOf(made map[*Policy]*policy, c *Config, own *Policy) (*policy, error)
 	return p, nil
 }
 
-// An identity is a certificate with its key, prepared.
+// An identity is a prepared certificate with its key.
 type identity struct {
 	key                  crypto.Signer
-	slow                 bool     // signatures are made by key workers
+	slow                 bool     // key workers make signatures
 	ecdsa                bool     // the kind of suites it needs in TLS 1.2
 	curve                uint16   // of an ECDSA key, as in supported_groups
 	issuers              [][]byte // distinguished names, of each certificate's issuer
@@ -328,11 +327,11 @@ func newIdentity(cert *Certificate) (*identity, error) {
 	return id, nil
 }
 
-// issuers returns the names of those who signed the certificates of a chain.
+// issuers returns the names of the issuers of a chain's certificates.
 func issuers(chain *tls.Certificate) [][]byte {
 	list := [][]byte{chain.Leaf.RawIssuer}
 	for _, der := range chain.Certificate[1:] {
-		if cert, err := x509.ParseCertificate(der); err == nil { // else clients may still take it
+		if cert, err := x509.ParseCertificate(der); err == nil { // clients may still accept it
 			list = append(list, cert.RawIssuer)
 		}
 	}

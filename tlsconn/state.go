@@ -13,7 +13,7 @@ import (
 //	     8       8  ContextHash of the session context
 //	    16       1  Codec of what follows
 //
-// By the hashes a store finds what it is told to forget.
+// A store uses the hashes to find the sessions that it is told to forget.
 const StatePrefixLen = 17
 
 // Codec says which engine wrote a session state.
@@ -32,8 +32,8 @@ func AppendStatePrefix(b []byte, nameHash, contextHash uint64, codec Codec) []by
 	return append(b, byte(codec))
 }
 
-// OpenState returns what follows the prefix of a state that codec's engine wrote.
-// Otherwise miss says what is wrong with it.
+// OpenState returns what follows the prefix of a state that codec's engine wrote. Otherwise miss is
+// the reason.
 func OpenState(state []byte, codec Codec) (body []byte, miss Outcome, ok bool) {
 	if len(state) < StatePrefixLen {
 		return nil, MissCorrupt, false
@@ -48,9 +48,8 @@ func OpenState(state []byte, codec Codec) (body []byte, miss Outcome, ok bool) {
 	}
 }
 
-// NameHash is what a session state says of the server name it was made under: four
-// bytes of the name's hash, and four of its parent domain's, the ParentHash. So a
-// rule may be about all names under a domain.
+// NameHash is the hash of the server name in a session state: four bytes of the name's hash, and
+// four of its parent domain's, the ParentHash. So a rule may cover all names under a domain.
 func NameHash(serverName string) uint64 { return nameHash64(hashName(serverName), serverName) }
 
 func nameHash64(name [sha256.Size]byte, serverName string) uint64 {
@@ -58,21 +57,20 @@ func nameHash64(name [sha256.Size]byte, serverName string) uint64 {
 	return uint64(binary.BigEndian.Uint32(name[:]))<<32 | ParentHash(parent)
 }
 
-// ParentHash is what a session state says of the domain that its server name is
-// directly below.
+// ParentHash is the hash in a session state of the domain directly above its server name.
 func ParentHash(domain string) uint64 {
 	h := hashName(domain)
 	return uint64(binary.BigEndian.Uint32(h[:]))
 }
 
-// ContextHash is what a session state says of its session context.
+// ContextHash is the hash of the session context in a session state.
 func ContextHash(context string) uint64 {
 	h := hashStrings(context)
 	return binary.BigEndian.Uint64(h[:])
 }
 
-// StateHashes returns what a session state says of how it was made: the NameHash,
-// the ParentHash and the ContextHash. ok is false if it is too short to say.
+// StateHashes returns the hashes in a session state: the NameHash, the ParentHash and the
+// ContextHash. ok is false if it is too short.
 func StateHashes(state []byte) (name, parent, context uint64, ok bool) {
 	if len(state) < StatePrefixLen {
 		return 0, 0, 0, false

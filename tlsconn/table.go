@@ -30,12 +30,12 @@ const (
 	msgTypes             = 25
 )
 
-// A handler acts on a message, which it may not keep. last says that nothing
-// follows it in what has arrived.
+// A handler acts on a message, which it must not keep. last says that it is the last of the bytes
+// that have arrived.
 type handler func(c *conn, msg []byte, last bool) cause
 
-// table is the state machine: what is not in it is unexpected_message. It is
-// filled by init because its handlers lead back to it.
+// table is the state machine: a missing entry is unexpected_message. It is filled by init because
+// its handlers refer back to it.
 var table [expects][msgTypes]handler
 
 func init() {
@@ -79,9 +79,9 @@ const (
 	maxCertificateLen = 32 << 10
 	maxMessageLen     = 2 << 10 // a CertificateVerify by RSA-8192 has 1 KiB
 
-	// A hello longer than maxHelloLen, as no client of today sends, is taken up to what
-	// crypto/tls takes, but of few clients at a time: what strangers may make a server
-	// hold does not grow with their number.
+	// A hello longer than maxHelloLen, as no client of today sends, is accepted up to crypto/tls's
+	// limit, but from few clients at a time: the memory that clients can make a server hold does
+	// not grow with their number.
 	maxLongHelloLen = messageHeaderLen + 64<<10
 	maxLongHellos   = 4
 )
@@ -109,7 +109,7 @@ func (c *conn) dispatch(msg []byte, last bool) cause {
 	return h(c, msg, last)
 }
 
-// handler returns who acts on a message of a type now, nil if it is unexpected.
+// handler returns the handler of a message type in the current state, nil if it is unexpected.
 func (c *conn) handler(t uint8) handler {
 	if t >= msgTypes {
 		return nil

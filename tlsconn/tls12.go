@@ -38,8 +38,8 @@ func (c *conn) hello12(ch *wire.ClientHello) cause {
 	return c.full12(ch)
 }
 
-// findSession12 looks for the session that the client names by a ticket (RFC 5077)
-// or, without one, by session ID, and may park.
+// findSession12 looks for the session that the client names by a ticket (RFC 5077) or, without one,
+// by session ID, and may park.
 func (c *conn) findSession12(ch *wire.ClientHello) (found bool, why cause) {
 	s, hs := c.server, c.hs
 	identity := ch.Ticket
@@ -51,8 +51,8 @@ func (c *conn) findSession12(ch *wire.ClientHello) (found bool, why cause) {
 		return false, ok
 	}
 	if c.info.ByID && !s.sealer.Made(identity) {
-		// Clients send session IDs that name nothing: for middleboxes (RFC 8446,
-		// Appendix D.4) and to know what a ticket led to (RFC 5077, Section 3.4).
+		// Clients send session IDs that name no session: for middleboxes (RFC 8446, Appendix D.4)
+		// and to detect whether a ticket was accepted (RFC 5077, Section 3.4).
 		return false, ok
 	}
 	if !c.find(identity) {
@@ -61,7 +61,7 @@ func (c *conn) findSession12(ch *wire.ClientHello) (found bool, why cause) {
 	st := &hs.attempt.state
 	switch {
 	case st.version != version12, !ch.HasSuite(st.suite.ID), !st.ems && ch.EMS:
-		c.decline() // the last by RFC 7627, Section 5.3
+		c.decline() // the last one by RFC 7627, Section 5.3
 		return false, ok
 	case st.ems && !ch.EMS:
 		return false, causeMixedEMS
@@ -70,9 +70,8 @@ func (c *conn) findSession12(ch *wire.ClientHello) (found bool, why cause) {
 	return true, ok
 }
 
-// resume12 sends the server's side of an abbreviated handshake (RFC 5246, Section
-// 7.3). The client is given its handle again with what is left of its life, or a new
-// one if that is good for once only.
+// resume12 sends the server's side of an abbreviated handshake (RFC 5246, Section 7.3). The client
+// gets its handle again with its remaining life, or a new one if that is for single use.
 func (c *conn) resume12(ch *wire.ClientHello) cause {
 	s, hs := c.server, c.hs
 	st := &hs.attempt.state
@@ -135,8 +134,7 @@ func (c *conn) full12(ch *wire.ClientHello) cause {
 		PointFormats:    ch.HasPointFormats,
 	}
 	if s.config.Sessions != nil && !hs.challenge {
-		// The session's name goes into a ticket or, for clients without
-		// tickets, is the session ID.
+		// The session's name goes into a ticket or, for clients without tickets, is the session ID.
 		hs.saveSession, hs.sessionKey = true, NewKey()
 		hs.ticket, hello.Ticket = ch.HasTicket, ch.HasTicket
 		if !hs.ticket {
@@ -148,7 +146,7 @@ func (c *conn) full12(ch *wire.ClientHello) cause {
 	s.flight = hello.Append12(s.flight[:0])
 	s.flight = append(s.flight, hs.identity.message12...)
 	c.hashFlight(0)
-	var public [97]byte // P-384 has the longest
+	var public [97]byte // the longest, of P-384
 	share, err := hs.ephemeral.Generate(public[:0], group)
 	if err != nil {
 		return causeSigning
@@ -164,8 +162,8 @@ func (c *conn) chooseSuite12(ch *wire.ClientHello) (*primitive.Suite, cause) {
 	hs.identity = hs.host.choose(ch, func(id *identity) (fits bool) {
 		hs.scheme, fits = chooseScheme(id.schemes12, ch)
 		if !fits || id.curve != 0 && ch.HasGroups && !ch.HasGroup(id.curve) {
-			// Without signature_algorithms a client takes SHA-1 only. In TLS 1.2 its
-			// groups are also the curves of certificates (RFC 8422, Section 5.1).
+			// Without signature_algorithms a client accepts only SHA-1. In TLS 1.2 its groups are
+			// also the curves of certificates (RFC 8422, Section 5.1).
 			if why != causeNoSuite {
 				why = causeNoScheme
 			}
@@ -182,8 +180,8 @@ func (c *conn) chooseSuite12(ch *wire.ClientHello) (*primitive.Suite, cause) {
 	return suite, ok
 }
 
-// chooseGroup12 returns a group without ML-KEM. A client that names none has P-256
-// (RFC 8422, Section 4).
+// chooseGroup12 returns a group without ML-KEM. A client that names none supports P-256 (RFC 8422,
+// Section 4).
 func (s *server) chooseGroup12(ch *wire.ClientHello) (primitive.Group, cause) {
 	for _, g := range s.groups {
 		if g != primitive.X25519MLKEM768 && (ch.HasGroup(uint16(g)) || !ch.HasGroups &&
@@ -253,8 +251,8 @@ func (hs *handshake) keys12(server int) (key, iv []byte) {
 	return hs.keyBlock[server*k:][:k], hs.keyBlock[2*k+server*v:][:v]
 }
 
-// onChangeCipherSpec takes the client's keys (RFC 5246, Section 7.1). It must not
-// stand within a message, or data under no key would be taken for protected.
+// onChangeCipherSpec puts the client's keys in use (RFC 5246, Section 7.1). It must not come within
+// a message, or unprotected data would be taken for protected.
 func (c *conn) onChangeCipherSpec(p []byte) {
 	hs := c.hs
 	switch {
@@ -267,8 +265,7 @@ func (c *conn) onChangeCipherSpec(p []byte) {
 	}
 }
 
-// onFinished12 takes the client's proof that it has the keys (RFC 5246, Section
-// 7.4.9).
+// onFinished12 checks the client's proof that it has the keys (RFC 5246, Section 7.4.9).
 func onFinished12(c *conn, msg []byte, last bool) cause {
 	s, hs := c.server, c.hs
 	verify, fault := wire.ParseFinished(msg, wire.Finished12Len)
@@ -290,7 +287,7 @@ func onFinished12(c *conn, msg []byte, last bool) cause {
 	return c.complete12()
 }
 
-// complete12 ends the handshake, in a full one after the server's last flight.
+// complete12 ends the handshake; a full one ends after the server's last flight.
 func (c *conn) complete12() cause {
 	s, hs := c.server, c.hs
 	if why := c.settle(); why != ok {
@@ -316,15 +313,15 @@ func (c *conn) complete12() cause {
 	return ok
 }
 
-// appendTicket12 appends the message with the session's handle (RFC 5077, Section
-// 3.3), whose lifetime is the truth: JSSE discards a ticket that states none.
+// appendTicket12 appends the message with the session's handle (RFC 5077, Section 3.3), with its
+// true lifetime: JSSE discards a ticket without one.
 func (c *conn) appendTicket12(name Handle, left time.Duration) {
 	s := c.server
 	s.small = s.sealer.Append(s.small[:0], name)
 	s.flight = wire.AppendNewSessionTicket12(s.flight, seconds(left), s.small)
 }
 
-// finish12 takes the server's keys and sends its Finished.
+// finish12 puts the server's keys in use and sends its Finished.
 func (c *conn) finish12() {
 	s, hs := c.server, c.hs
 	c.sendCCS()

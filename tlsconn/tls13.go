@@ -41,8 +41,8 @@ func (c *conn) hello13(ch *wire.ClientHello) cause {
 	if share == nil {
 		return c.retry13(ch, suite, group)
 	}
-	// A client without the extension is sent tickets as by OpenSSL: Erlang sends it
-	// only once it has one.
+	// A client without the extension gets tickets, as from OpenSSL: Erlang sends it only once it
+	// has one.
 	hs.noTickets = hs.challenge || ch.HasPSKModes && !ch.HasPSKMode(wire.ModePSKDHE)
 	index, found := c.findPSK(ch, suite)
 	if c.state != ExpectHandshakeBytes {
@@ -75,9 +75,9 @@ func (c *conn) hello13(ch *wire.ClientHello) cause {
 	return c.answer13(ch, group, share, index)
 }
 
-// chooseShare returns the group to be used and the client's share, nil if it has
-// sent none for it. A group with a share goes before a better one without: a
-// round trip costs more than any group.
+// chooseShare returns the group to use and the client's share, nil if it has sent none for it. A
+// group with a share takes precedence over a better one without: a round trip costs more than any
+// group.
 func (s *server) chooseShare(ch *wire.ClientHello) (primitive.Group, []byte, cause) {
 	for _, g := range s.groups {
 		if share, sent := ch.KeyShare(uint16(g)); sent {
@@ -92,7 +92,7 @@ func (s *server) chooseShare(ch *wire.ClientHello) (primitive.Group, []byte, cau
 	return 0, nil, causeNoGroup
 }
 
-// chooseIdentity13 finds a certificate whose signature the client takes.
+// chooseIdentity13 finds a certificate whose signature the client supports.
 func (c *conn) chooseIdentity13(ch *wire.ClientHello) cause {
 	if !ch.HasSigAlgs {
 		return causeMissing
@@ -109,8 +109,7 @@ func (c *conn) chooseIdentity13(ch *wire.ClientHello) cause {
 	return ok
 }
 
-// retry13 asks for another ClientHello, with a share of group (RFC 8446, Section
-// 4.1.4).
+// retry13 asks for another ClientHello, with a share of group (RFC 8446, Section 4.1.4).
 func (c *conn) retry13(ch *wire.ClientHello, suite *primitive.Suite, group primitive.Group) cause {
 	s, hs := c.server, c.hs
 	hs.retried, hs.retryGroup = true, group
@@ -129,7 +128,7 @@ func (c *conn) retry13(ch *wire.ClientHello, suite *primitive.Suite, group primi
 	return ok
 }
 
-// helloSum is over what a second hello must not change (RFC 8446, Section 4.1.2).
+// helloSum covers what a second hello must not change (RFC 8446, Section 4.1.2).
 func helloSum(ch *wire.ClientHello) (sum [sha256.Size]byte) {
 	h := sha256.New()
 	for _, field := range [...][]byte{
@@ -157,18 +156,17 @@ func helloSum(ch *wire.ClientHello) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// maySecond reports whether ch may follow the first hello: with the one share asked
-// for, without early data, which was refused with that (RFC 8446, Section 4.2.10),
-// and without a cookie, for none was given.
+// maySecond reports whether ch may follow the first hello: with the one share asked for, without
+// early data, which the retry refused (RFC 8446, Section 4.2.10), and without a cookie, for none
+// was given.
 func (hs *handshake) maySecond(ch *wire.ClientHello, share []byte) bool {
 	const shareHeaderLen = 4
 	return len(ch.KeyShares) == shareHeaderLen+len(share) && !ch.EarlyData && !ch.HasCookie &&
 		helloSum(ch) == hs.helloSum
 }
 
-// sendCCS13 sends the record that makes middleboxes take the handshake for a
-// resumption (RFC 8446, Appendix D.4), as other servers do even to clients that
-// have not asked for it by a session ID.
+// sendCCS13 sends the record that makes middleboxes take the handshake for a resumption (RFC 8446,
+// Appendix D.4), as other servers do even for clients that have not asked for it by a session ID.
 func (c *conn) sendCCS13() {
 	if !c.hs.ccsSent {
 		c.hs.ccsSent = true
@@ -176,7 +174,7 @@ func (c *conn) sendCCS13() {
 	}
 }
 
-// maxIdentities is how many of the sessions a client offers are looked at.
+// maxIdentities bounds how many of a client's sessions are tried.
 const maxIdentities = 5
 
 // findPSK looks for a session among the identities of a hello, and may park.
@@ -193,7 +191,7 @@ func (c *conn) findPSK(ch *wire.ClientHello, suite *primitive.Suite) (index int,
 			break
 		}
 		if i < hs.identityAt {
-			continue // looked at before the handshake was parked
+			continue // tried before the handshake was parked
 		}
 		hs.identityAt = i
 		if c.find(identity) {
@@ -211,8 +209,8 @@ func (c *conn) findPSK(ch *wire.ClientHello, suite *primitive.Suite) (index int,
 	return 0, false
 }
 
-// checkBinder holds the client to its proof that it has the session (RFC 8446,
-// Section 4.2.11.2), and adds the hello to the transcript.
+// checkBinder checks the client's proof that it has the session (RFC 8446, Section 4.2.11.2), and
+// adds the hello to the transcript.
 func (c *conn) checkBinder(ch *wire.ClientHello, index int) cause {
 	s, hs := c.server, c.hs
 	h := hs.suite.Hash
@@ -229,8 +227,8 @@ func (c *conn) checkBinder(ch *wire.ClientHello, index int) cause {
 	return ok
 }
 
-// answer13 sends the server's flight up to its signature; index is that of the
-// session's identity, -1 without one.
+// answer13 sends the server's flight up to its signature; index is that of the session's identity,
+// -1 without one.
 func (c *conn) answer13(ch *wire.ClientHello, group primitive.Group, share []byte,
 	index int,
 ) cause {
@@ -286,7 +284,7 @@ func (c *conn) signed13(signature []byte) cause {
 	return c.finish13()
 }
 
-// finish13 ends the server's flight and takes the keys of data.
+// finish13 ends the server's flight and puts the keys for data in use.
 func (c *conn) finish13() cause {
 	s, hs := c.server, c.hs
 	h, n := hs.suite.Hash, hs.suite.Hash.Len()
@@ -310,8 +308,7 @@ func (c *conn) finish13() cause {
 	return ok
 }
 
-// onFinished13 takes the client's proof that it has all keys (RFC 8446, Section
-// 4.4.4).
+// onFinished13 checks the client's proof that it has all keys (RFC 8446, Section 4.4.4).
 func onFinished13(c *conn, msg []byte, last bool) cause {
 	s, hs := c.server, c.hs
 	h, n := hs.suite.Hash, hs.suite.Hash.Len()
@@ -347,9 +344,9 @@ func (c *conn) complete13() cause {
 	return ok
 }
 
-// sendTickets13 saves sessions and sends the handles that name them (RFC 8446,
-// Section 4.6.1): several for a new client, which may open as many connections at
-// once, one for the session that a resumption has used.
+// sendTickets13 saves sessions and sends the handles that name them (RFC 8446, Section 4.6.1):
+// several for a new client, which may open as many connections at once, one to replace the session
+// of a resumption.
 func (c *conn) sendTickets13() {
 	s, hs := c.server, c.hs
 	n := s.config.Tickets
@@ -377,14 +374,14 @@ func (c *conn) sendTickets13() {
 	before := len(s.out)
 	c.flush()
 	if c.input.len() > 0 {
-		// The client's request is here, so our answer is near: the tickets
-		// leave with it, which saves a packet.
+		// The client's request has come, so our answer is near: the tickets leave with it, which
+		// saves a packet.
 		c.held = append([]byte(nil), s.out[before:]...)
 		s.out = s.out[:before]
 	}
 }
 
-// maxTicketLife is the longest that a ticket may say (RFC 8446, Section 4.6.1).
+// maxTicketLife is the longest lifetime of a ticket (RFC 8446, Section 4.6.1).
 const maxTicketLife = 7 * 24 * time.Hour
 
 func seconds(d time.Duration) uint32 {

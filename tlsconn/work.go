@@ -11,11 +11,11 @@ import (
 	"reprise/tlsconn/primitive"
 )
 
-// A job is slow work that a key worker does for a parked handshake. The results
-// are the worker's until done is set.
+// A job is slow work that a key worker does for a parked handshake. The results belong to the
+// worker until done is set.
 type job struct {
-	abandoned atomic.Bool // by the loop: the client has gone
-	done      atomic.Bool // by the worker: the results are there
+	abandoned atomic.Bool // set by the loop: the client has gone
+	done      atomic.Bool // set by the worker: the results are there
 
 	signature []byte
 	err       error
@@ -23,8 +23,8 @@ type job struct {
 	why       cause
 }
 
-// submit parks the handshake in state until work is done by a worker. It reports
-// false if there is no worker for it.
+// submit parks the handshake in state until a worker has done work. It returns false if there is no
+// worker for it.
 func (c *conn) submit(state State, work func(*job)) bool {
 	workers := c.server.config.Workers
 	if workers == nil {
@@ -43,17 +43,17 @@ func (c *conn) submit(state State, work func(*job)) bool {
 	return true
 }
 
-// SignsSlowly reports whether a signature by key takes too long for a loop: with an RSA key,
-// unless it says that it is fast by a method Fast.
+// SignsSlowly reports whether a signature by key takes too long for a loop: with an RSA key, unless
+// its method Fast reports otherwise.
 func SignsSlowly(key crypto.Signer) bool {
 	_, isRSA := key.Public().(*rsa.PublicKey)
 	f, says := key.(interface{ Fast() bool })
 	return isRSA && !(says && f.Fast())
 }
 
-// sign makes the handshake's signature of message, which may come in parts, and
-// goes on. An RSA signature takes a millisecond, which is too long for a loop: it
-// is made by a worker while the handshake is parked.
+// sign makes the handshake's signature of message, which may come in parts, and continues. An RSA
+// signature takes a millisecond, which is too long for a loop: a worker makes it while the
+// handshake is parked.
 func (c *conn) sign(message ...[]byte) cause {
 	s, hs := c.server, c.hs
 	key := hs.identity.key
@@ -67,15 +67,15 @@ func (c *conn) sign(message ...[]byte) cause {
 			c.flush() // the client may read it meanwhile
 			return ok
 		}
-		// The queue has room for all handshakes in flight, so this is a mistake in
-		// the configuration: a late answer is better than none.
+		// The queue has room for all handshakes in flight, so this is a mistake in the
+		// configuration: a late answer is better than none.
 		s.counts.SignedOnLoop.Inc()
 	}
 	signature, err := key.Sign(rand.Reader, digest, opts)
 	return c.useSignature(signature, err)
 }
 
-// signed goes on with a signature that a worker has made.
+// signed continues with a signature that a worker has made.
 func (c *conn) signed() cause {
 	j := c.hs.job
 	c.hs.job = nil

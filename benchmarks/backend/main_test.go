@@ -57,7 +57,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-func TestServeRefusesWhatIsNoRequest(t *testing.T) {
+func TestServeRefusesMalformedRequests(t *testing.T) {
 	tests := []struct{ name, send string }{
 		{"no method", "hello\r\n\r\n"},
 		{"negative length", "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n"},

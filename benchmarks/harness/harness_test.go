@@ -56,7 +56,7 @@ func TestCasesAreComplete(t *testing.T) {
 	}
 }
 
-func TestCheckFindsWhatIsNotAsClaimed(t *testing.T) {
+func TestCheckFindsBrokenClaims(t *testing.T) {
 	const tls13 = "TLS 1.3 TLS_AES_128_GCM_SHA256 X25519"
 	tests := []struct {
 		name   string

@@ -14,12 +14,11 @@ import (
 	"reprise/tlsconn/standard"
 )
 
-// An engine is an implementation of the contract, with what a test must know of
-// it beyond that.
+// An engine is an implementation of the contract, with the additional facts that tests need.
 type engine struct {
 	new func(tlsconn.Config) (tlsconn.Server, error)
-	// verifiesOnWorkers: client chains are verified by tlsconn.Workers, so that
-	// the shim sees whether they are.
+	// verifiesOnWorkers: tlsconn.Workers verify client chains, so that the shim sees whether they
+	// are verified.
 	verifiesOnWorkers bool
 	// onlyAEAD: there are no suites with CBC.
 	onlyAEAD bool
@@ -46,8 +45,8 @@ var engines = map[string]engine{
 	},
 }
 
-// engineVariable names the environment variable that chooses the engine. It is
-// what -engine sets for the shims of a run.
+// engineVariable names the environment variable that chooses the engine. -engine sets it for the
+// shims of a run.
 const (
 	engineVariable = "REPRISE_TLS_ENGINE"
 	defaultEngine  = "own"

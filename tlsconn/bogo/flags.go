@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A test is what the runner asks of one shim: a connection, and perhaps others
-// that resume its session.
+// A test is what the runner asks of one shim: a connection, and perhaps others that resume its
+// session.
 type test struct {
 	name        string
 	address     string
@@ -25,7 +25,7 @@ type test struct {
 type options struct {
 	async            bool
 	credentials      []credential // in order of preference
-	fallback         credential   // the one to use when none of them fits
+	fallback         credential   // used when none of them fits
 	trustFile        string
 	requireClient    bool
 	verifyClient     bool
@@ -40,13 +40,13 @@ type options struct {
 	rejectALPN       bool
 	noTickets        bool
 	readSize         int
-	exportLen        int // of keying material that the runner is sent
+	exportLen        int // of keying material to send to the runner
 	exportLabel      string
 	exportContext    string
 	exportsContext   bool
 	hashesClient     bool // client certificates are kept as hashes
 	renewsTickets    bool
-	onlyGroups       bool // groups are for the server alone: its client has others
+	onlyGroups       bool // groups are only the server's: its client has others
 	writesFirst      bool
 	initialWrite     string
 	initialWrites    int
@@ -62,7 +62,7 @@ type expectations struct {
 	version         uint16
 	cipher          uint16
 	group           uint16
-	cipherAES       uint16 // where the processor has instructions for AES
+	cipherAES       uint16 // if the processor has instructions for AES
 	cipherNoAES     uint16
 	serverName      string
 	noServerName    bool
@@ -114,7 +114,7 @@ func list(field func(o *options) *[]uint16) flag {
 	}}
 }
 
-// current returns the credential that -cert-file and its like are about.
+// current returns the credential that -cert-file and similar flags set.
 func (o *options) current() *credential {
 	if n := len(o.credentials); n > 0 {
 		return &o.credentials[n-1]
@@ -199,13 +199,13 @@ var flags = map[string]flag{
 	"-repeat-shim-initial-write": number(func(o *options) *int { return &o.initialWrites }),
 }
 
-// unchecked are flags without which a test is the same to a server behind this
-// contract. Most ask BoringSSL's API for something the contract does not tell,
-// and what matters of it the runner sees in its own end of the connection.
+// unchecked are flags that make no difference to a server behind this contract. Most ask
+// BoringSSL's API for something the contract does not expose; what matters of it the runner sees at
+// its own end of the connection.
 var unchecked = map[string]bool{ // whether a value follows
 	"-server":              false,
 	"-allow-hint-mismatch": false, // no hints are given, see parseFlag
-	// of more schemes than these the client uses one of these
+	// the client uses one of these schemes
 	"-verify-prefs":                    true,
 	"-implicit-handshake":              false,
 	"-use-custom-verify-callback":      false,
@@ -214,7 +214,7 @@ var unchecked = map[string]bool{ // whether a value follows
 	"-use-ticket-aead-callback":        false,
 	"-no-op-extra-handshake":           false,
 	"-server-preference":               false,
-	"-enable-early-data":               false, // to accept it is asked by -expect-accept-early-data
+	"-enable-early-data":               false, // -expect-accept-early-data requires acceptance
 	"-expect-reject-early-data":        false,
 	"-expect-early-data-reason":        true,
 	"-expect-verify-result":            false,
@@ -227,8 +227,8 @@ var unchecked = map[string]bool{ // whether a value follows
 	"-expect-advertised-alpn":          true,
 }
 
-// unsupported gives causes for flags that come in many tests; any other that is
-// not known is a cause by its name.
+// unsupported has causes for flags of many tests; any other unknown flag is a cause by its own
+// name.
 var unsupported = map[string]string{
 	"-expect-accept-early-data":  "early data accepted",
 	"-expect-msg-callback":       "hellos in SSLv2's format, which ask for static RSA",
@@ -244,15 +244,14 @@ var unsupported = map[string]string{
 	"-select-empty-alpn":         "an empty protocol selected",
 }
 
-// parseTest reads the runner's flags. An error that is unimplemented comes with
-// the test's name.
+// parseTest reads the runner's flags. An error that is unimplemented comes with the test's name.
 func parseTest(args []string) (*test, error) {
 	t := &test{}
 	host := "127.0.0.1"
 	var port string
-	for i := 0; i+1 < len(args); i++ { // what is not an option of a connection
+	for i := 0; i+1 < len(args); i++ { // other options than a connection's
 		switch args[i] {
-		case "-write-settings": // how judge has the runner tell the test's name
+		case "-write-settings": // judge uses it to pass the test's name
 			t.name = strings.TrimSuffix(filepath.Base(args[i+1]), "-")
 		case "-port":
 			port = args[i+1]
@@ -290,14 +289,13 @@ func parseTest(args []string) (*test, error) {
 	return t, nil
 }
 
-const x25519 = "29" // which every client and server prefers, post-quantum hybrids aside
+const x25519 = "29" // every client and server prefers it, post-quantum hybrids aside
 
-// parseFlag applies one flag to the connections it is for, and reports whether
-// it used the value.
+// parseFlag applies one flag to its connections, and reports whether it used the value.
 func (t *test) parseFlag(name, value string) (used bool, err error) {
 	targets := []*options{&t.initial, &t.resume}
-	// Tests in which another process, the handshaker, gives the server hints that are
-	// wrong: without one, as here, the server does what it does in any case.
+	// Tests in which another process, the handshaker, gives the server wrong hints: without one, as
+	// here, the server behaves as it should.
 	if rest, ok := strings.CutPrefix(name, "-on-shim"); ok {
 		name = rest
 		t.initial.onlyGroups = t.initial.onlyGroups || name == "-curves" && value != x25519
@@ -331,11 +329,11 @@ func (t *test) parseFlag(name, value string) (used bool, err error) {
 	return f.value != nil, nil
 }
 
-// setJava11 stands for a workaround that this server has not: to speak TLS 1.2 with
-// Java 11 alone. A test with a maximum of TLS 1.2 for all does not depend on it.
+// setJava11 stands for a workaround that this server lacks: speaking TLS 1.2 with Java 11 only. A
+// test with a maximum of TLS 1.2 for all does not depend on it.
 func setJava11(o *options) { o.java11 = true }
 
-// setMaxVersion forgets a maximum that is no limit.
+// setMaxVersion drops a maximum that is not a limit.
 func setMaxVersion(o *options, value string) error {
 	n, err := strconv.ParseUint(value, 10, 16)
 	if n < 0x0304 {

@@ -17,7 +17,7 @@ import (
 	"strings"
 )
 
-// errorMap says by which of our reasons each of BoringSSL's errors is met.
+// errorMap has our reasons for each of BoringSSL's errors.
 //
 //go:embed errors.json
 var errorMap []byte
@@ -42,7 +42,7 @@ func (j *judgement) parse(args []string) error {
 	set.StringVar(&j.tests, "test", "",
 		"tests to run, patterns with semicolons between; all if empty")
 	set.IntVar(&j.workers, "workers", 2, "tests to run at once")
-	set.BoolVar(&j.verbose, "v", false, "print all that the runner says")
+	set.BoolVar(&j.verbose, "v", false, "print all of the runner's output")
 	set.StringVar(&j.relay, "relay", "",
 		"the real program: have it serve, and relay the runner's bytes to it")
 	set.StringVar(&j.relayOptions, "relay-options", "",
@@ -60,8 +60,8 @@ func (j *judgement) parse(args []string) error {
 	return nil
 }
 
-// judge builds the runner, runs it, and prints what became of the tests. What
-// it returns is nil only if every failure is one that is expected.
+// judge builds the runner, runs it, and prints the tests' results. It returns nil only if every
+// failure is expected.
 func judge(args []string) error {
 	var j judgement
 	if err := j.parse(args); err != nil {
@@ -93,7 +93,7 @@ func judge(args []string) error {
 		}
 		defer l.close()
 		environment = append(environment, relayVariable+"="+l.control.Addr().String())
-		j.loose = true // of a listener's reasons only the alert is seen
+		j.loose = true // a listener shows only its alert
 	}
 	if j.engine != defaultEngine {
 		j.loose = true // errors.json has our engine's reasons
@@ -144,22 +144,22 @@ func resultsOf(run *exec.Cmd, verbose bool) (*results, error) {
 		out = io.NopCloser(io.TeeReader(out, os.Stdout))
 	}
 	r := readResults(out)
-	_ = run.Wait() // its status says that tests failed; that is told elsewhere
+	_ = run.Wait() // its status says that tests failed; that is reported elsewhere
 	if len(r.status) == 0 {
 		return nil, errors.New("the runner ran no test")
 	}
 	return r, nil
 }
 
-// results are what the runner said of each test.
+// results are the runner's results of each test.
 type results struct {
 	status map[string]string // PASSED, FAILED or UNIMPLEMENTED
 	detail map[string]string // of those that failed
 	cause  map[string]string // of those that are not implemented
 }
 
-// readResults parses what the runner prints: a line "STATUS (name)" for each
-// test, and for a failure what was got and wanted below it.
+// readResults parses the runner's output: a line "STATUS (name)" for each test, and below a failure
+// the results and expectations.
 func readResults(in io.Reader) *results {
 	r := &results{
 		status: map[string]string{}, detail: map[string]string{},
@@ -186,7 +186,7 @@ func readResults(in io.Reader) *results {
 	return r
 }
 
-// explain takes the shims' log of causes. What is not counted is forgotten.
+// explain adds the causes from the shims' log. Tests that are not counted are removed.
 func (r *results) explain(log string) {
 	for line := range strings.Lines(log) {
 		name, cause, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
@@ -198,7 +198,7 @@ func (r *results) explain(log string) {
 	}
 }
 
-// summary is a failure in a line: what each side said.
+// summary is a failure in a line: each side's message.
 func (r *results) summary(name string) string {
 	var parts []string
 	want := false
@@ -222,10 +222,10 @@ func (r *results) summary(name string) string {
 	return strings.Join(parts, "; ")
 }
 
-// cut shortens what sides say, some of whom print whole certificates.
+// cut shortens messages, some of which have whole certificates.
 func cut(s string) string { return s[:min(len(s), 240)] }
 
-// list is all results, a line each.
+// list is all results, one per line.
 func (r *results) list() []byte {
 	var b bytes.Buffer
 	for _, name := range slices.Sorted(maps.Keys(r.status)) {
@@ -238,7 +238,7 @@ func (r *results) list() []byte {
 	return b.Bytes()
 }
 
-// expectation is a line of expected.txt: names of tests and why they fail.
+// expectation is a line of expected.txt: names of tests and the cause of their failure.
 type expectation struct{ pattern, cause string }
 
 func parseExpected(file string) (list []expectation) {
@@ -253,8 +253,7 @@ func parseExpected(file string) (list []expectation) {
 	return list
 }
 
-// report prints the counts by cause. It returns an error if a test fails that
-// is not expected to.
+// report prints the counts by cause. It returns an error for an unexpected failure.
 func (r *results) report(w io.Writer, expected []expectation) error {
 	counts := map[string]int{}
 	skipped, failed := map[string]int{}, map[string]int{}

@@ -14,30 +14,30 @@ import (
 	"time"
 )
 
-// A lender starts the real program for the shims of a run: one process for each
-// wish, which lasts until the end.
+// A lender starts the real program for the shims of a run: one process for each wish, which lasts
+// until the end.
 type lender struct {
 	binary   string
 	options  []string
-	stranger string // file of a CA that has signed nothing
+	otherCA  string // file of a CA that has signed nothing
 	control  net.Listener
 	backends map[behaviour]net.Listener
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the rest
 	loans     map[wish]loan
 	processes []*exec.Cmd
 }
 
 func newLender(binary string, options []string, dir string) (*lender, error) {
 	l := &lender{
-		binary: binary, options: options, stranger: filepath.Join(dir, "stranger.pem"),
+		binary: binary, options: options, otherCA: filepath.Join(dir, "other-ca.pem"),
 		backends: map[behaviour]net.Listener{}, loans: map[wish]loan{},
 	}
 	ca, err := newCA()
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(l.stranger, pem.EncodeToMemory(&pem.Block{
+	if err := os.WriteFile(l.otherCA, pem.EncodeToMemory(&pem.Block{
 		Type:  "CERTIFICATE",
 		Bytes: ca.Raw,
 	}), 0o600); err != nil {
@@ -111,10 +111,10 @@ func (l *lender) start(w wish) (string, error) {
 	address := free.Addr().String()
 	free.Close()
 	listener := "addr=" + address + w.Certificates
-	if w.ClientCA != "" || w.Stranger {
+	if w.ClientCA != "" || w.OtherCA {
 		file := w.ClientCA
-		if w.Stranger {
-			file = l.stranger
+		if w.OtherCA {
+			file = l.otherCA
 		}
 		if w.Require {
 			file = "!" + file
@@ -162,7 +162,7 @@ func (l *lender) start(w wish) (string, error) {
 	return "", fmt.Errorf("the program does not start: %s", why[bytes.LastIndexByte(why, ':')+1:])
 }
 
-// serveBackend behaves as the shim would towards the runner.
+// serveBackend behaves towards the runner as the shim would.
 func serveBackend(listener net.Listener, b behaviour) {
 	for {
 		c, err := listener.Accept()

@@ -39,7 +39,7 @@ func (w waker) Wake() {
 func (s *setup) connect(address string, shimID uint64) error {
 	wake := make(waker, 1)
 	server, err := s.engine.new(s.config)
-	if err != nil { // what the runner wants cannot be configured
+	if err != nil { // the runner's configuration is impossible here
 		return unimplemented("a configuration that the engine refuses: " + err.Error())
 	}
 	defer server.Close()
@@ -69,7 +69,7 @@ func (s *setup) connect(address string, shimID uint64) error {
 	return s.exchange(l)
 }
 
-// export sends the runner the keying material that it has too.
+// export sends the runner the keying material that it derives too.
 func (s *setup) export(l *link) error {
 	if s.exportLen == 0 {
 		return nil
@@ -85,7 +85,7 @@ func (s *setup) export(l *link) error {
 	return l.send(l.conn.Write(nil, material))
 }
 
-// close lets the runner read what was sent before the socket goes.
+// close lets the runner read what was sent before the socket closes.
 func (l *link) close() {
 	_ = l.socket.CloseWrite()
 	_ = l.socket.SetDeadline(time.Now().Add(time.Second))
@@ -114,8 +114,8 @@ func (l *link) handshake() error {
 	return l.failure()
 }
 
-// failure returns why the connection failed, nil if it has not. The reason's
-// name comes first: it is what the runner looks for.
+// failure returns why the connection failed, nil if it has not. The reason's name comes first: the
+// runner looks for it.
 func (l *link) failure() error {
 	if l.conn.State() != tlsconn.Failed {
 		return nil
@@ -131,7 +131,7 @@ func (l *link) receive() error {
 	size := 16 << 10
 	if l.single {
 		size = 1
-		l.conn.Rest() // as a loop may at any time
+		l.conn.Rest() // as a loop may do at any time
 	}
 	in := make([]byte, size) // a new one each time: Feed borrows it
 	n, err := l.socket.Read(in)
@@ -161,7 +161,7 @@ func (l *link) send(out []byte) error {
 			n = 1
 		}
 		if _, err := l.socket.Write(out[:n]); err != nil {
-			if isReset(err) { // the runner has seen enough; what it sent may still be read
+			if isReset(err) { // the runner may still read what was sent
 				return nil
 			}
 			return err
@@ -171,13 +171,13 @@ func (l *link) send(out []byte) error {
 	return nil
 }
 
-// isReset reports an error of a socket that the runner has closed.
+// isReset reports whether the runner has closed its socket.
 func isReset(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && !op.Timeout()
 }
 
-// exchange answers what the runner sends with every bit flipped.
+// exchange echoes the runner's data with every bit flipped.
 func (s *setup) exchange(l *link) error {
 	if s.writesFirst {
 		first := s.initialWrite

@@ -48,13 +48,13 @@ func shim(args []string) int {
 	return 0
 }
 
-// unimplemented is why the shim cannot do what a test asks.
+// unimplemented is the reason why the shim cannot do what a test asks.
 type unimplemented string
 
 func (u unimplemented) Error() string { return "not implemented: " + string(u) }
 
-// causesVariable names the environment variable with the path of the file to
-// which shims append why they did not run a test. Its value is set by judge.
+// causesVariable names the environment variable with the path of the file to which shims append the
+// causes of skipped tests. judge sets it.
 const causesVariable = "REPRISE_BOGO_CAUSES"
 
 func logCause(name, cause string) {
@@ -68,6 +68,6 @@ func logCause(name, cause string) {
 		return
 	}
 	defer f.Close()
-	// One write, so that lines of shims that run at once do not mix.
+	// One write, so that lines of concurrent shims do not mix.
 	fmt.Fprintf(f, "%s\t%s\n", name, cause)
 }

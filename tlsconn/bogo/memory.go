@@ -7,9 +7,8 @@ import (
 	"reprise/tlsconn"
 )
 
-// A memory keeps the sessions of one test, whose sessions are never for single
-// use. With late it answers no look-up at once, but as another node would, from
-// another goroutine.
+// A memory keeps the sessions of one test, which are never for single use. With late it answers no
+// look-up at once, but as another node would, from another goroutine.
 type memory struct {
 	now      func() time.Time
 	late     bool
@@ -21,7 +20,7 @@ func newMemory(now func() time.Time) *memory {
 	return &memory{now: now, sessions: map[tlsconn.Key]tlsconn.Session{}}
 }
 
-// get returns what there is under key, for one caller.
+// get returns the value under key, for one caller.
 func (m *memory) get(dst []byte, key tlsconn.Key) (tlsconn.Session, tlsconn.Verdict) {
 	session, ok := m.sessions[key]
 	switch {

@@ -20,11 +20,11 @@ import (
 // listener of the real program, which the judge has started.
 const relayVariable = "REPRISE_BOGO_LENDER"
 
-// A wish is a listener as a test wants it. Tests that want the same share one.
+// A wish describes the listener that a test needs. Tests with equal wishes share one.
 type wish struct {
-	Certificates string // as the option sslrouter2 has them
+	Certificates string // in the form of the option sslrouter2
 	ClientCA     string // a file; empty asks for no certificate
-	Stranger     bool   // clients' certificates by a CA that has signed nothing
+	OtherCA      bool   // clients' certificates by a CA that has signed nothing
 	Require      bool   // clients must send a certificate
 	ALPN         string
 	MinVersion   uint16
@@ -34,7 +34,7 @@ type wish struct {
 	Backend      behaviour
 }
 
-// behaviour is what the backend of a listener does with a connection.
+// behaviour is the behaviour of a listener's backend.
 type behaviour string
 
 const (
@@ -43,7 +43,7 @@ const (
 	closesFirst behaviour = "closes first" // at once
 )
 
-// wish says which listener a connection needs. It is long because it is a list of what tests want.
+// wish returns the listener that a connection needs. It is long because it is a list of what tests want.
 func (o *options) wish(initial *options) (wish, error) {
 	engine, err := chosenEngine()
 	if err != nil {
@@ -66,7 +66,7 @@ func (o *options) wish(initial *options) (wish, error) {
 	case o.verifyFails && !initial.verifyFails:
 		return wish{}, unimplemented("verification that would fail if it were made")
 	case o.initialWrite != "" || o.initialWrites != 0:
-		return wish{}, unimplemented("other first words than hello")
+		return wish{}, unimplemented("a greeting other than hello")
 	}
 	w := wish{
 		ALPN: o.alpn, MinVersion: o.minVersion, NoSessions: o.noTickets,
@@ -95,7 +95,7 @@ func (o *options) wish(initial *options) (wish, error) {
 	}
 	if o.requireClient || o.verifyClient {
 		w.ClientCA, w.Require = o.trustFile, o.requireClient
-		w.Stranger = initial.verifyFails || o.trustFile == ""
+		w.OtherCA = initial.verifyFails || o.trustFile == ""
 	}
 	switch {
 	case o.shutsDown:
@@ -160,8 +160,8 @@ func borrow(lender string, w wish) (address string, err error) {
 	return l.Address, nil
 }
 
-// relayConnection carries bytes between the runner and a listener. All it can
-// tell of the outcome is an alert in clear.
+// relayConnection carries bytes between the runner and a listener. It sees no more of the outcome
+// than an unencrypted alert.
 func relayConnection(runner string, shimID uint64, listener string, single bool) error {
 	client, err := net.Dial("tcp", runner)
 	if err != nil {
@@ -193,7 +193,7 @@ func relayConnection(runner string, shimID uint64, listener string, single bool)
 	return err
 }
 
-// pump copies until an end, and tells to of it.
+// pump copies until the end, and then ends the stream of to.
 func pump(to, from net.Conn, single bool, watch *alertWatch) error {
 	defer func() { _ = to.(*net.TCPConn).CloseWrite() }()
 	p := make([]byte, 16<<10)
@@ -207,21 +207,21 @@ func pump(to, from net.Conn, single bool, watch *alertWatch) error {
 		}
 		if n > 0 {
 			if _, err := to.Write(p[:n]); err != nil {
-				return nil // it has closed; so what
+				return nil // it has closed, which is no failure
 			}
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
 		if err != nil {
-			return nil // an end, or a reset, which is as good
+			return nil // an end, or a reset, which is equivalent
 		}
 	}
 }
 
-// An alertWatch finds a fatal alert in clear among the records it sees.
+// An alertWatch finds an unencrypted fatal alert among the records it sees.
 type alertWatch struct {
-	record []byte // as much as has come of the one under way
+	record []byte // the part of the current record that has come
 	fatal  byte
 }
 

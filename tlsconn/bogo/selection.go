@@ -6,17 +6,15 @@ import (
 	"strings"
 )
 
-// A class of tests that are not counted: by their names or by a flag without which
-// they are not the same.
+// A class of tests that are not counted: by their names or by a flag on which they depend.
 type class struct {
 	names *regexp.Regexp
 	flags string // with spaces between
 	cause string
 }
 
-// outside are the classes of server tests that do not concern a terminator of
-// TLS 1.2 and 1.3: older versions, other transports, extensions that are not for
-// every client (exotic ones), and what is a feature of BoringSSL's API alone.
+// outside are the classes of server tests that do not concern a terminator of TLS 1.2 and 1.3:
+// older versions, other transports, exotic extensions, and features of BoringSSL's API only.
 var outside = []class{
 	{regexp.MustCompile(`(^|-)TLS1(-|$)|TLS11|SSL3`), "", "TLS 1.1 and before"},
 	{regexp.MustCompile(`ECH-|ECHInner`), "", "Encrypted Client Hello"},
@@ -40,8 +38,8 @@ var outside = []class{
 	},
 }
 
-// notCounted says why a test, given by its name and the runner's flags for it,
-// is not among those counted; "" if it is.
+// notCounted says why a test, given by its name and the runner's flags for it, is not counted; ""
+// if it is.
 func notCounted(name string, args []string) string {
 	server := false
 	var names []string
@@ -66,7 +64,7 @@ func notCounted(name string, args []string) string {
 	return ""
 }
 
-// flagName is a flag without what says for which connection it is.
+// flagName is a flag without the prefix that names its connection.
 func flagName(arg string) string {
 	for _, prefix := range []string{"-on-shim", "-on-handshaker", "-on-initial", "-on-resume"} {
 		if rest, ok := strings.CutPrefix(arg, prefix+"-"); ok {
@@ -76,5 +74,5 @@ func flagName(arg string) string {
 	return arg
 }
 
-// notCountedPrefix marks in the log of causes what is not counted at all.
+// notCountedPrefix marks tests in the log of causes that are not counted at all.
 const notCountedPrefix = "outside: "

@@ -29,7 +29,7 @@ const sessionLifetime = 2 * time.Hour
 
 // run makes the connections of a test.
 func (t *test) run() error {
-	var late time.Duration // how much later than the real time it is
+	var late time.Duration // how much its clock is ahead of the real time
 	now := func() time.Time { return time.Now().Add(late) }
 	secret := make([]byte, 32)
 	if _, err := rand.Read(secret); err != nil {
@@ -44,7 +44,7 @@ func (t *test) run() error {
 		return err
 	}
 	sessions := newMemory(now)
-	stranger, err := newCA()
+	otherCA, err := newCA()
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (t *test) run() error {
 		sessions.late = o.async
 		s := setup{
 			options: o, engine: engine, resumes: i > 0, sessions: sessions,
-			stranger: stranger, selected: -2,
+			otherCA: otherCA, selected: -2,
 		}
 		s.config = tlsconn.Config{
 			Handles: handles, Owner: tlsconn.NodeID{1},
@@ -81,13 +81,13 @@ type setup struct {
 	resumes  bool
 	config   tlsconn.Config
 	sessions *memory
-	stranger *x509.Certificate // a CA that has signed nothing
+	otherCA  *x509.Certificate // a CA that has signed nothing
 	workers  *workers
 	selected int // the credential that signed: -2 none, -1 the fallback
 }
 
-// configure makes the server's configuration of the runner's flags. The CAs are
-// always those of the first connection: a session is not resumed under others.
+// configure makes the server's configuration from the runner's flags. The CAs are always those of
+// the first connection: a session is not resumed under others.
 func (s *setup) configure(initial *options) error {
 	c := &s.config
 	if err := s.configureLimits(); err != nil {
@@ -137,9 +137,9 @@ func (s *setup) configureLimits() error {
 	return nil
 }
 
-// suiteList reads a list of names, or the one alias of OpenSSL that server tests use; nil
-// means that there is none. The order, also of groups of equal preference ("[A|B]"), is
-// the engine's. What it does not have is left out.
+// suiteList reads a list of names, or the one alias of OpenSSL that server tests use; nil means
+// that there is none. The order, also of groups of equal preference ("[A|B]"), is the engine's.
+// Suites that it lacks are left out.
 func (o *options) suiteList(e engine) ([]uint16, error) {
 	switch o.suites {
 	case "":
@@ -173,9 +173,9 @@ func (w *workers) TrySubmit(work func(), _ *atomic.Bool) bool {
 	return true
 }
 
-// configureClients says what is asked of clients. BoringSSL's shim accepts any
-// certificate, the contract only what a CA has signed: the runner names the one
-// it uses by -trust-cert.
+// configureClients configures the request for client certificates. BoringSSL's shim accepts any
+// certificate, the contract only certificates signed by a CA: the runner names the one it uses by
+// -trust-cert.
 func (s *setup) configureClients(initial *options) error {
 	switch {
 	case s.requireClient:
@@ -190,7 +190,7 @@ func (s *setup) configureClients(initial *options) error {
 	}
 	switch {
 	case initial.verifyFails || s.trustFile == "":
-		s.config.ClientCAs = []*x509.Certificate{s.stranger}
+		s.config.ClientCAs = []*x509.Certificate{s.otherCA}
 	case s.verifyFails && !s.engine.verifiesOnWorkers:
 		return unimplemented("verification that would fail if it were made")
 	default:
@@ -203,7 +203,7 @@ func (s *setup) configureClients(initial *options) error {
 	return s.nameCAs()
 }
 
-// nameCAs adds CAs to those that clients are told, in the runner's order.
+// nameCAs adds CAs to those named to clients, in the runner's order.
 func (s *setup) nameCAs() error {
 	if len(s.clientCAs) == 0 {
 		return nil
@@ -221,7 +221,7 @@ func (s *setup) nameCAs() error {
 			s.config.ClientCAs = append(s.config.ClientCAs, trusted[i])
 			continue
 		}
-		ca := *s.stranger
+		ca := *s.otherCA
 		ca.RawSubject, ca.Raw = der, slices.Concat(ca.Raw, der)
 		s.config.ClientCAs = append(s.config.ClientCAs, &ca)
 	}
@@ -304,7 +304,7 @@ func (s *setup) configureCertificates() error {
 	return err
 }
 
-// A watchedKey tells which credential was used.
+// A watchedKey records which credential was used.
 type watchedKey struct {
 	crypto.Signer
 	index    int
@@ -317,7 +317,7 @@ func (k *watchedKey) Sign(random io.Reader, digest []byte, opts crypto.SignerOpt
 	return k.Signer.Sign(random, digest, opts)
 }
 
-// check holds a completed handshake against the runner's expectations.
+// check compares a completed handshake with the runner's expectations.
 func (s *setup) check(l *link) error {
 	info, e := l.conn.Info(), &s.expect
 	var wrong []string

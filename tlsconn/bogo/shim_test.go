@@ -195,7 +195,7 @@ func TestParseForgetsFlagsOfTheHandshaker(t *testing.T) {
 	}
 }
 
-func TestReportNamesWhatIsNotExplained(t *testing.T) {
+func TestReportNamesUnexplainedFailures(t *testing.T) {
 	r := readResults(strings.NewReader(`PASSED (A)
 FAILED (B-1)
 unexpected failure

@@ -1,16 +1,16 @@
-// Package peek finds the server name in what a TLS client sends first, for somebody who only
-// passes it on. Nothing is decrypted, answered or changed.
+// Package peek finds the server name in a TLS client's first bytes, for a relay that passes them
+// on. Nothing is decrypted, answered or changed.
 //
-// A ClientHello may come in records of any length, and those in pieces of any length: a
-// [Reader] takes them as they come, keeps none of them and reads no byte twice. Whoever passes
-// them on keeps them anyway, and gives them back once the hello is whole.
+// A ClientHello may come in records of any length, and those in pieces of any length: a [Reader]
+// takes them as they come, keeps none of them and reads no byte twice. The relay keeps them anyway,
+// and returns them once the hello is complete.
 package peek
 
 import "reprise/tlsconn/wire"
 
 const (
-	// maxHello bounds the message. Those of browsers have 2 KB; a session in a ticket of
-	// several KB still fits.
+	// maxHello bounds the message. Those of browsers have 2 KB; a session in a ticket of several KB
+	// still fits.
 	maxHello     = 16 << 10
 	recordHeader = 5
 	maxRecord    = 1 << 14 // RFC 8446, Section 5.1
@@ -19,18 +19,18 @@ const (
 
 // A Reader looks at the beginning of one connection. The zero value is ready.
 type Reader struct {
-	header [recordHeader]byte   // of the record
+	header [recordHeader]byte   // of the current record
 	headed int                  // bytes of it that have come
 	left   int                  // bytes of the record that have not
 	begin  [wire.HeaderLen]byte // of the message
 	begun  int                  // bytes of that which have come
 	want   int                  // bytes of the message that have not
 	done   bool
-	hello  bool // it is one, and whole
+	hello  bool // it is a hello, and complete
 }
 
-// Feed takes the next bytes, which it does not keep, and reports whether it knows enough: the
-// hello is whole, or too long, or this is no TLS.
+// Feed takes the next bytes, which it does not keep, and reports whether it knows enough: the hello
+// is complete, or too long, or this is not TLS.
 func (r *Reader) Feed(p []byte) (done bool) {
 	for len(p) > 0 && !r.done {
 		var n int
@@ -51,8 +51,8 @@ func (r *Reader) Feed(p []byte) (done bool) {
 	return r.done
 }
 
-// takeHeader takes bytes of a record's header. What is no TLS is noticed at its first byte
-// that cannot be.
+// takeHeader takes bytes of a record's header. Other protocols are detected at their first
+// impossible byte.
 func (r *Reader) takeHeader(p []byte) int {
 	n := copy(r.header[r.headed:], p)
 	r.headed += n
@@ -80,7 +80,7 @@ func (r *Reader) takeBegin(p []byte) int {
 	return n
 }
 
-// ServerName returns the name as the client sent it, empty if there is none. all is what was fed,
+// ServerName returns the name as the client sent it, empty if there is none. all is everything fed,
 // from the first byte.
 func (r *Reader) ServerName(all []byte) string {
 	if !r.hello {
@@ -102,7 +102,7 @@ func (r *Reader) message(all []byte) []byte {
 		body := all[recordHeader:]
 		body = body[:min(n, len(body), length-len(message))]
 		if len(body) == length {
-			return body // as it nearly always is
+			return body // the usual case
 		}
 		message = append(message, body...)
 		all = all[min(len(all), recordHeader+n):]

@@ -33,8 +33,7 @@ func (a AEAD) KeyLen() int {
 	return 32
 }
 
-// New returns a state for the key, which must be KeyLen bytes long. It keeps
-// nothing of the argument.
+// New returns a state for the key, which must be KeyLen bytes long. It does not keep the argument.
 func (a AEAD) New(key []byte) cipher.AEAD {
 	if len(key) != a.KeyLen() {
 		panic("primitive: length of an AEAD's key")
@@ -45,7 +44,7 @@ func (a AEAD) New(key []byte) cipher.AEAD {
 	return must(cipher.NewGCM(must(aes.NewCipher(key))))
 }
 
-// must is for what fails for a wrong length only.
+// must unwraps results that fail only for a wrong length.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)

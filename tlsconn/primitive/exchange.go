@@ -8,19 +8,19 @@ import (
 
 // The reasons why a share is refused.
 var (
-	// ErrGroup says that the group is not spoken here, or not in that version of TLS.
+	// ErrGroup says that the group is not supported, or not in that version of TLS.
 	ErrGroup = errors.New("group is not supported")
-	// ErrShare says that the peer's share is not a key of the group, or gives a
-	// secret of zeros only (RFC 7748, Section 6.1): illegal_parameter.
+	// ErrShare says that the peer's share is not a key of the group, or yields an all-zero secret
+	// (RFC 7748, Section 6.1): illegal_parameter.
 	ErrShare = errors.New("key share is not valid")
 )
 
 // maxSecretLen is the length of X25519MLKEM768's secret, the longest one.
 const maxSecretLen = 64
 
-// An Exchange is the scratch of a server's (EC)DHE in TLS 1.3 (RFC 8446, Section
-// 7.4), where the client's share comes first. It belongs to one goroutine, holds
-// nothing from one call of Respond to the next, and is ready when zero.
+// An Exchange is the scratch of a server's (EC)DHE in TLS 1.3 (RFC 8446, Section 7.4), where the
+// client's share comes first. It belongs to one goroutine, keeps nothing from one call of Respond
+// to the next, and its zero value is ready.
 type Exchange struct {
 	curve   x25519
 	private [x25519Len]byte
@@ -29,9 +29,8 @@ type Exchange struct {
 	secret  [maxSecretLen]byte
 }
 
-// Respond appends the server's share for the client's to dst and returns both it,
-// as the extended dst, and the shared secret. The secret aliases x until the next
-// call of Respond or Clear.
+// Respond appends the server's share for the client's to dst and returns both it, as the extended
+// dst, and the shared secret. The secret aliases x until the next call of Respond or Clear.
 func (x *Exchange) Respond(dst []byte, g Group, client []byte) (share, secret []byte, err error) {
 	secret = x.secret[:x25519Len]
 	switch g {
@@ -57,7 +56,7 @@ func (x *Exchange) Respond(dst []byte, g Group, client []byte) (share, secret []
 	return dst, secret, nil
 }
 
-// Clear wipes what Respond left.
+// Clear wipes the results of Respond.
 func (x *Exchange) Clear() {
 	x.curve.clear()
 	clear(x.private[:])
@@ -110,7 +109,7 @@ func (x *Exchange) respondHybrid(dst, client []byte) ([]byte, error) {
 	return share, nil
 }
 
-// respondStandard has the standard library do it. The secret's length is right.
+// respondStandard uses the standard library. The secret's length is right.
 func respondStandard(dst []byte, curve ecdh.Curve, client, secret []byte) ([]byte, error) {
 	peer, err := curve.NewPublicKey(client)
 	if err != nil {
@@ -132,7 +131,7 @@ func respondStandard(dst []byte, curve ecdh.Curve, client, secret []byte) ([]byt
 // An Ephemeral is a server's (EC)DHE key in TLS 1.2 (RFC 8422, Section 5.4),
 // where the client's share comes a flight after the server's. It is used once.
 type Ephemeral struct {
-	fast    bool             // private is the key, otherwise key
+	fast    bool             // private is the key; otherwise key
 	private [x25519Len]byte  // of X25519
 	key     *ecdh.PrivateKey // of the standard library
 	x448    *x448
@@ -219,8 +218,8 @@ func (e *Ephemeral) agreeFast(dst, peer []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// Clear wipes the key. What the standard library keeps of its keys is out of
-// reach and left to the garbage collector.
+// Clear wipes the key. The standard library's copies are out of reach and left to the garbage
+// collector.
 func (e *Ephemeral) Clear() {
 	if e.x448 != nil {
 		e.x448.clear()

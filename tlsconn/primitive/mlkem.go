@@ -17,15 +17,15 @@ const (
 	mlkemSecretLen     = mlkem.SharedKeySize
 )
 
-// fastMLKEM says that circl serves ML-KEM: written by SelfCheck only.
+// fastMLKEM says that circl computes ML-KEM; only SelfCheck writes it.
 var fastMLKEM atomic.Bool
 
-// mlkemPays reports whether circl's ML-KEM is faster than the standard library's
-// here: its polynomials are vectors of AVX2.
+// mlkemPays reports whether circl's ML-KEM is faster here than the standard library's: its
+// polynomials are vectors of AVX2.
 func mlkemPays() bool { return cpuid.CPU.Supports(cpuid.AVX2) }
 
-// mlkemEncapsulate appends a ciphertext for the key to dst and sets secret to
-// what is in it. A key that FIPS 203, Section 7.2 has refused is ErrShare.
+// mlkemEncapsulate appends a ciphertext for the key to dst and sets secret to the encapsulated
+// secret. A key that FIPS 203, Section 7.2 rejects is ErrShare.
 func mlkemEncapsulate(dst, secret, key []byte) ([]byte, error) {
 	if fastMLKEM.Load() {
 		var seed [circl.EncapsulationSeedSize]byte

@@ -13,8 +13,7 @@ import (
 	"strconv"
 )
 
-// A Scheme is an algorithm of signatures (RFC 8446, Section 4.2.3). There is none
-// with SHA-1 here.
+// A Scheme is a signature algorithm (RFC 8446, Section 4.2.3). None here uses SHA-1.
 type Scheme uint16
 
 // The schemes spoken here.
@@ -40,13 +39,12 @@ const (
 // MaxDigestLen is the longest digest that Digest makes for a scheme that hashes.
 const MaxDigestLen = sha512.Size
 
-// ErrSignature says that a signature is not the key's, or that the scheme is not
-// for the key.
+// ErrSignature says that a signature is not the key's, or that the scheme does not fit the key.
 var ErrSignature = errors.New("signature is not valid")
 
-// What Verify takes of clients: VerifySchemes13 and VerifySchemes12 by the version
-// of TLS. CertificateSchemes is what may have signed the certificates themselves
-// (RFC 8446, Section 4.2.3: signature_algorithms_cert).
+// The schemes that Verify accepts from clients: VerifySchemes13 and VerifySchemes12 by the version
+// of TLS. CertificateSchemes may have signed the certificates themselves (RFC 8446, Section 4.2.3:
+// signature_algorithms_cert).
 var (
 	VerifySchemes13 = []Scheme{
 		ECDSASHA256, PSSSHA256, Ed25519, ECDSASHA384, PSSSHA384, ECDSASHA512, PSSSHA512,
@@ -108,9 +106,9 @@ var (
 	schemesRSA12   = slices.Concat(schemesRSA13, []Scheme{PKCS1SHA256, PKCS1SHA384, PKCS1SHA512})
 )
 
-// SchemesFor returns the schemes that the key signs by in that version of TLS, in
-// order of preference; none if the key is of no use. In TLS 1.2 a curve is not
-// tied to a hash (RFC 5246, Section 7.4.1.4.1). The slice must not be changed.
+// SchemesFor returns the key's signature schemes in that version of TLS, in order of preference;
+// none if the key cannot be used. In TLS 1.2 a curve is not tied to a hash (RFC 5246, Section
+// 7.4.1.4.1). The slice must not be changed.
 func SchemesFor(pub crypto.PublicKey, tls13 bool) []Scheme {
 	switch k := pub.(type) {
 	case ed25519.PublicKey:
@@ -149,8 +147,8 @@ func schemesOfCurve(c elliptic.Curve) []Scheme {
 	return nil
 }
 
-// fitsRSA reports whether a signature of the scheme has room in the modulus: the
-// salt is as long as the hash (RFC 8446, Section 4.2.3; RFC 8017, Section 9.1.1).
+// fitsRSA reports whether a signature of the scheme fits in the modulus: the salt is as long as the
+// hash (RFC 8446, Section 4.2.3; RFC 8017, Section 9.1.1).
 func fitsRSA(k *rsa.PublicKey, s Scheme) bool {
 	if k.N == nil {
 		return false
@@ -166,15 +164,14 @@ func fitsRSA(k *rsa.PublicKey, s Scheme) bool {
 	return true // PKCS #1 needs 94 bytes at most
 }
 
-// Fits reports whether the scheme is one that the key signs by in that version of
-// TLS.
+// Fits reports whether the key can use the scheme in that version of TLS.
 func (s Scheme) Fits(pub crypto.PublicKey, tls13 bool) bool {
 	return slices.Contains(SchemesFor(pub, tls13), s)
 }
 
-// Digest returns what a crypto.Signer signs for the message, which may come in
-// parts, and the options to do it with. The digest is appended to sum[:0], which
-// has room for it if it has MaxDigestLen bytes; Ed25519's is the message itself.
+// Digest returns the input of a crypto.Signer for the message, which may come in parts, and the
+// options. The digest is appended to sum[:0], which has enough room with MaxDigestLen bytes; for
+// Ed25519 it is the message itself.
 func Digest(s Scheme, sum []byte, message ...[]byte) (digest []byte, opts crypto.SignerOpts) {
 	sum = sum[:0]
 	switch h := s.hash(); h {
@@ -215,9 +212,9 @@ func options(s Scheme) crypto.SignerOpts {
 	return s.hash()
 }
 
-// Verify checks the key's signature of the message. The scheme must fit the key as
-// in TLS 1.2; that a curve has its own hash in TLS 1.3, and that PKCS #1 is out,
-// is for the caller to ask Fits about. A failure is ErrSignature.
+// Verify checks the key's signature of the message. The scheme must fit the key as in TLS 1.2; that
+// a curve has its own hash in TLS 1.3, and that PKCS #1 is not allowed, is for the caller to check
+// by Fits. A failure is ErrSignature.
 func Verify(pub crypto.PublicKey, s Scheme, message, signature []byte) error {
 	if !s.Fits(pub, false) {
 		return ErrSignature

@@ -120,8 +120,8 @@ func TestSignAndVerify(t *testing.T) {
 	}
 }
 
-// TestEveryKeySignsWhatItIsSaidTo has no signature fail for want of room.
-func TestEveryKeySignsWhatItIsSaidTo(t *testing.T) {
+// TestEveryKeySignsWithItsSchemes has no signature fail for want of room.
+func TestEveryKeySignsWithItsSchemes(t *testing.T) {
 	for name, key := range testKeys() {
 		for _, tls13 := range []bool{true, false} {
 			for _, s := range SchemesFor(key.Public(), tls13) {

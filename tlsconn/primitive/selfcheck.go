@@ -10,11 +10,10 @@ import (
 	"sync"
 )
 
-// SelfCheck compares circl and edwards25519 with the standard library where they
-// are faster than it on this processor, over fixed and random inputs, those of low
-// order and not in canonical form among them. They serve from then on; the
-// standard library does before, and after a difference, which is the error.
-// Only the first call does the work (some milliseconds).
+// SelfCheck compares circl and edwards25519 with the standard library where they are faster than it
+// on this processor, over fixed and random inputs, among them some of low order and some not in
+// canonical form. They are used from then on; the standard library is used before, and after a
+// difference, which is the error. Only the first call does the work (some milliseconds).
 func SelfCheck() error { return selfCheck() }
 
 var selfCheck = sync.OnceValue(func() error {
@@ -30,7 +29,7 @@ var selfCheck = sync.OnceValue(func() error {
 	return errors.Join(curve, kem)
 })
 
-// curve25519 is what is checked of x25519.
+// curve25519 is the checked part of x25519.
 type curve25519 interface {
 	base(public, private *[x25519Len]byte)
 	agree(shared, private, peer *[x25519Len]byte) bool
@@ -67,8 +66,7 @@ func checkX25519(c curve25519) error {
 	return nil
 }
 
-// agreesAs reports whether c and the standard library agree on a secret with peer,
-// or both on there being none.
+// agreesAs reports whether c and the standard library agree on a secret with peer, or both fail.
 func agreesAs(
 	c curve25519, standard *ecdh.PrivateKey, private *[x25519Len]byte, peer [x25519Len]byte,
 ) bool {
@@ -85,9 +83,9 @@ func agreesAs(
 	return ok && bytes.Equal(got[:], want)
 }
 
-// edgePoints returns u-coordinates at which implementations go wrong, in little
-// endian: all of low order, those that are not reduced by 2^255-19, and each of
-// them with the bit set that RFC 7748, Section 5 has ignored.
+// edgePoints returns u-coordinates at which implementations go wrong, in little endian: all of low
+// order, those that are not reduced by 2^255-19, and each of them with the bit set that RFC 7748,
+// Section 5 ignores.
 func edgePoints() [][x25519Len]byte {
 	points := [][x25519Len]byte{
 		{},
@@ -122,8 +120,8 @@ func edgePoints() [][x25519Len]byte {
 	return points
 }
 
-// checkMLKEM has the standard library open what encapsulate made, and refuse the
-// keys that encapsulate refuses.
+// checkMLKEM checks that the standard library opens the output of encapsulate, and refuses the keys
+// that encapsulate refuses.
 func checkMLKEM(encapsulate func(dst, secret, key, seed []byte) ([]byte, error)) error {
 	for range 4 {
 		key, err := mlkem.GenerateKey768()

@@ -40,7 +40,7 @@ func (c *brokenCurve) agree(shared, private, peer *[x25519Len]byte) bool {
 	return ok
 }
 
-func TestSelfCheckFindsWhatIsBroken(t *testing.T) {
+func TestSelfCheckFindsDifferences(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		curve brokenCurve

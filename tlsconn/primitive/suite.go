@@ -2,8 +2,8 @@ package primitive
 
 import "github.com/klauspost/cpuid/v2"
 
-// A Suite is a cipher suite. There is one pointer to each, so that pointers can
-// be compared. Suites are read only.
+// A Suite is a cipher suite. There is one pointer to each, so that pointers can be compared. Suites
+// are read-only.
 type Suite struct {
 	ID          uint16
 	Name        string // in the registry of TLS
@@ -56,8 +56,8 @@ var (
 	}
 )
 
-// Suites13 and Suites12 are the suites in the order in which this processor
-// prefers them: AES first where it has instructions for it.
+// Suites13 and Suites12 are the suites in this processor's order of preference: AES first if it has
+// instructions for it.
 var Suites13, Suites12 = preferred(HasAES())
 
 func preferred(hasAES bool) (tls13, tls12 []*Suite) {
@@ -69,7 +69,7 @@ func preferred(hasAES bool) (tls13, tls12 []*Suite) {
 		[]*Suite{ecdsaChaCha20, rsaChaCha20, ecdsaAES128, rsaAES128, ecdsaAES256, rsaAES256}
 }
 
-// SuiteByID returns the suite of that number, nil if it is not spoken here.
+// SuiteByID returns the suite of that number, nil if it is not supported.
 func SuiteByID(id uint16) *Suite {
 	switch id {
 	case 0x1301:

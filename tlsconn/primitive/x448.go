@@ -8,8 +8,8 @@ import (
 
 const x448Len = circl.Size
 
-// An x448 is a key of X448 (RFC 7748, Section 5), which the standard library does
-// not have: circl serves alone, and the vectors of the RFC are its check.
+// An x448 is a key of X448 (RFC 7748, Section 5), which the standard library does not have: circl
+// alone computes it, checked by the vectors of the RFC.
 type x448 struct{ private circl.Key }
 
 // generate makes the key and appends its public part to dst.
@@ -20,8 +20,8 @@ func (x *x448) generate(dst []byte) []byte {
 	return append(dst, public[:]...)
 }
 
-// agree sets shared to the secret of the key and the peer's. It is false for a
-// share that is not a key of the group or is of low order.
+// agree sets shared to the secret of the key and the peer's. It returns false for a share that is
+// not a key of the group or is of low order.
 func (x *x448) agree(shared *[x448Len]byte, peer []byte) bool {
 	if len(peer) != x448Len {
 		return false

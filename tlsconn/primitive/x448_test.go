@@ -28,7 +28,7 @@ func TestX448Vector(t *testing.T) {
 	}
 }
 
-func TestX448RefusesWhatIsNoShare(t *testing.T) {
+func TestX448RefusesInvalidShares(t *testing.T) {
 	one := append([]byte{1}, make([]byte, x448Len-1)...)
 	for _, peer := range [][]byte{
 		nil, make([]byte, x448Len-1), make([]byte, x448Len), one,

@@ -8,9 +8,9 @@ import (
 	"reprise/tlsconn/primitive"
 )
 
-// A Half is one direction of a connection: keys, sequence number, and the AEAD's
-// state while there is traffic. The zero value speaks plaintext. A Half that was
-// copied must not be used beside the original: nonces would repeat.
+// A Half is one direction of a connection: keys, sequence number, and the AEAD's state while there
+// is traffic. The zero value speaks plaintext. A copy of a Half must not be used beside the
+// original: nonces would repeat.
 type Half struct {
 	suite *primitive.Suite // nil: plaintext
 	aead  cipher.AEAD      // nil until used, and after Rest
@@ -19,8 +19,8 @@ type Half struct {
 	key   [primitive.MaxKeyLen]byte
 }
 
-// Set starts protection by these keys and the sequence number 0. The arguments
-// are copied; the IV is IVLen bytes long.
+// Set starts protection with these keys and the sequence number 0. The arguments are copied; the IV
+// is IVLen bytes long.
 func (h *Half) Set(suite *primitive.Suite, key, iv []byte) {
 	if len(key) != suite.AEAD.KeyLen() || len(iv) != IVLen(suite) {
 		panic("record: length of a key or an IV")
@@ -43,7 +43,7 @@ func IVLen(suite *primitive.Suite) int {
 // Protected reports whether records are encrypted.
 func (h *Half) Protected() bool { return h.suite != nil }
 
-// Seq returns how many records there were since Set.
+// Seq returns the number of records since Set.
 func (h *Half) Seq() uint64 { return h.seq }
 
 // Exhausted reports whether new keys are due. RFC 8446, Section 5.5 allows AES-GCM
@@ -59,12 +59,12 @@ func (h *Half) Exhausted() bool {
 	return h.seq >= 1<<62
 }
 
-// Rest forgets the AEAD's state, some hundred bytes, and keeps the keys: the next
-// record makes it again, in less than a microsecond.
+// Rest drops the AEAD's state, some hundred bytes, and keeps the keys: the next record makes it
+// again, in less than a microsecond.
 func (h *Half) Rest() { h.aead = nil }
 
-// Clear wipes the keys; the Half speaks plaintext again. The AEAD's state is out
-// of reach and left to the garbage collector.
+// Clear wipes the keys; the Half speaks plaintext again. The AEAD's state is out of reach and left
+// to the garbage collector.
 func (h *Half) Clear() { *h = Half{} }
 
 // SealedLen returns the length of the record, header included, that Seal makes of
@@ -81,9 +81,9 @@ func (h *Half) SealedLen(n int) int {
 	return HeaderLen + n + primitive.TagLen
 }
 
-// Seal appends one record to dst. There may be MaxPlain bytes in it at most; plain
-// must not overlap dst's spare room. The version, 0x0301 or 0x0303, is for records
-// in plaintext: protected ones say 0x0303 always.
+// Seal appends one record to dst. It holds at most MaxPlain bytes; plain must not overlap dst's
+// spare room. The version, 0x0301 or 0x0303, applies to records in plaintext: protected ones always
+// have 0x0303.
 func (h *Half) Seal(s *Scratch, dst []byte, t Type, version uint16, plain []byte) []byte {
 	if len(plain) > MaxPlain {
 		panic("record: too much for one record")
@@ -130,7 +130,7 @@ func (h *Half) seal12(s *Scratch, dst []byte, t Type, plain []byte, n int) []byt
 	return aead.Seal(dst, s.nonce[:], plain, s.ad[:])
 }
 
-// state returns the AEAD's state and makes it if it is not there.
+// state returns the AEAD's state and makes it if it is missing.
 func (h *Half) state() cipher.AEAD {
 	if h.aead == nil {
 		h.aead = h.suite.AEAD.New(h.key[:h.suite.AEAD.KeyLen()])

@@ -6,16 +6,15 @@ import (
 	"reprise/tlsconn/primitive"
 )
 
-// Open returns what is in a record of these HeaderLen bytes and this fragment,
-// whose length the header states. The plaintext is written to dst from its start
-// (dst[:0]), which has room for it if it has len(fragment) bytes and must not
-// overlap the fragment; if dst is nil, to where the fragment is. A plaintext record
-// is returned as it is, without a copy. The header's version is for the caller to
-// check.
+// Open returns the content of a record with these HeaderLen bytes and this fragment, whose length
+// the header states. The plaintext is written to dst from its start (dst[:0]), which has enough
+// room with len(fragment) bytes and must not overlap the fragment; if dst is nil, it replaces the
+// fragment. A plaintext record is returned unchanged, without a copy. The caller checks the
+// header's version.
 //
-// A fault ends a connection, with one exception: BadMAC leaves the Half as it was,
-// so that records of early data can be tried and skipped (RFC 8446, Section
-// 4.2.10). The bytes of the fragment are lost then if it was opened in place.
+// A fault ends a connection, with one exception: BadMAC leaves the Half unchanged, so that records
+// of early data can be tried and skipped (RFC 8446, Section 4.2.10). The bytes of the fragment are
+// lost then if it was opened in place.
 func (h *Half) Open(s *Scratch, dst, header, fragment []byte) (t Type, plain []byte, f Fault) {
 	switch {
 	case h.suite == nil:
@@ -37,9 +36,8 @@ func (h *Half) Open(s *Scratch, dst, header, fragment []byte) (t Type, plain []b
 	return t, plain, None
 }
 
-// permitted has records refused whose type is unknown, or that are empty and not
-// application data (RFC 8446, Section 5.1; RFC 5246, Section 6.2.1): such do
-// nothing but cost.
+// permitted refuses records whose type is unknown, or that are empty and not application data (RFC
+// 8446, Section 5.1; RFC 5246, Section 6.2.1): these only cost work.
 func permitted(t Type, n int) bool {
 	switch t {
 	case ApplicationData:
@@ -74,7 +72,7 @@ func (h *Half) open13(s *Scratch, dst, header, fragment []byte) (Type, []byte, F
 	}
 	end := unpadded(inner)
 	if end == 0 {
-		return 0, nil, Unexpected // nothing but padding (RFC 8446, Section 5.4)
+		return 0, nil, Unexpected // only padding (RFC 8446, Section 5.4)
 	}
 	t := Type(inner[end-1])
 	if t == ChangeCipherSpec { // never protected (RFC 8446, Section 5)
@@ -83,8 +81,8 @@ func (h *Half) open13(s *Scratch, dst, header, fragment []byte) (Type, []byte, F
 	return t, inner[:end-1], None
 }
 
-// unpadded returns the length of inner without the zeros at its end, which may be
-// 16 KiB of them: eight at a time.
+// unpadded returns the length of inner without the zeros at its end, which may be 16 KiB of them:
+// it checks eight at a time.
 func unpadded(inner []byte) int {
 	end := len(inner)
 	for end >= 8 && binary.NativeEndian.Uint64(inner[end-8:end]) == 0 {

@@ -21,8 +21,8 @@ const (
 	Max13     = MaxPlain + 256  // of a fragment in TLS 1.3 (RFC 8446, Section 5.2)
 )
 
-// explicitLen is the length of the part of AES-GCM's nonce that stands in the
-// record in TLS 1.2 (RFC 5288, Section 3).
+// explicitLen is the length of the part of AES-GCM's nonce that the record carries in TLS 1.2 (RFC
+// 5288, Section 3).
 const explicitLen = 8
 
 // A Fault says why a record is refused; its comment names the alert.
@@ -33,7 +33,7 @@ const (
 	None       Fault = iota
 	Overflow         // too long: record_overflow
 	BadMAC           // does not open: bad_record_mac
-	Unexpected       // of a type that has no place there, or empty: unexpected_message
+	Unexpected       // of a type not allowed there, or empty: unexpected_message
 )
 
 // String returns the name of the alert.
@@ -49,8 +49,8 @@ func (f Fault) String() string {
 	return "unexpected_message"
 }
 
-// Scratch keeps nonce and additional data off the heap, since what is given to an
-// interface escapes to it. One is enough for everything that one goroutine does.
+// Scratch keeps nonce and additional data off the heap, since arguments of an interface escape to
+// it. One is enough for one goroutine.
 type Scratch struct {
 	nonce [primitive.NonceLen]byte
 	ad    [13]byte

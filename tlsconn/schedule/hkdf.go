@@ -9,9 +9,8 @@ func (s *Scratch) Extract(h primitive.Hash, dst, salt, ikm []byte) {
 	s.done(b)
 }
 
-// ExpandLabel fills dst by HKDF-Expand-Label (RFC 8446, Section 7.1). A label has
-// up to 249 bytes, a context up to 255. One output of the hash is enough for all of
-// TLS; a longer dst takes more.
+// ExpandLabel fills dst by HKDF-Expand-Label (RFC 8446, Section 7.1). A label has up to 249 bytes,
+// a context up to 255. One output of the hash is enough for all of TLS; a longer dst takes more.
 func (s *Scratch) ExpandLabel(
 	h primitive.Hash, dst, secret []byte, label string, context []byte,
 ) {
@@ -31,8 +30,7 @@ func (s *Scratch) ExpandLabel(
 // expandRoom is what expand needs beside the info: an output and a counter.
 const expandRoom = primitive.MaxHashLen + 1
 
-// expand is HKDF-Expand (RFC 5869, Section 2.3). b is what key returned, n bytes,
-// and the info.
+// expand is HKDF-Expand (RFC 5869, Section 2.3). b is the result of key, n bytes, and the info.
 func (s *Scratch) expand(h primitive.Hash, dst, b []byte, n int) {
 	size := h.Len()
 	b = append(b, 1)
@@ -41,7 +39,7 @@ func (s *Scratch) expand(h primitive.Hash, dst, b []byte, n int) {
 		return
 	}
 	s.sum(h, dst[:size], b)
-	// From here on the info stands behind the output before.
+	// From here on the info follows the previous output.
 	info := len(b) - n
 	b = b[:len(b)+size]
 	copy(b[n+size:], b[n:n+info])

@@ -10,8 +10,8 @@ import (
 
 const (
 	maxBlockLen = sha512.BlockSize
-	// maxDataLen is what HMAC takes without an allocation. The longest
-	// HkdfLabel has 2+256+256 bytes and stands between a hash and a counter.
+	// maxDataLen is the longest input that HMAC takes without an allocation. The longest HkdfLabel
+	// has 2+256+256 bytes and is between a hash and a counter.
 	maxDataLen = primitive.MaxHashLen + 2 + 256 + 256 + 1 + 13
 )
 
@@ -24,14 +24,14 @@ func pad(b byte) (p [maxBlockLen]byte) {
 	return p
 }
 
-// A Scratch is the memory that derivations work in. The zero value is ready. It
-// belongs to one loop.
+// A Scratch is the memory that derivations work in. The zero value is ready. It belongs to one
+// loop.
 type Scratch struct {
 	in  [maxBlockLen + maxDataLen]byte           // inner padded key, then data
 	out [maxBlockLen + primitive.MaxHashLen]byte // outer padded key, then the inner hash
 }
 
-// Clear wipes the keys that derivations have left.
+// Clear wipes the keys left by derivations.
 func (s *Scratch) Clear() { *s = Scratch{} }
 
 // HMAC sets dst, of h.Len() bytes or fewer, to the HMAC of data.
@@ -48,9 +48,8 @@ func (s *Scratch) HMAC(h primitive.Hash, dst, key []byte, data ...[]byte) {
 	s.done(b)
 }
 
-// key sets up both padded keys and returns the inner one, with room for data to be
-// appended and handed to sum. As long as no other key is set up, that can be done
-// again with other data. done ends it.
+// key sets up both padded keys and returns the inner one, to which data are appended for sum. Until
+// another key is set up, that can be repeated with other data. done ends it.
 func (s *Scratch) key(h primitive.Hash, key []byte, room int) []byte {
 	n := sha256.BlockSize
 	if h == primitive.SHA384 {
@@ -71,14 +70,14 @@ func (s *Scratch) key(h primitive.Hash, key []byte, room int) []byte {
 	return in
 }
 
-// done wipes what key returned, and what was appended to it, if Clear will not.
+// done wipes the result of key, and what was appended to it, if Clear will not.
 func (s *Scratch) done(b []byte) {
 	if cap(b) > len(s.in) {
 		clear(b[:cap(b)])
 	}
 }
 
-// sum sets dst to the HMAC of b, which is what key returned with data appended.
+// sum sets dst to the HMAC of b, the result of key with data appended.
 func (s *Scratch) sum(h primitive.Hash, dst, b []byte) {
 	if h == primitive.SHA384 {
 		inner := sha512.Sum384(b)

@@ -11,8 +11,8 @@ func (s *Scratch) PRF(h primitive.Hash, dst, secret []byte, label string, seed .
 	}
 	b := s.key(h, secret, room)
 	n := len(b)
-	// A(1) is the HMAC of label and seed. All outputs are those of A(i) and
-	// label and seed, which move up to make room.
+	// A(1) is the HMAC of label and seed. All outputs are those of A(i) and label and seed, which
+	// move up to make room.
 	b = append(b, label...)
 	for _, d := range seed {
 		b = append(b, d...)
@@ -42,8 +42,8 @@ func (s *Scratch) Master(
 	s.PRF(h, dst[:], premaster, "master secret", clientRandom, serverRandom)
 }
 
-// ExtendedMaster fills dst with the master secret that is bound to the handshake up
-// to the ClientKeyExchange (RFC 7627, Section 4).
+// ExtendedMaster fills dst with the master secret that is bound to the handshake up to the
+// ClientKeyExchange (RFC 7627, Section 4).
 func (s *Scratch) ExtendedMaster(h primitive.Hash, dst *[48]byte, premaster, sessionHash []byte) {
 	s.PRF(h, dst[:], premaster, "extended master secret", sessionHash)
 }

@@ -4,8 +4,8 @@ import "reprise/tlsconn/primitive"
 
 var zeros [primitive.MaxHashLen]byte
 
-// What does not depend on any secret: the hash of nothing, and, for handshakes
-// without a PSK, the early secret and the salt derived from it.
+// Values that depend on no secret: the hash of the empty string, and, for handshakes without a PSK,
+// the early secret and the salt derived from it.
 var constants [2]struct{ empty, early, derived [primitive.MaxHashLen]byte }
 
 func init() {
@@ -37,8 +37,7 @@ func (k *Schedule) Start(s *Scratch, h primitive.Hash, psk []byte) {
 	s.Extract(h, k.secret[:h.Len()], nil, psk)
 }
 
-// Next goes on to the next secret with input keying material; nil if there is
-// none.
+// Next derives the next secret from input keying material; nil if there is none.
 func (k *Schedule) Next(s *Scratch, ikm []byte) {
 	n := k.Hash.Len()
 	if k.noPSK {
@@ -53,8 +52,8 @@ func (k *Schedule) Next(s *Scratch, ikm []byte) {
 	s.Extract(k.Hash, k.secret[:n], k.secret[:n], ikm)
 }
 
-// Derive is Derive-Secret: it fills dst, of k.Hash.Len() bytes, with the secret of
-// a label and the transcript's hash; nil is the hash of nothing.
+// Derive is Derive-Secret: it fills dst, of k.Hash.Len() bytes, with the secret of a label and the
+// transcript's hash; nil is the hash of the empty string.
 func (k *Schedule) Derive(s *Scratch, dst []byte, label string, transcript []byte) {
 	n := k.Hash.Len()
 	if transcript == nil {
@@ -66,16 +65,15 @@ func (k *Schedule) Derive(s *Scratch, dst []byte, label string, transcript []byt
 // Clear wipes the secret.
 func (k *Schedule) Clear() { *k = Schedule{} }
 
-// Binder fills dst, of h.Len() bytes, with the binder of a session resumed, whose
-// PSK early was started with; transcript is the hash of the hello up to its binders
-// (RFC 8446, Section 4.2.11.2).
+// Binder fills dst, of h.Len() bytes, with the binder of a resumed session, with whose PSK early
+// was started; transcript is the hash of the hello up to its binders (RFC 8446, Section 4.2.11.2).
 func (s *Scratch) Binder(h primitive.Hash, dst []byte, early *Schedule, transcript []byte) {
 	early.Derive(s, dst, "res binder", nil)
 	s.Finished(h, dst, dst, transcript)
 }
 
-// Exporter13 fills dst with keying material for a use outside of TLS, from the
-// exporter's master secret (RFC 8446, Section 7.5).
+// Exporter13 fills dst with keying material for use outside TLS, from the exporter's master secret
+// (RFC 8446, Section 7.5).
 func (s *Scratch) Exporter13(h primitive.Hash, dst, master []byte, label string, context []byte) {
 	var secret, sum [primitive.MaxHashLen]byte
 	n := h.Len()
@@ -85,22 +83,20 @@ func (s *Scratch) Exporter13(h primitive.Hash, dst, master []byte, label string,
 	clear(secret[:])
 }
 
-// Finished fills dst, of h.Len() bytes, with the verify_data of a Finished: base is
-// the handshake traffic secret of its sender (RFC 8446, Section 4.4.4).
+// Finished fills dst, of h.Len() bytes, with the verify_data of a Finished: base is the handshake
+// traffic secret of its sender (RFC 8446, Section 4.4.4).
 func (s *Scratch) Finished(h primitive.Hash, dst, base, transcript []byte) {
 	s.ExpandLabel(h, dst, base, "finished", nil)
 	s.HMAC(h, dst, dst, transcript)
 }
 
-// TrafficKeys fills key and iv with those of a traffic secret
-// (RFC 8446, Section 7.3).
+// TrafficKeys fills key and iv with those of a traffic secret (RFC 8446, Section 7.3).
 func (s *Scratch) TrafficKeys(h primitive.Hash, secret, key, iv []byte) {
 	s.ExpandLabel(h, key, secret, "key", nil)
 	s.ExpandLabel(h, iv, secret, "iv", nil)
 }
 
-// NextTraffic replaces a traffic secret by the one that follows it
-// (RFC 8446, Section 7.2).
+// NextTraffic replaces a traffic secret by the next one (RFC 8446, Section 7.2).
 func (s *Scratch) NextTraffic(h primitive.Hash, secret []byte) {
 	s.ExpandLabel(h, secret, secret, "traffic upd", nil)
 }

@@ -45,11 +45,11 @@ func (b *chains) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			}
 		}
 	}
-	// Let crypto/tls find out in which way it does not fit, and say so.
+	// crypto/tls finds and reports why it does not fit.
 	return candidates[0], nil
 }
 
-// admits reports whether a client that asks for name goes on.
+// admits reports whether a client that asks for name may go on.
 func (b *chains) admits(name string) bool { return b.strict.Admits(name, b.known) }
 
 func (b *chains) forName(name string) []*tls.Certificate {
@@ -63,12 +63,12 @@ func (b *chains) forName(name string) []*tls.Certificate {
 func (s *Server) offload(key crypto.PrivateKey) crypto.PrivateKey {
 	signer, ok := key.(crypto.Signer)
 	if !ok || s.config.Workers == nil || !tlsconn.SignsSlowly(signer) {
-		return key // ECDSA and Ed25519 take less than handing over
+		return key // ECDSA and Ed25519 take less time than the handover
 	}
 	return &offloaded{Signer: signer, server: s}
 }
 
-// certPool returns the CAs as the pool crypto/tls verifies with.
+// certPool returns the CAs as crypto/tls's pool.
 func certPool(cas []*x509.Certificate) *x509.CertPool {
 	pool := x509.NewCertPool()
 	for _, ca := range cas {

@@ -17,7 +17,7 @@ type Conn struct {
 	co     *coroutine // only while handshaking
 	state  tlsconn.State
 
-	in  []byte // ciphertext not yet consumed by crypto/tls
+	in  []byte // ciphertext that crypto/tls has not consumed
 	out []byte // where the current call's ciphertext goes
 	eof bool   // no more ciphertext will come
 
@@ -66,7 +66,7 @@ func (c *Conn) Feed(out, in []byte) []byte {
 			c.in = append(c.in[:len(c.in):len(c.in)], in...)
 		}
 	}
-	return out // what follows close_notify or a failure means nothing
+	return out // input after close_notify or a failure has no meaning
 }
 
 // Resume implements tlsconn.Conn.
@@ -96,7 +96,7 @@ func (c *Conn) Read(out, p []byte) (int, []byte) {
 	switch {
 	case err == nil:
 	case err == errWouldBlock: //nolint:errorlint // returned as is
-		c.in = nil // all of it is used up
+		c.in = nil // all of it is consumed
 	case err == io.EOF: //nolint:errorlint // close_notify: wire.Read never returns EOF once connected
 		c.state, c.in = tlsconn.PeerClosed, nil
 	default:
@@ -161,13 +161,13 @@ func (c *Conn) ExportKeyingMaterial(label string, context []byte, n int) ([]byte
 		return nil, errNoExporter
 	}
 	if err := tlsconn.CheckExport(label, context, n); err != nil {
-		return nil, err // crypto/tls panics for some
+		return nil, err // crypto/tls panics for some arguments
 	}
 	state := c.tls.ConnectionState()
 	return state.ExportKeyingMaterial(label, context, n)
 }
 
-// retain copies unconsumed input, so that the caller has its buffer back.
+// retain copies unconsumed input, so that the caller can reuse its buffer.
 func (c *Conn) retain() {
 	if len(c.in) > 0 {
 		c.in = append([]byte(nil), c.in...)
@@ -180,7 +180,7 @@ func (c *Conn) takeOut() []byte {
 	return out
 }
 
-// fail makes the first error stick.
+// fail records the first error.
 func (c *Conn) fail(err error) {
 	if c.err == nil {
 		c.err = newError(err)
@@ -195,13 +195,13 @@ var (
 		"tlsconn: no keying material: the connection is not up, or keeps none")
 )
 
-// wouldBlock is a net.Error whose Temporary method says true: the one kind of
-// read error after which crypto/tls keeps its partial record and goes on.
+// wouldBlock is a net.Error whose Temporary method returns true: the one kind of read error after
+// which crypto/tls keeps its partial record and goes on.
 type wouldBlock struct{}
 
 func (wouldBlock) Error() string   { return "tlsconn: needs more input" }
 func (wouldBlock) Timeout() bool   { return true }
 func (wouldBlock) Temporary() bool { return true }
 
-// Rest implements tlsconn.Conn. What could be forgotten is out of reach.
+// Rest implements tlsconn.Conn. It has no effect: the cipher states are out of reach.
 func (c *Conn) Rest() {}

@@ -19,11 +19,11 @@ func newError(err error) *tlsconn.Error {
 	return &tlsconn.Error{Reason: reason, Err: err}
 }
 
-// errSpent ends a handshake that crypto/tls has completed, so no alert says it.
+// errSpent ends a handshake that crypto/tls has completed, so no alert reports it.
 var errSpent = errors.New("tlsconn: the session was used by another handshake meanwhile")
 
-// texts maps crypto/tls's untyped errors, by what they contain. A wording that
-// changes costs a name in the statistics, nothing else; errors_test.go notices.
+// texts maps crypto/tls's untyped errors by what they contain. A changed wording costs only a name
+// in the statistics; errors_test.go notices.
 var texts = []struct {
 	contains string
 	reason   tlsconn.Reason

@@ -7,27 +7,26 @@ import (
 	"reprise/tlsconn"
 )
 
-// A coroutine runs handshakes, one connection's after the other's. Keeping it
-// saves the start of a goroutine and the growth of its stack (a handshake needs
-// about 16 KiB of it) for each connection.
+// A coroutine runs handshakes, one connection's after another's. Keeping it saves the start of a
+// goroutine and the growth of its stack (a handshake needs about 16 KiB of it) for each connection.
 type coroutine struct {
 	next  func() (tlsconn.State, bool)
 	stop  func()
 	yield func(tlsconn.State) bool
 
-	// What follows belongs to the handshake under way.
+	// The rest belongs to the current handshake.
 	conn    *Conn
-	err     error // what Handshake returned
+	err     error // the result of Handshake
 	aborted bool  // park must not wait any more
 
 	attempt attempt         // the session the client offered, if any
-	ticket  issued          // and the one that it gets
-	lookup  *tlsconn.Lookup // the look-up a parked handshake waits for
+	ticket  issued          // the session that it gets
+	lookup  *tlsconn.Lookup // the look-up of a parked handshake
 	asked   bool            // there has been one
 }
 
-// maxIdleCoroutines bounds what a burst of simultaneous handshakes leaves
-// behind on each server.
+// maxIdleCoroutines bounds the coroutines that a burst of simultaneous handshakes leaves behind on
+// each server.
 const maxIdleCoroutines = 64
 
 // finished is what the coroutine yields between two handshakes.
@@ -47,7 +46,7 @@ func newCoroutine() *coroutine {
 	return co
 }
 
-// takeCoroutine lends an idle coroutine, or a new one, to c.
+// takeCoroutine assigns an idle coroutine, or a new one, to c.
 func (s *Server) takeCoroutine(c *Conn) *coroutine {
 	var co *coroutine
 	if n := len(s.idle); n > 0 {
@@ -70,7 +69,7 @@ func (s *Server) returnCoroutine(co *coroutine) {
 	s.idle = append(s.idle, co)
 }
 
-// handshake goes on with the handshake until it waits or is over.
+// handshake continues the handshake until it waits or is over.
 func (c *Conn) handshake(out []byte) []byte {
 	c.out = out
 	s := c.server
@@ -81,7 +80,7 @@ func (c *Conn) handshake(out []byte) []byte {
 	state, ok := c.co.next()
 	s.current = nil
 	switch {
-	case !ok: // the coroutine died of a panic that the caller recovered
+	case !ok: // the coroutine died of a panic from which the caller recovered
 		c.co = nil
 		c.fail(tlsconn.ErrAborted)
 	case state == finished:
@@ -96,11 +95,11 @@ func (c *Conn) handshake(out []byte) []byte {
 	return c.takeOut()
 }
 
-// handshakeDone settles everything that waited for the handshake to succeed.
-// outLen is the length of the output before the step that ended it.
+// handshakeDone completes everything that waited for the handshake to succeed. outLen is the length
+// of the output before its last step.
 func (c *Conn) handshakeDone(co *coroutine, outLen int) {
 	if co.err != nil {
-		c.server.dropAttempt(co) // what it had reserved
+		c.server.dropAttempt(co) // release its reservation
 		if co.aborted {          // of which crypto/tls keeps only the text
 			c.fail(tlsconn.ErrAborted)
 		} else {
@@ -121,7 +120,7 @@ func (c *Conn) handshakeDone(co *coroutine, outLen int) {
 		ClientPolicy: c.server.hostFor(state.ServerName).client,
 	}
 	if state.DidResume && state.Version < tls.VersionTLS13 {
-		c.info.Group = 0 // crypto/tls says that of the session's own handshake
+		c.info.Group = 0 // crypto/tls returns that of the session's own handshake
 	}
 	if len(state.PeerCertificates) > 0 {
 		c.clientCert = state.PeerCertificates[0]
@@ -144,9 +143,9 @@ func (c *Conn) park(reason tlsconn.State) error {
 	return nil
 }
 
-// alertIfSilent adds the fatal alert where crypto/tls ends a handshake without
-// a word: when what arrived is not TLS at all, or ends in mid-message. Such a
-// client has sent no usable ClientHello, so the alert goes in clear.
+// alertIfSilent adds the fatal alert where crypto/tls ends a handshake silently: when the input is
+// not TLS at all, or ends in the middle of a message. Such a client has sent no usable ClientHello,
+// so the alert is unencrypted.
 func (c *Conn) alertIfSilent(outLen int) {
 	var description byte
 	switch c.err.Reason {

@@ -20,7 +20,7 @@ type Server struct {
 	hosts  tlsconn.Names[*host] // for the others, as certificates name them
 	sealer *tlsconn.Sealer
 
-	named named // remembered, since most clients ask for the same name
+	named named // cached, since most clients ask for the same name
 
 	idle    []*coroutine
 	current *Conn // whose handshake runs now, for crypto/tls's callbacks
@@ -30,7 +30,7 @@ type Server struct {
 	clients *tlsconn.ClientPolicies
 }
 
-// A host is what the names share that have one policy.
+// A host is the common data of the names with one policy.
 type host struct {
 	tls    *tls.Config
 	scope  tlsconn.PolicyScope
@@ -39,7 +39,7 @@ type host struct {
 	revoked *tlsconn.Revocations
 }
 
-// named is what follows from the name that a client asks for.
+// named is the data derived from a client's server name.
 type named struct {
 	name  string
 	host  *host
@@ -67,8 +67,8 @@ func New(c tlsconn.Config) (tlsconn.Server, error) {
 		MaxVersion:     c.MaxVersion,
 		NextProtos:     c.ALPN,
 		GetCertificate: s.chains.get,
-		// Behind a relay the size of a write says nothing about urgency;
-		// full records cost the fewest instructions, as in every peer.
+		// Behind a relay the size of a write does not indicate urgency; full records cost the
+		// fewest instructions, as in every peer.
 		DynamicRecordSizingDisabled: true,
 		SessionTicketsDisabled:      c.Sessions == nil,
 	}
@@ -118,7 +118,7 @@ func newHost(base *tls.Config, c *tlsconn.Config, p *tlsconn.Policy) host {
 	if h.revoked = p.Revocations; h.revoked != nil {
 		h.tls.VerifyPeerCertificate = func(_ [][]byte, chains [][]*x509.Certificate) error {
 			if len(chains) == 0 {
-				return nil // there is no certificate, which is good enough by now
+				return nil // there is no certificate, which suffices at this point
 			}
 			return p.Revocations.Check(chains, p.ClientCAs, c.Now())
 		}
@@ -139,7 +139,7 @@ func (s *Server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	return s.hostFor(hello.ServerName).tls, nil
 }
 
-// hostFor returns the host of a name, the server's own if it has no other.
+// hostFor returns the host of a name, by default the server's own.
 func (s *Server) hostFor(serverName string) *host {
 	if h, ok := s.hosts.Find(serverName); ok {
 		return h
@@ -168,7 +168,7 @@ func (s *Server) Close() {
 	s.idle = nil
 }
 
-// names returns what follows from serverName.
+// names returns the data derived from serverName.
 func (s *Server) names(serverName string) *named {
 	if serverName != s.named.name {
 		s.rename(serverName)

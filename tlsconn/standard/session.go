@@ -10,27 +10,27 @@ import (
 // A session state of crypto/tls is, after the prefix that all states have, the
 // tlsconn.Scope it was made under, and then what SessionState.Bytes returns.
 
-// attempt is what became of the session a client offered, so far.
+// attempt is the state of the session that a client offered.
 type attempt struct {
 	outcome tlsconn.Outcome
 	handle  []byte // the handle of the session given to crypto/tls
 	key     tlsconn.Key
-	owner   tlsconn.NodeID // who made it
+	owner   tlsconn.NodeID // the node that made it
 	session tlsconn.Session
-	given   bool // a session was given to crypto/tls
-	held    bool // and is reserved for us
+	given   bool // crypto/tls got a session
+	held    bool // and it is reserved for us
 }
 
-// issued is the session that the client may resume next time, until its Finished
-// shows that there is a client.
+// issued is the session that the client may resume next time, until its Finished proves that the
+// client exists.
 type issued struct {
 	key   tlsconn.Key
 	state []byte // nil if there is nothing to save
 }
 
-// unwrap is crypto/tls's UnwrapSession: it finds the session behind a handle.
-// It returns an error, which ends the handshake, only if the caller ends it. In
-// TLS 1.3 it is called for up to five handles of one ClientHello.
+// unwrap is crypto/tls's UnwrapSession: it finds the session behind a handle. It returns an error,
+// which ends the handshake, only if the caller ends it. In TLS 1.3 it is called for up to five
+// handles of one ClientHello.
 func (s *Server) unwrap(identity []byte, state tls.ConnectionState) (*tls.SessionState, error) {
 	if len(identity) == 0 { // TLS 1.2: the ticket extension without a ticket
 		return nil, nil
@@ -38,7 +38,7 @@ func (s *Server) unwrap(identity []byte, state tls.ConnectionState) (*tls.Sessio
 	co := s.current.co
 	s.dropAttempt(co) // crypto/tls declined the handle before this one
 	if !s.chains.admits(state.ServerName) {
-		return nil, nil // such a client is refused when a certificate is looked for
+		return nil, nil // such a client is refused when a certificate is chosen
 	}
 	co.attempt.outcome = s.find(co, identity)
 	if co.aborted {
@@ -56,8 +56,8 @@ func (s *Server) unwrap(identity []byte, state tls.ConnectionState) (*tls.Sessio
 	return session, nil
 }
 
-// open reads a stored state for a connection that asks for serverName; nil if it
-// is not for it.
+// open reads a stored state for a connection that asks for serverName; nil if it does not belong to
+// that.
 func (s *Server) open(state []byte, serverName string) (*tls.SessionState, tlsconn.Outcome) {
 	body, miss, ok := tlsconn.OpenState(state, tlsconn.CodecStandard)
 	if !ok {
@@ -73,8 +73,8 @@ func (s *Server) open(state []byte, serverName string) (*tls.SessionState, tlsco
 	if s.names(serverName).host.revoked.Ended(s.config.Now()) {
 		return nil, tlsconn.MissDeclined
 	}
-	// Of a copy: what crypto/tls parses points into it as long as the connection may
-	// be asked for keying material.
+	// A copy, since what crypto/tls parses points into it as long as the connection may be asked
+	// for keying material.
 	session, err := tls.ParseSessionState(bytes.Clone(encoded))
 	if err != nil {
 		return nil, tlsconn.MissCorrupt
@@ -82,7 +82,7 @@ func (s *Server) open(state []byte, serverName string) (*tls.SessionState, tlsco
 	return session, 0
 }
 
-// find gets the session a handle names into co.attempt.
+// find loads the session that a handle names into co.attempt.
 func (s *Server) find(co *coroutine, identity []byte) tlsconn.Outcome {
 	handle, ok := s.sealer.Open(identity)
 	if !ok {
@@ -104,11 +104,10 @@ func (s *Server) find(co *coroutine, identity []byte) tlsconn.Outcome {
 	return tlsconn.ResumedFrom(session.Source)
 }
 
-// ask parks the handshake until another place has answered or the caller has
-// given up.
+// ask parks the handshake until another source has answered or the caller has given up.
 func (s *Server) ask(co *coroutine, handle tlsconn.Handle) (tlsconn.Session, tlsconn.Verdict) {
 	c := s.current
-	if co.asked { // a ClientHello may name five sessions, but wait only once
+	if co.asked { // a ClientHello may name five sessions, but waits only once
 		return tlsconn.Session{}, tlsconn.Unknown
 	}
 	l := tlsconn.NewLookup(handle.Key, handle.Owner, s.config.SingleUse, c.waker)
@@ -127,8 +126,8 @@ func (s *Server) ask(co *coroutine, handle tlsconn.Handle) (tlsconn.Session, tls
 	}
 }
 
-// wrap is crypto/tls's WrapSession: it returns the handle of the session the
-// client may resume next time.
+// wrap is crypto/tls's WrapSession: it returns the handle of the session the client may resume next
+// time.
 func (s *Server) wrap(conn tls.ConnectionState, state *tls.SessionState) ([]byte, error) {
 	co := s.current.co
 	if conn.DidResume && conn.Version < tls.VersionTLS13 && !s.config.SingleUse {
@@ -152,21 +151,21 @@ func (s *Server) wrap(conn tls.ConnectionState, state *tls.SessionState) ([]byte
 		tlsconn.Handle{Owner: s.config.Owner, Key: co.ticket.key}), nil
 }
 
-// settle does what the end of a successful handshake decides, and says how the
-// offered session fared and who made the session that is used. False means that
-// the session was used by another handshake, so that this one must fail.
+// settle does what the end of a successful handshake decides, and records the outcome of the
+// offered session and the owner of the current one. False means that another handshake has used the
+// session, so that this one must fail.
 func (s *Server) settle(co *coroutine, conn *tls.ConnectionState, info *tlsconn.Info) bool {
 	a, now := &co.attempt, s.config.Life()
 	info.Owner = s.config.Owner
 	born, expires := now, now.Add(s.config.Lifetime)
 	if conn.DidResume {
-		// crypto/tls would count a renewed session's age from now on, and
-		// so let it live for ever. Its life is what its parent has left.
+		// crypto/tls would count a renewed session's age from now on, and so let it live for ever.
+		// Its life is the rest of its parent's.
 		info.Owner, born, expires = a.owner, a.session.Born, a.session.Expires
 		defer clear(a.session.State)
 		if s.config.SingleUse {
-			// Only now: the handle is visible on the wire, and consuming it
-			// on sight would let an observer burn the session.
+			// Only now: the handle is visible on the wire, and spending it on sight would let an
+			// observer use the session up.
 			a.held = false
 			if !s.config.Sessions.Spend(a.key, a.owner, a.session.Hold, max(0, expires.Sub(now))) {
 				return false
@@ -184,7 +183,7 @@ func (s *Server) settle(co *coroutine, conn *tls.ConnectionState, info *tlsconn.
 	return true
 }
 
-// dropAttempt lets go of the session found last.
+// dropAttempt releases the session found last.
 func (s *Server) dropAttempt(co *coroutine) {
 	if a := &co.attempt; a.held {
 		s.config.Sessions.Release(a.key, a.owner, a.session.Hold)

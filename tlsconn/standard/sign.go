@@ -8,9 +8,8 @@ import (
 	"reprise/tlsconn"
 )
 
-// An offloaded key signs on a key worker while its handshake is parked, because
-// an RSA signature (1 to 3 ms) would hold up every other flow of the loop. It
-// belongs to one server.
+// An offloaded key signs on a key worker while its handshake is parked, because an RSA signature (1
+// to 3 ms) would hold up every other flow of the loop. It belongs to one server.
 type offloaded struct {
 	crypto.Signer
 	server *Server
@@ -33,8 +32,8 @@ func (o *offloaded) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) 
 		waker.Wake()
 	}, &abandoned)
 	if !submitted {
-		// The queue is bounded by the handshakes in flight, so this is a
-		// misconfiguration; a late answer is better than none.
+		// The queue is bounded by the handshakes in flight, so this is a misconfiguration; a late
+		// answer is better than none.
 		o.server.counts.SignedOnLoop.Inc()
 		return o.Signer.Sign(rand, digest, opts)
 	}

@@ -7,15 +7,14 @@ import (
 	"reprise/tlsconn"
 )
 
-// wire is what crypto/tls takes for the network connection: a Conn seen from
-// below.
+// wire is the network connection that crypto/tls sees: a Conn from below.
 type wire struct {
 	c *Conn
 	memconn.Rest
 }
 
-// Read gives crypto/tls what has been fed. During the handshake it parks the
-// coroutine when there is nothing; afterwards it says so.
+// Read gives crypto/tls the input fed. During the handshake it parks the coroutine when there is
+// none; afterwards it returns errWouldBlock.
 func (w *wire) Read(p []byte) (int, error) {
 	c := w.c
 	for len(c.in) == 0 {

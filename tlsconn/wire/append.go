@@ -1,7 +1,7 @@
 package wire
 
-// Messages are appended with their lengths left open, which are set when the
-// content is there: open before it, close with what open returned after it.
+// Messages are appended with their lengths open, which are set once the content is there: call open
+// before it, and close with the result of open after it.
 
 // openMessage appends the header of a message.
 func openMessage(dst []byte, typ uint8) ([]byte, int) {
@@ -55,7 +55,7 @@ func appendALPN(dst []byte, name string) []byte {
 	return appendVector8(dst, name)
 }
 
-// appendEmpty appends an extension that says all by being there.
+// appendEmpty appends an extension without content.
 func appendEmpty(dst []byte, typ uint16) []byte {
 	return append(append16(dst, typ), 0, 0)
 }

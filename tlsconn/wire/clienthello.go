@@ -2,9 +2,9 @@ package wire
 
 import "bytes"
 
-// A ClientHello is what a client's first message says (RFC 8446, Section 4.1.2;
-// RFC 5246, Section 7.4.1.2). All slices alias the message. The zero value is
-// ready for Parse, which can be called again.
+// A ClientHello is the content of a client's first message (RFC 8446, Section 4.1.2; RFC 5246,
+// Section 7.4.1.2). All slices alias the message. The zero value is ready for Parse, which can be
+// called again.
 type ClientHello struct {
 	Raw          []byte // the whole message, with its header
 	Version      uint16 // legacy_version; see Offers
@@ -24,9 +24,9 @@ type ClientHello struct {
 	HasKeyShares    bool
 	HasCookie       bool
 
-	HasTicket            bool // session_ticket is there; Ticket is empty if the client has none
-	HasRenegotiationInfo bool // RFC 5746: not EmptyRenegotiation, which says the same
-	HasPSK               bool // a pre_shared_key is offered; whether modes are is HasPSKModes
+	HasTicket            bool // session_ticket is present; Ticket is empty if the client has none
+	HasRenegotiationInfo bool // RFC 5746: without EmptyRenegotiation, which means the same
+	HasPSK               bool // a pre_shared_key is offered; HasPSKModes says whether modes are
 	EMS                  bool // extended_master_secret (RFC 7627)
 	EarlyData            bool // early data follows (RFC 8446, Section 4.2.10)
 	PostHandshakeAuth    bool
@@ -49,13 +49,13 @@ type ClientHello struct {
 	Identities        []byte // identity after its length, age; at least one
 	Binders           []byte // binder after its length; as many as identities
 
-	// BindersAt is where in Raw the binders begin, with their length:
-	// binders are made over the hello up to here (RFC 8446, Section 4.2.11.2).
+	// BindersAt is where in Raw the binders begin, with their length: binders cover the hello up to
+	// here (RFC 8446, Section 4.2.11.2).
 	BindersAt int
 }
 
-// Parse sets h to what msg says. It checks everything that needs no knowledge of
-// the version to be spoken; Check13 and Check12 check the rest.
+// Parse sets h to the contents of msg. It checks everything that does not depend on the version;
+// Check13 and Check12 check the rest.
 func (h *ClientHello) Parse(msg []byte) Fault {
 	*h = ClientHello{Raw: msg}
 	r, ok := body(msg, TypeClientHello)
@@ -97,8 +97,8 @@ func (h *ClientHello) parseFixed(r *Reader) (ok bool) {
 	return ok && len(h.Compressions) > 0
 }
 
-// parseExtensions parses what follows the fixed fields. TLS 1.2 lets a client
-// leave out the block as a whole (RFC 5246, Section 7.4.1.2).
+// parseExtensions parses what follows the fixed fields. TLS 1.2 lets a client omit the whole block
+// (RFC 5246, Section 7.4.1.2).
 func (h *ClientHello) parseExtensions(r Reader) Fault {
 	if r.Empty() {
 		return None
@@ -111,8 +111,8 @@ func (h *ClientHello) parseExtensions(r Reader) Fault {
 	for !exts.Empty() {
 		typ, _ := exts.Uint16()
 		data, _ := exts.Vector16()
-		// The binders cover everything before them, so they are the end of
-		// the hello (RFC 8446, Section 4.2.11).
+		// The binders cover everything before them, so they are the end of the hello (RFC 8446,
+		// Section 4.2.11).
 		if typ == ExtPreSharedKey && !exts.Empty() {
 			return Illegal
 		}
@@ -123,8 +123,7 @@ func (h *ClientHello) parseExtensions(r Reader) Fault {
 	return h.checkKeyShares()
 }
 
-// parseExtension parses the extensions we know and ignores all others
-// (RFC 8446, Section 4.2).
+// parseExtension parses known extensions and ignores all others (RFC 8446, Section 4.2).
 func (h *ClientHello) parseExtension(typ uint16, data Reader) Fault {
 	switch typ {
 	case ExtServerName:
@@ -139,7 +138,7 @@ func (h *ClientHello) parseExtension(typ uint16, data Reader) Fault {
 		return h.parseALPN(data)
 	case ExtExtendedMasterSecret:
 		return flag(data, &h.EMS)
-	case ExtSessionTicket: // RFC 5077, Section 3.2: the ticket as it is, without a length
+	case ExtSessionTicket: // RFC 5077, Section 3.2: the bare ticket, without a length
 		h.HasTicket, h.Ticket = true, data
 		return None
 	case ExtPreSharedKey:
@@ -167,8 +166,8 @@ func (h *ClientHello) parseExtension(typ uint16, data Reader) Fault {
 	}
 }
 
-// parseServerName takes the one host_name of a list and ignores names of types that
-// nobody has defined yet: they begin with their length, too (RFC 6066, Section 3).
+// parseServerName takes the one host_name of a list and ignores names of undefined types: they
+// begin with their length, too (RFC 6066, Section 3).
 func (h *ClientHello) parseServerName(data Reader) Fault {
 	list, ok := data.Vector16()
 	if !ok || !data.Empty() || len(list) == 0 {
@@ -194,8 +193,8 @@ func (h *ClientHello) parseServerName(data Reader) Fault {
 	return fault
 }
 
-// isHostName reports whether a name consists of visible ASCII characters. Others
-// cannot be in a host name, and would do harm in logs.
+// isHostName reports whether a name consists of visible ASCII characters. Others cannot be in a
+// host name, and could do harm in logs.
 func isHostName(name []byte) bool {
 	for _, c := range name {
 		if c <= ' ' || c > '~' {
@@ -246,8 +245,8 @@ func (h *ClientHello) parseRenegotiationInfo(data Reader) Fault {
 	return None
 }
 
-// parseAuthorities takes the CAs that a client would like to see our certificate from
-// (RFC 8446, Section 4.2.4).
+// parseAuthorities takes the CAs from which a client prefers our certificate (RFC 8446, Section
+// 4.2.4).
 func (h *ClientHello) parseAuthorities(data Reader) Fault {
 	list, ok := data.Vector16()
 	if !ok || !data.Empty() || len(list) == 0 {
@@ -276,9 +275,9 @@ func (h *ClientHello) parseKeyShares(data Reader) Fault {
 	return None
 }
 
-// parsePSK parses identities and binders (RFC 8446, Section 4.2.11). It is the
-// last extension, so its binders are the last bytes of the message. Their lengths
-// are left to whoever compares them: in TLS 1.2 the extension means nothing.
+// parsePSK parses identities and binders (RFC 8446, Section 4.2.11). It is the last extension, so
+// its binders are the last bytes of the message. The caller checks their lengths when comparing: in
+// TLS 1.2 the extension has no meaning.
 func (h *ClientHello) parsePSK(data Reader) Fault {
 	identities, ok := data.Vector16()
 	if !ok || len(identities) == 0 {
@@ -303,7 +302,7 @@ func (h *ClientHello) parsePSK(data Reader) Fault {
 	return None
 }
 
-// isList16 reports whether a list holds whole 16-bit values, and one at least.
+// isList16 reports whether a list holds whole 16-bit values, at least one.
 func isList16(list []byte) bool { return len(list) >= 2 && len(list)%2 == 0 }
 
 func list16(data Reader, list *[]byte, has *bool) Fault {
@@ -324,7 +323,7 @@ func list8(data Reader, list *[]byte, has *bool) Fault {
 	return None
 }
 
-// flag is an extension that says all by being there.
+// flag parses an extension without content.
 func flag(data Reader, has *bool) Fault {
 	if !data.Empty() {
 		return Decode

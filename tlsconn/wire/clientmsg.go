@@ -1,23 +1,22 @@
 package wire
 
-// MaxChainLen is how many certificates a client's message may have. Each costs
-// us memory and parsing; real chains have three.
+// MaxChainLen bounds the certificates in a client's message. Each costs us memory and parsing; real
+// chains have three.
 const MaxChainLen = 16
 
-// A Chain is what a client's Certificate message says. The zero value is ready
-// for a parse.
+// A Chain is the content of a client's Certificate message. The zero value is ready for a parse.
 type Chain struct {
 	certs [MaxChainLen][]byte
 	n     int
 }
 
-// Certs returns the certificates in DER, the client's own one first; none if the
-// client has none to show. They alias the message; the list is the Chain's.
+// Certs returns the certificates in DER, the client's own one first; none if the client has none.
+// They alias the message; the list belongs to the Chain.
 func (c *Chain) Certs() [][]byte { return c.certs[:c.n] }
 
-// Parse13 parses TLS 1.3's Certificate (RFC 8446, Section 4.4.2). Its request
-// context must be empty, as it is in all our requests, and so must be the
-// extensions of each certificate, for we ask for none.
+// Parse13 parses TLS 1.3's Certificate (RFC 8446, Section 4.4.2). Its request context must be
+// empty, as in all our requests, and so must be the extensions of each certificate, since we
+// request none.
 func (c *Chain) Parse13(msg []byte) Fault {
 	*c = Chain{}
 	r, ok := body(msg, TypeCertificate)
@@ -115,8 +114,8 @@ func ParseClientKeyExchange(msg []byte) (public []byte, f Fault) {
 	return public, None
 }
 
-// ParseFinished returns the verify_data of a Finished, which is to have n bytes:
-// Finished12Len, or in TLS 1.3 the length of the hash.
+// ParseFinished returns the verify_data of a Finished, which must have n bytes: Finished12Len, or
+// in TLS 1.3 the length of the hash.
 func ParseFinished(msg []byte, n int) (verifyData []byte, f Fault) {
 	r, ok := body(msg, TypeFinished)
 	if !ok || len(r) != n {
@@ -125,8 +124,7 @@ func ParseFinished(msg []byte, n int) (verifyData []byte, f Fault) {
 	return r, None
 }
 
-// ParseKeyUpdate reports whether a KeyUpdate asks for one of ours
-// (RFC 8446, Section 4.6.3).
+// ParseKeyUpdate reports whether a KeyUpdate requests one of ours (RFC 8446, Section 4.6.3).
 func ParseKeyUpdate(msg []byte) (requested bool, f Fault) {
 	r, ok := body(msg, TypeKeyUpdate)
 	if !ok || len(r) != 1 {
@@ -138,7 +136,7 @@ func ParseKeyUpdate(msg []byte) (requested bool, f Fault) {
 	return r[0] == UpdateRequested, None
 }
 
-// ParseEmpty parses a message that has no content, like EndOfEarlyData.
+// ParseEmpty parses a message without content, like EndOfEarlyData.
 func ParseEmpty(msg []byte, typ uint8) Fault {
 	if r, ok := body(msg, typ); !ok || !r.Empty() {
 		return Decode

@@ -1,7 +1,7 @@
 package wire
 
-// A Fault is the reason why a message is refused, named after the alert that
-// says so (RFC 8446, Section 6). The zero value is None.
+// A Fault is the reason why a message is refused, named after its alert (RFC 8446, Section 6). The
+// zero value is None.
 type Fault uint8
 
 // Faults of messages.
@@ -10,8 +10,8 @@ const (
 	Decode             // decode_error: a length or the syntax is wrong
 	Illegal            // illegal_parameter: well-formed, but contradicts itself or the standard
 	Missing            // missing_extension
-	Unsupported        // unsupported_extension: answers what was not asked
-	Unrecognized       // unrecognized_name: a server name longer than any
+	Unsupported        // unsupported_extension: one that was not requested
+	Unrecognized       // unrecognized_name: a server name longer than any valid one
 )
 
 // String returns the name of the fault's alert.

@@ -49,7 +49,7 @@ const (
 	ExtRenegotiationInfo      uint16 = 0xff01
 )
 
-// Signalling cipher suite values, which are no suites.
+// Signalling cipher suite values, which are not suites.
 const (
 	SuiteEmptyRenegotiation uint16 = 0x00ff // RFC 5746, Section 3.3
 	SuiteFallback           uint16 = 0x5600 // RFC 7507
@@ -91,8 +91,8 @@ func Header(b []byte) (typ uint8, n int, ok bool) {
 	return b[0], HeaderLen + int(b[1])<<16 + int(b[2])<<8 + int(b[3]), true
 }
 
-// body returns what a message of one type holds, or false if it is of another
-// type or of another length than its header says.
+// body returns the content of a message, or false if it is of another type or its header states
+// another length.
 func body(msg []byte, typ uint8) (Reader, bool) {
 	t, n, ok := Header(msg)
 	if !ok || t != typ || n != len(msg) {

@@ -2,26 +2,25 @@ package wire
 
 import "bytes"
 
-// Check13 checks what TLS 1.3 asks of a hello beyond its syntax. It does not ask
-// for psk_key_exchange_modes beside a pre_shared_key: see HasPSKModes.
+// Check13 checks TLS 1.3's requirements on a hello beyond its syntax. It does not require
+// psk_key_exchange_modes beside a pre_shared_key: see HasPSKModes.
 func (h *ClientHello) Check13() Fault {
 	// RFC 8446, Section 4.1.2: exactly the null method.
 	if len(h.Compressions) != 1 || h.Compressions[0] != 0 {
 		return Illegal
 	}
-	// RFC 8446, Section 9.2. Key exchange without (EC)DHE is never agreed on
-	// here, so groups and shares are due in every case.
+	// RFC 8446, Section 9.2. Key exchange without (EC)DHE is never agreed on here, so groups and
+	// shares are always required.
 	if !h.HasPSK && !h.HasSigAlgs || !h.HasGroups || !h.HasKeyShares {
 		return Missing
 	}
 	return None
 }
 
-// Check12 checks what TLS 1.2 asks of a hello beyond its syntax. That
-// renegotiation_info must be empty is left to the caller (RFC 5746, Section 3.6:
-// handshake_failure).
+// Check12 checks TLS 1.2's requirements on a hello beyond its syntax. The caller checks that
+// renegotiation_info is empty (RFC 5746, Section 3.6: handshake_failure).
 func (h *ClientHello) Check12() Fault {
-	// RFC 8422, Section 5.1.2: the one format left has to be in the list.
+	// RFC 8422, Section 5.1.2: the one remaining format has to be in the list.
 	if h.HasPointFormats && bytes.IndexByte(h.PointFormats, pointUncompressed) < 0 {
 		return Illegal
 	}
@@ -31,9 +30,8 @@ func (h *ClientHello) Check12() Fault {
 // HasSuite reports whether the client offers a cipher suite.
 func (h *ClientHello) HasSuite(id uint16) bool { return contains16(h.Suites, id) }
 
-// Offers reports whether the client offers a version: by supported_versions if it
-// is there, else by legacy_version, which is the highest one and never means
-// TLS 1.3 (RFC 8446, Section 4.2.1).
+// Offers reports whether the client offers a version: by supported_versions if present, else by
+// legacy_version, which is the highest one and never means TLS 1.3 (RFC 8446, Section 4.2.1).
 func (h *ClientHello) Offers(version uint16) bool {
 	if h.HasVersions {
 		return contains16(h.Versions, version)
@@ -101,13 +99,13 @@ func nextKeyShare(r *Reader) (group uint16, share []byte, ok bool) {
 	return group, share, ok
 }
 
-// PSKs returns the pre-shared keys that are offered, one after the other.
+// PSKs iterates over the pre-shared keys offered.
 func (h *ClientHello) PSKs() PSKs {
 	return PSKs{identities: h.Identities, binders: h.Binders}
 }
 
-// Identity returns the i-th pre-shared key offered, from 0. To walk over all of
-// them, PSKs is quicker.
+// Identity returns the i-th pre-shared key offered, from 0. PSKs is faster for iterating over all
+// of them.
 func (h *ClientHello) Identity(i int) (identity, binder []byte, ok bool) {
 	p := h.PSKs()
 	for ; i >= 0; i-- {
@@ -118,7 +116,7 @@ func (h *ClientHello) Identity(i int) (identity, binder []byte, ok bool) {
 	return identity, binder, ok
 }
 
-// PSKs walks over the pre-shared keys of a ClientHello.
+// PSKs iterates over the pre-shared keys of a ClientHello.
 type PSKs struct {
 	identities, binders Reader
 }

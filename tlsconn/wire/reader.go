@@ -1,8 +1,7 @@
 package wire
 
-// A Reader takes values off the front of a byte string. Every method reports
-// whether the string was long enough; if it was not, the Reader is unchanged. What
-// is returned aliases the string.
+// A Reader takes values off the front of a byte string. Every method reports whether the string was
+// long enough; if it was not, the Reader is unchanged. Results alias the string.
 type Reader []byte
 
 // Empty reports whether nothing is left.
@@ -70,8 +69,8 @@ func (r *Reader) Vector24() ([]byte, bool) {
 	return r.vector(3, int(b[0])<<16|int(b[1])<<8|int(b[2]))
 }
 
-// vector takes n bytes after skipping those of their length. The result's
-// capacity ends with it, so that appending to it cannot change the message.
+// vector takes n bytes after skipping those of their length. The result's capacity ends with it, so
+// that appending to it cannot change the message.
 func (r *Reader) vector(skip, n int) ([]byte, bool) {
 	b := *r
 	if n < 0 || n > len(b)-skip {
@@ -81,7 +80,7 @@ func (r *Reader) vector(skip, n int) ([]byte, bool) {
 	return b[skip : skip+n : skip+n], true
 }
 
-// contains16 reports whether a list of 16-bit values has v.
+// contains16 reports whether a list of 16-bit values contains v.
 func contains16(list []byte, v uint16) bool {
 	high, low := byte(v>>8), byte(v)
 	for ; len(list) >= 2; list = list[2:] {

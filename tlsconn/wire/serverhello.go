@@ -5,9 +5,8 @@ package wire
 const RetryRandom = "\xcf\x21\xad\x74\xe5\x9a\x61\x11\xbe\x1d\x8c\x02\x1e\x65\xb8\x91" +
 	"\xc2\xa2\x11\x16\x7a\xbb\x8c\x5e\x07\x9e\x09\xe2\xc8\xa8\x33\x9c"
 
-// Downgrade12 ends the random of a server that speaks TLS 1.2 although it could
-// speak TLS 1.3, so that a client that could as well knows of an attack
-// (RFC 8446, Section 4.1.3).
+// Downgrade12 ends the random of a server that speaks TLS 1.2 although it supports TLS 1.3, so that
+// a client that supports it too detects an attack (RFC 8446, Section 4.1.3).
 const Downgrade12 = "DOWNGRD\x01"
 
 // A ServerHello is the server's answer to a ClientHello. Random is 32 bytes,
@@ -28,8 +27,8 @@ type ServerHello struct {
 	ServerName      bool   // the server name was used (RFC 6066, Section 3)
 	EMS             bool
 	Ticket          bool // a NewSessionTicket follows (RFC 5077, Section 3.2)
-	RenegotiateInfo bool // secure renegotiation is known here (RFC 5746, Section 3.6)
-	PointFormats    bool // uncompressed points are known here (RFC 8422, Section 5.2)
+	RenegotiateInfo bool // secure renegotiation is supported (RFC 5746, Section 3.6)
+	PointFormats    bool // uncompressed points are supported (RFC 8422, Section 5.2)
 }
 
 // Append13 appends a ServerHello of TLS 1.3 (RFC 8446, Section 4.1.3).
@@ -61,8 +60,8 @@ func (h *ServerHello) AppendRetry(dst []byte) []byte {
 	return closeMessage(close16(dst, exts), start)
 }
 
-// Append12 appends a ServerHello of TLS 1.2 (RFC 5246, Section 7.4.1.3). It has no
-// extensions block if there is nothing to say in it.
+// Append12 appends a ServerHello of TLS 1.2 (RFC 5246, Section 7.4.1.3). Without extensions it has
+// no block for them.
 func (h *ServerHello) Append12(dst []byte) []byte {
 	dst, start := h.open(dst, false)
 	dst, exts := open16(dst)

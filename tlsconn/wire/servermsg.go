@@ -2,14 +2,14 @@ package wire
 
 import "errors"
 
-// Errors of messages that are made of what an operator configured.
+// Errors of messages made from an operator's configuration.
 var (
 	errChainTooLong = errors.New("certificates are longer than a message can be")
 	errNamesTooLong = errors.New("names of client CAs are longer than a message can be")
 )
 
-// EncryptedExtensions are the server's extensions in TLS 1.3 that are not needed
-// for the keys (RFC 8446, Section 4.3.1).
+// EncryptedExtensions are the server's extensions in TLS 1.3 that the keys do not depend on (RFC
+// 8446, Section 4.3.1).
 type EncryptedExtensions struct {
 	ALPN       string // "" for none
 	ServerName bool   // the server name was used (RFC 6066, Section 3)
@@ -28,9 +28,9 @@ func (e *EncryptedExtensions) Append(dst []byte) []byte {
 	return closeMessage(close16(dst, exts), start)
 }
 
-// AppendCertificateRequest13 appends TLS 1.3's CertificateRequest with the schemes
-// we verify and the names, in DER, of the CAs we trust; without names, clients
-// choose freely (RFC 8446, Section 4.3.2). There must be a scheme at least.
+// AppendCertificateRequest13 appends TLS 1.3's CertificateRequest with the schemes we verify and
+// the names, in DER, of the CAs we trust; without names, clients choose freely (RFC 8446, Section
+// 4.3.2). There must be at least one scheme.
 func AppendCertificateRequest13[S ~uint16](
 	dst []byte, schemes []S, names [][]byte,
 ) ([]byte, error) {
@@ -121,7 +121,7 @@ func appendChain(dst []byte, start int, chain [][]byte, tls13 bool) ([]byte, err
 	return closeMessage(dst, start), nil
 }
 
-// AppendSigned13 appends what a CertificateVerify of TLS 1.3 signs: 64 spaces, a
+// AppendSigned13 appends the input of a CertificateVerify's signature in TLS 1.3: 64 spaces, a
 // context string, a zero and the transcript's hash (RFC 8446, Section 4.4.3).
 func AppendSigned13(dst []byte, server bool, transcript []byte) []byte {
 	const spaces = "                                                                "
@@ -141,8 +141,8 @@ func AppendCertificateVerify(dst []byte, scheme uint16, signature []byte) []byte
 	return closeMessage(appendVector16(dst, signature), start)
 }
 
-// AppendServerParams appends the server's ECDHE parameters in TLS 1.2 (RFC 8422,
-// Section 5.4). The server signs both randoms and these.
+// AppendServerParams appends the server's ECDHE parameters in TLS 1.2 (RFC 8422, Section 5.4). The
+// server's signature covers both randoms and these.
 func AppendServerParams(dst []byte, group uint16, public []byte) []byte {
 	const namedCurve = 3
 	dst = append(dst, namedCurve, byte(group>>8), byte(group))
@@ -198,8 +198,8 @@ func AppendKeyUpdate(dst []byte, request bool) []byte {
 	return append(dst, TypeKeyUpdate, 0, 0, 1, update)
 }
 
-// AppendMessageHash appends the message that stands in the transcript for the
-// first ClientHello after a HelloRetryRequest (RFC 8446, Section 4.4.1).
+// AppendMessageHash appends the message that replaces the first ClientHello in the transcript after
+// a HelloRetryRequest (RFC 8446, Section 4.4.1).
 func AppendMessageHash(dst, hash []byte) []byte {
 	dst, start := openMessage(dst, TypeMessageHash)
 	return closeMessage(append(dst, hash...), start)

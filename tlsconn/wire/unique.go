@@ -1,11 +1,11 @@
 package wire
 
-// Uniqueness is checked by comparing each with each while there are few, and in a
-// bitmap when there are more, so that a hello of thousands of extensions or key
-// shares costs no more than their number. The bitmap takes 8 KB of stack, which
-// would be dear to clear for every hello.
+// Uniqueness is checked by pairwise comparison while there are few values, and in a bitmap when
+// there are more, so that the cost for a hello of thousands of extensions or key shares is linear
+// in their number. The bitmap takes 8 KB of stack, which would be expensive to clear for every
+// hello.
 
-// maxCompared is how many extensions or comparisons stay out of the bitmap.
+// maxCompared is the number of extensions or comparisons up to which the bitmap is not used.
 const (
 	maxComparedExtensions = 48
 	maxComparedShares     = 512
@@ -23,9 +23,8 @@ func (s *set16) add(v uint16) bool {
 	return isNew
 }
 
-// extensionsAreUnique reports whether a block is well-formed and has no extension
-// twice (RFC 8446, Section 4.2). Duplicates are a matter of syntax, as BoringSSL
-// has it: no standard names the alert.
+// extensionsAreUnique reports whether a block is well-formed and has no extension twice (RFC 8446,
+// Section 4.2). Duplicates count as a syntax error, as in BoringSSL: no standard names the alert.
 func extensionsAreUnique(block []byte) bool {
 	var types [maxComparedExtensions]uint16
 	n := 0
