@@ -91,7 +91,7 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 		b.printf("%d cases take about %v on a quiet machine, until %s\n", len(wanted),
 			expected.Round(time.Second), time.Now().Add(expected).Format(time.TimeOnly))
 	}
-	for _, c := range wanted {
+	for i, c := range wanted {
 		if err = b.run(ctx, c); err != nil {
 			b.forget(c) // what is half measured is measured again by -continue
 			b.note("Ended early: cases after " + c.Name + " are missing.")
@@ -99,6 +99,9 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 		}
 		if o.out != "" {
 			err = errors.Join(err, b.results.Write(o.out)) // so that -continue finds it
+		}
+		if !o.smoke {
+			b.printf("  about %v left\n", b.expectAll(wanted[i+1:]).Round(time.Second))
 		}
 	}
 	if len(b.results.Environment.Cases) == 0 {
