@@ -107,7 +107,7 @@ func TestLateLoopReadsHellosFirst(t *testing.T) {
 	before := turnTime
 	turnTime = time.Minute // accepts all at once
 	defer func() { turnTime = before }()
-	e, l := unstartedLoop(t) // this test is its poller
+	e, l := unstartedLoop(t, 30) // this test is its poller
 	hello := clientHello(t)
 	var clients []net.Conn
 	connect := func(n int) {
@@ -155,15 +155,15 @@ func TestLateLoopReadsHellosFirst(t *testing.T) {
 	}
 }
 
-// unstartedLoop is the loop of an engine that does not run, with a bound of 30 handshakes.
-func unstartedLoop(t *testing.T) (*Engine, *loop) {
+// unstartedLoop is the loop of an engine that does not run, with a bound of handshakes.
+func unstartedLoop(t *testing.T, handshakes int) (*Engine, *loop) {
 	certs, err := tlsconn.NewCertificates(
 		[]tlsconn.Certificate{{TLS: testpki.New(t).Server(testpki.ECDSA, "localhost").TLS}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := testOptions()
-	o.Loops, o.AcceptBudget, o.MaxHandshakes = 1, 100, 30
+	o.Loops, o.AcceptBudget, o.MaxHandshakes = 1, 100, handshakes
 	e, err := New(o, []Listener{{
 		Network: "tcp", Address: "127.0.0.1:0", Pools: newRouter(t, backend.TCP, nettest.Serve(t, nettest.Echo).Addr),
 		TLS: func(now func() time.Time) (tlsconn.Server, error) {

@@ -159,12 +159,7 @@ func TestFlood(t *testing.T) {
 	s.runUntil(5*time.Second, s.introduced)
 	a, b := s.nodes[0], s.nodes[1]
 	s.live[elsewhere] = &simNode{sim: s, down: true}
-	sent, received := 0, 0
-	s.tapTo = func(to netip.AddrPort, d []byte) {
-		if to == elsewhere {
-			sent += len(d)
-		}
-	}
+	sent, received := s.countSent(elsewhere), 0
 	const milliseconds = 2000
 	var late *simNode
 	lateAt, introducedAt := time.Duration(0), time.Duration(0)
@@ -194,14 +189,14 @@ func TestFlood(t *testing.T) {
 	if took := introducedAt - lateAt; introducedAt == 0 || took > 100*time.Millisecond {
 		t.Errorf("a node that started during the flood was introduced after %v", took)
 	}
-	if sent > received {
-		t.Errorf("%d bytes were sent for %d received", sent, received)
+	if *sent > received {
+		t.Errorf("%d bytes were sent for %d received", *sent, received)
 	}
 	if len(b.peers) != 4 || len(b.intro.awaited) > maxAwaited || len(b.intro.begun) > maxBegun ||
 		len(b.intro.retried) > maxSenders {
 		t.Errorf("%d peers, %d and %d introductions, %d senders", len(b.peers), len(b.intro.awaited), len(b.intro.begun), len(b.intro.retried))
 	}
-	t.Logf("introduced after %v, %.2f bytes sent for each received: %v", introducedAt-lateAt, float64(sent)/float64(received), b.stats(b.clock()).Dropped.Counts())
+	t.Logf("introduced after %v, %.2f bytes sent for each received: %v", introducedAt-lateAt, float64(*sent)/float64(received), b.stats(b.clock()).Dropped.Counts())
 }
 
 // flooded is sent, from elsewhere, half garbage and half recordings.
@@ -237,17 +232,12 @@ func TestRecordingsAreNoAmplifier(t *testing.T) {
 		s.run(pause)
 		for _, n := range s.nodes {
 			for i, d := range recorded {
-				sent := 0
-				s.tapTo = func(to netip.AddrPort, d []byte) {
-					if to == elsewhere {
-						sent += len(d)
-					}
-				}
+				sent := s.countSent(elsewhere)
 				n.Receive(n.clock(), elsewhere, d)
 				n.tick()
 				s.run(200 * time.Microsecond)
-				if sent > len(d) {
-					t.Fatalf("recording %d of %d bytes, kind %d, after %v: %d bytes were sent", i, len(d), d[1], pause, sent)
+				if *sent > len(d) {
+					t.Fatalf("recording %d of %d bytes, kind %d, after %v: %d bytes were sent", i, len(d), d[1], pause, *sent)
 				}
 			}
 		}
@@ -274,12 +264,7 @@ func TestCapturedRepairDrawsNothing(t *testing.T) {
 	})}.Append(b.begin()))
 	s.tap, s.cut = nil, nil
 	s.live[elsewhere] = &simNode{sim: s, down: true}
-	sent := 0
-	s.tapTo = func(to netip.AddrPort, d []byte) {
-		if to == elsewhere {
-			sent += len(d)
-		}
-	}
+	sent := s.countSent(elsewhere)
 	before := a.counts.RepairsSent.Load()
 	a.Receive(a.clock(), elsewhere, repair)
 	for range 100 {
@@ -287,8 +272,8 @@ func TestCapturedRepairDrawsNothing(t *testing.T) {
 		a.publish(simKey(5000), "session")
 		s.run(100 * time.Millisecond)
 	}
-	if sent > len(repair) {
-		t.Errorf("%d bytes were sent to where a capture of %d came from", sent, len(repair))
+	if *sent > len(repair) {
+		t.Errorf("%d bytes were sent to where a capture of %d came from", *sent, len(repair))
 	}
 	if got := a.counts.RepairsSent.Load() - before; got != repairBatches {
 		t.Errorf("%d batches were repeated, want those of one request, to its sender", got)
@@ -386,4 +371,15 @@ func TestRandomMessages(t *testing.T) {
 		len(b.peers) > 2 || len(b.rumours) > maxRumours || len(b.holds.given) > maxHolds {
 		t.Errorf("left behind: %d questions, %d forgets, %d donations, %d peers", len(b.questions.open), len(b.forgets), len(b.snapshot.donations), len(b.peers))
 	}
+}
+
+// countSent counts the bytes that are sent to an address from now on.
+func (s *sim) countSent(to netip.AddrPort) *int {
+	sent := 0
+	s.tapTo = func(addr netip.AddrPort, d []byte) {
+		if addr == to {
+			sent += len(d)
+		}
+	}
+	return &sent
 }

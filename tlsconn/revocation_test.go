@@ -132,6 +132,22 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
+// comesBack returns a client with a session of a server as made, two minutes later, at one as
+// offered.
+func (r *revoker) comesBack(t *testing.T, e engine, version uint16,
+	made, offered func(*tlsconn.Config),
+) *pair {
+	t.Helper()
+	s, sessions, clock := e.sessionServer(t, made)
+	client, _ := clientOf(version)
+	client.Certificates = []tls.Certificate{r.direct.TLS}
+	newPair(t, s, client).doHandshake()
+	clock.advance(2 * time.Minute)
+	there := e.server(t, offered,
+		func(c *tlsconn.Config) { c.Sessions, c.Now = sessions, clock.Now })
+	return newPair(t, there, client)
+}
+
 // TestRevokedDoesNotResume: a session does not outlive what was known when it was made.
 func TestRevokedDoesNotResume(t *testing.T) {
 	r := newRevoker(t)
@@ -159,14 +175,8 @@ func TestRevokedDoesNotResume(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			onEach(t, func(t *testing.T, e engine) {
 				for _, version := range versions {
-					s, sessions, clock := e.sessionServer(t, tc.made)
-					client, _ := clientOf(version.id)
-					client.Certificates = []tls.Certificate{r.direct.TLS}
-					newPair(t, s, client).doHandshake()
-					clock.advance(2 * time.Minute)
-					there := e.server(t, tc.offered,
-						func(c *tlsconn.Config) { c.Sessions, c.Now = sessions, clock.Now })
-					if got := newPair(t, there, client).doHandshake().conn.Info().Outcome; got != tc.want {
+					p := r.comesBack(t, e, version.id, tc.made, tc.offered)
+					if got := p.doHandshake().conn.Info().Outcome; got != tc.want {
 						t.Errorf("%s: got %v, want %v", version.name, got, tc.want)
 					}
 				}
@@ -194,14 +204,7 @@ func TestRevokedEndsTheHandshake(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			onEach(t, func(t *testing.T, e engine) {
 				for _, version := range versions {
-					s, sessions, clock := e.sessionServer(t, requires(root, tc.made))
-					client, _ := clientOf(version.id)
-					client.Certificates = []tls.Certificate{r.direct.TLS}
-					newPair(t, s, client).doHandshake()
-					clock.advance(2 * time.Minute)
-					there := e.server(t, requires(root, tc.offered),
-						func(c *tlsconn.Config) { c.Sessions, c.Now = sessions, clock.Now })
-					p := newPair(t, there, client)
+					p := r.comesBack(t, e, version.id, requires(root, tc.made), requires(root, tc.offered))
 					_ = p.client.Handshake()
 					p.link.drive()
 					if err := p.conn.Err(); !errors.Is(err, tc.want) {

@@ -183,9 +183,7 @@ func TestSingleUseIsReserved(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		for _, version := range versions {
 			t.Run(version.name, func(t *testing.T) {
-				s, sessions, _ := e.sessionServer(t, func(c *tlsconn.Config) { c.SingleUse = true })
-				client, _ := clientOf(version.id)
-				newPair(t, s, client).doHandshake()
+				s, sessions, client := e.afterSingleUse(t, version.id)
 
 				first := newPair(t, s, client)
 				first.link.toServer = clientHello(t, client)
@@ -214,9 +212,7 @@ func TestSingleUseLostToAnother(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		for _, version := range versions {
 			t.Run(version.name, func(t *testing.T) {
-				s, sessions, _ := e.sessionServer(t, func(c *tlsconn.Config) { c.SingleUse = true })
-				client, _ := clientOf(version.id)
-				newPair(t, s, client).doHandshake()
+				s, sessions, client := e.afterSingleUse(t, version.id)
 				key, _ := sessions.only()
 
 				p := newPair(t, s, client)
@@ -242,9 +238,7 @@ func TestSingleUseLostToAnother(t *testing.T) {
 // An observer who copies a handle from the wire cannot burn the session.
 func TestSingleUseSurvivesABadBinder(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
-		s, sessions, _ := e.sessionServer(t, func(c *tlsconn.Config) { c.SingleUse = true })
-		client, _ := clientOf(tls.VersionTLS13)
-		newPair(t, s, client).doHandshake()
+		s, sessions, client := e.afterSingleUse(t, tls.VersionTLS13)
 		hello := clientHello(t, client)
 		hello[len(hello)-1] ^= 1
 		p := newPair(t, s, nil)
@@ -432,4 +426,15 @@ func TestResumedSources(t *testing.T) {
 			}
 		}
 	})
+}
+
+// afterSingleUse returns a server of sessions for one use, and a client that has one.
+func (e engine) afterSingleUse(t *testing.T, version uint16) (
+	tlsconn.Server, *store, *tls.Config,
+) {
+	t.Helper()
+	s, sessions, _ := e.sessionServer(t, func(c *tlsconn.Config) { c.SingleUse = true })
+	client, _ := clientOf(version)
+	newPair(t, s, client).doHandshake()
+	return s, sessions, client
 }

@@ -69,6 +69,16 @@ func (f *adminFlags) parse(args []string, stdout io.Writer) (helped bool, err er
 	return false, err
 }
 
+// parseAlone is parse for a command that takes no arguments.
+func (f *adminFlags) parseAlone(args []string, stdout io.Writer) (helped bool, err error) {
+	helped, err = f.parse(args, stdout)
+	if err == nil && !helped && f.NArg() > 0 {
+		err = fmt.Errorf(
+			"%s: it takes no arguments: --admin ADDR or --config FILE names the node", f.Name())
+	}
+	return helped, err
+}
+
 // An admin is the admin server of a node.
 type admin struct {
 	command string // for errors

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -24,12 +23,8 @@ left to a service manager for another process.
 func drainCommand(args []string, stdout io.Writer) error {
 	flags := newAdminFlags("drain", drainUsage)
 	noWait := flags.Bool("no-wait", false, "do not wait for its end")
-	if helped, err := flags.parse(args, stdout); helped || err != nil {
+	if helped, err := flags.parseAlone(args, stdout); helped || err != nil {
 		return err
-	}
-	if flags.NArg() > 0 {
-		return errors.New(
-			"drain: it takes no arguments: --admin ADDR or --config FILE names the node")
 	}
 	node, err := flags.node()
 	if err != nil {

@@ -14,12 +14,8 @@ func listCommand[T any](command, usage, path string, args []string, stdout io.Wr
 	table func([]T) table,
 ) error {
 	flags := newAdminFlags(command, usage+"\n\n  reprise "+command+"\n\n").withJSON()
-	if helped, err := flags.parse(args, stdout); helped || err != nil {
+	if helped, err := flags.parseAlone(args, stdout); helped || err != nil {
 		return err
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("%s: it takes no arguments: --admin ADDR or --config FILE names the node",
-			command)
 	}
 	return list(flags, path, stdout, table)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -26,12 +25,8 @@ const topEvery = time.Second
 func topCommand(args []string, stdout io.Writer) error {
 	flags := newAdminFlags("top", topUsage)
 	fleet := flags.Bool("fleet", false, "begin with all nodes")
-	if helped, err := flags.parse(args, stdout); helped || err != nil {
+	if helped, err := flags.parseAlone(args, stdout); helped || err != nil {
 		return err
-	}
-	if flags.NArg() > 0 {
-		return errors.New(
-			"top: it takes no arguments: --admin ADDR or --config FILE names the node")
 	}
 	a, err := flags.node()
 	if err != nil {

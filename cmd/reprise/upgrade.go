@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 	"net/http"
 )
@@ -18,12 +17,8 @@ If the new process does not come up within upgrade-timeout, the old one goes on 
 // upgradeCommand tells a node to start its successor, by its admin server.
 func upgradeCommand(args []string, stdout io.Writer) error {
 	flags := newAdminFlags("upgrade", upgradeUsage)
-	if helped, err := flags.parse(args, stdout); helped || err != nil {
+	if helped, err := flags.parseAlone(args, stdout); helped || err != nil {
 		return err
-	}
-	if flags.NArg() > 0 {
-		return errors.New(
-			"upgrade: it takes no arguments: --admin ADDR or --config FILE names the node")
 	}
 	node, err := flags.node()
 	if err != nil {

@@ -159,6 +159,19 @@ func TestExpiredCRL(t *testing.T) {
 	harness.Visit(t, r.Addr(), client)
 }
 
+// authorities makes a file of client authorities, and returns what writes it anew.
+func authorities(t *testing.T, file string, pki *testpki.PKI) (_ string, write func([]byte)) {
+	t.Helper()
+	write = func(data []byte) {
+		t.Helper()
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(pki.CA.CertPEM())
+	return file, write
+}
+
 // TestLostClientCA: a file of client authorities that goes away, perhaps to be written anew, does
 // not open its name to all clients.
 func TestLostClientCA(t *testing.T) {
@@ -167,14 +180,7 @@ func TestLostClientCA(t *testing.T) {
 	if _, err := pki.Server(testpki.ECDSA, "a.example").Write(dir, "a.example"); err != nil {
 		t.Fatal(err)
 	}
-	caFile := filepath.Join(dir, "a.example.ca")
-	write := func(data []byte) {
-		t.Helper()
-		if err := os.WriteFile(caFile, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(pki.CA.CertPEM())
+	caFile, write := authorities(t, filepath.Join(dir, "a.example.ca"), pki)
 	cert := pki.Server(testpki.ECDSA, "localhost")
 	secret := filepath.Join(dir, "secret")
 	if err := os.WriteFile(secret, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
@@ -238,14 +244,7 @@ func TestBrokenClientCA(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	caFile := filepath.Join(dir, "clients.pem")
-	write := func(data []byte) {
-		t.Helper()
-		if err := os.WriteFile(caFile, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(pki.CA.CertPEM())
+	caFile, write := authorities(t, filepath.Join(dir, "clients.pem"), pki)
 	args := []string{harness.Listen(cert, "clientca=!"+caFile), harness.To(nettest.Serve(t, nettest.Echo).Addr)}
 	r := &revokingServer{pki: pki, Server: harness.Start(t, args...)}
 	stranger := harness.With(harness.ClientConfig(pki), harness.NoResumption)
