@@ -62,11 +62,26 @@ func (f *flow) close(why cause) { f.end(why, atOnce) }
 // under way.
 func (f *flow) linger() {
 	f.begin(lingering, f.loop.o.LingerTimeout)
+	f.client.last = true
 	if !f.settle() {
+		return
+	}
+	if f.closeEndsOut() {
+		f.end(causeNone, atOnce)
 		return
 	}
 	f.out.finish()
 	f.lingerOn()
+}
+
+// closeEndsOut leaves the FIN to the close that follows, if the client has sent all and been sent
+// all. It reports whether that is so.
+func (f *flow) closeEndsOut() bool {
+	if !f.client.ended() || f.out.pending.Len() > 0 {
+		return false
+	}
+	f.out.end = closed
+	return true
 }
 
 func (f *flow) lingerOn() {
@@ -105,8 +120,7 @@ func (f *flow) finishOut() bool {
 	if !f.settle() {
 		return false
 	}
-	if f.client.ended() && f.out.pending.Len() == 0 && f.onlyOutIsLeft() {
-		f.out.end = closed // the close sends the FIN
+	if f.onlyOutIsLeft() && f.closeEndsOut() {
 		f.end(causeDone, atOnce)
 		return false
 	}

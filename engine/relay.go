@@ -189,6 +189,9 @@ func (f *flow) inputDone() {
 		return
 	}
 	f.clientDone = true
+	if f.client.drained {
+		f.client.readable, f.client.input = false, inputEnded
+	}
 	if f.mux != nil {
 		f.mux.inputDone()
 	} else if f.http == nil {

@@ -13,6 +13,7 @@ type socket struct {
 	readable bool
 	writable bool
 	bulk     bool // the last read filled the buffer
+	drained  bool // a read after the peer's FIN fell short: another one would tell that FIN only
 	last     bool // what is written leaves with the FIN that follows it, in one packet
 	input    input
 	tls      *secured // of a backend with TLS, else nil
@@ -78,6 +79,8 @@ func (s *socket) took(n, fit int, err error) (int, error) {
 		// A stream socket that returns less than requested is empty; later data make a new edge
 		// (epoll(7)).
 		s.readable = false
+	case n < fit:
+		s.drained = s.input == inputEnding
 	}
 	return n, nil
 }
