@@ -133,16 +133,16 @@ func TestAutoMode(t *testing.T) {
 		}
 	}
 	mode(Push)
-	fifth := s.add(auto)
+	extra := s.add(auto)
 	s.run(autoDelay + time.Second)
 	mode(Homes)
-	fifth.down = true
+	extra.down = true
 	s.run(autoDelay / 2)
 	mode(Homes)
-	fifth = s.start(fifth.addr, auto)
+	extra = s.start(extra.addr, auto)
 	s.run(autoDelay)
 	mode(Homes)
-	fifth.down = true
+	extra.down = true
 	s.run(2 * autoDelay)
 	mode(Push)
 }

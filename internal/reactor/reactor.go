@@ -47,7 +47,7 @@ type Options struct {
 type Reactor struct {
 	parks  bool
 	keepsP bool
-	wakefd int // an eventfd, -1 if it parks
+	wakefd int // an eventfd
 	host   Host
 	poller *netpoll.Poller
 	epoll  int      // the poller's descriptor, which it closes
