@@ -1,12 +1,12 @@
-// Command backend stands behind every server that is measured. It speaks as
-// much HTTP/1.1 as the load generator needs, on connections that stay open:
+// Command backend is the backend of every measured server. It speaks as much HTTP/1.1 as the load
+// generator needs, on connections that stay open:
 //
 //	GET /           answers 200 with two bytes
 //	GET /bytes/N    answers 200 with N bytes
 //	POST /          reads Content-Length bytes, then answers 200 with two bytes
 //
-// It counts every byte, since a backend that answers before it has read an
-// upload would let the server's work go unmeasured.
+// It reads every byte, since with a backend that answers before it has read an upload, the server's
+// work would not be measured.
 package main
 
 import (
@@ -27,7 +27,7 @@ const (
 	chunkLen = 256 << 10
 )
 
-// chunk is what answers consist of.
+// chunk is the content of answers.
 var chunk [chunkLen]byte
 
 var errRequest = errors.New("not a request")
@@ -49,7 +49,7 @@ func main() {
 	}
 }
 
-// serve answers requests until the connection ends or sends something else.
+// serve answers requests until the connection ends or a request is malformed.
 func serve(conn net.Conn) {
 	defer conn.Close()
 	in, out := bufio.NewReaderSize(conn, maxLine), bufio.NewWriter(conn)
@@ -64,8 +64,8 @@ func serve(conn net.Conn) {
 	}
 }
 
-// readHead returns the length of the request's body and of the answer's. Its
-// lines are used before the next is read, so it allocates nothing.
+// readHead returns the length of the request's body and of the answer's. It uses each line before
+// the next is read, so it allocates nothing.
 func readHead(in *bufio.Reader) (bodyLen, answerLen int64, err error) {
 	line, err := in.ReadSlice('\n')
 	if err != nil {
@@ -99,7 +99,7 @@ func readHead(in *bufio.Reader) (bodyLen, answerLen int64, err error) {
 	}
 }
 
-// discard reads n bytes: what in holds already, then from conn in large pieces.
+// discard reads n bytes: first those buffered in in, then from conn in large pieces.
 func discard(conn io.Reader, in *bufio.Reader, n int64) error {
 	if n == 0 {
 		return nil
@@ -113,12 +113,12 @@ func discard(conn io.Reader, in *bufio.Reader, n int64) error {
 	return err
 }
 
-// answerHead has a Date, which some servers would add if there were none (RFC 9110, Section
-// 6.6.1), and others not.
+// answerHead has a Date, which some servers would add if it were missing (RFC 9110, Section 6.6.1),
+// and others not.
 const answerHead = "HTTP/1.1 200 OK\r\nDate: Tue, 15 Nov 1994 08:12:31 GMT\r\nContent-Length: "
 
-// answer writes the head and n bytes. Of a long answer, out holds the first few KB
-// and passes on the rest as it is.
+// answer writes the head and n bytes. Of a long answer, out buffers the first few KB and passes on
+// the rest directly.
 func answer(out *bufio.Writer, n int64) error {
 	head := append(out.AvailableBuffer(), answerHead...)
 	head = append(strconv.AppendInt(head, n, 10), "\r\n\r\n"...)

@@ -13,7 +13,7 @@ func BenchmarkMutexMap(b *testing.B) {
 	})
 }
 
-// mutexMap is what one writes first: a map behind a mutex, and a ring of its keys to drop the
+// mutexMap is the simplest solution: a map behind a mutex, and a ring of its keys to drop the
 // oldest.
 type mutexMap struct {
 	mu      sync.Mutex

@@ -17,11 +17,11 @@ const (
 	lifetime = 300 * time.Second
 )
 
-// A key is a session's handle: random, so that a peer may use it as it is.
+// A key is a session's handle: random, so that a peer may use it unchanged.
 type key = [16]byte
 
-// store is what a competitor does. Values go in and out by copying, as a session's buffers are used
-// again.
+// store is the interface of a competitor. Values go in and out by copying, as a session's buffers
+// are reused.
 type store interface {
 	// appendGet appends the value of k to dst.
 	appendGet(dst []byte, k *key) (value []byte, ok bool)
@@ -51,7 +51,7 @@ func run(b *testing.B, newStore func(items int) store) {
 		s := newStore(items)
 		b.Cleanup(s.close)
 		value := make([]byte, valueLen)
-		fresh := randomKeys(1 << 20) // fifty times what fits: a key that comes again is unknown by then
+		fresh := randomKeys(1 << 20) // fifty times what fits: a repeated key is unknown by then
 		for i := range items {
 			s.put(&fresh[i], value)
 		}
@@ -102,7 +102,7 @@ func randomKeys(n int) []key {
 	return keys
 }
 
-// inParallel runs op for ever more numbers on GOMAXPROCS goroutines that begin far apart.
+// inParallel runs op for rising numbers on GOMAXPROCS goroutines that start far apart.
 func inParallel(b *testing.B, op func(i int, buf []byte)) {
 	var begin atomic.Int64
 	b.ReportAllocs()

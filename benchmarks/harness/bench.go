@@ -25,7 +25,7 @@ import (
 type bench struct {
 	options
 	log io.Writer
-	dir string // for everything that goes away
+	dir string // for temporary files
 
 	cpus, serverCPUs, loadCPUs []int
 
@@ -83,8 +83,8 @@ func (b *bench) close() {
 	}
 }
 
-// divideCPUs gives servers the first core and everything else another one, so
-// that neither takes time from the other.
+// divideCPUs gives servers the first core and everything else another one, so that neither takes
+// time from the other.
 func (b *bench) divideCPUs() (err error) {
 	if b.cpus, err = load.ParentCPUs(); err != nil {
 		return err
@@ -111,8 +111,8 @@ func (b *bench) prefer() error {
 	return load.Realtime()
 }
 
-// build makes the binaries that are not installed. Those of Reprise are the
-// repository's unless others are given.
+// build makes the binaries that are not installed. Those of Reprise are the repository's unless
+// others are given.
 func (b *bench) build() error {
 	all := func(name string, args ...string) error {
 		b.printf("%s %s\n", name, strings.Join(args, " "))
@@ -135,7 +135,7 @@ func (b *bench) build() error {
 	}
 	if b.openssl == "" {
 		b.openssl = "../bin/reprise-openssl"
-		if b.smoke { // which has no minute for cgo
+		if b.smoke { // it has no minute for cgo
 			b.openssl = b.reprise
 		} else if err := all("make", "-C", "..", "build-openssl"); err != nil {
 			b.openssl = ""
@@ -155,7 +155,8 @@ func (b *bench) build() error {
 	return nil
 }
 
-// makeKeys makes what all servers are given: a certificate of each kind, and ticket keys to share.
+// makeKeys makes the files that all servers get: a certificate of each kind, and shared ticket
+// keys.
 func (b *bench) makeKeys() error {
 	for name, cert := range map[string]struct {
 		key testpki.KeyType
@@ -183,8 +184,7 @@ func (b *bench) makeKeys() error {
 	if err := os.WriteFile(b.clientCA, ca.CertPEM(), 0o644); err != nil {
 		return err
 	}
-	// nginx takes one key of 80 bytes; HAProxy a list of them, of which it encrypts with the last
-	// but one.
+	// nginx takes one key of 80 bytes; HAProxy a list of them, of which the last but one encrypts.
 	var key [3][80]byte
 	var text []byte
 	for i := range key {
@@ -197,8 +197,8 @@ func (b *bench) makeKeys() error {
 		os.WriteFile(b.ticketKeyText, text, 0o600))
 }
 
-// run measures a case at all its points. What cannot be measured becomes an invalid
-// sample; an error means that the whole run has to end.
+// run measures a case at all its points. A failed measurement becomes an invalid sample; an error
+// means that the whole run has to end.
 func (b *bench) run(ctx context.Context, c testcase) error {
 	begin := time.Now()
 	b.printf("%s: %s\n", c.Name, c.Title)
@@ -242,7 +242,7 @@ func (b *bench) runPoint(ctx context.Context, c testcase, point int) error {
 		all = append(all, s)
 	}
 	for round := 1; round <= b.rounds; round++ {
-		for _, s := range all { // A B C A B C: what disturbs the machine for a while disturbs all
+		for _, s := range all { // A B C A B C: a temporary disturbance of the machine affects all
 			if round > b.roundsOf(c, s.peer) {
 				continue // which the column of rounds shows
 			}
@@ -262,7 +262,7 @@ func (b *bench) runPoint(ctx context.Context, c testcase, point int) error {
 	return nil
 }
 
-// peersOf lists who takes part in c and can.
+// peersOf lists the servers that take part in c and are able to.
 func (b *bench) peersOf(c testcase) []peers.Peer {
 	if c.peers == nil {
 		return []peers.Peer{{Name: "reprise"}}
@@ -282,7 +282,7 @@ func (b *bench) peersOf(c testcase) []peers.Peer {
 	})
 }
 
-// begin starts a contestant, and notes if it is not there or does not start.
+// begin starts a contestant, and notes if it is missing or does not start.
 func (b *bench) begin(c testcase, s *contestant, point, round int) bool {
 	if c.peers == nil {
 		return true
@@ -342,7 +342,7 @@ func (b *bench) add(c testcase, s *contestant, point, round int, sample report.S
 		state)
 }
 
-// absent remembers what is not installed.
+// absent records a program that is not installed.
 func (b *bench) absent(err error) {
 	if !b.noted[err.Error()] {
 		b.missing = append(b.missing, err)
@@ -358,7 +358,7 @@ func (b *bench) note(text string) {
 	}
 }
 
-// noteNoise says so if the machine was not ours alone.
+// noteNoise notes if other programs used the machine.
 func (b *bench) noteNoise() {
 	disturbed, worst := 0, 0.0
 	for _, s := range b.results.Samples {
@@ -367,7 +367,7 @@ func (b *bench) noteNoise() {
 		}
 		worst = max(worst, s.Others)
 	}
-	if disturbed > 0 && !b.smoke { // whose measurements are shorter than the kernel's clock tells
+	if disturbed > 0 && !b.smoke { // measures less than a clock tick
 		b.note(fmt.Sprintf(
 			"In %d of %d measurements other programs took more than a tenth of the servers' core, up to %.0f %%: percentiles and throughput mean little, ratios of CPU time less than usual.",
 			disturbed, len(b.results.Samples), 100*worst))

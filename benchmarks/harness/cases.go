@@ -28,7 +28,8 @@ type testcase struct {
 	measure  measure
 }
 
-// measure takes one sample. It fills in what it measured and Invalid; an error is the same as Invalid.
+// measure takes one sample. It fills in its measurements and Invalid; an error is equivalent to
+// Invalid.
 type measure func(ctx context.Context, b *bench, s *server, point int) (report.Sample, error)
 
 // aims is 1 for a case that has one, else 0.
@@ -40,7 +41,7 @@ func (c testcase) aims() int {
 }
 
 const (
-	cpuPerOp  = "CPU µs per connection" // as package report knows it
+	cpuPerOp  = "CPU µs per connection" // the name that package report knows
 	cpuPerReq = "CPU µs per request"
 )
 
@@ -171,7 +172,7 @@ func streams() []testcase {
 	}
 }
 
-// connections are about many of them.
+// connections are cases about many of them.
 func connections() []testcase {
 	return []testcase{
 		{
@@ -274,7 +275,7 @@ func fleets() []testcase {
 	}
 }
 
-// changes are of the server itself, while clients come.
+// changes are changes of the server itself while clients connect.
 func changes() []testcase {
 	return []testcase{
 		{

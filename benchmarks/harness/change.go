@@ -9,12 +9,12 @@ import (
 	"reprise/benchmarks/report"
 )
 
-// changeEvery is how often a server is told to change while it is measured.
+// changeEvery is the interval at which a server is told to change while it is measured.
 const changeEvery = 300 * time.Millisecond
 
-// changed measures new connections, 200 a second, while the server is sent signals that have
-// it read its configuration again, or once one that has another process take its place. A
-// connection that is refused or cut makes the measurement invalid.
+// changed measures new connections, 200 a second, while the server gets signals that make it read
+// its configuration again, or one signal that makes another process take its place. A connection
+// that is refused or cut makes the measurement invalid.
 func changed(signal syscall.Signal) measure {
 	return func(ctx context.Context, b *bench, s *server, _ int) (report.Sample, error) {
 		every, o := changeEvery, s.options(load.Options{

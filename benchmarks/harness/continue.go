@@ -9,7 +9,7 @@ import (
 	"reprise/benchmarks/report"
 )
 
-// goOn takes over what -out has, if it is of this commit and machine.
+// goOn loads the results in -out, if they are of this commit and machine.
 func (b *bench) goOn() error {
 	before, err := report.Read(b.out)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -33,13 +33,13 @@ func (b *bench) goOn() error {
 	return nil
 }
 
-// measured reports whether c has been measured by a run before, or in this one.
+// measured reports whether c has been measured by an earlier run, or in this one.
 func (b *bench) measured(c testcase) bool {
 	return slices.ContainsFunc(b.results.Environment.Cases,
 		func(done report.Case) bool { return done.Name == c.Name })
 }
 
-// forget drops what has been measured of c.
+// forget drops the samples of c.
 func (b *bench) forget(c testcase) {
 	e := &b.results.Environment
 	e.Cases = slices.DeleteFunc(e.Cases, func(done report.Case) bool { return done.Name == c.Name })

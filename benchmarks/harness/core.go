@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// coreClock measures how long a core worked for programs, whichever: what is left without the
-// server's own time was taken from it, and shows in its percentiles more than in its CPU time.
+// coreClock measures how long a core worked for any program: the difference to the server's own
+// time was taken from the server, and shows in its percentiles more than in its CPU time.
 type coreClock struct {
 	cpu  int
 	busy time.Duration // from start to stop
@@ -21,8 +21,8 @@ func (c *coreClock) stop()  { c.busy += coreTime(c.cpu) }
 // maxWaited bounds all waiting for quiet of a run, or it would not end on a busy machine.
 const maxWaited = 3 * time.Minute
 
-// awaitQuiet waits until others leave the cores alone, for some seconds at most: then the
-// sample tells how much they took.
+// awaitQuiet waits until other programs leave the cores alone, for some seconds at most: after that
+// the sample records how much they took.
 func (b *bench) awaitQuiet(ctx context.Context) {
 	const look, quiet = 100 * time.Millisecond, 20 * time.Millisecond
 	if b.smoke || b.waited > maxWaited {
@@ -50,7 +50,7 @@ func (b *bench) awaitQuiet(ctx context.Context) {
 }
 
 // coreTime is the user, nice and system time of a core since the system started, 0 if the kernel
-// does not tell (proc(5)).
+// does not report it (proc(5)).
 func coreTime(cpu int) time.Duration {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {

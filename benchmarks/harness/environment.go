@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// describe fills in the environment but for the cases.
+// describe fills in the environment without the cases.
 func (b *bench) describe() error {
 	e := &b.results.Environment
 	e.Date = time.Now().Format(time.DateOnly)
@@ -71,14 +71,13 @@ func commit(dir string) string {
 	return name
 }
 
-// output is what a program says, of which some use exit codes and streams of their own; "" if it is
-// missing.
+// output is a program's output, whatever its exit code and stream; "" if the program is missing.
 func output(name string, args ...string) string {
 	out, _ := exec.Command(name, args...).CombinedOutput()
 	return strings.TrimSpace(string(out))
 }
 
-// hasHTTP tells whether this build of Reprise parses HTTP.
+// hasHTTP reports whether this build of Reprise parses HTTP.
 func (b *bench) hasHTTP() bool {
 	return regexp.MustCompile(`--https\s`).MatchString(output(b.reprise, "--help")) &&
 		regexp.MustCompile(`--http-to\s`).MatchString(output(b.reprise, "--help"))

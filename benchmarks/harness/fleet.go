@@ -13,8 +13,8 @@ import (
 	"reprise/benchmarks/report"
 )
 
-// fleet measures resumption at any node. How much of it resumes is what it finds out
-// and so not checked. Reprise's nodes have met before.
+// fleet measures resumption at any node. The share of resumptions is a result and so not checked.
+// Reprise's nodes have met before.
 func fleet(ctx context.Context, b *bench, s *server, nodes int) (report.Sample, error) {
 	if s.peer.Name == "reprise" && nodes > 1 {
 		if err := s.awaitPeers(); err != nil {
@@ -27,7 +27,7 @@ func fleet(ctx context.Context, b *bench, s *server, nodes int) (report.Sample, 
 	})
 }
 
-// replication measures what a node pays for being told of sessions.
+// replication measures a node's cost of receiving sessions.
 func replication(ctx context.Context, b *bench, s *server, _ int) (report.Sample, error) {
 	if err := s.awaitPeers(); err != nil {
 		return report.Sample{}, err
@@ -53,9 +53,9 @@ func replication(ctx context.Context, b *bench, s *server, _ int) (report.Sample
 	}
 	sample := sampleOf(result)
 	sample.Invalid = check(o, s, result)
-	sample.Latency, sample.Handshakes = nil, 0 // those of clients, which are not the question
+	sample.Latency, sample.Handshakes = nil, 0 // those of clients, which are not measured here
 	var after stats
-	for deadline := time.Now().Add(time.Second); ; { // the last ones are on their way
+	for deadline := time.Now().Add(time.Second); ; { // the last ones are under way
 		if after, err = readStats(s.stats[1]); err != nil {
 			return sample, err
 		}
@@ -77,7 +77,7 @@ func replication(ctx context.Context, b *bench, s *server, _ int) (report.Sample
 	return sample, nil
 }
 
-// stats are what we look at of a node's statistics.
+// stats are the fields of a node's statistics used here.
 type stats struct {
 	Caches      []cacheStats
 	Replication struct {

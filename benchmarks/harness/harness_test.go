@@ -149,7 +149,7 @@ func TestParseCommandLine(t *testing.T) {
 		{"nothing", "", ""},
 		{"all", "-case resumed.* -server hitch -rounds 2 -duration 1s -out x", ""},
 		{"unknown flag", "-cases x", "not defined"},
-		{"word", "resumed13", "everything is said by flags"},
+		{"word", "resumed13", "there are only flags"},
 		{"bad pattern", "-case (", "missing closing"},
 		{"no rounds", "-rounds 0", "must be positive"},
 	}
@@ -163,10 +163,10 @@ func TestParseCommandLine(t *testing.T) {
 	}
 }
 
-// TestRun measures the one server that needs nothing installed.
+// TestRun measures the one server that needs no installation.
 func TestRun(t *testing.T) { smoke(t, "full13", "keepalive", "download", "idle", "storm", "sessions") }
 
-// TestContinue: what has been measured is not measured again, and what has not is added.
+// TestContinue: measured cases are not measured again, and missing ones are added.
 func TestContinue(t *testing.T) {
 	t.Chdir("..")
 	out := filepath.Join(t.TempDir(), "results")

@@ -1,6 +1,5 @@
-// Command harness measures Reprise beside the servers that one would use
-// instead: same machine, same certificate, same backend, in turns. It is run from
-// the directory benchmarks:
+// Command harness measures Reprise beside the alternative servers: same machine, same certificate,
+// same backend, in turns. It is run from the directory benchmarks:
 //
 //	go run ./harness                        everything, less than 45 minutes; it says how long
 //	go run ./harness -continue              what is missing of today's results
@@ -9,11 +8,10 @@
 //	go run ./harness -report DIR            make table and plots of DIR again
 //	go run ./harness -report DIR -readme ../README.md
 //
-// A case is a question (cases.go), a server is a template in ../peers, and the
-// questions are asked by ../load. What it finds goes to -out as package
-// report describes it. Anything that is not as the case says (errors, a full
-// handshake where a resumed one was to be measured, another cipher suite) makes
-// a measurement invalid; it is then shown, and not counted.
+// A case is a question (cases.go), a server is a template in ../peers, and ../load makes the
+// measurements. Results go to -out in the format of package report. Anything that contradicts the
+// case (errors, a full handshake where a resumed one was to be measured, another cipher suite)
+// makes a measurement invalid; it is then shown, and not counted.
 package main
 
 import (
@@ -93,7 +91,7 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 	}
 	for i, c := range wanted {
 		if err = b.run(ctx, c); err != nil {
-			b.forget(c) // what is half measured is measured again by -continue
+			b.forget(c) // -continue measures a half-measured case again
 			b.note("Ended early: cases after " + c.Name + " are missing.")
 			break
 		}
@@ -153,7 +151,7 @@ func parse(args []string, log io.Writer) (o options, err error) {
 		return o, err
 	}
 	if flags.NArg() > 0 {
-		return o, fmt.Errorf("%q: everything is said by flags, see -help", flags.Arg(0))
+		return o, fmt.Errorf("%q: there are only flags, see -help", flags.Arg(0))
 	}
 	if o.rounds < 1 || o.duration <= 0 {
 		return o, errors.New("-rounds and -duration must be positive")
@@ -167,7 +165,7 @@ func parse(args []string, log io.Writer) (o options, err error) {
 	return o, nil
 }
 
-// again makes everything that follows from the samples once more.
+// again makes everything that follows from the samples anew.
 func again(o options) error {
 	r, err := report.Read(o.report)
 	if err != nil {
@@ -196,7 +194,7 @@ func why(file string) (string, error) {
 	return strings.TrimSpace(section), nil
 }
 
-// smoked fails if anything could not be measured at all, in CI also if it was not there.
+// smoked fails if something could not be measured at all, in CI also if it was not installed.
 func (b *bench) smoked() error {
 	var failed []error
 	if os.Getenv("CI") != "" {

@@ -25,7 +25,7 @@ func connection(mode load.Mode, version uint16) measure {
 	return requests(load.Options{Mode: mode, Version: version, Conns: 16})
 }
 
-// requests measures what o says over TLS and HTTP, in CPU time per operation.
+// requests measures o over TLS and HTTP, in CPU time per operation.
 func requests(o load.Options) measure {
 	return func(ctx context.Context, b *bench, s *server, _ int) (report.Sample, error) {
 		o := o
@@ -62,11 +62,11 @@ func bulk(mode load.Mode) measure {
 	}
 }
 
-// settle is how long connections have been idle when their memory is read, so that each
-// server may give back what the handshakes took.
+// settle is how long connections have been idle when their memory is read, so that each server may
+// release what the handshakes took.
 const settle = 7 * time.Second
 
-// idle measures the memory of connections on which nothing moves.
+// idle measures the memory of idle connections.
 func idle(ctx context.Context, b *bench, s *server, conns int) (report.Sample, error) {
 	o := load.Options{Mode: load.Idle, TLS: true, HTTP: true, Conns: conns, Duration: settle}
 	if b.smoke {
@@ -74,7 +74,7 @@ func idle(ctx context.Context, b *bench, s *server, conns int) (report.Sample, e
 	}
 	sample, err := b.load(ctx, s, o)
 	sample.Figure = float64(sample.PSS) / 1024 / float64(o.Conns)
-	sample.Latency, sample.Seconds = nil, 0 // of one request each, which is not the question
+	sample.Latency, sample.Seconds = nil, 0 // of one request each, which are not measured here
 	return sample, err
 }
 
@@ -153,7 +153,7 @@ func (b *bench) load(ctx context.Context, s *server, o load.Options) (report.Sam
 	return sample, nil
 }
 
-// options completes o with what s demands of clients.
+// options completes o with the clients' side of s.
 func (s *server) options(o load.Options) load.Options {
 	o.Addrs = s.addrs
 	o.Pick = load.Random
@@ -164,8 +164,8 @@ func (s *server) options(o load.Options) load.Options {
 			o.Certificate = s.client
 		}
 		if o.Version == tls.VersionTLS12 {
-			// There the groups must allow the certificate's curve too (RFC 8422, Section 5.1), of
-			// which crypto/tls as a server makes nothing and OpenSSL much.
+			// There the groups must include the certificate's curve too (RFC 8422, Section 5.1),
+			// which crypto/tls as a server ignores and OpenSSL enforces.
 			o.Groups = append(o.Groups, tls.CurveP256)
 			o.Ciphers = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}
 		}
@@ -173,7 +173,7 @@ func (s *server) options(o load.Options) load.Options {
 	return o
 }
 
-// sampleOf is r as it is reported, CPU time per operation as its figure.
+// sampleOf converts r to a sample, with CPU time per operation as its figure.
 func sampleOf(r load.Result) report.Sample {
 	s := report.Sample{
 		Ops: r.Ops, Errors: r.Errors, Handshakes: r.Handshakes, Resumed: r.Resumed,
@@ -189,7 +189,7 @@ func sampleOf(r load.Result) report.Sample {
 	if r.Ops > 0 {
 		s.Figure = micros(r.Server.CPU) / float64(r.Ops)
 	}
-	if r.Late.Count() > 0 { // what of the latency is not the server's
+	if r.Late.Count() > 0 { // the generator's share of the latency
 		s.More = map[string]float64{"generator late p99 µs": micros(r.Late.Quantile(0.99))}
 	}
 	return s
@@ -197,7 +197,7 @@ func sampleOf(r load.Result) report.Sample {
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// check says why a measurement is not what its case claims, or "".
+// check returns how a measurement contradicts its case, or "".
 func check(o load.Options, s *server, r load.Result) string {
 	if r.Errors > 0 {
 		return fmt.Sprintf("%d errors, the first: %s", r.Errors, r.FirstError)
@@ -220,8 +220,8 @@ func check(o load.Options, s *server, r load.Result) string {
 	return ""
 }
 
-// agreed tells whether a handshake used the version, suite and group of its
-// case. A resumed TLS 1.2 handshake has no key exchange and so no group.
+// agreed reports whether a handshake used the version, suite and group of its case. A resumed TLS
+// 1.2 handshake has no key exchange and so no group.
 func agreed(o load.Options, s *server, negotiated string) bool {
 	if o.Version == tls.VersionTLS12 {
 		return strings.HasPrefix(negotiated, "TLS 1.2 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256")

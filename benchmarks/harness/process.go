@@ -22,8 +22,8 @@ type process struct {
 	ended  chan struct{} // closed once it is reaped
 }
 
-// spawn starts a program on the given cores, in a process group of its own so
-// that what it starts ends with it.
+// spawn starts a program on the given cores, in a process group of its own so that its children end
+// with it.
 func spawn(cpus []int, args, env []string, dir string) (*process, error) {
 	p := &process{
 		cmd:   exec.Command("taskset", append([]string{"-c", cpuList(cpus)}, args...)...),
@@ -45,8 +45,8 @@ func spawn(cpus []int, args, env []string, dir string) (*process, error) {
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// stop ends the process and all it started. There is nothing to tidy up, and
-// servers that drain would take their time.
+// stop kills the process and its children. There is nothing to tidy up, and servers that drain
+// would take their time.
 func (p *process) stop() {
 	_ = syscall.Kill(-p.pid(), syscall.SIGKILL)
 	<-p.ended
@@ -100,8 +100,8 @@ func cpuList(cpus []int) string {
 	return strings.Join(names, ",")
 }
 
-// freeAddr returns a loopback address that nobody uses for TCP or UDP. Its port is
-// below those the kernel gives to outgoing connections, of which there will be many.
+// freeAddr returns a loopback address whose port is free for TCP and UDP. Its port is below those
+// the kernel gives to outgoing connections, of which there will be many.
 func freeAddr() (string, error) {
 	for range 1000 {
 		addr := "127.0.0.1:" + strconv.Itoa(10000+rand.IntN(22000))

@@ -13,18 +13,18 @@ import (
 	"reprise/benchmarks/peers"
 )
 
-// setup is what a case wants of its servers beyond the rule: one worker, an ECDSA
-// certificate, X25519, the common backend.
+// setup is a case's deviation from the common server: one worker, an ECDSA certificate, X25519, the
+// common backend.
 type setup struct {
 	rsa      bool
-	p256     bool // everyone on P-256, for the sake of who knows nothing else
+	p256     bool // all use P-256, for servers without another group
 	allCores bool
 	h2       bool // HTTP/2 through to a backend that speaks it
 	http2    bool // HTTP/2 to the server, which asks its backend by HTTP/1.1
 	h2c      bool // HTTP/2 to the server, and to the backend, both parsed
 
 	mlkem       bool   // clients offer X25519MLKEM768, which OpenSSL 3.0 does not know, and X25519
-	clientCert  bool   // clients show a certificate, which servers verify
+	clientCert  bool   // clients send a certificate, which servers verify
 	byID        bool   // clients resume by session ID
 	replication string // Reprise's cache-replication, "" is the default
 
@@ -35,7 +35,7 @@ type setup struct {
 
 func (s setup) speaksH2() bool { return s.h2 || s.http2 || s.h2c }
 
-// group is that of who knows OpenSSL's.
+// group is the group of servers with OpenSSL's groups.
 func (s setup) group() (openssl string, id tls.CurveID) {
 	if s.p256 {
 		return "P-256", tls.CurveP256
@@ -52,7 +52,7 @@ func (s *server) offered() []tls.CurveID {
 	return []tls.CurveID{group}
 }
 
-// agreedGroup is the one they are to agree on.
+// agreedGroup is the group to be agreed on.
 func (s *server) agreedGroup() tls.CurveID {
 	_, group := s.setup.group()
 	if s.setup.mlkem && !s.peer.OpenSSL {
@@ -64,7 +64,7 @@ func (s *server) agreedGroup() tls.CurveID {
 // moreSessions is the room in a cache for those of the clients that are measured.
 const moreSessions = 200_000
 
-// server is a peer that runs, as one node or several.
+// server is a running peer, as one node or several.
 type server struct {
 	peer   peers.Peer
 	setup  setup
@@ -81,7 +81,7 @@ type server struct {
 	backend *process        // that can be reached from there
 }
 
-// start runs n nodes of p and returns once each has shaken hands.
+// start runs n nodes of p and returns once each has completed a handshake.
 func (b *bench) start(p peers.Peer, u setup, n int) (_ *server, err error) {
 	s := &server{peer: p, setup: u, client: &b.client.TLS}
 	defer func() {
@@ -212,7 +212,7 @@ func (b *bench) startNode(s *server, settings peers.Settings) error {
 	return nil
 }
 
-// shakeHands checks that node i serves what its case is about.
+// shakeHands checks that node i serves its case.
 func (s *server) shakeHands(i int) error {
 	config := &tls.Config{
 		InsecureSkipVerify: true, MinVersion: tls.VersionTLS13,
@@ -238,7 +238,7 @@ func (s *server) shakeHands(i int) error {
 	return nil
 }
 
-// meter counts what all nodes use.
+// meter measures what all nodes use.
 func (s *server) meter() (*load.Meter, error) {
 	var pids []int
 	for _, node := range s.nodes {
@@ -262,7 +262,7 @@ func (s *server) stop() {
 	}
 }
 
-// startBackends runs what stands behind every server: our own, and nginx for HTTP/2.
+// startBackends runs the backends: our own, and nginx for HTTP/2.
 func (b *bench) startBackends() (err error) {
 	if b.backend, err = freeAddr(); err != nil {
 		return err

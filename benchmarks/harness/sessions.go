@@ -113,7 +113,7 @@ func (b *bench) few(n int) int {
 	return n
 }
 
-// sessionKey is a key as random as a handle's, made of i.
+// sessionKey is a key as random as a handle's, derived from i.
 func sessionKey(key *[16]byte, i int) []byte {
 	const odd = 0x9e3779b97f4a7c15
 	binary.LittleEndian.PutUint64(key[:8], uint64(i)*odd)
@@ -121,7 +121,7 @@ func sessionKey(key *[16]byte, i int) []byte {
 	return key[:]
 }
 
-// longestPause collects some times and returns the longest pause of the program that made.
+// longestPause runs the collector some times and returns the longest pause of the program.
 func longestPause() time.Duration {
 	const collections = 5
 	for range collections {

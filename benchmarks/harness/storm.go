@@ -15,9 +15,9 @@ import (
 	"reprise/benchmarks/report"
 )
 
-// storm measures what established flows feel of handshakes. Those are made by a process of its own
-// that gets what others leave of the core (SCHED_IDLE): in ours, requests would wait for the
-// client's half of handshakes, and that would be what is measured.
+// storm measures the effect of handshakes on established flows. A separate process makes the
+// handshakes, with the core's idle time only (SCHED_IDLE): in this process, requests would wait for
+// the client's half of handshakes, and that would be measured.
 func storm(ctx context.Context, b *bench, s *server, _ int) (report.Sample, error) {
 	var out bytes.Buffer
 	length := 2 * b.duration
@@ -35,7 +35,7 @@ func storm(ctx context.Context, b *bench, s *server, _ int) (report.Sample, erro
 	if err != nil || cmd.Process == nil {
 		return sample, cmp.Or(err, fmt.Errorf("storm: %v did not start", cmd.Args))
 	}
-	_ = cmd.Process.Signal(syscall.SIGINT) // it reports what it has done so far
+	_ = cmd.Process.Signal(syscall.SIGINT) // it reports its results so far
 	_ = cmd.Wait()
 	var stormed struct{ Result load.Result }
 	if err := json.Unmarshal(out.Bytes(), &stormed); err != nil {

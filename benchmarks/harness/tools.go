@@ -15,9 +15,9 @@ import (
 	"reprise/benchmarks/report"
 )
 
-// wrk measures keep-alive requests by the tool that others would use.
+// wrk measures keep-alive requests by the customary tool.
 func wrk(ctx context.Context, b *bench, s *server, _ int) (report.Sample, error) {
-	seconds := max(1, int(b.duration.Round(time.Second)/time.Second)) // it knows no shorter ones
+	seconds := max(1, int(b.duration.Round(time.Second)/time.Second)) // it has no shorter ones
 	conns := "64"
 	if b.smoke { // whose second may be short on a busy machine
 		conns = "4"
@@ -47,8 +47,8 @@ func h2load(ctx context.Context, b *bench, s *server, _ int) (report.Sample, err
 //go:embed byid.py
 var byIDScript string
 
-// byID measures connections of TLS 1.2 that resume by session ID, which crypto/tls as a client
-// cannot. Those are of a client that does, Python's.
+// byID measures connections of TLS 1.2 that resume by session ID, which crypto/tls as a client does
+// not support. The client is Python's, which does.
 func byID(ctx context.Context, b *bench, s *server, _ int) (report.Sample, error) {
 	const processes = 8
 	// about one a millisecond
@@ -69,7 +69,7 @@ func byID(ctx context.Context, b *bench, s *server, _ int) (report.Sample, error
 	return perOp(sample), nil
 }
 
-// tool runs a load generator that is not ours and meters the server meanwhile.
+// tool runs another load generator and meters the server meanwhile.
 func (b *bench) tool(ctx context.Context, s *server,
 	args ...string,
 ) (sample report.Sample, out string, err error) {
@@ -104,7 +104,7 @@ var (
 	h2loadTLS = regexp.MustCompile(`(?s)TLS Protocol: (\S+).*Cipher: (\S+)`)
 )
 
-// parseWrk adds what wrk printed.
+// parseWrk adds wrk's results.
 func parseWrk(sample report.Sample, out string) (report.Sample, error) {
 	m := wrkRequests.FindStringSubmatch(out)
 	if m == nil {
@@ -129,7 +129,7 @@ func parseWrk(sample report.Sample, out string) (report.Sample, error) {
 	return perOp(sample), nil
 }
 
-// parseH2load adds what h2load printed.
+// parseH2load adds h2load's results.
 func parseH2load(sample report.Sample, out string) (report.Sample, error) {
 	times, counts, tls := h2loadRequests.FindStringSubmatch(out),
 		h2loadCounts.FindStringSubmatch(out), h2loadTLS.FindStringSubmatch(out)

@@ -22,7 +22,7 @@ func Affinity(cpus ...int) error {
 		set.Set(cpu)
 	}
 	if len(cpus) == 0 || set.Count() != len(cpus) {
-		return fmt.Errorf("load: affinity: %v is no list of CPUs", cpus)
+		return fmt.Errorf("load: affinity: %v is not a list of CPUs", cpus)
 	}
 	if err := eachThread(func(thread int) error { return unix.SchedSetaffinity(thread, &set) }); err != nil {
 		return fmt.Errorf("load: affinity %v: %w", cpus, err)
@@ -71,7 +71,7 @@ func eachThread(f func(thread int) error) error {
 	return nil
 }
 
-// ParentCPUs are those this process got from its parent, whatever Affinity has done since.
+// ParentCPUs are the CPUs this process got from its parent, whatever Affinity has done since.
 func ParentCPUs() ([]int, error) { return inherited() }
 
 var inherited = sync.OnceValues(func() ([]int, error) {

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// client makes operations one after the other, with at most one connection at a time. Its goroutine
+// client makes operations one after another, with at most one connection at a time. Its goroutine
 // owns it.
 type client struct {
 	r       *run
@@ -23,15 +23,14 @@ type client struct {
 	config  *tls.Config
 	session *session
 
-	turn int                         // RoundRobin: which address is next
+	turn int                         // RoundRobin: index of the next address
 	conn net.Conn                    // TLS or TCP; nil if there is none
 	tcp  atomic.Pointer[net.TCPConn] // below conn; written by the client, closed by run.abort
 	in   *bufio.Reader               // of conn
 	left int                         // requests until the connection is closed; -1 is no bound
 }
 
-// session is a cache for one session. With forget it takes what the server issues and offers
-// nothing.
+// session is a cache for one session. With forget it accepts the server's sessions and offers none.
 type session struct {
 	forget bool
 	state  *tls.ClientSessionState
@@ -43,7 +42,7 @@ func (s *session) Get(string) (*tls.ClientSessionState, bool) {
 
 func (s *session) Put(_ string, state *tls.ClientSessionState) { s.state = state }
 
-// serve makes operations as they come from the source, until it has no more or ctx ends.
+// serve makes operations from the source until it has no more or ctx ends.
 func (c *client) serve(ctx context.Context) {
 	for ctx.Err() == nil {
 		from, ok := c.source.next()
@@ -52,7 +51,7 @@ func (c *client) serve(ctx context.Context) {
 		}
 		from, err := c.operate(ctx, from)
 		if ctx.Err() != nil {
-			return // cut off by us, neither a success nor the server's failure
+			return // cut off by us: neither a success nor the server's failure
 		}
 		c.r.tally.operation(time.Since(from), err)
 		if err != nil || c.left == 0 {
@@ -77,8 +76,8 @@ func (c *client) earnSession(ctx context.Context) error {
 	return nil
 }
 
-// operate makes one operation and returns when it began: from, unless a connection that was used up
-// had to be replaced first.
+// operate makes one operation and returns when it began: from, unless a used-up connection had to
+// be replaced first.
 func (c *client) operate(ctx context.Context, from time.Time) (time.Time, error) {
 	if c.conn == nil {
 		if err := c.connect(ctx); err != nil {
@@ -100,7 +99,8 @@ func (c *client) operate(ctx context.Context, from time.Time) (time.Time, error)
 	return from, c.request()
 }
 
-// allRequests makes those of a connection that is one operation, which is not done with fewer.
+// allRequests makes the requests of a connection that counts as one operation, which needs all of
+// them.
 func (c *client) allRequests() error {
 	for n := range c.r.Requests {
 		if c.left == 0 {
@@ -169,7 +169,7 @@ func (c *client) addr() string {
 	return addrs[c.turn%len(addrs)]
 }
 
-// request sends one and checks its response.
+// request sends a request and checks its response.
 func (c *client) request() error {
 	c.extendDeadline()
 	sent, err := c.r.exchange.send(c.conn)
@@ -193,7 +193,7 @@ func (c *client) request() error {
 	return nil
 }
 
-// awaitEnd says that nothing will come and waits for the server to close. A reset is as good an end
+// awaitEnd announces that nothing will come and waits for the server to close. A reset is as good
 // as a FIN.
 func (c *client) awaitEnd() error {
 	c.left = 0
@@ -208,7 +208,7 @@ func (c *client) awaitEnd() error {
 	return err
 }
 
-// alive tells whether the server has left the connection open, without waiting for anything.
+// alive reports whether the server has left the connection open, without waiting.
 func (c *client) alive() error {
 	raw, err := c.tcp.Load().SyscallConn()
 	if err != nil {
@@ -234,7 +234,7 @@ func (c *client) alive() error {
 
 func (c *client) extendDeadline() { _ = c.conn.SetDeadline(time.Now().Add(c.r.Timeout)) }
 
-// close says goodbye (close_notify, then FIN), if there is a connection.
+// close ends the connection (close_notify, then FIN), if there is one.
 func (c *client) close() {
 	if c.conn != nil {
 		c.conn.Close()

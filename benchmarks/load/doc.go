@@ -1,7 +1,7 @@
-// Package load drives a TLS server, or a plain one, and measures what that costs: what wrk and
-// h2load cannot do. It makes full and resumed handshakes (also across several addresses, which
-// stand for the nodes of a fleet), requests at a fixed rate, transfers, idle connections, slow
-// readers, and handshake storms beside established connections.
+// Package load drives a TLS server, or a plain one, and measures the cost, beyond what wrk and
+// h2load can do. It makes full and resumed handshakes (also across several addresses, the nodes of
+// a fleet), requests at a fixed rate, transfers, idle connections, slow readers, and handshake
+// storms beside established connections.
 //
 // One [Run] is one mode with a fixed number of clients, each with at most one connection at a time:
 //
@@ -25,9 +25,9 @@
 //
 // The client's own cost is crypto/tls's. In TLS 1.3 it makes a key exchange even to resume. It
 // reads the answer before it closes, and thereby the tickets that come before it. On loopback the
-// kernel bills the work of receiving to whoever sends, so some of the server's share is the
-// client's and the other way round. [Meter] reads the server's processor time and memory,
-// [Affinity] keeps client and server on different cores.
+// kernel charges the work of receiving to the sender, so some of the server's share is the client's
+// and vice versa. [Meter] reads the server's processor time and memory, [Affinity] keeps client and
+// server on different cores.
 //
 // The package needs Linux: timerfd, /proc, sched_setaffinity.
 package load

@@ -10,7 +10,7 @@ import (
 )
 
 // The buckets are those of an HDR histogram: 128 per octave of nanoseconds, so a value is known to
-// 0.8 %, up to 2^37 ns (137 s), where the last one takes what is above.
+// 0.8 %, up to 2^37 ns (137 s), where the last one takes all longer ones.
 const (
 	subBits   = 7
 	subLen    = 1 << subBits
@@ -21,8 +21,8 @@ const (
 // Histogram counts durations, each known to within 1 %. The zero value is empty and cannot be
 // recorded to. A copy shares the counts, so a histogram is read when recording has ended.
 //
-// Its JSON has count, mean, p50, p90, p99, p999 and max in nanoseconds, and the buckets to read it
-// back with.
+// Its JSON has count, mean, p50, p90, p99, p999 and max in nanoseconds, and the buckets from which
+// it can be read again.
 type Histogram struct{ *counts }
 
 type counts struct {
@@ -133,7 +133,8 @@ func (h *Histogram) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// bucketOf: durations below 2*subLen have a bucket each; above, each octave has subLen of them.
+// bucketOf returns the bucket of d: durations below 2*subLen have a bucket each; above, each octave
+// has subLen of them.
 func bucketOf(d time.Duration) int {
 	shift := max(bits.Len64(uint64(d))-subBits-1, 0)
 	return min(shift*subLen+int(d>>shift), bucketLen-1)

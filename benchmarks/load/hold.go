@@ -12,8 +12,8 @@ import (
 // slowTick is how often a slow reader reads.
 const slowTick = 500 * time.Millisecond
 
-// open makes a connection that is held. An idle one has had a request, a slow reader's is sent and
-// not answered yet.
+// open makes a connection that is held. An idle one has had a request; a slow reader's request is
+// sent and not yet answered.
 func (c *client) open(ctx context.Context) error {
 	if err := c.connect(ctx); err != nil {
 		return err
@@ -28,7 +28,7 @@ func (c *client) open(ctx context.Context) error {
 	return nil
 }
 
-// checkIdle makes an operation of each connection that is still good: for another request, if there
+// checkIdle counts an operation for each connection that still works: by another request, if there
 // was one.
 func (r *run) checkIdle(ctx context.Context) {
 	_ = r.each(ctx, func(ctx context.Context, c *client) error {
@@ -47,8 +47,8 @@ func (r *run) checkIdle(ctx context.Context) {
 	})
 }
 
-// readSlowly is one operation: until end, bytes come at the rate asked for. Its latency is the
-// longest it had to wait for some.
+// readSlowly is one operation: until end, it reads bytes at the rate asked for. Its latency is the
+// longest wait for some.
 func (c *client) readSlowly(ctx context.Context, end time.Time) {
 	if c.conn == nil {
 		return // counted when it was opened

@@ -13,18 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Usage is what processes have used.
+// Usage is the consumption of processes.
 type Usage struct {
 	CPU time.Duration `json:"cpu_ns"` // user and system, all threads, exited children included
 	RSS int64         `json:"rss"`    // resident bytes, pages that processes share counted in each
-	// resident bytes, shared pages divided among those who share them; 0 if the kernel does not
-	// tell
+	// resident bytes, shared pages divided among their users; 0 if the kernel does not report it
 	PSS int64 `json:"pss"`
 }
 
 // Meter measures processes with all their descendants.
 type Meter struct {
-	roots map[int]uint64 // start time by process id, which could be given to another process
+	roots map[int]uint64 // start times by process id, which may be reused
 }
 
 // NewMeter fails if one of pids does not exist.
@@ -40,9 +39,9 @@ func NewMeter(pids ...int) (*Meter, error) {
 	return m, nil
 }
 
-// Read takes a reading. It fails if one of the processes that NewMeter was given has ended, and
-// says nothing of what descendants used that have left the tree: those whose parent ended before
-// them, or ignored their end.
+// Read takes a reading. It fails if one of the processes given to NewMeter has ended, and does not
+// include descendants that have left the tree: those whose parent ended before them, or ignored
+// their end.
 func (m *Meter) Read() (Usage, error) {
 	tree, err := m.tree()
 	if err != nil {
@@ -99,7 +98,7 @@ func ownCPU() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// process is what /proc/PID/stat says (proc_pid_stat(5)).
+// process has the fields of /proc/PID/stat (proc_pid_stat(5)).
 type process struct {
 	pid, parent int
 	state       byte
@@ -116,8 +115,8 @@ func readProcess(pid int) (process, error) {
 	if err != nil {
 		return process{}, err
 	}
-	// The name, in parentheses, may contain anything. After it comes the state, field 3 of the
-	// manual page and 0 here.
+	// The name, in parentheses, may contain anything. The state follows it: field 3 of the manual
+	// page and 0 here.
 	fields := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
 	const state, parent, childUser, childSystem, started = 0, 1, 13, 14, 19
 	if len(fields) <= started {
@@ -135,13 +134,13 @@ func readProcess(pid int) (process, error) {
 	}, nil
 }
 
-// usage reads the process's own clock, which has all its threads, those that ended too, in
+// usage reads the process's own clock, which has all its threads, including ended ones, in
 // nanoseconds; utime and stime in stat are the same in steps of 10 ms. A process that has ended
 // since the tree was read counts as nothing.
 func (p process) usage() (Usage, error) {
 	u := Usage{CPU: p.reaped}
 	var ts unix.Timespec
-	clock := int32(^p.pid<<3 | 2) // what clock_getcpuclockid(3) makes: CPUCLOCK_SCHED of a process
+	clock := int32(^p.pid<<3 | 2) // as clock_getcpuclockid(3): CPUCLOCK_SCHED of a process
 	switch err := unix.ClockGettime(clock, &ts); err {
 	case nil:
 		u.CPU += time.Duration(ts.Nano())
@@ -162,7 +161,7 @@ func (p process) memory() (rss, pss int64, err error) {
 	if rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.pid)); err == nil {
 		return kilobytes(rollup, "Rss:"), kilobytes(rollup, "Pss:"), nil
 	}
-	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.pid)) // all may read this
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.pid)) // all users may read this
 	if err != nil {
 		return 0, 0, err
 	}

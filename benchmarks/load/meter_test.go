@@ -33,7 +33,7 @@ func becomeChild() {
 	os.Exit(0)
 }
 
-// burn uses up processor time by this process's own count.
+// burn uses processor time, by this process's own clock.
 func burn(d time.Duration) {
 	for ownCPU() < d {
 	}
@@ -47,7 +47,7 @@ func ownCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// parent does, for each line it reads, what that says, and answers when it is done.
+// parent carries out each line it reads, and answers when that is done.
 func parent() {
 	var alive *exec.Cmd
 	var hold io.Closer
@@ -83,7 +83,7 @@ func child(role string) *exec.Cmd {
 	return cmd
 }
 
-// The meter sees what threads, children that live and children that ended have used.
+// The meter includes threads, live children and ended children.
 func TestMeter(t *testing.T) {
 	cmd := child("parent")
 	stdin, err := cmd.StdinPipe()
@@ -117,7 +117,7 @@ func TestMeter(t *testing.T) {
 			t.Fatal(err)
 		}
 		after := read(t, meter)
-		// A process that starts costs some itself; what ended is known in steps of 10 ms.
+		// A process that starts uses some itself; that of ended ones is known in steps of 10 ms.
 		got := after.CPU - before.CPU
 		if got < tt.least-20*time.Millisecond || got > 2*tt.least+50*time.Millisecond {
 			t.Errorf("%s: got %v of processor time, want about %v", tt.order, got, tt.least)
@@ -150,7 +150,7 @@ func read(t *testing.T, m *load.Meter) load.Usage {
 	return u
 }
 
-// A run shows what it cost the server and what its connections hold.
+// A run shows the server's cost and the memory of its connections.
 func TestRunReadsTheMeter(t *testing.T) {
 	o := serveHTTP(t, true, 0).options(load.Idle)
 	meter, err := load.NewMeter(os.Getpid()) // client and server at once
@@ -171,7 +171,7 @@ func TestRunReadsTheMeter(t *testing.T) {
 	}
 }
 
-// pinned prints how many CPUs its threads may run on, after it has pinned itself to one.
+// pinned prints the number of CPUs its threads may run on, after it has pinned itself to one.
 func pinned() {
 	cpus, err := load.ParentCPUs()
 	if err == nil {

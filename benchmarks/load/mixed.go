@@ -8,8 +8,8 @@ import (
 )
 
 // Mixed measures established (KeepAlive or OpenLoop) while storm runs beside it, from established's
-// start to its end. A storm without a bound of its own is as long as that. Each may have the
-// server's meter; both then show all of its CPU time.
+// start to its end. A storm without a bound of its own runs as long. Each may have the server's
+// meter; both then show all of its CPU time.
 func Mixed(ctx context.Context, established, storm Options) (est, st Result, err error) {
 	if established.Mode != KeepAlive && established.Mode != OpenLoop {
 		return est, st,
@@ -31,7 +31,7 @@ func Mixed(ctx context.Context, established, storm Options) (est, st Result, err
 		begin := sync.OnceFunc(func() { close(begun) })
 		storm.OnStart = both(storm.OnStart, begin)
 		storming.Go(func() {
-			defer begin() // if it never gets so far
+			defer begin() // if it never begins
 			st, stormErr = Run(stormCtx, storm)
 		})
 		<-begun

@@ -20,7 +20,7 @@ func stalling(at int64, stall time.Duration) func(net.Conn) {
 				return
 			}
 			if seen.Add(1) == at {
-				time.Sleep(stall) // what is measured, not a wait for something
+				time.Sleep(stall) // the stall to be measured, not synchronisation
 			}
 			if _, err := conn.Write(buf[:n]); err != nil {
 				return
@@ -56,7 +56,7 @@ func TestCoordinatedOmission(t *testing.T) {
 	}
 }
 
-// Each connection has a lane of its own: what is due on one that stalls is not taken over by the
+// Each connection has a lane of its own: operations due on one that stalls are not taken over by the
 // others.
 func TestNeglectedConnection(t *testing.T) {
 	const stall, long = 400 * time.Millisecond, 100 * time.Millisecond
@@ -72,7 +72,7 @@ func TestNeglectedConnection(t *testing.T) {
 	}
 }
 
-// What is due and cannot be sent counts.
+// Operations that are due and cannot be sent count.
 func TestUnsent(t *testing.T) {
 	s := serve(t, true, func(conn net.Conn) {
 		_,

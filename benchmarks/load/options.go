@@ -17,15 +17,15 @@ type Mode int
 const (
 	// Full is a connection: a full handshake, Requests requests, a close.
 	Full Mode = iota
-	// Resumed is as Full, but each connection offers the newest session of its client.
-	// Result.Resumed says how often the server took it. The full handshakes that earn the first
+	// Resumed is like Full, but each connection offers the newest session of its client.
+	// Result.Resumed has how often the server accepted it. The full handshakes for the first
 	// sessions are not measured.
 	Resumed
 	// KeepAlive is a request on a connection that stays open.
 	KeepAlive
-	// OpenLoop is as KeepAlive, at Rate whether or not the server keeps up.
+	// OpenLoop is like KeepAlive, at Rate whether or not the server keeps up.
 	OpenLoop
-	// Idle is a connection held open for Duration and seen to be alive at its end.
+	// Idle is a connection held open for Duration and checked at its end.
 	Idle
 	// SlowReader is a connection that asks for Bytes and reads Rate bytes a second for Duration.
 	SlowReader
@@ -61,10 +61,10 @@ func (m *Mode) UnmarshalText(text []byte) error {
 type Pick int
 
 const (
-	// RoundRobin lets each client take the addresses in turn: each of its connections goes to
+	// RoundRobin makes each client take the addresses in turn: each of its connections goes to
 	// another one than the last.
 	RoundRobin Pick = iota
-	// Random takes any.
+	// Random takes any address.
 	Random
 )
 
@@ -82,7 +82,7 @@ func (p *Pick) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Options are what Run does. The zero value of a field is its default where one is named.
+// Options configure Run. The zero value of a field is its default where one is named.
 type Options struct {
 	Addrs []string // host:port; several mean resumption across nodes
 	Pick  Pick
@@ -97,7 +97,7 @@ type Options struct {
 	Ciphers []uint16      // TLS 1.2 only: crypto/tls fixes those of TLS 1.3
 	ALPN    []string
 
-	Certificate *tls.Certificate // that clients show if they are asked; nil is none
+	Certificate *tls.Certificate // sent by clients when requested; nil is none
 
 	Conns int // concurrent connections; 0 is 1
 	Ops   int // stop after so many operations; 0 is no such bound
@@ -110,8 +110,8 @@ type Options struct {
 	// second of each connection.
 	Rate float64
 
-	// a request is a GET over HTTP/1.1; else Bytes bytes that the backend echoes, none if Bytes is
-	// 0
+	// a request is a GET over HTTP/1.1; otherwise Bytes bytes that the backend echoes, none if
+	// Bytes is 0
 	HTTP  bool
 	Path  string // of the requests; "" is "/"
 	Bytes int64  // length of the body, which is verified; 0 is any length
@@ -120,7 +120,7 @@ type Options struct {
 
 	Meter   *Meter // of the server; nil measures none
 	OnStart func() // called when all is prepared, just before the first measured operation
-	OnEnd   func() // called after the last, before connections that are held are closed
+	OnEnd   func() // called after the last, before held connections are closed
 }
 
 // maxEcho bounds what is written before anything is read, so that an echo cannot block both ends.
@@ -132,7 +132,7 @@ const maxDuration = 24 * time.Hour
 // maxRate keeps the interval between two operations well above a timer's cost.
 const maxRate = 1e6
 
-// complete returns o with defaults filled in, or what is wrong with it.
+// complete returns o with defaults filled in, or an error.
 func (o Options) complete() (Options, error) {
 	if o.Version == 0 {
 		o.Version = tls.VersionTLS13
@@ -230,7 +230,7 @@ func (o Options) rules() []rule {
 	}
 }
 
-// perConnection tells whether an operation is a connection.
+// perConnection reports whether an operation is a connection.
 func (o Options) perConnection() bool {
 	switch o.Mode {
 	case Full, Resumed, Storm, Accept:
@@ -239,7 +239,7 @@ func (o Options) perConnection() bool {
 	return false
 }
 
-// paced tells whether operations come at a rate instead of one after the other.
+// paced reports whether operations come at a rate instead of one after another.
 func (o Options) paced() bool { return o.Mode == OpenLoop || o.perConnection() && o.Rate > 0 }
 
 // readSize is the size of a connection's read buffer.

@@ -12,7 +12,7 @@ import (
 // maxHead bounds the length of a response's head.
 const maxHead = 16 << 10
 
-// exchange is the request every connection of a run makes: its bytes, made once, and how its
+// exchange is the request that every connection of a run makes: its bytes, made once, and how its
 // response is checked. It is read-only and shared by all clients.
 type exchange struct {
 	http    bool
@@ -51,7 +51,7 @@ func (x *exchange) send(w io.Writer) (int64, error) {
 	return x.upload, nil
 }
 
-// receive reads the response, checks it, and returns the length of its body. again tells whether
+// receive reads the response, checks it, and returns the length of its body. again reports whether
 // the server keeps the connection open.
 func (x *exchange) receive(r *bufio.Reader) (n int64, again bool, err error) {
 	if !x.http {
@@ -161,8 +161,8 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	return bytes.TrimSuffix(line[:len(line)-1], []byte("\r")), nil
 }
 
-// claimOfLength makes a stream that ended early a body of the wrong length, and leaves other errors
-// as they are.
+// claimOfLength turns the early end of a stream into a body of the wrong length, and returns other
+// errors unchanged.
 func claimOfLength(got, want int64, err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return claim("length", "the response ended after %d of %d bytes", got, want)

@@ -2,22 +2,22 @@ package load
 
 import "time"
 
-// Result is what a run measured, from OnStart to OnEnd. Idle and SlowReader count their handshakes
-// too, which come before.
+// Result is what a run measured, from OnStart to OnEnd. Idle and SlowReader also count their
+// handshakes, which come before.
 type Result struct {
-	Ops        int64         `json:"ops"`    // that succeeded
-	Errors     int64         `json:"errors"` // operations that did not
+	Ops        int64         `json:"ops"`    // successful ones
+	Errors     int64         `json:"errors"` // failed ones
 	Elapsed    time.Duration `json:"elapsed_ns"`
 	Resumed    int64         `json:"resumed"`    // of Handshakes, as the client saw it
 	Handshakes int64         `json:"handshakes"` // TLS handshakes completed
 	// of operations; at a rate: from when they were due
 	Latency   Histogram `json:"latency"`
 	Handshake Histogram `json:"handshake"` // TLS only, without the TCP connect
-	// at a rate: how late the generator was for what it was free to send
+	// at a rate: how late the generator was for operations it was free to send
 	Late       Histogram        `json:"late"`
 	Bytes      int64            `json:"bytes"` // bodies or echoes received (Upload: sent)
 	FirstError string           `json:"first_error,omitempty"`
-	ErrorKinds map[string]int64 `json:"error_kinds,omitempty"` // by what errorKind names
+	ErrorKinds map[string]int64 `json:"error_kinds,omitempty"` // by errorKind's names
 	// handshakes by "TLS 1.3 TLS_AES_128_GCM_SHA256 X25519"
 	Negotiated map[string]int64 `json:"negotiated,omitempty"`
 	// CPU: spent; RSS and PSS: growth from before the first connection to OnEnd
@@ -26,7 +26,7 @@ type Result struct {
 	ClientCPU time.Duration `json:"client_cpu_ns"`
 }
 
-// PerSecond is the rate of operations that succeeded.
+// PerSecond is the rate of successful operations.
 func (r Result) PerSecond() float64 {
 	if r.Elapsed <= 0 {
 		return 0

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Run does what o says and returns when that is done or ctx ends; then err is its cause and the
-// result is of the time until then. Operations that fail are counted in the result. Other errors
-// mean that there is no result: the options are wrong, a connection or session that the mode starts
-// from could not be had, or the meter failed.
+// Run carries out o and returns when that is done or ctx ends; then err is its cause and the result
+// covers the time until then. Failed operations are counted in the result. Other errors mean that
+// there is no result: the options are wrong, a connection or session that the mode requires could
+// not be made, or the meter failed.
 func Run(ctx context.Context, o Options) (Result, error) {
 	o, err := o.complete()
 	if err != nil {
@@ -70,7 +70,7 @@ func (r *run) tlsConfig(s *session) *tls.Config {
 	}
 }
 
-// prepare makes what the mode starts from.
+// prepare makes the connections and sessions that the mode requires.
 func (r *run) prepare(ctx context.Context) error {
 	switch r.Mode {
 	case Full, Accept, Storm:
@@ -158,7 +158,7 @@ func (r *run) measure(ctx context.Context, rss, pss int64) (Result, error) {
 	return result, context.Cause(ctx)
 }
 
-// work is what the mode does with what is prepared.
+// work runs the mode on the prepared clients.
 func (r *run) work(ctx context.Context, start time.Time) error {
 	switch {
 	case r.Mode == Idle:
@@ -205,7 +205,7 @@ func (r *run) together(f func(*client)) {
 	group.Wait()
 }
 
-// abort ends what clients wait for. Their operations see a closed connection.
+// abort interrupts waiting clients. Their operations see a closed connection.
 func (r *run) abort() {
 	for _, c := range r.clients {
 		if tcp := c.tcp.Load(); tcp != nil {

@@ -28,7 +28,7 @@ func run(t *testing.T, o load.Options) load.Result {
 	return r
 }
 
-// Each mode does what it says, as seen by both ends.
+// Each mode does what it promises, as seen by both ends.
 func TestModes(t *testing.T) {
 	const ops, conns = 12, 3
 	tests := []struct {
@@ -142,7 +142,7 @@ func TestAcrossNodes(t *testing.T) {
 	}
 }
 
-// What a mode claims and did not happen is an error of its kind, not an operation.
+// A claim of a mode that does not hold is an error of its kind, not an operation.
 func TestBrokenClaims(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -192,7 +192,7 @@ func TestOtherFailures(t *testing.T) {
 			t.Errorf("got %d operations, %d errors, %d handshakes, want 2, 0, 1", r.Ops, r.Errors, r.Handshakes)
 		}
 	})
-	t.Run("nobody listens", func(t *testing.T) {
+	t.Run("unused port", func(t *testing.T) {
 		addr := "127.0.0.1:" + unusedPort(t)
 		r := run(t, load.Options{Addrs: []string{addr}, Mode: load.Accept, Ops: 3})
 		if r.ErrorKinds["refused"] != 3 {
@@ -238,7 +238,7 @@ func unusedPort(t *testing.T) string {
 	return port
 }
 
-// What a run must start from and cannot have is an error, not a result.
+// A missing precondition of a run is an error, not a result.
 func TestPrepareFails(t *testing.T) {
 	s := serve(t, true, answer("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"))
 	o := s.options(load.Resumed)

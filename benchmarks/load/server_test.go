@@ -16,7 +16,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// server is what the tests load: HTTP or an echo, over crypto/tls or TCP.
+// server is the server under test: HTTP or an echo, over crypto/tls or TCP.
 type server struct {
 	addr          string
 	full, resumed atomic.Int64 // handshakes as the server saw them
@@ -114,10 +114,10 @@ func serve(t *testing.T, useTLS bool, handle nettest.Handler) *server {
 	return s
 }
 
-// echo sends back what comes.
+// echo returns its input.
 func echo(conn net.Conn) { _, _ = io.Copy(conn, conn) }
 
-// answer serves each request of HTTP with the same bytes.
+// answer answers each request of HTTP with the same bytes.
 func answer(response string) nettest.Handler {
 	return func(conn net.Conn) {
 		buf := make([]byte, 4096)

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// source says when operations begin.
+// source decides when operations begin.
 type source interface {
 	// next waits until one may begin. from is when its time began to count; ok is false if there
 	// are no more.
@@ -45,17 +45,17 @@ func (l *closedLoop) next() (time.Time, bool) {
 }
 
 // lane is a queue of operations that are due. Connections that stay open have a lane each, as users
-// have: what is due on a connection that the server neglects waits there, instead of going to
+// do: an operation due on a connection that the server neglects waits there, instead of going to
 // another one that is served. Connections made for one operation share a lane.
 //
-// An operation is one empty value in due, which makes a queue of any length free; when it was due
-// follows from its number.
+// An operation is one empty value in due, which makes a queue of any length free; its time follows
+// from its number.
 type lane struct {
 	due    chan struct{}
 	taken  atomic.Int64
 	first  time.Time     // when the first is due
 	stride time.Duration // from one to the next
-	giveUp time.Time     // what is left then counts as unsent
+	giveUp time.Time     // the rest then counts as unsent
 	late   Histogram
 }
 
@@ -116,7 +116,7 @@ func (p *pacer) begin(start time.Time, grace time.Duration) {
 
 // fill puts operations into the lanes as they become due, and closes the lanes after the last. Its
 // clock is a timerfd, since timers of Go's runtime come up to a millisecond late when nothing else
-// happens: epoll_wait is given whole milliseconds. Its reading says how many intervals have passed,
+// happens: epoll_wait takes whole milliseconds. A reading of it is the number of intervals passed,
 // so none is lost however late this goroutine runs.
 func (p *pacer) fill(ctx context.Context) error {
 	defer func() {
@@ -151,7 +151,7 @@ func (p *pacer) fill(ctx context.Context) error {
 	return nil
 }
 
-// unsent is how many operations were due and never begun.
+// unsent is the number of operations that were due and never begun.
 func (p *pacer) unsent() int64 {
 	n := p.total
 	for _, l := range p.lanes {

@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// tally is where all clients count. Its atomics are written by many goroutines, which costs far
-// less than one handshake or request and spares thousands of clients a histogram each.
+// tally counts for all clients. Many goroutines write its atomics, which costs far less than one
+// handshake or request and spares thousands of clients a histogram each.
 type tally struct {
 	ops, bytes, handshakes, resumed atomic.Int64
 	latency, handshake, late        Histogram
 
-	mu         sync.Mutex // guards what follows
+	mu         sync.Mutex // guards the rest
 	failed     int64
 	kinds      map[string]int64
 	first      error
@@ -43,7 +43,7 @@ func newTally() *tally {
 	}
 }
 
-// operation counts one that took d, or failed.
+// operation counts an operation that took d, or failed.
 func (t *tally) operation(d time.Duration, err error) {
 	if err != nil {
 		t.fail(1, err)
@@ -92,7 +92,7 @@ func (t *tally) result() Result {
 	return r
 }
 
-// claimError says that what happened is not what the mode claims.
+// claimError says that the outcome contradicts the mode's claim.
 type claimError struct{ kind, what string }
 
 func (e *claimError) Error() string { return e.what }
@@ -101,8 +101,8 @@ func claim(kind, format string, args ...any) error {
 	return &claimError{kind, fmt.Sprintf(format, args...)}
 }
 
-// errorKind names what went wrong in a word: the cause, or the broken claim, which is "resumed" (a
-// full handshake that was not), "session" (none issued), "closed" (before all requests were made),
+// errorKind names an error in a word: the cause, or the broken claim, which is "resumed" (a full
+// handshake that was not), "session" (none issued), "closed" (before all requests were made),
 // "echo", "length", "response", "status" or "unsent" (due, but not begun before the run ended).
 func errorKind(err error) string {
 	var broken *claimError

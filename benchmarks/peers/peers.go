@@ -15,7 +15,7 @@ import (
 //go:embed *.ini *.conf *.cfg *.txt *.cnf
 var files embed.FS
 
-// Mode is what a server understands of the plaintext.
+// Mode is how a server treats the plaintext.
 type Mode string
 
 // A server relays bytes or parses HTTP/1.1. Only servers of one mode are compared.
@@ -28,42 +28,42 @@ const (
 type Peer struct {
 	Name    string
 	Mode    Mode
-	OpenSSL bool // TLS by OpenSSL: one of those whose best Reprise is compared with
-	Shares  bool // several nodes can share what resumption takes
-	P256    bool // knows no other group
+	OpenSSL bool // TLS by OpenSSL: one of those among which Reprise's best peer is chosen
+	Shares  bool // several nodes can share the keys or sessions for resumption
+	P256    bool // has no other group
 	NoALPN  bool // has no option for it
 
 	file string // of its template
 }
 
-// Settings are what templates are filled in with.
+// Settings are the values for templates.
 type Settings struct {
-	Dir           string   // for the configuration and whatever the server writes
+	Dir           string   // for the configuration and the server's files
 	Addr, Backend string   // host:port
 	Cert, Key     string   // PEM files
 	PEM           string   // certificate and key in one file
 	Group         string   // OpenSSL's name of the only group
 	ALPN          string   // the one protocol to negotiate; "" is none
-	H2C           bool     // the backend speaks HTTP/2; Reprise and HAProxy in HTTP mode know it
+	H2C           bool     // the backend speaks HTTP/2; Reprise and HAProxy in HTTP mode support it
 	Workers       int      // processes, threads or loops
 	Reprise       string   // its binary
 	Plain         string   // the binary of the proxy in peers/plain
-	Stats         string   // Reprise: where it tells its statistics
+	Stats         string   // Reprise: address of its statistics
 	Node          string   // Reprise: its UDP address in a fleet
 	OtherNodes    []string // Reprise: its peers
 	Replication   string   // Reprise: cache-replication
 	Sessions      int      // Reprise: how many its cache holds; 0 is the default
 	ByID          bool     // clients resume by session ID
-	// PEM file of the authority of clients, who must have a certificate; "" asks for none
+	// PEM file of the clients' CA, which makes certificates mandatory; "" requests none
 	ClientCA      string
-	TicketKey     string // file of 80 random bytes that all nodes share
+	TicketKey     string // file of 80 random bytes shared by all nodes
 	TicketKeyText string // file of such keys in base64, one a line
 }
 
-// Command is how to run a server.
+// Command runs a server.
 type Command struct {
 	Args []string // the program first
-	Env  []string // beside what this process has
+	Env  []string // added to this process's
 }
 
 // All are the servers of both modes, Reprise first in each.
@@ -87,7 +87,7 @@ func All() []Peer {
 // ErrNotInstalled says that a server's program is not on this machine.
 var ErrNotInstalled = errors.New("not installed")
 
-// BackendH2 is nginx as a backend for HTTP/2 without TLS. Of its settings it needs Dir and Addr.
+// BackendH2 is nginx as a backend for HTTP/2 without TLS. It uses only the settings Dir and Addr.
 func BackendH2() Peer { return Peer{Name: "backend-h2", file: "backend-h2.conf"} }
 
 // Prepare writes p's configuration into s.Dir, which must be its own. It fails
@@ -120,8 +120,8 @@ func (p Peer) Prepare(s Settings) (Command, error) {
 	return Command{Args: args, Env: []string{"OPENSSL_CONF=" + openssl}}, nil
 }
 
-// render fills in a template. The templates see s and, as File, where p's
-// configuration is going to be.
+// render fills in a template. Templates have the fields of s and, as File, the path of p's
+// configuration.
 func render(name string, s Settings) (string, error) {
 	t, err := template.ParseFS(files, name)
 	if err != nil {
@@ -139,7 +139,7 @@ func render(name string, s Settings) (string, error) {
 
 func (s Settings) file(name string) string { return filepath.Join(s.Dir, name) }
 
-// program finds a program where Debian keeps servers, which is not on everyone's PATH.
+// program finds a program where Debian installs servers, which is not in every PATH.
 func program(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil

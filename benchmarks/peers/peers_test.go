@@ -33,7 +33,7 @@ func TestTemplatesAreComplete(t *testing.T) {
 	}
 }
 
-// TestServersAcceptTheirConfigurations asks those that can check a file.
+// TestServersAcceptTheirConfigurations asks the servers that can check a file.
 func TestServersAcceptTheirConfigurations(t *testing.T) {
 	checks := map[string][]string{"hitch": {"--test"}, "haproxy": {"-c"}, "haproxy-http": {"-c"}, "nginx": {"-t"}, "nginx-http": {"-t"}, "h2o": {"-t"}}
 	for _, p := range All() {

@@ -1,5 +1,5 @@
-// Package report turns what the harness measured into what people read: a
-// Markdown table, plots, and the performance section of the README.
+// Package report turns the harness's measurements into documents: a Markdown table, plots, and the
+// performance section of the README.
 //
 // A directory of results holds
 //

@@ -38,8 +38,8 @@ func (r Results) plots(dir string) error {
 	return nil
 }
 
-// plotRatios draws a bar for each ratio of Reprise, its spread as a line, its aim as a mark, and
-// where the best peer stands.
+// plotRatios draws a bar for each ratio of Reprise, its spread as a line, its aim as a mark, and a
+// line for the best peer.
 func plotRatios(rows []standing, file string) error {
 	own := slices.DeleteFunc(slices.Clone(rows),
 		func(row standing) bool { return !isReprise(row.Server) || row.Ratio.Median == 0 })
@@ -99,7 +99,7 @@ func plotRatios(rows []standing, file string) error {
 	return p.Save(9*vg.Inch, vg.Length(len(own))*vg.Points(20)+vg.Inch, file)
 }
 
-// spreads are points with how far their rounds lie to each side.
+// spreads are points with the distances of their rounds to each side.
 type spreads struct {
 	plotter.XYs
 	plotter.XErrors
@@ -140,7 +140,7 @@ func plotLatency(c Case, rows []standing, file string) error {
 	return drawLines(p, lines, file)
 }
 
-// drawLines gives each server its colour and mark; without a line there is no file.
+// drawLines gives each server its colour and mark; without a line it makes no file.
 func drawLines(p *plot.Plot, lines map[string]plotter.XYs, file string) error {
 	if len(lines) == 0 {
 		return nil
@@ -167,7 +167,7 @@ func drawLines(p *plot.Plot, lines map[string]plotter.XYs, file string) error {
 			low, high = min(low, point.Y), max(high, point.Y)
 		}
 	}
-	// A logarithmic axis of a single value has no length. The legend stands above the lines.
+	// A logarithmic axis of a single value has no length. The legend is above the lines.
 	p.Y.Min, p.Y.Max = low/1.5, high*1.5*math.Pow(high/low, 0.4)
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.TickerFunc(decades)
 	p.Legend.Top = true

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// sections are what documents show of results, each between two lines of its name.
+// sections are the parts of documents made from results, each between two lines with its name.
 func (r Results) sections(link string) map[string]string {
 	return map[string]string{
 		"performance": r.performance(link), "capacity": r.capacity(link),
@@ -16,8 +16,7 @@ func (r Results) sections(link string) map[string]string {
 	}
 }
 
-// Update replaces the sections that the document file has by those made from r, whose
-// directory is dir.
+// Update replaces the sections of the document file by those made from r, whose directory is dir.
 func (r Results) Update(file, dir string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -54,7 +53,7 @@ func (r Results) Update(file, dir string) error {
 	return os.WriteFile(file, text, info.Mode().Perm())
 }
 
-// made says where and when r was made.
+// made states where and when r was made.
 func (r Results) made(link string) string {
 	e := r.Environment
 	return paragraph(fmt.Sprintf(
@@ -62,8 +61,8 @@ func (r Results) made(link string) string {
 		e.Date, e.Commit, e.CPULen, e.CPU, e.Kernel, link, tableFile)) + "\n"
 }
 
-// performance are the headlines' ratios, and what is not claimed. The files of r are linked
-// under the path link.
+// performance has the headlines' ratios, and what is not claimed. The files of r are linked under
+// the path link.
 func (r Results) performance(link string) string {
 	return r.made(link) + r.ratioTable() + r.growing() +
 		"\n" + paragraph("Ratios are to the best of hitch, HAProxy, nginx, h2o, stunnel and uWSGI that serves the case, in the same round; less is better: median (least to greatest). Not claimed: anything about other processors, real networks, or peers built and tuned beyond Debian's packages.")
@@ -72,7 +71,7 @@ func (r Results) performance(link string) string {
 // spare is the share of a core that capacity leaves unused.
 const spare = 0.3
 
-// capacity says how many new clients a core of Reprise serves, by kind of handshake.
+// capacity has the number of new clients that a core of Reprise serves, by kind of handshake.
 func (r Results) capacity(link string) string {
 	rows := slices.DeleteFunc(r.standings(), func(row standing) bool {
 		return row.Rounds == 0 || !isReprise(row.Server) || row.Case.Unit != perConnection ||
@@ -137,7 +136,7 @@ func key(row standing, server string) string {
 	return fmt.Sprint(row.Case.Name, " ", row.Point, " ", server)
 }
 
-// isReprise is true of Reprise in all its modes and builds.
+// isReprise reports whether server is Reprise, in any mode or build.
 func isReprise(server string) bool { return strings.HasPrefix(server, "reprise") }
 
 // label names a row among those of other cases.

@@ -26,7 +26,7 @@ type Environment struct {
 	Kernel   string            `json:"kernel"`
 	Versions map[string]string `json:"versions"` // by program
 	Load     string            `json:"load"`     // load averages before the first measurement
-	Notes    []string          `json:"notes"`    // what was not as it should be
+	Notes    []string          `json:"notes"`    // deviations from proper conditions
 	Cases    []Case            `json:"cases"`    // in the order in which they ran
 }
 
@@ -36,16 +36,16 @@ type Case struct {
 	Title string  `json:"title"`
 	Unit  string  `json:"unit"`             // of Sample.Figure, of which less is better
 	Point string  `json:"point,omitempty"`  // what Sample.Point counts, if the case has points
-	Best  bool    `json:"best,omitempty"`   // there are peers to have a ratio to
-	Aim   float64 `json:"aim,omitempty"`    // ratio that Reprise is to reach
-	AimOf string  `json:"aim_of,omitempty"` // the server that is to reach it
+	Best  bool    `json:"best,omitempty"`   // there are peers for a ratio
+	Aim   float64 `json:"aim,omitempty"`    // ratio that Reprise should reach
+	AimOf string  `json:"aim_of,omitempty"` // the server that should reach it
 	// by point: ratio to the first point that AimOf is to reach
 	AimGrowth map[int]float64 `json:"aim_growth,omitempty"`
 
-	Headline bool `json:"headline,omitempty"` // one of those that the README shows
+	Headline bool `json:"headline,omitempty"` // shown in the README
 }
 
-// Sample is one server measured once. Fields that say nothing in a case are zero.
+// Sample is one measurement of one server. Fields without meaning in a case are zero.
 type Sample struct {
 	Case    string  `json:"case"`
 	Point   int     `json:"point,omitempty"`
@@ -68,7 +68,7 @@ type Sample struct {
 	PSS        int64            `json:"pss,omitempty"`
 	Latency    *Latency         `json:"latency_us,omitempty"`
 	Negotiated map[string]int64 `json:"negotiated,omitempty"`
-	// what only this case has, units in the names
+	// only in this case, units in the names
 	More map[string]float64 `json:"more,omitempty"`
 }
 
@@ -81,7 +81,7 @@ type Latency struct {
 	Max  float64 `json:"max"`
 }
 
-// PerSecond is the throughput of s, 0 if that is not measured.
+// PerSecond is the throughput of s, 0 if not measured.
 func (s Sample) PerSecond() float64 {
 	if s.Seconds == 0 {
 		return 0
@@ -125,7 +125,7 @@ func Read(dir string) (Results, error) {
 	}
 }
 
-// Write writes the environment and all that follows from r into dir, the samples too.
+// Write writes the environment, the samples and all documents made from r into dir.
 func (r Results) Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

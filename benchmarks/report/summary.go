@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// standing is how one server stands at one point of one case, over all rounds.
+// standing is the result of one server at one point of one case, over all rounds.
 type standing struct {
 	Case    Case
 	Point   int
 	Server  string
 	OpenSSL bool
-	Rounds  int    // that are valid
-	Invalid string // why the others are not, or none is
+	Rounds  int    // valid ones
+	Invalid string // why the others are not, or all are not
 
 	Figure    float64 // medians of the valid rounds
 	PerSecond float64
@@ -21,14 +21,14 @@ type standing struct {
 	Others    float64 // greatest of the valid rounds
 	More      map[string]float64
 
-	// Figure to that of the same server at the case's first point, 0 if there is none
+	// Figure relative to that of the same server at the case's first point, 0 if there is none
 	Growth float64
 
 	Best  string // the OpenSSL-based server whose figure is the least; "" if there is none
 	Ratio ratio  // of Figure to that of Best in the same round
 }
 
-// ratio is the median of the rounds' ratios, and how far they lie apart.
+// ratio is the median of the rounds' ratios, and their range.
 type ratio struct{ Median, Min, Max float64 }
 
 // standings are all standings, by case, point and then figure, invalid ones last.
@@ -151,8 +151,7 @@ func summarize(c Case, point int, samples []Sample) standing {
 	return row
 }
 
-// ratioOf compares only what was measured in the same round: what disturbs a
-// machine for minutes disturbs both.
+// ratioOf compares only samples of the same round: a disturbance of minutes affects both.
 func ratioOf(of, to []Sample) ratio {
 	base := make(map[int]float64)
 	for _, s := range to {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// table is everything measured as Markdown: the environment, and a table for each case.
+// table is all measurements as Markdown: the environment, and a table for each case.
 func (r Results) table() string {
 	var b strings.Builder
 	e := r.Environment
@@ -129,8 +129,8 @@ func ifValid(row standing, text string) string {
 	return text
 }
 
-// String is "0.75 (0.71 to 0.78)", or empty without a ratio. Where some rounds say more and
-// others less, it says that nothing was shown.
+// String is "0.75 (0.71 to 0.78)", or empty without a ratio. If the rounds' ratios lie on both
+// sides of 1, it says that no difference was shown.
 func (s ratio) String() string {
 	if s.Median == 0 {
 		return ""
@@ -142,7 +142,7 @@ func (s ratio) String() string {
 	return text
 }
 
-// number has three digits that mean something; 0 is empty.
+// number has three significant digits; 0 is empty.
 func number(v float64) string {
 	switch {
 	case v == 0:
@@ -155,7 +155,7 @@ func number(v float64) string {
 	return fmt.Sprintf("%.2f", v)
 }
 
-// percent leaves out what is less than the kernel's clock tells.
+// percent omits values below the resolution of the kernel's clock.
 func percent(v float64) string {
 	if v < 0.01 {
 		return ""

@@ -79,7 +79,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		return s, err
 	}
 	if flags.NArg() > 0 {
-		return s, fmt.Errorf("%q is no flag", flags.Arg(0))
+		return s, fmt.Errorf("%q is not a flag", flags.Arg(0))
 	}
 	o.TLS, o.HTTP = !*plain && o.Mode != load.Accept, !*echo
 	if len(pids) > 0 {

@@ -64,7 +64,7 @@ func TestUsage(t *testing.T) {
 		{"group", []string{"-groups", "p256,p1"}, "unknown"},
 		{"cipher", []string{"-ciphers", "AES"}, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},
 		{"process", []string{"-pids", "0"}, "meter"},
-		{"argument", []string{"127.0.0.1:443"}, "is no flag"},
+		{"argument", []string{"127.0.0.1:443"}, "is not a flag"},
 		{"no address", []string{"-ops", "1"}, "needs an address"},
 	}
 	for _, tt := range tests {

@@ -10,7 +10,7 @@ import (
 	"reprise/benchmarks/load"
 )
 
-// print writes what a person reads.
+// print writes the report as text.
 func (r report) print(w io.Writer, s settings) {
 	printResult(w, r.Mode, r.Result)
 	if r.Result.Ops > 0 {
@@ -58,7 +58,7 @@ func printHistogram(w io.Writer, name string, h load.Histogram) {
 	fmt.Fprintf(w, " max %v\n", readable(h.Max()))
 }
 
-// readable keeps three digits or so.
+// readable rounds to about three digits.
 func readable(d time.Duration) time.Duration {
 	switch {
 	case d > time.Second:

@@ -10,7 +10,7 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestProxyRelaysUntilBothSidesHaveEnded has a backend that answers only once its client has.
+// TestProxyRelaysUntilBothSidesHaveEnded has a backend that answers only after its client's end.
 func TestProxyRelaysUntilBothSidesHaveEnded(t *testing.T) {
 	cert, err := testpki.SelfSigned(testpki.Template{Names: []string{"localhost"}})
 	if err != nil {
