@@ -5,7 +5,8 @@ import "bytes"
 // Open opens a call with the head of a request in the form that [http1.AppendRequest] writes for a
 // backend of HTTP/2; with end it is the whole request. There must be Room.
 func (b *Backend) Open(dst, head []byte, end bool) ([]byte, *Call) {
-	c := &Call{ID: b.next, state: open, windows: windows{recvWindow: int32(b.o.CallWindow), sendWindow: b.peerWindow}}
+	c := &Call{ID: b.next, state: open}
+	c.recvWindow, c.sendWindow = int32(b.o.CallWindow), b.peerWindow
 	b.next += 2
 	b.calls = append(b.calls, c)
 	b.encode(head)

@@ -167,10 +167,8 @@ func (c *Conn) index(id uint32) (int, bool) {
 
 // openStream makes the stream of a request.
 func (c *Conn) openStream(id uint32) *Stream {
-	s := &Stream{
-		ID: id, state: open, windows: windows{recvWindow: int32(c.o.StreamWindow), sendWindow: c.peerWindow},
-		length: -1,
-	}
+	s := &Stream{ID: id, state: open, length: -1}
+	s.recvWindow, s.sendWindow = int32(c.o.StreamWindow), c.peerWindow
 	c.streams = append(c.streams, s)
 	return s
 }

@@ -69,8 +69,8 @@ var signers = struct {
 
 // Signer returns a signer for key that uses libcrypto if that is faster for its kind and both agree
 // on a signature; otherwise key itself. Its copy of the key is wiped when the signer is no longer
-// used. Until then the same key has the same signer: listeners that share one, and reloads that find
-// it unchanged, have it tried once.
+// used. Until then the same key has the same signer: listeners that share one, and reloads that
+// find it unchanged, have it tried once.
 func Signer(key crypto.Signer) crypto.Signer {
 	private, isRSA := key.(*rsa.PrivateKey)
 	if !isRSA {

@@ -43,7 +43,8 @@ const (
 	closesFirst behaviour = "closes first" // at once
 )
 
-// wish returns the listener that a connection needs. It is long because it is a list of what tests want.
+// wish returns the listener that a connection needs. It is long because it is a list of what tests
+// want.
 func (o *options) wish(initial *options) (wish, error) {
 	engine, err := chosenEngine()
 	if err != nil {
