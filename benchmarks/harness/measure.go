@@ -179,7 +179,7 @@ func sampleOf(r load.Result) report.Sample {
 		Ops: r.Ops, Errors: r.Errors, Handshakes: r.Handshakes, Resumed: r.Resumed,
 		Seconds:    r.Elapsed.Seconds(),
 		CPUSeconds: r.Server.CPU.Seconds(), Bytes: r.Bytes, RSS: r.Server.RSS, PSS: r.Server.PSS,
-		Negotiated: r.Negotiated,
+		Negotiated: r.Negotiated, More: make(map[string]float64),
 		Latency: &report.Latency{
 			P50: micros(r.Latency.Quantile(0.5)), P90: micros(r.Latency.Quantile(0.9)),
 			P99:  micros(r.Latency.Quantile(0.99)),
@@ -190,7 +190,7 @@ func sampleOf(r load.Result) report.Sample {
 		s.Figure = micros(r.Server.CPU) / float64(r.Ops)
 	}
 	if r.Late.Count() > 0 { // the generator's share of the latency
-		s.More = map[string]float64{"generator late p99 µs": micros(r.Late.Quantile(0.99))}
+		s.More["generator late p99 µs"] = micros(r.Late.Quantile(0.99))
 	}
 	return s
 }
