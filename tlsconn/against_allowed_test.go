@@ -95,8 +95,8 @@ func (d *difference) find(list []irregularity, alert int) string {
 	return ""
 }
 
-// alertClass tells apart what a client can do about it: nothing (its messages are
-// wrong), offer something else, or know its keys.
+// alertClass groups alerts by what a client can do about them: nothing (its messages are wrong),
+// offer something else, or know its keys.
 func alertClass(alert int) string {
 	switch alert {
 	case -1:
@@ -153,7 +153,7 @@ var ownRefuses = []irregularity{
 		return h.offers13() && (h.find(idGroups) == nil || h.find(idKeyShare) == nil ||
 			h.find(idSigAlgs) == nil)
 	})},
-	{"server name that is no host name, or two (RFC 6066, Section 3)", []int{47, 112}, has(irregularName)},
+	{"server name that is not a host name, or two (RFC 6066, Section 3)", []int{47, 112}, has(irregularName)},
 	{"legacy_version of SSL 3.0 (RFC 8446, Appendix D.5)", []int{70}, has(func(h *rawHello) bool { return h.version <= 0x0300 })},
 	{"point formats without the one that is left (RFC 8422, Section 5.1.2)", []int{47}, has(func(h *rawHello) bool {
 		e := h.find(idPointFormats)
@@ -179,7 +179,7 @@ var ownRefuses = []irregularity{
 		e := h.find(idALPN)
 		return e != nil && !strings.Contains(string(e.data), "\x02h2") && !strings.Contains(string(e.data), "\x08http/1.1")
 	})},
-	{"SSLv2: it is no TLS, whatever it is", []int{10}, func(d *difference) bool { return strings.Contains(d.standard.why, "SSLv2") }},
+	{"SSLv2: it is not TLS, whatever it is", []int{10}, func(d *difference) bool { return strings.Contains(d.standard.why, "SSLv2") }},
 	{"fallback though it need not, in a resumption too (RFC 7507)", []int{86}, has(func(h *rawHello) bool { return h.hasSuite(0x5600) })},
 	{"a session with extended master secret, a client without (RFC 7627, Section 5.3): by session ID, and not in silence", []int{40}, has(func(h *rawHello) bool {
 		return h.find(idEMS) == nil
@@ -322,7 +322,7 @@ func statusParses(b []byte) bool {
 		s.Empty()
 }
 
-// choices are those between what a client offers.
+// choices are those among a client's offers.
 var choices = []irregularity{
 	{"crypto/tls takes clients whose first suite is an old one for such without AES-GCM", nil, func(d *difference) bool {
 		rest := d.own
@@ -360,7 +360,7 @@ func (d *difference) groupsByOrder() bool {
 		slices.Index(offered, d.standard.group) <= slices.Index(offered, d.own.group)
 }
 
-// later is what comes after the first answer.
+// later are the alerts that follow the first answer.
 var later = []irregularity{
 	{"a message is refused at its first byte, where crypto/tls waits for the rest", []int{10, -1}, func(d *difference) bool {
 		return d.own.why == "tlsconn: message not expected now" && d.standard.alert == -1

@@ -81,7 +81,7 @@ func (m meeting) String() string {
 	return fmt.Sprintf("{%v, %s, %d bytes read, client: %s, alert %d: %s}", m.state, m.info, m.read, m.outcome, m.alert, m.why)
 }
 
-// settled is what was agreed on, once there was something to agree on.
+// settled is the result of the negotiation, once there is one.
 func (m meeting) settled() string {
 	if m.state == tlsconn.Failed && m.read == 0 {
 		return ""

@@ -107,7 +107,7 @@ func (w *twin) mutate(b base, ops []byte) []byte {
 	return append(out, behind...)
 }
 
-// someBehind is what a client may say after its ClientHello, before it has an answer.
+// someBehind are bytes that a client may send after its ClientHello, before it has an answer.
 var someBehind = [][]byte{
 	{20, 3, 3, 0, 1, 1},
 	{21, 3, 3, 0, 2, 1, 0},

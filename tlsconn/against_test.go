@@ -14,10 +14,9 @@ import (
 	"reprise/tlsconn/standard"
 )
 
-// FuzzAgainstStandard gives the same client's bytes to crypto/tls and to our engine:
-// they must come to the same verdict, but for what is in allowedDifferences. The
-// first byte says how servers are configured and which client's ClientHello is
-// mutated by the bytes that follow; see mutate.
+// FuzzAgainstStandard gives the same client's bytes to crypto/tls and to our engine: they must come
+// to the same verdict, except for allowedDifferences. The first byte says how servers are
+// configured and which client's ClientHello is mutated by the bytes that follow; see mutate.
 func FuzzAgainstStandard(f *testing.F) {
 	twins := newTwins(f)
 	for config := range twins {
@@ -218,7 +217,7 @@ func ownState(t testing.TB, state []byte) []byte {
 	return append(own, 0, 0, 0)
 }
 
-// A twinStore keeps what it is told to keep and no more.
+// A twinStore keeps what is saved and nothing else.
 type twinStore struct {
 	sessions map[tlsconn.Key]tlsconn.Session
 	keep     bool

@@ -33,7 +33,7 @@ func (v verdict) same(w verdict) bool {
 	return v == w
 }
 
-// judge feeds a new connection of s what a client says, and then the end.
+// judge feeds a client's bytes and then the end to a new connection of s.
 func judge(s tlsconn.Server, in []byte, cut int) verdict {
 	c := s.NewConn(make(waker, 1))
 	var out []byte
@@ -56,7 +56,7 @@ func judge(s tlsconn.Server, in []byte, cut int) verdict {
 	return v
 }
 
-// read takes from a server's first flight what is not encrypted.
+// read takes the unencrypted part of a server's first flight.
 func (v *verdict) read(out []byte) {
 	var messages []byte
 	certificate, keyExchange := false, []byte(nil)

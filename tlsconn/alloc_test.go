@@ -1,7 +1,7 @@
 //go:build !race
 
-// Under the race detector sync.Pool, from which crypto/tls takes what it
-// encrypts into, drops things at random.
+// Under the race detector sync.Pool, from which crypto/tls takes its output buffers, drops buffers
+// at random.
 
 package tlsconn_test
 

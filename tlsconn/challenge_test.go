@@ -21,8 +21,8 @@ func (c challenges) Challenge(name string) *tls.Certificate {
 	return c.cert
 }
 
-// TestChallenge: a certificate authority that looks who serves a name gets the
-// certificate for that, whatever else the name asks of clients; nobody else does.
+// TestChallenge: only a certificate authority that checks who controls a name gets the certificate
+// for that, whatever else the name requires of clients.
 func TestChallenge(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		pki := testpki.New(t)
@@ -57,13 +57,13 @@ func TestChallenge(t *testing.T) {
 				}
 				client.ServerName = "other.test"
 				if err := newPair(t, s, client).client.Handshake(); err == nil {
-					t.Error("a name that nobody is asked for was answered")
+					t.Error("a name without a challenge was answered")
 				}
 				for _, protocols := range [][]string{{"http/1.1"}, {tlsconn.ChallengeProtocol, "http/1.1"}} {
 					client.ServerName, client.NextProtos = "asked.test", protocols
 					p := newPair(t, s, client)
 					if err := p.client.Handshake(); err == nil {
-						t.Errorf("%q: the certificate was shown to somebody else, or the name is known", protocols)
+						t.Errorf("%q: another client got the certificate, or the name is known", protocols)
 					}
 				}
 			})

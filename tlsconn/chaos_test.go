@@ -123,9 +123,8 @@ func (m *chaosMemory) answerOne() {
 	}
 }
 
-// Connections that share a server's scratch do not disturb each other, whatever the
-// order of events: all that are left alone echo, no reservation is left or let go of
-// twice, nothing panics.
+// Connections that share a server's scratch do not disturb each other, whatever the order of
+// events: all undisturbed ones echo, every reservation is released exactly once, nothing panics.
 func TestChaos(t *testing.T) {
 	seeds := 60
 	if s := os.Getenv("CHAOS_SEEDS"); s != "" {
@@ -189,7 +188,7 @@ func newChaos(t *testing.T, seed uint64) *chaosWorld {
 		t.Fatal(err)
 	}
 	c.auth = tlsconn.ClientAuth(r.IntN(3))
-	c.clientCert = pki.Client("somebody")
+	c.clientCert = pki.Client("client")
 	c.server = handmadeServer(t, c.memory, func(config *tlsconn.Config) {
 		config.SingleUse = r.IntN(2) == 0
 		config.Certificates, _ = tlsconn.NewCertificates([]tlsconn.Certificate{{TLS: pair.TLS}})
@@ -248,7 +247,7 @@ func (cc *chaosConn) ask(config *tls.Config) error {
 	return err
 }
 
-// run lets things happen until all connections are over, or wait for what was cut short.
+// run makes events happen until all connections are over, or wait for bytes that were cut off.
 func (c *chaosWorld) run() {
 	deadline := time.Now().Add(5 * time.Second)
 	buf := make([]byte, 70000)
@@ -310,7 +309,7 @@ func (c *chaosWorld) stepOthers() (moved bool) {
 	return moved
 }
 
-// end aborts what is left, and waits for all clients.
+// end aborts the remaining connections, and waits for all clients.
 func (c *chaosWorld) end() {
 	for _, cc := range c.conns {
 		cc.conn.Abort()
@@ -399,7 +398,7 @@ func (cc *chaosConn) step(t *testing.T, r *rand.Rand, buf []byte, hostile bool) 
 	return true
 }
 
-// fed feeds a part of what the client has said, and answers what it reads.
+// fed feeds a part of the client's bytes, and answers what it reads.
 func (cc *chaosConn) fed(r *rand.Rand, buf, out []byte, hostile bool) []byte {
 	e, c := cc.end, cc.conn
 	if !cc.begun {
@@ -438,7 +437,7 @@ func (cc *chaosConn) fed(r *rand.Rand, buf, out []byte, hostile bool) []byte {
 	return out
 }
 
-// damaged changes what comes, or aborts.
+// damaged alters the next bytes, or aborts.
 func (cc *chaosConn) damaged(r *rand.Rand, in []byte) []byte {
 	n := len(in)
 	cc.dirty = true

@@ -61,8 +61,7 @@ func TestHalfCloseByTheServer(t *testing.T) {
 	})
 }
 
-// The end of the stream without close_notify is told as what it is, wherever it
-// comes.
+// An end of the stream without close_notify is reported as such, wherever it comes.
 func TestTruncated(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		for _, version := range versions {

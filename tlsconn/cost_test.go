@@ -64,7 +64,7 @@ func BenchmarkServer(b *testing.B) {
 	}
 }
 
-// A meteredServer takes what the client sends and returns what it answers.
+// A meteredServer takes the client's bytes and returns its answers.
 type meteredServer interface {
 	feed(in []byte) (out []byte)
 	spent() time.Duration

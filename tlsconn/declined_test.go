@@ -47,7 +47,7 @@ func TestDeclinedForCipherSuite(t *testing.T) {
 		client, _ := clientOf(tls.VersionTLS12)
 		client.CipherSuites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}
 		newPair(t, s, client).doHandshake()
-		// Go's client would not offer the session, so change what it says.
+		// Go's client would not offer the session, so its hello is changed.
 		hello := clientHello(t, client)
 		at := bytes.Index(hello, []byte{0xc0, 0x2b})
 		hello[at+1] = 0x2c // AES-256

@@ -8,8 +8,8 @@ import (
 	"reprise/tlsconn/standard"
 )
 
-// An engine is one implementation of the contract, which all tests in this
-// package ask of each, and what it does otherwise.
+// An engine is one implementation of the contract, to which all tests in this package apply, with
+// its deviations.
 type engine struct {
 	name  string
 	new   func(tlsconn.Config) (tlsconn.Server, error)

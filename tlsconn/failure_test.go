@@ -46,8 +46,8 @@ func wantReason(t *testing.T, c tlsconn.Conn, want tlsconn.Reason) {
 	}
 }
 
-// What is HTTP without TLS is told from other nonsense, for which a listener of HTTP has
-// an answer.
+// HTTP without TLS is distinguished from other garbage, since a listener of HTTP has an answer for
+// it.
 func TestPlainHTTPIsDetected(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		for _, test := range []struct {
@@ -104,7 +104,7 @@ func wantAlert(t *testing.T, out []byte, want byte) {
 	}
 }
 
-// clientHello returns what a client sends first.
+// clientHello returns a client's first message.
 func clientHello(t testing.TB, client *tls.Config) []byte {
 	t.Helper()
 	var said sink

@@ -8,9 +8,8 @@ import (
 	"reprise/tlsconn"
 )
 
-// TestAMillionForgedHandles: what this fleet has not made is refused by its tag,
-// however well it is formed, or strangers could make a node search and send by
-// the million.
+// TestAMillionForgedHandles: a handle that this fleet has not made is refused by its tag, however
+// well formed, or clients could make a node search and send by the million.
 func TestAMillionForgedHandles(t *testing.T) {
 	sealer := handleKeys(t, testSecret).Sealer()
 	genuine := sealer.Append(nil, tlsconn.Handle{Owner: testOwner, Key: tlsconn.NewKey()})
@@ -25,8 +24,7 @@ func TestAMillionForgedHandles(t *testing.T) {
 	}
 }
 
-// A handle of another node that nobody here knows is worth a look-up and a
-// question, forged ones are worth neither.
+// A handle of an unknown node is worth a look-up and a question, a forged one neither.
 func TestForgedHandlesCostNoQuestion(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		s, sessions, _ := e.sessionServer(t)

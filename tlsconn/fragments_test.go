@@ -18,8 +18,8 @@ func oneByteRecords(msg []byte) (all []byte) {
 	return all
 }
 
-// A message in records of one byte costs about what its bytes cost: to gather it
-// must not copy what has been gathered again for each record.
+// A message in records of one byte costs about as much as its bytes: gathering must not copy all
+// earlier bytes again for each record.
 func TestMessageInSmallRecordsCostsItsLength(t *testing.T) {
 	s := handmadeServer(t, nil, func(c *tlsconn.Config) { c.Sessions = nil })
 	hello := handHello(0x0303, nil, []byte{0x13, 1}, ext16(21, make([]byte, 16000)...))

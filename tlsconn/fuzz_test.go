@@ -68,7 +68,7 @@ func feed(t *testing.T, p *pair, in []byte, cut int, connected bool) {
 	}
 }
 
-// noHellos are the beginnings of what is no ClientHello.
+// noHellos are beginnings of messages other than a ClientHello.
 func noHellos() [][]byte {
 	return [][]byte{
 		[]byte("GET / HTTP/1.1\r\n\r\n"),

@@ -23,7 +23,7 @@ type noWaker struct{}
 
 func (noWaker) Wake() {}
 
-// handmadeMemory keeps sessions and notes what is done with reservations.
+// handmadeMemory keeps sessions and records the use of reservations.
 type handmadeMemory struct {
 	sessions  map[tlsconn.Key]tlsconn.Session
 	elsewhere bool // Find says Unknown, Ask keeps the question
@@ -155,7 +155,7 @@ func dial(s tlsconn.Server, config *tls.Config) *handmadeLink {
 	return l
 }
 
-// feed gives the server bytes and takes what it answers.
+// feed gives the server bytes and takes its answers.
 func (l *handmadeLink) feed(in []byte) []byte {
 	out := l.conn.Feed(nil, in)
 	p := make([]byte, 20000)

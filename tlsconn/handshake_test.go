@@ -240,7 +240,7 @@ func TestNewServerRefuses(t *testing.T) {
 	})
 }
 
-// policyWithoutCA is a name that asks for client certificates nobody can verify.
+// policyWithoutCA is a name that requests client certificates without a CA to verify them.
 func policyWithoutCA(t *testing.T) *tlsconn.Certificates {
 	t.Helper()
 	certs, err := tlsconn.NewCertificates([]tlsconn.Certificate{{

@@ -11,7 +11,7 @@ import (
 	"reprise/tlsconn/schedule"
 )
 
-// A renegotiation is told from nonsense however long its hello is.
+// A renegotiation is distinguished from garbage however long its hello is.
 func TestRenegotiationWithLongHello(t *testing.T) {
 	p, seal := engines[0].sealing(t)
 	hello := handHello(0x0303, nil, []byte{0xc0, 0x2b}, ext16(21, make([]byte, 1500)...))
@@ -82,7 +82,7 @@ func TestSentDataEarnsKeyUpdates(t *testing.T) {
 	}
 }
 
-// An idle connection has paid for what it holds.
+// An idle connection has paid for the memory that it holds.
 func TestHalfRecordsHoldWhatTheyHaveSent(t *testing.T) {
 	s := handmadeServer(t, nil, func(c *tlsconn.Config) { c.Sessions = nil })
 	const n, sent = 500, 1100

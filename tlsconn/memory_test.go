@@ -109,7 +109,7 @@ func connectedConn(t *testing.T, s Server, config *tls.Config, rest bool) Conn {
 	return k.conn
 }
 
-// answered reports whether the client has what it waited for.
+// answered reports whether the client has its awaited answer.
 func (k *talk) answered() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -25,8 +25,8 @@ type pair struct {
 	link   *link
 }
 
-// newPair connects a client to server. A nil client configuration is a client
-// that trusts anybody.
+// newPair connects a client to server. A nil client configuration is a client that does not verify
+// the server.
 func newPair(t testing.TB, server tlsconn.Server, client *tls.Config) *pair {
 	t.Helper()
 	wake := make(waker, 1)
@@ -197,7 +197,7 @@ func (l *link) Write(p []byte) (int, error) {
 
 func (l *link) Close() error { l.eof = true; return nil }
 
-// clientConfig returns a client that trusts anybody and keeps its sessions.
+// clientConfig returns a client that does not verify the server and keeps its sessions.
 func clientConfig() *tls.Config {
 	return &tls.Config{
 		ServerName:         "www.example.test",
@@ -247,7 +247,7 @@ func openHandle(t testing.TB, wire []byte) tlsconn.Handle {
 	t.Helper()
 	h, ok := handleKeys(t, testSecret).Sealer().Open(wire)
 	if !ok {
-		t.Fatalf("% x is no handle of ours", wire)
+		t.Fatalf("% x is not a handle of ours", wire)
 	}
 	return h
 }

@@ -45,7 +45,7 @@ func TestAwaitSession(t *testing.T) {
 			want   tlsconn.Outcome
 			parked bool
 		}{
-			{"nobody to ask", func(*tlsconn.Lookup, tlsconn.Session) bool { return false }, tlsconn.MissUnknown, false},
+			{"no node to ask", func(*tlsconn.Lookup, tlsconn.Session) bool { return false }, tlsconn.MissUnknown, false},
 			{
 				"answered at once", func(l *tlsconn.Lookup, s tlsconn.Session) bool { return l.Answer(s, tlsconn.Found) },
 				tlsconn.ResumedPulled, false,
@@ -63,7 +63,7 @@ func TestAwaitSession(t *testing.T) {
 				go l.Answer(s, tlsconn.Found)
 				return true
 			}, tlsconn.ResumedStore, true},
-			{"nobody has it", func(l *tlsconn.Lookup, _ tlsconn.Session) bool {
+			{"no node has it", func(l *tlsconn.Lookup, _ tlsconn.Session) bool {
 				go l.Answer(tlsconn.Session{}, tlsconn.Unknown)
 				return true
 			}, tlsconn.MissUnknown, true},
@@ -217,7 +217,7 @@ func TestEOFWhileParked(t *testing.T) {
 		c := s.NewConn(make(waker, 1))
 		c.EOF(c.Feed(nil, clientHello(t, client)))
 		if question == nil {
-			t.Fatal("nobody was asked")
+			t.Fatal("no node was asked")
 		}
 		question.Answer(tlsconn.Session{}, tlsconn.Unknown)
 		c.Resume(nil)

@@ -65,8 +65,7 @@ func (p *pipe) Close() error {
 	return nil
 }
 
-// A script is a server's pipe that, once live, reads what it was given and
-// keeps what is sent.
+// A script is a server's pipe that, once live, reads prepared input and records output.
 type script struct {
 	*pipe
 	live        bool
@@ -93,7 +92,7 @@ func (s *script) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// A clientScript is the client's end: once live, what it writes is kept too.
+// A clientScript is the client's end: once live, its output is recorded too.
 type clientScript struct {
 	*pipe
 	script *script

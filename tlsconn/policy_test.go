@@ -94,8 +94,8 @@ func TestClientPolicies(t *testing.T) {
 	})
 }
 
-// A policy is what it asks for, not which server asks; if it asks for something else
-// after a renewal, old connections have not met it.
+// A policy is defined by its requirements, not by its server; if they change in a renewal, old
+// connections have not met it.
 func TestClientPoliciesRenewed(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		pki, change := guardedConfig(t)

@@ -45,7 +45,7 @@ func TestReservationOfAnUnusedAnswerIsReleased(t *testing.T) {
 	}
 }
 
-// A session that is declined is let go of at once, not at the handshake's end.
+// A declined session is released at once, not at the handshake's end.
 func TestDeclinedSessionIsReleasedAtOnce(t *testing.T) {
 	m := newHandmadeMemory()
 	s := handmadeServer(t, m, func(c *tlsconn.Config) { c.SingleUse = true })

@@ -68,8 +68,8 @@ func requires(cas []*testpki.CA, lists ...*x509.RevocationList) func(*tlsconn.Co
 	}
 }
 
-// TestRevocation: a client is served only if nobody has revoked a certificate of its
-// chain, of each of which that is known.
+// TestRevocation: a client is served only if the revocation state of each certificate of its chain
+// is known and none is revoked.
 func TestRevocation(t *testing.T) {
 	r := newRevoker(t)
 	other, err := testpki.NewCA("root") // by the same name, with another key
@@ -148,7 +148,7 @@ func (r *revoker) comesBack(t *testing.T, e engine, version uint16,
 	return newPair(t, there, client)
 }
 
-// TestRevokedDoesNotResume: a session does not outlive what was known when it was made.
+// TestRevokedDoesNotResume: a session does not outlive the revocation state it was made under.
 func TestRevokedDoesNotResume(t *testing.T) {
 	r := newRevoker(t)
 	root := []*testpki.CA{r.root}
@@ -185,8 +185,8 @@ func TestRevokedDoesNotResume(t *testing.T) {
 	}
 }
 
-// TestRevokedEndsTheHandshake: who was good when a session was made, and is not where it is
-// offered, gets none.
+// TestRevokedEndsTheHandshake: a client that was valid when its session was made is refused where it
+// is revoked.
 func TestRevokedEndsTheHandshake(t *testing.T) {
 	r := newRevoker(t)
 	root := []*testpki.CA{r.root}

@@ -235,7 +235,7 @@ func TestSingleUseLostToAnother(t *testing.T) {
 	})
 }
 
-// An observer who copies a handle from the wire cannot burn the session.
+// An observer that copies a handle from the wire cannot use the session up.
 func TestSingleUseSurvivesABadBinder(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		s, sessions, client := e.afterSingleUse(t, tls.VersionTLS13)

@@ -7,13 +7,12 @@ import (
 	"reprise/tlsconn"
 )
 
-// A store is a Sessions in memory, on a clock that the test moves, which counts
-// what it is asked.
+// A store is a Sessions in memory, on a clock that the test moves, which counts its calls.
 type store struct {
 	clock    *clock
 	sessions map[tlsconn.Key]stored
 	spent    map[tlsconn.Key]bool
-	ask      func(*tlsconn.Lookup) bool // nil: nobody to ask
+	ask      func(*tlsconn.Lookup) bool // nil: no node to ask
 
 	holds                                uint64 // made so far
 	finds, asks, saves, releases, spends int

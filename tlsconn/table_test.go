@@ -39,8 +39,8 @@ func versionOf(row expect) uint16 {
 	return version12
 }
 
-// at returns a connection in a row of the table. Its records are in plaintext, since
-// who may say what does not depend on keys.
+// at returns a connection in a row of the table. Its records are in plaintext, since the table does
+// not depend on keys.
 func at(s *server, row expect) *conn {
 	c := s.NewConn(nil).(*conn)
 	c.expect = row
@@ -115,7 +115,7 @@ func TestEveryRecordTypeInEveryState(t *testing.T) {
 	}
 }
 
-// insideServer makes a server for tests of what is inside.
+// insideServer makes a server for tests of internals.
 func insideServer(t testing.TB, memory Sessions, edit ...func(*Config)) *server {
 	t.Helper()
 	cert, err := testpki.SelfSigned(testpki.Template{Names: []string{"www.example.test"}, Key: testpki.ECDSA})

@@ -64,8 +64,8 @@ func TestEarlyDataIsSkipped(t *testing.T) {
 	})
 }
 
-// Client certificates are verified elsewhere, or by nobody: not on the loop, where a
-// chain would hold up all others.
+// Client certificates are verified by a worker, never on the loop, where a chain would hold up all
+// others.
 func TestAwaitVerify(t *testing.T) {
 	pki := testpki.New(t)
 	alice := pki.Client("alice").TLS

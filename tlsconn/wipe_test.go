@@ -101,8 +101,8 @@ func TestStateThatGrowsLeavesNoSecret(t *testing.T) {
 	}
 }
 
-// In TLS 1.2 an exporter holds the master secret, so it is made only where what it gives
-// is of this connection alone (RFC 7627, Section 5.4), and goes with the connection.
+// In TLS 1.2 an exporter holds the master secret, so it is made only where its output is unique to
+// this connection (RFC 7627, Section 5.4), and is dropped with the connection.
 func TestExporterNeedsExtendedMasterSecretAndIsWiped(t *testing.T) {
 	c := &conn{
 		server: &server{config: Config{Exporters: true}}, state: Connected,

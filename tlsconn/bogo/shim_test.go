@@ -178,7 +178,7 @@ func TestParseKeepsConnectionsApart(t *testing.T) {
 	}
 }
 
-// There is no handshaker, which would give the server hints: its flags mean nothing.
+// There is no handshaker, which would give the server hints: its flags have no effect.
 func TestParseForgetsFlagsOfTheHandshaker(t *testing.T) {
 	got, err := parseTest([]string{
 		"-server", "-port", "1", "-on-shim-select-alpn", "a", "-on-handshaker-select-alpn", "b",

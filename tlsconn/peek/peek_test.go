@@ -42,7 +42,7 @@ func inRecords(record []byte, size int) (out []byte) {
 	return out
 }
 
-// read feeds p in pieces and says what came of it.
+// read feeds p in pieces and returns the result.
 func read(p []byte, pieces func(left int) int) string {
 	var r peek.Reader
 	for fed := 0; fed < len(p); {
@@ -78,7 +78,7 @@ func TestServerName(t *testing.T) {
 	}
 }
 
-// TestNoName: what has no name, or is no TLS, is known as such as soon as can be.
+// TestNoName: input without a name, or other than TLS, is detected as early as possible.
 func TestNoName(t *testing.T) {
 	hello := helloFor(t, "")
 	long := []byte{1, 0, 0x40, 1}

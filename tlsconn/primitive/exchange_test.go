@@ -27,8 +27,8 @@ func unhex(s string) []byte {
 	return b
 }
 
-// eachImplementation runs the test with what is fast here, and with the standard
-// library alone.
+// eachImplementation runs the test with the implementations that are fast here, and with the
+// standard library alone.
 func eachImplementation(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
 	if err := SelfCheck(); err != nil {
@@ -310,7 +310,7 @@ func TestClearWipes(t *testing.T) {
 	})
 }
 
-// TestRFC7748 holds what is fast against the vectors of RFC 7748.
+// TestRFC7748 checks the fast implementation with the vectors of RFC 7748.
 func TestRFC7748(t *testing.T) {
 	var c x25519
 	for _, tc := range []struct{ name, private, peer, want string }{

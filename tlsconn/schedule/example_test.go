@@ -7,7 +7,7 @@ import (
 	"reprise/tlsconn/schedule"
 )
 
-// The secrets of TLS 1.3 follow each other; what is used is derived from each.
+// The secrets of TLS 1.3 follow each other; keys are derived from each.
 func ExampleSchedule() {
 	var s schedule.Scratch
 	defer s.Clear()

@@ -7,8 +7,7 @@ import (
 	"unsafe"
 )
 
-// within reports whether a slice lies inside the message and cannot be extended
-// into what comes after it.
+// within reports whether a slice lies inside the message and cannot be extended beyond itself.
 func within(msg, b []byte) bool {
 	if cap(b) == 0 {
 		return true
@@ -83,7 +82,7 @@ func FuzzExtensions(f *testing.F) {
 	})
 }
 
-// checkHello checks what is promised of a hello that has parsed.
+// checkHello checks the guarantees about a hello that has parsed.
 func checkHello(t *testing.T, msg []byte) {
 	var h ClientHello
 	if h.Parse(msg) != None {
@@ -107,7 +106,7 @@ func checkHello(t *testing.T, msg []byte) {
 	checkPSKs(t, &h)
 }
 
-// checkShares checks what is promised of key shares in the plainest way.
+// checkShares checks the guarantees about key shares in the simplest way.
 func checkShares(t *testing.T, h *ClientHello) {
 	seen := make(map[uint16]bool)
 	for r := Reader(h.KeyShares); !r.Empty(); {

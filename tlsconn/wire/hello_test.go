@@ -144,7 +144,7 @@ func TestParseForgetsEarlierHello(t *testing.T) {
 	}
 }
 
-// TestClientHelloFaults says what is wrong with each hello. It is long because it is a table.
+// TestClientHelloFaults checks the fault of each hello. It is long because it is a table.
 func TestClientHelloFaults(t *testing.T) {
 	serverName := func(names ...[]byte) func(*draft) { return set(ExtServerName, v16(names...)) }
 	host, zero, binder, id := []byte{0}, []byte{0}, v8(filled(32, 1)), identity("a", 1)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// unhex decodes what is written for people, with spaces.
+// unhex decodes hex digits with spaces.
 func unhex(t *testing.T, text string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(strings.Join(strings.Fields(text), ""))
