@@ -9,7 +9,7 @@
 // Names are uWSGI's wherever uWSGI has the option.
 //
 // Options that only uWSGI has are in the tables of package migrate: each does nothing, warns, is
-// passed on to the uwsgi of the application, or is refused with a hint what to write instead.
+// passed on to the uwsgi of the application, or is refused with a hint about what to write instead.
 //
 // The order of options never matters. What a flag says wins over what a file says, and the last
 // file wins over those before it; options that may be repeated add up instead.

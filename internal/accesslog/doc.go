@@ -17,10 +17,10 @@
 // a connection, the backend's where none was reached, resumed after a full
 // handshake, durations that are zero.
 //
-//	time client listener router                        when it started, who, where
+//	time client listener router                        start, client, listener
 //	tls cipher sni alpn resumed outcome client_cert    the connection's TLS
 //	method target proto host status referer user_agent the request and its answer
-//	backend retries kept_alive cause                   who answered, and why it broke off
+//	backend retries kept_alive cause                   the backend, and why it broke off
 //	request bytes_in bytes_out                         nth of its connection; bytes
 //	handshake connect first_byte total                 durations
 //

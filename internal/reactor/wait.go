@@ -13,10 +13,10 @@ import (
 //
 // In epoll_wait(2): the goroutine keeps its P of the Go scheduler until the runtime's monitor takes
 // it away, and while it might have to, the monitor wakes up every 20 us. A reactor that keeps its P
-// does not tell the scheduler of the first milliseconds, so that the monitor has nothing to take
-// while there is work: 0.95 of the CPU time of a resumed TLS 1.2 handshake, 0.75 to 0.85 of that of
-// 100 to 2,000 small requests a second. The collector need not wait for their end: Go's signal ends
-// the call.
+// does not tell the scheduler about the first milliseconds of a wait, so that the monitor has
+// nothing to take while there is work: 0.95 of the CPU time of a resumed TLS 1.2 handshake, 0.75 to
+// 0.85 of that of 100 to 2,000 small requests a second. The collector need not wait for their end:
+// Go's signal ends the call.
 //
 // Parked, as Go's own connections wait: the epoll set is itself watched by the runtime's, so each
 // event goes through two sets and a round of the scheduler. A waker could move a deadline instead
@@ -49,10 +49,10 @@ func (r *Reactor) openWaker() (err error) {
 	return r.parked.SetReadDeadline(time.Time{}) // an error if the runtime does not watch it
 }
 
-// briefly is for how many milliseconds of a wait a reactor keeps its P while events come at least
-// that often. With 1 ms, 100 requests a second took 1.6 times the CPU time. When events are rarer,
-// it is better to tell the scheduler at once: each event also wakes the monitor, which looks every
-// 20 us until it has found nothing to take 50 times.
+// briefly is for how many milliseconds of a wait a reactor keeps its P, while events come at least
+// that often. With 1 ms, 100 requests a second took 1.6 times the CPU time. With rarer events it is
+// better to tell the scheduler at once: each event also wakes the monitor, which looks every 20 us
+// until it has found nothing to take 50 times.
 const briefly = 5
 
 // wait fills events with those that are ready, or, if there are none and it may wait, with the
