@@ -1,8 +1,8 @@
-// Package archtest holds the module to its architecture: which package may
-// import which, what only certain files may import, and that there is no cgo
-// and no package without a subject. It consists of a test.
+// Package archtest holds the module to its architecture: which package may import which, what only
+// certain files may import, and that there is no cgo and no package without a subject. Its other
+// tests check that documents name only tests, files and modules that exist, and the plainest rules
+// of their language. It consists of tests.
 //
-// When that test fails, the import is wrong or the table in it is. Changing
-// the table is a decision about the design: docs/ARCHITECTURE.md says the same in
-// words and changes with it.
+// When the test of imports fails, the import is wrong or the table in it is. Changing the table is
+// a decision about the design: docs/ARCHITECTURE.md says the same in words and changes with it.
 package archtest

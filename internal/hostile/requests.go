@@ -1,5 +1,5 @@
-// Package hostile has requests of attackers and responses of broken backends, with what becomes of
-// them, for the tests of package exchange and of the whole program.
+// Package hostile has requests of attackers and responses of broken backends, with the expected
+// results, for the tests of package exchange and of the whole program.
 package hostile
 
 import (

@@ -1,4 +1,4 @@
-// Package memconn has the part of net.Conn that a connection within the process has no use for.
+// Package memconn has the methods of net.Conn that an in-memory connection does not need.
 package memconn
 
 import (
@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Rest makes a net.Conn of what has Read and Write only, if it is embedded: nothing is closed, no
-// deadline passes, and both ends have the same address.
+// Rest, when embedded, makes a net.Conn of a type with Read and Write only: Close does nothing,
+// deadlines never pass, and both ends have the same address.
 type Rest struct{}
 
 func (Rest) Close() error                     { return nil }
