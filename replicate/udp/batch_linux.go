@@ -96,8 +96,9 @@ func (b *Batch) call(many, single uintptr, fd, n int) (int, error) {
 	if !b.slow {
 		for {
 			// The pointers inside msgs lead to memory that b keeps alive and that Go's collector
-			// does not move.
-			done, _, errno := unix.Syscall6(many, uintptr(fd), uintptr(unsafe.Pointer(&b.msgs[0])),
+			// does not move. A call that does not block need not tell Go's scheduler, whose monitor
+			// would take the P away from a thread that the kernel has interrupted in it.
+			done, _, errno := unix.RawSyscall6(many, uintptr(fd), uintptr(unsafe.Pointer(&b.msgs[0])),
 				uintptr(n), unix.MSG_DONTWAIT, 0, 0)
 			switch errno {
 			case 0:
