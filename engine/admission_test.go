@@ -74,7 +74,7 @@ func TestOrderOfAdmission(t *testing.T) {
 }
 
 // Ended handshakes do not occupy room for long.
-func TestRingOfThoseThatWait(t *testing.T) {
+func TestRingOfWaitingFlows(t *testing.T) {
 	l, q := new(loop), new(flowRing)
 	var kept []*flow
 	for i := range 1000 {

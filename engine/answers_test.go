@@ -40,7 +40,7 @@ func statuses(t *testing.T, c net.Conn, n int) (got []string) {
 
 // Bytes of a backend beyond its response are not the beginning of the next one, even when the
 // client has sent another request already.
-func TestSurplusIsNoAnswer(t *testing.T) {
+func TestSurplusIsNotAnAnswer(t *testing.T) {
 	const surplus = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 	for _, test := range []struct {
 		name  string
@@ -98,7 +98,7 @@ func TestSurplusIsNoAnswer(t *testing.T) {
 
 // A connection on which a backend has sent unsolicited data serves no other request, even if its
 // last bytes were not read.
-func TestUnreadSurplusIsNoAnswer(t *testing.T) {
+func TestUnreadSurplusIsNotAnAnswer(t *testing.T) {
 	o := oneLoop()
 	o.ReadSize = 4096
 	const head = "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n"
@@ -147,7 +147,7 @@ func TestMaxBodyOfChunked(t *testing.T) {
 
 // A client that sends requests and does not read the answers is not read from any more; once it
 // reads, it gets all of them.
-func TestAnswersNobodyReads(t *testing.T) {
+func TestUnreadAnswersStopReading(t *testing.T) {
 	o := httpOptions()
 	o.RedirectPort = 443
 	e, addr := startListener(t, oneLoop(), Listener{HTTP: o}, false)

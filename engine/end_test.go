@@ -165,7 +165,7 @@ func TestSlowReaderIsNotIdle(t *testing.T) {
 }
 
 // An event that belongs to a descriptor's predecessor does not make a connection.
-func TestStaleEventIsNoConnection(t *testing.T) {
+func TestStaleEventIsNotAConnection(t *testing.T) {
 	o := testOptions()
 	o.Loops = 1
 	e, addr := startEngine(t, o, silentListener(t))

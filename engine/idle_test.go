@@ -117,7 +117,7 @@ func (s *stepped) parked() (first, second, conn net.Conn) {
 
 // Unsolicited data of a backend answer no client, even if a request comes first in the same round:
 // waiting connections get the round's events before it.
-func TestUnaskedAnswerBehindARequest(t *testing.T) {
+func TestUnsolicitedAnswerIsNotUsed(t *testing.T) {
 	for _, method := range []string{"GET", "POST"} {
 		t.Run(method, func(t *testing.T) {
 			s := newStepped(t)
@@ -136,7 +136,7 @@ func TestUnaskedAnswerBehindARequest(t *testing.T) {
 
 // A backend may end a connection between the check and the request. A request that cannot be
 // repeated is not sent there, another is repeated.
-func TestBackendEndsBehindTheLook(t *testing.T) {
+func TestBackendEndsAfterTheCheck(t *testing.T) {
 	for _, method := range []string{"GET", "POST"} {
 		t.Run(method, func(t *testing.T) {
 			s := newStepped(t)

@@ -14,7 +14,7 @@ import (
 
 // Data of a backend after its response answer no request, even if they come at the last moment:
 // between the next request and the loop's check.
-func TestLateWordsAreNoAnswer(t *testing.T) {
+func TestLateDataIsNotAnAnswer(t *testing.T) {
 	for _, test := range []struct{ name, request, answer string }{
 		{"body of HEAD", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n"},
 		{"body of HEAD without a length", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"},

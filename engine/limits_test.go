@@ -82,7 +82,7 @@ func TestRedirectWithoutHost(t *testing.T) {
 }
 
 // A backend that keeps sending after its client is gone is not read for ever.
-func TestTalkToNobody(t *testing.T) {
+func TestSendingToALostClientEnds(t *testing.T) {
 	source := nettest.Serve(t, func(c net.Conn) {
 		for {
 			if _, err := c.Write(make([]byte, 1000)); err != nil {
@@ -106,7 +106,7 @@ func TestTalkToNobody(t *testing.T) {
 }
 
 // A request that waits for a place at a backend gets it before later ones.
-func TestNobodyOvertakes(t *testing.T) {
+func TestWaitingRequestsAreServedInOrder(t *testing.T) {
 	gate, order := make(chan bool), make(chan string, 100)
 	addr := rawBackend(t, func(n int, c net.Conn, r *http.Request) {
 		if n == 0 {

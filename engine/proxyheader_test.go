@@ -59,7 +59,7 @@ func TestProxyHeaderInAnyPieces(t *testing.T) {
 
 // A client outside the networks that may send headers cannot claim another address, but one that
 // sends none is served.
-func TestProxyHeaderOfAStranger(t *testing.T) {
+func TestProxyHeaderOfUntrustedSource(t *testing.T) {
 	far := []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
 	e, addr := startProxied(t, Listener{AcceptProxy: far})
 	for _, test := range []struct{ name, sent, want string }{

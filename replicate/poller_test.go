@@ -212,7 +212,7 @@ func TestPollerAsks(t *testing.T) {
 	}
 }
 
-func TestPollerSaysWhoHasAnotherSecret(t *testing.T) {
+func TestPollerReportsAnotherSecret(t *testing.T) {
 	a := netip.MustParseAddrPort(nettest.FreeAddr(t))
 	b := netip.MustParseAddrPort(nettest.FreeAddr(t))
 	pa := startPoller(t, "a cluster secret for tests", Network{Listen: []netip.AddrPort{a}, Peers: []netip.AddrPort{b}}, nil)

@@ -90,7 +90,7 @@ func TestLateDatagramsOfAnEarlierLife(t *testing.T) {
 }
 
 // The last word about a node that was killed and has started again is that it is there.
-func TestSupersededLifeIsNotTheLastWord(t *testing.T) {
+func TestSupersededLifeIsNotFinal(t *testing.T) {
 	s := newSim(t, 2)
 	s.run(3 * time.Second)
 	var notices []NoticeKind

@@ -343,7 +343,7 @@ func TestOneWayLists(t *testing.T) {
 }
 
 // A command given before all are introduced names those that only others hear.
-func TestForgetNamesWhoIsOnlyHeardOf(t *testing.T) {
+func TestForgetNamesUnmetNodes(t *testing.T) {
 	s := newSim(t, 0)
 	s.unlisted = true
 	a, b, c := s.add(nil), s.add(nil), s.add(nil)
@@ -373,7 +373,7 @@ func addrsOf(nodes ...*simNode) (list []netip.AddrPort) {
 }
 
 // A node that was away for a command learns it when it is back, and is named.
-func TestForgetReachesWhoWasAway(t *testing.T) {
+func TestForgetReachesReturningNodes(t *testing.T) {
 	s := newSim(t, 3)
 	s.runUntil(5*time.Second, s.introduced)
 	a, b, c := s.nodes[0], s.nodes[1], s.nodes[2]

@@ -98,7 +98,7 @@ func TestDamagedDatagrams(t *testing.T) {
 }
 
 // Each reason to drop a datagram has its own counter.
-func TestDropsAreTold(t *testing.T) {
+func TestDropsAreReported(t *testing.T) {
 	a, b, datagram := captured(t)
 	change := func(at int, to byte) []byte {
 		d := bytes.Clone(datagram)
@@ -221,7 +221,7 @@ func (n *simNode) flooded(recorded [][]byte) (received int) {
 
 // No recording, sent again from a forged address, at any time, draws more than it
 // has bytes there.
-func TestRecordingsAreNoAmplifier(t *testing.T) {
+func TestRecordingsDoNotAmplify(t *testing.T) {
 	s := newSim(t, 3)
 	var recorded [][]byte
 	s.tap = func(d []byte) { recorded = append(recorded, bytes.Clone(d)) }

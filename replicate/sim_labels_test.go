@@ -56,7 +56,7 @@ func TestLabelsOfRestarts(t *testing.T) {
 
 // However many addresses send what cannot be opened, that is one line a minute, and what
 // is wrong with a configured peer is told all the same: each time anew.
-func TestStrangersSilenceNothing(t *testing.T) {
+func TestUnknownAddressesSilenceNothing(t *testing.T) {
 	s := newSim(t, 0)
 	s.unlisted = true
 	a := s.add(nil)

@@ -12,7 +12,7 @@ import (
 
 // A secret leaked and is exchanged for another, which happens to have the same id of
 // one byte: the old one is worth nothing all the same.
-func TestSecretsOfOneIDAreToldApart(t *testing.T) {
+func TestSecretsOfOneIDAreDistinguished(t *testing.T) {
 	s := newSim(t, 2)
 	s.run(3 * time.Second)
 	a, b := s.nodes[0], s.nodes[1]

@@ -286,7 +286,7 @@ func (e *rawExtension) mutateIdentities(y int, z byte) {
 	unknown := []byte{0, 3, 'x', 'y', 'z', 0, 0, 0, 0}
 	other := append([]byte{32}, make([]byte, 32)...)
 	switch y % 5 {
-	case 0: // one that nobody knows, before
+	case 0: // an unknown one, before
 		identities = append(unknown, identities...)
 		binders = append(append([]byte{0, 0}, other...), binders[2:]...)
 	case 1: // and behind

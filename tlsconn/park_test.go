@@ -342,7 +342,7 @@ func TestAbortWhileSigning(t *testing.T) {
 			c.Abort()
 			wantReason(t, c, tlsconn.ReasonAborted)
 			close(w.hold)
-			w.busy.Wait() // the worker comes too late, to nobody's harm
+			w.busy.Wait() // the worker comes too late, without harm
 			if out := c.Resume(nil); len(out) > 0 {
 				t.Errorf("%s: % x after Abort", version.name, out)
 			}

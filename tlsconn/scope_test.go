@@ -188,7 +188,7 @@ func TestPolicyOfAName(t *testing.T) {
 					s, sessions, clock := e.sessionServer(t)
 					client, _ := clientOf(version.id)
 					client.ServerName = test.sni
-					newPair(t, s, client).doHandshake() // a session from where nobody asks
+					newPair(t, s, client).doHandshake() // a session made without a client certificate
 					there := e.server(t, func(c *tlsconn.Config) {
 						c.Certificates, c.Sessions, c.Now = certs, sessions, clock.Now
 					})

@@ -198,7 +198,7 @@ func TestLaterVersions(t *testing.T) {
 	}
 }
 
-func TestWhomAMessageIsFor(t *testing.T) {
+func TestMessageAddressees(t *testing.T) {
 	for _, tt := range []struct {
 		to   ShortID
 		want bool

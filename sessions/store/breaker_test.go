@@ -117,7 +117,7 @@ func TestBreakerOpensAfterFailuresInARow(t *testing.T) {
 }
 
 // A server can answer probes and yet nothing else.
-func TestBreakerBacksOffFromWhatServesNothing(t *testing.T) {
+func TestBreakerBacksOffFromUselessServers(t *testing.T) {
 	runBreaker(t, false, func(p *probing) {
 		for _, wait := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
 			p.fail(5)

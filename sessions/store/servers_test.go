@@ -357,7 +357,7 @@ func TestPersistedInRedis(t *testing.T) {
 	}
 }
 
-// afterCommand puts a session into Redis, has somebody else do something to it there, and asks for
+// afterCommand puts a session into Redis, has another client change it there, and asks for
 // it.
 func afterCommand(t *testing.T, name string, args ...string) (*Store, reply) {
 	t.Helper()

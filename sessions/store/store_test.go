@@ -155,7 +155,7 @@ func TestWritesOfASessionKeepTheirOrder(t *testing.T) {
 	}
 }
 
-func TestSetRefusesWhatNobodyCanUse(t *testing.T) {
+func TestSetRefusesUselessSessions(t *testing.T) {
 	s := startFake(t, newFake(), Options{})
 	for _, tc := range []struct {
 		value    []byte
