@@ -18,11 +18,8 @@ func nameless(context.Context, string) ([]netip.Addr, error) {
 // TestChange: members that stay keep their connections and state, others come and go, and a change
 // has no effect before its commit, nor if it cannot be made.
 func TestChange(t *testing.T) {
-	spec := func(name string) backend.Spec {
-		return backend.Spec{Name: name, Network: "unix", Address: "/" + name}
-	}
 	o := backend.Options{Grace: time.Hour}
-	p, err := backend.NewPool([]backend.Spec{spec("stays"), spec("goes"), spec("ill")}, o)
+	p, err := backend.NewPool([]backend.Spec{member("stays"), member("goes"), member("ill")}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,17 +37,17 @@ func TestChange(t *testing.T) {
 		t.Error("a pool without backends")
 	}
 	named := backend.Spec{Network: "tcp", Address: "backend.example:80"}
-	if _, err := p.Prepare(t.Context(), []backend.Spec{spec("new"), named}, o, nameless); err == nil ||
+	if _, err := p.Prepare(t.Context(), []backend.Spec{member("new"), named}, o, nameless); err == nil ||
 		!strings.Contains(err.Error(), "no such host") {
 		t.Errorf("a name that does not resolve: %v", err)
 	}
-	same, err := p.Prepare(t.Context(), []backend.Spec{spec("stays"), spec("goes"), spec("ill")}, o, nameless)
+	same, err := p.Prepare(t.Context(), []backend.Spec{member("stays"), member("goes"), member("ill")}, o, nameless)
 	if err != nil || same.Differs() {
 		t.Errorf("the same again: differs, or %v", err)
 	}
-	heavier, o2 := spec("stays"), o
+	heavier, o2 := member("stays"), o
 	heavier.MaxConns, heavier.Backup, o2.QueueLen = 7, true, 3
-	change, err := p.Prepare(t.Context(), []backend.Spec{spec("new"), heavier, spec("ill")}, o2, nameless)
+	change, err := p.Prepare(t.Context(), []backend.Spec{member("new"), heavier, member("ill")}, o2, nameless)
 	if err != nil || !change.Differs() {
 		t.Fatalf("no difference, or %v", err)
 	}
@@ -77,6 +74,10 @@ func TestChange(t *testing.T) {
 		}
 	}
 	held.Release() // the slot of a removed node
+}
+
+func member(name string) backend.Spec {
+	return backend.Spec{Name: name, Network: "unix", Address: "/" + name}
 }
 
 // TestRetire: a flow on its way to a retired pool still gets a node.

@@ -76,7 +76,6 @@ func waitFor(t *testing.T, p *backend.Pool, want string) {
 
 // A node goes down after Fall failures in a row and up after Rise successes in a row.
 func TestCheckThresholds(t *testing.T) {
-	const fall, rise = 3, 2
 	script := []struct {
 		status int
 		before string // the node's state when the check is made
@@ -119,10 +118,8 @@ func TestCheckThresholds(t *testing.T) {
 	})
 	p = newPool(t, []backend.Spec{{Network: "tcp", Address: b.Addr, Protocol: backend.HTTP}},
 		backend.Options{})
-	stop := p.StartChecks(backend.Check{
-		Kind: backend.CheckHTTP, Interval: soon, Timeout: patient,
-		Fall: fall, Rise: rise,
-	})
+	check := backend.Check{Kind: backend.CheckHTTP, Interval: soon, Timeout: patient, Fall: 3, Rise: 2}
+	stop := p.StartChecks(check)
 	close(ready)
 	select {
 	case <-done:

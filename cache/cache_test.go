@@ -48,6 +48,7 @@ type lookUpCase struct {
 	count func(Counts) uint64
 }
 
+// It is long because it is a table.
 func TestLookUpOutcomes(t *testing.T) {
 	value := []byte("value")
 	for _, tt := range []lookUpCase{

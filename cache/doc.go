@@ -16,8 +16,10 @@
 // tombstones (the keys of consumed entries, kept for a while so that a late or repeated Put cannot
 // bring one back). A fifo is
 //
-//   - an index: an open-addressing table of 8-byte slots, each a 32-bit hash and the place of a record;
-//   - an arena: records in order of arrival, in segments that are recycled once their last record is dead.
+//   - an index: an open-addressing table of 8-byte slots, each a 32-bit hash and the place of a
+//     record;
+//   - an arena: records in order of arrival, in segments that are recycled once their last record
+//     is dead.
 //
 // Sessions live about equally long, so the order of arrival is about the order of expiry: expiry
 // and eviction both take the oldest record. An expired entry behind one that lives longer stays
@@ -28,7 +30,8 @@
 //
 //	            hash slots              arena segments, oldest to newest
 //	stripe ---> [..|h,ref|..|h,ref] --> [hole|rec|rec|hole] [rec|rec|rec|rec] [rec|rec|      ]
-//	                                          ^oldest                                 ^next record goes here
+//
+// ^oldest ^next record goes here
 //
 // A record is a 40-byte header (expiry, birth, hold, lengths, tag, state), the key and the value,
 // padded to 8 bytes. Index and arena lie in one anonymous mapping outside the Go heap: nothing for

@@ -21,19 +21,11 @@ func TestClientCRL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := func(ca *testpki.CA, left time.Duration) []byte {
-		t.Helper()
-		data, err := ca.RevokeUntil(time.Now().Add(left))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return data
-	}
 	writeFile(t, "ca.pem", ca.CertPEM())
 	writeFile(t, "both.pem", slices.Concat(ca.CertPEM(), other.CertPEM()))
-	writeFile(t, "good.crl", list(ca, 24*time.Hour))
-	writeFile(t, "old.crl", list(ca, -time.Minute))
-	writeFile(t, "broken.crl", list(ca, time.Hour)[:100])
+	writeFile(t, "good.crl", emptyList(t, ca, 24*time.Hour))
+	writeFile(t, "old.crl", emptyList(t, ca, -time.Minute))
+	writeFile(t, "broken.crl", emptyList(t, ca, time.Hour)[:100])
 	const listener = "sslrouter2 = addr=:8444,cert=cert.pem,key=key.pem,context=a,clientca="
 	for _, tc := range []struct {
 		name, ini, err, warning string
@@ -73,4 +65,14 @@ func TestClientCRL(t *testing.T) {
 			}
 		})
 	}
+}
+
+// emptyList is a revocation list for that long.
+func emptyList(t *testing.T, ca *testpki.CA, left time.Duration) []byte {
+	t.Helper()
+	data, err := ca.RevokeUntil(time.Now().Add(left))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }

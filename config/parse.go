@@ -164,7 +164,8 @@ func isControl(r rune) bool { return unicode.IsControl(r) && r != '\t' }
 func (b *builder) reject(s setting, err error) {
 	b.failed[s.option.name] = true
 	r := uwsgiTable.Named(s.key)
-	if r != nil && r.Verdict == migrate.Refused { // an option of ours whose name means something else there
+	// an option of ours whose name means something else there
+	if r != nil && r.Verdict == migrate.Refused {
 		err = fmt.Errorf("%w; if uWSGI's is meant: %s", err, r.Note)
 	}
 	b.fail(s.errorf("%w", err))

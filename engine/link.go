@@ -141,7 +141,8 @@ func (f *flow) seekFrom(node *backend.Node, verdict backend.Verdict) {
 // get too much of little traffic.
 func (r *route) beginElsewhere() {
 	for range r.loop.id {
-		if node, verdict := r.pool.Pick(&r.cursor, netip.Addr{}, nil, r.loop.now); verdict == backend.Picked {
+		if node, verdict := r.pool.Pick(&r.cursor, netip.Addr{}, nil,
+			r.loop.now); verdict == backend.Picked {
 			node.Release()
 		}
 	}

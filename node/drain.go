@@ -67,7 +67,8 @@ func (n *Node) awaitClients(ctx context.Context) {
 	n.engine.Leave()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	for end := time.Now().Add(min(maxLeave, n.now().config.Tuning.DrainTimeout)); time.Now().Before(end); {
+	for end := time.Now().Add(min(maxLeave,
+		n.now().config.Tuning.DrainTimeout)); time.Now().Before(end); {
 		if n.engine.Stats().Flows.Open.Load() == 0 {
 			return
 		}

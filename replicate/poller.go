@@ -113,7 +113,10 @@ func NewPoller(o PollerOptions, n Options, m Memory) (*Poller, error) {
 const timerTick = 50 * time.Microsecond
 
 func (p *Poller) openReactor() (err error) {
-	if p.reactor, err = reactor.Open(reactor.Options{Host: p, Tick: timerTick, Parks: true}); err != nil {
+	if p.reactor, err = reactor.Open(reactor.Options{
+		Host: p, Tick: timerTick,
+		Parks: true,
+	}); err != nil {
 		return err
 	}
 	p.timer.Owner = p

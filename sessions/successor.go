@@ -166,7 +166,8 @@ func (m *Memory) Import(b []byte) (n int, err error) {
 		case e.tombstone:
 			m.cache.Delete(e.key[:], now, now+int64(max(e.left-boot, 0)))
 		default:
-			if _, _, v := m.keep(e.key, e.value, e.age+passed, e.left-passed, e.source, now); v == tlsconn.Found {
+			if _, _, v := m.keep(e.key, e.value, e.age+passed, e.left-passed, e.source,
+				now); v == tlsconn.Found {
 				n++
 			}
 		}

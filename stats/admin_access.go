@@ -15,7 +15,8 @@ import (
 // Access decides which clients may control a node by TCP: those that know its token. The zero value
 // lets no client in. It is used by any goroutine.
 type Access struct {
-	token atomic.Pointer[[sha256.Size]byte] // its digest, so that the token itself is not kept in memory
+	// its digest, so that the token itself is not kept in memory
+	token atomic.Pointer[[sha256.Size]byte]
 }
 
 // SetToken lets in only clients that know token; an empty one lets none in.

@@ -13,7 +13,9 @@
 //		InBytes metric.Counter         `json:"in_bytes" help:"Plaintext bytes from clients."`
 //		Closed  metric.Counters[cause] `json:"closed" label:"cause" help:"Flows ended."`
 //		Connect metric.Histogram       `json:"connect" help:"Time to connect to the backend."`
-//		Limit   int                    `json:"limit" metric:"gauge" help:"Client connections there may be."`
+//
+// Limit int `json:"limit" metric:"gauge" help:"Client connections there may be."`
+//
 //	}
 //	registry.Register("flows", func() any { return metric.Sum(ofLoops...) })
 //

@@ -66,7 +66,10 @@ func tcpOf(address string) string {
 // ownersOnly lets only its owner connect to a unix socket, from the moment it exists: Linux gives
 // the file the mode of the descriptor.
 func ownersOnly(_, _ string, c syscall.RawConn) (err error) {
-	if controlErr := c.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) }); controlErr != nil {
+	if controlErr := c.Control(func(fd uintptr) {
+		err = unix.Fchmod(int(fd),
+			0o600)
+	}); controlErr != nil {
 		return controlErr
 	}
 	return err

@@ -128,6 +128,7 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// It is long because it is a table.
 func TestHostileFirstBytes(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		hello := clientHello(t, clientConfig())

@@ -37,6 +37,7 @@ func (e engine) askedServer(t *testing.T, client *tls.Config,
 	return s, sessions
 }
 
+// It is long because it is a table.
 func TestAwaitSession(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		for _, test := range []struct {

@@ -115,20 +115,25 @@ func TestRevocation(t *testing.T) {
 						p.doHandshake()
 						continue
 					}
-					_ = p.client.Handshake() // in TLS 1.3 it ends before the server has looked
-					p.link.drive()
-					wantReason := tlsconn.ReasonRevocation
-					if tc.want == tlsconn.ErrRevoked {
-						wantReason = tlsconn.ReasonRevoked
-					}
-					var failed *tlsconn.Error
-					if err := p.conn.Err(); !errors.Is(err, tc.want) || !errors.As(err, &failed) ||
-						failed.Reason != wantReason {
-						t.Errorf("%s: got %v, want %v", version.name, err, tc.want)
-					}
+					wantRevocation(t, p, version.name, tc.want)
 				}
 			})
 		})
+	}
+}
+
+// wantRevocation fails a handshake, for that reason.
+func wantRevocation(t *testing.T, p *pair, version string, want error) {
+	_ = p.client.Handshake() // in TLS 1.3 it ends before the server has looked
+	p.link.drive()
+	wantReason := tlsconn.ReasonRevocation
+	if want == tlsconn.ErrRevoked {
+		wantReason = tlsconn.ReasonRevoked
+	}
+	var failed *tlsconn.Error
+	err := p.conn.Err()
+	if !errors.Is(err, want) || !errors.As(err, &failed) || failed.Reason != wantReason {
+		t.Errorf("%s: got %v, want %v", version, err, want)
 	}
 }
 

@@ -118,7 +118,7 @@ func TestScopeProtectsClientCertificates(t *testing.T) {
 }
 
 // A session for a name with one policy opens no name with another, within one
-// server too.
+// server too. It is long because it is a table.
 func TestPolicyOfAName(t *testing.T) {
 	onEach(t, func(t *testing.T, e engine) {
 		pki := testpki.New(t)

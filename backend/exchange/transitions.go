@@ -35,7 +35,7 @@ const (
 	switched                    // a 101 that was asked for
 	answered                    // the response is complete
 	unserved                    // the backend has not processed the request, and will not
-	lostRepeatable              // the connection ended, and the request can be repeated
+	lostRepeatable              // the backend has ended the connection; the request can be repeated
 	// the connection ended, the request cannot be repeated, and the response is incomplete
 	lost
 	late // nothing has moved for too long

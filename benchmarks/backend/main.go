@@ -92,7 +92,8 @@ func readHead(in *bufio.Reader) (bodyLen, answerLen int64, err error) {
 		case len(name) == 0:
 			return bodyLen, answerLen, nil
 		case strings.EqualFold(string(name), "Content-Length"):
-			if bodyLen, err = strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64); err != nil || bodyLen < 0 {
+			if bodyLen, err = strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64); err != nil ||
+				bodyLen < 0 {
 				return 0, 0, errRequest
 			}
 		}

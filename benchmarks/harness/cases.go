@@ -49,25 +49,38 @@ func cases() []testcase {
 	return slices.Concat(handshakes(), streams(), connections(), kept(), fleets(), aparts(), changes())
 }
 
-// handshakes are connections with one request each. A table: long, and flat.
+// handshakes are connections with one request each. It is long because it is a table.
 func handshakes() []testcase {
 	full13 := connection(load.Full, tls.VersionTLS13)
-	resumed13, resumed12 := connection(load.Resumed, tls.VersionTLS13), connection(load.Resumed, tls.VersionTLS12)
+	resumed13, resumed12 := connection(load.Resumed, tls.VersionTLS13),
+		connection(load.Resumed, tls.VersionTLS12)
 	return []testcase{
 		{
-			Case:  report.Case{Name: "full13", Title: "A full TLS 1.3 handshake with an ECDSA P-256 key, and one request.", Unit: cpuPerOp, Best: true, Aim: 0.55, AimOf: "reprise", Headline: true},
+			Case: report.Case{
+				Name: "full13", Title: "A full TLS 1.3 handshake with an ECDSA P-256 key, and one request.",
+				Unit: cpuPerOp, Best: true, Aim: 0.55, AimOf: "reprise", Headline: true,
+			},
 			peers: tcp, measure: full13,
 		},
 		{
-			Case:  report.Case{Name: "full13-rsa", Title: "A full TLS 1.3 handshake with an RSA-2048 key, and one request; with Reprise's OpenSSL build beside the usual one.", Unit: cpuPerOp, Best: true, Aim: 0.90, AimOf: "reprise-openssl", Headline: true},
+			Case: report.Case{
+				Name: "full13-rsa", Title: "A full TLS 1.3 handshake with an RSA-2048 key, and one request; with Reprise's OpenSSL build beside the usual one.",
+				Unit: cpuPerOp, Best: true, Aim: 0.90, AimOf: "reprise-openssl", Headline: true,
+			},
 			peers: tcpOpenSSL, setup: setup{rsa: true}, measure: full13,
 		},
 		{
-			Case:  report.Case{Name: "resumed13", Title: "A resumed TLS 1.3 handshake (with its new key exchange), and one request.", Unit: cpuPerOp, Best: true, Aim: 0.55, AimOf: "reprise", Headline: true},
+			Case: report.Case{
+				Name: "resumed13", Title: "A resumed TLS 1.3 handshake (with its new key exchange), and one request.",
+				Unit: cpuPerOp, Best: true, Aim: 0.55, AimOf: "reprise", Headline: true,
+			},
 			peers: tcp, measure: resumed13,
 		},
 		{
-			Case:  report.Case{Name: "resumed12", Title: "A resumed TLS 1.2 handshake, and one request.", Unit: cpuPerOp, Best: true, Aim: 0.70, AimOf: "reprise", Headline: true},
+			Case: report.Case{
+				Name: "resumed12", Title: "A resumed TLS 1.2 handshake, and one request.",
+				Unit: cpuPerOp, Best: true, Aim: 0.70, AimOf: "reprise", Headline: true,
+			},
 			peers: tcp, measure: resumed12,
 		},
 		{
@@ -91,7 +104,10 @@ func handshakes() []testcase {
 			peers: http, measure: resumed12,
 		},
 		{
-			Case:  report.Case{Name: "full13-mlkem", Title: "As full13, of clients that offer X25519MLKEM768 and X25519: Reprise does both, peers, whose OpenSSL knows only the latter, one.", Unit: cpuPerOp, Best: true, Aim: 0.72, AimOf: "reprise", Headline: true},
+			Case: report.Case{
+				Name: "full13-mlkem", Title: "As full13, of clients that offer X25519MLKEM768 and X25519: Reprise does both, peers, whose OpenSSL knows only the latter, one.",
+				Unit: cpuPerOp, Best: true, Aim: 0.72, AimOf: "reprise", Headline: true,
+			},
 			peers: tcp, setup: setup{mlkem: true}, measure: full13,
 		},
 		{
@@ -113,7 +129,7 @@ func handshakes() []testcase {
 	}
 }
 
-// streams are requests and bytes on connections that stay open.
+// streams are requests and bytes on connections that stay open. It is long because it is a table.
 func streams() []testcase {
 	keepAlive := requests(load.Options{Mode: load.KeepAlive, Conns: 64})
 	return []testcase{
@@ -126,7 +142,10 @@ func streams() []testcase {
 			peers: tcp, tool: "wrk", measure: wrk,
 		},
 		{
-			Case:  report.Case{Name: "keepalive-http", Title: "As keepalive, by servers that parse HTTP.", Unit: cpuPerReq, Best: true, Aim: 0.85, AimOf: "reprise-http", Headline: true},
+			Case: report.Case{
+				Name: "keepalive-http", Title: "As keepalive, by servers that parse HTTP.",
+				Unit: cpuPerReq, Best: true, Aim: 0.85, AimOf: "reprise-http", Headline: true,
+			},
 			peers: http, measure: keepAlive,
 		},
 		{
@@ -146,7 +165,10 @@ func streams() []testcase {
 			peers: tcp, setup: setup{h2: true}, tool: "h2load", takes: 2 * time.Second, measure: h2load,
 		},
 		{
-			Case:  report.Case{Name: "http2", Title: "HTTP/2 requests by h2load to servers that parse them and ask their backend by HTTP/1.1, 16 connections with 8 streams each.", Unit: cpuPerReq, Best: true, Aim: 0.85, AimOf: "reprise-http", Headline: true},
+			Case: report.Case{
+				Name: "http2", Title: "HTTP/2 requests by h2load to servers that parse them and ask their backend by HTTP/1.1, 16 connections with 8 streams each.",
+				Unit: cpuPerReq, Best: true, Aim: 0.85, AimOf: "reprise-http", Headline: true,
+			},
 			peers: http, setup: setup{http2: true}, tool: "h2load", takes: 2 * time.Second, measure: h2load,
 		},
 		{
@@ -180,20 +202,27 @@ func connections() []testcase {
 			peers: tcp, measure: plain(load.Options{Mode: load.Accept, Conns: 16}),
 		},
 		{
-			Case:   report.Case{Name: "idle", Title: "Memory of an idle connection: growth of the proportional set size, divided by connections, seven seconds after the last handshake. Without stunnel, which has a thread for each.", Unit: "KB per connection", Point: "connections", Best: true, Aim: 0.17, AimOf: "reprise", Headline: true},
-			points: []int{1000, 9000}, peers: noThreads, fresh: true, rounds: 2, takes: settle + 4*time.Second, measure: idle,
+			Case: report.Case{
+				Name: "idle", Title: "Memory of an idle connection: growth of the proportional set size, divided by connections, seven seconds after the last handshake. Without stunnel, which has a thread for each.",
+				Unit: "KB per connection", Point: "connections", Best: true, Aim: 0.17, AimOf: "reprise", Headline: true,
+			},
+			points: []int{1000, 9000}, peers: noThreads, fresh: true, rounds: 2,
+			takes: settle + 4*time.Second, measure: idle,
 		},
 		{
 			Case:   report.Case{Name: "growth", Title: "A small request on one of 32 connections while others are idle.", Unit: cpuPerReq, Point: "idle connections", Best: true},
-			points: []int{10, 1000, 9000}, peers: oneOf("reprise", "haproxy", "nginx"), fresh: true, rounds: 2, takes: 3 * time.Second, measure: growth,
+			points: []int{10, 1000, 9000}, peers: oneOf("reprise", "haproxy", "nginx"), fresh: true, rounds: 2,
+			takes: 3 * time.Second, measure: growth,
 		},
 		{
 			Case:   report.Case{Name: "connections", Title: "10,000 small requests a second on so many connections, and the growth of memory divided by connections.", Unit: cpuPerReq, Point: "connections", Best: true},
-			points: []int{1000, 9000}, peers: http, fresh: true, rounds: 2, takes: 5 * time.Second, measure: many,
+			points: []int{1000, 9000}, peers: http, fresh: true, rounds: 2, takes: 5 * time.Second,
+			measure: many,
 		},
 		{
 			Case:   report.Case{Name: "sessions", Title: "Looking up one of so many sessions of TLS 1.3 in Reprise's cache, one goroutine; memory is what the cache says is resident, the pause is of a collection of the whole heap.", Unit: "ns per look-up", Point: "sessions"},
-			points: []int{1_000, 10_000, 100_000, 1_000_000, 5_000_000}, rounds: 1, takes: 3 * time.Second, measure: lookUps,
+			points: []int{1_000, 10_000, 100_000, 1_000_000, 5_000_000}, rounds: 1, takes: 3 * time.Second,
+			measure: lookUps,
 		},
 	}
 }
@@ -215,7 +244,8 @@ func kept() []testcase {
 		size("session12-client", title+"1.2 whose client has a certificate.", tls.VersionTLS12, client),
 		{
 			Case:   report.Case{Name: "resumed13-among", Title: "As resumed13, at a node that has so many sessions of other clients, which another node has told it.", Unit: cpuPerOp, Point: "sessions"},
-			points: []int{10_000, 1_000_000, 5_000_000}, sessions: same, peers: oneOf("reprise"), takes: 3 * time.Second, measure: among,
+			points: []int{10_000, 1_000_000, 5_000_000}, sessions: same, peers: oneOf("reprise"),
+			takes: 3 * time.Second, measure: among,
 		},
 	}
 }
@@ -227,15 +257,18 @@ func aparts() []testcase {
 	return []testcase{
 		{
 			Case:   report.Case{Name: "apart-push", Title: title + "push." + calmly, Unit: cpuPerOp, Point: "nodes"},
-			points: []int{1, 8}, nodes: same, fresh: true, rounds: 3, peers: oneOf("reprise"), setup: setup{replication: "push", apart: true}, takes: 4 * time.Second, measure: apart,
+			points: []int{1, 8}, nodes: same, fresh: true, rounds: 3, peers: oneOf("reprise"),
+			setup: setup{replication: "push", apart: true}, takes: 4 * time.Second, measure: apart,
 		},
 		{
 			Case:   report.Case{Name: "apart-homes", Title: title + "homes." + calmly, Unit: cpuPerOp, Point: "nodes"},
-			points: []int{1, 8}, nodes: same, fresh: true, rounds: 3, peers: oneOf("reprise"), setup: setup{replication: "homes", apart: true}, takes: 4 * time.Second, measure: apart,
+			points: []int{1, 8}, nodes: same, fresh: true, rounds: 3, peers: oneOf("reprise"),
+			setup: setup{replication: "homes", apart: true}, takes: 4 * time.Second, measure: apart,
 		},
 		{
 			Case:   report.Case{Name: "join-push", Title: "A ninth node is started beside eight in network namespaces, which have so many sessions: time until it has all of them.", Unit: "ms", Point: "sessions"},
-			points: []int{20_000, 100_000}, nodes: eight, sessions: same, fresh: true, rounds: 3, peers: oneOf("reprise"),
+			points: []int{20_000, 100_000}, nodes: eight, sessions: same, fresh: true, rounds: 3,
+			peers: oneOf("reprise"),
 			setup: setup{replication: "push", apart: true, spare: true}, takes: 5 * time.Second, measure: joining,
 		},
 		{
@@ -262,11 +295,13 @@ func fleets() []testcase {
 		},
 		{
 			Case:   report.Case{Name: "fleet-push", Title: "As fleet, with cache-replication = push: every node has every session.", Unit: cpuPerOp, Point: "nodes"},
-			points: []int{1, 2, 4, 8}, nodes: same, peers: oneOf("reprise"), setup: setup{replication: "push"}, measure: fleet,
+			points: []int{1, 2, 4, 8}, nodes: same, peers: oneOf("reprise"), setup: setup{replication: "push"},
+			measure: fleet,
 		},
 		{
 			Case:   report.Case{Name: "fleet-homes", Title: "As fleet, with cache-replication = homes: two nodes have each session, and are asked.", Unit: cpuPerOp, Point: "nodes"},
-			points: []int{1, 2, 4, 8}, nodes: same, peers: oneOf("reprise"), setup: setup{replication: "homes"}, measure: fleet,
+			points: []int{1, 2, 4, 8}, nodes: same, peers: oneOf("reprise"), setup: setup{replication: "homes"},
+			measure: fleet,
 		},
 		{
 			Case:   report.Case{Name: "replication", Title: "A node that is told of each new session by another node, whose clients do full handshakes as fast as they can. Lag is from the making of a session to its being here.", Unit: "CPU µs per session received", Point: "nodes"},

@@ -24,7 +24,8 @@ func Affinity(cpus ...int) error {
 	if len(cpus) == 0 || set.Count() != len(cpus) {
 		return fmt.Errorf("load: affinity: %v is not a list of CPUs", cpus)
 	}
-	if err := eachThread(func(thread int) error { return unix.SchedSetaffinity(thread, &set) }); err != nil {
+	pin := func(thread int) error { return unix.SchedSetaffinity(thread, &set) }
+	if err := eachThread(pin); err != nil {
 		return fmt.Errorf("load: affinity %v: %w", cpus, err)
 	}
 	runtime.GOMAXPROCS(len(cpus))

@@ -165,7 +165,7 @@ type rule struct {
 	want   string
 }
 
-// rules is a table: long, and flat.
+// rules says what options need and exclude. It is long because it is a table.
 func (o Options) rules() []rule {
 	var files unix.Rlimit
 	// Go raises the soft limit to the hard one at start

@@ -92,7 +92,8 @@ func (r *run) prepare(ctx context.Context) error {
 			return err
 		}
 	default:
-		if err := r.each(ctx, func(ctx context.Context, c *client) error { return c.connect(ctx) }); err != nil {
+		connect := func(ctx context.Context, c *client) error { return c.connect(ctx) }
+		if err := r.each(ctx, connect); err != nil {
 			return err
 		}
 	}

@@ -186,7 +186,8 @@ func AnswerLine(conn net.Conn) {
 		io.WriteString(conn, line)
 		return
 	}
-	if _, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(line), r))); err == nil {
+	if _, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(line),
+		r))); err == nil {
 		io.WriteString(conn,
 			"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\npage\n")
 	}

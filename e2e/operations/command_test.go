@@ -12,8 +12,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestWrongConfiguration: one line that says what is wrong, where, and what would be right; and the
-// exit status of a wrong configuration.
+// TestWrongConfiguration: one line that says what is wrong, where, and what would be right; and
+// the exit status of a wrong configuration. It is long because it is a table.
 func TestWrongConfiguration(t *testing.T) {
 	pki := testpki.New(t)
 	cert, other := pki.Server(testpki.ECDSA, "localhost"), pki.Server(testpki.ECDSA, "localhost")

@@ -35,20 +35,7 @@ func TestReload(t *testing.T) {
 	}}, nettest.Accepts(addr))
 
 	cache := tls.NewLRUClientSessionCache(4)
-	dial := func() *tls.Conn {
-		t.Helper()
-		c, err := tls.Dial("tcp", addr, &tls.Config{
-			RootCAs: pki.CA.Pool(), ServerName: "localhost",
-			ClientSessionCache: cache,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		talk(t, c)
-		return c
-	}
-	first := dial()
+	first := dialWith(t, addr, pki, cache)
 	if !first.ConnectionState().PeerCertificates[0].Equal(old.TLS.Leaf) {
 		t.Fatal("not the first certificate")
 	}
@@ -58,12 +45,12 @@ func TestReload(t *testing.T) {
 	p.Signal(syscall.SIGHUP)
 	nettest.Eventually(t, 10*time.Second, func() bool { return strings.Contains(p.Stderr(), "reloaded certificates") }, "not reloaded")
 	talk(t, first)
-	if c := dial(); !c.ConnectionState().DidResume {
+	if c := dialWith(t, addr, pki, cache); !c.ConnectionState().DidResume {
 		t.Error("a session from before the reload was not resumed")
 	}
 	cache = tls.NewLRUClientSessionCache(4)
 	for range 8 { // on both loops
-		if c := dial(); !c.ConnectionState().DidResume &&
+		if c := dialWith(t, addr, pki, cache); !c.ConnectionState().DidResume &&
 			!c.ConnectionState().PeerCertificates[0].Equal(fresh.TLS.Leaf) {
 			t.Error("not the new certificate")
 		}
@@ -74,7 +61,22 @@ func TestReload(t *testing.T) {
 	}
 	p.Signal(syscall.SIGHUP)
 	nettest.Eventually(t, 10*time.Second, func() bool { return strings.Contains(p.Stderr(), "holds no PEM certificate") }, "a broken file was not reported")
-	dial()
+	dialWith(t, addr, pki, cache)
+}
+
+// dialWith connects a client that has sessions.
+func dialWith(t *testing.T, addr string, pki *testpki.PKI, cache tls.ClientSessionCache) *tls.Conn {
+	t.Helper()
+	c, err := tls.Dial("tcp", addr, &tls.Config{
+		RootCAs: pki.CA.Pool(), ServerName: "localhost",
+		ClientSessionCache: cache,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	talk(t, c)
+	return c
 }
 
 // talk sends a byte and gets it back.

@@ -40,8 +40,8 @@ func testReloadOfNames(t *testing.T, args []string, changed func(*nettest.Proces
 		t.Fatal(err)
 	}
 	fallback := writePair(t, pki, dir, "fallback.example")
-	kept, renewed, removed, corrupt := writePair(t, pki, names, "kept.example"), writePair(t, pki, names,
-		"renewed.example"), writePair(t, pki, names, "removed.example"), writePair(t, pki, names, "corrupt.example")
+	kept, renewed := writePair(t, pki, names, "kept.example"), writePair(t, pki, names, "renewed.example")
+	removed, corrupt := writePair(t, pki, names, "removed.example"), writePair(t, pki, names, "corrupt.example")
 	addr, admin := nettest.FreeAddr(t), nettest.FreeAddr(t)
 	p := nettest.Start(t, nettest.Command{Path: harness.Program(t), Args: append(args, []string{
 		"--sslrouter", addr + "," + fallback.CertFile + "," + fallback.KeyFile, "--sslrouter-to", echo.Addr, "--sni-dir", names, "--admin", admin,
@@ -79,6 +79,11 @@ func testReloadOfNames(t *testing.T, args []string, changed func(*nettest.Proces
 	nettest.Eventually(t, 10*time.Second, func() bool {
 		return strings.Contains(p.Stderr(), corrupt.CertFile+": block 1 (CERTIFICATE, line 1): no END line")
 	}, "the corrupt file is not named")
+	wantCertificateMetrics(t, admin, added, corrupt, removed)
+}
+
+// wantCertificateMetrics: the metrics have what is there now.
+func wantCertificateMetrics(t *testing.T, admin string, added, corrupt, removed *testpki.Cert) {
 	metrics := harness.Scrape(t, admin)
 	for _, want := range []string{
 		`reprise_certificate_not_after_timestamp_seconds{file="` + added.CertFile + `"`,

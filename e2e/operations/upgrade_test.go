@@ -272,10 +272,7 @@ func TestUpgradeFails(t *testing.T) {
 		{"no program", func() { os.Remove(path) }, "no such file"},
 	} {
 		tt.break_()
-		r := nettest.Run(t, nettest.Command{
-			Path: harness.Program(t), Args: []string{"upgrade", "--admin", s.Admin},
-			Timeout: harness.Patience,
-		})
+		r := harness.Run(t, "upgrade", "--admin", s.Admin)
 		if r.ExitCode != 1 || !strings.Contains(r.Stderr, tt.want) {
 			t.Errorf("%s: exit code %d, %q, want 1 and %q", tt.name, r.ExitCode, r.Stderr, tt.want)
 		}

@@ -245,16 +245,7 @@ def application(env, start_response):
 	}{{"http", harness.HTTPTo(backend), wantHTTP}, {"uwsgi", harness.UWSGITo(app), wantUWSGI}} {
 		t.Run(test.name, func(t *testing.T) {
 			s, pki := harness.StartHTTPS(t, test.to)
-			cuts := [][]int{{len(stream)}, {1}}
-			for seed := range uint64(10) {
-				random := rand.New(rand.NewPCG(seed, 1))
-				var lengths []int
-				for range 50 {
-					lengths = append(lengths, 1+random.IntN(40))
-				}
-				cuts = append(cuts, lengths)
-			}
-			for _, lengths := range cuts {
+			for _, lengths := range lengthsOfPieces(len(stream)) {
 				conn := harness.Connect(t, s.Addr(), harness.ClientConfig(pki))
 				go harness.Dribble(conn, stream, lengths...)
 				r := bufio.NewReader(conn)
@@ -271,6 +262,20 @@ def application(env, start_response):
 			}
 		})
 	}
+}
+
+// lengthsOfPieces are ways to cut n bytes: whole, one by one and at random.
+func lengthsOfPieces(n int) [][]int {
+	cuts := [][]int{{n}, {1}}
+	for seed := range uint64(10) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		var lengths []int
+		for range 50 {
+			lengths = append(lengths, 1+random.IntN(40))
+		}
+		cuts = append(cuts, lengths)
+	}
+	return cuts
 }
 
 // TestResponseChunkingLaw: a response means the same however a backend cuts it.

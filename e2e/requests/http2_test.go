@@ -71,15 +71,20 @@ func TestHTTP2Clients(t *testing.T) {
 			if !strings.Contains(r.Stdout, test.want) {
 				t.Fatalf("got %.300q, want %q; %s", r.Stdout, test.want, r.Stderr)
 			}
-			nettest.Eventually(t, harness.Patience,
-				func() bool { return len(pages(t, path)) >= before+test.lines }, "%d lines", test.lines)
-			for _, line := range pages(t, path)[before:] {
-				if line.Proto != "HTTP/2.0" || line.Stream%2 != 1 || line.ALPN != "h2" || line.Status != 200 ||
-					line.Request != line.Stream/2+1 {
-					t.Errorf("the log has %+v", line)
-				}
-			}
+			wantHTTP2Lines(t, path, before, test.lines)
 		})
+	}
+}
+
+// wantHTTP2Lines: the log has lines of HTTP/2 behind those before.
+func wantHTTP2Lines(t *testing.T, path string, before, lines int) {
+	nettest.Eventually(t, harness.Patience,
+		func() bool { return len(pages(t, path)) >= before+lines }, "%d lines", lines)
+	for _, line := range pages(t, path)[before:] {
+		if line.Proto != "HTTP/2.0" || line.Stream%2 != 1 || line.ALPN != "h2" || line.Status != 200 ||
+			line.Request != line.Stream/2+1 {
+			t.Errorf("the log has %+v", line)
+		}
 	}
 }
 

@@ -298,18 +298,6 @@ func TestPassthrough(t *testing.T) {
 	s := harness.Start(t, harness.RawListen, harness.RawTo(nettest.Serve(t, harness.SayText("other")).Addr),
 		"--rawrouter-pool=a to="+a, "--rawrouter-use-pool=a sni=a.example",
 		"--rawrouter-pool=b to="+b, "--rawrouter-use-pool=b sni=b.example", "--rawrouter-use-pool=b sni=*.b.example")
-	talk := func(t *testing.T, raw net.Conn, config *tls.Config) tls.ConnectionState {
-		t.Helper()
-		defer raw.Close() // openssl serves one client after the other
-		conn := tls.Client(raw, config)
-		if _, err := io.WriteString(conn, "hello\n"); err != nil {
-			t.Fatal(err)
-		}
-		if got := harness.FirstLine(conn); got != "olleh" {
-			t.Errorf("got %q, want olleh", got)
-		}
-		return conn.ConnectionState()
-	}
 	harness.ForEachVersion(t, func(t *testing.T, version uint16) {
 		for _, name := range []string{"a.example", "b.example", "x.b.example"} {
 			config := &tls.Config{
@@ -323,7 +311,7 @@ func TestPassthrough(t *testing.T) {
 				func(c net.Conn) net.Conn { return &recordConn{Conn: c} },
 				func(c net.Conn) net.Conn { return &recordConn{Conn: &cutConn{Conn: c, piece: 7}} },
 			} {
-				state := talk(t, cut(harness.DialRaw(t, s.Addr())), config)
+				state := talkThrough(t, cut(harness.DialRaw(t, s.Addr())), config)
 				if leaf := state.PeerCertificates[0]; leaf.VerifyHostname(name) != nil {
 					t.Errorf("%s: got the certificate of %v", name, leaf.DNSNames)
 				}
@@ -352,6 +340,20 @@ func TestPassthrough(t *testing.T) {
 	if err := hello.Handshake(); err == nil || !strings.Contains(err.Error(), "first record does not look like a TLS handshake") {
 		t.Errorf("another name: got %v, want the default's greeting", err)
 	}
+}
+
+// talkThrough makes a handshake with the backend and has it answer.
+func talkThrough(t *testing.T, raw net.Conn, config *tls.Config) tls.ConnectionState {
+	t.Helper()
+	defer raw.Close() // openssl serves one client after the other
+	conn := tls.Client(raw, config)
+	if _, err := io.WriteString(conn, "hello\n"); err != nil {
+		t.Fatal(err)
+	}
+	if got := harness.FirstLine(conn); got != "olleh" {
+		t.Errorf("got %q, want olleh", got)
+	}
+	return conn.ConnectionState()
 }
 
 // TestPassthroughWithoutDefault: a client whose name has no pool is closed, within a bounded time.

@@ -121,27 +121,7 @@ func TestSameVerdicts(t *testing.T) {
 			reloadOf(t, p)
 			write("c.pem", tc.cert)
 			write("k.pem", tc.key)
-			check := nettest.Run(t, nettest.Command{Path: harness.Program(t), Args: []string{"check", other}})
-			if tc.served != (check.ExitCode == 0) || !strings.Contains(check.Stderr, tc.want) {
-				t.Errorf("check: exit code %d, want %q in:\n%s", check.ExitCode, tc.want, check.Stderr)
-			}
-			if tc.want == "" && strings.Contains(check.Stderr, "sni = ") {
-				t.Errorf("check: want nothing, got:\n%s", check.Stderr)
-			}
-			if tc.served {
-				started := nettest.Start(t, nettest.Command{Path: harness.Program(t), Args: []string{other}},
-					nettest.Prints("msg=serving"))
-				if !strings.Contains(started.Stderr(), tc.want) {
-					t.Errorf("start: want %q in:\n%s", tc.want, started.Stderr())
-				}
-				started.Stop()
-			} else if r := nettest.Run(t, nettest.Command{
-				Path: harness.Program(t),
-				Args: []string{other},
-			}); r.ExitCode != harness.ExitConfig ||
-				!strings.Contains(r.Stderr, tc.want) {
-				t.Errorf("start: exit code %d, want %q in:\n%s", r.ExitCode, tc.want, r.Stderr)
-			}
+			wantVerdicts(t, other, tc.served, tc.want)
 			said := reloadOf(t, p)
 			if !strings.Contains(said, tc.want) {
 				t.Errorf("reload: want %q in:\n%s", tc.want, said)
@@ -156,6 +136,30 @@ func TestSameVerdicts(t *testing.T) {
 				"reload: not the certificate that is to be served, after:\n%s", said)
 		})
 	}
+}
+
+// wantVerdicts: check and start say the same of a file.
+func wantVerdicts(t *testing.T, file string, served bool, want string) {
+	check := harness.Run(t, "check", file)
+	if served != (check.ExitCode == 0) || !strings.Contains(check.Stderr, want) {
+		t.Errorf("check: exit code %d, want %q in:\n%s", check.ExitCode, want, check.Stderr)
+	}
+	if want == "" && strings.Contains(check.Stderr, "sni = ") {
+		t.Errorf("check: want nothing, got:\n%s", check.Stderr)
+	}
+	if !served {
+		r := harness.Run(t, file)
+		if r.ExitCode != harness.ExitConfig || !strings.Contains(r.Stderr, want) {
+			t.Errorf("start: exit code %d, want %q in:\n%s", r.ExitCode, want, r.Stderr)
+		}
+		return
+	}
+	command := nettest.Command{Path: harness.Program(t), Args: []string{file}}
+	started := nettest.Start(t, command, nettest.Prints("msg=serving"))
+	if !strings.Contains(started.Stderr(), want) {
+		t.Errorf("start: want %q in:\n%s", want, started.Stderr())
+	}
+	started.Stop()
 }
 
 // reloadOf has a process reload, and returns its log lines.

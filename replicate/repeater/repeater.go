@@ -198,7 +198,10 @@ func New(o Options) (*Repeater, error) {
 }
 
 func (r *Repeater) open(o *Options) (err error) {
-	if r.reactor, err = reactor.Open(reactor.Options{Host: r, Tick: time.Millisecond, Parks: true}); err != nil {
+	if r.reactor, err = reactor.Open(reactor.Options{
+		Host: r, Tick: time.Millisecond,
+		Parks: true,
+	}); err != nil {
 		return err
 	}
 	r.timer.Owner = r

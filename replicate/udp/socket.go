@@ -205,7 +205,8 @@ func (s *Socket) multicast(n *Network) error {
 	ttl := max(n.TTL, 1)
 	if s.Family == unix.AF_INET {
 		mreq := &unix.IPMreqn{Ifindex: int32(index)}
-		if err := unix.SetsockoptIPMreqn(s.FD, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, mreq); err != nil && index != 0 {
+		if err := unix.SetsockoptIPMreqn(s.FD, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, mreq); err != nil &&
+			index != 0 {
 			return os.NewSyscallError("setsockopt IP_MULTICAST_IF", err)
 		}
 		if err := unix.SetsockoptInt(s.FD, unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, ttl); err != nil {

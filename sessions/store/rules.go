@@ -136,7 +136,8 @@ func (s *Store) readRules(
 	for i := len(secrets) - 1; i >= 0; i-- {
 		var told time.Duration
 		seal = secrets[i]
-		if stored, told, err = s.server.get(ctx, seal.nameOf(s.options.Prefix, rulesPurpose)); err != nil {
+		if stored, told, err = s.server.get(ctx,
+			seal.nameOf(s.options.Prefix, rulesPurpose)); err != nil {
 			return false, nil, nil, err
 		}
 		var rules []byte

@@ -22,7 +22,7 @@ type settings struct {
 	json    bool
 }
 
-// parse is a table: long, and flat.
+// parse reads the command line. It is long because it is a table of flags.
 func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
 	o := &s.options
