@@ -78,7 +78,10 @@ func TestSearchFindsIntroductions(t *testing.T) {
 			memory[1004+i] = key[i] ^ pad
 		}
 		opened := map[[5]byte]string{}
-		a.search(memory, opened)
+		a.read(memory)
+		for c := range a.candidates {
+			a.try(c, opened)
+		}
 		if len(opened) != 1 {
 			t.Errorf("a key padded with %02x: found %v", pad, opened)
 		}
@@ -132,15 +135,15 @@ func boundTo(proof []byte) []byte {
 
 // An attack is datagrams to be opened, one for each key.
 type attack struct {
-	datagrams map[[5]byte][]byte // by epoch and sender
-	proofs    map[[5]byte][]byte // of introductions, by number and sender
-	tried     map[[keyLen]byte]bool
+	datagrams  map[[5]byte][]byte    // by epoch and sender
+	proofs     map[[5]byte][]byte    // of introductions, by number and sender
+	candidates map[[keyLen]byte]bool // strings that could be keys
 }
 
 func newAttack(list []captured) *attack {
 	a := &attack{
 		datagrams: map[[5]byte][]byte{}, proofs: map[[5]byte][]byte{},
-		tried: map[[keyLen]byte]bool{},
+		candidates: map[[keyLen]byte]bool{},
 	}
 	for _, c := range list {
 		d := c.datagram
@@ -164,28 +167,30 @@ func newAttack(list []captured) *attack {
 
 // openedByMemory tries every string of 32 bytes in the nodes' memory that could be
 // a key, as a key and as a ratchet's state, until it has found enough keys, and returns how
-// many it found.
+// many it found. All are read before the first is tried, which takes long: a step of the
+// ratchet may come meanwhile.
 func (f *fleet) openedByMemory(a *attack, enough int) int {
 	f.T.Helper()
-	clear(a.tried)
-	opened := map[[5]byte]string{}
+	clear(a.candidates)
 	for _, n := range f.Nodes {
-		memory(n, func(part []byte) {
-			if len(opened) < enough {
-				a.search(part, opened)
-			}
-		})
+		memory(n, a.read)
 	}
-	f.T.Logf("%d strings tried against %d keys and %d introductions, found: %v", len(a.tried), len(a.datagrams), len(a.proofs), opened)
+	opened := map[[5]byte]string{}
+	for c := range a.candidates {
+		if a.try(c, opened); len(opened) >= enough {
+			break
+		}
+	}
+	f.T.Logf("%d strings read, to be tried against %d keys and %d introductions, found: %v",
+		len(a.candidates), len(a.datagrams), len(a.proofs), opened)
 	return len(opened)
 }
 
-// search tries the strings in a part of a memory, at every offset where a key can lie.
-func (a *attack) search(part []byte, opened map[[5]byte]string) {
+// read notes what lies in a part of a memory, wherever a key can lie.
+func (a *attack) read(part []byte) {
 	for at := 0; at+keyLen <= len(part); at += 4 {
-		if candidate := [keyLen]byte(part[at:]); looksRandom(part[at:at+keyLen]) && !a.tried[candidate] {
-			a.tried[candidate] = true
-			a.try(candidate, opened)
+		if looksRandom(part[at : at+keyLen]) {
+			a.candidates[[keyLen]byte(part[at:])] = true
 		}
 	}
 }

@@ -28,7 +28,7 @@ type Command struct {
 
 	Timeout    time.Duration  // to get ready (Start) or to end (Run, Wait); 20 s if zero
 	StopSignal syscall.Signal // asks it to end; SIGTERM if zero
-	Grace      time.Duration  // from StopSignal to SIGKILL; 10 s if zero
+	Grace      time.Duration  // from StopSignal to SIGKILL; 1 min if zero, for machines that are busy
 
 	// Successors says that its child processes may go on when it has ended, until the test ends.
 	// Its standard output is taken for standard error.
@@ -179,7 +179,7 @@ func launch(t T, c Command, mayExit bool) *Process {
 		c.StopSignal = syscall.SIGTERM
 	}
 	if c.Grace == 0 {
-		c.Grace = 10 * time.Second
+		c.Grace = time.Minute
 	}
 	path, err := lookPath(c.Path)
 	if err != nil {
