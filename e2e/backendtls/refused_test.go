@@ -14,8 +14,8 @@ import (
 	"reprise/internal/testpki"
 )
 
-// TestBackendTLSRefuses: a backend that cannot prove who it is gets no request. The client
-// is told, and so are the log and the statistics; the next backend is asked.
+// TestBackendTLSRefuses: a backend that cannot prove its name gets no request. The client, the log
+// and the statistics get the reason; the next backend is tried.
 func TestBackendTLSRefuses(t *testing.T) {
 	pki, other := testpki.New(t), testpki.New(t)
 	good := pki.Server(testpki.ECDSA, "backend.example")
@@ -73,7 +73,7 @@ func TestBackendTLSRefuses(t *testing.T) {
 	})
 }
 
-// testNextBackend: one that is refused is passed over.
+// testNextBackend: a refused backend is skipped.
 func testNextBackend(t *testing.T, pki *testpki.PKI, bad, good string) {
 	s, front := harness.StartHTTPS(t, "--http-to=https://"+bad, "--http-to=https://"+good, "--http-backend-ca="+pki.CAFile,
 		"--http-backend-name=backend.example", "--http-processes=1")
