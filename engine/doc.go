@@ -18,8 +18,8 @@
 //
 // How a flow ends:
 //
-//   - The client's close_notify becomes a FIN to the backend, the backend's FIN a close_notify and a
-//     FIN to the client; each only after everything before it has been sent. The other direction
+//   - The client's close_notify becomes a FIN to the backend, the backend's FIN a close_notify and
+//     a FIN to the client; each only after everything before it has been sent. The other direction
 //     goes on.
 //   - A client's FIN without close_notify may be an attacker's: the backend gets RST.
 //   - A backend's RST reaches the client as a FIN without close_notify, after all data before it.

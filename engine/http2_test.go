@@ -426,8 +426,8 @@ func TestHTTP2SlowReader(t *testing.T) {
 	}
 }
 
-// TestHTTP2UploadToStalledBackend sends to a backend that does not read: no more is taken than windows
-// allow.
+// TestHTTP2UploadToStalledBackend sends to a backend that does not read: no more is taken than
+// windows allow.
 func TestHTTP2UploadToStalledBackend(t *testing.T) {
 	stop := make(chan struct{})
 	stuck := nettest.Serve(t, func(net.Conn) { <-stop }).Addr

@@ -196,7 +196,8 @@ func TestFlood(t *testing.T) {
 		len(b.intro.retried) > maxSenders {
 		t.Errorf("%d peers, %d and %d introductions, %d senders", len(b.peers), len(b.intro.awaited), len(b.intro.begun), len(b.intro.retried))
 	}
-	t.Logf("introduced after %v, %.2f bytes sent for each received: %v", introducedAt-lateAt, float64(*sent)/float64(received), b.stats(b.clock()).Dropped.Counts())
+	t.Logf("introduced after %v, %.2f bytes sent for each received: %v", introducedAt-lateAt, float64(*sent)/float64(received),
+		b.stats(b.clock()).Dropped.Counts())
 }
 
 // flooded is sent, from elsewhere, half garbage and half recordings.

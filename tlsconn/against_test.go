@@ -118,7 +118,8 @@ func newTwins(t testing.TB) (twins []twin) {
 		func(c *tlsconn.Config) { c.MinVersion, c.ALPN = tls.VersionTLS13, nil },
 		func(c *tlsconn.Config) {
 			c.Certificates = certificates(t, testpki.Ed25519, testpki.ECDSA, testpki.RSA)
-			c.ClientAuth, c.ClientCAs = tlsconn.RequireClientCert, []*x509.Certificate{pki.CA.Cert().TLS.Leaf}
+			c.ClientAuth, c.ClientCAs = tlsconn.RequireClientCert,
+				[]*x509.Certificate{pki.CA.Cert().TLS.Leaf}
 		},
 	} {
 		c := testConfig(t)

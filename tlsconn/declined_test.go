@@ -99,7 +99,8 @@ func TestDeclinedForExpiredClientCertificate(t *testing.T) {
 		}).TLS
 		for _, version := range versions {
 			s, _, clock := e.sessionServer(t, func(c *tlsconn.Config) {
-				c.ClientAuth, c.ClientCAs = tlsconn.RequireClientCert, []*x509.Certificate{pki.CA.Cert().TLS.Leaf}
+				c.ClientAuth, c.ClientCAs = tlsconn.RequireClientCert,
+					[]*x509.Certificate{pki.CA.Cert().TLS.Leaf}
 			})
 			client, _ := clientOf(version.id)
 			client.Certificates = []tls.Certificate{alice}

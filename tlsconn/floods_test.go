@@ -114,7 +114,8 @@ func TestEarlyDataIsSkippedUpToABound(t *testing.T) {
 	}
 }
 
-// dialRenewing returns a client that is connected, the keys by which it sends, and what renews them.
+// dialRenewing returns a client that is connected, the keys by which it sends, and what renews
+// them.
 func dialRenewing(t *testing.T) (l *handmadeLink, h *record.Half, renew func() *record.Half) {
 	t.Helper()
 	l = dial(handmadeServer(t, nil, nil), &tls.Config{})

@@ -44,7 +44,8 @@ func TestInterleavedWithPoisonedScratch(t *testing.T) {
 		alice := pki.Client("alice").TLS
 		s, sessions, _ := e.sessionServer(t, func(c *tlsconn.Config) {
 			c.Certificates, c.Workers = certificates(t, testpki.RSA), new(workers)
-			c.ClientAuth, c.ClientCAs = tlsconn.OptionalClientCert, []*x509.Certificate{pki.CA.Cert().TLS.Leaf}
+			c.ClientAuth, c.ClientCAs = tlsconn.OptionalClientCert,
+				[]*x509.Certificate{pki.CA.Cert().TLS.Leaf}
 		})
 		elsewhere := map[tlsconn.Key]tlsconn.Session{}
 		sessions.ask = func(l *tlsconn.Lookup) bool {

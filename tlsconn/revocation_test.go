@@ -190,8 +190,8 @@ func TestRevokedDoesNotResume(t *testing.T) {
 	}
 }
 
-// TestRevokedEndsTheHandshake: a client that was valid when its session was made is refused where it
-// is revoked.
+// TestRevokedEndsTheHandshake: a client that was valid when its session was made is refused where
+// it is revoked.
 func TestRevokedEndsTheHandshake(t *testing.T) {
 	r := newRevoker(t)
 	root := []*testpki.CA{r.root}

@@ -110,7 +110,8 @@ func TestScopeProtectsClientCertificates(t *testing.T) {
 			newPair(t, s, client).doHandshake()
 			guarded := e.server(t, func(c *tlsconn.Config) {
 				c.Sessions, c.Now = sessions, clock.Now
-				c.ClientAuth, c.ClientCAs = tlsconn.RequireClientCert, []*x509.Certificate{pki.CA.Cert().TLS.Leaf}
+				c.ClientAuth, c.ClientCAs = tlsconn.RequireClientCert,
+					[]*x509.Certificate{pki.CA.Cert().TLS.Leaf}
 			})
 			wantFailure(t, newPair(t, guarded, client), tlsconn.ReasonClientCert)
 		}

@@ -56,8 +56,8 @@ func TestCoordinatedOmission(t *testing.T) {
 	}
 }
 
-// Each connection has a lane of its own: operations due on one that stalls are not taken over by the
-// others.
+// Each connection has a lane of its own: operations due on one that stalls are not taken over by
+// the others.
 func TestNeglectedConnection(t *testing.T) {
 	const stall, long = 400 * time.Millisecond, 100 * time.Millisecond
 	s := serve(t, true, stalling(1, stall))

@@ -280,7 +280,8 @@ func TestMain(m *testing.M) {
 
 // flood begins handshakes and leaves them alone for a while, until it is killed.
 func flood(target string, hello []byte) error {
-	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, 10) // in production it would run on other machines
+	// in production it would run on other machines
+	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, 10)
 	host, portName, err := net.SplitHostPort(target)
 	if err != nil {
 		return err

@@ -12,7 +12,9 @@ import (
 type OneSession struct{ Session *tls.ClientSessionState }
 
 // Get implements tls.ClientSessionCache.
-func (w *OneSession) Get(string) (*tls.ClientSessionState, bool) { return w.Session, w.Session != nil }
+func (w *OneSession) Get(string) (*tls.ClientSessionState, bool) {
+	return w.Session, w.Session != nil
+}
 
 // Put implements tls.ClientSessionCache.
 func (w *OneSession) Put(_ string, s *tls.ClientSessionState) {

@@ -114,8 +114,8 @@ func find(k Key, a, b *set) *entry {
 	return nil
 }
 
-// lock locks the stripe of a client, for the caller to unlock, and returns the sets where it may be,
-// with its entry, nil if there is none.
+// lock locks the stripe of a client, for the caller to unlock, and returns the sets where it may
+// be, with its entry, nil if there is none.
 func (t *Table) lock(k Key) (s *stripe, a, b *set, e *entry) {
 	s, i, j := t.place(k)
 	s.mu.Lock()
