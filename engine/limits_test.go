@@ -18,8 +18,8 @@ import (
 func TestBackendDoesNotRead(t *testing.T) {
 	silent := nettest.Serve(t, nettest.Silent)
 	_, router := startListener(t, testOptions(), Listener{
-		HTTP: httpOptions(), IdleTimeout: 300 * time.Millisecond, Pools: newRouter(t, backend.HTTP,
-			silent.Addr),
+		HTTP: httpOptions(), Pools: newRouter(t, backend.HTTP, silent.Addr),
+		IdleTimeout: 2 * time.Second, // a client that has no core for so long would get a 408
 	}, false)
 	c := dialRaw(t, router)
 	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
