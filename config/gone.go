@@ -10,14 +10,11 @@ import (
 var goneOptions = []option{
 	gone("read-size", "one read takes 48k at most: uploads are a quarter dearer with 64k"),
 	gone("gc-percent", "the heap grows by 400 percent: write memory-limit, or set $GOGC"),
-	gone("http-max-fields", "a request has 100 fields at most: http-max-header bounds their length"),
+	gone("http-max-fields", "a request has 1000 fields at most: http-max-header bounds their length"),
 	gone("client-table", "there is room for 1000000 clients, or four times max-connections"),
 	gone("access-log-queue", "8192 lines may wait: if that is too few, write access-log-sample"),
 	gone("cache-udp-ring", "8192 changes may wait: if that is too few, CPU time is missing"),
 	gone("cache-udp-buffer", "the kernel is asked for 4m: raise its net.core.rmem_max"),
-	gone("http-check-timeout", goneCheckTimeout),
-	gone("sslrouter-check-timeout", goneCheckTimeout),
-	gone("rawrouter-check-timeout", goneCheckTimeout),
 	{
 		name: "tcp-nodelay", form: boolForm, optional: true, help: goneNoDelay,
 		set: func(b *builder, value string) error {
@@ -31,9 +28,6 @@ var goneOptions = []option{
 }
 
 const goneNoDelay = "small segments are sent at once, always (TCP_NODELAY)"
-
-const goneCheckTimeout = "a probe may take until the next one is due, and a second at least: " +
-	"write check-interval"
 
 // gone returns the row of an option that is gone.
 func gone(name, why string) option {

@@ -35,9 +35,4 @@ func TestGoneOptions(t *testing.T) {
 	if got := mustParse(t, good+"tcp-nodelay\n").Warnings; len(got) > 0 {
 		t.Errorf("got %q of what is as it is wanted", got)
 	}
-	const pool = "sslrouter-pool = a to=:1\nsslrouter-use-pool = a sni=a.example\nsslrouter-pool = a check-timeout=7"
-	want := []string{`edge.ini:6: sslrouter-pool = "a check-timeout=7": no effect any more: ` + goneCheckTimeout}
-	if got := mustParse(t, good+pool).Warnings; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
 }

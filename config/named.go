@@ -60,9 +60,6 @@ func (b *builder) addToPool(r Router, options map[string]*option, value string) 
 		return errors.New("incomplete: write NAME OPTION=VALUE, such as " + name + " to=ADDR")
 	}
 	o := options[key]
-	if former := goneByName[r.String()+"-"+key]; former != nil {
-		return former.set(b, optionValue)
-	}
 	if o == nil {
 		return suggest.UnknownKey(key, slices.Sorted(maps.Keys(options)))
 	}

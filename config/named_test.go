@@ -209,7 +209,7 @@ func TestWrongPools(t *testing.T) {
 		{
 			name: "a pool with an option of listeners", ini: web + "http-pool = api accept-proxy=all",
 			want: `edge.ini:8: http-pool = "api accept-proxy=all": unknown key "accept-proxy": known are backend-ca, backend-cert, backend-connections, backend-key, backend-name, backend-verify, balance, check, check-fall, ` +
-				`check-interval, check-rise, connect-timeout, gracetime, max-retries, queue, send-proxy, slow-start, to`,
+				`check-interval, check-rise, check-timeout, connect-timeout, gracetime, max-retries, queue, send-proxy, slow-start, to`,
 		},
 		{
 			name: "a pool with a bad value", ini: web + "http-pool = api balance=best",

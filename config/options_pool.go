@@ -123,6 +123,12 @@ func poolOptions(r Router) []option {
 				func(c *Config) *time.Duration { return &pool(c).Check.Interval }),
 		},
 		{
+			name: "check-timeout", form: durationForm, byDefault: "1s",
+			help: "how long a probe may take. Raise for slow or distant backends",
+			set: duration(time.Millisecond, time.Hour,
+				func(c *Config) *time.Duration { return &pool(c).Check.Timeout }),
+		},
+		{
 			name: "check-rise", form: "N", byDefault: "2",
 			help: "probes in a row that must succeed before a backend is used again. Raise if it comes " +
 				"and goes",

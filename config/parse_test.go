@@ -38,7 +38,7 @@ func TestDefaults(t *testing.T) {
 		return Pool{
 			Backends: backends, Retries: 3, Grace: 30 * time.Second, ConnectTimeout: 5 * time.Second,
 			IdleTimeout: time.Minute, QueueLen: 1024,
-			Check: Check{Interval: 2 * time.Second, Rise: 2, Fall: 3},
+			Check: Check{Interval: 2 * time.Second, Timeout: time.Second, Rise: 2, Fall: 3},
 		}
 	}
 	want := &Config{

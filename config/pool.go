@@ -60,7 +60,8 @@ func (b *builder) warnIdlePool(r Router) {
 	}
 	if p.Check.Kind == NoCheck {
 		b.warnUnused("no effect without "+family+"-check",
-			family+"-check-interval", family+"-check-rise", family+"-check-fall")
+			family+"-check-interval", family+"-check-timeout", family+"-check-rise",
+			family+"-check-fall")
 	}
 	if !slices.ContainsFunc(p.Backends,
 		func(backend Backend) bool { return backend.MaxConns > 0 }) {

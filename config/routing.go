@@ -230,6 +230,8 @@ type Check struct {
 	Path string
 	// Interval is the time between probes.
 	Interval time.Duration
+	// Timeout bounds one probe.
+	Timeout time.Duration
 	// Rise is how many probes in a row must succeed before a backend is used again.
 	Rise int
 	// Fall is how many in a row must fail before it is no longer used.

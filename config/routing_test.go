@@ -130,6 +130,7 @@ connect-timeout = 250ms
 timeout = 1h30m
 check = http:/healthz?a=b
 check-interval = 100ms
+check-timeout = 50ms
 check-rise = 1
 check-fall = 4
 backend-ca = ca.pem
@@ -157,7 +158,8 @@ accept-proxy = all
 			MaxConns:       9,
 			QueueLen:       5,
 			Check: Check{
-				Kind: CheckHTTP, Path: "/healthz?a=b", Interval: 100 * time.Millisecond, Rise: 1, Fall: 4,
+				Kind: CheckHTTP, Path: "/healthz?a=b", Interval: 100 * time.Millisecond,
+				Timeout: 50 * time.Millisecond, Rise: 1, Fall: 4,
 			},
 			TLS:         BackendTLS{CA: "ca.pem", Name: "a.example", Unverified: true, CertFile: "cert.pem", KeyFile: "key.pem"},
 			SendProxy:   1,

@@ -144,6 +144,10 @@ func TestWrongRouting(t *testing.T) {
 			want: `edge.ini:4: sslrouter-check = "tcp:/a": bad choice: write off or tcp or tls or http or http:/path`,
 		},
 		{
+			name: "check without a time-out", ini: "rawrouter-check-timeout = 0",
+			want: `edge.ini:4: rawrouter-check-timeout = "0": bad duration: write 1ms to 1h, such as 10 (seconds), 250ms or 2m`,
+		},
+		{
 			name: "check without pause", ini: "sslrouter-check-interval = 0",
 			want: `edge.ini:4: sslrouter-check-interval = "0": bad duration: write 10ms to 1h, such as 10 (seconds), 250ms or 2m`,
 		},

@@ -24,6 +24,9 @@ type Options struct {
 	TurnBudget   int // bytes a flow may move before the others have their turn
 	AcceptBudget int // connections taken per wake-up
 
+	// SpareP says that Go's scheduler has a P more than loops and key workers keep.
+	SpareP bool
+
 	// SocketFile sets owner and mode of a unix socket's file; nil leaves them.
 	SocketFile func(path string) error
 

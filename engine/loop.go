@@ -130,9 +130,8 @@ func newLoop(id int, o Options) (*loop, error) {
 	}
 	_, _ = rand.Read(l.uniqueID[:8])
 	var err error
-	if l.reactor, err = reactor.Open(reactor.Options{
-		Host: l, Tick: tick, KeepsP: runtime.GOMAXPROCS(0) > o.Loops,
-	}); err != nil {
+	l.reactor, err = reactor.Open(reactor.Options{Host: l, Tick: tick, KeepsP: o.SpareP})
+	if err != nil {
 		return nil, err
 	}
 	l.now = time.Now()

@@ -95,9 +95,9 @@ func (n *Node) listener(s *service, i int, files *tlsFiles,
 // maxTrailer bounds the fields after a chunked body, in bytes.
 const maxTrailer = 8 << 10
 
-// maxFields bounds the fields of a request, as Apache and HAProxy do: browsers send 20, and a proxy
-// adds a few. What they may weigh is http-max-header.
-const maxFields = 100
+// maxFields bounds the fields of a request: browsers send 20, and each proxy adds a few; Apache and
+// HAProxy take 100 unless told otherwise. What they may weigh is http-max-header.
+const maxFields = 1000
 
 // http says how a listener's requests are routed.
 func (n *Node) http(now *config.Config, l *config.Listener) (_ *engine.HTTP, err error) {

@@ -183,7 +183,7 @@ func newSuccessor(p Program, c *config.Config, log *asynclog.Writer,
 	if err := n.openMemory(); err != nil {
 		return n, err
 	}
-	if n.clients, err = clientlimit.NewTable(clientTable(c.Tuning.MaxConnections)); err != nil {
+	if n.clients, err = clientlimit.NewTable(clientTable(maxConnections(&c.Tuning))); err != nil {
 		return n, err
 	}
 	n.onClose(n.clients.Close)
@@ -406,6 +406,7 @@ func (n *Node) engineOptions(c *config.Config, log *accesslog.Log) engine.Option
 		Access:  accessTo(log), Inherit: n.in.listening,
 		SocketFile: setSocketFile(&n.config.SocketFile),
 	}
+	o.SpareP = runtime.GOMAXPROCS(0) > t.Loops+t.KeyWorkers
 	o.MaxConnections = maxConnections(t)
 	// The times for holding sessions and asking peers stay as at the start.
 	o.HandshakeTimeout, o.LookupTimeout = n.config.Tuning.HandshakeTimeout,

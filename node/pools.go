@@ -263,7 +263,7 @@ func (p *pool) check() {
 func checkOf(c *config.Pool) backend.Check {
 	return backend.Check{
 		Kind: checkKinds[c.Check.Kind], Path: c.Check.Path, Interval: c.Check.Interval,
-		Timeout: max(c.Check.Interval, time.Second), // 20 ms would find a busy one dead
+		Timeout: c.Check.Timeout,
 		Rise:    c.Check.Rise, Fall: c.Check.Fall, Preface: ownProxyHeader(c.SendProxy),
 	}
 }

@@ -96,14 +96,19 @@ func (n *Node) choose(a *asking) {
 	if a.Hold {
 		return
 	}
-	if n.sends() == Homes {
+	if n.mayHaveHomes() {
 		first, second := n.homesOf(a.Key)
 		a.add(first)
 		a.add(second)
-		return
 	}
-	a.add(n.closest(owner))
+	if n.sends() != Homes {
+		a.add(n.closest(owner))
+	}
 }
+
+// mayHaveHomes reports whether sessions may be at their homes only: in mode auto those that were
+// sent while the fleet was larger still are.
+func (n *Node) mayHaveHomes() bool { return n.o.Mode == Homes || n.o.Mode == Auto }
 
 // askRound repeats the question.
 func (n *Node) askRound(number uint64, a *asking) {
@@ -213,7 +218,7 @@ func (n *Node) handleAbsent(p *peer, m wire.Answer, a *asking) {
 	}
 	n.sampleAnswer(t)
 	t.absent = true
-	final := m.Verdict != Unknown || p.id.Short() == a.Owner && n.sends() != Homes
+	final := m.Verdict != Unknown || p.id.Short() == a.Owner && !n.mayHaveHomes()
 	waiting, left := false, false
 	for i := range a.targets[:a.targetN] {
 		if other := &a.targets[i]; !other.absent {

@@ -13,9 +13,9 @@ import (
 
 const (
 	// pushNodes is the largest number of nodes for which mode auto sends each session to all: up to
-	// there that costs no more, since few sessions have to be asked for. At eight nodes homes take
-	// 1.05 to 1.15 of the CPU time of push.
-	pushNodes = 8
+	// there that costs no more, since few sessions have to be asked for. At eight nodes homes cost as
+	// much CPU time as push (docs/SCALING.md) and a quarter of the memory.
+	pushNodes = 4
 	// autoDelay is how long a fleet must have been larger or smaller before the mode changes, so
 	// that a restart does not change it.
 	autoDelay = 10 * time.Second

@@ -147,6 +147,41 @@ func TestAutoMode(t *testing.T) {
 	mode(Push)
 }
 
+// Sessions that a fleet in mode auto has sent to their homes are found when it has become so small
+// that it sends to all, and their owner is gone.
+func TestHomesAreAskedAfterAutoHasChanged(t *testing.T) {
+	s := newSim(t, 0)
+	for range pushNodes + 1 {
+		s.add(func(o *Options) { o.Mode = Auto })
+	}
+	s.runUntil(5*time.Second, s.introduced)
+	s.run(autoDelay + time.Second)
+	owner := s.nodes[0]
+	if owner.sends() != Homes {
+		t.Fatal("a large fleet does not send to homes")
+	}
+	keys := make([]Key, 200)
+	for i := range keys {
+		keys[i] = randomKey(s)
+		owner.publish(keys[i], "session")
+	}
+	s.run(time.Second)
+	owner.down = true
+	s.run(2 * autoDelay)
+	for i, key := range keys {
+		from := s.nodes[1+i%pushNodes]
+		if from.sends() != Push {
+			t.Fatal("a small fleet does not send to all")
+		}
+		if _, _, _, here := from.memory.Find(nil, key); here {
+			continue
+		}
+		if got, ok := from.ask(key, owner.o.ID.Short(), 5*time.Millisecond); !ok || got != "session" {
+			t.Fatalf("session %d was not found", i)
+		}
+	}
+}
+
 // A fleet in mode homes is restarted node by node and loses nothing: each new life
 // fetches the sessions that it is a home of.
 func TestHomesOutliveRollingRestart(t *testing.T) {
