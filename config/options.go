@@ -102,8 +102,8 @@ func size(low, high int, field func(*Config) *int) func(*builder, string) error 
 
 func duration(low, high time.Duration, field func(*Config) *time.Duration) func(*builder,
 	string) error {
-	return fill(field, func(s string) (time.Duration,
-		error,
+	return fill(field, func(s string) (
+		time.Duration, error,
 	) {
 		return values.Duration(s, low, high)
 	})

@@ -198,8 +198,8 @@ func TestClientCertificates(t *testing.T) {
 					client := clientConfig()
 					client.MaxVersion = version.id
 					if test.cert != nil {
-						client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate,
-							error,
+						client.GetClientCertificate = func(*tls.CertificateRequestInfo) (
+							*tls.Certificate, error,
 						) {
 							return test.cert, nil
 						}

@@ -62,8 +62,8 @@ func (p *Policy) New(host string) (*Client, error) {
 	if p.Certificate != nil {
 		// Not by Certificates: the backend's list of issuers is often wrong, and then no
 		// certificate would be sent.
-		c.config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate,
-			error,
+		c.config.GetClientCertificate = func(*tls.CertificateRequestInfo) (
+			*tls.Certificate, error,
 		) {
 			return p.Certificate, nil
 		}

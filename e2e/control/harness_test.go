@@ -133,8 +133,8 @@ func wantAll(t *testing.T, text string, parts ...string) {
 // byUnix is a client of the admin server at a unix socket.
 func byUnix(t *testing.T, path string) *http.Client {
 	t.Helper()
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn,
-		error,
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (
+		net.Conn, error,
 	) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}}

@@ -129,8 +129,8 @@ func TestClientCertificates(t *testing.T) {
 	cert, other := pki.Client("client1"), testpki.New(t).Client("stranger")
 	present := func(c *testpki.Cert) func(*tls.Config) {
 		return func(config *tls.Config) {
-			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate,
-				error,
+			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (
+				*tls.Certificate, error,
 			) {
 				return &c.TLS, nil
 			}

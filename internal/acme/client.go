@@ -254,8 +254,8 @@ func (c *Client) manage(ctx context.Context) {
 
 func (c *Client) cacheOptions(every time.Duration) certmagic.CacheOptions {
 	return certmagic.CacheOptions{
-		GetConfigForCert: func(cert certmagic.Certificate) (*certmagic.Config,
-			error,
+		GetConfigForCert: func(cert certmagic.Certificate) (
+			*certmagic.Config, error,
 		) {
 			return c.configFor(cert.Leaf), nil
 		},

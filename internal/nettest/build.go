@@ -23,8 +23,8 @@ var builds sync.Map
 // depends on them: it may reuse a cached result, unless run with -count=1 as the Makefile does.
 func Build(t T, pkg string) string {
 	t.Helper()
-	once, _ := builds.LoadOrStore(pkg, sync.OnceValues(func() (string,
-		error,
+	once, _ := builds.LoadOrStore(pkg, sync.OnceValues(func() (
+		string, error,
 	) {
 		return build(pkg)
 	}))

@@ -239,8 +239,8 @@ func (t Template) x509(isCA bool) (*x509.Certificate, error) {
 	return c, nil
 }
 
-var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey,
-	error,
+var rsaKey = sync.OnceValues(func() (
+	*rsa.PrivateKey, error,
 ) {
 	return rsa.GenerateKey(rand.Reader, 2048)
 })
